@@ -1,0 +1,67 @@
+"""The `totes` command: the global options, the commands, and what an error looks like."""
+
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from console import errors
+from console.deployment import LOCAL, Target
+from console.history import history
+from console.query import query
+from console.render import say_error
+from console.run import run
+from console.status import status
+
+app = typer.Typer(
+    name="totes",
+    help="Every committed change in totesys reaches the warehouse exactly once, with its full history.",
+    epilog="Exit codes: 0 done, 1 tried with a bad outcome, 2 wrong arguments or no such deployment.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (run, status, history, query):
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code; an expected error is one line on stderr."""
+    try:
+        return app(args=arguments, prog_name="totes", standalone_mode=False) or 0
+    except errors.EXPECTED as error:
+        say_error(errors.one_line(error))
+        return errors.exit_code(error)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"totes {version('totes')}")
+        except PackageNotFoundError:
+            typer.echo("totes, run from a folder in which it is not installed")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _global_options(
+    context: typer.Context,
+    stage: Annotated[
+        str, typer.Option(envvar="TOTES_STAGE", help="A stage on AWS, or `local`: what `totes up` runs.")
+    ] = LOCAL,
+    region: Annotated[str | None, typer.Option(help="The stage's AWS region; else the profile's.")] = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of your AWS configuration.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    context.obj = Target(stage, region, profile)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,24 @@
+"""The function behind the state Ingest: totesys → landing zone."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from totes.ingest import ingest
+from totes.log import logger, metrics, observed
+from totes.requests import parse_request
+from totes.settings import IngestSettings, read_settings
+
+
+@observed
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Lands what is new; the result says whether there is anything to transform."""
+    request = parse_request(event)
+    done = ingest(read_settings(IngestSettings), request)
+    for table, columns in done.undeclared.items():
+        logger.warning("undeclared columns", table=table, columns=columns)
+    metrics.add_metric("RowsLanded", MetricUnit.Count, sum(done.rows.values()))
+    metrics.add_metric("BatchesToTransform", MetricUnit.Count, done.landed_through - done.processed_through)
+    logger.info("ingested", batch=done.batch, rows=done.rows, deleted=done.deleted, full_read=done.full_read)
+    return asdict(done) | {"new_data": done.new_data}

@@ -1,0 +1,21 @@
+"""The function behind the state Transform: landing zone → processed zone."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from totes.log import logger, metrics, observed
+from totes.requests import parse_request
+from totes.settings import TransformSettings, read_settings
+from totes.transform import transform
+
+
+@observed
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Brings every landed batch into the warehouse's shape."""
+    request = parse_request(event)
+    done = transform(read_settings(TransformSettings), request)
+    metrics.add_metric("RowsProcessed", MetricUnit.Count, sum(done.rows.values()))
+    logger.info("transformed", first=done.first, last=done.last, rows=done.rows)
+    return asdict(done) | {"batches": done.batches}

@@ -1,0 +1,136 @@
+"""What the local stack takes from serverless.yml, so that it runs what is deployed and not a copy."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from totes.names import FUNCTIONS
+
+if TYPE_CHECKING:
+    from totes.names import Names
+
+ROOT = Path(__file__).resolve().parent.parent
+SERVERLESS = ROOT / "serverless.yml"
+STATE_MACHINE = ROOT / "statemachine" / "pipeline.asl.json"
+# For what serverless.yml does not say: the longest that Lambda allows, in seconds, and serverless's own default in MB.
+LONGEST_TIMEOUT = 900
+MEMORY = 1024
+
+_REFERENCE = re.compile(r"#\{([\w.:]+)\}")
+_VARIABLE = re.compile(r"\$\{(param|sls):([A-Za-z]\w*)\}")
+
+
+class DeploymentInvalid(Exception):
+    """serverless.yml lacks what the stack needs; the message says what."""
+
+
+@dataclass(frozen=True)
+class ScheduleRule:
+    """The EventBridge rule that starts the pipeline.
+
+    Attributes:
+        expression: for instance `rate(5 minutes)`.
+        state: ENABLED or DISABLED.
+    """
+
+    name: str
+    expression: str
+    state: str
+    description: str
+
+
+class Deployment:
+    """serverless.yml, with `${param:…}` and `${sls:stage}` resolved for a stage."""
+
+    def __init__(self, stage: str, file: Path = SERVERLESS) -> None:
+        self._file = file
+        self._stage = stage
+        self._template: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _CloudFormationLoader)  # noqa: S506
+
+    def schedule_rule(self) -> ScheduleRule:
+        """The rule of the stage.
+
+        Raises:
+            DeploymentInvalid: there is none, or it uses a variable that is not known here.
+        """
+        resources = self._template.get("resources", {}).get("Resources", {})
+        rules = [
+            resource["Properties"]
+            for resource in resources.values()
+            if resource["Type"] == "AWS::Events::Rule" and "ScheduleExpression" in resource["Properties"]
+        ]
+        if len(rules) != 1:
+            raise DeploymentInvalid(
+                f"{self._file} has {len(rules)} rules (AWS::Events::Rule) with a ScheduleExpression; one is needed."
+            )
+        return ScheduleRule(
+            name=self._resolved(rules[0]["Name"]),
+            expression=self._resolved(rules[0]["ScheduleExpression"]),
+            state=self._resolved(rules[0].get("State", "ENABLED")),
+            description=self._resolved(rules[0].get("Description", "")),
+        )
+
+    def timeout(self, function: str) -> int:
+        """Seconds that a function may take."""
+        return int(self._setting(function, "timeout", LONGEST_TIMEOUT))
+
+    def memory(self, function: str) -> int:
+        """MB that a function gets."""
+        return int(self._setting(function, "memorySize", MEMORY))
+
+    def _setting(self, function: str, name: str, default: int) -> Any:
+        own = self._template.get("functions", {}).get(function, {})
+        return own.get(name, self._template.get("provider", {}).get(name, default))
+
+    def _resolved(self, text: str) -> str:
+        parameters = self._template.get("params", {})
+        known = {
+            "sls": {"stage": self._stage},
+            "param": parameters.get("default", {}) | parameters.get(self._stage, {}),
+        }
+
+        def value(match: re.Match[str]) -> str:
+            kind, name = match.groups()
+            if name not in known[kind]:
+                raise DeploymentInvalid(
+                    f"{self._file} uses {match[0]}, which is set neither in params.default nor here."
+                )
+            return str(known[kind][name])
+
+        return _VARIABLE.sub(value, text)
+
+
+def state_machine_definition(file: Path, names: "Names") -> str:
+    """The workflow with its `#{…}` references resolved to ARNs, as serverless-step-functions does.
+
+    Raises:
+        DeploymentInvalid: it refers to something that the local stack has not.
+    """
+    arns = {f"{name.title()}LambdaFunction.Arn": names.function_arn(name) for name in FUNCTIONS}
+    arns["AlertsTopic"] = names.topic_arn
+
+    def arn(match: re.Match[str]) -> str:
+        if match[1] not in arns:
+            raise DeploymentInvalid(f"{file} refers to {match[0]}; the local stack has {', '.join(sorted(arns))}.")
+        return arns[match[1]]
+
+    return _REFERENCE.sub(arn, file.read_text(encoding="utf-8"))
+
+
+class _CloudFormationLoader(yaml.SafeLoader):
+    """Takes `!Sub`, `!GetAtt` and their like for the plain value: nothing here depends on them."""
+
+
+def _plain(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:
+    if isinstance(node, yaml.ScalarNode):
+        return loader.construct_scalar(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node, deep=True)
+    assert isinstance(node, yaml.MappingNode)  # noqa: S101 - there is no fourth kind
+    return loader.construct_mapping(node, deep=True)
+
+
+_CloudFormationLoader.add_multi_constructor("!", _plain)

@@ -1,0 +1,96 @@
+"""Creates in moto what `sls deploy` creates in AWS, under the same names, from the same files."""
+
+from typing import TYPE_CHECKING, Any
+
+from local.deployment import Deployment, state_machine_definition
+from local.lambda_runtime import Function
+from totes.names import FUNCTIONS, Names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MAILBOX = "on-call@example.com"
+# moto checks that a function's role exists; what it may do is evaluated in AWS only.
+ROLE = "totes-local"
+TRUST = '{"Version": "2012-10-17", "Statement": []}'
+CODE = b"The local stack runs the handlers from the working copy."
+
+
+def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
+    """The three functions with their limits from serverless.yml and the environment that it gives them."""
+    buckets = {
+        "TOTES_STAGE": names.stage,
+        "TOTES_LANDING_BUCKET": names.landing_bucket,
+        "TOTES_PROCESSED_BUCKET": names.processed_bucket,
+    }
+    secrets = {
+        "ingest": {"TOTES_SOURCE_SECRET": names.source_secret},
+        "transform": {},
+        "load": {"TOTES_WAREHOUSE_SECRET": names.warehouse_secret},
+    }
+    return [
+        Function(
+            name=names.function(name),
+            arn=names.function_arn(name),
+            handler=f"functions.{name}.handler",
+            environment=buckets | secrets[name] | _powertools(name),
+            timeout=deployment.timeout(name),
+            memory=deployment.memory(name),
+        )
+        for name in FUNCTIONS
+    ]
+
+
+def create_buckets(s3: Any, names: Names) -> None:
+    """The two zones of the lake, versioned."""
+    for bucket in (names.landing_bucket, names.processed_bucket):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": names.region})
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+
+def create_functions(client: "Callable[[str], Any]", functions: list[Function]) -> None:
+    """The functions and their log groups."""
+    role = client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    for function in functions:
+        client("lambda").create_function(
+            FunctionName=function.name,
+            Runtime="python3.13",
+            Role=role,
+            Handler=function.handler,
+            Code={"ZipFile": CODE},
+            Timeout=function.timeout,
+            MemorySize=function.memory,
+            Environment={"Variables": dict(function.environment)},
+        )
+        client("logs").create_log_group(logGroupName=function.log_group)
+
+
+def create_alerts(sns: Any, names: Names) -> None:
+    """The topic of the alerts and the subscription that makes them e-mails."""
+    topic = sns.create_topic(Name=names.topic)["TopicArn"]
+    sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=MAILBOX)
+
+
+def create_pipeline(client: "Callable[[str], Any]", names: Names, deployment: Deployment, definition: "Path") -> None:
+    """The state machine and the rule of its schedule.
+
+    The rule gets no target: moto fires none, and fails every PutEvents where a rule has a state machine as its target.
+    """
+    client("stepfunctions").create_state_machine(
+        name=names.state_machine,
+        definition=state_machine_definition(definition, names),
+        roleArn=f"arn:aws:iam::{names.account}:role/{ROLE}",
+    )
+    rule = deployment.schedule_rule()
+    client("events").put_rule(
+        Name=rule.name, ScheduleExpression=rule.expression, State=rule.state, Description=rule.description
+    )
+
+
+def _powertools(function: str) -> dict[str, str]:
+    return {
+        "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
+        "POWERTOOLS_METRICS_NAMESPACE": "Totes",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }

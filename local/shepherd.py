@@ -1,0 +1,73 @@
+"""Keeps a PostgreSQL server alive exactly as long as the process that asked for it.
+
+Run as `python -I -S shepherd.py '<plan as JSON>'` with its standard input a pipe from the owner. The pipe's end is the
+signal to stop: the owner closes it, and the kernel closes it when the owner dies, `kill -9` included. So an orderly
+exit and a crash take the same path, and neither leaves a process or a folder behind. A server that ends by itself ends
+the shepherd, which then prints the last of the server's log.
+
+It needs nothing but the standard library: it starts in 30 ms.
+"""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+SHUTDOWN_SECONDS = 30
+LOG_TAIL_BYTES = 2000
+
+
+def main(plan: dict[str, Any]) -> None:
+    """Run one server.
+
+    Args:
+        plan: `command` (list), `environment` (dict), `user` and `group` (ids, or null to stay who we are), `log` (file
+            for the server's output), `remove` (folders to delete at the end).
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGCHLD, _leave)
+    log = Path(plan["log"])
+    try:
+        with log.open("ab") as output:
+            server = subprocess.Popen(  # noqa: S603 - the plan is our own parent's
+                plan["command"],
+                env=plan["environment"],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                user=plan["user"],
+                group=plan["group"],
+                extra_groups=None if plan["user"] is None else [],
+            )
+        try:
+            sys.stdin.buffer.read()
+        finally:
+            _stop(server, log)
+    finally:
+        for folder in plan["remove"]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop(server: subprocess.Popen[bytes], log: Path) -> None:
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if server.poll() is not None:
+        sys.stdout.buffer.write(log.read_bytes()[-LOG_TAIL_BYTES:])
+        return
+    server.send_signal(signal.SIGINT)  # PostgreSQL's "fast" shutdown: sessions are ended, nothing is lost
+    try:
+        server.wait(SHUTDOWN_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
+
+
+def _leave(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

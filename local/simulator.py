@@ -1,0 +1,232 @@
+"""Working days of the back office on a live totesys: orders, designs, the paid batch and silent amendments.
+
+The rates are those of `local.trading` and `local.amendments`. Every business event is a transaction of its own, as the
+back office's are: an order, its transaction and its payment appear together or not at all.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from pg8000.native import identifier
+
+from local import amendments, trading
+from local.amendments import Amendment
+from local.connection import Connection, Cursor
+from local.trading import Columns, Ids, Parties, Times
+
+SEED = 755
+
+Record = dict[str, Any]
+
+_OPENING = time(7, 55)
+_WORKING_DAY = timedelta(hours=trading.CLOSES) - timedelta(hours=7, minutes=55)
+_ROUNDING = 1e-9
+_TO_NEXT_WORKING_DAY = {5: 3, 6: 2}  # from a Friday, a Saturday (ISO weekdays); one day from any other
+
+_PAID_BATCH = "UPDATE payment SET paid = true, last_updated = %s WHERE payment_date = %s AND NOT paid"
+_NEWEST = "SELECT greatest((SELECT max(last_updated) FROM payment), (SELECT max(last_updated) FROM design))"
+_IDS = (
+    "SELECT staff_id FROM staff ORDER BY 1",
+    "SELECT counterparty_id FROM counterparty ORDER BY 1",
+    "SELECT address_id FROM address ORDER BY 1",
+    "SELECT currency_id FROM currency ORDER BY 1",
+    "SELECT design_id FROM design ORDER BY 1",
+)
+
+
+@dataclass
+class DayReport:
+    """What happened on `day`, or in a part of it: rows inserted, payments flipped to paid, cells amended."""
+
+    day: date
+    sales_orders: int = 0
+    purchase_orders: int = 0
+    designs: int = 0
+    paid: int = 0
+    amended: list[Amendment] = field(default_factory=list)
+
+
+class Event(NamedTuple):
+    """One deed of the back office at `moment` (UTC, no zone): `apply` commits it and counts it in the report."""
+
+    moment: datetime
+    apply: Callable[[DayReport], None]
+
+
+class Simulator:
+    """The back office at work, one working day after the other from the newest stamp in the database on.
+
+    The same seed on the same rows makes the same days.
+
+    Args:
+        connection: to a seeded source, autocommit off; the simulator owns it for as long as it works.
+        seed: of the random numbers.
+        amendments_a_day: silent amendments a working day; a whole number is met exactly, a fraction on average.
+    """
+
+    def __init__(self, connection: Connection, *, seed: int = SEED, amendments_a_day: float = amendments.A_DAY) -> None:
+        self._connection = connection
+        self._seed = seed
+        self._amendments_a_day = amendments_a_day
+        self._day = date.min
+        self._passed = 1.0
+        self._pending: deque[Event] = deque()
+
+    def run(self, days: int, *, progress: Callable[[DayReport], None] | None = None) -> list[DayReport]:
+        """Let working days pass as fast as the database takes them, telling `progress` of each when it is over."""
+        reports = []
+        for _ in range(days):
+            reports.append(self.advance(1.0))
+            if progress:
+                progress(reports[-1])
+        return reports
+
+    def advance(self, share: float) -> DayReport:
+        """Let a share of a working day pass and report what was due in it.
+
+        A day opens at 07:55 with the paid batch and closes at 19:00, where the step ends however large the share was.
+        Called every second with 1/60 it plays a day a minute.
+
+        Raises:
+            ValueError: for a source without orders, or a share that is not above 0.
+        """
+        if share <= 0:
+            raise ValueError(f"cannot let {share} of a working day pass: give a share above 0")
+        if self._passed >= 1 - _ROUNDING:
+            self._day = self._next_day()
+            self._pending = deque(self.events(self._day))
+            self._passed = 0.0
+        self._passed = min(1.0, self._passed + share)
+        now = datetime.combine(self._day, _OPENING) + self._passed * _WORKING_DAY
+        report = DayReport(self._day)
+        while self._pending and self._pending[0].moment <= now:
+            self._pending[0].apply(report)
+            self._pending.popleft()
+        return report
+
+    def events(self, day: date) -> Iterator[Event]:
+        """The deeds of one working day, drawn but not done, in time order.
+
+        The order is to the minute: within it clients race, and what is stamped first may commit second.
+        """
+        rng = np.random.default_rng([self._seed, day.toordinal()])
+        parties, design_ids = self._known()
+        sold_at, bought_at, designed_at = (
+            trading.moments(rng, _repeat(day, rng.poisson(mean)))
+            for mean in (trading.SALES_A_DAY, trading.PURCHASES_A_DAY, trading.DESIGNS_A_DAY)
+        )
+        whole, fraction = divmod(self._amendments_a_day, 1)
+        amended_at = trading.moments(rng, _repeat(day, int(whole) + int(rng.random() < fraction)))
+        sales = trading.sales_orders(rng, sold_at, parties, rng.choice(design_ids, len(sold_at)))
+        purchases = trading.purchase_orders(rng, bought_at, parties)
+        payments = _records(trading.payments(rng, sales, purchases))
+        orders = _records(sales) + _records(purchases)
+        batch: datetime = trading.paid_batches(rng, _repeat(day, 1))[0].item()
+
+        events = [Event(batch, partial(self._flip_paid, batch))]
+        events += [
+            Event(payment["created_at"], partial(self._place, order, payment))
+            for order, payment in zip(orders, payments, strict=True)
+        ]
+        events += [
+            Event(design["created_at"], partial(self._add_design, design))
+            for design in _records(trading.designs(rng, designed_at))
+        ]
+        events += [
+            Event(moment, partial(self._amend, rng, moment, parties, design_ids)) for moment in amended_at.tolist()
+        ]
+        yield from sorted(events, key=lambda event: event.moment.replace(second=0, microsecond=0))
+
+    def _flip_paid(self, moment: datetime, report: DayReport) -> None:
+        with self._transaction() as cursor:
+            cursor.execute(_PAID_BATCH, (moment, moment.date().isoformat()))
+            report.paid += cursor.rowcount
+
+    def _place(self, order: Record, payment: Record, report: DayReport) -> None:
+        sale = payment["payment_type_id"] == trading.SALES_RECEIPT
+        table, kind = ("sales_order", "SALE") if sale else ("purchase_order", "PURCHASE")
+        stamps = {"created_at": order["created_at"], "last_updated": order["last_updated"]}
+        with self._transaction() as cursor:
+            order_id = _insert(cursor, table, order)
+            link = {"transaction_type": kind, f"{table}_id": order_id, **stamps}
+            _insert(cursor, "payment", {"transaction_id": _insert(cursor, "transaction", link), **payment})
+        report.sales_orders += sale
+        report.purchase_orders += not sale
+
+    def _add_design(self, design: Record, report: DayReport) -> None:
+        with self._transaction() as cursor:
+            _insert(cursor, "design", design)
+        report.designs += 1
+
+    def _amend(
+        self, rng: np.random.Generator, moment: datetime, parties: Parties, design_ids: Ids, report: DayReport
+    ) -> None:
+        with self._transaction() as cursor:
+            amendment = amendments.amend(cursor, rng, moment, parties, design_ids)
+        if amendment:
+            report.amended.append(amendment)
+
+    def _next_day(self) -> date:
+        with self._transaction() as cursor:
+            cursor.execute(_NEWEST)
+            newest: datetime | None = cursor.fetchone()[0]
+        if newest is None:
+            raise ValueError("the source has no payments or designs to go on from: seed it first")
+        latest = max(newest.date(), self._day)
+        return latest + timedelta(days=_TO_NEXT_WORKING_DAY.get(latest.isoweekday(), 1))
+
+    def _known(self) -> tuple[Parties, Ids]:
+        ids = []
+        with self._transaction() as cursor:
+            for query in _IDS:
+                cursor.execute(query)
+                ids.append(np.array([row[0] for row in cursor.fetchall()], dtype=np.int64))
+        *parties, design_ids = ids
+        return Parties(*parties), design_ids
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Cursor]:
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                yield cursor
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+
+def _insert(cursor: Cursor, table: str, record: Record) -> int:
+    names = ", ".join(identifier(column) for column in record)
+    values = ", ".join(["%s"] * len(record))
+    statement = ("INSERT INTO", identifier(table), f"({names}) VALUES ({values}) RETURNING", identifier(f"{table}_id"))
+    cursor.execute(" ".join(statement), tuple(record.values()))
+    new_id: int = cursor.fetchone()[0]
+    return new_id
+
+
+def _repeat(day: date, count: int) -> Times:
+    return np.full(count, np.datetime64(day, "D"))
+
+
+def _records(columns: Columns) -> list[Record]:
+    """Rows as the driver binds them: money as Decimal, dates as the text the source keeps them in."""
+    return [
+        dict(zip(columns, record, strict=True))
+        for record in zip(*(_plain(name, values) for name, values in columns.items()), strict=True)
+    ]
+
+
+def _plain(name: str, values: Any) -> list[Any]:
+    if name in trading.MONEY:
+        return [Decimal(hundredths).scaleb(-2) for hundredths in values.tolist()]
+    if name.endswith("_date"):
+        return [day.isoformat() for day in values.tolist()]
+    plain: list[Any] = values.tolist()
+    return plain

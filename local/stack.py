@@ -1,0 +1,243 @@
+"""The whole pipeline on a laptop: PostgreSQL, AWS, the functions and the state machine, as they are deployed."""
+
+import contextlib
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
+
+import boto3
+import pg8000.dbapi
+from botocore.exceptions import ClientError
+from moto.s3.models import s3_backends
+from moto.sns.models import sns_backends
+
+from local import databases, provision
+from local.aws import environment_of, moto_server
+from local.deployment import STATE_MACHINE, Deployment
+from local.lake_folder import LakeFolder
+from local.lambda_runtime import Function, Invoker, LambdaRuntime
+from local.moto_repairs import conditional_writes_are_atomic, functions_run
+from local.postgres import Postgres
+from local.state import StackState, claimed_home, home, publish
+from totes.names import Names
+
+NAMES = Names(stage="local", account="123456789012", region="eu-west-2")
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Mail:
+    """An alert that SNS would have sent by e-mail."""
+
+    subject: str
+    message: str
+
+
+class Stack:
+    """Everything, for as long as the `with` block lasts; SIGTERM and SIGHUP end it as Ctrl-C does. One per process.
+
+    Args:
+        data_dir: where to keep the databases (`postgres/`), the lake (`lake/<bucket>/<key>`) and the functions' logs
+            (`logs/`) between runs; None for temporary ones. Executions and mails are not kept.
+        invoker: runs the functions instead of the shipped handlers in processes of their own, for tests.
+        definition: the workflow, for tests of the stack itself.
+
+    Attributes:
+        endpoint_url: of every AWS service. The environment of this process points at it too.
+        names: of the resources.
+        postgres: the server of both databases.
+        logs: the folder of the functions' logs.
+        fresh: whether totesys was created just now, and so is empty.
+
+    Raises:
+        StackAlreadyRunning: another process runs one in the same home.
+        AwsInUse: this process runs one.
+        PostgresFailed: the server does not start.
+    """
+
+    names = NAMES
+
+    def __init__(
+        self, data_dir: Path | None = None, invoker: Invoker | None = None, definition: Path = STATE_MACHINE
+    ) -> None:
+        self._data_dir = data_dir
+        self._invoker = invoker
+        self._definition = definition
+        self._clients: dict[str, Any] = {}
+        self._clients_lock = threading.Lock()
+        self._running = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as running:
+            running.enter_context(_ended_in_order())
+            state_file = running.enter_context(claimed_home(home()))
+            self.logs = self._log_folder(running)
+            self.postgres = running.enter_context(Postgres(self._data_dir and self._data_dir / "postgres"))
+            self.fresh = databases.create_databases(self.postgres)
+            self.endpoint_url = running.enter_context(moto_server())
+            state = self._state()
+            running.enter_context(environment_of(state))
+            self._deploy(running)
+            publish(state, state_file)
+            self._running = running.pop_all()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of the stack, for instance of `s3`; the same one each time."""
+        with self._clients_lock:
+            if service not in self._clients:
+                self._clients[service] = boto3.client(service, region_name=NAMES.region)
+            return self._clients[service]
+
+    def start_execution(self, input: dict[str, Any] | str = "{}", name: str | None = None) -> str:
+        """Start the pipeline.
+
+        Returns:
+            The execution's ARN.
+        """
+        started = self.client("stepfunctions").start_execution(
+            stateMachineArn=NAMES.state_machine_arn,
+            name=name or str(uuid.uuid4()),
+            input=input if isinstance(input, str) else json.dumps(input),
+        )
+        arn: str = started["executionArn"]
+        return arn
+
+    def wait(self, execution_arn: str, timeout: float = 300) -> dict[str, Any]:
+        """Wait until an execution has ended.
+
+        Args:
+            timeout: seconds.
+
+        Returns:
+            The answer of DescribeExecution.
+
+        Raises:
+            TimeoutError: it still runs.
+        """
+        give_up = time.monotonic() + timeout
+        while True:
+            execution: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=execution_arn)
+            if execution["status"] != "RUNNING":
+                return execution
+            if time.monotonic() > give_up:
+                raise TimeoutError(f"{execution_arn} still runs after {timeout} s.")
+            time.sleep(POLL_SECONDS)
+
+    def mails(self) -> list[Mail]:
+        """The alerts that were sent, oldest first."""
+        topic = sns_backends[NAMES.account][NAMES.region].topics[NAMES.topic_arn]
+        return [Mail(subject or "", message) for _id, message, subject, *_ in topic.sent_notifications]
+
+    def connect_source(self) -> pg8000.dbapi.Connection:
+        """A superuser's connection to totesys, for what the business does there. The caller closes it."""
+        return self.postgres.connect(databases.SOURCE)
+
+    def connect_warehouse(self) -> pg8000.dbapi.Connection:
+        """A superuser's connection to the warehouse. The caller closes it."""
+        return self.postgres.connect(databases.WAREHOUSE)
+
+    def _log_folder(self, running: contextlib.ExitStack) -> Path:
+        if self._data_dir is None:
+            return Path(running.enter_context(tempfile.TemporaryDirectory(prefix="totes-logs-")))
+        logs = self._data_dir.absolute() / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        return logs
+
+    def _state(self) -> StackState:
+        return StackState(
+            endpoint_url=self.endpoint_url,
+            region=NAMES.region,
+            account=NAMES.account,
+            postgres_host=self.postgres.host,
+            postgres_port=self.postgres.port,
+            postgres_superuser=self.postgres.superuser,
+            logs=str(self.logs),
+            pid=os.getpid(),
+        )
+
+    def _deploy(self, running: contextlib.ExitStack) -> None:
+        deployment = Deployment(NAMES.stage)
+        functions = provision.deployed_functions(NAMES, deployment)
+        running.callback(self._clients.clear)
+        running.enter_context(conditional_writes_are_atomic())
+        running.enter_context(functions_run(self._invoker or self._workers(functions, running)))
+        running.callback(self._abort_executions)
+        self._create_lake(running)
+        self._store_secrets()
+        provision.create_alerts(self.client("sns"), NAMES)
+        provision.create_functions(self.client, functions)
+        provision.create_pipeline(self.client, NAMES, deployment, self._definition)
+
+    def _workers(self, functions: list[Function], running: contextlib.ExitStack) -> Invoker:
+        runtime = LambdaRuntime(functions, self.logs, self._ship_logs)
+        running.callback(runtime.close)
+        return runtime
+
+    def _create_lake(self, running: contextlib.ExitStack) -> None:
+        provision.create_buckets(self.client("s3"), NAMES)
+        if self._data_dir is None:
+            return
+        folder = LakeFolder(self._data_dir / "lake")
+        for bucket in (NAMES.landing_bucket, NAMES.processed_bucket):
+            folder.load(s3_backends[NAMES.account]["aws"], bucket)
+        running.enter_context(folder.mirrored())
+
+    def _store_secrets(self) -> None:
+        for secret, role, database in (
+            (NAMES.source_secret, databases.READER, databases.SOURCE),
+            (NAMES.warehouse_secret, databases.LOADER, databases.WAREHOUSE),
+        ):
+            credentials = databases.new_credentials(self.postgres, role, database)
+            self.client("secretsmanager").create_secret(Name=secret, SecretString=json.dumps(credentials))
+
+    def _ship_logs(self, function: Function, stream: str, lines: list[str]) -> None:
+        logs = self.client("logs")
+        with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_stream(logGroupName=function.log_group, logStreamName=stream)
+        now = int(time.time() * 1000)
+        logs.put_log_events(
+            logGroupName=function.log_group,
+            logStreamName=stream,
+            logEvents=[{"timestamp": now, "message": line} for line in lines],
+        )
+
+    def _abort_executions(self) -> None:
+        # Their threads would go on, and call the functions of the next stack in this process.
+        machine = self.client("stepfunctions")
+        for execution in machine.list_executions(stateMachineArn=NAMES.state_machine_arn)["executions"]:
+            if execution["status"] == "RUNNING":
+                with contextlib.suppress(ClientError):  # it may have ended meanwhile
+                    machine.stop_execution(executionArn=execution["executionArn"])
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exit that leaves `with` blocks, where this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

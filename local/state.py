@@ -1,0 +1,160 @@
+"""How a command in another terminal finds the stack that runs: one file in the stack's home.
+
+The process that runs the stack holds a lock on the file. The kernel drops the lock when the process ends, however it
+ends, so a file without a lock is stale whatever its content says, and a reused process id cannot mislead.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, MutableMapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TextIO
+
+import pg8000.dbapi
+
+FILE = "stack.json"
+
+
+class StackNotRunning(Exception):
+    """No stack runs in this home; the message says how to start one."""
+
+
+class StackAlreadyRunning(Exception):
+    """A stack runs in this home already; the message says where and what to do."""
+
+
+@dataclass(frozen=True)
+class StackState:
+    """What another process needs in order to reach a running stack.
+
+    Attributes:
+        endpoint_url: of every AWS service.
+        postgres_host: the folder of the Unix socket.
+        logs: the folder with one file of JSON lines per function.
+        pid: of the process that runs the stack.
+    """
+
+    endpoint_url: str
+    region: str
+    account: str
+    postgres_host: str
+    postgres_port: int
+    postgres_superuser: str
+    logs: str
+    pid: int
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point any AWS SDK at the stack, with credentials that are worth nothing elsewhere."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_ACCESS_KEY_ID": "local",
+            "AWS_SECRET_ACCESS_KEY": "local",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
+        }
+
+    def point_here(self, environment: MutableMapping[str, str] = os.environ) -> None:
+        """Make every AWS client that is created from now on talk to this stack.
+
+        Removes the other AWS variables first: a profile or an endpoint of one service would take precedence.
+        """
+        for name in [name for name in environment if name.startswith("AWS_")]:
+            del environment[name]
+        environment.update(self.environment())
+
+    def connect(self, database: str) -> pg8000.dbapi.Connection:
+        """A superuser's connection to `totesys` or `warehouse`. The caller closes it."""
+        return pg8000.dbapi.connect(
+            self.postgres_superuser,
+            unix_sock=f"{self.postgres_host}/.s.PGSQL.{self.postgres_port}",
+            database=database,
+        )
+
+
+def home() -> Path:
+    """The folder of the stack's state: $TOTES_HOME, or `.totes` in the current folder."""
+    return Path(os.environ.get("TOTES_HOME") or ".totes").absolute()
+
+
+def running_stack(folder: Path | None = None) -> StackState:
+    """The stack that runs in a home.
+
+    Raises:
+        StackNotRunning: there is none, what is there was left behind by a process that died, or it is still starting.
+    """
+    path = (folder or home()) / FILE
+    try:
+        file = path.open(encoding="utf-8")
+    except FileNotFoundError:
+        raise StackNotRunning(f"No stack runs in {path.parent}: start one with `totes up`.") from None
+    with file:
+        if _lock(file, fcntl.LOCK_SH):
+            raise StackNotRunning(f"{path} was left behind by a stack that no longer runs: start one with `totes up`.")
+        text = file.read()
+    if not text:
+        raise StackNotRunning(f"The stack in {path.parent} is still starting: try again in a moment.")
+    return StackState(**json.loads(text))
+
+
+@contextlib.contextmanager
+def claimed_home(folder: Path) -> Iterator[TextIO]:
+    """Hold a home for the duration of a stack, and leave nothing of ours in it.
+
+    Yields:
+        The state's file, empty, for `publish`.
+
+    Raises:
+        StackAlreadyRunning: another process holds it.
+    """
+    created = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    with _claimed_file(path) as file:
+        try:
+            yield file
+        finally:
+            path.unlink(missing_ok=True)
+            if created:
+                # Somebody may have put a file of his own there.
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def publish(state: StackState, file: TextIO) -> None:
+    """Write the state for others to read."""
+    file.write(json.dumps(asdict(state), indent=2))
+    file.flush()
+
+
+def _claimed_file(path: Path) -> TextIO:
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
+        if not _lock(file, fcntl.LOCK_EX):
+            text = file.read()
+            file.close()
+            process = f" as process {json.loads(text)['pid']}" if text else ""
+            raise StackAlreadyRunning(
+                f"A stack runs in {path.parent} already{process}. Stop it with Ctrl-C in its terminal, or set "
+                "TOTES_HOME to another folder to run a second one beside it."
+            )
+        # The owner before us may have deleted the file between our opening and our locking it.
+        if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            file.truncate(0)
+            return file
+        file.close()
+
+
+def _lock(file: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+-- What was the state of all orders, sold and bought, at a given moment?
+--
+-- Answers: per side (sales, purchases), currency and whether the agreed delivery date had passed, orders,
+--   units and value (units x price) as the warehouse knew them at the moment. For the orders one by one:
+--   SELECT * FROM sales_order_as_of(moment) or purchase_order_as_of(moment).
+-- Assumes: the warehouse knows what the last snapshot at or before the moment showed, and nothing before its
+--   first snapshot; later amendments and deletions do not change the answer; the back office records no
+--   actual delivery, only the agreed date; currencies are never added up.
+-- Parameter :moment (required): a moment such as 2024-08-19T18:50:11Z; without a zone, UTC.
+
+WITH reference AS (
+    SELECT CAST(:moment AS timestamptz) AS moment
+),
+
+orders AS (
+    SELECT
+        'sales' AS side,
+        sale.currency_id,
+        sale.agreed_delivery_date,
+        sale.units_sold AS units,
+        sale.units_sold * sale.unit_price AS order_value
+    FROM reference
+    CROSS JOIN LATERAL SALES_ORDER_AS_OF(reference.moment) AS sale
+    UNION ALL
+    SELECT
+        'purchases' AS side,
+        purchase.currency_id,
+        purchase.agreed_delivery_date,
+        purchase.item_quantity AS units,
+        purchase.item_quantity * purchase.item_unit_price AS order_value
+    FROM reference
+    CROSS JOIN LATERAL PURCHASE_ORDER_AS_OF(reference.moment) AS purchase
+)
+
+SELECT
+    orders.side,
+    currency.currency_code,
+    CASE
+        WHEN orders.agreed_delivery_date < (reference.moment AT TIME ZONE 'UTC')::date THEN 'passed'
+        ELSE 'ahead'
+    END AS agreed_delivery,
+    COUNT(*) AS orders,
+    SUM(orders.units) AS units,
+    SUM(orders.order_value) AS order_value
+FROM orders
+CROSS JOIN reference
+INNER JOIN dim_currency AS currency ON currency.currency_id = orders.currency_id
+GROUP BY orders.side, currency.currency_code, agreed_delivery
+ORDER BY orders.side DESC, currency.currency_code, agreed_delivery;

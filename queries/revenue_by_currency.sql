@@ -1,0 +1,20 @@
+-- What have we sold in each currency?
+--
+-- Answers: per currency, orders, units, revenue (units x price), the average price of a unit and the average
+--   order.
+-- Assumes: revenue is counted when ordered, not when paid; only the latest version of an order counts, and
+--   deleted orders do not; there is no exchange rate in the warehouse, so there is no total over the
+--   currencies.
+
+SELECT
+    currency.currency_code,
+    currency.currency_name,
+    COUNT(*) AS orders,
+    SUM(sale.units_sold) AS units,
+    SUM(sale.units_sold * sale.unit_price) AS revenue,
+    ROUND(SUM(sale.units_sold * sale.unit_price) / NULLIF(SUM(sale.units_sold), 0), 4) AS average_unit_price,
+    ROUND(AVG(sale.units_sold * sale.unit_price), 2) AS average_order
+FROM current_sales_order AS sale
+INNER JOIN dim_currency AS currency ON currency.currency_id = sale.currency_id
+GROUP BY currency.currency_code, currency.currency_name
+ORDER BY currency.currency_code;

@@ -1,0 +1,9 @@
+-- What a warehouse must have before its schema has any version at all.
+
+CREATE SCHEMA IF NOT EXISTS etl;
+
+CREATE TABLE etl.schema_version (
+    version integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE etl.schema_version IS 'The versions that the schema was brought to, one after the other.';

@@ -1,0 +1,55 @@
+-- Of each fact: its current state, its history and its state as of a batch or a moment.
+-- {fact}, {entity}, {record_id} and {business_id} are filled in from the fact's declaration, as quoted identifiers;
+-- {fact_name} is the table's name as a text.
+
+CREATE OR REPLACE VIEW public.{current} AS
+SELECT latest.*
+FROM (
+    SELECT DISTINCT ON ({business_id}) *
+    FROM public.{fact}
+    ORDER BY {business_id}, {record_id} DESC
+) AS latest
+WHERE NOT EXISTS (
+    SELECT FROM etl.tombstone
+    WHERE tombstone.table_name = {fact_name} AND tombstone.record_id = latest.{record_id}
+);
+
+CREATE OR REPLACE VIEW public.{history} AS
+SELECT
+    row_number() OVER versions AS version,
+    came.batch_id,
+    came.snapshot_at AS valid_from,
+    coalesce(went.snapshot_at, lead(came.snapshot_at) OVER versions) AS valid_to,
+    tombstone.batch_id IS NOT NULL AS deleted,
+    fact.*
+FROM public.{fact} AS fact
+JOIN etl.batch_table AS brought
+    ON brought.table_name = {fact_name}
+    AND fact.{record_id} BETWEEN brought.first_record_id AND brought.last_record_id
+JOIN etl.batch AS came ON came.batch_id = brought.batch_id
+LEFT JOIN etl.tombstone AS tombstone
+    ON tombstone.table_name = {fact_name} AND tombstone.record_id = fact.{record_id}
+LEFT JOIN etl.batch AS went ON went.batch_id = tombstone.batch_id
+WINDOW versions AS (PARTITION BY fact.{business_id} ORDER BY fact.{record_id});
+
+CREATE OR REPLACE FUNCTION public.{as_of} (batch integer) RETURNS SETOF public.{fact} LANGUAGE sql STABLE AS $$
+    SELECT latest.*
+    FROM (
+        SELECT DISTINCT ON ({business_id}) *
+        FROM public.{fact}
+        WHERE {record_id} <= (
+            SELECT max(last_record_id) FROM etl.batch_table WHERE table_name = {fact_name} AND batch_id <= batch
+        )
+        ORDER BY {business_id}, {record_id} DESC
+    ) AS latest
+    WHERE NOT EXISTS (
+        SELECT FROM etl.tombstone
+        WHERE tombstone.table_name = {fact_name}
+            AND tombstone.record_id = latest.{record_id}
+            AND tombstone.batch_id <= batch
+    )
+$$;
+
+CREATE OR REPLACE FUNCTION public.{as_of} (moment timestamptz) RETURNS SETOF public.{fact} LANGUAGE sql STABLE AS $$
+    SELECT * FROM public.{as_of} ((SELECT max(batch_id) FROM etl.batch WHERE snapshot_at <= moment))
+$$;

@@ -1,0 +1,101 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from console.main import app, main
+
+COMMANDS = ("up", "run", "status", "history", "query", "simulate", "demo")
+
+
+@pytest.fixture(autouse=True)
+def _no_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOTES_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("TOTES_STAGE", raising=False)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str) -> None:
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"totes {command}" in result.output or f"Usage: root {command}" in result.output
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    shown = capsys.readouterr().out
+    assert all(f" {command} " in shown for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        pytest.param("nope", "No such command 'nope'. See `totes --help`.", id="unknown command"),
+        pytest.param("run --foo", "No such option: --foo. See `totes run --help`.", id="unknown option"),
+        pytest.param("history", "Missing argument 'order'. See `totes history --help`.", id="no order"),
+        pytest.param("history x", "Invalid value for 'order'", id="order that is no number"),
+        pytest.param("history 1 --purchase --payment", "Give --purchase or --payment, not both.", id="two kinds"),
+        pytest.param("run --input {", "--input is not JSON", id="broken input"),
+        pytest.param("run --input []", "--input is list [], not a JSON object", id="input that is a list"),
+        pytest.param("query", "Which question? `totes query --list` shows them all.", id="no question"),
+        pytest.param("query profit", "There is no query profit; there are: growth_by_quarter", id="unknown question"),
+        pytest.param("query order_history", "order_history needs --param order_id=…", id="missing parameter"),
+        pytest.param("query orders_as_of -p moment", "--param moment is not NAME=VALUE", id="parameter without value"),
+        pytest.param("query revenue_by_month --csv --json", "Give --json or --csv, not both.", id="two formats"),
+        pytest.param("up --every soon", "--every soon is no interval", id="interval in words"),
+        pytest.param("up --every 0s", "--every 0s is no interval", id="interval of nothing"),
+        pytest.param("simulate --days 0", "Invalid value for '--days'", id="no days"),
+        pytest.param("--stage prod simulate --days 1", "Stage prod is on AWS", id="simulating on AWS"),
+    ],
+)
+def test_bad_arguments_get_one_line(
+    arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments.split()) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"totes: {complaint}")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "status", "history 1", "query revenue_by_month", "simulate --days 1"], ids=lambda c: c.split()[0]
+)
+def test_without_a_stack_the_remedy_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 2
+    line = capsys.readouterr().err
+    assert "totes up" in line
+    assert "--stage" in line
+    assert line.count("\n") == 1
+
+
+def test_questions_are_listed_without_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "--list", "--json"]) == 0
+    listed = {question["name"]: question for question in json.loads(capsys.readouterr().out)}
+    assert listed["revenue_by_currency"]["question"] == "What have we sold in each currency?"
+    assert [p["name"] for p in listed["order_history"]["parameters"]] == ["order_id"]
+
+
+def test_unknown_aws_account_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert main(["--stage", "prod", "--region", "eu-west-2", "status"]) == 1
+    captured = capsys.readouterr().err
+    assert "credentials" in captured
+    assert captured.count("\n") == 1
+
+
+def test_stage_without_a_region_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    assert main(["--stage", "prod", "status"]) == 2
+    assert "No region for stage prod" in capsys.readouterr().err

@@ -1,0 +1,171 @@
+"""Does what totesys holds agree with its contract? What does not is named: table, key, column, expected, found."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from totes.contracts import Column, SourceTable
+from totes.errors import AccessRefused, ContractBroken
+from totes.parquet import arrow_type
+
+SHOWN = 5
+_LONGEST_VALUE = 80
+_IN_FULL = {"timestamp(3)": "timestamp(3) without time zone"}
+
+
+@dataclass(frozen=True)
+class CatalogueColumn:
+    """A column as PostgreSQL's catalogue describes it."""
+
+    table: str
+    name: str
+    type: str
+    readable: bool
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One value that its contract does not allow. `key` is None where the key itself can't be read."""
+
+    table: str
+    key: object
+    column: str
+    expected: str
+    found: str
+
+    def __str__(self) -> str:
+        return f"{self.table} {self.key}: {self.column} is {self.found}, expected {self.expected}"
+
+
+def check_catalogue(tables: Mapping[str, SourceTable], found: Iterable[CatalogueColumn]) -> dict[str, list[str]]:
+    """Compares the contracts with the catalogue, before a row is read.
+
+    Returns:
+        the columns that no contract declares, by table: they are carried on without.
+
+    Raises:
+        ContractBroken: a table or column is missing or has another type.
+        AccessRefused: a column may not be read.
+    """
+    columns = {(column.table, column.name): column for column in found}
+    if differences := [text for table in tables.values() for text in _differences(table, columns)]:
+        raise ContractBroken(
+            "totesys is not as declared: " + "; ".join(differences) + ".",
+            "Change the declaration in schemas/source and deploy, or undo the change in totesys.",
+        )
+    refused = {column.table for column in columns.values() if not column.readable and _declared(tables, column)}
+    if refused:
+        raise AccessRefused(
+            f"The user may not read {', '.join(sorted(refused))} of totesys.",
+            f"GRANT SELECT ON {', '.join(sorted(refused))} to the user that the source's secret names.",
+        )
+    unknown: dict[str, list[str]] = {}
+    for column in columns.values():
+        if not _declared(tables, column):
+            unknown.setdefault(column.table, []).append(column.name)
+    return unknown
+
+
+def check_rows(table: SourceTable, rows: pa.Table) -> None:
+    """Checks typed rows for NULLs, unknown values and texts that are no dates.
+
+    Raises:
+        ContractBroken: shows up to five of the values.
+    """
+    found: list[Violation] = []
+    for column in table.columns:
+        if (wrong := _wrong(column, rows.column(column.name))) is not None:
+            mask, expected = wrong
+            found += _violations(table, rows.filter(mask), column, expected)
+    raise_if_any(found)
+
+
+def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
+    """The values that can't be represented in their column's type, out of rows that were read as text."""
+    found: list[Violation] = []
+    for column in table.columns:
+        kind = arrow_type(column)
+        if pa.types.is_string(kind) or pa.types.is_boolean(kind):
+            continue
+        texts = rows.column(column.name)
+        bad = [number for number, text in enumerate(texts) if text.is_valid and not _castable(text, kind)]
+        found += _violations(table, rows.take(bad), column, f"a value of type {column.type}")
+    return found
+
+
+def raise_if_any(violations: list[Violation]) -> None:
+    """Raises ContractBroken where there is a violation; the message shows the first five."""
+    if not violations:
+        return
+    shown = "; ".join(str(violation) for violation in violations[:SHOWN])
+    more = f"; and {len(violations) - SHOWN} more" if len(violations) > SHOWN else ""
+    raise ContractBroken(
+        f"totesys holds what schemas/source/{violations[0].table}.toml does not allow: {shown}{more}.",
+        "Correct the rows in totesys, or change the declaration and deploy; the next run takes them up.",
+    )
+
+
+def _declared(tables: Mapping[str, SourceTable], column: CatalogueColumn) -> bool:
+    return any(declared.name == column.name for declared in tables[column.table].columns)
+
+
+def _differences(table: SourceTable, found: Mapping[tuple[str, str], CatalogueColumn]) -> Iterable[str]:
+    if not any(name == table.name for name, _ in found):
+        yield f"table {table.name} is not there"
+        return
+    for column in table.columns:
+        actual = found.get((table.name, column.name))
+        if actual is None:
+            yield f"column {table.name}.{column.name} is not there"
+        elif actual.type != _full_type(column):
+            yield f"column {table.name}.{column.name} has type {actual.type}, expected {_full_type(column)}"
+
+
+def _full_type(column: Column) -> str:
+    return _IN_FULL.get(column.type, column.type.replace("varchar", "character varying"))
+
+
+def _wrong(column: Column, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str] | None:
+    if not column.nullable and values.null_count:
+        return pc.is_null(values), "a value"
+    if column.values:
+        known = pc.is_in(values, value_set=pa.array(column.values, pa.string()))
+        if not pc.all(known, min_count=0).as_py():
+            return pc.invert(known), f"one of {', '.join(column.values)}"
+    if column.format == "date":
+        return _no_dates(values)
+    return None
+
+
+def _no_dates(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str] | None:
+    try:
+        pc.cast(values, pa.date32())
+    except pa.ArrowInvalid:
+        kind = pa.date32()
+        return pa.chunked_array([[not _castable(text, kind) for text in values]]), "a date, YYYY-MM-DD"
+    return None
+
+
+def _castable(text: pa.Scalar, kind: pa.DataType) -> bool:
+    try:
+        text.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _violations(table: SourceTable, rows: pa.Table, column: Column, expected: str) -> list[Violation]:
+    keys, values = rows.column(table.key), rows.column(column.name)
+    return [
+        Violation(table.name, key.as_py(), column.name, expected, _shown(value))
+        for key, value in zip(keys, values, strict=True)
+    ]
+
+
+def _shown(value: pa.Scalar) -> str:
+    if not value.is_valid:
+        return "NULL"
+    text = str(value.as_py())
+    return repr(text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…")

@@ -1,0 +1,176 @@
+"""The contracts: one declaration per table, read from schemas/.
+
+They drive extraction, Parquet schemas, DDL, checks and the data dictionary. A declaration that is itself wrong is
+refused when it is read, with the file and the field in the message.
+"""
+
+import graphlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from totes.errors import TerminalError
+
+_Table = TypeVar("_Table", "SourceTable", "WarehouseTable")
+
+SCHEMAS = Path(__file__).parent.parent / "schemas"
+
+
+class ContractInvalid(TerminalError):
+    """A declaration in schemas/ is not well-formed."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source or warehouse table.
+
+    Attributes:
+        type: a PostgreSQL type in its short form, for instance `integer`, `numeric(10,2)`, `timestamp(3)`.
+        references: the table whose key the column holds.
+        format: `date` where a text holds a YYYY-MM-DD date.
+        values: the values that are accepted; empty where any is.
+        origin: the `table.column` of totesys that a warehouse column comes from.
+        default: stands in for NULL on the way into the warehouse.
+        derive: the function in totes.star that makes the value from its origin.
+        since: the version of the warehouse's schema that brought the column.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    nullable: bool = False
+    references: str | None = None
+    format: str | None = None
+    values: tuple[str, ...] = ()
+    origin: str | None = None
+    default: str | None = None
+    derive: str | None = None
+    since: int = 1
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table of totesys."""
+
+    name: str
+    meaning: str
+    key: str
+    columns: tuple[Column, ...]
+
+    def column(self, name: str) -> Column:
+        return _named(self.name, self.columns, name)
+
+
+@dataclass(frozen=True)
+class WarehouseTable:
+    """A table of the star schemas.
+
+    Attributes:
+        grain: what one row is.
+        kind: `fact`, `dimension` or `calendar`.
+        key: the primary key; of a fact, the serial that numbers the versions.
+        business_key: of a fact, the id that the versions of one thing share.
+        source: the table of totesys whose rows become this table's rows; None for the calendar.
+        join: other tables that supply columns, each with the column of `source` that holds its key.
+    """
+
+    name: str
+    meaning: str
+    grain: str
+    kind: str
+    key: str
+    columns: tuple[Column, ...]
+    business_key: str | None = None
+    source: str | None = None
+    join: Mapping[str, str] = field(default_factory=dict)
+    since: int = 1
+
+    def column(self, name: str) -> Column:
+        return _named(self.name, self.columns, name)
+
+    @property
+    def is_fact(self) -> bool:
+        return self.kind == "fact"
+
+    @property
+    def identity(self) -> str:
+        """The column that carries the id of totesys: what a tombstone names."""
+        return self.business_key or self.key
+
+    @property
+    def data_columns(self) -> tuple[Column, ...]:
+        """All columns but the serial that the warehouse itself assigns."""
+        return tuple(column for column in self.columns if column.type != "serial")
+
+
+@cache
+def source_tables() -> Mapping[str, SourceTable]:
+    """The tables of totesys, those that are referenced before those that refer to them."""
+    return _in_order_of_reference(_source_table(path) for path in _declarations("source"))
+
+
+@cache
+def warehouse_tables() -> Mapping[str, WarehouseTable]:
+    """The tables of the warehouse, dimensions before the facts that refer to them."""
+    return _in_order_of_reference(_warehouse_table(path) for path in _declarations("warehouse"))
+
+
+def origin_of(column: Column) -> Column:
+    """The column of totesys that a warehouse column comes from."""
+    if column.origin is None:
+        raise ContractInvalid(f"{column.name} has no `from`.", "Give it one in schemas/warehouse.")
+    table, _, name = column.origin.partition(".")
+    return source_tables()[table].column(name)
+
+
+def _named(table: str, columns: Iterable[Column], name: str) -> Column:
+    for column in columns:
+        if column.name == name:
+            return column
+    raise ContractInvalid(f"{table} declares no column {name}.", "Correct the name in schemas/.")
+
+
+def _declarations(folder: str) -> list[Path]:
+    return sorted((SCHEMAS / folder).glob("*.toml"))
+
+
+def _source_table(path: Path) -> SourceTable:
+    return _checked(path, SourceTable, tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def _warehouse_table(path: Path) -> WarehouseTable:
+    return _checked(path, WarehouseTable, tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def _checked(path: Path, kind: type[_Table], declared: dict[str, Any]) -> _Table:
+    columns = declared.pop("columns", {})
+    try:
+        return kind(
+            name=path.stem,
+            columns=tuple(_column(name, fields) for name, fields in columns.items()),
+            **declared,
+        )
+    except TypeError as error:
+        raise ContractInvalid(f"{path.parent.name}/{path.name}: {error}.", "Correct the declaration.") from error
+
+
+def _column(name: str, fields: dict[str, Any]) -> Column:
+    if "from" in fields:
+        fields["origin"] = fields.pop("from")
+    return Column(name=name, **fields | {"values": tuple(fields.get("values", ()))})
+
+
+def _in_order_of_reference(tables: Iterable[_Table]) -> dict[str, _Table]:
+    by_name = {table.name: table for table in tables}
+    references = {
+        name: sorted({column.references for column in table.columns if column.references})
+        for name, table in by_name.items()
+    }
+    for name, targets in references.items():
+        if unknown := set(targets) - by_name.keys():
+            raise ContractInvalid(f"{name} references {sorted(unknown)}, which is not declared.", "Correct the name.")
+    order = graphlib.TopologicalSorter(references).static_order()
+    return {name: by_name[name] for name in order}

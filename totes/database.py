@@ -1,0 +1,211 @@
+"""Connections to totesys and to the warehouse, and what their errors mean."""
+
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pg8000.dbapi
+import sqlalchemy
+from pg8000.exceptions import InterfaceError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from totes.errors import (
+    AccessRefused,
+    ContractBroken,
+    DatabaseFailed,
+    SourceBusy,
+    SourceUnreachable,
+    TotesError,
+    TransientError,
+    WarehouseBusy,
+    WarehouseUnreachable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from totes.secrets import Credentials
+
+CONNECT_SECONDS = 10
+STATEMENT_SECONDS = 240
+LOCK_SECONDS = 20
+
+# A client that vanishes must not keep its locks, and a lock must not be waited for longer than a run may take.
+SESSION = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "search_path": "public",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
+}
+
+
+@dataclass(frozen=True)
+class Database:
+    """One of the two databases, with the errors that tell its troubles apart from the other's."""
+
+    name: str
+    unreachable: type[TransientError]
+    busy: type[TransientError]
+    session: Mapping[str, str]
+
+
+# A scan that starts at the first page and runs alone gives unchanged rows in the same order, and so the same bytes;
+# it also leaves the source's other processes to the source's users.
+_ORDERLY = {"synchronize_seqscans": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
+TOTESYS = Database("totesys", SourceUnreachable, SourceBusy, SESSION | _ORDERLY)
+WAREHOUSE = Database("the warehouse", WarehouseUnreachable, WarehouseBusy, SESSION)
+
+
+@contextmanager
+def connected(database: Database, credentials: "Credentials", application: str) -> Iterator[sqlalchemy.Connection]:
+    """One connection, closed at the end; errors inside the block come out as errors of this project.
+
+    No pool: a run uses one connection for a second every few minutes, and a connection that is not kept can neither
+    go stale in a frozen Lambda nor occupy a slot of the server.
+    """
+    engine = make_engine(database, credentials, application)
+    with database_errors(database), engine.connect() as connection:
+        yield connection
+
+
+def make_engine(database: Database, credentials: "Credentials", application: str) -> sqlalchemy.Engine:
+    """A SQLAlchemy engine that opens a connection when asked and keeps none."""
+
+    def connect() -> pg8000.dbapi.Connection:
+        return pg8000.dbapi.connect(
+            user=credentials.username,
+            password=credentials.password,
+            database=credentials.dbname,
+            host=credentials.host,
+            sock=_socket(credentials),
+            ssl_context=_tls(credentials.sslmode),
+            application_name=application,
+            startup_params=dict(database.session),
+        )
+
+    return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
+
+
+class Sink(Protocol):
+    """What takes the bytes of a `COPY … TO STDOUT`."""
+
+    def write(self, row: bytes, /) -> object: ...
+
+
+def copy_out(connection: sqlalchemy.Connection, statement: str, sink: Sink) -> None:
+    """Runs `COPY … TO STDOUT`; each `sink.write` is given one row."""
+    _copy(connection, statement, sink)
+
+
+def copy_in(connection: sqlalchemy.Connection, statement: str, blocks: "Iterable[bytes]") -> None:
+    """Runs `COPY … FROM STDIN` over blocks of bytes."""
+    _copy(connection, statement, blocks)
+
+
+def _copy(connection: sqlalchemy.Connection, statement: str, stream: object) -> None:
+    driver: Any = connection.connection
+    try:
+        with closing(driver.cursor()) as cursor:
+            cursor.execute(statement, stream=stream)
+    except BaseException:
+        # The protocol may be in the middle of the copy; no further statement could be told from its data.
+        connection.invalidate()
+        raise
+
+
+def quoted(*names: str) -> str:
+    """An SQL identifier, of one part or of several with dots between."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
+
+
+@contextmanager
+def database_errors(database: Database) -> Iterator[None]:
+    """Turns the driver's errors into this project's, told apart by SQLSTATE: the driver's classes mislead."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translated(database, error.orig or error) from error
+    except (pg8000.dbapi.Error, OSError) as error:
+        raise _translated(database, error) from error
+
+
+def _socket(credentials: "Credentials") -> socket.socket:
+    # A time-out of its own for connecting, and a longer one for reading so that the server's limits speak first.
+    if credentials.host.startswith("/"):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            connection.connect(str(Path(credentials.host) / f".s.PGSQL.{credentials.port}"))
+        except OSError:
+            connection.close()
+            raise
+    else:
+        connection = socket.create_connection((credentials.host, credentials.port), CONNECT_SECONDS)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.settimeout(STATEMENT_SECONDS + CONNECT_SECONDS)
+    return connection
+
+
+def _tls(sslmode: str) -> ssl.SSLContext | bool | None:
+    # pg8000: None takes TLS where the server offers it, True insists, a context checks the certificate as well.
+    if sslmode == "verify-full":
+        return ssl.create_default_context()
+    return True if sslmode == "require" else None
+
+
+_UNREACHABLE = ("08", "57P")
+_BUSY = ("40", "53", "55P03", "57014", "25006", "25P")
+_REFUSED = ("28", "42501", "3D")
+_CONSTRAINT = ("23", "22")
+
+
+def _translated(database: Database, error: BaseException) -> TotesError:
+    fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    state = str(fields.get("C", ""))
+    if not state and isinstance(error, OSError | InterfaceError):
+        return database.unreachable(
+            f"No connection to {database.name}: {error}.",
+            "Nothing to do unless it lasts: then check that the server runs and that its host and port in the "
+            "secret are right.",
+        )
+    said = _said(fields) if state else str(error)
+    if state.startswith(_UNREACHABLE):
+        return database.unreachable(
+            f"{database.name} closed the connection: {said}.",
+            "Nothing to do unless it lasts: the next run tries again.",
+        )
+    if state.startswith(_BUSY):
+        return database.busy(
+            f"{database.name} could not do it now: {said}.",
+            "Nothing to do unless it lasts: then look for long transactions and locks in pg_stat_activity.",
+        )
+    if state.startswith(_REFUSED):
+        return AccessRefused(
+            f"{database.name} refuses: {said}.",
+            "Check the user name and password in the secret, and the user's grants.",
+        )
+    if state.startswith(_CONSTRAINT):
+        return ContractBroken(
+            f"{database.name} does not accept a value: {said}.",
+            "Correct the row in totesys; the next run takes it up.",
+        )
+    return DatabaseFailed(
+        f"A statement on {database.name} failed: {said}.",
+        "Read the message; the execution can be redriven as it is.",
+    )
+
+
+def _said(fields: Mapping[str, str]) -> str:
+    parts = [fields.get("M", ""), fields.get("D", ""), f"SQLSTATE {fields['C']}"]
+    if table := fields.get("t"):
+        parts.append(f"table {table}")
+    return "; ".join(part.rstrip(".") for part in parts if part)

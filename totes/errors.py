@@ -1,0 +1,126 @@
+"""Every error that the pipeline raises on purpose, grouped by what to do about it.
+
+    TotesError
+    ├── TransientError           may be gone in a moment: the state machine retries these by name
+    │   ├── SourceUnreachable    totesys can't be connected to, or dropped the connection
+    │   ├── SourceBusy           totesys is locked, overloaded or too slow
+    │   ├── WarehouseUnreachable the same for the warehouse
+    │   ├── WarehouseBusy
+    │   ├── LakeUnavailable      S3 or Secrets Manager throttles or fails
+    │   └── BatchContended       another execution committed the same batch first
+    ├── TerminalError            stays until somebody does something: straight to Catch
+    │   ├── InputRefused         the execution's input holds what it must not
+    │   ├── SettingsInvalid      the function's environment is incomplete
+    │   ├── AccessRefused        wrong password, missing grant, missing permission or bucket
+    │   ├── LogBroken            a log has a gap or contradicts another one
+    │   ├── ObjectMissing        a manifest names an object that is not there
+    │   ├── CorruptObject        an object is not what its manifest says
+    │   ├── VersionUnknown       written by a newer release than this one
+    │   ├── DatabaseFailed       a statement failed in a way that no other class names
+    │   └── Unforeseen           anything else: most likely a bug
+    └── ContractBroken           the data is not what its declaration in schemas/ says
+
+The message is made for the person who reads it in an e-mail: what was found, what was expected, where, what to do.
+"""
+
+import re
+
+_LONGEST = 4000
+_URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]+@")
+_NAMED_SECRET = re.compile(r"(?i)\b(password|passwd|pwd|secret|token)(\"?'?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}]+)")
+
+
+class TotesError(Exception):
+    """Base of all errors that are raised on purpose.
+
+    Args:
+        found: what was found, what was expected and where, in one or two sentences.
+        remedy: the one thing to do about it.
+    """
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{_shortened(redacted(found))} {remedy}")
+        self.remedy = remedy
+
+
+class TransientError(TotesError):
+    """May be gone in a moment; safe to try again."""
+
+
+class SourceUnreachable(TransientError):
+    """totesys can't be connected to, or dropped the connection."""
+
+
+class SourceBusy(TransientError):
+    """totesys is locked, overloaded or too slow."""
+
+
+class WarehouseUnreachable(TransientError):
+    """The warehouse can't be connected to, or dropped the connection."""
+
+
+class WarehouseBusy(TransientError):
+    """The warehouse is locked, overloaded, read-only or too slow."""
+
+
+class LakeUnavailable(TransientError):
+    """S3 or Secrets Manager throttles or fails."""
+
+
+class BatchContended(TransientError):
+    """Another execution committed the same batch first."""
+
+
+class TerminalError(TotesError):
+    """Stays until somebody does something."""
+
+
+class InputRefused(TerminalError):
+    """The execution's input holds what it must not."""
+
+
+class SettingsInvalid(TerminalError):
+    """The function's environment is incomplete."""
+
+
+class AccessRefused(TerminalError):
+    """Wrong password, missing grant, missing permission, or a bucket or secret that does not exist."""
+
+
+class LogBroken(TerminalError):
+    """A log has a gap or contradicts another one."""
+
+
+class ObjectMissing(TerminalError):
+    """A manifest names an object that is not there."""
+
+
+class CorruptObject(TerminalError):
+    """An object is not what its manifest says."""
+
+
+class VersionUnknown(TerminalError):
+    """A manifest or a warehouse was written by a newer release than this one."""
+
+
+class DatabaseFailed(TerminalError):
+    """A statement failed in a way that no other class names."""
+
+
+class Unforeseen(TerminalError):
+    """Anything else: most likely a bug."""
+
+
+class ContractBroken(TotesError):
+    """The data is not what its declaration in schemas/ says."""
+
+
+def redacted(text: str) -> str:
+    """`text` without the passwords of connection URLs and of `password=…`-like pairs."""
+    text = _URL_PASSWORD.sub(r"\1:***@", text)
+    return _NAMED_SECRET.sub(r"\1\2***", text)
+
+
+def _shortened(text: str) -> str:
+    # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"

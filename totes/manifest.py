@@ -1,0 +1,112 @@
+"""The manifest: a batch's entry in a zone's log, and its commit.
+
+Its shape is schemas/interfaces/manifest.schema.json.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import fastjsonschema
+
+from totes.contracts import SCHEMAS
+from totes.errors import CorruptObject, VersionUnknown
+from totes.fence import SourcePosition
+from totes.lake import StoredObject
+
+VERSION = 1
+
+# Of one table: `data` the rows, `deleted` the keys that are gone, `keys` all keys that are there.
+Parts = Mapping[str, StoredObject]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One batch in one zone.
+
+    Attributes:
+        batch: 1, 2, 3 …
+        snapshot_at: the moment, UTC, at which totesys was as the batch shows it.
+        execution: the ARN of the execution that made it.
+        made_at: when the manifest was written, UTC.
+        source: where totesys stood at the snapshot.
+        full_read: the tables that were read in full, each with the reason.
+        tables: the objects of each table. In the landing zone every table has its `keys`, which may lie in an earlier
+            batch; a table in which nothing changed has no `data` and no `deleted`.
+    """
+
+    batch: int
+    snapshot_at: datetime
+    execution: str
+    made_at: datetime
+    source: SourcePosition
+    tables: Mapping[str, Parts]
+    full_read: Mapping[str, str] = field(default_factory=dict)
+
+    def objects(self, part: str) -> dict[str, StoredObject]:
+        """The objects of one part by table, for instance all `data`."""
+        return {table: parts[part] for table, parts in self.tables.items() if part in parts}
+
+    def rows(self, part: str = "data") -> dict[str, int]:
+        """Rows by table, of the tables that have any."""
+        return {table: stored.rows for table, stored in self.objects(part).items() if stored.rows}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "batch": self.batch,
+            "snapshot_at": self.snapshot_at.isoformat(),
+            "execution": self.execution,
+            "made_at": self.made_at.isoformat(),
+            "source": asdict(self.source),
+            "full_read": dict(self.full_read),
+            "tables": {
+                table: {part: stored.as_json() for part, stored in parts.items()}
+                for table, parts in self.tables.items()
+            },
+        }
+
+
+def parse_manifest(text: bytes, where: str) -> Manifest:
+    """A manifest out of its JSON.
+
+    Raises:
+        VersionUnknown: a newer release wrote it: its meaning is not guessed.
+        CorruptObject: it is not a manifest.
+    """
+    try:
+        document = json.loads(text)
+        version = document.get("version") if isinstance(document, dict) else None
+        if isinstance(version, int) and version > VERSION:
+            raise VersionUnknown(
+                f"{where} is a manifest of version {version}; this release reads up to {VERSION}.",
+                "Deploy the release that wrote it, or a later one.",
+            )
+        _validator()(document)
+    except (ValueError, fastjsonschema.JsonSchemaValueException) as error:
+        raise CorruptObject(
+            f"{where} is not a manifest: {error}.",
+            "Restore its first version in S3 (the buckets are versioned).",
+        ) from error
+    return Manifest(
+        batch=document["batch"],
+        snapshot_at=datetime.fromisoformat(document["snapshot_at"]),
+        execution=document["execution"],
+        made_at=datetime.fromisoformat(document["made_at"]),
+        source=SourcePosition(**document["source"]),
+        full_read=document["full_read"],
+        tables={
+            table: {part: StoredObject(**stored) for part, stored in parts.items()}
+            for table, parts in document["tables"].items()
+        },
+    )
+
+
+@cache
+def _validator() -> Any:
+    return fastjsonschema.compile(
+        json.loads((SCHEMAS / "interfaces" / "manifest.schema.json").read_text(encoding="utf-8"))
+    )

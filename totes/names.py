@@ -1,0 +1,68 @@
+"""What everything is called, in one place: a function of the stage, the account and the region.
+
+serverless.yml gives the same names to what it creates, so that a command line which knows only the stage finds
+everything with no look-up table and no outputs to copy.
+"""
+
+from dataclasses import dataclass
+
+SERVICE = "totes"
+FUNCTIONS = ("ingest", "transform", "load")
+
+
+@dataclass(frozen=True)
+class Names:
+    """The names of one stage's resources.
+
+    Args:
+        stage: the stage's name, `local` for the stack on a laptop.
+        account: the twelve digits of the AWS account.
+        region: for instance `eu-west-2`.
+    """
+
+    stage: str
+    account: str
+    region: str
+
+    @property
+    def state_machine(self) -> str:
+        return f"{SERVICE}-{self.stage}-pipeline"
+
+    @property
+    def state_machine_arn(self) -> str:
+        return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
+
+    def function(self, name: str) -> str:
+        """The Lambda function that runs `functions/<name>.py`."""
+        return f"{SERVICE}-{self.stage}-{name}"
+
+    def function_arn(self, name: str) -> str:
+        return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.function(name)}"
+
+    @property
+    def landing_bucket(self) -> str:
+        return f"{SERVICE}-{self.stage}-landing-{self.account}"
+
+    @property
+    def processed_bucket(self) -> str:
+        return f"{SERVICE}-{self.stage}-processed-{self.account}"
+
+    @property
+    def topic(self) -> str:
+        return f"{SERVICE}-{self.stage}-alerts"
+
+    @property
+    def topic_arn(self) -> str:
+        return f"arn:aws:sns:{self.region}:{self.account}:{self.topic}"
+
+    @property
+    def source_secret(self) -> str:
+        return f"{SERVICE}/{self.stage}/source"
+
+    @property
+    def warehouse_secret(self) -> str:
+        return f"{SERVICE}/{self.stage}/warehouse"
+
+    @property
+    def rule(self) -> str:
+        return f"{SERVICE}-{self.stage}-schedule"

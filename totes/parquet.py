@@ -1,0 +1,87 @@
+"""Parquet files whose schema comes from the contracts, never from the data."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from totes.contracts import Column, ContractInvalid, SourceTable, WarehouseTable, origin_of
+
+_SIMPLE = {
+    "integer": pa.int32(),
+    "boolean": pa.bool_(),
+    "text": pa.string(),
+    "varchar": pa.string(),
+    "date": pa.date32(),
+    "time": pa.time32("ms"),
+    "timestamp(3)": pa.timestamp("ms"),
+}
+_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
+ROWS_AT_ONCE = 128 * 1024
+
+
+def arrow_type(column: Column) -> pa.DataType:
+    """The Arrow type of a column; an unbounded numeric of the warehouse is as wide as its origin in totesys."""
+    if simple := _SIMPLE.get(column.type):
+        return simple
+    if numeric := _NUMERIC.fullmatch(column.type):
+        return pa.decimal128(int(numeric[1]), int(numeric[2]))
+    if column.type == "numeric" and column.origin:
+        return arrow_type(origin_of(column))
+    if column.type.startswith(("varchar(", '"')):
+        return pa.string()
+    raise ContractInvalid(f"Column {column.name} has the type {column.type}.", f"Use one of {sorted(_SIMPLE)}.")
+
+
+def landed_schema(table: SourceTable) -> pa.Schema:
+    """Of `data` in the landing zone: the table's columns as they are in totesys."""
+    return pa.schema([_field(column) for column in table.columns])
+
+
+def processed_schema(table: WarehouseTable) -> pa.Schema:
+    """Of `data` in the processed zone: the table's columns but for the serial."""
+    return pa.schema([_field(column) for column in table.data_columns])
+
+
+def keys_schema(table: SourceTable) -> pa.Schema:
+    """Of `keys` and `deleted` in the landing zone."""
+    return pa.schema([_field(table.column(table.key))])
+
+
+def deleted_schema(table: WarehouseTable) -> pa.Schema:
+    """Of `deleted` in the processed zone."""
+    return pa.schema([_field(table.column(table.identity))])
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A writer whose bytes depend on nothing but the rows and the version of pyarrow."""
+    with pq.ParquetWriter(path, schema, compression="zstd", version="2.6", store_schema=False) as writer:
+        yield writer
+
+
+def write_keys(path: Path, keys: pa.Array, schema: pa.Schema) -> None:
+    """One column of sorted keys: near nothing on disk where they follow each other."""
+    with pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        version="2.6",
+        store_schema=False,
+        use_dictionary=False,
+        column_encoding={schema.names[0]: "DELTA_BINARY_PACKED"},
+    ) as writer:
+        writer.write_table(pa.table([keys], schema=schema))
+
+
+def batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows of a file in pieces of bounded size."""
+    with pq.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=ROWS_AT_ONCE)
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(column.name, arrow_type(column), nullable=column.nullable)

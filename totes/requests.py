@@ -1,0 +1,70 @@
+"""What the state machine hands to a function, checked before anything is done.
+
+The shapes are schemas/interfaces/*.schema.json.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import fastjsonschema
+
+from totes.contracts import SCHEMAS, source_tables
+from totes.errors import InputRefused
+
+
+@dataclass(frozen=True)
+class Request:
+    """One invocation of a function.
+
+    Attributes:
+        execution: the ARN of the Step Functions execution.
+        full_read: the tables of totesys that the execution's input wants read in full.
+    """
+
+    execution: str
+    full_read: tuple[str, ...] = ()
+
+
+def parse_request(event: Mapping[str, Any]) -> Request:
+    """The request in a function's event.
+
+    Raises:
+        InputRefused: names the first thing that is wrong, and lists what is allowed.
+    """
+    execution, given = event["execution"], event.get("input", {})
+    allowed = input_schema()["properties"]
+    if isinstance(given, dict) and (unknown := sorted(given.keys() - allowed.keys())):
+        raise InputRefused(f"The execution's input has the unknown field {', '.join(unknown)}.", _remedy())
+    try:
+        _validator()(given)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise InputRefused(f"The execution's input is wrong: {error.message}.", _remedy()) from error
+    tables = tuple(given.get("full_read", ()))
+    if undeclared := sorted(set(tables) - source_tables().keys()):
+        raise InputRefused(
+            f"The execution's input wants {', '.join(undeclared)} read in full, which is no table of totesys.",
+            f"The tables are {', '.join(sorted(source_tables()))}.",
+        )
+    return Request(execution, tables)
+
+
+@cache
+def input_schema() -> dict[str, Any]:
+    """The JSON schema of an execution's input."""
+    document: dict[str, Any] = json.loads(
+        (SCHEMAS / "interfaces" / "pipeline-input.schema.json").read_text(encoding="utf-8")
+    )
+    return document
+
+
+@cache
+def _validator() -> Any:
+    return fastjsonschema.compile(input_schema())
+
+
+def _remedy() -> str:
+    fields = "; ".join(f"{name}: {field['description']}" for name, field in input_schema()["properties"].items())
+    return f"Start the execution with {{}} or with what is allowed: {fields}"

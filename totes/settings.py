@@ -1,0 +1,59 @@
+"""What each function reads from its environment. Nothing else in the package reads it.
+
+A field `landing_bucket` is the variable TOTES_LANDING_BUCKET.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+from totes.errors import SettingsInvalid
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """Of functions/ingest.py."""
+
+    landing_bucket: str
+    processed_bucket: str
+    source_secret: str
+
+
+@dataclass(frozen=True)
+class TransformSettings:
+    """Of functions/transform.py."""
+
+    landing_bucket: str
+    processed_bucket: str
+
+
+@dataclass(frozen=True)
+class LoadSettings:
+    """Of functions/load.py."""
+
+    processed_bucket: str
+    warehouse_secret: str
+
+
+_Settings = TypeVar("_Settings", IngestSettings, TransformSettings, LoadSettings)
+
+
+def variable(field: str) -> str:
+    """The environment variable that holds a field."""
+    return f"TOTES_{field.upper()}"
+
+
+def read_settings(kind: type[_Settings], environment: Mapping[str, str] = os.environ) -> _Settings:
+    """The settings of one function.
+
+    Raises:
+        SettingsInvalid: names every variable that is missing or empty, not just the first.
+    """
+    values = {field.name: environment.get(variable(field.name), "") for field in fields(kind)}
+    if missing := [variable(name) for name, value in values.items() if not value]:
+        raise SettingsInvalid(
+            f"The function's environment lacks {', '.join(missing)}.",
+            "Set them under `environment` of the function in serverless.yml and deploy.",
+        )
+    return kind(**values)

@@ -1,0 +1,8 @@
+-- Where totesys stands. The first statement of the transaction: it takes the snapshot.
+SELECT (SELECT CAST(oid AS bigint) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AS database,
+       CAST(CAST(pg_catalog.pg_snapshot_xmin(snapshot.taken) AS text) AS bigint) AS xmin,
+       CAST(CAST(pg_catalog.pg_snapshot_xmax(snapshot.taken) AS text) AS bigint) AS xmax,
+       pg_catalog.clock_timestamp() AS snapshot_at,
+       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+           AND pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE') AS may_identify
+FROM (SELECT pg_catalog.pg_current_snapshot() AS taken) AS snapshot

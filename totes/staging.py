@@ -1,0 +1,126 @@
+"""From the lake into the warehouse: staging, and the statements that move staged rows into a star.
+
+Facts and dimensions are both loaded by difference, so that a row which comes again changes nothing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import sqlalchemy
+
+from totes.contracts import WarehouseTable
+from totes.database import copy_in, quoted
+from totes.parquet import batches
+
+_SQL = Path(__file__).parent / "sql"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a batch did to a table.
+
+    Attributes:
+        staged: rows that the batch brought.
+        inserted: rows of these that were new; of a fact, versions that were added.
+        updated: rows of a dimension that changed.
+        deleted: tombstones.
+        first, last: of a fact, the range of record ids that were given out.
+    """
+
+    staged: int = 0
+    inserted: int = 0
+    updated: int = 0
+    deleted: int = 0
+    first: int | None = None
+    last: int | None = None
+
+
+def stage(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
+    """Copies a file of rows into a temporary table that ends with the transaction; returns how many there were."""
+    names = [column.name for column in table.data_columns]
+    return _copied(connection, table, _stage(table), names, path)
+
+
+def stage_deleted(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
+    """The same for a file of deleted keys."""
+    return _copied(connection, table, _deleted(table), [table.identity], path)
+
+
+def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Loaded:
+    """Adds the staged rows that differ from the latest version of their business id, or have none that is alive."""
+    row = connection.execute(_statement("insert_versions", fact), {"fact": fact.name}).one()
+    return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
+
+
+def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int) -> Loaded:
+    """Inserts the staged rows that are new, and updates those that differ."""
+    row = connection.execute(_statement("upsert", dimension)).one()
+    return Loaded(staged, inserted=row.inserted, updated=row.updated)
+
+
+def bury(connection: sqlalchemy.Connection, table: WarehouseTable, batch: int) -> None:
+    """Writes a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
+    name = "bury_versions" if table.is_fact else "bury_rows"
+    connection.execute(_statement(name, table), {"name": table.name, "batch": batch})
+
+
+def _copied(
+    connection: sqlalchemy.Connection, table: WarehouseTable, staging: str, names: list[str], path: Path
+) -> int:
+    columns = ", ".join(quoted(name) for name in names)
+    connection.exec_driver_sql(
+        f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS "  # noqa: S608  identifiers come from the contracts
+        f"SELECT {columns} FROM public.{quoted(table.name)} WITH NO DATA"
+    )
+    counter = _Csv(path)
+    copy_in(connection, f"COPY {staging} ({columns}) FROM STDIN (FORMAT csv)", counter.blocks())
+    connection.exec_driver_sql(f"ANALYZE {staging}")
+    return counter.rows
+
+
+class _Csv:
+    """A Parquet file as the blocks of CSV that COPY reads: NULL is nothing, an empty text is two quotes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.rows = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        for batch in batches(self._path):
+            self.rows += batch.num_rows
+            sink = pa.BufferOutputStream()
+            pa.csv.write_csv(batch, sink, pa.csv.WriteOptions(include_header=False))
+            yield sink.getvalue().to_pybytes()
+
+
+def _statement(name: str, table: WarehouseTable) -> sqlalchemy.TextClause:
+    names = [column.name for column in table.data_columns]
+    others = [name for name in names if name != table.identity]
+    text = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
+    return sqlalchemy.text(
+        text.format(
+            table=f"public.{quoted(table.name)}",
+            staging=_stage(table),
+            deleted=_deleted(table),
+            key=quoted(table.key),
+            identity=quoted(table.identity),
+            columns=", ".join(map(quoted, names)),
+            staged_columns=", ".join(quoted("staged", name) for name in names),
+            staged_values=", ".join(quoted("staged", name) for name in others),
+            latest_values=", ".join(quoted("latest", name) for name in others),
+            present_values=", ".join(quoted("present", name) for name in others),
+            excluded_values=", ".join(quoted("excluded", name) for name in others),
+            assignments=", ".join(f"{quoted(name)} = {quoted('excluded', name)}" for name in others),
+        )
+    )
+
+
+def _stage(table: WarehouseTable) -> str:
+    return quoted("pg_temp", f"staged_{table.name}")
+
+
+def _deleted(table: WarehouseTable) -> str:
+    return quoted("pg_temp", f"deleted_{table.name}")

@@ -1,0 +1,114 @@
+"""The stars: how landed rows become rows of the warehouse.
+
+Everything follows from the declarations in schemas/warehouse: where a column comes from and its type on both sides say
+how it is converted. Only what a declaration can't say is a function here, named by `derive`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import iso4217
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from totes.contracts import Column, WarehouseTable, source_tables
+from totes.errors import ContractBroken
+from totes.parquet import processed_schema
+
+
+def shaped(table: WarehouseTable, rows: pa.RecordBatch | pa.Table) -> pa.Table:
+    """Rows of a fact or dimension out of rows of its source.
+
+    Args:
+        rows: of the table's source; where the table joins others, of `joined`.
+
+    Raises:
+        ContractBroken: a value can't be had, for instance the name of an unknown currency.
+    """
+    schema = processed_schema(table)
+    columns = [
+        _column(table, column, _origin(table, column, rows), field)
+        for column, field in zip(table.data_columns, schema, strict=True)
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def joined(table: WarehouseTable, landed: Mapping[str, pa.Table]) -> pa.Table:
+    """The rows of a table's source, each beside the rows that it refers to.
+
+    Returns:
+        the columns of `source`, and those of every other table under the name `other.column`.
+    """
+    rows = _frame(landed[table.source or ""])
+    for other, column in table.join.items():
+        parent = _frame(landed[other]).add_prefix(f"{other}.")
+        key = f"{other}.{source_tables()[other].key}"
+        rows = rows.merge(parent, how="left", left_on=column, right_on=key, validate="many_to_one")
+        _require_parents(table, other, rows, key, column)
+    return pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def calendar(table: WarehouseTable, years: Iterable[int]) -> pa.Table:
+    """The days of whole years, so that a calendar has no holes inside a year whatever days the facts fall on."""
+    spans = [pd.Series(pd.date_range(f"{year:04d}-01-01", f"{year:04d}-12-31", unit="s")) for year in sorted(years)]
+    days = pd.concat(spans).dt
+    frame = pd.DataFrame(
+        {
+            "date_id": days.date,
+            "year": days.year,
+            "month": days.month,
+            "day": days.day,
+            "day_of_week": days.dayofweek + 1,
+            "day_name": days.day_name(),
+            "month_name": days.month_name(),
+            "quarter": days.quarter,
+        }
+    )
+    return pa.Table.from_pandas(frame, schema=processed_schema(table), preserve_index=False).replace_schema_metadata()
+
+
+def years_of(table: WarehouseTable, rows: pa.Table) -> set[int]:
+    """The years of all days that the rows refer to."""
+    dates = [column.name for column in table.data_columns if column.references == "dim_date"]
+    return {year for name in dates for year in pc.unique(pc.year(rows.column(name))).to_pylist()}
+
+
+def _currency_name(codes: pa.ChunkedArray) -> pa.Array:
+    names = {currency.code: currency.currency_name for currency in iso4217.Currency}
+    return pa.array([names.get(code) for code in codes.to_pylist()], pa.string())
+
+
+_DERIVATIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {"currency_name": _currency_name}
+
+
+def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Table) -> pa.ChunkedArray:
+    origin = column.origin or ""
+    values = rows.column(origin.removeprefix(f"{table.source}."))
+    return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+
+
+def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
+    made = _DERIVATIONS[column.derive](values) if column.derive else values.cast(field.type)
+    if column.default is not None:
+        made = pc.fill_null(made, column.default)
+    if not field.nullable and made.null_count:
+        found = pc.unique(values.filter(pc.is_null(made))).to_pylist()[:5]
+        raise ContractBroken(
+            f"{table.name}.{column.name} has no value where {column.origin} is {found}.",
+            f"Correct the row in totesys, or the declaration in schemas/warehouse/{table.name}.toml.",
+        )
+    return made
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    # Arrow's own types: a NULL in a column of integers must not turn them into floats.
+    return rows.to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def _require_parents(table: WarehouseTable, other: str, rows: pd.DataFrame, key: str, column: str) -> None:
+    orphans = rows.loc[rows[key].isna(), column]
+    if len(orphans):
+        raise ContractBroken(
+            f"{table.source}.{column} refers to {sorted(orphans.unique())[:5]}, which {other} of the same batch lacks.",
+            f'Start an execution with {{"full_read": ["{table.source}", "{other}"]}}.',
+        )

@@ -1,0 +1,136 @@
+"""Transform: every landed batch that is not processed yet becomes a batch in the warehouse's shape.
+
+A pure function of the landed batch: the same batch gives the same bytes, whenever and however often it runs.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from totes.batch_log import BatchLog
+from totes.contracts import WarehouseTable, warehouse_tables
+from totes.lake import Lake, StoredObject
+from totes.log import logger
+from totes.manifest import Manifest, Parts
+from totes.parquet import batches, deleted_schema, parquet_writer, processed_schema
+from totes.requests import Request
+from totes.settings import TransformSettings
+from totes.star import calendar, joined, shaped, years_of
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """What a run of transform did.
+
+    Attributes:
+        first, last: the batches that it processed; both None where there was nothing to do.
+        rows: rows written, by table of the warehouse.
+        processed_through: the last batch of the processed zone.
+    """
+
+    first: int | None
+    last: int | None
+    rows: Mapping[str, int]
+    processed_through: int
+
+    @property
+    def batches(self) -> int:
+        return 0 if self.first is None or self.last is None else self.last - self.first + 1
+
+
+def transform(settings: TransformSettings, request: Request) -> Transformed:
+    """Processes all batches that are landed and not yet processed, in order.
+
+    Raises:
+        LakeUnavailable, BatchContended: worth another try; what was finished stays finished.
+        CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
+    """
+    landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
+    landed_log, processed_log = BatchLog(landing), BatchLog(processed)
+    done = processed_log.last()
+    pending = range(done + 1, landed_log.last() + 1)
+    rows: dict[str, int] = {}
+    for batch in pending:
+        logger.append_keys(batch=batch)
+        manifest = process(landed_log.read(batch), landing, processed)
+        processed_log.commit(replace(manifest, execution=request.execution, made_at=datetime.now(UTC)))
+        for table, count in manifest.rows().items():
+            rows[table] = rows.get(table, 0) + count
+    first, last = (pending[0], pending[-1]) if pending else (None, None)
+    return Transformed(first, last, rows, processed_through=last or done)
+
+
+def process(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
+    """Writes one batch in the warehouse's shape, but for its manifest, which it returns."""
+    with tempfile.TemporaryDirectory(prefix="totes-transform-") as folder:
+        batch = _Batch(landed, landing, processed, Path(folder))
+        tables: dict[str, Parts] = {}
+        for table in warehouse_tables().values():
+            if parts := dict(batch.parts(table)):
+                tables[table.name] = parts
+        tables |= batch.calendars()
+    return replace(landed, tables=tables)
+
+
+class _Batch:
+    """One landed batch on its way into the processed zone, by way of files in a folder."""
+
+    def __init__(self, landed: Manifest, landing: Lake, processed: Lake, folder: Path) -> None:
+        self._landed = landed
+        self._landing = landing
+        self._processed = processed
+        self._folder = folder
+        self._years: set[int] = set()
+
+    def parts(self, table: WarehouseTable) -> Iterator[tuple[str, StoredObject]]:
+        """The objects of a fact or dimension, as far as the batch says anything about it."""
+        landed = self._landed.tables.get(table.source or "", {})
+        if "data" in landed:
+            yield "data", self._write(table, self._shaped(table))
+        if "deleted" in landed:
+            yield "deleted", self._write_deleted(table, landed["deleted"])
+
+    def calendars(self) -> dict[str, Parts]:
+        """The calendar of the years that the batch's facts refer to."""
+        calendars = [table for table in warehouse_tables().values() if table.kind == "calendar" and self._years]
+        return {table.name: {"data": self._write(table, [calendar(table, self._years)])} for table in calendars}
+
+    def _shaped(self, table: WarehouseTable) -> Iterator[pa.Table]:
+        if table.join:
+            landed = {name: pa.Table.from_batches(self._rows(name)) for name in (table.source or "", *table.join)}
+            yield shaped(table, joined(table, landed))
+            return
+        for rows in self._rows(table.source or ""):
+            made = shaped(table, rows)
+            self._years |= years_of(table, made)
+            yield made
+
+    def _rows(self, source: str) -> Iterator[pa.RecordBatch]:
+        return batches(self._fetched(self._landed.tables[source]["data"]))
+
+    def _fetched(self, stored: StoredObject) -> Path:
+        path = self._folder / stored.sha256
+        return path if path.exists() else self._landing.fetch(stored, path)
+
+    def _write(self, table: WarehouseTable, pieces: Iterator[pa.Table] | list[pa.Table]) -> StoredObject:
+        path, rows = self._folder / f"{table.name}.data", 0
+        with parquet_writer(path, processed_schema(table)) as writer:
+            for piece in pieces:
+                writer.write_table(piece)
+                rows += piece.num_rows
+        logger.info("shaped", table=table.name, rows=rows)
+        return self._add(table, "data", path, rows)
+
+    def _write_deleted(self, table: WarehouseTable, deleted: StoredObject) -> StoredObject:
+        path, schema = self._folder / f"{table.name}.deleted", deleted_schema(table)
+        with parquet_writer(path, schema) as writer:
+            for keys in batches(self._fetched(deleted)):
+                writer.write_batch(pa.record_batch(keys.columns, schema=schema))
+        return self._add(table, "deleted", path, deleted.rows)
+
+    def _add(self, table: WarehouseTable, part: str, path: Path, rows: int) -> StoredObject:
+        return self._processed.add(path, f"{part}/{table.name}/batch={self._landed.batch:08d}", rows)

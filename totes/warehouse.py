@@ -1,0 +1,171 @@
+"""The warehouse's schema: made from the contracts, brought forward version by version, never back.
+
+A version is what the declarations and the files `schemas/warehouse/<version>_*.sql` say `since` that number: tables,
+then columns, then the files. Views are made anew at the end, as they only show what the tables hold.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy.schema import CreateColumn
+
+from totes.contracts import SCHEMAS, Column, ContractInvalid, WarehouseTable, warehouse_tables
+from totes.database import quoted
+from totes.errors import VersionUnknown
+
+FOLDER = SCHEMAS / "warehouse"
+_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
+_TYPES: dict[str, type[sqlalchemy.types.TypeEngine[object]]] = {
+    "serial": sqlalchemy.Integer,
+    "integer": sqlalchemy.Integer,
+    "varchar": sqlalchemy.String,
+    "date": sqlalchemy.Date,
+    "time": sqlalchemy.Time,
+    "numeric": sqlalchemy.Numeric,
+    "boolean": sqlalchemy.Boolean,
+}
+# "totes" in hexadecimal: one lock for all that changes a warehouse.
+_LOCK = 0x746F746573
+
+
+@cache
+def metadata() -> sqlalchemy.MetaData:
+    """All tables of the stars as SQLAlchemy knows them."""
+    stars = sqlalchemy.MetaData(schema="public")
+    for table in warehouse_tables().values():
+        made = sqlalchemy.Table(
+            table.name, stars, *(_column(table, column) for column in table.columns), comment=table.meaning
+        )
+        if table.is_fact:
+            sqlalchemy.Index(f"{table.name}_versions", made.c[table.identity], made.c[table.key])
+    return stars
+
+
+def latest_version() -> int:
+    """The version that this release knows."""
+    declared = [
+        since for table in warehouse_tables().values() for since in (table.since, *(c.since for c in table.columns))
+    ]
+    return max(declared + [_version(path) for path in _files()])
+
+
+def lock(connection: sqlalchemy.Connection) -> None:
+    """Waits until no other transaction changes the warehouse, and keeps others waiting until this one ends."""
+    connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+
+
+def migrate(connection: sqlalchemy.Connection) -> None:
+    """Brings the schema to this release's version, in one transaction; does nothing where it is there already.
+
+    Raises:
+        VersionUnknown: a newer release has been here.
+    """
+    latest = latest_version()
+    with connection.begin():
+        if _applied(connection) == latest:
+            return
+        lock(connection)
+        # Another execution may have done it while this one waited.
+        applied = _applied(connection)
+        if applied > latest:
+            raise VersionUnknown(
+                f"The warehouse's schema has version {applied}; this release knows up to {latest}.",
+                "Deploy the release that made it, or a later one.",
+            )
+        for version in range(applied + 1, latest + 1):
+            _bring_forward(connection, version)
+        for table in warehouse_tables().values():
+            if table.is_fact:
+                connection.exec_driver_sql(views(table))
+
+
+def views(fact: WarehouseTable) -> str:
+    """The DDL of a fact's views and functions."""
+    entity = fact.name.removeprefix("fact_")
+    return (
+        (FOLDER / "views.sql")
+        .read_text(encoding="utf-8")
+        .format(
+            fact=quoted(fact.name),
+            fact_name=f"'{fact.name}'",
+            entity=entity,
+            current=quoted(f"current_{entity}"),
+            history=quoted(f"{entity}_history"),
+            as_of=quoted(f"{entity}_as_of"),
+            record_id=quoted(fact.key),
+            business_id=quoted(fact.identity),
+        )
+    )
+
+
+def _applied(connection: sqlalchemy.Connection) -> int:
+    if connection.scalar(sqlalchemy.text("SELECT to_regclass('etl.schema_version')")) is None:
+        return 0
+    return int(connection.scalar(sqlalchemy.text("SELECT max(version) FROM etl.schema_version")) or 0)
+
+
+def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:
+    if version == 1:
+        connection.exec_driver_sql((FOLDER / "schema_version.sql").read_text(encoding="utf-8"))
+    for table in warehouse_tables().values():
+        made = metadata().tables[f"public.{table.name}"]
+        if table.since == version:
+            made.create(connection)
+            continue
+        for column in table.columns:
+            if column.since == version:
+                _add_column(connection, made, column)
+    for path in _files():
+        if _version(path) == version:
+            connection.exec_driver_sql(path.read_text(encoding="utf-8"))
+    connection.execute(
+        sqlalchemy.text("INSERT INTO etl.schema_version (version) VALUES (:version)"), {"version": version}
+    )
+
+
+def _add_column(connection: sqlalchemy.Connection, table: sqlalchemy.Table, column: Column) -> None:
+    if not column.nullable and column.default is None:
+        raise ContractInvalid(
+            f"{table.name}.{column.name} came with version {column.since} and has neither `nullable` nor `default`, "
+            "so the rows that are there already would have no value.",
+            f"Give it one of the two in schemas/warehouse/{table.name}.toml.",
+        )
+    definition = CreateColumn(table.c[column.name]).compile(dialect=connection.dialect)
+    connection.exec_driver_sql(f"ALTER TABLE public.{quoted(table.name)} ADD COLUMN {definition}")
+
+
+def _column(table: WarehouseTable, column: Column) -> sqlalchemy.Column[object]:
+    references = [sqlalchemy.ForeignKey(_key_of(column.references))] if column.references else []
+    return sqlalchemy.Column(
+        column.name,
+        _type(column),
+        *references,
+        primary_key=column.name == table.key,
+        autoincrement=column.type == "serial",
+        nullable=column.nullable,
+        # Rows that were there before the column need a value; rows that come later bring their own.
+        server_default=column.default if column.since > 1 else None,
+        comment=column.meaning,
+    )
+
+
+def _type(column: Column) -> sqlalchemy.types.TypeEngine[object]:
+    if numeric := _NUMERIC.fullmatch(column.type):
+        return sqlalchemy.Numeric(int(numeric[1]), int(numeric[2]))
+    if column.type not in _TYPES:
+        raise ContractInvalid(f"Column {column.name} has the type {column.type}.", f"Use one of {sorted(_TYPES)}.")
+    return _TYPES[column.type]()
+
+
+def _key_of(table: str) -> str:
+    return f"public.{table}.{warehouse_tables()[table].key}"
+
+
+def _files() -> list[Path]:
+    return sorted(FOLDER.glob("[0-9]*_*.sql"))
+
+
+def _version(path: Path) -> int:
+    return int(path.name.partition("_")[0])
