@@ -9,6 +9,7 @@ import re
 from botocore.exceptions import BotoCoreError, ClientError
 from typer import TyperException
 
+from local.deployment import DeploymentInvalid
 from local.postgres import PostgresFailed
 from local.state import StackAlreadyRunning
 from totes.errors import TotesError, redacted
@@ -23,6 +24,7 @@ EXPECTED = (
     BotoCoreError,
     StackAlreadyRunning,
     PostgresFailed,
+    DeploymentInvalid,
     OSError,
 )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import sqlalchemy
@@ -15,6 +16,7 @@ from console.errors import CommandFailed, Misused
 from console.render import AsJson, Row, cell, heading, plain_table, say_json, screen
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
+STAMPS = ("created", "last_updated")
 VERSION_WIDTH = 26
 
 
@@ -84,8 +86,8 @@ def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
 
 def show_versions(console: Console, entity: Entity, order: int, versions: Sequence[Row]) -> None:
     """The versions side by side, as many as fit at a time; what changed is marked with an arrow."""
-    compared = with_changes(versions)
-    stamps = {(version["last_updated_date"], version["last_updated_time"]) for version in versions}
+    compared = with_changes([_with_stamps_joined(version) for version in versions])
+    stamps = {version["last_updated"] for version in compared}
     count = len(versions)
     console.print(Text(f"{entity.words.capitalize()} {order}: {count} version{'s' * (count > 1)}", "bold"))
     at_once = max(1, (console.width - VERSION_WIDTH) // VERSION_WIDTH)
@@ -103,6 +105,18 @@ def _versions_table(versions: Sequence[Row]) -> Table:
     for column in (*BOOKKEEPING[1:], *_values(versions[0])):
         table.add_row(heading(column), *(_compared(version, column) for version in versions))
     return table
+
+
+def _with_stamps_joined(version: Row) -> dict[str, Any]:
+    """A stamp's day and time of day, which are two columns of a fact, as one moment."""
+    joined: dict[str, Any] = {}
+    for column, value in version.items():
+        stamp = column.removesuffix("_time")
+        if stamp in STAMPS:
+            joined[stamp] = datetime.combine(joined.pop(f"{stamp}_date"), value)
+        else:
+            joined[column] = value
+    return joined
 
 
 def _compared(version: Row, column: str) -> Text:

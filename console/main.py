@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 
 from console import errors
+from console.demo import demo
 from console.deployment import LOCAL, Target
 from console.history import history
 from console.query import query
 from console.render import say_error
 from console.run import run
+from console.simulate import simulate
 from console.status import status
+from console.up import up
 
 app = typer.Typer(
     name="totes",
@@ -24,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (run, status, history, query):
+for command in (demo, up, run, status, history, query, simulate):
     app.command()(command)
 
 

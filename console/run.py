@@ -7,12 +7,11 @@ from typing import Annotated, Any
 from uuid import uuid4
 
 import typer
-from rich.text import Text
 
 from console.deployment import target
 from console.errors import FAILED, Misused
 from console.executions import SUCCEEDED, Execution, start
-from console.follow import follow, outcome, rows_moved, wait
+from console.follow import follow, wait
 from console.render import AsJson, say_json, screen
 
 
@@ -40,20 +39,9 @@ def run(
         execution = wait(arn)
         say_json(as_document(execution))
     else:
-        execution = show(arn)
+        execution = follow(arn, screen())
     if execution.status != SUCCEEDED:
         raise typer.Exit(FAILED)
-
-
-def show(arn: str) -> Execution:
-    """Follows an execution on the screen and says what came of it."""
-    console = screen()
-    console.print(Text.assemble("Execution ", (arn.rpartition(":")[2], "bold")))
-    execution = follow(arn, console)
-    if execution.status == SUCCEEDED:
-        console.print(rows_moved(execution.output))
-    console.print(outcome(execution))
-    return execution
 
 
 def unique_name(origin: str) -> str:

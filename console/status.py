@@ -11,8 +11,8 @@ from rich.text import Text
 from console.deployment import target
 from console.errors import FAILED
 from console.executions import Execution, latest
-from console.follow import STYLES
 from console.logs import PROMISE, Freshness, LogHead, freshness, last_success, read_logs
+from console.outcome import status_text
 from console.render import AsJson, ago, cell, plain_table, say_json, screen, took
 
 LAST_EXECUTIONS = 10
@@ -74,11 +74,10 @@ def _executions_table(executions: Sequence[Execution]) -> Table:
         table.add_column(heading, overflow="fold")
     table.add_column("took", justify="right")
     for execution in executions:
-        style = STYLES.get(execution.status, "bold red")
         table.add_row(
             cell("", execution.started.astimezone(UTC).replace(microsecond=0)),
             execution.name,
-            Text(execution.status, style),
+            status_text(execution),
             took(execution.seconds),
         )
     return table

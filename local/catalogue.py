@@ -42,7 +42,7 @@ ADDRESSES = (
     ("17 Kalamata Steps", "Behind the Chandler's", "Kato Poli", "Nea Ithomi", "24022", "Greece", "2721 903364"),
     ("2951 Prairie Fork", None, "Cobb", "West Halloran", "30062-8714", "United States of America", "0770 415523"),
     ("5 Quai des Toiliers", "Entrepôt 9", None, "Saint-Aubrin", "06230", "France", "4932 287016"),
-    ("113 Oasis Road", None, None, "Ghadara", "08400", "Algeria", "0299 631472"),
+    ("113 Oasis Road", None, "Vieux Port", "Ghadara", "08400", "Algeria", "0299 631472"),
     ("86 Copra Drive", "P.O. Box 12, Rear", "Half-Way Tree", "Morant Cove", "JMAKN06", "Jamaica", "8765 209138"),
     ("4007 Steppe Boulevard", "Annex", "Oral", "Zharkentau", "090003", "Kazakhstan", "7112 504489"),
 )

@@ -36,6 +36,7 @@ SOCKET_NAME = f".s.PGSQL.{PORT}"
 SOCKET_PATH_LIMIT = 103
 # PostgreSQL refuses to run as root, so root's server runs as the user that exists everywhere.
 ROOTS_SUBSTITUTE = "nobody"
+CURRENT_FOLDER = "/proc/self/cwd"
 
 HBA = f"local all {SUPERUSER} peer map=owner\nlocal all all scram-sha-256\n"
 # Builtin C.UTF-8: the same sort order on every machine, whatever its locales.
@@ -176,18 +177,13 @@ class Postgres:
         return copy / INSTALLATION / "bin"
 
     def _create_cluster(self, binaries: Path, data: Path) -> None:
-        if blocking := self._blocking_part(data.parent):
-            raise PostgresFailed(
-                f"PostgreSQL does not run as root, and the user {ROOTS_SUBSTITUTE} that it runs as cannot enter "
-                f"{blocking}, which holds {data}. Keep the data elsewhere (for instance under /var/lib), or let it "
-                f"pass: chmod o+x {blocking}"
-            )
         data.mkdir(parents=True, exist_ok=True)
         data.chmod(0o700)
         self._hand_over(data)
         made = subprocess.run(  # noqa: S603
-            [binaries / "initdb", "--pgdata", data, *INITDB],
+            [binaries / "initdb", "--pgdata", self._reachable_name(data), *INITDB],
             **self._as_server_user(),
+            cwd=data,
             env=_server_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -215,9 +211,10 @@ class Postgres:
         plan = {
             "command": [
                 str(binaries / "postgres"),
-                *("-D", str(data)),
+                *("-D", self._reachable_name(data)),
                 *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
             ],
+            "folder": str(data),
             "environment": _server_environment(),
             "user": self._user.pw_uid if self._user else None,
             "group": self._user.pw_gid if self._user else None,
@@ -250,19 +247,20 @@ class Postgres:
             return False
         return True
 
-    def _can_reach(self, path: Path) -> bool:
-        return self._blocking_part(path) is None
+    def _reachable_name(self, data: Path) -> str:
+        """The data folder as the server's user can open it: every command is started in that folder.
 
-    def _blocking_part(self, path: Path) -> Path | None:
-        """The outermost part of the path that the server's user may not enter or execute."""
-        if self._user is None:
-            return None
-        for part in reversed([path.resolve(), *path.resolve().parents]):
-            if part.exists():
-                status = part.stat()
-                if not status.st_mode & (0o100 if status.st_uid == self._user.pw_uid else 0o001):
-                    return part
-        return None
+        Root keeps things in folders that others may not enter, such as /root. Linux's name for the current folder
+        needs no way there.
+        """
+        return str(data) if self._can_reach(data) else CURRENT_FOLDER
+
+    def _can_reach(self, path: Path) -> bool:
+        """Whether the server's user may enter, or execute, every part of a path."""
+        return self._user is None or all(
+            part.stat().st_mode & (0o100 if part.stat().st_uid == self._user.pw_uid else 0o001)
+            for part in (path.resolve(), *path.resolve().parents)
+        )
 
     def _hand_over(self, path: Path) -> None:
         if self._user is not None:

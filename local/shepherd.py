@@ -24,17 +24,17 @@ def main(plan: dict[str, Any]) -> None:
     """Run one server.
 
     Args:
-        plan: `command` (list), `environment` (dict), `user` and `group` (ids, or null to stay who we are), `log` (file
-            for the server's output), `remove` (folders to delete at the end).
+        plan: `command` (list), `folder` (to start in), `environment` (dict), `user` and `group` (ids, or null to stay
+            who we are), `log` (file for the server's output), `remove` (folders to delete at the end).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGCHLD, _leave)
     log = Path(plan["log"])
     try:
         with log.open("ab") as output:
             server = subprocess.Popen(  # noqa: S603 - the plan is our own parent's
                 plan["command"],
+                cwd=plan["folder"],
                 env=plan["environment"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -44,7 +44,10 @@ def main(plan: dict[str, Any]) -> None:
                 extra_groups=None if plan["user"] is None else [],
             )
         try:
-            sys.stdin.buffer.read()
+            # In this order: a server that has died before there was a handler is noticed by the question.
+            signal.signal(signal.SIGCHLD, _leave)
+            if server.poll() is None:
+                sys.stdin.buffer.read()
         finally:
             _stop(server, log)
     finally:

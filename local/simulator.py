@@ -9,28 +9,24 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from pg8000.native import identifier
 
-from local import amendments, trading
+from local import amendments, back_office, trading
 from local.amendments import Amendment
+from local.back_office import Record
 from local.connection import Connection, Cursor
-from local.trading import Columns, Ids, Parties, Times
+from local.trading import Ids, Parties, Times
 
 SEED = 755
-
-Record = dict[str, Any]
 
 _OPENING = time(7, 55)
 _WORKING_DAY = timedelta(hours=trading.CLOSES) - timedelta(hours=7, minutes=55)
 _ROUNDING = 1e-9
 _TO_NEXT_WORKING_DAY = {5: 3, 6: 2}  # from a Friday, a Saturday (ISO weekdays); one day from any other
 
-_PAID_BATCH = "UPDATE payment SET paid = true, last_updated = %s WHERE payment_date = %s AND NOT paid"
 _NEWEST = "SELECT greatest((SELECT max(last_updated) FROM payment), (SELECT max(last_updated) FROM design))"
 _IDS = (
     "SELECT staff_id FROM staff ORDER BY 1",
@@ -126,8 +122,8 @@ class Simulator:
         amended_at = trading.moments(rng, _repeat(day, int(whole) + int(rng.random() < fraction)))
         sales = trading.sales_orders(rng, sold_at, parties, rng.choice(design_ids, len(sold_at)))
         purchases = trading.purchase_orders(rng, bought_at, parties)
-        payments = _records(trading.payments(rng, sales, purchases))
-        orders = _records(sales) + _records(purchases)
+        payments = back_office.records(trading.payments(rng, sales, purchases))
+        orders = back_office.records(sales) + back_office.records(purchases)
         batch: datetime = trading.paid_batches(rng, _repeat(day, 1))[0].item()
 
         events = [Event(batch, partial(self._flip_paid, batch))]
@@ -137,7 +133,7 @@ class Simulator:
         ]
         events += [
             Event(design["created_at"], partial(self._add_design, design))
-            for design in _records(trading.designs(rng, designed_at))
+            for design in back_office.records(trading.designs(rng, designed_at))
         ]
         events += [
             Event(moment, partial(self._amend, rng, moment, parties, design_ids)) for moment in amended_at.tolist()
@@ -146,23 +142,17 @@ class Simulator:
 
     def _flip_paid(self, moment: datetime, report: DayReport) -> None:
         with self._transaction() as cursor:
-            cursor.execute(_PAID_BATCH, (moment, moment.date().isoformat()))
-            report.paid += cursor.rowcount
+            report.paid += back_office.flip_paid(cursor, moment)
 
     def _place(self, order: Record, payment: Record, report: DayReport) -> None:
-        sale = payment["payment_type_id"] == trading.SALES_RECEIPT
-        table, kind = ("sales_order", "SALE") if sale else ("purchase_order", "PURCHASE")
-        stamps = {"created_at": order["created_at"], "last_updated": order["last_updated"]}
         with self._transaction() as cursor:
-            order_id = _insert(cursor, table, order)
-            link = {"transaction_type": kind, f"{table}_id": order_id, **stamps}
-            _insert(cursor, "payment", {"transaction_id": _insert(cursor, "transaction", link), **payment})
-        report.sales_orders += sale
-        report.purchase_orders += not sale
+            table = back_office.place_order(cursor, order, payment)
+        report.sales_orders += table == "sales_order"
+        report.purchase_orders += table == "purchase_order"
 
     def _add_design(self, design: Record, report: DayReport) -> None:
         with self._transaction() as cursor:
-            _insert(cursor, "design", design)
+            back_office.insert(cursor, "design", design)
         report.designs += 1
 
     def _amend(
@@ -202,31 +192,5 @@ class Simulator:
         self._connection.commit()
 
 
-def _insert(cursor: Cursor, table: str, record: Record) -> int:
-    names = ", ".join(identifier(column) for column in record)
-    values = ", ".join(["%s"] * len(record))
-    statement = ("INSERT INTO", identifier(table), f"({names}) VALUES ({values}) RETURNING", identifier(f"{table}_id"))
-    cursor.execute(" ".join(statement), tuple(record.values()))
-    new_id: int = cursor.fetchone()[0]
-    return new_id
-
-
 def _repeat(day: date, count: int) -> Times:
     return np.full(count, np.datetime64(day, "D"))
-
-
-def _records(columns: Columns) -> list[Record]:
-    """Rows as the driver binds them: money as Decimal, dates as the text the source keeps them in."""
-    return [
-        dict(zip(columns, record, strict=True))
-        for record in zip(*(_plain(name, values) for name, values in columns.items()), strict=True)
-    ]
-
-
-def _plain(name: str, values: Any) -> list[Any]:
-    if name in trading.MONEY:
-        return [Decimal(hundredths).scaleb(-2) for hundredths in values.tolist()]
-    if name.endswith("_date"):
-        return [day.isoformat() for day in values.tolist()]
-    plain: list[Any] = values.tolist()
-    return plain

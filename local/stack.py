@@ -100,7 +100,8 @@ class Stack:
         """A boto3 client of the stack, for instance of `s3`; the same one each time."""
         with self._clients_lock:
             if service not in self._clients:
-                self._clients[service] = boto3.client(service, region_name=NAMES.region)
+                make_client: Any = boto3.client  # typed for literal names only
+                self._clients[service] = make_client(service, region_name=NAMES.region)
             return self._clients[service]
 
     def start_execution(self, input: dict[str, Any] | str = "{}", name: str | None = None) -> str:

@@ -86,9 +86,10 @@ class Lake:
         """The bytes of a small object; None where there is none."""
         try:
             with _lake_errors(self.bucket, key):
-                return self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+                body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         except ObjectMissing:
             return None
+        return body
 
     def fetch(self, stored: StoredObject, path: Path) -> Path:
         """Downloads an object to `path` in pieces, and makes sure that it is what its manifest says.

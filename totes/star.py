@@ -58,7 +58,7 @@ def calendar(table: WarehouseTable, years: Iterable[int]) -> pa.Table:
             "year": days.year,
             "month": days.month,
             "day": days.day,
-            "day_of_week": days.dayofweek + 1,
+            "day_of_week": days.day_of_week + 1,
             "day_name": days.day_name(),
             "month_name": days.month_name(),
             "quarter": days.quarter,
@@ -102,7 +102,8 @@ def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, fiel
 
 def _frame(rows: pa.Table) -> pd.DataFrame:
     # Arrow's own types: a NULL in a column of integers must not turn them into floats.
-    return rows.to_pandas(types_mapper=pd.ArrowDtype)
+    frame: pd.DataFrame = rows.to_pandas(types_mapper=pd.ArrowDtype)
+    return frame
 
 
 def _require_parents(table: WarehouseTable, other: str, rows: pd.DataFrame, key: str, column: str) -> None:

@@ -7,6 +7,7 @@ then columns, then the files. Views are made anew at the end, as they only show 
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy.schema import CreateColumn
@@ -17,7 +18,7 @@ from totes.errors import VersionUnknown
 
 FOLDER = SCHEMAS / "warehouse"
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-_TYPES: dict[str, type[sqlalchemy.types.TypeEngine[object]]] = {
+_TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
     "serial": sqlalchemy.Integer,
     "integer": sqlalchemy.Integer,
     "varchar": sqlalchemy.String,
@@ -151,7 +152,7 @@ def _column(table: WarehouseTable, column: Column) -> sqlalchemy.Column[object]:
     )
 
 
-def _type(column: Column) -> sqlalchemy.types.TypeEngine[object]:
+def _type(column: Column) -> sqlalchemy.types.TypeEngine[Any]:
     if numeric := _NUMERIC.fullmatch(column.type):
         return sqlalchemy.Numeric(int(numeric[1]), int(numeric[2]))
     if column.type not in _TYPES:

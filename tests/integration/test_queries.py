@@ -230,8 +230,8 @@ def delete(connection: Connection, order: int) -> None:
 def new_batch(connection: Connection) -> Any:
     return connection.scalar(
         text(
-            "INSERT INTO etl.batch (batch_id, loaded_at, snapshot_at, execution, manifest_sha256)"
+            "INSERT INTO etl.batch (batch_id, loaded_at, snapshot_at, execution)"
             " SELECT MAX(batch_id) + 1, MAX(loaded_at) + INTERVAL '1 hour', MAX(snapshot_at) + INTERVAL '1 hour',"
-            " 'test', REPEAT('0', 64) FROM etl.batch RETURNING batch_id"
+            " 'test' FROM etl.batch RETURNING batch_id"
         )
     )

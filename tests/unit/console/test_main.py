@@ -49,9 +49,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("--stage prod simulate --days 1", "Stage prod is on AWS", id="simulating on AWS"),
     ],
 )
-def test_bad_arguments_get_one_line(
-    arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_arguments_get_one_line(arguments: str, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments.split()) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -17,7 +17,11 @@ from console.render import ago, cell, rows_table, say_csv, say_json, screen, too
         ("sales_order_id", 11187, "11187"),
         ("district", None, "—"),
         ("paid", True, "yes"),
-        ("valid_from", datetime(2024, 8, 19, 20, 50, 10, tzinfo=timezone(timedelta(hours=2))), "2024-08-19 18:50:10 UTC"),
+        (
+            "valid_from",
+            datetime(2024, 8, 19, 20, 50, 10, tzinfo=timezone(timedelta(hours=2))),
+            "2024-08-19 18:50:10 UTC",
+        ),
         ("created_at", datetime(2024, 8, 19, 18, 50, 10, 122000), "2024-08-19 18:50:10.122"),  # noqa: DTZ001
         ("district", "[red]Bedfordshire[/red]", "[red]Bedfordshire[/red]"),
     ],

@@ -1,0 +1,165 @@
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import pg8000.dbapi
+import pytest
+import sqlalchemy
+from moto import mock_aws
+from pg8000.native import identifier
+
+from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
+from local.postgres import Postgres
+from local.seed import seed
+from tests.pipeline import REAL_DATA, Pipeline, import_extract
+from totes.database import WAREHOUSE, make_engine
+from totes.secrets import Credentials
+
+# No test may ever reach a real account.
+os.environ.update(
+    AWS_ACCESS_KEY_ID="testing",
+    AWS_SECRET_ACCESS_KEY="testing",
+    AWS_DEFAULT_REGION="eu-west-2",
+    AWS_EC2_METADATA_DISABLED="true",
+)
+
+MakesPipelines = Callable[[str], AbstractContextManager[Pipeline]]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with Postgres() as server:
+        for role in (READER, LOADER):
+            server.execute(f"CREATE ROLE {identifier(role)} LOGIN")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def passwords(postgres: Postgres) -> dict[str, str]:
+    return {role: str(new_credentials(postgres, role, "")["password"]) for role in (READER, LOADER)}
+
+
+@pytest.fixture(scope="session")
+def empty_totesys(postgres: Postgres) -> str:
+    """The name of a template database: totesys without a row."""
+    postgres.create_database("template_empty")
+    with contextlib.closing(postgres.connect("template_empty")) as connection:
+        cursor = connection.cursor()
+        for statement in (SOURCE_SCHEMA.read_text(encoding="utf-8"), *READER_RIGHTS):
+            cursor.execute(statement)
+        connection.commit()
+    return "template_empty"
+
+
+@pytest.fixture(scope="session")
+def seeded_totesys(postgres: Postgres, empty_totesys: str) -> str:
+    """The name of a template database: totesys as our own seed fills it."""
+    _copy(postgres, empty_totesys, "template_seeded")
+    with contextlib.closing(postgres.connect("template_seeded")) as connection:
+        seed(connection)
+        connection.commit()
+    return "template_seeded"
+
+
+@pytest.fixture(scope="session")
+def real_totesys(postgres: Postgres, empty_totesys: str) -> str:
+    """The name of a template database: the real totesys on 2024-08-19."""
+    if not REAL_DATA.exists():
+        pytest.skip("the extracts of the real totesys are not beside the checkout")
+    _copy(postgres, empty_totesys, "template_2024_08_19")
+    with contextlib.closing(postgres.connect("template_2024_08_19")) as connection:
+        import_extract(connection, "2024-08-19")
+    return "template_2024_08_19"
+
+
+@pytest.fixture(scope="session")
+def pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
+    """Makes pipelines, given the name of totesys' template."""
+    return lambda template: _pipeline(postgres, passwords, template)
+
+
+@pytest.fixture
+def pipeline(pipelines: MakesPipelines, empty_totesys: str) -> Iterator[Pipeline]:
+    """A pipeline whose totesys is empty."""
+    with pipelines(empty_totesys) as made:
+        yield made
+
+
+@pytest.fixture
+def seeded(pipelines: MakesPipelines, seeded_totesys: str) -> Iterator[Pipeline]:
+    """A pipeline whose totesys is filled by our own seed."""
+    with pipelines(seeded_totesys) as made:
+        yield made
+
+
+@pytest.fixture
+def real(pipelines: MakesPipelines, real_totesys: str) -> Iterator[Pipeline]:
+    """A pipeline whose totesys is the real one of 2024-08-19."""
+    with pipelines(real_totesys) as made:
+        yield made
+
+
+@pytest.fixture
+def totesys(postgres: Postgres, empty_totesys: str) -> Iterator[pg8000.dbapi.Connection]:
+    """A superuser's connection to an empty totesys."""
+    with _database(postgres, empty_totesys) as name, contextlib.closing(postgres.connect(name)) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def warehouse(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str) -> Iterator[sqlalchemy.Engine]:
+    """A warehouse that one run has filled from our own seed. Not to be changed."""
+    with _loaded(postgres, passwords, seeded_totesys) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def warehouse_2024_11_15(
+    postgres: Postgres, passwords: dict[str, str], empty_totesys: str
+) -> Iterator[sqlalchemy.Engine]:
+    """A warehouse that one run has filled from the real extract of 2024-11-15. Not to be changed."""
+    if not REAL_DATA.exists():
+        pytest.skip("the extracts of the real totesys are not beside the checkout")
+    with _database(postgres, empty_totesys) as source:
+        with contextlib.closing(postgres.connect(source)) as connection:
+            import_extract(connection, "2024-11-15")
+        with _loaded(postgres, passwords, source) as engine:
+            yield engine
+
+
+@contextlib.contextmanager
+def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[sqlalchemy.Engine]:
+    with _pipeline(postgres, passwords, template) as made:
+        made.run()
+        credentials = Credentials(postgres.host, made.warehouse, LOADER, passwords[LOADER])
+        yield make_engine(WAREHOUSE, credentials, "totes-test")
+
+
+@contextlib.contextmanager
+def _pipeline(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Pipeline]:
+    with (
+        mock_aws(),
+        _database(postgres, template) as source,
+        _database(postgres, "template0", owner=LOADER) as warehouse,
+    ):
+        yield Pipeline(postgres, source, warehouse, passwords)
+
+
+@contextlib.contextmanager
+def _database(postgres: Postgres, template: str, owner: str = "postgres") -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _copy(postgres, template, name, owner)
+    try:
+        yield name
+    finally:
+        postgres.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
+
+
+def _copy(postgres: Postgres, template: str, name: str, owner: str = "postgres") -> None:
+    postgres.execute(
+        f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} STRATEGY FILE_COPY OWNER {identifier(owner)}"
+    )

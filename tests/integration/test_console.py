@@ -1,0 +1,245 @@
+"""The real commands against a real stack: in this process where they end by themselves, else as a program."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.main import main
+from local.stack import Stack
+
+ROOT = Path(__file__).parents[2]
+
+Totes = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def totes(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Totes:
+    """Runs a command line against the stack; returns the exit code, stdout and stderr."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(line.split())
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def loaded(totes: Totes) -> Totes:
+    """The same, with everything that the source holds in the warehouse."""
+    assert totes("run")[0] == 0
+    return totes
+
+
+def change(stack: Stack, statement: str, *values: object) -> None:
+    with closing(stack.connect_source()) as connection:
+        connection.cursor().execute(statement, values)
+        connection.commit()
+
+
+def test_run_shows_states_rows_and_outcome(stack: Stack, loaded: Totes) -> None:
+    change(stack, "UPDATE design SET file_location = file_location || '/x' WHERE design_id = 1")
+    code, shown, _ = loaded("run")
+    assert code == 0
+    lines = [line.split() for line in shown.splitlines() if line]
+    assert [line[0] for line in lines if line[1:] and line[-1] in {"ms", "s"}][:4] == [
+        "Ingest",
+        "NewData?",
+        "Transform",
+        "Load",
+    ]
+    assert ["design", "1", "dim_design", "1"] in lines
+    assert "SUCCEEDED" in shown
+
+
+def test_run_with_nothing_new_says_so(loaded: Totes) -> None:
+    code, shown, _ = loaded("run")
+    assert code == 0
+    assert "Nothing new: no object and no row was written." in shown
+    assert "Transform" not in shown
+
+
+def test_run_writes_pure_json(loaded: Totes) -> None:
+    code, shown, _ = loaded("run --json --name in-json")
+    execution = json.loads(shown)
+    assert code == 0
+    assert (execution["name"], execution["status"]) == ("in-json", "SUCCEEDED")
+    assert execution["states"][0]["name"] == "Ingest"
+    assert execution["states"][0]["seconds"] > 0
+    assert execution["output"]["load"]["batches"] == 0
+
+
+def test_failed_run_says_why_and_exits_one(totes: Totes) -> None:
+    code, shown, _ = totes('run --input {"reload":true}')
+    assert code == 1
+    assert "FAILED" in shown
+    assert "InputRefused: The execution's input has the unknown field reload." in shown
+    assert "stackTrace" not in shown
+
+
+def test_name_that_is_taken_is_one_line(loaded: Totes) -> None:
+    assert loaded("run --name taken")[0] == 0
+    code, _, complaint = loaded('run --name taken --input {"full_read":["staff"]}')
+    assert code == 1
+    assert "ExecutionAlreadyExists" in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:
+    code, shown, _ = loaded("status --json")
+    status = json.loads(shown)
+    assert code == 0
+    assert [log["log"] for log in status["logs"]] == ["landed", "processed", "loaded"]
+    assert len({log["batch"] for log in status["logs"]}) == 1
+    assert len({log["snapshot_at"] for log in status["logs"]}) == 1
+    assert status["freshness"]["kept"]
+    assert status["executions"][0]["status"] == "SUCCEEDED"
+
+
+def test_status_reads_well(loaded: Totes) -> None:
+    code, shown, _ = loaded("status")
+    assert code == 0
+    assert "The warehouse shows totesys as it was " in shown
+    assert all(word in shown for word in ("landed", "processed", "loaded", "Last executions", "SUCCEEDED"))
+
+
+@pytest.mark.parametrize(
+    ("flag", "table", "key", "column", "amendment"),
+    [
+        ("", "sales_order", "sales_order_id", "units_sold", "units_sold + 1"),
+        ("--purchase", "purchase_order", "purchase_order_id", "item_code", "reverse(item_code)"),
+        ("--payment", "payment", "payment_id", "paid", "NOT paid"),
+    ],
+)
+def test_history_shows_a_silent_amendment(
+    stack: Stack, loaded: Totes, flag: str, table: str, key: str, column: str, amendment: str
+) -> None:
+    before = len(versions(loaded, flag))
+    change(stack, f"UPDATE {table} SET {column} = {amendment} WHERE {key} = 2")  # noqa: S608
+    assert loaded("run")[0] == 0
+    after = versions(loaded, flag)
+    assert len(after) == before + 1
+    assert after[-1]["changed"] == [column]
+    assert after[-2]["valid_to"] == after[-1]["valid_from"]
+    assert after[-1]["valid_to"] is None
+    code, shown, _ = loaded(f"history 2 {flag}")
+    assert code == 0
+    assert f"{before + 1} versions" in shown
+    assert "→" in shown
+    assert "One last_updated in all versions" in shown
+
+
+def versions(totes: Totes, flag: str) -> list[dict[str, Any]]:
+    code, shown, _ = totes(f"history 2 {flag} --json")
+    assert code == 0
+    found: list[dict[str, Any]] = json.loads(shown)["versions"]
+    return found
+
+
+def test_unknown_order_is_one_line(loaded: Totes) -> None:
+    assert loaded("history 99999999") == (1, "", "totes: The warehouse has never seen sales order 99999999.\n")
+
+
+def test_query_answers_as_table_json_and_csv(loaded: Totes) -> None:
+    _, table, _ = loaded("query revenue_by_currency")
+    _, document, _ = loaded("query revenue_by_currency --json")
+    _, lines, _ = loaded("query revenue_by_currency --csv")
+    rows = json.loads(document)
+    assert [row["currency_code"] for row in rows] == ["EUR", "GBP", "USD"]
+    assert [row["revenue"] for row in csv.DictReader(io.StringIO(lines))] == [row["revenue"] for row in rows]
+    assert "What have we sold in each currency?" in table
+    assert all(f"{row['orders']:,}" in table for row in rows)
+
+
+def test_query_takes_parameters(loaded: Totes) -> None:
+    code, shown, _ = loaded("query order_history --param order_id=3 --json")
+    assert code == 0
+    assert json.loads(shown)[0]["version"] == 1
+
+
+def test_query_with_value_of_wrong_type_is_one_line(loaded: Totes) -> None:
+    code, shown, complaint = loaded("query order_history -p order_id=three")
+    assert (code, shown) == (2, "")
+    assert complaint == 'totes: order_history: invalid input syntax for type integer: "three".\n'
+
+
+def test_simulated_day_arrives_with_the_next_run(loaded: Totes) -> None:
+    code, shown, _ = loaded("simulate --days 1 --amendments-per-day 2")
+    assert code == 0
+    sales, purchases, _designs, _paid, amended = (int(word) for word in shown.splitlines()[-2].split()[2:])
+    assert amended == 2
+    _, document, _ = loaded("run --json")
+    assert json.loads(document)["output"]["load"]["inserted"]["dim_transaction"] == sales + purchases
+
+
+def test_second_stack_in_one_home_is_refused(stack: Stack) -> None:
+    program = subprocess.run(totes_up(), capture_output=True, text=True, timeout=60, env=plain_environment())
+    assert program.returncode == 2
+    assert program.stderr.startswith("totes: A stack runs in")
+    assert program.stderr.count("\n") == 1
+
+
+def test_up_runs_until_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
+    environment = plain_environment() | {"TOTES_HOME": str(tmp_path / "home")}
+    program = subprocess.Popen(
+        totes_up("--every", "1s", "--simulate", "--day", "10s"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    with program:
+        assert program.stdout is not None
+        seen = []
+        for line in program.stdout:
+            seen.append(line)
+            if "batch 2 loaded" in line:
+                break
+        program.send_signal(signal.SIGINT)
+        rest, complaint = program.communicate(timeout=60)
+    assert any("batch 1 loaded" in line for line in seen)
+    assert any("begins in totesys" in line for line in seen)
+    assert rest.endswith("Stopped. Nothing is left behind.\n")
+    assert (program.returncode, complaint) == (0, "")
+    assert not (tmp_path / "home").exists()
+
+
+def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
+    program = subprocess.run(
+        [sys.executable, "-m", "console.main", "demo"],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=ROOT,
+        env=plain_environment() | {"TOTES_HOME": str(tmp_path)},
+    )
+    assert (program.returncode, program.stderr) == (0, "")
+    story = program.stdout
+    assert story.count("SUCCEEDED") == 3
+    assert story.count("Nothing new: no object and no row was written.") == 1
+    assert "One last_updated in all versions" in story
+    assert "Which three designs sell best" in story
+    assert "\x1b" not in story
+    assert max(len(line) for line in story.splitlines()) <= 110
+    assert list(tmp_path.iterdir()) == []
+
+
+def totes_up(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "console.main", "up", *arguments]
+
+
+def plain_environment() -> dict[str, str]:
+    """Without what the stack of this process has set for AWS."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    return kept | {"PYTHONPATH": str(ROOT)}

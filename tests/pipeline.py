@@ -1,0 +1,200 @@
+"""A pipeline for a test: its own two databases on a real PostgreSQL, its own two buckets in moto."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pg8000.dbapi
+import pytest
+from pg8000.native import identifier
+
+from local.databases import LOADER, READER
+from local.postgres import Postgres
+from totes.batch_log import BatchLog
+from totes.ingest import Ingested, ingest
+from totes.lake import Lake
+from totes.load import LoadResult, load
+from totes.requests import Request
+from totes.settings import IngestSettings, LoadSettings, TransformSettings
+from totes.transform import Transformed, transform
+
+REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+LOAD_ORDER = (
+    "address currency department payment_type design counterparty staff "
+    "purchase_order sales_order transaction payment"
+).split()
+
+needs_real_data = pytest.mark.skipif(
+    not REAL_DATA.exists(), reason=f"the extracts of the real totesys are not at {REAL_DATA.name}/ beside the checkout"
+)
+
+
+@dataclass
+class Pipeline:
+    """One test's pipeline. `execution` names the execution that the functions believe they run in."""
+
+    postgres: Postgres
+    source: str
+    warehouse: str
+    passwords: dict[str, str]
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    execution: str = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:test"
+
+    def __post_init__(self) -> None:
+        self.landing_bucket = f"landing-{self.name}"
+        self.processed_bucket = f"processed-{self.name}"
+        self.s3 = boto3.client("s3", region_name="eu-west-2")
+        for bucket in (self.landing_bucket, self.processed_bucket):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        self.put_secret("source", self.source, READER)
+        self.put_secret("warehouse", self.warehouse, LOADER)
+
+    def put_secret(self, which: str, database: str, role: str, **changes: Any) -> None:
+        secret = {
+            "host": self.postgres.host,
+            "port": self.postgres.port,
+            "dbname": database,
+            "username": role,
+            "password": self.passwords[role],
+        }
+        secrets = boto3.client("secretsmanager", region_name="eu-west-2")
+        text = json.dumps(secret | changes)
+        try:
+            secrets.create_secret(Name=f"{self.name}/{which}", SecretString=text)
+        except secrets.exceptions.ResourceExistsException:
+            secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
+
+    def ingest(self, *full_read: str) -> Ingested:
+        settings = IngestSettings(self.landing_bucket, self.processed_bucket, f"{self.name}/source")
+        return ingest(settings, Request(self.execution, full_read))
+
+    def transform(self) -> Transformed:
+        return transform(TransformSettings(self.landing_bucket, self.processed_bucket), Request(self.execution))
+
+    def load(self) -> LoadResult:
+        return load(LoadSettings(self.processed_bucket, f"{self.name}/warehouse"), Request(self.execution))
+
+    def run(self, *full_read: str) -> tuple[Ingested, Transformed, LoadResult]:
+        """All three stages, as an execution of the state machine runs them."""
+        return self.ingest(*full_read), self.transform(), self.load()
+
+    def landed(self) -> BatchLog:
+        return BatchLog(Lake(self.landing_bucket))
+
+    def processed(self) -> BatchLog:
+        return BatchLog(Lake(self.processed_bucket))
+
+    def keys(self, *buckets: str) -> set[str]:
+        """All keys of the lake, or of the given buckets, each with its version."""
+        found = set()
+        for bucket in buckets or (self.landing_bucket, self.processed_bucket):
+            for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+                found |= {f"{bucket}/{item['Key']} {item['ETag']}" for item in page.get("Contents", [])}
+        return found
+
+    @contextlib.contextmanager
+    def connection(self, database: str) -> Iterator[pg8000.dbapi.Connection]:
+        with contextlib.closing(self.postgres.connect(database)) as connection:
+            yield connection
+
+    def totesys(self, statement: str, *values: object) -> list[list[Any]]:
+        """Runs and commits one statement in totesys, as its owner."""
+        return self._execute(self.source, statement, values)
+
+    def star(self, statement: str, *values: object) -> list[list[Any]]:
+        """Runs and commits one statement in the warehouse."""
+        return self._execute(self.warehouse, statement, values)
+
+    def drop_warehouse(self) -> None:
+        """Empties the warehouse of everything, its schema too."""
+        self.star("DROP SCHEMA IF EXISTS etl CASCADE")
+        self.star("DROP SCHEMA public CASCADE")
+        self.star(f"CREATE SCHEMA public AUTHORIZATION {identifier(LOADER)}")
+
+    def _execute(self, database: str, statement: str, values: tuple[object, ...]) -> list[list[Any]]:
+        with self.connection(database) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement, values)
+            rows = list(cursor.fetchall()) if cursor.description else []
+            connection.commit()
+        return rows
+
+
+FACTS = {
+    "fact_sales_order": "sales_record_id",
+    "fact_purchase_order": "purchase_record_id",
+    "fact_payment": "payment_record_id",
+}
+DIMENSIONS = (
+    "dim_counterparty dim_currency dim_date dim_design dim_location dim_payment_type dim_staff dim_transaction"
+).split()
+
+
+def content(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
+    """All that a warehouse says, in a form that can be compared: rows in order, record ids replaced by ranks."""
+    tables: dict[str, list[list[Any]]] = {}
+    for fact, record_id in FACTS.items():
+        entity = fact.removeprefix("fact_")
+        rows = pipeline.star(f"SELECT * FROM {entity}_history ORDER BY {record_id}")
+        # version, batch_id, valid_from, valid_to, deleted, record id, …
+        tables[fact] = [[*row[:5], *row[6:]] for row in rows]
+    for dimension in DIMENSIONS:
+        tables[dimension] = pipeline.star(f"SELECT * FROM {dimension} ORDER BY 1")
+    tables["batches"] = pipeline.star("SELECT batch_id, snapshot_at FROM etl.batch ORDER BY 1")
+    return tables
+
+
+def physical_rows(pipeline: Pipeline) -> dict[str, str]:
+    """Where each row of the warehouse lies and which transaction wrote it: differs after any write, even a futile one."""
+    tables = pipeline.star(
+        "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
+        "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"
+    )
+    return {
+        table: pipeline.star(f"SELECT md5(string_agg(ctid || ' ' || xmin, ',' ORDER BY ctid)) FROM {table}")[0][0]
+        for (table,) in tables
+    }
+
+
+def import_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
+    """Copies a real extract into an empty totesys."""
+    cursor = connection.cursor()
+    for table in LOAD_ORDER:
+        with (REAL_DATA / f"source_{day}" / f"{table}.csv").open("rb") as file:
+            columns = file.readline().decode().strip()
+            cursor.execute(f"COPY {identifier(table)} ({columns}) FROM STDIN (FORMAT csv)", stream=file)
+    connection.commit()
+
+
+def advance_to_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
+    """Brings totesys to a later extract by INSERT and UPDATE, as its users did: a row that is the same is left alone."""
+    cursor = connection.cursor()
+    for table in LOAD_ORDER:
+        with (REAL_DATA / f"source_{day}" / f"{table}.csv").open("rb") as file:
+            columns = file.readline().decode().strip()
+            later, key, names = f"later_{table}", f"{table}_id", columns.split(",")
+            cursor.execute(f"CREATE TEMP TABLE {later} AS SELECT {columns} FROM {identifier(table)} WITH NO DATA")
+            cursor.execute(f"COPY {later} ({columns}) FROM STDIN (FORMAT csv)", stream=file)
+        assignments = ", ".join(f"{name} = later.{name}" for name in names)
+        cursor.execute(
+            f"UPDATE {identifier(table)} AS now SET {assignments} FROM {later} AS later "
+            f"WHERE now.{key} = later.{key} AND ROW (now.*) IS DISTINCT FROM "
+            f"(SELECT ROW (same.*) FROM (SELECT {', '.join(f'later.{n}' for n in _order(cursor, table))}) AS same)"
+        )
+        cursor.execute(
+            f"INSERT INTO {identifier(table)} ({columns}) SELECT {columns} FROM {later} AS later "
+            f"WHERE NOT EXISTS (SELECT FROM {identifier(table)} AS now WHERE now.{key} = later.{key})"
+        )
+    connection.commit()
+
+
+def _order(cursor: pg8000.dbapi.Cursor, table: str) -> list[str]:
+    cursor.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = CAST(%s AS regclass) AND attnum > 0 ORDER BY attnum", (table,)
+    )
+    return [row[0] for row in cursor.fetchall()]

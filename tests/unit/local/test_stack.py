@@ -1,0 +1,248 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from local.aws import AwsInUse
+from local.deployment import Deployment
+from local.stack import Mail, Stack
+from local.state import StackAlreadyRunning, StackNotRunning, running_stack
+from tests.unit.local.conftest import obey
+from tests.unit.local.processes import descendants, eventually, runs
+
+ROOT = Path(__file__).parents[3]
+
+OWNER = """
+import sys, threading, time
+from pathlib import Path
+from local.stack import Stack
+with Stack(definition=Path(sys.argv[1])) as stack:
+    stack.start_execution()
+    print(stack.postgres.host, stack.logs, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_execution_runs_the_function_and_returns_its_answer(stack: Stack) -> None:
+    execution = stack.wait(stack.start_execution({"order": 7}))
+
+    assert execution["status"] == "SUCCEEDED"
+    assert json.loads(execution["output"]) == {"function": "totes-local-ingest", "event": {"order": 7}}
+
+
+def test_execution_without_input_gets_an_empty_object(stack: Stack) -> None:
+    assert json.loads(stack.wait(stack.start_execution())["output"])["event"] == {}
+
+
+def test_overlapping_executions_all_end(stack: Stack) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        arns = list(pool.map(lambda number: stack.start_execution({"number": number}), range(12)))
+    outputs = [json.loads(stack.wait(arn)["output"])["event"]["number"] for arn in arns]
+
+    assert outputs == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("order", "error"),
+    [
+        ({"raise": "ContractBroken"}, "ContractBroken"),
+        ({"raise": "Sandbox.Timedout"}, "Sandbox.Timedout"),
+        ({"raise": "Runtime.ExitError"}, "Runtime.ExitError"),
+        ({"refuse": "TooManyRequestsException"}, "Lambda.TooManyRequestsException"),
+    ],
+)
+def test_failed_function_is_told_by_name_in_one_mail(stack: Stack, order: dict[str, str], error: str) -> None:
+    before = len(stack.mails())
+    execution = stack.wait(stack.start_execution(order))
+    mails = stack.mails()[before:]
+
+    assert execution["status"] == "FAILED"
+    assert [mail.subject for mail in mails] == [error]
+    assert isinstance(mails[0], Mail)
+    assert ("as told" if "raise" in order else "Rate exceeded") in mails[0].message
+
+
+def test_waiting_for_a_running_execution_is_limited(stack: Stack) -> None:
+    with pytest.raises(TimeoutError, match="still runs after 0 s"):
+        stack.wait(stack.start_execution(), timeout=0)
+
+
+def test_resources_have_the_names_of_the_stage(stack: Stack) -> None:
+    names = stack.names
+    buckets = [bucket["Name"] for bucket in stack.client("s3").list_buckets()["Buckets"]]
+    functions = stack.client("lambda").list_functions()["Functions"]
+
+    assert sorted(buckets) == [names.landing_bucket, names.processed_bucket]
+    assert stack.client("s3").get_bucket_versioning(Bucket=names.landing_bucket)["Status"] == "Enabled"
+    assert {function["FunctionName"] for function in functions} == {
+        names.function(name) for name in ("ingest", "transform", "load")
+    }
+    assert stack.client("events").describe_rule(Name=names.rule)["ScheduleExpression"] == (
+        Deployment("local").schedule_rule().expression
+    )
+    topic = stack.client("sns").list_subscriptions_by_topic(TopicArn=names.topic_arn)
+    assert [subscription["Protocol"] for subscription in topic["Subscriptions"]] == ["email"]
+
+
+def test_any_client_of_the_process_talks_to_the_stack(stack: Stack) -> None:
+    assert boto3.client("sts").get_caller_identity()["Account"] == stack.names.account
+    assert os.environ["AWS_ENDPOINT_URL"] == stack.endpoint_url
+
+
+def test_environment_is_as_before_afterwards(home: Path, small_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "AWS_ENDPOINT_URL" in os.environ:
+        pytest.skip("another stack runs in this process")
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    before = dict(os.environ)
+
+    with Stack(invoker=obey, definition=small_machine):
+        assert "AWS_PROFILE" not in os.environ
+
+    assert dict(os.environ) == before
+
+
+def test_state_file_leads_another_process_to_the_stack(stack: Stack) -> None:
+    code = (
+        "import boto3; from local.state import running_stack; state = running_stack(); state.point_here();"
+        "print(boto3.client('stepfunctions').list_state_machines()['stateMachines'][0]['name']);"
+        "print(state.connect('totesys').run if False else state.pid)"
+    )
+    seen = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={**os.environ, "AWS_PROFILE": "none", "AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert seen.stdout.split() == [stack.names.state_machine, str(os.getpid())]
+
+
+def test_second_stack_in_the_process_is_refused(
+    stack: Stack, small_machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOTES_HOME", str(tmp_path / "other"))
+
+    with pytest.raises(AwsInUse, match="another process"), Stack(invoker=obey, definition=small_machine):
+        pass
+
+    assert stack.wait(stack.start_execution())["status"] == "SUCCEEDED"
+    assert not (tmp_path / "other").exists()
+
+
+def test_second_stack_in_the_home_is_refused(stack: Stack, small_machine: Path) -> None:
+    with (
+        pytest.raises(StackAlreadyRunning, match=f"already as process {os.getpid()}"),
+        Stack(invoker=obey, definition=small_machine),
+    ):
+        pass
+
+    assert running_stack().endpoint_url == stack.endpoint_url
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_leaves_no_process_and_no_folder(number: signal.Signals, home: Path, small_machine: Path) -> None:
+    with stack_process(small_machine) as (process, folders):
+        assert eventually(lambda: len(descendants(process.pid)) > 5)
+        started = descendants(process.pid)
+        assert running_stack(home).pid == process.pid
+        process.send_signal(number)
+        process.wait(20)
+
+    assert not [pid for pid in started if runs(pid)]
+    assert not [folder for folder in [*folders, home] if folder.exists()]
+
+
+def test_killed_stack_is_stale_and_does_not_block_the_next(home: Path, small_machine: Path) -> None:
+    with stack_process(small_machine) as (process, folders):
+        assert eventually(lambda: len(descendants(process.pid)) > 5)
+        started = descendants(process.pid)
+        process.kill()
+        process.wait()
+        assert all(eventually(lambda pid=pid: not runs(pid)) for pid in started)
+
+    with pytest.raises(StackNotRunning, match="left behind by a stack that no longer runs"):
+        running_stack(home)
+    with stack_process(small_machine) as (process, _):
+        assert running_stack(home).pid == process.pid
+    assert not folders[0].exists()
+
+
+def test_two_stacks_run_in_two_homes(stack: Stack, home: Path, small_machine: Path) -> None:
+    with stack_process(small_machine):
+        other = running_stack(home)
+
+        assert other.endpoint_url != stack.endpoint_url
+        assert stack.wait(stack.start_execution())["status"] == "SUCCEEDED"
+
+
+def test_kept_stack_has_its_data_again(home: Path, small_machine: Path, tmp_path: Path) -> None:
+    for run in ("first", "second"):
+        code = f"""
+import sys
+from pathlib import Path
+from local.stack import Stack
+from tests.unit.local.conftest import obey
+with Stack(Path({str(tmp_path / "data")!r}), obey, Path({str(small_machine)!r})) as stack:
+    s3, bucket = stack.client("s3"), stack.names.landing_bucket
+    if stack.fresh:
+        s3.put_object(Bucket=bucket, Key="log/1.json", Body=b"one")
+        s3.put_object(Bucket=bucket, Key="gone", Body=b"")
+        s3.delete_object(Bucket=bucket, Key="gone")
+        stack.postgres.execute("CREATE TABLE kept AS SELECT 7 AS seven", "warehouse")
+    objects = s3.list_objects_v2(Bucket=bucket)["Contents"]
+    print(stack.fresh, [item["Key"] for item in objects], s3.get_object(Bucket=bucket, Key="log/1.json")["Body"].read(),
+        stack.postgres.execute("SELECT seven FROM kept", "warehouse"))
+"""
+        seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+
+        assert seen.stderr == ""
+        assert seen.stdout == f"{run == 'first'} ['log/1.json'] b'one' ([7],)\n"
+    assert (tmp_path / "data/lake/totes-local-landing-123456789012/log/1.json").read_bytes() == b"one"
+
+
+def test_lake_commits_once_under_contention(stack: Stack) -> None:
+    bucket = stack.names.landing_bucket
+
+    def commit(writer: int) -> bool:
+        try:
+            stack.client("s3").put_object(Bucket=bucket, Key="log/9.json", Body=str(writer).encode(), IfNoneMatch="*")
+        except ClientError as error:
+            assert error.response["Error"]["Code"] == "PreconditionFailed"  # noqa: PT017 - the others' outcome
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = [writer for writer, wrote in enumerate(pool.map(commit, range(8))) if wrote]
+
+    assert len(won) == 1
+    assert stack.client("s3").get_object(Bucket=bucket, Key="log/9.json")["Body"].read() == str(won[0]).encode()
+
+
+def test_shipped_handlers_write_their_logs_to_cloudwatch(home: Path) -> None:
+    pass
+
+
+@contextmanager
+def stack_process(machine: Path) -> Iterator[tuple[subprocess.Popen[str], list[Path]]]:
+    """A process with a stack, and the folders that it uses."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, machine], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process, [Path(folder) for folder in process.stdout.readline().split()]
+    finally:
+        process.terminate()
+        process.communicate()
