@@ -131,4 +131,5 @@ def _copy(cursor: Cursor, table: str, columns: Mapping[str, Any]) -> int:
     csv.write_csv(data, rows, csv.WriteOptions(include_header=False))
     names = ", ".join(identifier(column) for column in columns)
     cursor.execute(f"COPY {identifier(table)} ({names}) FROM STDIN (FORMAT csv)", stream=[rows.getvalue()])
-    return data.num_rows
+    written: int = data.num_rows
+    return written

@@ -57,10 +57,10 @@ def empty_totesys(postgres: Postgres) -> str:
 
 @pytest.fixture(scope="session")
 def seeded_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: totesys as our own seed fills it."""
+    """The name of a template database: totesys as our own seed fills it, at a tenth of the real size."""
     _copy(postgres, empty_totesys, "template_seeded")
     with contextlib.closing(postgres.connect("template_seeded")) as connection:
-        seed(connection)
+        seed(connection, scale=0.1)
         connection.commit()
     return "template_seeded"
 

@@ -91,7 +91,7 @@ def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
             continue
         texts = rows.column(column.name)
         bad = [number for number, text in enumerate(texts) if text.is_valid and not _castable(text, kind)]
-        found += _violations(table, rows.take(bad), column, f"a value of type {column.type}")
+        found += _violations(table, rows.take(pa.array(bad, pa.int64())), column, f"a value of type {column.type}")
     return found
 
 

@@ -121,15 +121,17 @@ class _Change:
         self._landing = landing
         self._folder = folder
         self._files: dict[str, dict[str, _File]] = {}
-        self.full_read = _reasons(taken, previous, asked_for)
+        self._unfenced = reason_to_read_all(previous.source if previous else None, taken.position)
+        self.full_read = _reasons(self._unfenced, previous, asked_for)
         self._collect()
 
     def is_new(self) -> bool:
         """Whether this is more than the batch before said already.
 
         While an old transaction of totesys keeps the fence where it is, the same rows come again; they are no news.
+        Where the fence is of no use any more, a batch is due that brings a new one.
         """
-        if self._previous is None or any("deleted" in files for files in self._files.values()):
+        if self._previous is None or self._unfenced or any("deleted" in files for files in self._files.values()):
             return True
         data = {table: sha256_of(files["data"].path) for table, files in self._files.items() if "data" in files}
         said = {table: stored.sha256 for table, stored in self._previous.objects("data").items()}
@@ -199,10 +201,10 @@ class _Change:
         self._files.setdefault(table.name, {})[part] = _File(path, len(keys))
 
 
-def _reasons(taken: Snapshot, previous: Manifest | None, asked_for: tuple[str, ...]) -> dict[str, str]:
+def _reasons(unfenced: str | None, previous: Manifest | None, asked_for: tuple[str, ...]) -> dict[str, str]:
     """The tables to read in full, each with the reason."""
-    if reason := reason_to_read_all(previous.source if previous else None, taken.position):
-        return dict.fromkeys(source_tables(), reason)
+    if unfenced:
+        return dict.fromkeys(source_tables(), unfenced)
     known = previous.tables if previous else {}
     unknown = {table: "it was not landed before" for table in source_tables() if table not in known}
     return unknown | dict.fromkeys(asked_for, ASKED_FOR)

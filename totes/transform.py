@@ -12,11 +12,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from totes.batch_log import BatchLog
-from totes.contracts import WarehouseTable, warehouse_tables
+from totes.contracts import WarehouseTable, source_tables, warehouse_tables
 from totes.lake import Lake, StoredObject
 from totes.log import logger
 from totes.manifest import Manifest, Parts
-from totes.parquet import batches, deleted_schema, parquet_writer, processed_schema
+from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.requests import Request
 from totes.settings import TransformSettings
 from totes.star import calendar, joined, shaped, years_of
@@ -101,8 +101,7 @@ class _Batch:
 
     def _shaped(self, table: WarehouseTable) -> Iterator[pa.Table]:
         if table.join:
-            landed = {name: pa.Table.from_batches(self._rows(name)) for name in (table.source or "", *table.join)}
-            yield shaped(table, joined(table, landed))
+            yield shaped(table, joined(table, {name: self._all_rows(name) for name in (table.source or "", *table.join)}))
             return
         for rows in self._rows(table.source or ""):
             made = shaped(table, rows)
@@ -111,6 +110,9 @@ class _Batch:
 
     def _rows(self, source: str) -> Iterator[pa.RecordBatch]:
         return batches(self._fetched(self._landed.tables[source]["data"]))
+
+    def _all_rows(self, source: str) -> pa.Table:
+        return pa.Table.from_batches(self._rows(source), landed_schema(source_tables()[source]))
 
     def _fetched(self, stored: StoredObject) -> Path:
         path = self._folder / stored.sha256

@@ -1,0 +1,330 @@
+"""What is new in totesys is found, whatever last_updated says and whenever it was committed."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from tests.pipeline import Pipeline, content
+from totes.batch_log import HINT
+from totes.database import TOTESYS
+from totes.errors import AccessRefused, ContractBroken, LogBroken, SourceBusy
+from totes.fence import SourcePosition
+
+STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
+NEW_DESIGN = (
+    "INSERT INTO design (design_id, created_at, design_name, file_location, file_name, last_updated) "
+    f"VALUES (%s, {STAMP}, 'Granite', '/srv', 'granite.json', {STAMP})"
+)
+
+
+def test_late_commit_is_in_the_next_run(seeded: Pipeline) -> None:
+    with seeded.connection(seeded.source) as writer:
+        writer.cursor().execute(NEW_DESIGN, (90_001,))
+        # Another writer comes later, commits first and is seen by the run in between.
+        seeded.totesys(NEW_DESIGN, 90_002)
+        seeded.run()
+        assert designs(seeded, 90_000) == [90_002]
+        writer.commit()
+    landed, _, _ = seeded.run()
+    assert landed.rows == {"design": 2}
+    assert designs(seeded, 90_000) == [90_001, 90_002]
+
+
+def test_savepoints_of_a_late_commit_are_in_the_next_run(seeded: Pipeline) -> None:
+    with seeded.connection(seeded.source) as writer:
+        cursor = writer.cursor()
+        cursor.execute(NEW_DESIGN, (90_001,))
+        cursor.execute("SAVEPOINT one")
+        cursor.execute(NEW_DESIGN, (90_002,))
+        cursor.execute("RELEASE SAVEPOINT one")
+        cursor.execute("SAVEPOINT two")
+        cursor.execute(NEW_DESIGN, (90_003,))
+        cursor.execute("ROLLBACK TO SAVEPOINT two")
+        seeded.run()
+        writer.commit()
+    seeded.run()
+    assert designs(seeded, 90_000) == [90_001, 90_002]
+
+
+def test_rows_that_come_again_are_no_news(seeded: Pipeline) -> None:
+    with seeded.connection(seeded.source) as idler:
+        idler.cursor().execute("SELECT pg_current_xact_id()")
+        seeded.totesys(NEW_DESIGN, 90_001)
+        seeded.run()
+        seeded.totesys(NEW_DESIGN, 90_002)
+        landed, _, loaded = seeded.run()
+        # The idler keeps the fence where it is, so the first one comes again beside the second.
+        assert landed.rows == {"design": 2}
+        assert loaded.inserted == {"dim_design": 1}
+        before = seeded.keys()
+        assert seeded.ingest().batch is None
+        assert seeded.keys() == before
+
+
+def test_silent_amendment_adds_a_version(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 77")
+    _, _, loaded = seeded.run()
+    assert loaded.inserted == {"fact_sales_order": 1}
+    rows = seeded.star(
+        "SELECT version, last_updated_date, last_updated_time, units_sold, valid_to IS NULL "
+        "FROM sales_order_history WHERE sales_order_id = 77 ORDER BY version"
+    )
+    first, second = rows
+    assert first[1:3] == second[1:3]
+    assert (first[0], second[0], second[3] - first[3]) == (1, 2, 1)
+    assert (first[4], second[4]) == (False, True)
+
+
+def test_update_that_changes_nothing_adds_no_version(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys("UPDATE sales_order SET units_sold = units_sold WHERE sales_order_id < 100")
+    _, _, loaded = seeded.run()
+    assert (loaded.batches, loaded.inserted, loaded.updated) == (1, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("statement", "dimension", "column"),
+    [
+        ("UPDATE department SET department_name = 'Renamed' WHERE department_id = 3", "dim_staff", "department_name"),
+        (
+            "UPDATE address SET city = 'Renamed' WHERE address_id IN (SELECT legal_address_id FROM counterparty)",
+            "dim_counterparty",
+            "counterparty_legal_city",
+        ),
+    ],
+    ids=["department", "address"],
+)
+def test_change_of_a_parent_alone_refreshes_the_dimension(
+    seeded: Pipeline, statement: str, dimension: str, column: str
+) -> None:
+    seeded.run()
+    seeded.totesys(statement)
+    _, _, loaded = seeded.run()
+    renamed = seeded.star(f"SELECT count(*) FROM {dimension} WHERE {column} = 'Renamed'")[0][0]
+    assert renamed == loaded.updated[dimension] > 0
+
+
+def test_deleted_order_leaves_a_tombstone(seeded: Pipeline) -> None:
+    seeded.run()
+    before = seeded.star("SELECT * FROM fact_sales_order WHERE sales_order_id = 55")
+    seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    landed, _, loaded = seeded.run()
+    assert landed.deleted == {"sales_order": 1}
+    # ON DELETE SET NULL changed its transaction, which did not move last_updated either.
+    assert landed.rows == {"transaction": 1}
+    assert loaded.tombstones == {"fact_sales_order": 1}
+    assert not seeded.star("SELECT 1 FROM current_sales_order WHERE sales_order_id = 55")
+    assert seeded.star("SELECT * FROM fact_sales_order WHERE sales_order_id = 55") == before
+    assert seeded.star("SELECT deleted, valid_to > valid_from FROM sales_order_history WHERE sales_order_id = 55") == [
+        [True, True]
+    ]
+    assert len(seeded.star("SELECT 1 FROM sales_order_as_of(1) WHERE sales_order_id = 55")) == 1
+    assert not seeded.star("SELECT 1 FROM sales_order_as_of(2) WHERE sales_order_id = 55")
+
+
+def test_order_that_comes_back_after_its_deletion_is_current(seeded: Pipeline) -> None:
+    seeded.run()
+    row = seeded.totesys("SELECT * FROM sales_order WHERE sales_order_id = 55")[0]
+    seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    seeded.run()
+    seeded.totesys(f"INSERT INTO sales_order VALUES ({', '.join(['%s'] * len(row))})", *row)
+    seeded.run()
+    # The same content as before: without the tombstone it would be no difference.
+    versions = seeded.star(
+        "SELECT version, deleted FROM sales_order_history WHERE sales_order_id = 55 ORDER BY version"
+    )
+    assert versions == [[1, True], [2, False]]
+    assert len(seeded.star("SELECT 1 FROM current_sales_order WHERE sales_order_id = 55")) == 1
+
+
+def test_delete_and_insert_in_one_window_are_both_seen(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    seeded.totesys(
+        "INSERT INTO sales_order SELECT 80001, created_at, last_updated, design_id, staff_id, counterparty_id, "
+        "units_sold, unit_price, currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id "
+        "FROM sales_order WHERE sales_order_id = 56"
+    )
+    landed, _, _ = seeded.run()
+    assert (landed.rows["sales_order"], landed.deleted) == (1, {"sales_order": 1})
+
+
+def test_restored_source_is_read_in_full_once(seeded: Pipeline) -> None:
+    seeded.run()
+    log = seeded.landed()
+    position = log.read(1).source
+    ahead = SourcePosition(**vars(position) | {"xmin": position.xmax + 10**6, "xmax": position.xmax + 10**6})
+    rewrite_position(seeded, ahead)
+    seeded.totesys(NEW_DESIGN, 90_001)
+    landed, _, loaded = seeded.run()
+    assert set(landed.full_read.values()) == {"transaction ids of totesys went backwards"}
+    assert loaded.inserted == {"dim_design": 1}
+    assert seeded.run()[0].batch is None
+
+
+def test_source_moved_to_another_cluster_is_read_in_full_once(seeded: Pipeline) -> None:
+    seeded.run()
+    position = seeded.landed().read(1).source
+    rewrite_position(seeded, SourcePosition(**vars(position) | {"timeline": (position.timeline or 0) + 1}))
+    landed, _, loaded = seeded.run()
+    assert set(landed.full_read.values()) == {"totesys was restored or moved"}
+    assert (loaded.batches, loaded.inserted) == (1, {})
+
+
+def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
+    """A source whose ids went back and then caught up: nothing tells but the number of rows."""
+    seeded.run()
+    position = seeded.landed().read(1).source
+    seeded.totesys(NEW_DESIGN, 90_001)
+    behind = seeded.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")[0][0]
+    rewrite_position(seeded, SourcePosition(**vars(position) | {"xmin": behind, "xmax": behind}))
+    landed, _, loaded = seeded.run()
+    assert landed.full_read == {"design": "it holds rows that the fence did not show"}
+    assert loaded.inserted == {"dim_design": 1}
+
+
+def test_full_read_on_request_changes_nothing(seeded: Pipeline) -> None:
+    seeded.run()
+    before = content(seeded)
+    landed, _, loaded = seeded.run("department", "sales_order")
+    # The department's staff are joined with it, so they are landed too.
+    assert landed.rows.keys() == {"department", "staff", "sales_order"}
+    assert (loaded.inserted, loaded.updated) == ({}, {})
+    after = content(seeded)
+    assert after.pop("batches") == [*before.pop("batches"), *after_batches(seeded, 2)]
+    assert after == before
+
+
+def test_first_run_of_an_empty_source_makes_an_empty_warehouse(pipeline: Pipeline) -> None:
+    landed, processed, loaded = pipeline.run()
+    assert (landed.batch, processed.batches, loaded.batches) == (1, 1, 1)
+    assert not landed.rows
+    assert pipeline.star("SELECT count(*) FROM current_sales_order") == [[0]]
+    assert pipeline.run()[0].batch is None
+
+
+@pytest.mark.parametrize("hint", [None, b"rubbish", b'{"batch": 1}', b'{"batch": 99}', b"[]"], ids=str)
+def test_log_is_found_whatever_its_hint_says(seeded: Pipeline, hint: bytes | None) -> None:
+    seeded.run()
+    seeded.totesys(NEW_DESIGN, 90_001)
+    seeded.run()
+    for bucket in (seeded.landing_bucket, seeded.processed_bucket):
+        if hint is None:
+            seeded.s3.delete_object(Bucket=bucket, Key=HINT)
+        else:
+            seeded.s3.put_object(Bucket=bucket, Key=HINT, Body=hint)
+    landed, _, loaded = seeded.run()
+    assert (landed.batch, landed.landed_through, landed.processed_through, loaded.loaded_through) == (None, 2, 2, 2)
+
+
+def test_gap_in_a_log_is_refused(seeded: Pipeline) -> None:
+    for number in range(3):
+        seeded.totesys(NEW_DESIGN, 90_001 + number)
+        seeded.run()
+    seeded.s3.delete_object(Bucket=seeded.landing_bucket, Key="log/00000002.json")
+    seeded.s3.delete_object(Bucket=seeded.landing_bucket, Key=HINT)
+    with pytest.raises(LogBroken, match=r"log/00000002\.json is missing, though batch 3 is there"):
+        seeded.ingest()
+
+
+def test_undeclared_column_is_reported_and_carried_on_without(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys("ALTER TABLE design ADD COLUMN colour text")
+    seeded.totesys(NEW_DESIGN, 90_001)
+    landed, _, _ = seeded.run()
+    assert landed.undeclared == {"design": ["colour"]}
+    assert designs(seeded, 90_000) == [90_001]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            "ALTER TABLE sales_order RENAME COLUMN units_sold TO units",
+            r"column sales_order\.units_sold is not there",
+        ),
+        (
+            "ALTER TABLE payment ALTER COLUMN payment_amount TYPE text",
+            r"column payment\.payment_amount has type text, expected numeric\(10,2\)",
+        ),
+        ("ALTER TABLE department RENAME TO departments", "table department is not there"),
+    ],
+    ids=["renamed column", "other type", "renamed table"],
+)
+def test_drift_is_named_before_anything_is_written(seeded: Pipeline, change: str, message: str) -> None:
+    seeded.run()
+    before = seeded.keys()
+    seeded.totesys(change)
+    with pytest.raises(ContractBroken, match=message):
+        seeded.ingest()
+    assert seeded.keys() == before
+
+
+NASTY = [
+    ("UPDATE design SET last_updated = 'infinity' WHERE design_id = 7", "design 7: last_updated is 'infinity'"),
+    ("UPDATE design SET created_at = '0044-03-15 BC' WHERE design_id = 7", "design 7: created_at is '0044-03-15"),
+    ("UPDATE design SET created_at = '12000-01-01' WHERE design_id = 7", "design 7: created_at is '12000-01-01"),
+    ("UPDATE payment SET payment_amount = 'NaN' WHERE payment_id = 7", "payment 7: payment_amount is 'NaN'"),
+    (
+        "UPDATE sales_order SET agreed_payment_date = '2024-02-30' WHERE sales_order_id = 7",
+        "sales_order 7: agreed_payment_date is '2024-02-30', expected a date",
+    ),
+    (
+        "ALTER TABLE staff ALTER first_name DROP NOT NULL; UPDATE staff SET first_name = NULL WHERE staff_id = 7",
+        "staff 7: first_name is NULL, expected a value",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), NASTY, ids=[message for _, message in NASTY])
+def test_value_that_breaks_its_contract_is_named(seeded: Pipeline, change: str, message: str) -> None:
+    seeded.run()
+    before = seeded.keys()
+    for statement in change.split("; "):
+        seeded.totesys(statement)
+    with pytest.raises(ContractBroken, match=message.split(":")[0]) as caught:
+        seeded.ingest()
+    assert message in str(caught.value)
+    assert seeded.keys() == before
+
+
+def test_table_that_may_not_be_read_is_named(seeded: Pipeline) -> None:
+    seeded.totesys("REVOKE SELECT ON payment FROM totes_reader")
+    with pytest.raises(AccessRefused, match=r"may not read payment .* GRANT SELECT ON payment"):
+        seeded.ingest()
+
+
+def test_prisma_migrations_stay_out(seeded: Pipeline) -> None:
+    seeded.run()
+    assert seeded.totesys("SELECT count(*) > 0 FROM _prisma_migrations") == [[True]]
+    assert not [key for key in seeded.keys() if "prisma" in key]
+
+
+def test_locked_table_is_waited_for_only_so_long(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    impatient = replace(TOTESYS, session={**TOTESYS.session, "lock_timeout": "200ms"})
+    monkeypatch.setattr("totes.ingest.TOTESYS", impatient)
+    with seeded.connection(seeded.source) as other:
+        other.cursor().execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(SourceBusy, match="lock timeout"):
+            seeded.ingest()
+    assert seeded.ingest().batch == 1
+
+
+def designs(pipeline: Pipeline, above: int) -> list[int]:
+    return [row[0] for row in pipeline.star("SELECT design_id FROM dim_design WHERE design_id > %s ORDER BY 1", above)]
+
+
+def after_batches(pipeline: Pipeline, first: int) -> list[list[object]]:
+    return pipeline.star("SELECT batch_id, snapshot_at FROM etl.batch WHERE batch_id >= %s ORDER BY 1", first)
+
+
+def rewrite_position(pipeline: Pipeline, position: SourcePosition) -> None:
+    """Makes the last landed batch believe that totesys stood somewhere else."""
+    log = pipeline.landed()
+    manifest = log.read(log.last())
+    document = manifest.as_json() | {"source": vars(position)}
+    pipeline.s3.put_object(
+        Bucket=pipeline.landing_bucket, Key=f"log/{manifest.batch:08d}.json", Body=json.dumps(document).encode()
+    )
