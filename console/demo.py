@@ -41,7 +41,7 @@ _AMENDED_ORDER = "SELECT MIN(sales_order_id) FROM sales_order_history WHERE vers
 def demo() -> None:
     """Show the whole pipeline on a temporary stack: first load, working days, amendments, history, a question.
 
-    Needs nothing, leaves nothing behind, and takes about a minute.
+    Needs nothing, leaves nothing behind, and takes about half a minute.
     """
     began = time.monotonic()
     console = screen()

@@ -37,7 +37,10 @@ class StateRun:
 
     @property
     def seconds(self) -> float | None:
-        return None if self.exited is None else (self.exited - self.entered).total_seconds()
+        return None if self.exited is None else self.seconds_until(self.exited)
+
+    def seconds_until(self, moment: datetime) -> float:
+        return (moment - self.entered).total_seconds()
 
 
 @dataclass(frozen=True)

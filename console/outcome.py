@@ -1,6 +1,7 @@
 """What executions look like: their states, the rows they moved, and how they ended."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.columns import Columns
@@ -22,14 +23,17 @@ def status_text(execution: Execution) -> Text:
 
 
 def states_table(states: Sequence[StateRun]) -> Table:
-    """Each state with how long it took and what became of it."""
+    """Each state with how long it took, or has taken so far, and what became of it."""
+    now = datetime.now(UTC)
     table = plain_table()
     table.add_column("")
     table.add_column("state")
     table.add_column("took", justify="right")
     table.add_column("")
     for state in states:
-        table.add_row(_mark(state), Text(state.name), took(state.seconds), Text(remark(state), "dim"))
+        table.add_row(
+            _mark(state), Text(state.name), took(state.seconds_until(state.exited or now)), Text(remark(state), "dim")
+        )
     return table
 
 

@@ -12,6 +12,7 @@ from console.errors import CommandFailed
 from console.render import plain_table, screen
 from local.amendments import A_DAY
 from local.simulator import SEED, DayReport, Simulator
+from totes.database import TOTESYS, database_errors
 
 USUAL_AMENDMENTS = round(A_DAY, 2)
 
@@ -31,7 +32,8 @@ def simulate(
     Orders, designs, the paid batch at 07:55, and amendments that leave last_updated alone, at the rates of the
     real business. The next execution brings them over.
     """
-    with closing(target(context).stack().connect("totesys")) as connection:
+    stack = target(context).stack()
+    with database_errors(TOTESYS), closing(stack.connect(TOTESYS.name)) as connection:
         try:
             reports = Simulator(connection, seed=seed, amendments_a_day=amendments).run(days)
         except ValueError as error:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from console.errors import Misused
+from console.errors import CommandFailed, Misused
 from console.render import screen
 from console.service import Pace, serve
 from console.simulate import USUAL_AMENDMENTS, Amendments
@@ -56,6 +56,8 @@ def up(
                 seed_if_empty(stack, console)
             _announce(stack, console)
             serve(stack, console, interval, pace)
+    except ValueError as error:
+        raise CommandFailed(f"{error}.") from None
     except KeyboardInterrupt:
         kept = f"Everything is kept in {data}." if data else "Nothing is left behind."
         console.print(Text(f"Stopped. {kept}", "dim"))

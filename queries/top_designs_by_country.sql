@@ -36,7 +36,6 @@ ranked_designs AS (
 )
 
 SELECT
-    ranked_countries.country_rank,
     ranked_countries.country,
     ranked_countries.country_units,
     ranked_designs.design_rank,
@@ -46,4 +45,4 @@ SELECT
 FROM ranked_countries
 INNER JOIN ranked_designs ON ranked_designs.country = ranked_countries.country
 WHERE ranked_countries.country_rank <= 5 AND ranked_designs.design_rank <= 3
-ORDER BY country_rank, country, design_rank, design_name;
+ORDER BY ranked_countries.country_rank, country, design_rank, design_name;

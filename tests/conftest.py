@@ -15,7 +15,6 @@ from local.postgres import Postgres
 from local.seed import seed
 from tests.pipeline import REAL_DATA, Pipeline, import_extract
 from totes.database import WAREHOUSE, make_engine
-from totes.secrets import Credentials
 
 # No test may ever reach a real account.
 os.environ.update(
@@ -135,8 +134,7 @@ def warehouse_2024_11_15(
 def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[sqlalchemy.Engine]:
     with _pipeline(postgres, passwords, template) as made:
         made.run()
-        credentials = Credentials(postgres.host, made.warehouse, LOADER, passwords[LOADER])
-        yield make_engine(WAREHOUSE, credentials, "totes-test")
+        yield make_engine(WAREHOUSE, made.credentials(made.warehouse), "totes-test")
 
 
 @contextlib.contextmanager
@@ -160,6 +158,4 @@ def _database(postgres: Postgres, template: str, owner: str = "postgres") -> Ite
 
 
 def _copy(postgres: Postgres, template: str, name: str, owner: str = "postgres") -> None:
-    postgres.execute(
-        f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} STRATEGY FILE_COPY OWNER {identifier(owner)}"
-    )
+    postgres.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} OWNER {identifier(owner)}")

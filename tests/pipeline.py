@@ -16,18 +16,17 @@ from pg8000.native import identifier
 from local.databases import LOADER, READER
 from local.postgres import Postgres
 from totes.batch_log import BatchLog
+from totes.contracts import source_tables, warehouse_tables
 from totes.ingest import Ingested, ingest
 from totes.lake import Lake
 from totes.load import LoadResult, load
 from totes.requests import Request
+from totes.secrets import Credentials
 from totes.settings import IngestSettings, LoadSettings, TransformSettings
 from totes.transform import Transformed, transform
 
 REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
-LOAD_ORDER = (
-    "address currency department payment_type design counterparty staff "
-    "purchase_order sales_order transaction payment"
-).split()
+LOAD_ORDER = tuple(source_tables())
 
 needs_real_data = pytest.mark.skipif(
     not REAL_DATA.exists(), reason=f"the extracts of the real totesys are not at {REAL_DATA.name}/ beside the checkout"
@@ -69,6 +68,9 @@ class Pipeline:
         except secrets.exceptions.ResourceExistsException:
             secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
 
+    def credentials(self, database: str, role: str = LOADER) -> Credentials:
+        return Credentials(self.postgres.host, database, role, self.passwords[role])
+
     def ingest(self, *full_read: str) -> Ingested:
         settings = IngestSettings(self.landing_bucket, self.processed_bucket, f"{self.name}/source")
         return ingest(settings, Request(self.execution, full_read))
@@ -89,8 +91,8 @@ class Pipeline:
     def processed(self) -> BatchLog:
         return BatchLog(Lake(self.processed_bucket))
 
-    def keys(self, *buckets: str) -> set[str]:
-        """All keys of the lake, or of the given buckets, each with its version."""
+    def objects(self, *buckets: str) -> set[str]:
+        """All keys of the lake, or of the given buckets, each with the digest of its content."""
         found = set()
         for bucket in buckets or (self.landing_bucket, self.processed_bucket):
             for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
@@ -125,32 +127,25 @@ class Pipeline:
         return rows
 
 
-FACTS = {
-    "fact_sales_order": "sales_record_id",
-    "fact_purchase_order": "purchase_record_id",
-    "fact_payment": "payment_record_id",
-}
-DIMENSIONS = (
-    "dim_counterparty dim_currency dim_date dim_design dim_location dim_payment_type dim_staff dim_transaction"
-).split()
+FACTS = {table.name: table.key for table in warehouse_tables().values() if table.is_fact}
+DIMENSIONS = tuple(table.name for table in warehouse_tables().values() if not table.is_fact)
 
 
 def content(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
-    """All that a warehouse says, in a form that can be compared: rows in order, record ids replaced by ranks."""
+    """All that a warehouse says, in order, but for the moments and the record ids, which differ from run to run."""
     tables: dict[str, list[list[Any]]] = {}
     for fact, record_id in FACTS.items():
         entity = fact.removeprefix("fact_")
         rows = pipeline.star(f"SELECT * FROM {entity}_history ORDER BY {record_id}")
         # version, batch_id, valid_from, valid_to, deleted, record id, …
-        tables[fact] = [[*row[:5], *row[6:]] for row in rows]
+        tables[fact] = [[*row[:2], row[3] is None, row[4], *row[6:]] for row in rows]
     for dimension in DIMENSIONS:
         tables[dimension] = pipeline.star(f"SELECT * FROM {dimension} ORDER BY 1")
-    tables["batches"] = pipeline.star("SELECT batch_id, snapshot_at FROM etl.batch ORDER BY 1")
     return tables
 
 
 def physical_rows(pipeline: Pipeline) -> dict[str, str]:
-    """Where each row of the warehouse lies and which transaction wrote it: differs after any write, even a futile one."""
+    """Where each row of the warehouse lies and which transaction wrote it: tells any write, even a futile one."""
     tables = pipeline.star(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
         "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"
@@ -172,7 +167,7 @@ def import_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
 
 
 def advance_to_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
-    """Brings totesys to a later extract by INSERT and UPDATE, as its users did: a row that is the same is left alone."""
+    """Brings totesys to a later extract by INSERT and UPDATE, leaving rows that are the same alone."""
     cursor = connection.cursor()
     for table in LOAD_ORDER:
         with (REAL_DATA / f"source_{day}" / f"{table}.csv").open("rb") as file:
@@ -195,6 +190,7 @@ def advance_to_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
 
 def _order(cursor: pg8000.dbapi.Cursor, table: str) -> list[str]:
     cursor.execute(
-        "SELECT attname FROM pg_attribute WHERE attrelid = CAST(%s AS regclass) AND attnum > 0 ORDER BY attnum", (table,)
+        "SELECT attname FROM pg_attribute WHERE attrelid = CAST(%s AS regclass) AND attnum > 0 ORDER BY attnum",
+        (table,),
     )
     return [row[0] for row in cursor.fetchall()]

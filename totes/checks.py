@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from totes.contracts import Column, SourceTable
+from totes.currencies import currency_names
 from totes.errors import AccessRefused, ContractBroken
 from totes.parquet import arrow_type
 
@@ -131,21 +132,28 @@ def _wrong(column: Column, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, st
     if not column.nullable and values.null_count:
         return pc.is_null(values), "a value"
     if column.values:
-        known = pc.is_in(values, value_set=pa.array(column.values, pa.string()))
-        if not pc.all(known, min_count=0).as_py():
-            return pc.invert(known), f"one of {', '.join(column.values)}"
+        return _not_among(column.values, values, f"one of {', '.join(column.values)}")
+    if column.format == "currency":
+        return _not_among(currency_names(), values, "a currency code of ISO 4217")
     if column.format == "date":
         return _no_dates(values)
     return None
 
 
+def _not_among(allowed: Iterable[str], values: pa.ChunkedArray, expected: str) -> tuple[pa.ChunkedArray, str] | None:
+    known = pc.is_in(values, value_set=pa.array(allowed, pa.string()))
+    return None if pc.all(known, min_count=0).as_py() else (pc.invert(known), expected)
+
+
 def _no_dates(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str] | None:
+    # Arrow knows a year 0; the calendar, and so PostgreSQL, does not.
+    wrong = pc.starts_with(values, "0000")
     try:
         pc.cast(values, pa.date32())
     except pa.ArrowInvalid:
         kind = pa.date32()
-        return pa.chunked_array([[not _castable(text, kind) for text in values]]), "a date, YYYY-MM-DD"
-    return None
+        wrong = pc.or_(wrong, pa.array([not _castable(text, kind) for text in values]))
+    return (wrong, "a date, YYYY-MM-DD") if pc.any(wrong).as_py() else None
 
 
 def _castable(text: pa.Scalar, kind: pa.DataType) -> bool:

@@ -30,7 +30,7 @@ class Column:
     Attributes:
         type: a PostgreSQL type in its short form, for instance `integer`, `numeric(10,2)`, `timestamp(3)`.
         references: the table whose key the column holds.
-        format: `date` where a text holds a YYYY-MM-DD date.
+        format: `date` where a text holds a YYYY-MM-DD date, `currency` where it holds an ISO 4217 code.
         values: the values that are accepted; empty where any is.
         origin: the `table.column` of totesys that a warehouse column comes from.
         default: stands in for NULL on the way into the warehouse.

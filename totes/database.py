@@ -1,5 +1,6 @@
 """Connections to totesys and to the warehouse, and what their errors mean."""
 
+import errno
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -135,6 +136,8 @@ def database_errors(database: Database) -> Iterator[None]:
     except DBAPIError as error:
         raise _translated(database, error.orig or error) from error
     except (pg8000.dbapi.Error, OSError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise  # the function's own disk is full
         raise _translated(database, error) from error
 
 
@@ -196,7 +199,7 @@ def _translated(database: Database, error: BaseException) -> TotesError:
     if state.startswith(_CONSTRAINT):
         return ContractBroken(
             f"{database.name} does not accept a value: {said}.",
-            "Correct the row in totesys; the next run takes it up.",
+            "Put right what the message names; the next run tries again.",
         )
     return DatabaseFailed(
         f"A statement on {database.name} failed: {said}.",

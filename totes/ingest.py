@@ -156,8 +156,10 @@ class _Change:
             else:
                 explained = self._compare_keys(table, _no_keys(table), counts[name])
             if not explained:
+                # Once more from the start: the tables that it is joined with are due as well.
                 self.full_read[name] = UNEXPLAINED
-                self._read(table, fences | {name: None}, counts[name])
+                self._collect()
+                return
 
     def _read(self, table: SourceTable, fences: Mapping[str, int | None], count: Count) -> bool:
         path = self._folder / f"{table.name}.data"

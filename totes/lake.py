@@ -21,7 +21,7 @@ from totes.errors import AccessRefused, CorruptObject, LakeUnavailable, ObjectMi
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-_ALREADY_THERE = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
+_ALREADY_THERE = {"PreconditionFailed", "412"}
 _REFUSED = {"AccessDenied", "403", "NoSuchBucket", "InvalidAccessKeyId", "KMS.DisabledException"}
 _MISSING = {"NoSuchKey", "404", "NoSuchVersion"}
 _CHUNK = 1 << 20

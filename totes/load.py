@@ -78,7 +78,9 @@ def load(settings: LoadSettings, request: Request) -> LoadResult:
                 fetched = _Fetched(manifest, processed, Path(folder))
                 with connection.begin():
                     loaded = _load_batch(connection, fetched, request.execution)
-            if loaded is not None:
+            if loaded is None:
+                result.loaded_through = batch
+            else:
                 result.add(batch, loaded)
     return result
 

@@ -5,11 +5,21 @@ from functools import wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 
-from totes.errors import TotesError, Unforeseen
+from totes.errors import TotesError, Unforeseen, redacted
 
-logger = Logger()
+
+class _Formatter(LambdaPowertoolsFormatter):
+    """Powertools' own, but for secrets in stack traces: they quote whatever message a foreign exception has."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  the standard library's name
+        return redacted(super().formatException(ei))
+
+
+# Structured frames would repeat the trace, and the exception's message with it.
+logger = Logger(logger_formatter=_Formatter(serialize_stacktrace=False))
 metrics = Metrics()
 tracer = Tracer()
 

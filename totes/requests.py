@@ -34,7 +34,12 @@ def parse_request(event: Mapping[str, Any]) -> Request:
     Raises:
         InputRefused: names the first thing that is wrong, and lists what is allowed.
     """
-    execution, given = event["execution"], event.get("input", {})
+    execution, given = event.get("execution"), event.get("input", {})
+    if not isinstance(execution, str):
+        raise InputRefused(
+            "The function's event names no execution.",
+            "Start an execution of the state machine: it is the state machine that calls the functions.",
+        )
     allowed = input_schema()["properties"]
     if isinstance(given, dict) and (unknown := sorted(given.keys() - allowed.keys())):
         raise InputRefused(f"The execution's input has the unknown field {', '.join(unknown)}.", _remedy())

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from totes.errors import AccessRefused, LakeUnavailable
 
 SSL_MODES = ("prefer", "require", "verify-full")
+_LAST_PORT = 65535
 _NEEDED = ("host", "dbname", "username", "password")
 _REFUSED = {
     "ResourceNotFoundException",
@@ -46,7 +47,7 @@ def read_credentials(secret_id: str) -> Credentials:
     """
     client = boto3.client("secretsmanager", config=Config(retries={"mode": "standard", "max_attempts": 5}))
     try:
-        text = client.get_secret_value(SecretId=secret_id)["SecretString"]
+        text = client.get_secret_value(SecretId=secret_id).get("SecretString", "")
     except ClientError as error:
         raise _translated(error, secret_id) from error
     except BotoCoreError as error:
@@ -76,7 +77,7 @@ def _parsed(secret_id: str, text: str) -> Credentials:
         document, missing = {}, list(_NEEDED)
     sslmode = document.get("sslmode", "prefer")
     port = str(document.get("port", 5432))
-    if missing or sslmode not in SSL_MODES or not port.isdecimal():
+    if missing or sslmode not in SSL_MODES or not (port.isdecimal() and 0 < int(port) <= _LAST_PORT):
         wrong = f"lacks {', '.join(missing)}" if missing else "has a wrong port or sslmode"
         raise AccessRefused(
             f"Secret {secret_id} {wrong}.",

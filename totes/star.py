@@ -6,12 +6,12 @@ how it is converted. Only what a declaration can't say is a function here, named
 
 from collections.abc import Callable, Iterable, Mapping
 
-import iso4217
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from totes.contracts import Column, WarehouseTable, source_tables
+from totes.currencies import currency_names
 from totes.errors import ContractBroken
 from totes.parquet import processed_schema
 
@@ -74,8 +74,7 @@ def years_of(table: WarehouseTable, rows: pa.Table) -> set[int]:
 
 
 def _currency_name(codes: pa.ChunkedArray) -> pa.Array:
-    names = {currency.code: currency.currency_name for currency in iso4217.Currency}
-    return pa.array([names.get(code) for code in codes.to_pylist()], pa.string())
+    return pa.array([currency_names().get(code) for code in codes.to_pylist()], pa.string())
 
 
 _DERIVATIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {"currency_name": _currency_name}
@@ -95,7 +94,7 @@ def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, fiel
         found = pc.unique(values.filter(pc.is_null(made))).to_pylist()[:5]
         raise ContractBroken(
             f"{table.name}.{column.name} has no value where {column.origin} is {found}.",
-            f"Correct the row in totesys, or the declaration in schemas/warehouse/{table.name}.toml.",
+            f"Change the declaration in schemas/warehouse/{table.name}.toml and deploy: what is landed stays as it is.",
         )
     return made
 

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,14 @@ def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:
     assert status["executions"][0]["status"] == "SUCCEEDED"
 
 
+def test_status_exits_one_when_the_promise_is_broken(loaded: Totes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.logs.PROMISE", timedelta(0))
+    code, shown, _ = loaded("status")
+    assert code == 1
+    assert "The warehouse shows totesys as it was " in shown
+    assert " promised." in shown
+
+
 def test_status_reads_well(loaded: Totes) -> None:
     code, shown, _ = loaded("status")
     assert code == 0
@@ -139,7 +148,7 @@ def test_history_shows_a_silent_amendment(
     stack: Stack, loaded: Totes, flag: str, table: str, key: str, column: str, amendment: str
 ) -> None:
     before = len(versions(loaded, flag))
-    change(stack, f"UPDATE {table} SET {column} = {amendment} WHERE {key} = 2")  # noqa: S608
+    change(stack, f"UPDATE {table} SET {column} = {amendment} WHERE {key} = 2")
     assert loaded("run")[0] == 0
     after = versions(loaded, flag)
     assert len(after) == before + 1

@@ -93,7 +93,8 @@ def test_amended_orders_have_two_versions(advanced: Pipeline) -> None:
         assert all(row[1:] == [2, 1] for row in rows)
     flipped = advanced.star(
         "SELECT payment_id FROM fact_payment GROUP BY 1 "
-        "HAVING count(*) = 2 AND count(DISTINCT paid) = 2 AND count(DISTINCT (last_updated_date, last_updated_time)) = 2"
+        "HAVING count(*) = 2 AND count(DISTINCT paid) = 2 "
+        "AND count(DISTINCT (last_updated_date, last_updated_time)) = 2"
     )
     assert len(flipped) == FLIPPED
 
@@ -114,13 +115,13 @@ def test_second_run_lands_only_what_changed(real: Pipeline) -> None:
 
 
 SAME = {
-    "dim_staff": "SELECT staff_id, first_name, last_name, department_name, coalesce(location, 'Unknown'), email_address "
-    "FROM staff JOIN department USING (department_id)",
+    "dim_staff": "SELECT staff_id, first_name, last_name, department_name, coalesce(location, 'Unknown'), "
+    "email_address FROM staff JOIN department USING (department_id)",
     "dim_location": "SELECT address_id, address_line_1, address_line_2, district, city, postal_code, country, phone "
     "FROM address",
     "dim_design": "SELECT design_id, design_name, file_location, file_name FROM design",
-    "dim_counterparty": "SELECT counterparty_id, counterparty_legal_name, address_line_1, address_line_2, district, city, "
-    "postal_code, country, phone FROM counterparty JOIN address ON address_id = legal_address_id",
+    "dim_counterparty": "SELECT counterparty_id, counterparty_legal_name, address_line_1, address_line_2, district, "
+    "city, postal_code, country, phone FROM counterparty JOIN address ON address_id = legal_address_id",
     "dim_payment_type": "SELECT payment_type_id, CAST(payment_type_name AS text) FROM payment_type",
     "dim_transaction": "SELECT transaction_id, CAST(transaction_type AS text), sales_order_id, purchase_order_id "
     "FROM transaction",
@@ -136,8 +137,8 @@ def test_dimension_equals_the_source(advanced: Pipeline, dimension: str) -> None
 
 
 def test_third_run_writes_nothing(advanced: Pipeline) -> None:
-    objects, rows = advanced.keys(), physical_rows(advanced)
+    objects, rows = advanced.objects(), physical_rows(advanced)
     landed, processed, loaded = advanced.run()
     assert (landed.batch, landed.new_data, processed.batches, loaded.batches) == (None, False, 0, 0)
-    assert advanced.keys() == objects
+    assert advanced.objects() == objects
     assert physical_rows(advanced) == rows

@@ -150,7 +150,9 @@ def test_unknown_function_is_refused_by_the_service(runtime: LambdaRuntime) -> N
 
 def test_output_goes_to_the_log_and_is_shipped_once(tmp_path: Path) -> None:
     shipped: list[tuple[str, str, list[str]]] = []
-    runtime = LambdaRuntime([function("talk")], tmp_path, lambda f, stream, lines: shipped.append((f.name, stream, lines)))
+    runtime = LambdaRuntime(
+        [function("talk")], tmp_path, lambda f, stream, lines: shipped.append((f.name, stream, lines))
+    )
     runtime("talk", {"says": "first"})
     runtime("talk", {"says": "second"})
     runtime.close()
@@ -197,4 +199,3 @@ def test_killed_owner_takes_its_functions_along(state: str, tmp_path: Path) -> N
 
     assert process in workers
     assert all(eventually(lambda worker=worker: not runs(worker)) for worker in workers)
-

@@ -42,11 +42,17 @@ def test_temporary_server_leaves_nothing_behind() -> None:
 
 
 def test_error_in_the_block_stops_the_server() -> None:
-    with pytest.raises(ZeroDivisionError), Postgres() as server:
-        process = server_process(server)
-        raise ZeroDivisionError
+    processes = []
 
-    assert not runs(process)
+    def fail_with_a_server() -> None:
+        with Postgres() as server:
+            processes.append(server_process(server))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_with_a_server()
+
+    assert not runs(processes[0])
 
 
 def test_data_are_kept_where_asked(tmp_path: Path) -> None:
@@ -116,7 +122,12 @@ def test_role_without_a_password_is_refused() -> None:
         server.execute("CREATE ROLE guest LOGIN")
 
         with pytest.raises(pg8000.dbapi.Error) as refused:
-            pg8000.dbapi.connect("guest", password="guess", database="postgres", unix_sock=f"{server.host}/.s.PGSQL.5432")
+            pg8000.dbapi.connect(
+                "guest",
+                password="guess",  # noqa: S106 - a wrong one
+                database="postgres",
+                unix_sock=f"{server.host}/.s.PGSQL.5432",
+            )
 
         # The driver may trip over the closed connection and mention the reason as the context only.
         assert "28P01" in str(refused.getrepr(chain=True))

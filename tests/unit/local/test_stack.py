@@ -3,8 +3,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,20 +15,21 @@ from botocore.exceptions import ClientError
 from local.aws import AwsInUse
 from local.deployment import Deployment
 from local.stack import Mail, Stack
-from local.state import StackAlreadyRunning, StackNotRunning, running_stack
+from local.state import StackAlreadyRunning, StackNotRunning, claimed_home, running_stack
 from tests.unit.local.conftest import obey
 from tests.unit.local.processes import descendants, eventually, runs
 
 ROOT = Path(__file__).parents[3]
 
 OWNER = """
-import sys, threading, time
+import sys, time
 from pathlib import Path
 from local.stack import Stack
 with Stack(definition=Path(sys.argv[1])) as stack:
     stack.start_execution()
     print(stack.postgres.host, stack.logs, flush=True)
-    time.sleep(60)
+    while True:
+        time.sleep(0.1)  # a signal that comes just before a long sleep would wait for its end
 """
 
 
@@ -100,23 +99,11 @@ def test_any_client_of_the_process_talks_to_the_stack(stack: Stack) -> None:
     assert os.environ["AWS_ENDPOINT_URL"] == stack.endpoint_url
 
 
-def test_environment_is_as_before_afterwards(home: Path, small_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "AWS_ENDPOINT_URL" in os.environ:
-        pytest.skip("another stack runs in this process")
-    monkeypatch.setenv("AWS_PROFILE", "production")
-    before = dict(os.environ)
-
-    with Stack(invoker=obey, definition=small_machine):
-        assert "AWS_PROFILE" not in os.environ
-
-    assert dict(os.environ) == before
-
-
 def test_state_file_leads_another_process_to_the_stack(stack: Stack) -> None:
     code = (
         "import boto3; from local.state import running_stack; state = running_stack(); state.point_here();"
         "print(boto3.client('stepfunctions').list_state_machines()['stateMachines'][0]['name']);"
-        "print(state.connect('totesys').run if False else state.pid)"
+        "print(state.pid)"
     )
     seen = subprocess.run(
         [sys.executable, "-c", code],
@@ -152,65 +139,42 @@ def test_second_stack_in_the_home_is_refused(stack: Stack, small_machine: Path) 
     assert running_stack().endpoint_url == stack.endpoint_url
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 def test_signal_leaves_no_process_and_no_folder(number: signal.Signals, home: Path, small_machine: Path) -> None:
     with stack_process(small_machine) as (process, folders):
-        assert eventually(lambda: len(descendants(process.pid)) > 5)
         started = descendants(process.pid)
+        assert len(started) > 5, "PostgreSQL has five processes, its shepherd is one"
         assert running_stack(home).pid == process.pid
         process.send_signal(number)
-        process.wait(20)
+        process.wait(60)
 
     assert not [pid for pid in started if runs(pid)]
     assert not [folder for folder in [*folders, home] if folder.exists()]
 
 
-def test_killed_stack_is_stale_and_does_not_block_the_next(home: Path, small_machine: Path) -> None:
+def test_killed_stack_leaves_a_stale_file_and_nothing_else(home: Path, small_machine: Path) -> None:
     with stack_process(small_machine) as (process, folders):
-        assert eventually(lambda: len(descendants(process.pid)) > 5)
         started = descendants(process.pid)
         process.kill()
         process.wait()
-        assert all(eventually(lambda pid=pid: not runs(pid)) for pid in started)
 
+        assert all(eventually(lambda pid=pid: not runs(pid)) for pid in started)
     with pytest.raises(StackNotRunning, match="left behind by a stack that no longer runs"):
         running_stack(home)
-    with stack_process(small_machine) as (process, _):
-        assert running_stack(home).pid == process.pid
-    assert not folders[0].exists()
+    with claimed_home(home):
+        assert not folders[0].exists()
 
 
-def test_two_stacks_run_in_two_homes(stack: Stack, home: Path, small_machine: Path) -> None:
+def test_second_home_has_a_stack_and_logs_of_its_own(stack: Stack, home: Path, small_machine: Path) -> None:
     with stack_process(small_machine):
         other = running_stack(home)
+        logs = boto3.client("logs", endpoint_url=other.endpoint_url)
+        group = f"/aws/lambda/{stack.names.function('ingest')}"
 
         assert other.endpoint_url != stack.endpoint_url
         assert stack.wait(stack.start_execution())["status"] == "SUCCEEDED"
-
-
-def test_kept_stack_has_its_data_again(home: Path, small_machine: Path, tmp_path: Path) -> None:
-    for run in ("first", "second"):
-        code = f"""
-import sys
-from pathlib import Path
-from local.stack import Stack
-from tests.unit.local.conftest import obey
-with Stack(Path({str(tmp_path / "data")!r}), obey, Path({str(small_machine)!r})) as stack:
-    s3, bucket = stack.client("s3"), stack.names.landing_bucket
-    if stack.fresh:
-        s3.put_object(Bucket=bucket, Key="log/1.json", Body=b"one")
-        s3.put_object(Bucket=bucket, Key="gone", Body=b"")
-        s3.delete_object(Bucket=bucket, Key="gone")
-        stack.postgres.execute("CREATE TABLE kept AS SELECT 7 AS seven", "warehouse")
-    objects = s3.list_objects_v2(Bucket=bucket)["Contents"]
-    print(stack.fresh, [item["Key"] for item in objects], s3.get_object(Bucket=bucket, Key="log/1.json")["Body"].read(),
-        stack.postgres.execute("SELECT seven FROM kept", "warehouse"))
-"""
-        seen = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-
-        assert seen.stderr == ""
-        assert seen.stdout == f"{run == 'first'} ['log/1.json'] b'one' ([7],)\n"
-    assert (tmp_path / "data/lake/totes-local-landing-123456789012/log/1.json").read_bytes() == b"one"
+        assert eventually(lambda: logs.filter_log_events(logGroupName=group)["events"] != [], seconds=60)
+        assert stack.client("logs").filter_log_events(logGroupName=group)["events"] == []
 
 
 def test_lake_commits_once_under_contention(stack: Stack) -> None:
@@ -229,10 +193,6 @@ def test_lake_commits_once_under_contention(stack: Stack) -> None:
 
     assert len(won) == 1
     assert stack.client("s3").get_object(Bucket=bucket, Key="log/9.json")["Body"].read() == str(won[0]).encode()
-
-
-def test_shipped_handlers_write_their_logs_to_cloudwatch(home: Path) -> None:
-    pass
 
 
 @contextmanager

@@ -1,0 +1,143 @@
+"""Writes docs/data-dictionary.md out of the contracts and the warehouse's DDL.
+
+`python -m docs.dictionary` writes it; with `--check` it is only compared, and the exit code is 1 where it is stale.
+The prose between the tables is docs/data-dictionary.template.md.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from string import Template
+
+from totes.contracts import SCHEMAS, Column, SourceTable, WarehouseTable, source_tables, warehouse_tables
+from totes.parquet import arrow_type
+
+DICTIONARY = Path(__file__).parent / "data-dictionary.md"
+_FORMATS = {"date": "Refused where it is no date.", "currency": "Refused where ISO 4217 does not know it."}
+_TEMPLATE = Path(__file__).parent / "data-dictionary.template.md"
+
+_CREATE_TABLE = re.compile(r"CREATE TABLE (etl\.\w+) \(\n(.*?)\n\);", re.DOTALL)
+# A line that begins with a capital is a constraint of the table.
+_CREATE_COLUMN = re.compile(r"^    ([a-z]\w*) (.+?),?$", re.MULTILINE)
+_COMMENT = re.compile(r"COMMENT ON (?:TABLE|COLUMN) (etl\.[\w.]+) IS '((?:[^']|'')*)';")
+
+
+def dictionary() -> str:
+    """The text of the data dictionary, as it should be."""
+    facts = [table for table in warehouse_tables().values() if table.is_fact]
+    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+        source_tables="\n\n".join(map(_source_table, source_tables().values())),
+        warehouse_tables="\n\n".join(map(_warehouse_table, warehouse_tables().values())),
+        views="\n".join(_views(facts)),
+        log_tables="\n\n".join(_log_tables()),
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes the dictionary, or with `--check` exits with a message where the file differs."""
+    if "--check" not in arguments:
+        DICTIONARY.write_text(dictionary(), encoding="utf-8")
+    elif not DICTIONARY.exists() or DICTIONARY.read_text(encoding="utf-8") != dictionary():
+        sys.exit("docs/data-dictionary.md is not what schemas/ says: run `make docs` and commit it.")
+
+
+def _source_table(table: SourceTable) -> str:
+    rows = [
+        (
+            f"`{column.name}`",
+            f"{column.type}{_null(column)}",
+            str(arrow_type(column)),
+            _reference(column),
+            column.meaning + _restriction(column),
+        )
+        for column in table.columns
+    ]
+    head = ("Column", "In totesys", "In Parquet", "References", "Meaning")
+    return f"### {table.name}\n\n{table.meaning} Key: `{table.key}`.\n\n{_table(head, rows)}"
+
+
+def _warehouse_table(table: WarehouseTable) -> str:
+    rows = [
+        (
+            f"`{column.name}`",
+            f"{column.type}{_null(column)}",
+            "" if column.type == "serial" else str(arrow_type(column)),
+            _origin(table, column),
+            _reference(column),
+            column.meaning + _since(column),
+        )
+        for column in table.columns
+    ]
+    head = ("Column", "In the warehouse", "In Parquet", "From", "References", "Meaning")
+    return f"### {table.name}\n\n{table.meaning}\n\n{_summary(table)}\n\n{_table(head, rows)}"
+
+
+def _summary(table: WarehouseTable) -> str:
+    said = [f"Grain: {table.grain}", f"Kind: {table.kind}. Key: `{table.key}`."]
+    if table.business_key:
+        said.append(f"The versions of one thing share `{table.business_key}`.")
+    if table.source:
+        joins = [f" joined with {other} on `{column}`" for other, column in table.join.items()]
+        said.append(f"Made from {table.source}{''.join(joins)}.")
+    return " ".join(said)
+
+
+def _origin(table: WarehouseTable, column: Column) -> str:
+    if column.origin is None:
+        return "given by the warehouse" if column.type == "serial" else f"calculated from `{table.key}`"
+    said = f"`{column.origin}`"
+    if column.derive:
+        said += f", by `{column.derive}` in totes/star.py"
+    if column.default is not None:
+        said += f"; `{column.default}` where that is NULL"
+    return said
+
+
+def _null(column: Column) -> str:
+    return ", nullable" if column.nullable else ""
+
+
+def _reference(column: Column) -> str:
+    return f"[{column.references}](#{column.references})" if column.references else ""
+
+
+def _restriction(column: Column) -> str:
+    if column.values:
+        return f" One of {', '.join(column.values)}."
+    return f" {_FORMATS[column.format]}" if column.format else ""
+
+
+def _since(column: Column) -> str:
+    return f" Since version {column.since} of the schema." if column.since > 1 else ""
+
+
+def _views(facts: Iterable[WarehouseTable]) -> Iterator[str]:
+    """The list of the views and functions that schemas/warehouse/views.sql makes of each fact."""
+    for fact in facts:
+        entity = fact.name.removeprefix("fact_")
+        yield (
+            f"- `current_{entity}`, `{entity}_history`, `{entity}_as_of(batch integer)`, "
+            f"`{entity}_as_of(moment timestamptz)` of [{fact.name}](#{fact.name})"
+        )
+
+
+def _log_tables() -> Iterator[str]:
+    ddl = "\n".join(path.read_text(encoding="utf-8") for path in sorted((SCHEMAS / "warehouse").glob("*.sql")))
+    meanings = {name: text.replace("''", "'") for name, text in _COMMENT.findall(ddl)}
+    for table, body in _CREATE_TABLE.findall(ddl):
+        rows = [
+            (f"`{column}`", definition, meanings.get(f"{table}.{column}", ""))
+            for column, definition in _CREATE_COLUMN.findall(body)
+        ]
+        head = ("Column", "Declared as", "Meaning")
+        yield f"### {table}\n\n{meanings.get(table, '')}\n\n{_table(head, rows)}"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |".replace("  |", " |") for cells in lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

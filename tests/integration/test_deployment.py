@@ -1,0 +1,46 @@
+"""What a stage's name leads to: an account, a region, and a warehouse that is only read."""
+
+import boto3
+import pytest
+from pg8000.native import identifier
+from sqlalchemy import text
+
+from console.deployment import Target, WarehouseEmpty, warehouse
+from local.databases import LOADER
+from tests.pipeline import Pipeline
+from totes.errors import TotesError
+from totes.names import Names
+
+NAMES = Names("prod", "123456789012", "eu-west-2")
+
+
+@pytest.fixture(autouse=True)
+def _region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
+
+
+def store_secret(pipeline: Pipeline) -> None:
+    """Puts the warehouse's credentials where the stage `prod` has them."""
+    secrets = boto3.client("secretsmanager")
+    found = secrets.get_secret_value(SecretId=f"{pipeline.name}/warehouse")["SecretString"]
+    secrets.create_secret(Name=NAMES.warehouse_secret, SecretString=found)
+
+
+def test_stage_and_region_name_everything(pipeline: Pipeline) -> None:
+    assert Target("prod", "eu-west-1").connect() == Names("prod", "123456789012", "eu-west-1")
+    assert boto3.client("s3").meta.region_name == "eu-west-1"
+
+
+def test_empty_warehouse_says_how_to_fill_it(pipeline: Pipeline) -> None:
+    store_secret(pipeline)
+    with pytest.raises(WarehouseEmpty, match=r"nothing is loaded yet\. Start with `totes run`"), warehouse(NAMES):
+        pass
+
+
+def test_console_can_only_read_the_warehouse(pipeline: Pipeline) -> None:
+    store_secret(pipeline)
+    pipeline.star(f"CREATE SCHEMA etl AUTHORIZATION {identifier(LOADER)}")
+    pipeline.star("CREATE TABLE etl.batch (batch_id integer)")
+    with pytest.raises(TotesError, match="read-only transaction"), warehouse(NAMES) as connection:
+        connection.execute(text("CREATE TABLE public.mine (id integer)"))

@@ -1,0 +1,255 @@
+"""Whatever moment a run dies at, the next one makes good: the same content as if nothing had happened."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any
+
+import boto3
+import pytest
+import sqlalchemy
+from sqlalchemy import event
+
+from tests.conftest import MakesPipelines
+from tests.pipeline import Pipeline, content, physical_rows
+from totes.database import WAREHOUSE, make_engine
+from totes.errors import BatchContended, LogBroken, WarehouseBusy, WarehouseUnreachable
+from totes.load import LoadResult
+from totes.warehouse import lock
+
+Content = dict[str, list[list[Any]]]
+
+
+class Killed(BaseException):
+    """Nothing catches it: the process is gone."""
+
+
+class Countdown:
+    """Dies at the n-th event; `left` tells whether there were as many."""
+
+    def __init__(self, number: int) -> None:
+        self.left = number
+
+    def __call__(self, *_: object, **__: object) -> None:
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+@contextmanager
+def dying_at_put(number: int) -> Iterator[Countdown]:
+    """The process dies instead of the n-th PUT to S3."""
+    countdown = Countdown(number)
+    boto3.setup_default_session()
+    session: Any = boto3.DEFAULT_SESSION
+    session.events.register("before-call.s3.PutObject", countdown)
+    try:
+        yield countdown
+    finally:
+        boto3.DEFAULT_SESSION = None
+
+
+@contextmanager
+def dying_at_statement(number: int) -> Iterator[Countdown]:
+    """The process dies instead of the n-th statement or commit."""
+    countdown = Countdown(number)
+    for moment in ("before_cursor_execute", "commit"):
+        event.listen(sqlalchemy.Engine, moment, countdown)
+    try:
+        yield countdown
+    finally:
+        for moment in ("before_cursor_execute", "commit"):
+            event.remove(sqlalchemy.Engine, moment, countdown)
+
+
+def change(pipeline: Pipeline) -> None:
+    """A bit of everything: an amendment, a new row, a renamed parent, a deletion."""
+    pipeline.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id < 20")
+    pipeline.totesys("UPDATE department SET department_name = 'Renamed' WHERE department_id = 2")
+    pipeline.totesys("DELETE FROM sales_order WHERE sales_order_id = 30")
+    pipeline.totesys("UPDATE payment SET paid = true WHERE payment_id < 40")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(pipelines: MakesPipelines, seeded_totesys: str) -> Content:
+    with pipelines(seeded_totesys) as pipeline:
+        pipeline.run()
+        change(pipeline)
+        pipeline.run()
+        return content(pipeline)
+
+
+def test_dying_after_landing_is_made_good(seeded: Pipeline, undisturbed: Content) -> None:
+    seeded.run()
+    change(seeded)
+    seeded.ingest()
+    landed, processed, loaded = seeded.run()
+    assert (landed.batch, landed.new_data, processed.first, loaded.first) == (None, True, 2, 2)
+    assert content(seeded) == undisturbed
+
+
+def test_dying_after_processing_is_made_good(seeded: Pipeline, undisturbed: Content) -> None:
+    seeded.run()
+    change(seeded)
+    seeded.ingest()
+    seeded.transform()
+    landed, processed, loaded = seeded.run()
+    assert (landed.new_data, processed.batches, loaded.first) == (False, 0, 2)
+    assert content(seeded) == undisturbed
+
+
+@pytest.mark.parametrize("stage", ["ingest", "transform"])
+def test_dying_at_any_put_is_made_good(seeded: Pipeline, undisturbed: Content, stage: str) -> None:
+    seeded.run()
+    change(seeded)
+    if stage == "transform":
+        seeded.ingest()
+    deaths = sweep(dying_at_put, getattr(seeded, stage))
+    # All objects of the batch, its manifest and the hint.
+    assert deaths > 5
+    seeded.run()
+    assert content(seeded) == undisturbed
+
+
+def test_dying_at_any_statement_of_the_load_is_made_good(seeded: Pipeline, undisturbed: Content) -> None:
+    seeded.run()
+    before = physical_rows(seeded)
+    change(seeded)
+    seeded.ingest()
+    seeded.transform()
+
+    def load_nothing() -> LoadResult:
+        assert physical_rows(seeded) == before, "half a batch was loaded"
+        return seeded.load()
+
+    assert sweep(dying_at_statement, load_nothing) > 20
+    assert content(seeded) == undisturbed
+
+
+def test_dying_while_the_warehouse_is_created_is_made_good(seeded: Pipeline) -> None:
+    seeded.ingest()
+    seeded.transform()
+    for number in (1, 5, 20, 40, 60):
+        with dying_at_statement(number), suppress(Killed):
+            seeded.load()
+    seeded.run()
+    assert seeded.star("SELECT count(*) FROM current_sales_order") == seeded.totesys("SELECT count(*) FROM sales_order")
+
+
+def test_lost_acknowledgement_of_a_commit_does_no_harm(seeded: Pipeline) -> None:
+    seeded.run()
+    change(seeded)
+    seeded.run()
+    rows = physical_rows(seeded)
+    assert seeded.load().batches == 0
+    assert physical_rows(seeded) == rows
+
+
+def test_killed_backend_is_a_transient_error(seeded: Pipeline) -> None:
+    seeded.ingest()
+    seeded.transform()
+
+    def kill(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "INSERT INTO etl.batch" in statement:
+            seeded.postgres.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'totes-load'"
+            )
+
+    event.listen(sqlalchemy.Engine, "before_cursor_execute", kill)
+    try:
+        with pytest.raises(WarehouseUnreachable):
+            seeded.load()
+    finally:
+        event.remove(sqlalchemy.Engine, "before_cursor_execute", kill)
+    assert seeded.load().batches == 1
+
+
+def test_replay_into_an_empty_warehouse_gives_the_same(seeded: Pipeline, undisturbed: Content) -> None:
+    seeded.run()
+    change(seeded)
+    seeded.run()
+    objects = seeded.objects()
+    record_ids = "SELECT array_agg(sales_record_id ORDER BY sales_record_id) FROM fact_sales_order"
+    before = seeded.star(record_ids)
+    seeded.drop_warehouse()
+    _, _, loaded = seeded.run()
+    assert (loaded.first, loaded.last) == (1, 2)
+    assert seeded.objects() == objects
+    assert content(seeded) == undisturbed
+    assert seeded.star(record_ids) == before
+
+
+def test_same_batch_makes_the_same_bytes(seeded: Pipeline) -> None:
+    seeded.run()
+    objects = {key for key in seeded.objects(seeded.processed_bucket) if "/log/" not in key}
+    for page in seeded.s3.get_paginator("list_objects_v2").paginate(Bucket=seeded.processed_bucket):
+        for item in page["Contents"]:
+            seeded.s3.delete_object(Bucket=seeded.processed_bucket, Key=item["Key"])
+    seeded.transform()
+    assert {key for key in seeded.objects(seeded.processed_bucket) if "/log/" not in key} == objects
+    # And the warehouse knows the batch again as the one that it has.
+    assert seeded.load().batches == 0
+
+
+def test_two_writers_of_one_batch_do_not_both_commit(seeded: Pipeline) -> None:
+    seeded.run()
+    change(seeded)
+    log = seeded.landed()
+    manifest = log.read(1)
+    seeded.ingest()
+    with pytest.raises(BatchContended, match=r"Batch 2 of .* was committed by another execution"):
+        log.commit(type(manifest)(**vars(manifest) | {"batch": 2}))
+
+
+def test_second_load_waits_for_the_first_and_finds_nothing_left(seeded: Pipeline) -> None:
+    seeded.run()
+    change(seeded)
+    seeded.ingest()
+    seeded.transform()
+    overtaken = []
+
+    def overtake(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        # Another execution loads the batch between this one's look at the log and its lock.
+        if "pg_advisory_xact_lock" in statement and not overtaken:
+            overtaken.append(True)
+            overtaken.append(seeded.load().batches)
+
+    event.listen(sqlalchemy.Engine, "before_cursor_execute", overtake)
+    try:
+        assert seeded.load().batches == 0
+    finally:
+        event.remove(sqlalchemy.Engine, "before_cursor_execute", overtake)
+    assert overtaken == [True, 1]
+
+
+def test_load_that_holds_the_lock_too_long_makes_the_other_one_give_up(
+    seeded: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeded.run()
+    change(seeded)
+    seeded.ingest()
+    seeded.transform()
+    impatient = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
+    monkeypatch.setattr("totes.load.WAREHOUSE", impatient)
+    with make_engine(WAREHOUSE, seeded.credentials(seeded.warehouse), "totes-test").begin() as other:
+        lock(other)
+        with pytest.raises(WarehouseBusy, match="lock timeout"):
+            seeded.load()
+
+
+def test_warehouse_of_another_lake_is_refused(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.star("UPDATE etl.batch SET snapshot_at = snapshot_at - interval '1 day'")
+    with pytest.raises(LogBroken, match="not batch 1 of the processed zone"):
+        seeded.load()
+
+
+def sweep(dying: Callable[[int], Any], work: Callable[[], object]) -> int:
+    """Does the work again and again, dying one event later each time, until it comes through; returns the deaths."""
+    number = 1
+    while True:
+        with dying(number) as countdown, suppress(Killed):
+            work()
+        if countdown.left > 0:
+            return number - 1
+        number += 1

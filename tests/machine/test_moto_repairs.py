@@ -1,0 +1,142 @@
+"""Canaries: each test here fails when moto does by itself what local/moto_repairs.py does for it.
+
+Then the repair can be deleted, and its canary with it.
+"""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+from moto.s3.models import S3Backend
+
+from local.lambda_runtime import InvokeResult, ServiceError
+from local.moto_repairs import conditional_writes_are_atomic, functions_run
+
+REGION = "eu-west-2"
+ANSWER = {"batch": 7}
+
+
+@contextmanager
+def deployed_function() -> Iterator[Any]:
+    """A client of Lambda, with the function `ingest` that moto does not run."""
+    with mock_aws(config={"lambda": {"use_docker": False}}):
+        role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+        client = boto3.client("lambda", region_name=REGION)
+        client.create_function(
+            FunctionName="ingest", Runtime="python3.13", Role=role, Handler="a.b", Code={"ZipFile": b"-"}
+        )
+        yield client
+
+
+def test_moto_still_echoes_instead_of_running_a_function() -> None:
+    with deployed_function() as client:
+        assert json.load(client.invoke(FunctionName="ingest", Payload=b'{"echo": 1}')["Payload"]) == {"echo": 1}
+
+
+def test_repaired_invocation_returns_the_functions_answer() -> None:
+    calls: list[tuple[str, Any]] = []
+
+    def invoker(name: str, event: dict[str, Any]) -> InvokeResult:
+        calls.append((name, event))
+        return InvokeResult(ANSWER)
+
+    with deployed_function() as client, functions_run(invoker):
+        by_name = client.invoke(FunctionName="ingest", Payload=b'{"a": 1}')
+        arn = f"arn:aws:lambda:{REGION}:123456789012:function:ingest"
+        by_arn = client.invoke(FunctionName=arn)
+
+        assert "FunctionError" not in by_name
+        assert [json.load(answer["Payload"]) for answer in (by_name, by_arn)] == [ANSWER, ANSWER]
+    assert calls == [("ingest", {"a": 1}), ("ingest", {})]
+
+
+def test_repaired_invocation_reports_the_functions_error() -> None:
+    error = {"errorType": "SourceBusy", "errorMessage": "later", "stackTrace": []}
+
+    with deployed_function() as client, functions_run(lambda _name, _event: InvokeResult(error, "Unhandled")):
+        answer = client.invoke(FunctionName="ingest")
+
+        assert answer["FunctionError"] == "Unhandled"
+        assert json.load(answer["Payload"]) == error
+
+
+def test_repaired_invocation_is_refused_as_lambda_refuses() -> None:
+    def throttle(_name: str, _event: dict[str, Any]) -> InvokeResult:
+        raise ServiceError("TooManyRequestsException", "Rate exceeded", 429)
+
+    with deployed_function() as client, functions_run(throttle):
+        with pytest.raises(client.exceptions.ResourceNotFoundException):
+            client.invoke(FunctionName="nobody")
+        with pytest.raises(ClientError) as refused:
+            client.invoke(FunctionName="ingest")
+
+    assert refused.value.response["Error"] == {"Code": "TooManyRequestsException", "Message": "Rate exceeded"}
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+
+
+@pytest.mark.parametrize(
+    ("repair", "winners"), [(nullcontext, 2), (conditional_writes_are_atomic, 1)], ids=["moto", "repaired"]
+)
+@pytest.mark.parametrize("kind", ["put", "multipart"])
+def test_only_the_repaired_conditional_write_has_one_winner(
+    repair: Callable[[], AbstractContextManager[None]], winners: int, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mock_aws(), repair():
+        s3 = boto3.client("s3", region_name="us-east-1")
+        s3.create_bucket(Bucket="log")
+        write = {"put": put, "multipart": multipart}[kind](s3)
+        both_have_looked = threading.Barrier(2)
+        look = S3Backend.get_object
+
+        def look_together(self: S3Backend, *args: Any, **options: Any) -> Any:
+            found = look(self, *args, **options)
+            with suppress(threading.BrokenBarrierError):
+                both_have_looked.wait(0.5)
+            return found
+
+        monkeypatch.setattr(S3Backend, "get_object", look_together)
+        won: list[bool] = []
+        threads = [threading.Thread(target=lambda: won.append(succeeds(write))) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert sum(won) == winners
+
+
+def put(s3: Any) -> Callable[[], object]:
+    """A conditional PUT of one object."""
+    return lambda: s3.put_object(Bucket="log", Key="00000124.json", Body=b"", IfNoneMatch="*")
+
+
+def multipart(s3: Any) -> Callable[[], object]:
+    """A conditional end of an upload in parts, each call of an upload of its own."""
+    uploads = []
+    for _ in range(2):
+        upload = s3.create_multipart_upload(Bucket="log", Key="big")["UploadId"]
+        part = s3.upload_part(Bucket="log", Key="big", UploadId=upload, PartNumber=1, Body=b"x")
+        uploads.append((upload, [{"PartNumber": 1, "ETag": part["ETag"]}]))
+
+    def complete() -> object:
+        upload, parts = uploads.pop()
+        return s3.complete_multipart_upload(
+            Bucket="log", Key="big", UploadId=upload, MultipartUpload={"Parts": parts}, IfNoneMatch="*"
+        )
+
+    return complete
+
+
+def succeeds(write: Callable[[], object]) -> bool:
+    """Whether a conditional write goes through."""
+    try:
+        write()
+    except ClientError as error:
+        return error.response["Error"]["Code"] != "PreconditionFailed"
+    return True

@@ -1,0 +1,12 @@
+"""The currencies of ISO 4217, from a list that is part of the deployment: no look-up over the network."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import iso4217
+
+
+@cache
+def currency_names() -> Mapping[str, str]:
+    """English names by code, for instance `{"GBP": "Pound Sterling", …}`."""
+    return {currency.code: currency.currency_name for currency in iso4217.Currency}
