@@ -117,8 +117,8 @@ def _views(facts: Iterable[WarehouseTable]) -> Iterator[str]:
     for fact in facts:
         entity = fact.name.removeprefix("fact_")
         yield (
-            f"- `current_{entity}`, `{entity}_history`, `{entity}_as_of(batch integer)`, "
-            f"`{entity}_as_of(moment timestamptz)` of [{fact.name}](#{fact.name})"
+            f"- [{fact.name}](#{fact.name}): `current_{entity}`, `{entity}_history`, `{entity}_as_of(batch)`, "
+            f"`{entity}_as_of(moment)`"
         )
 
 

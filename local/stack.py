@@ -80,10 +80,10 @@ class Stack:
         with contextlib.ExitStack() as running:
             running.enter_context(_ended_in_order())
             state_file = running.enter_context(claimed_home(home()))
+            self.endpoint_url = running.enter_context(moto_server())
             self.logs = self._log_folder(running)
             self.postgres = running.enter_context(Postgres(self._data_dir and self._data_dir / "postgres"))
             self.fresh = databases.create_databases(self.postgres)
-            self.endpoint_url = running.enter_context(moto_server())
             state = self._state()
             running.enter_context(environment_of(state))
             self._deploy(running)

@@ -138,22 +138,23 @@ def _declarations(folder: str) -> list[Path]:
 
 
 def _source_table(path: Path) -> SourceTable:
-    return _checked(path, SourceTable, tomllib.loads(path.read_text(encoding="utf-8")))
+    return _checked(path, SourceTable)
 
 
 def _warehouse_table(path: Path) -> WarehouseTable:
-    return _checked(path, WarehouseTable, tomllib.loads(path.read_text(encoding="utf-8")))
+    return _checked(path, WarehouseTable)
 
 
-def _checked(path: Path, kind: type[_Table], declared: dict[str, Any]) -> _Table:
-    columns = declared.pop("columns", {})
+def _checked(path: Path, kind: type[_Table]) -> _Table:
     try:
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
+        columns = declared.pop("columns", {})
         return kind(
             name=path.stem,
             columns=tuple(_column(name, fields) for name, fields in columns.items()),
             **declared,
         )
-    except TypeError as error:
+    except (TypeError, tomllib.TOMLDecodeError) as error:
         raise ContractInvalid(f"{path.parent.name}/{path.name}: {error}.", "Correct the declaration.") from error
 
 

@@ -26,7 +26,7 @@ The message is made for the person who reads it in an e-mail: what was found, wh
 import re
 
 _LONGEST = 4000
-_URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^@\s]+@")
+_URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]+@")
 _NAMED_SECRET = re.compile(r"(?i)\b(password|passwd|pwd|secret|token)(\"?'?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}]+)")
 
 

@@ -68,6 +68,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     # whereas the other way round an older snapshot could follow a newer one.
     last = log.last()
     previous = log.read(last) if last else None
+    logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
     with tempfile.TemporaryDirectory(prefix="totes-ingest-") as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:

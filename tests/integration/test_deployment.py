@@ -11,8 +11,6 @@ from tests.pipeline import Pipeline
 from totes.errors import TotesError
 from totes.names import Names
 
-NAMES = Names("prod", "123456789012", "eu-west-2")
-
 
 @pytest.fixture(autouse=True)
 def _region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,11 +18,13 @@ def _region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-2")
 
 
-def store_secret(pipeline: Pipeline) -> None:
-    """Puts the warehouse's credentials where the stage `prod` has them."""
+def deploy_secret(pipeline: Pipeline) -> Names:
+    """Puts the warehouse's credentials where a stage has them, and returns the stage's names."""
+    names = Names(pipeline.name, "123456789012", "eu-west-2")
     secrets = boto3.client("secretsmanager")
     found = secrets.get_secret_value(SecretId=f"{pipeline.name}/warehouse")["SecretString"]
-    secrets.create_secret(Name=NAMES.warehouse_secret, SecretString=found)
+    secrets.create_secret(Name=names.warehouse_secret, SecretString=found)
+    return names
 
 
 def test_stage_and_region_name_everything(pipeline: Pipeline) -> None:
@@ -33,14 +33,14 @@ def test_stage_and_region_name_everything(pipeline: Pipeline) -> None:
 
 
 def test_empty_warehouse_says_how_to_fill_it(pipeline: Pipeline) -> None:
-    store_secret(pipeline)
-    with pytest.raises(WarehouseEmpty, match=r"nothing is loaded yet\. Start with `totes run`"), warehouse(NAMES):
+    names = deploy_secret(pipeline)
+    with pytest.raises(WarehouseEmpty, match=r"nothing is loaded yet\. Start with `totes run`"), warehouse(names):
         pass
 
 
 def test_console_can_only_read_the_warehouse(pipeline: Pipeline) -> None:
-    store_secret(pipeline)
+    names = deploy_secret(pipeline)
     pipeline.star(f"CREATE SCHEMA etl AUTHORIZATION {identifier(LOADER)}")
     pipeline.star("CREATE TABLE etl.batch (batch_id integer)")
-    with pytest.raises(TotesError, match="read-only transaction"), warehouse(NAMES) as connection:
+    with pytest.raises(TotesError, match="read-only transaction"), warehouse(names) as connection:
         connection.execute(text("CREATE TABLE public.mine (id integer)"))

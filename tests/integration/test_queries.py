@@ -86,11 +86,12 @@ def test_history_names_what_changed(connection: Connection) -> None:
 
 
 def test_slipped_delivery_shows_both_promises(connection: Connection) -> None:
-    amend(connection, 1, agreed_delivery_date=text("agreed_delivery_date + 3"))
+    amend(connection, 1, agreed_delivery_date=text("agreed_delivery_date + 1"))
+    amend(connection, 1, agreed_delivery_date=text("agreed_delivery_date + 2"))
     amend(connection, 2, agreed_delivery_date=text("agreed_delivery_date - 1"))
-    slipped = {row["sales_order_id"]: row for row in ask(connection, "slipped_deliveries")}
-    assert slipped[1]["days_slipped"] == 3
-    assert 2 not in slipped
+    (slipped,) = ask(connection, "slipped_deliveries")
+    assert (slipped["sales_order_id"], slipped["days_slipped"]) == (1, 3)
+    assert (slipped["current_promise"] - slipped["first_promise"]).days == 3
 
 
 def test_earlier_moment_ignores_later_amendment(connection: Connection) -> None:
@@ -111,6 +112,19 @@ def test_payment_ages_default_to_newest_snapshot(connection: Connection) -> None
     rows = ask(connection, "payments_by_age")
     assert {row["as_of"] for row in rows} == {day}
     assert rows == ask(connection, "payments_by_age", as_of=day.isoformat())
+
+
+def test_every_payment_has_one_age(connection: Connection) -> None:
+    rows = ask(connection, "payments_by_age", as_of="2024-11-15")
+    assert {row["days"] for row in rows} == {
+        "not due",
+        "0-30",
+        "31-60",
+        "61-90",
+        "91-180",
+        "181-365",
+        "over 365",
+    }
     payments = connection.scalar(text("SELECT COUNT(*) FROM current_payment"))
     assert sum(row["paid"] + row["outstanding"] for row in rows) == payments
 

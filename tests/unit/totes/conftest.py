@@ -1,0 +1,98 @@
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import boto3
+import pytest
+import sqlalchemy
+from moto import mock_aws
+
+from tests.pipeline import Pipeline
+from totes import contracts, warehouse
+from totes.database import WAREHOUSE, connected
+from totes.lake import Lake
+
+BUCKET = "totes-test-lake"
+
+
+@pytest.fixture
+def lake() -> Iterator[Lake]:
+    """An empty, versioned bucket."""
+    with mock_aws():
+        s3 = boto3.client("s3")
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+        yield Lake(BUCKET)
+
+
+@pytest.fixture
+def star(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
+    """The loader's connection to a warehouse that has its schema and no rows."""
+    with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
+        warehouse.migrate(connection)
+        yield connection
+
+
+@pytest.fixture
+def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of schemas/ that the declarations are read from, to be changed before they are."""
+    copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
+    monkeypatch.setattr(contracts, "SCHEMAS", copy)
+    monkeypatch.setattr(warehouse, "FOLDER", copy / "warehouse")
+    cached = (contracts.source_tables, contracts.warehouse_tables, warehouse.metadata)
+    for function in cached:
+        function.cache_clear()
+    yield copy
+    for function in cached:
+        function.cache_clear()
+
+
+AwsAnswers = Callable[[int, str], list[str]]
+
+
+@pytest.fixture
+def aws_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsAnswers]:
+    """Makes AWS answer every request with one status and one body; returns the list of requests that came."""
+    # The SDK's waits between its attempts are real.
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
+    with contextlib.ExitStack() as running:
+
+        def answer(status: int, body: str) -> list[str]:
+            requests: list[str] = []
+            server = running.enter_context(_serving(_handler(status, body.encode(), requests)))
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+            return requests
+
+        yield answer
+
+
+def _handler(status: int, body: bytes, requests: list[str]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            requests.append(f"{self.command} {self.path}")
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_PUT = do_POST = answer  # noqa: N815  http.server's names
+
+        def log_message(self, *_: object) -> None: ...
+
+    return Handler
+
+
+@contextlib.contextmanager
+def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[ThreadingHTTPServer]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
