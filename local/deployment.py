@@ -19,6 +19,7 @@ STATE_MACHINE = ROOT / "statemachine" / "pipeline.asl.json"
 LONGEST_TIMEOUT = 900
 MEMORY = 1024
 
+_FILE = re.compile(r"\$\{file\(([\w./-]+)\)\}")
 _REFERENCE = re.compile(r"#\{([\w.:]+)\}")
 _VARIABLE = re.compile(r"\$\{(param|sls):([A-Za-z]\w*)\}")
 
@@ -48,7 +49,7 @@ class Deployment:
     def __init__(self, stage: str, file: Path = SERVERLESS) -> None:
         self._file = file
         self._stage = stage
-        self._template: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _CloudFormationLoader)  # noqa: S506
+        self._template = _read(file)
 
     def schedule_rule(self) -> ScheduleRule:
         """The rule of the stage.
@@ -56,10 +57,10 @@ class Deployment:
         Raises:
             DeploymentInvalid: there is none, or it uses a variable that is not known here.
         """
-        resources = self._template.get("resources", {}).get("Resources", {})
         rules = [
             resource["Properties"]
-            for resource in resources.values()
+            for part in self._resource_files()
+            for resource in part.get("Resources", {}).values()
             if resource["Type"] == "AWS::Events::Rule" and "ScheduleExpression" in resource["Properties"]
         ]
         if len(rules) != 1:
@@ -80,6 +81,18 @@ class Deployment:
     def memory(self, function: str) -> int:
         """MB that a function gets."""
         return int(self._setting(function, "memorySize", MEMORY))
+
+    def _resource_files(self) -> list[dict[str, Any]]:
+        """The parts of `resources`, which may be a mapping of its own or a list of `${file(…)}`."""
+        resources = self._template.get("resources", {})
+        parts = resources if isinstance(resources, list) else [resources]
+        return [self._included(part) if isinstance(part, str) else part for part in parts]
+
+    def _included(self, reference: str) -> dict[str, Any]:
+        match = _FILE.fullmatch(reference)
+        if match is None:
+            raise DeploymentInvalid(f"{self._file} includes {reference}; only ${{file(…)}} is known here.")
+        return _read(self._file.parent / match[1])
 
     def _setting(self, function: str, name: str, default: int) -> Any:
         own = self._template.get("functions", {}).get(function, {})
@@ -118,6 +131,11 @@ def state_machine_definition(file: Path, names: "Names") -> str:
         return arns[match[1]]
 
     return _REFERENCE.sub(arn, file.read_text(encoding="utf-8"))
+
+
+def _read(file: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _CloudFormationLoader)  # noqa: S506
+    return document
 
 
 class _CloudFormationLoader(yaml.SafeLoader):
