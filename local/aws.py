@@ -40,7 +40,6 @@ def moto_server() -> Iterator[str]:
     if not _one_at_a_time.acquire(blocking=False):
         raise AwsInUse("A stack runs in this process already: leave its `with` block first, or use another process.")
     try:
-        _forget_everything()
         _keep_quiet()
         server = make_server(
             HOST, 0, DomainDispatcherApplication(create_backend_app), threaded=True, request_handler=MotoRequestHandler

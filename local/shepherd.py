@@ -45,7 +45,7 @@ def main(plan: dict[str, Any]) -> None:
             )
         try:
             # In this order: a server that has died before there was a handler is noticed by the question.
-            pass
+            signal.signal(signal.SIGCHLD, _leave)
             if server.poll() is None:
                 sys.stdin.buffer.read()
         finally:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import tempfile
 import threading
 import time
 import uuid
@@ -81,8 +80,8 @@ class Stack:
             running.enter_context(_ended_in_order())
             state_file = running.enter_context(claimed_home(home()))
             self.endpoint_url = running.enter_context(moto_server())
-            self.logs = self._log_folder(running)
             self.postgres = running.enter_context(Postgres(self._data_dir and self._data_dir / "postgres"))
+            self.logs = self._log_folder()
             self.fresh = databases.create_databases(self.postgres)
             state = self._state()
             running.enter_context(environment_of(state))
@@ -152,10 +151,9 @@ class Stack:
         """A superuser's connection to the warehouse. The caller closes it."""
         return self.postgres.connect(databases.WAREHOUSE)
 
-    def _log_folder(self, running: contextlib.ExitStack) -> Path:
-        if self._data_dir is None:
-            return Path(running.enter_context(tempfile.TemporaryDirectory(prefix="totes-logs-")))
-        logs = self._data_dir.absolute() / "logs"
+    def _log_folder(self) -> Path:
+        # The server's temporary folder is deleted even where this process is killed.
+        logs = (self._data_dir.absolute() if self._data_dir else Path(self.postgres.host)) / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         return logs
 

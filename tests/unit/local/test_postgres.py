@@ -124,7 +124,7 @@ def test_role_without_a_password_is_refused() -> None:
         with pytest.raises(pg8000.dbapi.Error) as refused:
             pg8000.dbapi.connect(
                 "guest",
-                password="guess",  # noqa: S106 - a wrong one
+                password="guess",
                 database="postgres",
                 unix_sock=f"{server.host}/.s.PGSQL.5432",
             )
