@@ -172,7 +172,7 @@ _CONSTRAINT = ("23", "22")
 
 
 def _translated(database: Database, error: BaseException) -> TotesError:
-    fields = error.args[0] if error.args and isinstance(error.args[0], dict) else {}
+    fields = _fields(error)
     state = str(fields.get("C", ""))
     if not state and isinstance(error, OSError | InterfaceError):
         return database.unreachable(
@@ -205,6 +205,19 @@ def _translated(database: Database, error: BaseException) -> TotesError:
         f"A statement on {database.name} failed: {said}.",
         "Read the message; the execution can be redriven as it is.",
     )
+
+
+def _fields(error: BaseException | None) -> Mapping[str, str]:
+    """What the server said, by the letters of its protocol.
+
+    The driver flushes a connection before it closes it. Where the server has refused and gone, that fails as well, and
+    the new error hides the refusal behind it.
+    """
+    while error is not None:
+        if error.args and isinstance(error.args[0], dict):
+            return error.args[0]
+        error = error.__cause__ or error.__context__
+    return {}
 
 
 def _said(fields: Mapping[str, str]) -> str:

@@ -86,11 +86,15 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
                 "Deploy the release that wrote it, or a later one.",
             )
         _validator()(document)
+        return _manifest(document)
     except (ValueError, fastjsonschema.JsonSchemaValueException) as error:
         raise CorruptObject(
             f"{where} is not a manifest: {error}.",
             "Restore its first version in S3 (the buckets are versioned).",
         ) from error
+
+
+def _manifest(document: dict[str, Any]) -> Manifest:
     return Manifest(
         batch=document["batch"],
         snapshot_at=datetime.fromisoformat(document["snapshot_at"]),

@@ -4,6 +4,7 @@ Facts and dimensions are both loaded by difference, so that a row which comes ag
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from totes.contracts import WarehouseTable
 from totes.database import copy_in, quoted
 from totes.parquet import batches
 
+# From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
+BULK_ROWS = 10_000
+BULK_SHARE = 0.25
+_ROWS_PRESENT = sqlalchemy.text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = CAST(:table AS regclass)")
+_FOREIGN_KEYS = sqlalchemy.text(
+    "SELECT conname AS name, pg_get_constraintdef(oid) AS definition FROM pg_constraint "
+    "WHERE conrelid = CAST(:table AS regclass) AND contype = 'f' ORDER BY conname"
+)
 _SQL = Path(__file__).parent / "sql"
 
 
@@ -51,7 +60,8 @@ def stage_deleted(connection: sqlalchemy.Connection, table: WarehouseTable, path
 
 def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Loaded:
     """Adds the staged rows that differ from the latest version of their business id, or have none that is alive."""
-    row = connection.execute(_statement("insert_versions", fact), {"fact": fact.name}).one()
+    with _references_checked_as_sets(connection, fact, staged):
+        row = connection.execute(_statement("insert_versions", fact), {"fact": fact.name}).one()
     return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
 
 
@@ -65,6 +75,27 @@ def bury(connection: sqlalchemy.Connection, table: WarehouseTable, batch: int) -
     """Writes a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
     name = "bury_versions" if table.is_fact else "bury_rows"
     connection.execute(_statement(name, table), {"name": table.name, "batch": batch})
+
+
+@contextmanager
+def _references_checked_as_sets(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Iterator[None]:
+    """For a bulk load, drops the foreign keys and makes them again at the end, in the same transaction.
+
+    PostgreSQL checks a reference row by row while it stands, and all rows in one query when it is made: for a million
+    rows and eight references that is ten times faster. A batch that is small, by itself or beside what is there already,
+    leaves the keys and the table's readers alone.
+    """
+    name = f"public.{quoted(fact.name)}"
+    present = connection.scalar(_ROWS_PRESENT, {"table": name})
+    if staged < BULK_ROWS or staged < present * BULK_SHARE:
+        yield
+        return
+    references = connection.execute(_FOREIGN_KEYS, {"table": name}).all()
+    for key in references:
+        connection.exec_driver_sql(f"ALTER TABLE {name} DROP CONSTRAINT {quoted(key.name)}")
+    yield
+    for key in references:
+        connection.exec_driver_sql(f"ALTER TABLE {name} ADD CONSTRAINT {quoted(key.name)} {key.definition}")
 
 
 def _copied(

@@ -101,7 +101,9 @@ class _Batch:
 
     def _shaped(self, table: WarehouseTable) -> Iterator[pa.Table]:
         if table.join:
-            yield shaped(table, joined(table, {name: self._all_rows(name) for name in (table.source or "", *table.join)}))
+            yield shaped(
+                table, joined(table, {name: self._all_rows(name) for name in (table.source or "", *table.join)})
+            )
             return
         for rows in self._rows(table.source or ""):
             made = shaped(table, rows)

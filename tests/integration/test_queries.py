@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -114,19 +115,29 @@ def test_payment_ages_default_to_newest_snapshot(connection: Connection) -> None
     assert rows == ask(connection, "payments_by_age", as_of=day.isoformat())
 
 
-def test_every_payment_has_one_age(connection: Connection) -> None:
-    rows = ask(connection, "payments_by_age", as_of="2024-11-15")
-    assert {row["days"] for row in rows} == {
-        "not due",
-        "0-30",
-        "31-60",
-        "61-90",
-        "91-180",
-        "181-365",
-        "over 365",
-    }
-    payments = connection.scalar(text("SELECT COUNT(*) FROM current_payment"))
-    assert sum(row["paid"] + row["outstanding"] for row in rows) == payments
+@pytest.mark.parametrize(
+    ("age", "band"),
+    [
+        (-1, "not due"),
+        (0, "0-30"),
+        (30, "0-30"),
+        (31, "31-60"),
+        (60, "31-60"),
+        (61, "61-90"),
+        (90, "61-90"),
+        (91, "91-180"),
+        (180, "91-180"),
+        (181, "181-365"),
+        (365, "181-365"),
+        (366, "over 365"),
+    ],
+)
+def test_payment_falls_into_the_band_of_its_age(connection: Connection, age: int, band: str) -> None:
+    """All payments of one day, alone in the warehouse, are in one band."""
+    day = connection.scalar(text("SELECT MAX(payment_date) FROM current_payment"))
+    connection.execute(text("DELETE FROM fact_payment WHERE payment_date <> :day"), {"day": day})
+    rows = ask(connection, "payments_by_age", as_of=(day + timedelta(days=age)).isoformat())
+    assert {row["days"] for row in rows} == {band}
 
 
 @pytest.mark.parametrize(

@@ -103,8 +103,8 @@ def test_missing_bucket_is_named(lake: Lake) -> None:
     [
         (403, "AccessDenied", AccessRefused, 1),
         (403, "InvalidAccessKeyId", AccessRefused, 1),
-        (503, "SlowDown", LakeUnavailable, 5),
-        (500, "InternalError", LakeUnavailable, 5),
+        (503, "SlowDown", LakeUnavailable, 6),
+        (500, "InternalError", LakeUnavailable, 6),
         # Somebody else writes or deletes the key at this moment: whether it is there in the end is not known.
         (409, "ConditionalRequestConflict", LakeUnavailable, 1),
     ],

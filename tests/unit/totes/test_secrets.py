@@ -86,8 +86,8 @@ def test_missing_secret_is_named(secrets: Any) -> None:
     ("status", "code", "kind", "attempts"),
     [
         (400, "AccessDeniedException", AccessRefused, 1),
-        (400, "ThrottlingException", LakeUnavailable, 5),
-        (500, "InternalServiceError", LakeUnavailable, 5),
+        (400, "ThrottlingException", LakeUnavailable, 6),
+        (500, "InternalServiceError", LakeUnavailable, 6),
     ],
 )
 def test_answers_of_secrets_manager_are_told_apart(

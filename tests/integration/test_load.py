@@ -1,0 +1,168 @@
+"""What the load leaves behind in the warehouse."""
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from tests.pipeline import FACTS, Pipeline, content
+from totes import warehouse
+from totes.contracts import warehouse_tables
+from totes.errors import ContractBroken, VersionUnknown
+
+FOREIGN_KEYS = (
+    "SELECT conrelid, conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE contype = 'f' "
+    "ORDER BY conrelid, conname"
+)
+
+
+def test_every_reference_of_the_contracts_is_a_foreign_key(seeded: Pipeline) -> None:
+    seeded.run()
+    expected = {
+        (table.name, column.name, column.references)
+        for table in warehouse_tables().values()
+        for column in table.columns
+        if column.references
+    }
+    found = seeded.star(
+        "SELECT CAST(conrelid AS regclass)::text, attname, CAST(confrelid AS regclass)::text FROM pg_constraint "
+        "JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1] "
+        "WHERE contype = 'f' AND connamespace = CAST('public' AS regnamespace)"
+    )
+    assert {tuple(row) for row in found} == expected
+
+
+@pytest.fixture
+def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every load is a bulk load."""
+    monkeypatch.setattr("totes.staging.BULK_ROWS", 0)
+    monkeypatch.setattr("totes.staging.BULK_SHARE", 0)
+
+
+@pytest.mark.usefixtures("bulk")
+def test_bulk_load_leaves_the_same_keys_and_rows(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded.run()
+    keys, rows = seeded.star(FOREIGN_KEYS), content(seeded)
+    seeded.drop_warehouse()
+    monkeypatch.setattr("totes.staging.BULK_ROWS", 10**9)
+    seeded.run()
+    assert [row[1:] for row in seeded.star(FOREIGN_KEYS)] == [row[1:] for row in keys]
+    assert len(keys) > 20
+    assert all(validated for *_, validated in keys)
+    assert content(seeded) == rows
+
+
+@pytest.mark.parametrize("rows", [0, 10**9], ids=["bulk", "row by row"])
+def test_fact_without_its_dimension_holds_the_batch(
+    seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr("totes.staging.BULK_ROWS", rows)
+    seeded.run()
+    seeded.star("ALTER TABLE fact_sales_order ALTER design_id DROP NOT NULL")
+    seeded.star("UPDATE fact_sales_order SET design_id = NULL WHERE design_id = 7")
+    seeded.star("DELETE FROM dim_design WHERE design_id = 7")
+    seeded.star("ALTER TABLE fact_sales_order ALTER design_id DROP NOT NULL")
+    before = content(seeded)
+    seeded.totesys("UPDATE sales_order SET design_id = 7 WHERE sales_order_id = 9")
+    seeded.ingest()
+    seeded.transform()
+    with pytest.raises(ContractBroken, match=r"\(design_id\)=\(7\) is not present in table .*dim_design"):
+        seeded.load()
+    assert content(seeded) == before
+
+
+def test_record_ids_grow_with_the_batches(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id IN (3, 2, 1)")
+    seeded.run()
+    ranges = seeded.star(
+        "SELECT batch_id, first_record_id, last_record_id, rows_inserted FROM etl.batch_table "
+        "WHERE table_name = 'fact_sales_order' ORDER BY 1"
+    )
+    (_, first, last, count), (_, next_first, next_last, added) = ranges
+    assert last - first + 1 == count
+    assert (next_first, added, next_last) == (last + 1, 3, last + 3)
+    ids = seeded.star(
+        "SELECT sales_order_id FROM fact_sales_order WHERE sales_record_id > %s ORDER BY sales_record_id", last
+    )
+    assert [row[0] for row in ids] == [1, 2, 3]
+
+
+def test_state_as_of_a_batch_and_as_of_a_moment_agree(seeded: Pipeline) -> None:
+    seeded.run()
+    before = seeded.star("SELECT * FROM current_sales_order ORDER BY 1")
+    moment = seeded.star("SELECT snapshot_at FROM etl.batch")[0][0]
+    seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
+    seeded.run()
+    assert seeded.star("SELECT * FROM sales_order_as_of(1) ORDER BY 1") == before
+    assert seeded.star("SELECT * FROM sales_order_as_of(CAST(%s AS timestamptz)) ORDER BY 1", moment) == before
+    assert not seeded.star("SELECT * FROM sales_order_as_of(CAST(%s AS timestamptz) - interval '1 s')", moment)
+    now = seeded.star("SELECT * FROM current_sales_order ORDER BY 1")
+    assert seeded.star("SELECT * FROM sales_order_as_of(now()) ORDER BY 1") == now != before
+
+
+def test_calendar_grows_in_whole_years_with_the_data(seeded: Pipeline) -> None:
+    seeded.run()
+    days = seeded.star("SELECT count(*), min(date_id), max(date_id) FROM dim_date")[0]
+    seeded.totesys("UPDATE sales_order SET agreed_delivery_date = '2031-02-03' WHERE sales_order_id = 1")
+    seeded.run()
+    assert seeded.star("SELECT count(*) FROM dim_date") == [[days[0] + 365]]
+    assert seeded.star("SELECT * FROM dim_date WHERE date_id = DATE '2031-02-03'") == [
+        [date(2031, 2, 3), 2031, 2, 3, 1, "Monday", "February", 1]
+    ]
+    assert seeded.star("SELECT array_agg(DISTINCT quarter) FROM dim_date WHERE month IN (3, 6, 9, 12)") == [
+        [[1, 2, 3, 4]]
+    ]
+    # PostgreSQL's own calendar is the judge.
+    assert not seeded.star(
+        "SELECT 1 FROM dim_date WHERE (year, month, day, day_of_week, quarter) IS DISTINCT FROM "
+        "(extract(year FROM date_id), extract(month FROM date_id), extract(day FROM date_id), "
+        "extract(isodow FROM date_id), extract(quarter FROM date_id)) "
+        "OR day_name <> to_char(date_id, 'FMDay') OR month_name <> to_char(date_id, 'FMMonth')"
+    )
+
+
+def test_location_that_is_not_known_has_the_documented_default(seeded: Pipeline) -> None:
+    seeded.totesys("UPDATE department SET location = NULL WHERE department_id = 1")
+    seeded.run()
+    default = warehouse_tables()["dim_staff"].column("location").default
+    staff = seeded.totesys("SELECT staff_id FROM staff WHERE department_id = 1 ORDER BY 1")
+    assert seeded.star("SELECT staff_id FROM dim_staff WHERE location = %s ORDER BY 1", default) == staff
+
+
+def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(
+    seeded: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeded.run()
+    rows = content(seeded)
+    # As if units_sold had not been declared when the warehouse was made.
+    seeded.star("ALTER TABLE fact_sales_order DROP COLUMN units_sold CASCADE")
+    fact = warehouse_tables()["fact_sales_order"]
+    columns = [
+        replace(column, since=2, nullable=True) if column.name == "units_sold" else column for column in fact.columns
+    ]
+    tables = {**warehouse_tables(), fact.name: replace(fact, columns=tuple(columns))}
+    monkeypatch.setattr(warehouse, "warehouse_tables", lambda: tables)
+    warehouse.metadata.cache_clear()
+    try:
+        seeded.load()
+    finally:
+        warehouse.metadata.cache_clear()
+    assert seeded.star("SELECT max(version) FROM etl.schema_version") == [[2]]
+    assert seeded.star("SELECT count(units_sold), count(*) FROM current_sales_order") == [
+        [0, len(rows["fact_sales_order"])]
+    ]
+
+
+def test_warehouse_of_a_newer_release_is_left_alone(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.star("INSERT INTO etl.schema_version (version) VALUES (99)")
+    with pytest.raises(VersionUnknown, match=r"schema has version 99; this release knows up to 1\. Deploy"):
+        seeded.load()
+
+
+@pytest.mark.parametrize("fact", FACTS)
+def test_rows_reconcile_from_source_to_warehouse(seeded: Pipeline, fact: str) -> None:
+    seeded.run()
+    source = warehouse_tables()[fact].source
+    assert seeded.star(f"SELECT count(*) FROM {fact}") == seeded.totesys(f"SELECT count(*) FROM {source}")

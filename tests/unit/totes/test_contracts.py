@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from totes.contracts import ContractInvalid, origin_of, source_tables, warehouse_tables
+from totes.parquet import arrow_type
+
+
+def test_referenced_tables_come_first() -> None:
+    for tables in (source_tables(), warehouse_tables()):
+        order = list(tables)
+        for table in tables.values():
+            for column in table.columns:
+                assert column.references is None or order.index(column.references) < order.index(table.name)
+
+
+def test_all_tables_of_the_domain_are_declared() -> None:
+    assert set(source_tables()) == set(
+        "address counterparty currency department design payment payment_type purchase_order sales_order staff "
+        "transaction".split()
+    )
+    assert {table.name for table in warehouse_tables().values() if table.is_fact} == {
+        "fact_payment",
+        "fact_purchase_order",
+        "fact_sales_order",
+    }
+
+
+def test_every_warehouse_column_comes_from_somewhere() -> None:
+    for table in warehouse_tables().values():
+        if table.kind == "calendar":
+            continue
+        known = {table.source, *table.join}
+        for column in table.data_columns:
+            assert column.origin is not None, f"{table.name}.{column.name}"
+            assert column.origin.partition(".")[0] in known
+            assert arrow_type(origin_of(column))
+
+
+def test_nullable_origin_has_a_nullable_column_or_a_default() -> None:
+    """What totesys may leave out must not stop a batch that is landed already."""
+    for table in warehouse_tables().values():
+        for column in table.data_columns:
+            if column.origin and origin_of(column).nullable:
+                assert column.nullable or column.default is not None, f"{table.name}.{column.name}"
+
+
+def test_fact_is_identified_by_its_business_key() -> None:
+    fact, dimension = warehouse_tables()["fact_sales_order"], warehouse_tables()["dim_staff"]
+    assert (fact.key, fact.identity) == ("sales_record_id", "sales_order_id")
+    assert (dimension.key, dimension.identity) == ("staff_id", "staff_id")
+    assert "sales_record_id" not in [column.name for column in fact.data_columns]
+
+
+def test_unknown_column_is_named() -> None:
+    with pytest.raises(ContractInvalid, match="staff declares no column nickname. Correct the name in schemas/."):
+        source_tables()["staff"].column("nickname")
+
+
+def test_column_without_origin_is_named() -> None:
+    with pytest.raises(ContractInvalid, match="date_id has no `from`. Give it one in schemas/warehouse."):
+        origin_of(warehouse_tables()["dim_date"].column("date_id"))
+
+
+@pytest.mark.parametrize(
+    ("found", "replacement", "complaint"),
+    [
+        ('key = "staff_id"', "", "source/staff.toml: .*missing .* 'key'. Correct the declaration."),
+        ('key = "staff_id"', 'key = "staff_id"\nfolder = "x"', "source/staff.toml: .*unexpected .* 'folder'"),
+        ('key = "staff_id"', "key = staff_id", "source/staff.toml: Invalid value"),
+        ('type = "integer", references', 'nullable = "no", references', "source/staff.toml: .*missing .* 'type'"),
+        ('type = "integer", references', 'typ = "integer", references', "source/staff.toml: .*unexpected .* 'typ'"),
+        ('references = "department"', 'references = "team"', r"staff references \['team'\], which is not declared"),
+    ],
+)
+def test_malformed_declaration_is_refused_with_its_file(
+    schemas: Path, found: str, replacement: str, complaint: str
+) -> None:
+    file = schemas / "source" / "staff.toml"
+    text = file.read_text(encoding="utf-8")
+    assert found in text
+    file.write_text(text.replace(found, replacement), encoding="utf-8")
+    with pytest.raises(ContractInvalid, match=complaint):
+        source_tables()

@@ -1,0 +1,315 @@
+import contextlib
+import datetime
+import errno
+import os
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from local.databases import LOADER, READER
+from tests.pipeline import Pipeline
+from totes.database import SESSION, TOTESYS, WAREHOUSE, Database, connected, copy_in, copy_out, quoted
+from totes.errors import (
+    AccessRefused,
+    ContractBroken,
+    DatabaseFailed,
+    SourceBusy,
+    SourceUnreachable,
+    WarehouseBusy,
+    WarehouseUnreachable,
+)
+from totes.secrets import Credentials
+
+Connection = sqlalchemy.Connection
+Connects = Callable[[Database], contextlib.AbstractContextManager[Connection]]
+
+
+@pytest.fixture
+def reader(pipeline: Pipeline) -> Credentials:
+    return pipeline.credentials(pipeline.source, READER)
+
+
+@pytest.fixture
+def connect(pipeline: Pipeline, reader: Credentials) -> Connects:
+    """Connects to totesys or to the warehouse as the functions do."""
+    credentials = {TOTESYS.name: reader, WAREHOUSE.name: pipeline.credentials(pipeline.warehouse)}
+    return lambda database: connected(database, credentials[database.name], "totes-test")
+
+
+def execute(connection: Connection, *statements: str) -> None:
+    with connection.begin():
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def sessions(pipeline: Pipeline) -> int:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'totes-test'"
+    return int(pipeline.postgres.execute(query)[0][0])
+
+
+def test_session_has_its_limits_and_formats(connect: Connects) -> None:
+    with connect(TOTESYS) as connection:
+        found = {name: connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in TOTESYS.session}
+    assert found == TOTESYS.session | {
+        "statement_timeout": "4min",
+        "idle_in_transaction_session_timeout": "4min",
+    }
+    assert TOTESYS.session.items() > SESSION.items()
+
+
+def test_connection_is_one_and_closed_at_the_end(pipeline: Pipeline, connect: Connects) -> None:
+    with connect(TOTESYS) as connection:
+        execute(connection, "SELECT 1")
+        assert sessions(pipeline) == 1
+    with pytest.raises(ZeroDivisionError), connect(TOTESYS):
+        raise ZeroDivisionError
+    assert sessions(pipeline) == 0
+
+
+def test_wrong_password_is_refused_without_showing_it(reader: Credentials) -> None:
+    with (
+        pytest.raises(AccessRefused, match="totesys refuses: password authentication failed for user .*28P01") as caught,
+        connected(TOTESYS, replace(reader, password="hunter2"), "totes-test"),
+    ):
+        pytest.fail("connected")
+    assert str(caught.value).endswith("Check the user name and password in the secret, and the user's grants.")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_refusal_is_heard_though_the_server_has_gone(reader: Credentials, tmp_path: Path) -> None:
+    """As it is with a real server where the client is a little late."""
+
+    def refuse(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(8)  # SSLRequest
+            connection.sendall(b"N")
+            connection.recv(1024)  # StartupMessage
+            connection.shutdown(socket.SHUT_RD)
+            fields = b"SFATAL\0C28P01\0Mno such user\0\0"
+            connection.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.listen()
+        thread = threading.Thread(target=refuse, args=(server,))
+        thread.start()
+        with (
+            pytest.raises(AccessRefused, match="totesys refuses: no such user; SQLSTATE 28P01"),
+            connected(TOTESYS, replace(reader, host=str(tmp_path)), "totes-test"),
+        ):
+            pytest.fail("connected")
+        thread.join()
+
+
+def test_unknown_database_is_refused(reader: Credentials) -> None:
+    with (
+        pytest.raises(AccessRefused, match='database "nowhere" does not exist; SQLSTATE 3D000'),
+        connected(TOTESYS, replace(reader, dbname="nowhere"), "totes-test"),
+    ):
+        pytest.fail("connected")
+
+
+def test_revoked_grant_is_refused_with_the_table(pipeline: Pipeline, connect: Connects) -> None:
+    pipeline.totesys(f"REVOKE SELECT ON staff FROM {READER}")
+    with (
+        pytest.raises(AccessRefused, match="totesys refuses: permission denied for table staff; SQLSTATE 42501"),
+        connect(TOTESYS) as connection,
+    ):
+        execute(connection, "SELECT * FROM staff")
+
+
+@pytest.mark.parametrize("database", [TOTESYS, WAREHOUSE], ids=lambda database: database.name)
+def test_locked_table_is_busy_after_the_limit(pipeline: Pipeline, connect: Connects, database: Database) -> None:
+    name = pipeline.source if database is TOTESYS else pipeline.warehouse
+    pipeline.postgres.execute("CREATE TABLE shelf (id integer)", name)
+    pipeline.postgres.execute("GRANT SELECT ON shelf TO PUBLIC", name)
+    with pipeline.connection(name) as other:
+        other.cursor().execute("LOCK TABLE shelf")
+        with (
+            pytest.raises(database.busy, match=f"{database.name} could not do it now: .*lock timeout; SQLSTATE 55P03"),
+            connect(database) as connection,
+        ):
+            execute(connection, "SET LOCAL lock_timeout = '50ms'", "SELECT * FROM shelf")
+
+
+def test_statement_that_takes_too_long_is_busy(connect: Connects) -> None:
+    with pytest.raises(SourceBusy, match="statement timeout; SQLSTATE 57014. Nothing to do"), connect(TOTESYS) as made:
+        execute(made, "SET LOCAL statement_timeout = '50ms'", "SELECT pg_sleep(10)")
+
+
+def test_read_only_warehouse_is_busy(connect: Connects) -> None:
+    with pytest.raises(WarehouseBusy, match="read-only transaction; SQLSTATE 25006"), connect(WAREHOUSE) as made:
+        execute(made, "SET LOCAL transaction_read_only = on", "CREATE TABLE public.t (id integer)")
+
+
+def test_serialization_failure_is_busy(pipeline: Pipeline, connect: Connects) -> None:
+    pipeline.star("CREATE TABLE public.t AS SELECT 1 AS id")
+    pipeline.star(f"GRANT ALL ON public.t TO {LOADER}")
+    with pytest.raises(WarehouseBusy, match="SQLSTATE 40001"), connect(WAREHOUSE) as connection, connection.begin():
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        connection.exec_driver_sql("SELECT * FROM t")
+        pipeline.star("UPDATE public.t SET id = 2")
+        connection.exec_driver_sql("UPDATE t SET id = 3")
+
+
+@pytest.mark.parametrize(
+    ("database", "kind"), [(TOTESYS, SourceUnreachable), (WAREHOUSE, WarehouseUnreachable)], ids=lambda given: str(given)
+)
+def test_killed_backend_is_unreachable(
+    pipeline: Pipeline, connect: Connects, database: Database, kind: type[Exception]
+) -> None:
+    with pytest.raises(kind, match=database.name), connect(database) as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        pipeline.postgres.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+        connection.exec_driver_sql("SELECT 1")
+
+
+def test_value_that_a_constraint_refuses_is_named(pipeline: Pipeline, connect: Connects) -> None:
+    pipeline.star("CREATE TABLE public.parent (id integer PRIMARY KEY)")
+    pipeline.star("CREATE TABLE public.child (id integer REFERENCES public.parent)")
+    pipeline.star(f"GRANT ALL ON public.child TO {LOADER}")
+    with pytest.raises(ContractBroken) as caught, connect(WAREHOUSE) as connection:
+        execute(connection, "INSERT INTO child VALUES (7)")
+    assert str(caught.value) == (
+        'the warehouse does not accept a value: insert or update on table "child" violates foreign key constraint '
+        '"child_id_fkey"; Key (id)=(7) is not present in table "parent"; SQLSTATE 23503; table child. '
+        "Put right what the message names; the next run tries again."
+    )
+
+
+@pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELECT 1 +", "SELECT nothing(1)"])
+def test_any_other_failure_is_terminal(connect: Connects, statement: str) -> None:
+    with pytest.raises(DatabaseFailed, match="A statement on totesys failed: .*SQLSTATE 42"), connect(TOTESYS) as made:
+        execute(made, statement)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "127.0.0.1", "port": 1},
+        {"host": "nowhere.invalid"},
+        {"host": "/nowhere"},
+        {"port": 1},
+        # The server has no TLS, and the secret insists on it.
+        {"sslmode": "require"},
+        {"sslmode": "verify-full"},
+    ],
+    ids=str,
+)
+def test_server_that_cannot_be_reached_is_transient(reader: Credentials, changes: dict[str, object]) -> None:
+    with (
+        pytest.raises(SourceUnreachable, match="No connection to totesys: .* Nothing to do unless it lasts: then check"),
+        connected(TOTESYS, replace(reader, **changes), "totes-test"),
+    ):
+        pytest.fail("connected")
+
+
+def test_full_disk_of_the_function_is_not_the_databases_fault(connect: Connects) -> None:
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), connect(TOTESYS), Path("/dev/full").open("wb") as file:
+        file.write(b"x")
+        file.flush()
+
+
+def test_interrupted_copy_gives_the_connection_up(pipeline: Pipeline, connect: Connects) -> None:
+    class Full:
+        def write(self, _row: bytes) -> None:
+            raise ValueError("no more")
+
+    with connect(TOTESYS) as connection:
+        with pytest.raises(ValueError, match="no more"):
+            copy_out(connection, "COPY (SELECT generate_series(1, 9)) TO STDOUT", Full())
+        assert connection.invalidated
+
+
+def test_copy_moves_bytes_both_ways(pipeline: Pipeline, connect: Connects) -> None:
+    rows: list[bytes] = []
+
+    class Sink:
+        write = staticmethod(rows.append)
+
+    with connect(WAREHOUSE) as connection, connection.begin():
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE t (a text)")
+        copy_in(connection, "COPY t FROM STDIN (FORMAT csv)", iter([b'"one\n', b'line"\n', b'""\n\n']))
+        copy_out(connection, "COPY t TO STDOUT (FORMAT csv)", Sink())
+    assert rows == [b'"one\nline"\n', b'""\n', b"\n"]
+
+
+def test_identifiers_are_quoted() -> None:
+    assert quoted("public", 'sales"; DROP TABLE staff; --') == '"public"."sales""; DROP TABLE staff; --"'
+
+
+@pytest.fixture
+def untrusted_server(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
+    """A port where a server offers TLS with a certificate of its own making, and the names it was asked for."""
+    asked: list[str] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(_certificate(tmp_path))
+    context.sni_callback = lambda _socket, name, _context: asked.append(str(name))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(8)  # SSLRequest
+                connection.sendall(b"S")
+                with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as encrypted:
+                    asked.append("encrypted")
+                    encrypted.recv(1)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], asked
+        thread.join()
+
+
+def _certificate(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "server.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+@pytest.mark.parametrize(
+    ("sslmode", "complaint", "encrypted"),
+    [("verify-full", "certificate verify failed", False), ("require", "", True), ("prefer", "", True)],
+)
+def test_certificate_is_checked_where_asked(
+    untrusted_server: tuple[int, list[str]], sslmode: str, complaint: str, encrypted: bool
+) -> None:
+    port, asked = untrusted_server
+    credentials = Credentials("localhost", "totesys", "reader", "hunter2", port, sslmode)
+    with (
+        pytest.raises(SourceUnreachable, match=f"No connection to totesys: .*{complaint}"),
+        connected(TOTESYS, credentials, "totes-test"),
+    ):
+        pytest.fail("connected")
+    assert ("encrypted" in asked) == encrypted

@@ -1,0 +1,37 @@
+import pytest
+
+from tests.pipeline import Pipeline
+from totes.errors import ContractBroken
+
+STAMPS = "'2024-01-01', '2024-01-01'"
+
+
+def test_table_swapped_for_another_is_landed_with_its_parents(pipeline: Pipeline) -> None:
+    """Rows written before the fence to a table that takes the place of another one afterwards."""
+    pipeline.totesys(f"INSERT INTO department VALUES (1, 'Leds', NULL, NULL, {STAMPS})")
+    pipeline.totesys(f"INSERT INTO staff VALUES (1, 'A', 'B', 1, '', {STAMPS})")
+    pipeline.totesys("CREATE TABLE staff_copy (LIKE staff INCLUDING ALL)")
+    pipeline.totesys("GRANT SELECT ON staff_copy TO PUBLIC")
+    pipeline.totesys(f"INSERT INTO staff_copy SELECT * FROM staff UNION ALL VALUES (2, 'C', 'D', 1, '', {STAMPS})")
+    pipeline.run()
+    for before, after in (("staff", "staff_before"), ("staff_copy", "staff")):
+        pipeline.totesys(f"ALTER TABLE {before} RENAME TO {after}")
+    landed, _, _ = pipeline.run()
+    assert landed.rows == {"staff": 2, "department": 1}
+    assert landed.full_read == {"staff": "it holds rows that the fence did not show"}
+    assert pipeline.star("SELECT staff_id, department_name FROM dim_staff ORDER BY 1") == [[1, "Leds"], [2, "Leds"]]
+
+
+@pytest.mark.parametrize(
+    ("column", "wrong", "right"), [("currency_code", "ZZZ", "GBP")], ids=["currency"]
+)
+def test_row_that_transform_could_not_shape_is_never_landed(
+    pipeline: Pipeline, column: str, wrong: str, right: str
+) -> None:
+    pipeline.totesys(f"INSERT INTO currency VALUES (1, %s, {STAMPS})", wrong)
+    with pytest.raises(ContractBroken, match="currency 1: currency_code is 'ZZZ', expected a currency code"):
+        pipeline.ingest()
+    assert pipeline.keys() == set()
+    pipeline.totesys(f"UPDATE currency SET {column} = %s", right)
+    pipeline.run()
+    assert pipeline.star("SELECT currency_name FROM dim_currency") == [["Pound Sterling"]]

@@ -1,0 +1,92 @@
+import io
+import json
+from typing import Any
+
+import pytest
+
+from local.worker import LambdaContext
+from totes.errors import SourceBusy, Unforeseen
+from totes.log import Handler, logger, metrics, observed
+
+CONTEXT = LambdaContext("totes-test-ingest", 512, "arn:aws:lambda:eu-west-2:123456789012:function:f", "req-1", 0.0)
+EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
+DSN = "postgresql://reader:hunter2@db/totesys"
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What goes to CloudWatch, instead of to the standard output of the moment that totes.log was imported."""
+    stream = io.StringIO()
+    for handler in logger.handlers:
+        monkeypatch.setattr(handler, "stream", stream)
+    # Of the function's environment, which is read at that moment too.
+    monkeypatch.setattr(metrics, "namespace", "Totes")
+    return stream
+
+
+def lines(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def invoke(handler: Handler) -> Any:
+    return observed(handler)({"execution": EXECUTION}, CONTEXT)
+
+
+def failing(error: Exception) -> Handler:
+    def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+        raise error
+
+    return handler
+
+
+def test_every_line_bears_execution_and_invocation(log: io.StringIO) -> None:
+    def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+        logger.info("one")
+        logger.append_keys(batch=7)
+        logger.info("two")
+        metrics.add_metric("Rows", "Count", 1)
+        return {"event": event}
+
+    assert invoke(handler) == {"event": {"execution": EXECUTION}}
+    found = [(line["execution"], line["function_request_id"], line.get("batch")) for line in lines(log)]
+    assert found == [(EXECUTION, "req-1", None), (EXECUTION, "req-1", 7)]
+
+
+def test_keys_of_one_invocation_do_not_reach_the_next(log: io.StringIO) -> None:
+    def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+        logger.info("now")
+        logger.append_keys(batch=7)
+        metrics.add_metric("Rows", "Count", 1)
+        return {}
+
+    invoke(handler)
+    invoke(handler)
+    assert ["batch" in line for line in lines(log)] == [False, False]
+
+
+def test_error_of_ours_is_logged_counted_and_left_as_it_is(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = SourceBusy("totesys is busy.", "Nothing to do.")
+    with pytest.raises(SourceBusy) as caught:
+        invoke(failing(error))
+    assert caught.value is error
+    (line,) = lines(log)
+    assert (line["message"], line["error"], line["level"]) == ("failed", "SourceBusy", "ERROR")
+    assert "totesys is busy. Nothing to do." in line["exception"]
+    (metric,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert metric["Failures"] == [1.0]
+
+
+def test_foreign_error_becomes_unforeseen_and_says_so(log: io.StringIO) -> None:
+    with pytest.raises(Unforeseen, match="ZeroDivisionError: division by zero. Read the stack trace in the function's"):
+        invoke(failing(ZeroDivisionError("division by zero")))
+    assert lines(log)[0]["error"] == "ZeroDivisionError"
+
+
+def test_secret_in_a_foreign_error_leaves_by_no_way(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Unforeseen) as caught:
+        invoke(failing(RuntimeError(f"cannot connect to {DSN} with password='hunter2'")))
+    assert "postgresql://reader:***@db/totesys" in str(caught.value)
+    assert "postgresql://reader:***@db/totesys" in lines(log)[0]["exception"]
+    assert "hunter2" not in str(caught.value) + log.getvalue() + capsys.readouterr().out

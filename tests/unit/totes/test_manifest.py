@@ -1,0 +1,74 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.totes.test_batch_log import MANIFEST
+from totes.errors import CorruptObject, VersionUnknown
+from totes.fence import SourcePosition
+from totes.lake import StoredObject
+from totes.manifest import parse_manifest
+
+WHERE = "s3://landing/log/00000001.json"
+
+
+def parsed(document: object) -> object:
+    return parse_manifest(json.dumps(document).encode(), WHERE)
+
+
+def test_manifest_survives_its_json() -> None:
+    assert parsed(MANIFEST.as_json()) == MANIFEST
+
+
+def test_unidentified_source_survives_its_json() -> None:
+    unidentified = replace(MANIFEST, source=SourcePosition(None, None, 5, 2**63 - 1, 2**63 - 1), full_read={}, tables={})
+    assert parsed(unidentified.as_json()) == unidentified
+
+
+def test_rows_leave_out_empty_files() -> None:
+    empty = StoredObject("data/design/batch=00000001/b.parquet", 0, 9, "b" * 64)
+    manifest = replace(MANIFEST, tables={**MANIFEST.tables, "design": {"data": empty, "keys": empty}})
+    assert manifest.rows() == {"staff": 3}
+    assert manifest.rows("deleted") == {}
+    assert manifest.objects("keys") == {"design": empty}
+
+
+def test_newer_version_is_not_guessed() -> None:
+    with pytest.raises(VersionUnknown) as caught:
+        parsed({"version": 2, "tables": "in another shape"})
+    assert str(caught.value) == (
+        f"{WHERE} is a manifest of version 2; this release reads up to 1. "
+        "Deploy the release that wrote it, or a later one."
+    )
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in MANIFEST.as_json().items() if key != name}
+
+
+STORED = MANIFEST.tables["staff"]["data"].as_json()
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ([], "data must be object"),
+        (without("source"), r"data must contain \['source'\] properties"),
+        (without("version"), r"data must contain \['version'\] properties"),
+        (MANIFEST.as_json() | {"batch": 0}, "data.batch must be bigger than or equal to 1"),
+        (MANIFEST.as_json() | {"batch": "1"}, "data.batch must be integer"),
+        (MANIFEST.as_json() | {"watermark": 1}, r"data must not contain \{'watermark'\} properties"),
+        (MANIFEST.as_json() | {"tables": {"staff": {"data": STORED | {"sha256": "short"}}}}, "sha256 must match"),
+        (MANIFEST.as_json() | {"snapshot_at": "yesterday"}, "Invalid isoformat string: 'yesterday'"),
+    ],
+)
+def test_what_is_no_manifest_is_corrupt(document: object, complaint: str) -> None:
+    with pytest.raises(CorruptObject, match=f"{WHERE} is not a manifest: .*{complaint}.* Restore its first version"):
+        parsed(document)
+
+
+@pytest.mark.parametrize("text", [b"", b'{"version": 1, "ba', b"\xff"])
+def test_what_is_no_json_is_corrupt(text: bytes) -> None:
+    with pytest.raises(CorruptObject, match=f"{WHERE} is not a manifest"):
+        parse_manifest(text, WHERE)

@@ -1,0 +1,168 @@
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlalchemy
+
+from local.databases import READER
+from tests.pipeline import Pipeline
+from totes.contracts import source_tables
+from totes.database import TOTESYS, connected
+from totes.errors import ContractBroken, SourceBusy
+from totes.source import BLOCK_BYTES, Count, Snapshot, joined_tables, snapshot
+
+ALL = dict.fromkeys(source_tables())
+DEPARTMENT, STAFF, DESIGN = (source_tables()[name] for name in ("department", "staff", "design"))
+STAMPS = "'2024-11-15 14:40:10.188', '2024-11-15 14:40:10'"
+
+
+@pytest.fixture
+def staffed(pipeline: Pipeline) -> Pipeline:
+    """Two departments; one member of staff in the first, two in the second."""
+    pipeline.totesys(f"INSERT INTO department VALUES (1, 'Sales', NULL, '', {STAMPS}), (2, 'Leds', 'Bath', 'O', {STAMPS})")
+    for number, department in ((1, 1), (2, 2), (3, 2)):
+        pipeline.totesys(f"INSERT INTO staff VALUES ({number}, 'A', 'B', {department}, 'a@b', {STAMPS})")
+    return pipeline
+
+
+@contextlib.contextmanager
+def taken(pipeline: Pipeline) -> Iterator[Snapshot]:
+    credentials = pipeline.credentials(pipeline.source, READER)
+    with connected(TOTESYS, credentials, "totes-test") as connection, snapshot(connection) as made:
+        yield made
+
+
+def fence(pipeline: Pipeline) -> int:
+    with taken(pipeline) as made:
+        return made.position.xmin
+
+
+def test_position_names_cluster_and_database(staffed: Pipeline) -> None:
+    with taken(staffed) as made:
+        position = made.position
+    ((system, timeline, oid),) = staffed.totesys(
+        "SELECT (SELECT CAST(system_identifier AS text) FROM pg_control_system()), "
+        "(SELECT timeline_id FROM pg_control_checkpoint()), "
+        "(SELECT CAST(oid AS bigint) FROM pg_database WHERE datname = current_database())"
+    )
+    assert (position.system, position.timeline, position.database) == (system, timeline, oid)
+    assert 3 <= position.xmin <= position.xmax
+
+
+def test_reader_that_may_not_identify_the_cluster_goes_without(staffed: Pipeline) -> None:
+    functions = "pg_control_system(), pg_control_checkpoint()"
+    staffed.totesys(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
+    with taken(staffed) as made:
+        assert (made.position.system, made.position.timeline) == (None, None)
+
+
+def test_open_transaction_holds_the_fence(staffed: Pipeline) -> None:
+    with staffed.connection(staffed.source) as writer:
+        writer.cursor().execute("UPDATE staff SET first_name = 'C' WHERE staff_id = 1")
+        before = fence(staffed)
+        staffed.totesys("UPDATE department SET manager = 'x'")
+        assert fence(staffed) == before
+        writer.commit()
+    assert fence(staffed) > before
+
+
+def test_counts_tell_new_rows_from_all(staffed: Pipeline) -> None:
+    at = fence(staffed)
+    staffed.totesys("UPDATE staff SET first_name = 'C' WHERE staff_id = 1")
+    with taken(staffed) as made:
+        counts = made.counts({"staff": at, "department": at, "design": at})
+        assert counts == {"staff": Count(3, 1), "department": Count(2, 0), "design": Count(0, 0)}
+        assert made.counts({"staff": None}) == {"staff": Count(3, 3)}
+
+
+def test_snapshot_is_one_moment_of_all_tables(staffed: Pipeline) -> None:
+    with taken(staffed) as made:
+        staffed.totesys(f"INSERT INTO design VALUES (1, '2024-11-15', 'n', 'l', 'f', {STAMPS.split(',')[0]})")
+        staffed.totesys("DELETE FROM staff")
+        assert made.counts({"staff": None, "design": None}) == {"staff": Count(3, 3), "design": Count(0, 0)}
+        assert made.keys(STAFF).to_pylist() == [1, 2, 3]
+
+
+def test_snapshot_cannot_write(staffed: Pipeline) -> None:
+    staffed.totesys(f"GRANT ALL ON staff TO {READER}")
+    credentials = staffed.credentials(staffed.source, READER)
+    with (
+        pytest.raises(SourceBusy, match="SQLSTATE 25006"),
+        connected(TOTESYS, credentials, "totes-test") as connection,
+        snapshot(connection),
+    ):
+        connection.execute(sqlalchemy.text("DELETE FROM staff"))
+
+
+def test_changed_parent_brings_its_children(staffed: Pipeline, tmp_path: Path) -> None:
+    at = dict.fromkeys(source_tables(), fence(staffed))
+    staffed.totesys("UPDATE department SET department_name = 'Leeds' WHERE department_id = 2")
+    with taken(staffed) as made:
+        assert sorted(made.extract(STAFF, at, tmp_path / "staff").to_pylist()) == [2, 3]
+        assert made.extract(DEPARTMENT, at, tmp_path / "department").to_pylist() == [2]
+
+
+def test_changed_child_brings_its_parent(staffed: Pipeline, tmp_path: Path) -> None:
+    at = dict.fromkeys(source_tables(), fence(staffed))
+    staffed.totesys("UPDATE staff SET first_name = 'C' WHERE staff_id = 1")
+    with taken(staffed) as made:
+        assert made.extract(DEPARTMENT, at, tmp_path / "department").to_pylist() == [1]
+        assert made.extract(STAFF, at, tmp_path / "staff").to_pylist() == [1]
+
+
+def test_joins_are_known_in_both_directions() -> None:
+    assert {table: set(others) for table, others in joined_tables().items()} == {
+        "staff": {"department"},
+        "department": {"staff"},
+        "counterparty": {"address"},
+        "address": {"counterparty"},
+    }
+
+
+def test_rows_are_typed_as_declared(staffed: Pipeline, tmp_path: Path) -> None:
+    with taken(staffed) as made:
+        made.extract(DEPARTMENT, ALL, tmp_path / "department")
+    rows = pq.read_table(tmp_path / "department").to_pylist()
+    assert [(row["department_id"], row["location"], row["manager"]) for row in rows] == [(1, None, ""), (2, "Bath", "O")]
+    assert str(rows[0]["created_at"]) == "2024-11-15 14:40:10.188000"
+    assert str(rows[0]["last_updated"]) == "2024-11-15 14:40:10"
+
+
+def test_empty_table_makes_a_file_with_its_schema(pipeline: Pipeline, tmp_path: Path) -> None:
+    with taken(pipeline) as made:
+        assert made.extract(DESIGN, ALL, tmp_path / "design") == pa.array([], pa.int32())
+        assert made.keys(DESIGN) == pa.array([], pa.int32())
+    assert pq.read_table(tmp_path / "design").column_names == [column.name for column in DESIGN.columns]
+
+
+def test_table_beyond_one_block_is_read_whole(pipeline: Pipeline, tmp_path: Path) -> None:
+    megabyte = 1 << 20
+    count = 2 * BLOCK_BYTES // megabyte + 3
+    pipeline.totesys(
+        "INSERT INTO design SELECT n, '2024-11-15', repeat('\"', %s), 'l', 'f', '2024-11-15' "
+        "FROM generate_series(1, %s) AS n",
+        megabyte // 2,
+        count,
+    )
+    with taken(pipeline) as made:
+        assert made.extract(DESIGN, ALL, tmp_path / "design").to_pylist() == list(range(1, count + 1))
+    rows = pq.ParquetFile(tmp_path / "design")
+    assert (rows.metadata.num_rows, rows.metadata.num_row_groups) == (count, 3)
+
+
+def test_undeclared_column_is_told(staffed: Pipeline) -> None:
+    staffed.totesys("ALTER TABLE staff ADD nickname text")
+    with taken(staffed) as made:
+        assert made.undeclared == {"staff": ["nickname"]}
+
+
+def test_value_beyond_its_type_is_named(staffed: Pipeline, tmp_path: Path) -> None:
+    staffed.totesys("UPDATE staff SET created_at = 'infinity' WHERE staff_id = 2")
+    with (
+        pytest.raises(ContractBroken, match=r"staff 2: created_at is 'infinity', expected a value of type timestamp"),
+        taken(staffed) as made,
+    ):
+        made.extract(STAFF, ALL, tmp_path / "staff")

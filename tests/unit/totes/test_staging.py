@@ -1,0 +1,181 @@
+from collections.abc import Callable
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlalchemy
+
+from totes import staging
+from totes.contracts import warehouse_tables
+from totes.database import WAREHOUSE, database_errors
+from totes.errors import ContractBroken
+from totes.parquet import deleted_schema, parquet_writer, processed_schema
+from totes.staging import Loaded
+from totes.star import calendar
+
+CURRENCY, PAYMENT = (warehouse_tables()[name] for name in ("dim_currency", "fact_payment"))
+Stage = Callable[[str, list[dict[str, Any]]], int]
+GBP = {"currency_id": 1, "currency_code": "GBP", "currency_name": "Pound Sterling"}
+
+
+@pytest.fixture
+def stage(star: sqlalchemy.Connection, tmp_path: Path) -> Stage:
+    """Stages rows of a table, as a new transaction's first step."""
+
+    def staged(name: str, rows: list[dict[str, Any]]) -> int:
+        star.commit()
+        schema = processed_schema(warehouse_tables()[name])
+        with parquet_writer(tmp_path / name, schema) as writer:
+            writer.write_table(pa.Table.from_pylist(rows, schema))
+        return staging.stage(star, warehouse_tables()[name], tmp_path / name)
+
+    return staged
+
+
+def upserted(star: sqlalchemy.Connection, stage: Stage, rows: list[dict[str, Any]]) -> Loaded:
+    return staging.upsert(star, CURRENCY, stage("dim_currency", rows))
+
+
+def rows_of(star: sqlalchemy.Connection, query: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in star.execute(sqlalchemy.text(query))]
+
+
+def test_upsert_tells_new_changed_and_same_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
+    usd, eur = (GBP | {"currency_id": number, "currency_code": code} for number, code in ((2, "USD"), (3, "EUR")))
+    assert upserted(star, stage, [GBP, usd]) == Loaded(staged=2, inserted=2)
+    assert upserted(star, stage, [GBP, usd | {"currency_name": "US Dollar"}, eur]) == Loaded(3, inserted=1, updated=1)
+    assert upserted(star, stage, [GBP]) == Loaded(staged=1)
+    assert rows_of(star, "SELECT * FROM dim_currency ORDER BY 1") == [
+        (1, "GBP", "Pound Sterling"),
+        (2, "USD", "US Dollar"),
+        (3, "EUR", "Pound Sterling"),
+    ]
+
+
+def test_row_that_is_the_same_is_not_written_again(star: sqlalchemy.Connection, stage: Stage) -> None:
+    upserted(star, stage, [GBP])
+    before = rows_of(star, "SELECT ctid, xmin FROM dim_currency")
+    upserted(star, stage, [GBP])
+    assert rows_of(star, "SELECT ctid, xmin FROM dim_currency") == before
+
+
+def test_staged_rows_end_with_the_transaction(star: sqlalchemy.Connection, stage: Stage) -> None:
+    stage("dim_currency", [GBP])
+    star.commit()
+    assert rows_of(star, "SELECT to_regclass('pg_temp.staged_dim_currency')") == [(None,)]
+
+
+PAYMENT_ROW = {
+    "payment_id": 7,
+    "created_date": date(2024, 1, 1),
+    "created_time": time(8, 0, 0, 1_000),
+    "last_updated_date": date(2024, 1, 1),
+    "last_updated_time": time(8, 0),
+    "transaction_id": 1,
+    "counterparty_id": 1,
+    "payment_amount": Decimal("0.10"),
+    "currency_id": 1,
+    "payment_type_id": 1,
+    "paid": False,
+    "payment_date": date(2024, 12, 31),
+}
+
+
+@pytest.fixture
+def pay(star: sqlalchemy.Connection, stage: Stage) -> Callable[..., Loaded]:
+    """Loads versions of payments into a warehouse that has the dimensions which they refer to."""
+    star.execute(sqlalchemy.text("INSERT INTO dim_currency VALUES (1, 'GBP', 'Pound Sterling')"))
+    star.execute(sqlalchemy.text("INSERT INTO dim_payment_type VALUES (1, 'SALES_RECEIPT')"))
+    star.execute(sqlalchemy.text("INSERT INTO dim_transaction VALUES (1, 'SALE', NULL, NULL)"))
+    star.execute(sqlalchemy.text("INSERT INTO dim_counterparty VALUES (1, '', '', NULL, NULL, '', '', '', '')"))
+    star.execute(sqlalchemy.text("INSERT INTO etl.batch VALUES (1, now(), now(), ''), (2, now(), now(), '')"))
+    days = stage("dim_date", calendar(warehouse_tables()["dim_date"], [2024]).to_pylist())
+    staging.upsert(star, warehouse_tables()["dim_date"], days)
+
+    def loaded(*changes: dict[str, Any]) -> Loaded:
+        return staging.insert_versions(star, PAYMENT, stage("fact_payment", [PAYMENT_ROW | c for c in changes]))
+
+    return loaded
+
+
+def test_version_is_added_only_where_it_differs(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
+    assert pay({}, {"payment_id": 8}) == Loaded(staged=2, inserted=2, first=1, last=2)
+    assert pay({}, {"payment_id": 8}) == Loaded(staged=2)
+    assert pay({"paid": True}, {"payment_id": 8}) == Loaded(staged=2, inserted=1, first=3, last=3)
+    # Back to what it was: a change like any other.
+    assert pay({}) == Loaded(staged=1, inserted=1, first=4, last=4)
+    assert rows_of(star, "SELECT payment_record_id, payment_id, paid FROM fact_payment ORDER BY 1") == [
+        (1, 7, False),
+        (2, 8, False),
+        (3, 7, True),
+        (4, 7, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payment_amount": Decimal("0.11")},
+        {"created_time": time(8, 0, 0, 2_000)},
+        {"payment_date": date(2024, 12, 30)},
+        {"last_updated_time": time(8, 0, 1)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_change_of_any_column_is_a_version(pay: Callable[..., Loaded], change: dict[str, Any]) -> None:
+    pay({})
+    assert pay(change).inserted == 1
+
+
+def test_record_ids_follow_the_business_ids(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
+    pay({"payment_id": 9}, {"payment_id": 7}, {"payment_id": 8})
+    assert rows_of(star, "SELECT payment_id FROM fact_payment ORDER BY payment_record_id") == [(7,), (8,), (9,)]
+
+
+def test_reference_to_nothing_is_named(pay: Callable[..., Loaded]) -> None:
+    with (
+        pytest.raises(ContractBroken, match=r"Key \(transaction_id\)=\(99\) is not present in table .dim_transaction"),
+        database_errors(WAREHOUSE),
+    ):
+        pay({"transaction_id": 99})
+
+
+def bury(star: sqlalchemy.Connection, table: str, batch: int, ids: list[int], folder: Path) -> int:
+    star.commit()
+    declared = warehouse_tables()[table]
+    schema = deleted_schema(declared)
+    with parquet_writer(folder / "deleted", schema) as writer:
+        writer.write_table(pa.table([ids], schema=schema))
+    count = staging.stage_deleted(star, declared, folder / "deleted")
+    staging.bury(star, declared, batch)
+    return count
+
+
+def test_tombstone_ends_the_latest_version(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    pay({}, {"payment_id": 8})
+    pay({"paid": True})
+    assert bury(star, "fact_payment", 2, [7], tmp_path) == 1
+    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("fact_payment", 7, 2, 3)]
+    assert rows_of(star, "SELECT payment_id FROM current_payment") == [(8,)]
+
+
+def test_version_after_a_tombstone_is_added_though_it_is_the_same(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    pay({})
+    bury(star, "fact_payment", 1, [7], tmp_path)
+    assert pay({}).inserted == 1
+    assert rows_of(star, "SELECT payment_record_id FROM current_payment") == [(2,)]
+
+
+def test_deleted_dimension_stays_and_is_noted(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    assert bury(star, "dim_currency", 2, [1], tmp_path) == 1
+    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("dim_currency", 1, 2, None)]
+    assert rows_of(star, "SELECT currency_code FROM dim_currency") == [("GBP",)]
