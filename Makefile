@@ -53,14 +53,14 @@ docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary
 	$(BIN)/python -m docs.dictionary
 
 clean: ## Remove .venv, caches and reports; the data of a stack in .totes stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* build dist *.egg-info
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .serverless build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
 
-$(INSTALLED): $(REQUIREMENTS) pyproject.toml
+$(INSTALLED): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python " + sys.version.split()[0] + \
 	    "; 3.11 or later is needed. Name another one: make PYTHON=python3.13 …")'
-	@echo "Installing into .venv, about a minute, once …"
+	@echo "Installing into .venv, a minute or two, once …"
 	@$(PYTHON) -m venv --clear .venv
-	@$(PIP) install --quiet $(addprefix -r ,$(REQUIREMENTS))
-	@$(PIP) install --quiet --no-deps -e .
+	@$(PIP) install --quiet --quiet $(addprefix -r ,$(REQUIREMENTS))
+	@$(PIP) install --quiet --quiet --no-deps -e .
 	@touch $@

@@ -38,7 +38,7 @@ def test_check_passes_on_a_fresh_file_only(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 def test_every_column_has_an_entry(table: SourceTable | WarehouseTable, entries: Mapping[str, str]) -> None:
     for column in table.columns:
-        row = next(line for line in entries[table.name].splitlines() if line.startswith(f"| `{column.name}` |"))
+        row = _row(entries[table.name], column.name)
         assert column.meaning in row
         assert column.type in row
         assert (column.references or "") in row
@@ -63,7 +63,9 @@ def test_every_table_of_a_real_warehouse_has_an_entry(
     assert tables
     for table in tables:
         for column in inspector.get_columns(table, schema):
-            assert f"| `{column['name']}` |" in entries[prefix + table]
+            row = _row(entries[prefix + table], column["name"])
+            assert column["comment"], f"{schema}.{table}.{column['name']} has no COMMENT in schemas/warehouse"
+            assert column["comment"] in row
 
 
 def test_every_view_of_a_real_warehouse_has_an_entry(warehouse: sqlalchemy.Engine, entries: Mapping[str, str]) -> None:
@@ -82,6 +84,12 @@ def test_every_view_of_a_real_warehouse_has_an_entry(warehouse: sqlalchemy.Engin
         assert f"`{name}`" in described
     for column in inspector.get_columns("payment_history", "public"):
         assert f"| `{column['name']}` |" in described + entries["fact_payment"]
+
+
+def _row(entry: str, column: str) -> str:
+    rows = [line for line in entry.splitlines() if line.startswith(f"| `{column}` |")]
+    assert len(rows) == 1, f"{column} has {len(rows)} rows"
+    return rows[0]
 
 
 def _meanings(table: SourceTable | WarehouseTable) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,8 @@ def test_table_swapped_for_another_is_landed_with_its_parents(pipeline: Pipeline
     pipeline.totesys(f"INSERT INTO staff VALUES (1, 'A', 'B', 1, '', {STAMPS})")
     pipeline.totesys("CREATE TABLE staff_copy (LIKE staff INCLUDING ALL)")
     pipeline.totesys("GRANT SELECT ON staff_copy TO PUBLIC")
-    pipeline.totesys(f"INSERT INTO staff_copy SELECT * FROM staff UNION ALL VALUES (2, 'C', 'D', 1, '', {STAMPS})")
+    pipeline.totesys("INSERT INTO staff_copy SELECT * FROM staff")
+    pipeline.totesys(f"INSERT INTO staff_copy VALUES (2, 'C', 'D', 1, '', {STAMPS})")
     pipeline.run()
     for before, after in (("staff", "staff_before"), ("staff_copy", "staff")):
         pipeline.totesys(f"ALTER TABLE {before} RENAME TO {after}")
@@ -22,16 +23,12 @@ def test_table_swapped_for_another_is_landed_with_its_parents(pipeline: Pipeline
     assert pipeline.star("SELECT staff_id, department_name FROM dim_staff ORDER BY 1") == [[1, "Leds"], [2, "Leds"]]
 
 
-@pytest.mark.parametrize(
-    ("column", "wrong", "right"), [("currency_code", "ZZZ", "GBP")], ids=["currency"]
-)
-def test_row_that_transform_could_not_shape_is_never_landed(
-    pipeline: Pipeline, column: str, wrong: str, right: str
-) -> None:
-    pipeline.totesys(f"INSERT INTO currency VALUES (1, %s, {STAMPS})", wrong)
+def test_row_that_transform_could_not_shape_is_never_landed(pipeline: Pipeline) -> None:
+    """What is landed stays, so a batch with such a row would stop every run after it."""
+    pipeline.totesys(f"INSERT INTO currency VALUES (1, 'ZZZ', {STAMPS})")
     with pytest.raises(ContractBroken, match="currency 1: currency_code is 'ZZZ', expected a currency code"):
         pipeline.ingest()
-    assert pipeline.keys() == set()
-    pipeline.totesys(f"UPDATE currency SET {column} = %s", right)
+    assert "Contents" not in pipeline.s3.list_objects_v2(Bucket=pipeline.landing_bucket)
+    pipeline.totesys("UPDATE currency SET currency_code = 'GBP'")
     pipeline.run()
     assert pipeline.star("SELECT currency_name FROM dim_currency") == [["Pound Sterling"]]

@@ -1,0 +1,154 @@
+import importlib
+import io
+import json
+from typing import Any
+
+import pytest
+
+from local.worker import LambdaContext
+from tests.pipeline import Pipeline
+from totes.errors import AccessRefused, InputRefused, SettingsInvalid, Unforeseen
+from totes.log import logger, metrics
+from totes.names import FUNCTIONS
+
+EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
+STAMPS = "'2024-01-01', '2024-01-01'"
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What goes to CloudWatch, instead of to the standard output of the moment that totes.log was imported."""
+    stream = io.StringIO()
+    for handler in logger.handlers:
+        monkeypatch.setattr(handler, "stream", stream)
+    # Of the function's environment, which is read at that moment too.
+    monkeypatch.setattr(metrics, "namespace", "Totes")
+    return stream
+
+
+@pytest.fixture
+def deployed(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> Pipeline:
+    """A pipeline in whose environment the handlers run; its totesys holds one currency."""
+    monkeypatch.setenv("TOTES_LANDING_BUCKET", pipeline.landing_bucket)
+    monkeypatch.setenv("TOTES_PROCESSED_BUCKET", pipeline.processed_bucket)
+    monkeypatch.setenv("TOTES_SOURCE_SECRET", f"{pipeline.name}/source")
+    monkeypatch.setenv("TOTES_WAREHOUSE_SECRET", f"{pipeline.name}/warehouse")
+    pipeline.totesys(f"INSERT INTO currency VALUES (1, 'GBP', {STAMPS})")
+    return pipeline
+
+
+def invoke(function: str, **event: object) -> dict[str, Any]:
+    """The answer of a handler, by way of JSON as Lambda hands it on."""
+    context = LambdaContext(f"totes-test-{function}", 512, "arn:aws:lambda:eu-west-2:1:function:f", "req-1", 0.0)
+    handler = importlib.import_module(f"functions.{function}").handler
+    answer: dict[str, Any] = json.loads(json.dumps(handler({"execution": EXECUTION} | event, context)))
+    return answer
+
+
+def lines(log: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
+    landed = invoke("ingest", input={})
+    assert landed.pop("full_read") == dict.fromkeys(deployed.landed().read(1).tables, "first batch")
+    assert landed == {
+        "batch": 1,
+        "rows": {"currency": 1},
+        "deleted": {},
+        "undeclared": {},
+        "landed_through": 1,
+        "processed_through": 0,
+        "new_data": True,
+    }
+    assert invoke("transform") == {
+        "first": 1,
+        "last": 1,
+        "batches": 1,
+        "rows": {"dim_currency": 1},
+        "processed_through": 1,
+    }
+    assert invoke("load") == {
+        "first": 1,
+        "last": 1,
+        "batches": 1,
+        "inserted": {"dim_currency": 1},
+        "updated": {},
+        "tombstones": {},
+        "loaded_through": 1,
+    }
+
+
+def test_handlers_with_nothing_to_do_say_so(deployed: Pipeline) -> None:
+    for function in FUNCTIONS:
+        invoke(function)
+    landed, processed, loaded = (invoke(function) for function in FUNCTIONS)
+    assert (landed["batch"], landed["new_data"]) == (None, False)
+    assert (processed["batches"], processed["first"], processed["processed_through"]) == (0, None, 1)
+    assert (loaded["batches"], loaded["first"], loaded["loaded_through"]) == (0, None, 1)
+
+
+def test_every_log_line_bears_the_execution(deployed: Pipeline, log: io.StringIO) -> None:
+    for function in FUNCTIONS:
+        invoke(function)
+    assert {(line["execution"], line["function_request_id"]) for line in lines(log)} == {(EXECUTION, "req-1")}
+    last = {line["message"]: line for line in lines(log)}
+    assert {"ingested", "transformed", "loaded"} <= last.keys()
+    assert last["ingested"]["rows"] == {"currency": 1}
+
+
+def test_rows_and_batches_are_measured(deployed: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
+    for function in FUNCTIONS:
+        invoke(function)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(m.get("RowsLanded"), m.get("BatchesToTransform")) for m in found[:1]] == [([1.0], [1.0])]
+    assert (found[1]["RowsProcessed"], found[2]["RowsLoaded"]) == ([1.0], [1.0])
+
+
+def test_input_reaches_ingest(deployed: Pipeline) -> None:
+    invoke("ingest")
+    landed = invoke("ingest", input={"full_read": ["currency"]})
+    assert landed["full_read"] == {"currency": "asked for by the execution's input"}
+
+
+def test_undeclared_column_is_a_warning(deployed: Pipeline, log: io.StringIO) -> None:
+    deployed.totesys("ALTER TABLE currency ADD symbol text")
+    assert invoke("ingest")["undeclared"] == {"currency": ["symbol"]}
+    (warning,) = [line for line in lines(log) if line["level"] == "WARNING"]
+    assert (warning["message"], warning["table"], warning["columns"]) == ("undeclared columns", "currency", ["symbol"])
+
+
+def test_wrong_input_is_refused_before_anything_is_done(deployed: Pipeline) -> None:
+    with pytest.raises(InputRefused, match="unknown field watermark"):
+        invoke("ingest", input={"watermark": "2024"})
+    assert deployed.landed().last() == 0
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_incomplete_environment_is_named(
+    deployed: Pipeline, monkeypatch: pytest.MonkeyPatch, function: str, log: io.StringIO
+) -> None:
+    monkeypatch.delenv("TOTES_PROCESSED_BUCKET")
+    with pytest.raises(SettingsInvalid, match="lacks TOTES_PROCESSED_BUCKET"):
+        invoke(function)
+    assert lines(log)[-1]["error"] == "SettingsInvalid"
+
+
+def test_failure_is_logged_with_the_execution(deployed: Pipeline, log: io.StringIO) -> None:
+    deployed.put_secret("source", deployed.source, "totes_reader", password="hunter2")
+    with pytest.raises(AccessRefused, match="28P01"):
+        invoke("ingest")
+    failed = lines(log)[-1]
+    assert (failed["message"], failed["error"], failed["execution"]) == ("failed", "AccessRefused", EXECUTION)
+    assert "hunter2" not in log.getvalue()
+
+
+def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
+    deployed: Pipeline, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
+) -> None:
+    # boto3 takes the endpoint for a bad address, and quotes it.
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "s3://reader:hunter2@nowhere")
+    with pytest.raises(Unforeseen, match=r"ValueError: Invalid endpoint: s3://reader:\*\*\*@nowhere. Read the stack"):
+        invoke("transform")
+    assert lines(log)[-1]["error"] == "ValueError"
+    assert "hunter2" not in log.getvalue()
