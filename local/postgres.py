@@ -142,7 +142,7 @@ class Postgres:
 
     def _temporary_folder(self) -> Path:
         """A folder of our own whose path fits a socket and which the server's user can reach."""
-        for parent in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108 - mkdtemp makes it private
+        for parent in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  # nosec B108
             if len(f"{parent}/totes-12345678/{SOCKET_NAME}") <= SOCKET_PATH_LIMIT and self._can_reach(parent):
                 folder = Path(tempfile.mkdtemp(prefix="totes-", dir=parent))
                 self._hand_over(folder)

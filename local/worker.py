@@ -85,7 +85,7 @@ def main(handler_name: str) -> None:
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    requests = _requests()
+    incoming = _requests()
     try:
         handler = load_handler(handler_name)
     except InitFailed as error:
@@ -95,9 +95,9 @@ def main(handler_name: str) -> None:
         _answer(answers, {"error": error_payload(error, "")})
         return
     _answer(answers, {"ready": True})
-    while (request := requests.get()) is not None:
+    while (request := incoming.get()) is not None:
         answer = _run(handler, request)
-        requests.task_done()
+        incoming.task_done()
         sys.stdout.flush()
         _answer(answers, answer)
 
@@ -108,17 +108,17 @@ def _requests() -> "queue.Queue[dict[str, Any] | None]":
     The reader also is the watchdog: the owner never closes the pipe while a handler runs, so an end that comes then
     means that the owner was killed.
     """
-    requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
+    incoming: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
     def read() -> None:
         for line in sys.stdin:
-            requests.put(json.loads(line))
-        if requests.unfinished_tasks:
+            incoming.put(json.loads(line))
+        if incoming.unfinished_tasks:
             os._exit(OWNER_GONE)
-        requests.put(None)
+        incoming.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    return requests
+    return incoming
 
 
 def _run(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:

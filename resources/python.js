@@ -1,18 +1,23 @@
 'use strict';
 
-// Which Python builds the layer. Bytecode is valid for the minor version that made it, and Lambda's /opt is read-only: a
-// layer without the runtime's own bytecode compiles everything at every cold start, which takes seconds.
+// How the layer is built: by which Python, and where it is kept. Bytecode is valid for the minor version that made it, and
+// Lambda's /opt is read-only: a layer without the runtime's own bytecode compiles everything at every cold start, which
+// takes seconds.
 
 const { spawnSync } = require('node:child_process');
+const { createHash } = require('node:crypto');
+const { readFileSync } = require('node:fs');
+const path = require('node:path');
 
 const RUNTIME = '3.13';
+const SERVERLESS = path.join(__dirname, '..', 'serverless.yml');
 
 const version = (python) => {
   const { stdout } = spawnSync(python, ['-c', 'import sys; print("%d.%d" % sys.version_info[:2])'], { encoding: 'utf8' });
   return stdout ? stdout.trim() : null;
 };
 
-module.exports = () => {
+const pythonToUse = () => {
   const candidates = [process.env.TOTES_PYTHON, `python${RUNTIME}`, 'python3'].filter(Boolean);
   const python = candidates.find((candidate) => version(candidate) === RUNTIME);
   if (python) {
@@ -29,4 +34,11 @@ module.exports = () => {
       `seconds longer. Install Python ${RUNTIME}, or name it in TOTES_PYTHON.\n`
   );
   return { bin: any, compile: '--no-compile' };
+};
+
+module.exports = () => {
+  const { bin, compile } = pythonToUse();
+  const serverless = readFileSync(SERVERLESS, 'utf8');
+  const recipe = serverless.slice(serverless.indexOf('\ncustom:')) + compile;
+  return { bin, compile, cache: path.join('build', 'layer', createHash('sha256').update(recipe).digest('hex').slice(0, 16)) };
 };

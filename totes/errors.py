@@ -16,6 +16,7 @@
     │   ├── ObjectMissing        a manifest names an object that is not there
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
+    │   ├── ContractInvalid      a declaration in schemas/ is not well-formed (totes.contracts)
     │   ├── DatabaseFailed       a statement failed in a way that no other class names
     │   └── Unforeseen           anything else: most likely a bug
     └── ContractBroken           the data is not what its declaration in schemas/ says

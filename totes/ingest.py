@@ -95,6 +95,7 @@ def _manifest(change: "_Change", taken: Snapshot, batch: int, request: Request) 
         execution=request.execution,
         made_at=datetime.now(UTC),
         source=taken.position,
+        columns={name: [column.name for column in table.columns] for name, table in source_tables().items()},
         full_read=change.full_read,
         tables={table: dict(change.stored(table, batch)) for table in source_tables()},
     )
@@ -208,9 +209,13 @@ def _reasons(unfenced: str | None, previous: Manifest | None, asked_for: tuple[s
     """The tables to read in full, each with the reason."""
     if unfenced:
         return dict.fromkeys(source_tables(), unfenced)
-    known = previous.tables if previous else {}
-    unknown = {table: "it was not landed before" for table in source_tables() if table not in known}
-    return unknown | dict.fromkeys(asked_for, ASKED_FOR)
+    read = previous.columns if previous else {}
+    undeclared_before = {
+        name: f"newly declared: {', '.join(new)}"
+        for name, table in source_tables().items()
+        if (new := [column.name for column in table.columns if column.name not in read.get(name, ())])
+    }
+    return undeclared_before | dict.fromkeys(asked_for, ASKED_FOR)
 
 
 def _no_keys(table: SourceTable) -> pa.Array:

@@ -33,6 +33,7 @@ class Manifest:
         execution: the ARN of the execution that made it.
         made_at: when the manifest was written, UTC.
         source: where totesys stood at the snapshot.
+        columns: the columns of totesys that were read, by table.
         full_read: the tables that were read in full, each with the reason.
         tables: the objects of each table. In the landing zone every table has its `keys`, which may lie in an earlier
             batch; a table in which nothing changed has no `data` and no `deleted`.
@@ -43,6 +44,7 @@ class Manifest:
     execution: str
     made_at: datetime
     source: SourcePosition
+    columns: Mapping[str, list[str]]
     tables: Mapping[str, Parts]
     full_read: Mapping[str, str] = field(default_factory=dict)
 
@@ -62,6 +64,7 @@ class Manifest:
             "execution": self.execution,
             "made_at": self.made_at.isoformat(),
             "source": asdict(self.source),
+            "columns": dict(self.columns),
             "full_read": dict(self.full_read),
             "tables": {
                 table: {part: stored.as_json() for part, stored in parts.items()}
@@ -101,6 +104,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
         execution=document["execution"],
         made_at=datetime.fromisoformat(document["made_at"]),
         source=SourcePosition(**document["source"]),
+        columns=document["columns"],
         full_read=document["full_read"],
         tables={
             table: {part: StoredObject(**stored) for part, stored in parts.items()}

@@ -69,7 +69,7 @@ class Snapshot:
         """
         columns = ", ".join(quoted(table.name, column.name) for column in table.columns)
         query = (
-            f"SELECT {columns} FROM public.{quoted(table.name)} AS {quoted(table.name)} "  # noqa: S608
+            f"SELECT {columns} FROM public.{quoted(table.name)} AS {quoted(table.name)} "  # noqa: S608  names come from the contracts
             f"WHERE {_to_read(table, fences)}"
         )
         with parquet_writer(path, landed_schema(table)) as writer:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy
 
-from totes.contracts import WarehouseTable
+from totes.contracts import Column, WarehouseTable
 from totes.database import copy_in, quoted
 from totes.parquet import batches
 
@@ -49,13 +49,12 @@ class Loaded:
 
 def stage(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
     """Copies a file of rows into a temporary table that ends with the transaction; returns how many there were."""
-    names = [column.name for column in table.data_columns]
-    return _copied(connection, table, _stage(table), names, path)
+    return _copied(connection, table, _stage(table), table.data_columns, path)
 
 
 def stage_deleted(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
     """The same for a file of deleted keys."""
-    return _copied(connection, table, _deleted(table), [table.identity], path)
+    return _copied(connection, table, _deleted(table), (table.column(table.identity),), path)
 
 
 def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Loaded:
@@ -82,7 +81,7 @@ def _references_checked_as_sets(connection: sqlalchemy.Connection, fact: Warehou
     """For a bulk load, drops the foreign keys and makes them again at the end, in the same transaction.
 
     PostgreSQL checks a reference row by row while it stands, and all rows in one query when it is made: for a million
-    rows and eight references that is ten times faster. A batch that is small, by itself or beside what is there already,
+    rows and eight references that is ten times faster. A batch that is small, or small beside what is there already,
     leaves the keys and the table's readers alone.
     """
     name = f"public.{quoted(fact.name)}"
@@ -99,14 +98,14 @@ def _references_checked_as_sets(connection: sqlalchemy.Connection, fact: Warehou
 
 
 def _copied(
-    connection: sqlalchemy.Connection, table: WarehouseTable, staging: str, names: list[str], path: Path
+    connection: sqlalchemy.Connection, table: WarehouseTable, staging: str, wanted: tuple[Column, ...], path: Path
 ) -> int:
-    columns = ", ".join(quoted(name) for name in names)
+    columns = ", ".join(quoted(column.name) for column in wanted)
     connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS "  # noqa: S608  identifiers come from the contracts
+        f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS "  # noqa: S608  names come from the contracts
         f"SELECT {columns} FROM public.{quoted(table.name)} WITH NO DATA"
     )
-    counter = _Csv(path)
+    counter = _Csv(path, wanted)
     copy_in(connection, f"COPY {staging} ({columns}) FROM STDIN (FORMAT csv)", counter.blocks())
     connection.exec_driver_sql(f"ANALYZE {staging}")
     return counter.rows
@@ -115,16 +114,28 @@ def _copied(
 class _Csv:
     """A Parquet file as the blocks of CSV that COPY reads: NULL is nothing, an empty text is two quotes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, columns: tuple[Column, ...]) -> None:
         self._path = path
+        self._columns = columns
         self.rows = 0
 
     def blocks(self) -> Iterator[bytes]:
         for batch in batches(self._path):
             self.rows += batch.num_rows
             sink = pa.BufferOutputStream()
-            pa.csv.write_csv(batch, sink, pa.csv.WriteOptions(include_header=False))
+            pa.csv.write_csv(self._complete(batch), sink, pa.csv.WriteOptions(include_header=False))
             yield sink.getvalue().to_pybytes()
+
+    def _complete(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The batch with all columns: one that was written before a column came has its default, or NULL."""
+        present = dict(zip(batch.schema.names, batch.columns, strict=True))
+        return pa.RecordBatch.from_arrays(
+            [
+                present[column.name] if column.name in present else pa.array([column.default] * len(batch), pa.string())
+                for column in self._columns
+            ],
+            names=[column.name for column in self._columns],
+        )
 
 
 def _statement(name: str, table: WarehouseTable) -> sqlalchemy.TextClause:

@@ -81,8 +81,11 @@ _DERIVATIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {"currency_n
 
 
 def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Table) -> pa.ChunkedArray:
-    origin = column.origin or ""
-    values = rows.column(origin.removeprefix(f"{table.source}."))
+    name = (column.origin or "").removeprefix(f"{table.source}.")
+    if name not in rows.schema.names:
+        # The batch was landed before totesys' column was declared.
+        return pa.chunked_array([pa.nulls(rows.num_rows, pa.string())])
+    values = rows.column(name)
     return values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
 
 

@@ -32,13 +32,12 @@ _LOCK = 0x746F746573
 
 
 @cache
-def metadata() -> sqlalchemy.MetaData:
-    """All tables of the stars as SQLAlchemy knows them."""
+def metadata(version: int) -> sqlalchemy.MetaData:
+    """The tables of the stars as SQLAlchemy knows them, with the columns that they had in a version."""
     stars = sqlalchemy.MetaData(schema="public")
     for table in warehouse_tables().values():
-        made = sqlalchemy.Table(
-            table.name, stars, *(_column(table, column) for column in table.columns), comment=table.meaning
-        )
+        columns = [_column(table, column) for column in table.columns if column.since <= version]
+        made = sqlalchemy.Table(table.name, stars, *columns, comment=table.meaning)
         if table.is_fact:
             sqlalchemy.Index(f"{table.name}_versions", made.c[table.identity], made.c[table.key])
     return stars
@@ -111,7 +110,7 @@ def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:
     if version == 1:
         connection.exec_driver_sql((FOLDER / "schema_version.sql").read_text(encoding="utf-8"))
     for table in warehouse_tables().values():
-        made = metadata().tables[f"public.{table.name}"]
+        made = metadata(version).tables[f"public.{table.name}"]
         if table.since == version:
             made.create(connection)
             continue

@@ -7,3 +7,5 @@ CREATE TABLE etl.schema_version (
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 COMMENT ON TABLE etl.schema_version IS 'The versions that the schema was brought to, one after the other.';
+COMMENT ON COLUMN etl.schema_version.version IS 'Counts up from 1.';
+COMMENT ON COLUMN etl.schema_version.applied_at IS 'When the schema had it.';

@@ -236,6 +236,19 @@ def test_undeclared_column_is_reported_and_carried_on_without(seeded: Pipeline) 
     assert designs(seeded, 90_000) == [90_001]
 
 
+def test_newly_declared_column_is_read_in_full_once(seeded: Pipeline) -> None:
+    seeded.run()
+    manifest = seeded.landed().read(1)
+    known = {**manifest.columns, "design": ["design_id", "created_at", "design_name", "file_name", "last_updated"]}
+    rewrite_last(seeded, columns=known)
+    seeded.totesys(NEW_DESIGN, 90_001)
+    landed, _, loaded = seeded.run()
+    assert landed.full_read == {"design": "newly declared: file_location"}
+    assert landed.rows.keys() == {"design"}
+    assert loaded.inserted == {"dim_design": 1}
+    assert seeded.run()[0].full_read == {}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -316,9 +329,12 @@ def designs(pipeline: Pipeline, above: int) -> list[int]:
 
 def rewrite_position(pipeline: Pipeline, position: SourcePosition) -> None:
     """Makes the last landed batch believe that totesys stood somewhere else."""
+    rewrite_last(pipeline, source=vars(position))
+
+
+def rewrite_last(pipeline: Pipeline, **changes: object) -> None:
+    """Tampers with the manifest of the last landed batch."""
     log = pipeline.landed()
-    manifest = log.read(log.last())
-    document = manifest.as_json() | {"source": vars(position)}
-    pipeline.s3.put_object(
-        Bucket=pipeline.landing_bucket, Key=f"log/{manifest.batch:08d}.json", Body=json.dumps(document).encode()
-    )
+    document = log.read(log.last()).as_json() | changes
+    key = f"log/{document['batch']:08d}.json"
+    pipeline.s3.put_object(Bucket=pipeline.landing_bucket, Key=key, Body=json.dumps(document).encode())

@@ -146,9 +146,9 @@ def test_failure_is_logged_with_the_execution(deployed: Pipeline, log: io.String
 def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
     deployed: Pipeline, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
-    # boto3 takes the endpoint for a bad address, and quotes it.
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "s3://reader:hunter2@nowhere")
-    with pytest.raises(Unforeseen, match=r"ValueError: Invalid endpoint: s3://reader:\*\*\*@nowhere. Read the stack"):
+    # boto3 quotes what it was told to be a region.
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "postgresql://reader:hunter2@nowhere")
+    with pytest.raises(Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.* Read the stack"):
         invoke("transform")
-    assert lines(log)[-1]["error"] == "ValueError"
+    assert lines(log)[-1]["error"] == "InvalidRegionError"
     assert "hunter2" not in log.getvalue()

@@ -1,0 +1,152 @@
+"""What validators of the Amazon States Language do not see: the workflow's promises, held against the code."""
+
+import importlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from local.deployment import STATE_MACHINE, Deployment
+from totes.database import CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
+from totes.errors import TotesError, TransientError
+from totes.ingest import Ingested
+from totes.load import LoadResult
+from totes.names import FUNCTIONS
+from totes.transform import Transformed
+
+MACHINE = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
+STATES: dict[str, dict[str, Any]] = MACHINE["States"]
+STAGES = {name: STATES[name] for name in ("Ingest", "Transform", "Load")}
+# What a change may take at the very most to be seen in the warehouse, less the five minutes between two executions.
+LONGEST_EXECUTION = (30 - 5) * 60
+
+
+def nexts(state: dict[str, Any]) -> Iterator[str]:
+    for part in (state, *state.get("Choices", ()), *state.get("Catch", ())):
+        yield from (part[field] for field in ("Next", "Default") if field in part)
+
+
+def kinds(root: type[Exception]) -> set[str]:
+    return {name for kind in root.__subclasses__() for name in {kind.__name__, *kinds(kind)}}
+
+
+def test_every_transition_leads_to_a_state() -> None:
+    assert {target for state in STATES.values() for target in nexts(state)} <= STATES.keys()
+
+
+def test_every_state_is_reachable() -> None:
+    reached, ahead = set(), [MACHINE["StartAt"]]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += nexts(STATES[name])
+    assert reached == STATES.keys()
+
+
+def test_every_state_goes_on_or_ends() -> None:
+    for name, state in STATES.items():
+        assert bool(list(nexts(state))) != (state["Type"] in ("Succeed", "Fail")), name
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_each_stage_calls_the_function_of_its_name(stage: str) -> None:
+    assert stage.lower() in FUNCTIONS
+    assert STAGES[stage]["Parameters"]["FunctionName"] == f"#{{{stage}LambdaFunction.Arn}}"
+    assert callable(importlib.import_module(f"functions.{stage.lower()}").handler)
+
+
+def test_stages_are_retried_alike() -> None:
+    ingest, transform, load = (stage["Retry"] for stage in STAGES.values())
+    assert ingest == transform == load
+
+
+def test_all_transient_errors_are_retried_and_no_other_of_ours() -> None:
+    retried = [error for retrier in STAGES["Ingest"]["Retry"] for error in retrier["ErrorEquals"]]
+    assert len(retried) == len(set(retried))
+    ours = {error for error in retried if "." not in error}
+    assert ours == kinds(TransientError)
+    assert ours < kinds(TotesError)
+
+
+def test_waits_between_attempts_are_capped_and_scattered() -> None:
+    retriers = [retrier for state in STATES.values() for retrier in state.get("Retry", ()) if retrier["MaxAttempts"] > 1]
+    assert len(retriers) == 2 * len(STAGES) + 1
+    for retrier in retriers:
+        assert retrier["IntervalSeconds"] <= retrier["MaxDelaySeconds"] <= 60
+        assert (retrier["BackoffRate"], retrier["JitterStrategy"]) == (2, "FULL")
+
+
+@pytest.mark.parametrize("field", ["Retry", "Catch"])
+def test_catch_all_stands_last_and_alone(field: str) -> None:
+    for state in STATES.values():
+        lists = [entry["ErrorEquals"] for entry in state.get(field, ())]
+        assert all("States.ALL" not in errors for errors in lists[:-1])
+        assert not lists or "States.ALL" not in lists[-1] or len(lists[-1]) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_failure_of_a_stage_is_caught(stage: str) -> None:
+    caught = {error: catcher for catcher in STAGES[stage]["Catch"] for error in catcher["ErrorEquals"]}
+    # In AWS States.ALL does not catch States.DataLimitExceeded.
+    assert caught.keys() == {"States.DataLimitExceeded", "States.ALL"}
+    assert {catcher["Next"] for catcher in caught.values()} == {f"{stage}Failed"}
+    assert STATES[f"{stage}Failed"]["Parameters"]["State"] == stage
+
+
+def test_unsent_mail_still_fails_the_execution() -> None:
+    notify = STATES["NotifyFailure"]
+    assert [catcher["ErrorEquals"] for catcher in notify["Catch"]] == [["States.ALL"]]
+    assert set(nexts(notify)) == {"Failed"}
+    assert STATES["Failed"]["Type"] == "Fail"
+
+
+def test_time_limits_nest() -> None:
+    functions = {Deployment("dev").timeout(function) for function in FUNCTIONS}
+    tasks = {stage["TimeoutSeconds"] for stage in STAGES.values()}
+    limits = [
+        LOCK_SECONDS,
+        STATEMENT_SECONDS,
+        STATEMENT_SECONDS + CONNECT_SECONDS,
+        min(functions),
+        max(functions),
+        min(tasks),
+        max(tasks),
+    ]
+    assert all(inner <= outer for inner, outer in pairwise(limits))
+    assert STATEMENT_SECONDS < min(functions)
+    assert max(functions) < min(tasks)
+    # Each stage may be late once.
+    assert sum(stage["TimeoutSeconds"] for stage in STAGES.values()) < MACHINE["TimeoutSeconds"] <= LONGEST_EXECUTION
+
+
+@pytest.mark.parametrize(
+    ("stage", "result", "computed"),
+    [
+        ("Ingest", Ingested, {"new_data"}),
+        ("Transform", Transformed, {"batches"}),
+        ("Load", LoadResult, {"batches"}),
+    ],
+)
+def test_output_has_every_field_of_the_result(stage: str, result: type, computed: set[str]) -> None:
+    expected = {field.name for field in fields(result)} | computed
+    assert STAGES[stage]["ResultSelector"] == {f"{name}.$": f"$.Payload.{name}" for name in expected}
+    assert STAGES[stage]["ResultPath"] == f"$.{stage.lower()}"
+
+
+def test_choices_look_at_what_results_hold() -> None:
+    variables = [choice["Variable"] for state in STATES.values() for choice in state.get("Choices", ())]
+    for path in variables:
+        _, stage, field = path.split(".")
+        if stage != "failure":
+            assert f"{field}.$" in STAGES[stage.title()]["ResultSelector"]
+    assert variables[:2] == ["$.ingest.new_data", "$.load.batches"]
+
+
+def test_workflow_refers_to_the_deployed_resources_only() -> None:
+    references = set(re.findall(r"#\{([^}]*)\}", STATE_MACHINE.read_text(encoding="utf-8")))
+    assert references == {f"{stage}LambdaFunction.Arn" for stage in STAGES} | {"AlertsTopic"}

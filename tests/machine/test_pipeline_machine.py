@@ -1,0 +1,320 @@
+"""The workflow as it is deployed, interpreted; its functions answer as each test has told them."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from local.lambda_runtime import InvokeResult, ServiceError
+from local.stack import Stack
+from local.worker import error_payload
+from totes.contracts import source_tables, warehouse_tables
+from totes.errors import (
+    BatchContended,
+    ContractBroken,
+    LogBroken,
+    SourceBusy,
+    SourceUnreachable,
+    TotesError,
+    TransientError,
+    Unforeseen,
+    WarehouseUnreachable,
+)
+from totes.names import FUNCTIONS
+from totes.requests import parse_request
+
+STAGES = [function.title() for function in FUNCTIONS]
+RETRIER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"
+INGESTED = {
+    "batch": 124,
+    "rows": {"sales_order": 12},
+    "deleted": {},
+    "full_read": {},
+    "undeclared": {},
+    "landed_through": 124,
+    "processed_through": 123,
+    "new_data": True,
+}
+NOTHING_LANDED = INGESTED | {"batch": None, "rows": {}, "processed_through": 124, "new_data": False}
+TRANSFORMED = {"first": 124, "last": 124, "batches": 1, "rows": {"fact_sales_order": 12}, "processed_through": 124}
+LOADED = {
+    "first": 124,
+    "last": 124,
+    "batches": 1,
+    "inserted": {"fact_sales_order": 12},
+    "updated": {},
+    "tombstones": {},
+    "loaded_through": 124,
+}
+NOTHING_LOADED = LOADED | {"first": None, "last": None, "batches": 0, "inserted": {}}
+TIMED_OUT = InvokeResult(
+    {"errorType": "Sandbox.Timedout", "errorMessage": "RequestId: 1 Error: Task timed out after 300.00 seconds"},
+    "Unhandled",
+)
+
+
+def outcome(function: Callable[[dict[str, Any]], object], event: dict[str, Any]) -> object:
+    try:
+        return function(event)
+    except TotesError as error:
+        return error
+
+
+class Functions:
+    """The three functions. Each answers what it was told to, one after the other, and then as on any good day."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+        self.told: dict[str, list[object]] = {function: [] for function in FUNCTIONS}
+        self.usual: dict[str, object] = {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
+
+    def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
+        function = name.removeprefix("totes-local-")
+        self.calls.append((function, event))
+        answer = self.told[function].pop(0) if self.told[function] else self.usual[function]
+        if callable(answer):
+            answer = outcome(answer, event)
+        if isinstance(answer, ServiceError):
+            raise answer
+        if isinstance(answer, Exception):
+            return InvokeResult(error_payload(answer, "request"), "Unhandled")
+        return answer if isinstance(answer, InvokeResult) else InvokeResult(answer)
+
+    @property
+    def order(self) -> list[str]:
+        return [function for function, _ in self.calls]
+
+
+@pytest.fixture(scope="module")
+def all_functions() -> Functions:
+    return Functions()
+
+
+@pytest.fixture(scope="module")
+def whole_stack(all_functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
+        with Stack(invoker=all_functions) as stack:
+            yield stack
+
+
+@pytest.fixture
+def functions(all_functions: Functions) -> Functions:
+    all_functions.reset()
+    return all_functions
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that the machine would have waited before each retry."""
+    seconds: list[float] = []
+    monkeypatch.setattr(RETRIER, SimpleNamespace(sleep=seconds.append))
+    return seconds
+
+
+class Machine:
+    """Runs executions one at a time, and tells what became of the last one."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.mails_before = len(stack.mails())
+
+    def run(self, input: object = None) -> dict[str, Any]:
+        self.arn = self.stack.start_execution(json.dumps({} if input is None else input))
+        self.ended = self.stack.wait(self.arn, timeout=60)
+        return self.ended
+
+    @property
+    def path(self) -> list[str]:
+        history = self.stack.client("stepfunctions").get_execution_history(executionArn=self.arn)["events"]
+        return [event["stateEnteredEventDetails"]["name"] for event in history if "stateEnteredEventDetails" in event]
+
+    @property
+    def mails(self) -> list[Any]:
+        return self.stack.mails()[self.mails_before :]
+
+
+@pytest.fixture
+def machine(whole_stack: Stack, functions: Functions, waits: list[float]) -> Machine:
+    return Machine(whole_stack)
+
+
+def test_new_data_goes_through_all_stages(machine: Machine, functions: Functions) -> None:
+    ended = machine.run()
+    assert ended["status"] == "SUCCEEDED"
+    assert machine.path == ["Ingest", "NewData?", "Transform", "Load", "AnythingLoaded?", "Loaded"]
+    assert functions.calls == [
+        ("ingest", {"execution": machine.arn, "input": {}}),
+        ("transform", {"execution": machine.arn}),
+        ("load", {"execution": machine.arn}),
+    ]
+    assert json.loads(ended["output"]) == {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
+    assert machine.mails == []
+
+
+def test_nothing_new_ends_without_transform(machine: Machine, functions: Functions) -> None:
+    functions.usual |= {"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}
+    ended = machine.run()
+    assert (ended["status"], machine.mails) == ("SUCCEEDED", [])
+    assert machine.path == ["Ingest", "NewData?", "Load", "AnythingLoaded?", "NothingNew"]
+    assert json.loads(ended["output"]) == {"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}
+
+
+def test_run_after_a_failed_load_catches_up(machine: Machine, functions: Functions) -> None:
+    functions.told["load"] = [LogBroken("s3://processed/log/00000124.json is missing.", "Restore it.")]
+    assert machine.run()["status"] == "FAILED"
+    functions.usual["ingest"] = NOTHING_LANDED
+    assert machine.run()["status"] == "SUCCEEDED"
+    assert machine.path == ["Ingest", "NewData?", "Load", "AnythingLoaded?", "Loaded"]
+    assert len(machine.mails) == 1
+
+
+def test_input_reaches_ingest_alone(machine: Machine, functions: Functions) -> None:
+    machine.run({"full_read": ["staff"]})
+    assert [event.get("input") for _, event in functions.calls] == [{"full_read": ["staff"]}, None, None]
+
+
+@pytest.mark.parametrize(
+    ("stage", "trouble", "times"),
+    [
+        ("ingest", SourceUnreachable("No connection.", "Wait."), 4),
+        ("transform", BatchContended("Taken.", "Wait."), 1),
+        ("load", WarehouseUnreachable("No connection.", "Wait."), 4),
+        ("ingest", ServiceError("TooManyRequestsException", "Rate exceeded", 429), 6),
+        ("load", ServiceError("ServiceException", "Internal error", 500), 6),
+        ("load", TIMED_OUT, 1),
+    ],
+    ids=lambda given: getattr(given, "code", type(given).__name__ if isinstance(given, Exception) else None),
+)
+def test_passing_trouble_heals_without_a_mail(
+    machine: Machine, functions: Functions, waits: list[float], stage: str, trouble: object, times: int
+) -> None:
+    functions.told[stage] = [trouble] * times
+    assert machine.run()["status"] == "SUCCEEDED"
+    assert functions.order.count(stage) == times + 1
+    assert len(waits) == times
+    assert all(0 <= wait <= 60 for wait in waits)
+    assert machine.mails == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_lasting_trouble_fails_after_five_attempts(machine: Machine, functions: Functions, stage: str) -> None:
+    functions.usual[stage.lower()] = SourceBusy("totesys is locked.", "Look for locks.")
+    assert machine.run()["status"] == "FAILED"
+    assert functions.order.count(stage.lower()) == 5
+    assert len(machine.mails) == 1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_terminal_error_fails_at_once_with_one_mail(
+    machine: Machine, functions: Functions, waits: list[float], stage: str
+) -> None:
+    found = "staff 7: first_name is NULL, expected a value; “quoted”, {braces}, 100 %"
+    functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.")
+    ended = machine.run()
+    assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
+    assert ended["cause"] == f"{found}. Correct the row in totesys."
+    assert functions.order == [name.lower() for name in STAGES[: STAGES.index(stage) + 1]]
+    assert waits == []
+    assert machine.path[-5:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "NotifyFailure", "Failed"]
+    (mail,) = machine.mails
+    assert mail.subject == f"totes-local-pipeline: {stage} failed with ContractBroken"
+    assert mail.message == (
+        f"{stage} failed with ContractBroken.\n\n{found}. Correct the row in totesys.\n\n"
+        "Nothing is lost or half-loaded: a batch is committed whole or not at all, and the next execution goes on "
+        "where this one stopped.\n\nThe execution, with its input, its retries and its history:\n"
+        f"https://eu-west-2.console.aws.amazon.com/states/home?region=eu-west-2#/v2/executions/details/{machine.arn}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        TIMED_OUT,
+        InvokeResult({"errorType": "Runtime.ExitError", "errorMessage": "signal: killed"}, "Unhandled"),
+        ServiceError("ResourceNotFoundException", "Function not found", 404),
+        ServiceError("EC2AccessDeniedException", "{not: json}", 502),
+        InvokeResult({"errorType": "Runtime.ImportModuleError", "errorMessage": "No module 'x'"}, "Unhandled"),
+        Unforeseen("KeyError: 'ключ' in postgresql://reader:hunter2@db; " + "x" * 40_000, "Read the stack trace."),
+    ],
+    ids=["time-out", "out of memory", "text", "text in braces", "import", "long and foreign"],
+)
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_failure_is_one_mail_that_fits(
+    machine: Machine, functions: Functions, stage: str, trouble: object
+) -> None:
+    functions.usual[stage.lower()] = trouble
+    ended = machine.run()
+    (mail,) = machine.mails
+    assert ended["status"] == "FAILED"
+    assert re.fullmatch(rf"totes-local-pipeline: {stage} failed with [\w.]+", mail.subject)
+    assert len(mail.subject) <= 100
+    assert mail.message.startswith(f"{stage} failed with {ended['error']}.\n\n{ended['cause']}")
+    assert len(mail.message) < 6_000
+    assert "hunter2" not in mail.message
+
+
+def test_longest_error_name_fits_the_subject() -> None:
+    names = [kind.__name__ for kind in TransientError.__subclasses__()] + ["Lambda.ClientExecutionTimeoutException"]
+    for name in names:
+        assert len(f"totes-production-pipeline: Transform failed with {name}") <= 100
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"watermark": 1}, "has the unknown field watermark."),
+        ({"failure": {}, "ingest": {}}, "has the unknown field failure, ingest."),
+        *((given, "is wrong: data must be object.") for given in ([], ["staff"], "staff", 7, False)),
+    ],
+    ids=str,
+)
+def test_wrong_input_is_told_by_mail(machine: Machine, functions: Functions, given: object, found: str) -> None:
+    functions.usual["ingest"] = parse_request
+    ended = machine.run(given)
+    (mail,) = machine.mails
+    assert (ended["status"], ended["error"], functions.order) == ("FAILED", "InputRefused", ["ingest"])
+    assert f"The execution's input {found} Start the execution with {{}} or with" in mail.message
+
+
+def test_answer_beyond_the_limit_is_told_by_mail(machine: Machine, functions: Functions) -> None:
+    functions.usual["transform"] = TRANSFORMED | {"rows": {"x" * 300_000: 1}}
+    ended = machine.run()
+    assert ended["status"] == "FAILED"
+    assert machine.mails[0].subject == "totes-local-pipeline: Transform failed with States.DataLimitExceeded"
+
+
+def test_execution_fails_though_no_mail_can_be_sent(
+    machine: Machine, functions: Functions, waits: list[float], whole_stack: Stack
+) -> None:
+    functions.usual["load"] = LogBroken("A batch is missing.", "Restore it.")
+    sns, topic = whole_stack.client("sns"), whole_stack.names.topic_arn
+    sns.delete_topic(TopicArn=topic)
+    try:
+        ended = machine.run()
+    finally:
+        sns.create_topic(Name=whole_stack.names.topic)
+    assert (ended["status"], ended["error"]) == ("FAILED", "LogBroken")
+    assert ended["cause"] == "A batch is missing. Restore it."
+    assert len(waits) == 3
+
+
+def test_largest_output_is_small(machine: Machine, functions: Functions) -> None:
+    """The first run, after a restore: every table, every number as long as it gets."""
+    many = 2**31 - 1
+    sources, tables = dict.fromkeys(source_tables(), many), dict.fromkeys(warehouse_tables(), many)
+    full_read = dict.fromkeys(source_tables(), "the last batch is too many transactions ago")
+    functions.usual = {
+        "ingest": INGESTED | {"batch": many, "rows": sources, "deleted": sources, "full_read": full_read},
+        "transform": TRANSFORMED | {"rows": tables, "first": many, "last": many},
+        "load": LOADED | {"inserted": tables, "updated": tables, "tombstones": tables},
+    }
+    ended = machine.run()
+    assert json.loads(ended["output"])["load"]["tombstones"] == tables
+    assert len(ended["output"]) < 4_096
