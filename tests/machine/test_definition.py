@@ -74,7 +74,9 @@ def test_all_transient_errors_are_retried_and_no_other_of_ours() -> None:
 
 
 def test_waits_between_attempts_are_capped_and_scattered() -> None:
-    retriers = [retrier for state in STATES.values() for retrier in state.get("Retry", ()) if retrier["MaxAttempts"] > 1]
+    retriers = [
+        retrier for state in STATES.values() for retrier in state.get("Retry", ()) if retrier["MaxAttempts"] > 1
+    ]
     assert len(retriers) == 2 * len(STAGES) + 1
     for retrier in retriers:
         assert retrier["IntervalSeconds"] <= retrier["MaxDelaySeconds"] <= 60
@@ -95,7 +97,9 @@ def test_every_failure_of_a_stage_is_caught(stage: str) -> None:
     # In AWS States.ALL does not catch States.DataLimitExceeded.
     assert caught.keys() == {"States.DataLimitExceeded", "States.ALL"}
     assert {catcher["Next"] for catcher in caught.values()} == {f"{stage}Failed"}
-    assert STATES[f"{stage}Failed"]["Parameters"]["State"] == stage
+    assert STATES[f"{stage}Failed"]["Parameters"]["failure"]["State"] == stage
+    # An input that is no object could not take the error in.
+    assert all("ResultPath" not in catcher for catcher in caught.values())
 
 
 def test_unsent_mail_still_fails_the_execution() -> None:
@@ -118,7 +122,7 @@ def test_time_limits_nest() -> None:
         max(tasks),
     ]
     assert all(inner <= outer for inner, outer in pairwise(limits))
-    assert STATEMENT_SECONDS < min(functions)
+    assert min(functions) > STATEMENT_SECONDS
     assert max(functions) < min(tasks)
     # Each stage may be late once.
     assert sum(stage["TimeoutSeconds"] for stage in STAGES.values()) < MACHINE["TimeoutSeconds"] <= LONGEST_EXECUTION

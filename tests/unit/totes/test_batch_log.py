@@ -19,6 +19,7 @@ MANIFEST = Manifest(
     execution="arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a",
     made_at=SNAPSHOT,
     source=SourcePosition("7437", 1, 16_384, 1_000, 1_002),
+    columns={"staff": ["staff_id", "first_name"]},
     tables={"staff": {"data": StoredObject("data/staff/batch=00000001/a.parquet", 3, 99, "a" * 64)}},
     full_read={"staff": "first batch"},
 )

@@ -60,12 +60,12 @@ def test_difference_to_the_declaration_is_named(found: Columns, difference: str)
 
 def test_all_differences_are_named_at_once() -> None:
     found = [c for c in changed("staff", "last_name", type="bytea") if c.table not in ("design", "address")]
-    with pytest.raises(ContractBroken, match="address is not there; .*design is not there; .*last_name has type bytea"):
+    with pytest.raises(ContractBroken, match=r"address is not there; .*design is not there; .*last_name has type byt"):
         check_catalogue(source_tables(), found)
 
 
 def test_unreadable_table_is_named_with_the_grant() -> None:
-    with pytest.raises(AccessRefused, match="may not read staff of totesys. GRANT SELECT ON staff to the user that"):
+    with pytest.raises(AccessRefused, match=r"may not read staff of totesys. GRANT SELECT ON staff to the user that"):
         check_catalogue(source_tables(), changed("staff", "email_address", readable=False))
 
 
@@ -126,7 +126,16 @@ def test_rows_as_declared_pass(table: str) -> None:
                 {"agreed_delivery_date": text},
                 f"agreed_delivery_date is {text!r}, expected a date, YYYY-MM-DD",
             )
-            for text in ("2023-02-29", "2024-2-1", "01/02/2024", "", "infinity", " 2024-01-01", "0000-01-01", "12000-01-01")
+            for text in (
+                "2023-02-29",
+                "2024-2-1",
+                "01/02/2024",
+                "",
+                "infinity",
+                " 2024-01-01",
+                "0000-01-01",
+                "12000-01-01",
+            )
         ),
     ],
 )
@@ -140,19 +149,19 @@ def test_value_against_the_declaration_is_named(table: str, change: dict[str, ob
 
 def test_dates_are_checked_in_every_chunk() -> None:
     pieces = [rows("purchase_order", {"agreed_payment_date": date}) for date in ("2024-01-01", "0000-12-31", "soon")]
-    with pytest.raises(ContractBroken, match="'0000-12-31', expected a date.*'soon', expected a date"):
+    with pytest.raises(ContractBroken, match=r"'0000-12-31', expected a date.*'soon', expected a date"):
         check_rows(source_tables()["purchase_order"], pa.concat_tables(pieces))
 
 
 def test_only_five_violations_are_shown() -> None:
     many = [{"currency_code": "ZZZ"}] * 12
-    with pytest.raises(ContractBroken, match="currency 5: .*; and 7 more. Correct the rows") as caught:
+    with pytest.raises(ContractBroken, match=r"currency 5: .*; and 7 more. Correct the rows") as caught:
         check_rows(source_tables()["currency"], rows("currency", *many))
     assert "currency 6" not in str(caught.value)
 
 
 def test_long_value_is_shown_in_part() -> None:
-    with pytest.raises(ContractBroken, match="is 'x{80}…', expected"):
+    with pytest.raises(ContractBroken, match=r"is 'x{80}…', expected"):
         check_rows(source_tables()["purchase_order"], rows("purchase_order", {"agreed_payment_date": "x" * 5_000}))
 
 
@@ -166,7 +175,7 @@ def test_long_value_is_shown_in_part() -> None:
 )
 def test_value_that_no_type_can_hold_is_named(column: str, text: str, expected: str) -> None:
     table = source_tables()["sales_order"]
-    values = {name: "1" for name in landed_schema(table).names}
+    values = dict.fromkeys(landed_schema(table).names, "1")
     stamps = {"created_at": "2024-01-01 00:00:00.001", "last_updated": "2024-01-01 00:00:00"}
     found = unreadable(table, pa.Table.from_pylist([values | stamps | {column: text}]))
     assert [str(violation).startswith(expected) for violation in found] == [True]
@@ -174,8 +183,6 @@ def test_value_that_no_type_can_hold_is_named(column: str, text: str, expected: 
 
 def test_readable_texts_are_no_violation() -> None:
     table = source_tables()["payment"]
-    texts = {name: "1" for name in landed_schema(table).names} | {"paid": "t", "payment_date": "x"}
+    texts = dict.fromkeys(landed_schema(table).names, "1") | {"paid": "t", "payment_date": "x"}
     stamps: dict[str, str | None] = {"created_at": "2024-01-01 00:00:00", "last_updated": None}
     assert unreadable(table, pa.Table.from_pylist([texts | stamps])) == []
-
-

@@ -78,7 +78,9 @@ def test_connection_is_one_and_closed_at_the_end(pipeline: Pipeline, connect: Co
 
 def test_wrong_password_is_refused_without_showing_it(reader: Credentials) -> None:
     with (
-        pytest.raises(AccessRefused, match="totesys refuses: password authentication failed for user .*28P01") as caught,
+        pytest.raises(
+            AccessRefused, match=r"totesys refuses: password authentication failed for user .*28P01"
+        ) as caught,
         connected(TOTESYS, replace(reader, password="hunter2"), "totes-test"),
     ):
         pytest.fail("connected")
@@ -144,7 +146,7 @@ def test_locked_table_is_busy_after_the_limit(pipeline: Pipeline, connect: Conne
 
 
 def test_statement_that_takes_too_long_is_busy(connect: Connects) -> None:
-    with pytest.raises(SourceBusy, match="statement timeout; SQLSTATE 57014. Nothing to do"), connect(TOTESYS) as made:
+    with pytest.raises(SourceBusy, match=r"statement timeout; SQLSTATE 57014. Nothing to do"), connect(TOTESYS) as made:
         execute(made, "SET LOCAL statement_timeout = '50ms'", "SELECT pg_sleep(10)")
 
 
@@ -156,23 +158,34 @@ def test_read_only_warehouse_is_busy(connect: Connects) -> None:
 def test_serialization_failure_is_busy(pipeline: Pipeline, connect: Connects) -> None:
     pipeline.star("CREATE TABLE public.t AS SELECT 1 AS id")
     pipeline.star(f"GRANT ALL ON public.t TO {LOADER}")
-    with pytest.raises(WarehouseBusy, match="SQLSTATE 40001"), connect(WAREHOUSE) as connection, connection.begin():
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        connection.exec_driver_sql("SELECT * FROM t")
-        pipeline.star("UPDATE public.t SET id = 2")
-        connection.exec_driver_sql("UPDATE t SET id = 3")
+
+    def overtaken() -> None:
+        with connect(WAREHOUSE) as connection, connection.begin():
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.exec_driver_sql("SELECT * FROM t")
+            pipeline.star("UPDATE public.t SET id = 2")
+            connection.exec_driver_sql("UPDATE t SET id = 3")
+
+    with pytest.raises(WarehouseBusy, match="SQLSTATE 40001"):
+        overtaken()
 
 
 @pytest.mark.parametrize(
-    ("database", "kind"), [(TOTESYS, SourceUnreachable), (WAREHOUSE, WarehouseUnreachable)], ids=lambda given: str(given)
+    ("database", "kind"),
+    [(TOTESYS, SourceUnreachable), (WAREHOUSE, WarehouseUnreachable)],
+    ids=lambda given: str(given),
 )
 def test_killed_backend_is_unreachable(
     pipeline: Pipeline, connect: Connects, database: Database, kind: type[Exception]
 ) -> None:
-    with pytest.raises(kind, match=database.name), connect(database) as connection:
-        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-        pipeline.postgres.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
-        connection.exec_driver_sql("SELECT 1")
+    def killed() -> None:
+        with connect(database) as connection:
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            pipeline.postgres.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
+            connection.exec_driver_sql("SELECT 1")
+
+    with pytest.raises(kind, match=database.name):
+        killed()
 
 
 def test_value_that_a_constraint_refuses_is_named(pipeline: Pipeline, connect: Connects) -> None:
@@ -190,7 +203,7 @@ def test_value_that_a_constraint_refuses_is_named(pipeline: Pipeline, connect: C
 
 @pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELECT 1 +", "SELECT nothing(1)"])
 def test_any_other_failure_is_terminal(connect: Connects, statement: str) -> None:
-    with pytest.raises(DatabaseFailed, match="A statement on totesys failed: .*SQLSTATE 42"), connect(TOTESYS) as made:
+    with pytest.raises(DatabaseFailed, match=r"A statement on totesys failed: .*SQLSTATE 42"), connect(TOTESYS) as made:
         execute(made, statement)
 
 
@@ -209,16 +222,22 @@ def test_any_other_failure_is_terminal(connect: Connects, statement: str) -> Non
 )
 def test_server_that_cannot_be_reached_is_transient(reader: Credentials, changes: dict[str, object]) -> None:
     with (
-        pytest.raises(SourceUnreachable, match="No connection to totesys: .* Nothing to do unless it lasts: then check"),
+        pytest.raises(
+            SourceUnreachable, match=r"No connection to totesys: .* Nothing to do unless it lasts: then check"
+        ),
         connected(TOTESYS, replace(reader, **changes), "totes-test"),
     ):
         pytest.fail("connected")
 
 
 def test_full_disk_of_the_function_is_not_the_databases_fault(connect: Connects) -> None:
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), connect(TOTESYS), Path("/dev/full").open("wb") as file:
-        file.write(b"x")
-        file.flush()
+    # The device refuses what is written to it as soon as it leaves the buffer.
+    with (
+        pytest.raises(OSError, match=os.strerror(errno.ENOSPC)),
+        connect(TOTESYS),
+        Path("/dev/full").open("wb", buffering=0) as disk,
+    ):
+        disk.write(b"x")
 
 
 def test_interrupted_copy_gives_the_connection_up(pipeline: Pipeline, connect: Connects) -> None:
@@ -290,9 +309,7 @@ def _certificate(folder: Path) -> Path:
     )
     file = folder / "server.pem"
     file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         + certificate.public_bytes(serialization.Encoding.PEM)
     )
     return file

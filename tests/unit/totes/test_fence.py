@@ -40,7 +40,7 @@ def news(postgres: Postgres, fence: int, xmins: list[int]) -> list[bool]:
     with contextlib.closing(postgres.connect()) as connection:
         cursor = connection.cursor()
         cursor.execute(
-            f"SELECT {is_new(fence, 'r')} FROM unnest(CAST(%s AS text[])) WITH ORDINALITY AS given (id, place), "  # noqa: S608
+            f"SELECT {is_new(fence, 'r')} FROM unnest(CAST(%s AS text[])) WITH ORDINALITY AS given (id, place), "
             "LATERAL (SELECT CAST(id AS xid) AS xmin) AS r ORDER BY place",
             ([str(xmin) for xmin in xmins],),
         )
@@ -98,7 +98,7 @@ def fence_now(cursor: pg8000.dbapi.Cursor) -> int:
 
 
 def new_rows(cursor: pg8000.dbapi.Cursor, fence: int) -> list[int]:
-    cursor.execute(f"SELECT id FROM rows WHERE {is_new(fence, 'rows')} ORDER BY id")  # noqa: S608
+    cursor.execute(f"SELECT id FROM rows WHERE {is_new(fence, 'rows')} ORDER BY id")
     return [row[0] for row in cursor.fetchall()]
 
 

@@ -94,7 +94,9 @@ def test_missing_bucket_is_named(lake: Lake) -> None:
         lambda: nowhere.add_json("a", {}),
         lambda: nowhere.replace_hint("a", {}),
     ):
-        with pytest.raises(AccessRefused, match="s3://totes-test-nowhere/a: S3 says NoSuchBucket. Check that the bucket"):
+        with pytest.raises(
+            AccessRefused, match=r"s3://totes-test-nowhere/a: S3 says NoSuchBucket. Check that the bucket"
+        ):
             attempt()
 
 

@@ -22,7 +22,9 @@ def test_manifest_survives_its_json() -> None:
 
 
 def test_unidentified_source_survives_its_json() -> None:
-    unidentified = replace(MANIFEST, source=SourcePosition(None, None, 5, 2**63 - 1, 2**63 - 1), full_read={}, tables={})
+    unidentified = replace(
+        MANIFEST, source=SourcePosition(None, None, 5, 2**63 - 1, 2**63 - 1), full_read={}, tables={}
+    )
     assert parsed(unidentified.as_json()) == unidentified
 
 

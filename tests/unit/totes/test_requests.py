@@ -42,11 +42,11 @@ def test_refusal_names_the_fault_and_what_is_allowed(given: object, found: str) 
 
 
 def test_unknown_tables_are_named_beside_the_known() -> None:
-    with pytest.raises(InputRefused, match="wants orders, refunds read in full, .* The tables are address, counterp"):
+    with pytest.raises(InputRefused, match=r"wants orders, refunds read in full, .* The tables are address, counterp"):
         parse_request({"execution": EXECUTION, "input": {"full_read": ["refunds", "staff", "orders"]}})
 
 
 @pytest.mark.parametrize("event", [{}, {"execution": None}, {"execution": 7, "input": {}}])
 def test_event_of_no_execution_is_refused(event: dict[str, Any]) -> None:
-    with pytest.raises(InputRefused, match="event names no execution. Start an execution of the state machine"):
+    with pytest.raises(InputRefused, match=r"event names no execution. Start an execution of the state machine"):
         parse_request(event)

@@ -13,9 +13,22 @@ from tests.conftest import MakesPipelines
 from tests.pipeline import Pipeline
 
 NASTY = [
-    *("", " ", "\\.", "\\N", "\\", "\n", "\r\n", "a\n\\.\nb", '"', '""', '","', ",", "'", "''", "O'Keefe, \"Ltd\"\n"),
+    *("", " ", "\\.", "\\N", "\\", "\n", "\r\n", "a\n\\.\nb", '"', '""', '","', ",", "'", "''", 'O\'Keefe, "Ltd"\n'),
     *("NaN", "NULL", "None", "nan", "null", "\\x00", "t", "f", "-0", "1e5", "08841", "00", "+1", "2024-01-01"),
-    *("👜", "e\u0301", "\ufeff", "\u2028", "\u0085", "\x01", "\x7f", "\U0010ffff", "%s", ":x", "{}", "; DROP TABLE staff"),
+    *(
+        "👜",
+        "e\u0301",
+        "\ufeff",
+        "\u2028",
+        "\u0085",
+        "\x01",
+        "\x7f",
+        "\U0010ffff",
+        "%s",
+        ":x",
+        "{}",
+        "; DROP TABLE staff",
+    ),
 ]
 TEXTS = st.one_of(
     st.sampled_from(NASTY),
@@ -33,7 +46,9 @@ MOMENTS = st.one_of(
     st.sampled_from([FIRST, LAST, datetime(2024, 2, 29), datetime(1969, 12, 31, 23, 59, 59, 999_000)]),  # noqa: DTZ001
     st.integers(0, (LAST - FIRST) // timedelta(milliseconds=1)).map(lambda ms: FIRST + timedelta(milliseconds=ms)),
 )
-DATES = MOMENTS.map(lambda moment: f"{moment:%m-%d}").map("2024-{}".format) | st.sampled_from(["0001-01-01", "9999-12-31"])
+DATES = MOMENTS.map(lambda moment: f"{moment:%m-%d}").map("2024-{}".format) | st.sampled_from(
+    ["0001-01-01", "9999-12-31"]
+)
 ADDRESSES = st.tuples(TEXTS, st.none() | TEXTS, st.none() | TEXTS, TEXTS, TEXTS, TEXTS, TEXTS)
 ORDERS = st.tuples(MOMENTS, MOMENTS, INTEGERS, MONEY, DATES, DATES)
 

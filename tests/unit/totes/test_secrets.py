@@ -78,7 +78,7 @@ def test_binary_secret_is_refused(secrets: Any) -> None:
 
 
 def test_missing_secret_is_named(secrets: Any) -> None:
-    with pytest.raises(AccessRefused, match="Secret totes/dev/nothing: .* ResourceNotFoundException. Check that the"):
+    with pytest.raises(AccessRefused, match=r"Secret totes/dev/nothing: .* ResourceNotFoundException. Check that the"):
         read_credentials("totes/dev/nothing")
 
 
@@ -101,5 +101,5 @@ def test_answers_of_secrets_manager_are_told_apart(
 
 def test_unreachable_secrets_manager_is_transient(aws_answers: AwsAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(LakeUnavailable, match="Secret totes/dev/source: Could not connect .* Nothing to do"):
+    with pytest.raises(LakeUnavailable, match=r"Secret totes/dev/source: Could not connect .* Nothing to do"):
         read_credentials("totes/dev/source")

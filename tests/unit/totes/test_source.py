@@ -22,7 +22,9 @@ STAMPS = "'2024-11-15 14:40:10.188', '2024-11-15 14:40:10'"
 @pytest.fixture
 def staffed(pipeline: Pipeline) -> Pipeline:
     """Two departments; one member of staff in the first, two in the second."""
-    pipeline.totesys(f"INSERT INTO department VALUES (1, 'Sales', NULL, '', {STAMPS}), (2, 'Leds', 'Bath', 'O', {STAMPS})")
+    pipeline.totesys(
+        f"INSERT INTO department VALUES (1, 'Sales', NULL, '', {STAMPS}), (2, 'Leds', 'Bath', 'O', {STAMPS})"
+    )
     for number, department in ((1, 1), (2, 2), (3, 2)):
         pipeline.totesys(f"INSERT INTO staff VALUES ({number}, 'A', 'B', {department}, 'a@b', {STAMPS})")
     return pipeline
@@ -126,7 +128,10 @@ def test_rows_are_typed_as_declared(staffed: Pipeline, tmp_path: Path) -> None:
     with taken(staffed) as made:
         made.extract(DEPARTMENT, ALL, tmp_path / "department")
     rows = pq.read_table(tmp_path / "department").to_pylist()
-    assert [(row["department_id"], row["location"], row["manager"]) for row in rows] == [(1, None, ""), (2, "Bath", "O")]
+    assert [(row["department_id"], row["location"], row["manager"]) for row in rows] == [
+        (1, None, ""),
+        (2, "Bath", "O"),
+    ]
     assert str(rows[0]["created_at"]) == "2024-11-15 14:40:10.188000"
     assert str(rows[0]["last_updated"]) == "2024-11-15 14:40:10"
 

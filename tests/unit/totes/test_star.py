@@ -106,7 +106,10 @@ def test_counterparty_bears_its_legal_address() -> None:
 
 
 def test_missing_parent_is_named() -> None:
-    rows = {"staff": landed("staff", staff(1, 20), staff(2, 10)), "department": landed("department", department(10, ""))}
+    rows = {
+        "staff": landed("staff", staff(1, 20), staff(2, 10)),
+        "department": landed("department", department(10, "")),
+    }
     with pytest.raises(ContractBroken) as caught:
         joined(warehouse_tables()["dim_staff"], rows)
     assert str(caught.value) == (

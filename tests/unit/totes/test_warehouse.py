@@ -90,7 +90,9 @@ MANAGER = '"department_manager" = { type = "varchar", from = "department.manager
 
 
 @pytest.mark.parametrize(
-    ("how", "value"), [("nullable = true", None), ("default = \"it's unknown\"", "it's unknown")], ids=["NULL", "default"]
+    ("how", "value"),
+    [("nullable = true", None), ('default = "it\'s unknown"', "it's unknown")],
+    ids=["NULL", "default"],
 )
 def test_new_column_comes_to_the_rows_that_are_there(
     pipeline: Pipeline, schemas: Path, how: str, value: str | None
@@ -120,14 +122,14 @@ def test_new_table_comes_with_its_version(pipeline: Pipeline, schemas: Path) -> 
 def test_new_column_without_a_value_is_refused(pipeline: Pipeline, schemas: Path) -> None:
     migrated(pipeline)
     add_column(schemas, "dim_staff", MANAGER % "nullable = false")
-    with pytest.raises(ContractInvalid, match="dim_staff.department_manager came with version 2 and has neither `null"):
+    with pytest.raises(ContractInvalid, match=r"dim_staff.department_manager came with version 2 and has neither"):
         migrated(pipeline)
 
 
 def test_unknown_type_is_refused(schemas: Path) -> None:
     add_column(schemas, "dim_staff", (MANAGER % "nullable = true").replace("varchar", "jsonb"))
-    with pytest.raises(ContractInvalid, match="Column department_manager has the type jsonb. Use one of"):
-        warehouse.metadata()
+    with pytest.raises(ContractInvalid, match=r"Column department_manager has the type jsonb. Use one of"):
+        warehouse.metadata(warehouse.latest_version())
 
 
 def test_lock_is_held_until_the_transaction_ends(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
@@ -144,4 +146,4 @@ def test_lock_is_held_until_the_transaction_ends(star: sqlalchemy.Connection, pi
 
 def test_state_before_the_first_batch_is_empty(star: sqlalchemy.Connection) -> None:
     for at in ("0", "TIMESTAMPTZ '2000-01-01'"):
-        assert star.scalar(sqlalchemy.text(f"SELECT count(*) FROM sales_order_as_of({at})")) == 0  # noqa: S608
+        assert star.scalar(sqlalchemy.text(f"SELECT count(*) FROM sales_order_as_of({at})")) == 0
