@@ -1,0 +1,118 @@
+"""What moto 5.2.5's CloudFormation gets wrong on the way of `sls deploy`, put right for as long as a test needs it.
+
+The template stays as it is. Each repair has a canary in test_moto_gaps.py that fails when moto does without it.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from moto.cloudformation import parsing
+from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.responses import CloudFormationResponse
+from moto.core.responses import ActionResult
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket
+
+from local.moto_repairs import replaced
+from tests.deploy.moto_resources import KINDS
+
+@contextlib.contextmanager
+def cloudformation_repaired() -> Iterator[None]:
+    """All of them."""
+    with contextlib.ExitStack() as repairs:
+        for repair in (
+            kinds_are_known,
+            warnings_are_no_errors,
+            outputs_follow_the_change_set,
+            stacks_can_be_protected,
+            failed_removal_can_be_repeated,
+            conditional_statements_are_not_enforced,
+        ):
+            repairs.enter_context(repair())
+        yield
+
+
+@contextlib.contextmanager
+def kinds_are_known() -> Iterator[None]:
+    """moto skips a resource that it does not know with a warning, and drops properties without one."""
+    known = parsing.resource_class_from_type
+    with replaced(parsing, "resource_class_from_type", lambda kind: KINDS.get(kind) or known(kind)):
+        yield
+
+
+@contextlib.contextmanager
+def warnings_are_no_errors() -> Iterator[None]:
+    """ValidateTemplate fails for whatever cfn-lint has to say; AWS's does for errors."""
+    validate = CloudFormationBackend.validate_template
+
+    def errors(self: CloudFormationBackend, template: str) -> list[Any]:
+        return [found for found in validate(self, template) if found.rule.severity == "error"]
+
+    with replaced(CloudFormationBackend, "validate_template", errors):
+        yield
+
+
+@contextlib.contextmanager
+def outputs_follow_the_change_set() -> Iterator[None]:
+    """After a change set the stack keeps the outputs of the template before, and misses its exports when it is deleted."""
+    execute = CloudFormationBackend.execute_change_set
+
+    def executed(self: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
+        execute(self, change_set_name, stack_name)
+        stack = self.get_stack(self.describe_change_set(change_set_name).stack_id)  # type: ignore[union-attr]
+        stack._parse_template()
+        stack.output_map = stack._create_output_map()
+        self.exports.update({export.name: export for export in stack.exports})
+
+    with replaced(CloudFormationBackend, "execute_change_set", executed):
+        yield
+
+
+@contextlib.contextmanager
+def stacks_can_be_protected() -> Iterator[None]:
+    """UpdateTerminationProtection is missing."""
+
+    def update(self: CloudFormationResponse) -> ActionResult:
+        stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
+        stack.enable_termination_protection = self._get_bool_param("EnableTerminationProtection")
+        return ActionResult({"StackId": stack.stack_id})
+
+    CloudFormationResponse.update_termination_protection = update  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del CloudFormationResponse.update_termination_protection  # type: ignore[attr-defined]
+
+
+@contextlib.contextmanager
+def failed_removal_can_be_repeated() -> Iterator[None]:
+    """A stack that could not be deleted, because a bucket has objects, is forgotten all the same."""
+    delete = CloudFormationBackend.delete_stack
+
+    def deleted(self: CloudFormationBackend, name_or_stack_id: str) -> None:
+        stacks = dict(self.stacks)
+        try:
+            delete(self, name_or_stack_id)
+        except Exception:
+            self.stacks.update(stacks)
+            raise
+
+    with replaced(CloudFormationBackend, "delete_stack", deleted):
+        yield
+
+
+@contextlib.contextmanager
+def conditional_statements_are_not_enforced() -> Iterator[None]:
+    """moto enforces a bucket's policy without a look at Condition, so that "deny all but TLS" denies all."""
+
+    def permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
+        if self.policy is None:
+            return PermissionResult.NEUTRAL
+        policy = json.loads(self.policy)
+        policy["Statement"] = [statement for statement in policy["Statement"] if "Condition" not in statement]
+        return IAMPolicy(json.dumps(policy)).is_action_permitted(action, resource)
+
+    with replaced(FakeBucket, "get_permission", permission):
+        yield

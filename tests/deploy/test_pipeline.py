@@ -1,0 +1,56 @@
+"""An execution of the deployed machine runs the deployed functions, from the uploaded zip, on a real PostgreSQL."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from moto.sns.models import sns_backends
+
+from tests.deploy.conftest import Databases
+from tests.deploy.stage import Stage
+
+SHARED = {"fact_sales_order": "sales_order", "fact_purchase_order": "purchase_order", "fact_payment": "payment"}
+
+
+@pytest.fixture
+def connected(stage: Stage, databases: Databases) -> Iterator[Stage]:
+    """The stage with both secrets set."""
+    stage.put_secret(stage.names.source_secret, databases.source)
+    stage.put_secret(stage.names.warehouse_secret, databases.warehouse)
+    yield stage
+
+
+def alerts(stage: Stage) -> list[tuple[str, str]]:
+    """Subject and text of all that the topic was told."""
+    topic = sns_backends[stage.names.account][stage.names.region].topics[stage.names.topic_arn]
+    return [(str(subject), message) for _id, message, subject, *_ in topic.sent_notifications]
+
+
+def test_execution_fills_the_warehouse(connected: Stage, databases: Databases) -> None:
+    before = alerts(connected)
+    execution = connected.execute()
+
+    assert execution["status"] == "SUCCEEDED", execution
+    loaded = {fact: databases.count(databases.warehouse, fact) for fact in SHARED}
+    assert loaded == {fact: databases.count(databases.source, table) for fact, table in SHARED.items()}
+    assert min(loaded.values()) > 0
+    assert alerts(connected) == before
+
+
+def test_failing_load_is_caught_told_once_and_caught_up(connected: Stage, databases: Databases) -> None:
+    before = alerts(connected)
+    connected.put_secret(connected.names.warehouse_secret, databases.warehouse | {"password": "rotated since"})
+    failed = connected.execute()
+    told = alerts(connected)[len(before) :]
+
+    assert (failed["status"], failed["error"]) == ("FAILED", "AccessRefused")
+    [(subject, message)] = told
+    assert subject == "totes-dev-pipeline: Load failed with AccessRefused"
+    assert failed["executionArn"] in message
+    assert "rotated since" not in message
+
+    connected.put_secret(connected.names.warehouse_secret, databases.warehouse)
+    healed = connected.execute()
+    assert healed["status"] == "SUCCEEDED", healed
+    assert json.loads(healed["output"])["load"]["loaded_through"] >= 1
+    assert alerts(connected) == [*before, *told]

@@ -1,0 +1,115 @@
+"""Runs the deployed functions from what was uploaded: their zip on a layer, and nothing else of this checkout."""
+
+import hashlib
+import os
+import subprocess
+import zipfile
+from base64 import b64encode
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from local import worker
+from local.lambda_runtime import Function, InvokeResult
+from local.worker_process import WorkerProcess
+from tests.deploy.stage import Stage
+
+# -I and -S leave the standard library alone on the path; -B because /var/task and /opt are read-only.
+ISOLATED = ("-I", "-S", "-B")
+BOOTSTRAP = """
+import runpy, sys
+_, worker, task, layer, handler = sys.argv
+sys.path[:0] = [task, layer]
+sys.argv = [worker, handler]
+runpy.run_path(worker, run_name="__main__")
+"""
+
+
+class UploadedFunctions:
+    """An invoker of the functions that are deployed in moto, a cold start for each invocation.
+
+    Args:
+        stage: where they are deployed.
+        python: the interpreter.
+        layer: the folder with what requirements.txt lists, as /opt/python has it.
+        folder: for the unpacked zips and the logs.
+    """
+
+    def __init__(self, stage: Stage, python: Path, layer: Path, folder: Path) -> None:
+        self._stage = stage
+        self._python = python
+        self._layer = layer
+        self._folder = folder
+
+    def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
+        deployed = self._stage.client("lambda").get_function(FunctionName=name)
+        configuration = deployed["Configuration"]
+        function = Function(
+            name=name,
+            arn=configuration["FunctionArn"],
+            # As the runtime client of AWS does: the file may be given as a path.
+            handler=configuration["Handler"].replace("/", "."),
+            environment=configuration["Environment"]["Variables"],
+            timeout=configuration["Timeout"],
+            memory=configuration["MemorySize"],
+        )
+        task = self.unpacked(deployed)
+        command = [self._python, *ISOLATED, "-c", BOOTSTRAP, worker.__file__, task, self._layer, function.handler]
+        process = UploadedWorker(function, self._folder / f"{name}.log", [str(part) for part in command])
+        try:
+            answer = process.invoke(event)
+        finally:
+            process.close()
+        return InvokeResult(answer["error"], "Unhandled") if "error" in answer else InvokeResult(answer["result"])
+
+    def unpacked(self, deployed: dict[str, Any]) -> Path:
+        """The code of GetFunction's answer, as it was uploaded.
+
+        moto says the right key in a bucket of AWS's own that it does not have, so the upload is read instead; the
+        digest tells that it is the same.
+        """
+        sha256 = deployed["Configuration"]["CodeSha256"]
+        folder = self._folder / sha256.replace("/", "_")
+        if not folder.exists():
+            bucket = self._stage.outputs()["ServerlessDeploymentBucketName"]
+            key = urlparse(deployed["Code"]["Location"]).path.lstrip("/")
+            code = self._stage.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            if b64encode(hashlib.sha256(code).digest()).decode() != sha256:
+                raise ValueError(f"s3://{bucket}/{key} is not the code that {deployed['Configuration']} runs")
+            with zipfile.ZipFile(BytesIO(code)) as archive:
+                archive.extractall(folder)
+        return folder
+
+
+class UploadedWorker(WorkerProcess):
+    """A process that knows of its environment what Lambda would tell it, and how to reach moto."""
+
+    def __init__(self, function: Function, log: Path, command: list[str]) -> None:
+        self.log_stream = "cold"
+        self._function = function
+        self._initialised = False
+        self._buffer = b""
+        reach = {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "NO_PROXY"}
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                env=reach | self._environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
+            )
+
+
+def import_seconds(python: Path, task: Path, layer: Path, handler: str) -> float:
+    """How long a cold start takes to import a handler's module."""
+    code = (
+        "import sys, time; task, layer, module = sys.argv[1:]; sys.path[:0] = [task, layer]; start = time.perf_counter(); "
+        "__import__(module); print(time.perf_counter() - start)"
+    )
+    module = handler.replace("/", ".").rpartition(".")[0]
+    ran = subprocess.run(
+        [python, *ISOLATED, "-c", code, task, layer, module], env={}, capture_output=True, text=True, check=True
+    )
+    return float(ran.stdout)

@@ -1,0 +1,136 @@
+"""serverless.yml as CloudFormation sees it in a stage: references become names and ARNs, policies become statements."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from local.deployment import Deployment
+from totes.names import Names
+
+DEV = Names("dev", "123456789012", "eu-west-2")
+_ARN = {
+    "AWS::S3::Bucket": "arn:aws:s3:::{BucketName}",
+    "AWS::SNS::Topic": "arn:aws:sns:{region}:{account}:{TopicName}",
+    "AWS::SQS::Queue": "arn:aws:sqs:{region}:{account}:{QueueName}",
+    "AWS::KMS::Key": "arn:aws:kms:{region}:{account}:key/{id}",
+    "AWS::IAM::Role": "arn:aws:iam::{account}:role/{id}",
+    "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{Name}",
+    # Secrets Manager appends six characters of its own.
+    "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{Name}-XXXXXX",
+}
+_REF_IS_ARN = {"AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
+_PREFIX = "s3:prefix"
+_SUBSTITUTE = re.compile(r"\$\{([\w.:]+)\}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of AWS, as IAM sees it. `prefix` is what a listing is limited to."""
+
+    action: str
+    resource: str
+    prefix: str | None = None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A statement of a role's policy.
+
+    Attributes:
+        prefixes: what the prefix of a listing must match; empty where nothing is said of it.
+    """
+
+    sid: str
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    prefixes: tuple[str, ...] = ()
+
+    def allows(self, call: Call) -> bool:
+        return (
+            call.action in self.actions
+            and any(_matches(pattern, call.resource) for pattern in self.resources)
+            and (not self.prefixes or any(_matches(pattern, call.prefix or "") for pattern in self.prefixes))
+        )
+
+    def parts(self) -> Iterator["Statement"]:
+        """The statement taken apart: one action on one resource each."""
+        for action in self.actions:
+            for resource in self.resources:
+                yield Statement(self.sid, (action,), (resource,), self.prefixes)
+
+
+class Template:
+    """serverless.yml of a stage."""
+
+    def __init__(self, names: Names = DEV) -> None:
+        deployment = Deployment(names.stage)
+        self.names = names
+        self.resources = deployment.resources()
+        self.functions = deployment.functions()
+
+    def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
+        """The properties of all resources of a type, by logical id."""
+        return {name: found["Properties"] for name, found in self.resources.items() if found["Type"] == kind}
+
+    def text(self, value: Any) -> str:
+        """What a value with references comes to."""
+        match value:
+            case str():
+                return value
+            case {"Ref": str(name)}:
+                return self._reference(name)
+            case {"Fn::GetAtt": [str(name), str(attribute)]}:
+                return self._reference(f"{name}.{attribute}")
+            case {"Fn::Sub": str(text)}:
+                return _SUBSTITUTE.sub(lambda match: self._reference(match[1]), text)
+        raise ValueError(f"{value} is none of the references that are known here")
+
+    def statements(self, role: str) -> list[Statement]:
+        """What the inline policies of a role allow."""
+        documents = [policy["PolicyDocument"] for policy in self.resources[role]["Properties"]["Policies"]]
+        return [self._statement(statement) for document in documents for statement in document["Statement"]]
+
+    def _statement(self, document: dict[str, Any]) -> Statement:
+        assert document["Effect"] == "Allow"
+        # A condition that is not understood here would make the tests believe that more is allowed than is.
+        conditions = document.get("Condition", {})
+        assert set(conditions) <= {"StringLike"}
+        assert all(set(condition) == {_PREFIX} for condition in conditions.values())
+        prefixes = [pattern for condition in conditions.values() for pattern in _listed(condition[_PREFIX])]
+        return Statement(
+            document["Sid"],
+            tuple(document["Action"]),
+            tuple(self.text(resource) for resource in document["Resource"]),
+            tuple(prefixes),
+        )
+
+    def _reference(self, name: str) -> str:
+        pseudo = {"AWS::Partition": "aws", "AWS::Region": self.names.region, "AWS::AccountId": self.names.account}
+        if name in pseudo:
+            return pseudo[name]
+        logical_id, _, attribute = name.partition(".")
+        if logical_id == "PipelineStateMachine":
+            return self.names.state_machine_arn
+        if logical_id.endswith("LambdaFunction"):
+            function = self.functions[logical_id.removesuffix("LambdaFunction").lower()]
+            return f"arn:aws:lambda:{self.names.region}:{self.names.account}:function:{function['name']}"
+        return self._of_resource(logical_id, attribute)
+
+    def _of_resource(self, logical_id: str, attribute: str) -> str:
+        resource = self.resources[logical_id]
+        kind, properties = resource["Type"], resource.get("Properties", {})
+        if attribute == "Arn" or (not attribute and kind in _REF_IS_ARN):
+            plain = {key: self.text(value) for key, value in properties.items() if key.endswith("Name")}
+            return _ARN[kind].format(id=logical_id, region=self.names.region, account=self.names.account, **plain)
+        return self.text(properties[attribute or "BucketName"])
+
+
+def _listed(value: Any) -> list[str]:
+    return value if isinstance(value, list) else [value]
+
+
+def _matches(pattern: str, text: str) -> bool:
+    # IAM's wildcards: fnmatch would read brackets as well.
+    expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
+    return re.fullmatch(expression, text) is not None

@@ -1,0 +1,76 @@
+"""The functions of serverless.yml, held against the code that they run."""
+
+import importlib
+from dataclasses import fields
+
+import pytest
+
+from local.deployment import ROOT
+from tests.unit.infrastructure.template import DEV, Template
+from totes.names import FUNCTIONS
+from totes.settings import IngestSettings, LoadSettings, TransformSettings, variable
+
+TEMPLATE = Template()
+SETTINGS = {"ingest": IngestSettings, "transform": TransformSettings, "load": LoadSettings}
+# What the functions' libraries read; TOTES_STAGE is for the people who read a log.
+LIBRARIES = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "TOTES_STAGE"}
+
+
+def test_every_function_is_deployed_and_no_other() -> None:
+    assert TEMPLATE.functions.keys() == set(FUNCTIONS) == {file.stem for file in (ROOT / "functions").glob("[!_]*.py")}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_handler_exists_in_the_file_of_its_name(function: str) -> None:
+    path, _, attribute = TEMPLATE.functions[function]["handler"].rpartition(".")
+    assert path == f"functions/{function}"
+    assert callable(getattr(importlib.import_module(path.replace("/", ".")), attribute))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_environment_is_what_the_settings_need(function: str) -> None:
+    needed = {variable(field.name) for field in fields(SETTINGS[function])}
+    assert TEMPLATE.functions[function]["environment"].keys() == needed | LIBRARIES
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
+    environment = {key: TEMPLATE.text(value) for key, value in TEMPLATE.functions[function]["environment"].items()}
+    expected = {
+        "TOTES_STAGE": DEV.stage,
+        "TOTES_LANDING_BUCKET": DEV.landing_bucket,
+        "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
+        "TOTES_SOURCE_SECRET": f":secret:{DEV.source_secret}-",
+        "TOTES_WAREHOUSE_SECRET": f":secret:{DEV.warehouse_secret}-",
+        "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
+        "POWERTOOLS_METRICS_NAMESPACE": "Totes",
+        "POWERTOOLS_LOG_LEVEL": "INFO",
+    }
+    for name, value in environment.items():
+        assert expected[name] in value if ":secret:" in expected[name] else expected[name] == value, name
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_function_has_its_name_role_and_layer(function: str) -> None:
+    declared = TEMPLATE.functions[function]
+    assert declared["name"] == DEV.function(function)
+    assert declared["role"] == f"{function.title()}Role"
+    assert declared["layers"] == [{"Ref": "PythonRequirementsLambdaLayer"}]
+
+
+def test_named_resources_bear_the_names_of_the_stage() -> None:
+    names = {
+        TEMPLATE.text(properties[key])
+        for resource in TEMPLATE.resources.values()
+        for properties in (resource.get("Properties", {}),)
+        for key in ("BucketName", "TopicName", "Name")
+        if key in properties
+    }
+    assert names == {
+        DEV.landing_bucket,
+        DEV.processed_bucket,
+        DEV.topic,
+        DEV.source_secret,
+        DEV.warehouse_secret,
+        DEV.rule,
+    }

@@ -1,0 +1,192 @@
+"""Every action that a role allows is used by the code, and every call that the code makes is allowed."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+import pytest
+
+from local.deployment import ROOT, STATE_MACHINE
+from tests.conftest import MakesPipelines
+from tests.pipeline import Pipeline
+from tests.unit.infrastructure.template import DEV, Call, Statement, Template
+from totes.ingest import ingest
+from totes.load import load
+from totes.names import FUNCTIONS, Names
+from totes.requests import Request
+from totes.settings import IngestSettings, LoadSettings, TransformSettings, read_settings
+from totes.transform import transform
+
+TEMPLATE = Template()
+ROLES = ("IngestRole", "TransformRole", "LoadRole", "MachineRole", "ScheduleRole")
+# The names that the documents use.
+DOCUMENTED = Template(Names("<stage>", "<account>", "<region>"))
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+EXECUTION = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.state_machine}:test"
+Calls = Mapping[str, set[Call]]
+_OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject"}
+
+
+def called(operation: str, parameters: dict[str, Any]) -> Call:
+    """What IAM is asked when an operation is called. An operation that is new here is a KeyError on purpose."""
+    if operation == "GetSecretValue":
+        secret = f"arn:aws:secretsmanager:{DEV.region}:{DEV.account}:secret:{parameters['SecretId']}-XXXXXX"
+        return Call("secretsmanager:GetSecretValue", secret)
+    bucket = f"arn:aws:s3:::{parameters['Bucket']}"
+    if operation == "ListObjectsV2":
+        return Call("s3:ListBucket", bucket, parameters["Prefix"])
+    return Call(_OBJECT_ACTION[operation], f"{bucket}/{parameters['Key']}")
+
+
+def by_the_platform(function: str) -> set[Call]:
+    """What Lambda does in the name of a function: its log, and the traces that its daemon sends."""
+    group = f"arn:aws:logs:{DEV.region}:{DEV.account}:log-group:/aws/lambda/{DEV.function(function)}"
+    return {
+        Call("logs:CreateLogStream", f"{group}:log-stream:one"),
+        Call("logs:PutLogEvents", f"{group}:log-stream:one"),
+        Call("xray:PutTraceSegments", "*"),
+        Call("xray:PutTelemetryRecords", "*"),
+    }
+
+
+def by_the_machine() -> set[Call]:
+    """What Step Functions does in the name of the state machine, read from its definition."""
+    definition = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
+    targets = [state["Parameters"] for state in definition["States"].values() if state["Type"] == "Task"]
+    functions = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["FunctionName"]) for task in targets if "FunctionName" in task}
+    topics = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["TopicArn"]) for task in targets if "TopicArn" in task}
+    (key,) = {topic["KmsMasterKeyId"]["Ref"] for topic in TEMPLATE.of_type("AWS::SNS::Topic").values()}
+    tracing = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
+    return {
+        *(Call("lambda:InvokeFunction", TEMPLATE.text({"Fn::Sub": function})) for function in functions),
+        *(Call("sns:Publish", TEMPLATE.text({"Fn::Sub": topic})) for topic in topics),
+        *(
+            Call(action, TEMPLATE.text({"Fn::GetAtt": [key, "Arn"]}))
+            for action in ("kms:GenerateDataKey", "kms:Decrypt")
+        ),
+        *(Call(f"xray:{action}", "*") for action in tracing),
+    }
+
+
+@pytest.fixture(scope="module")
+def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
+    """The calls of each role: those of the functions as they were made in three runs."""
+    with pipelines(seeded_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
+        deploy(pipeline)
+        patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name=DEV.region))
+        made = {
+            f"{name.title()}Role": found | by_the_platform(name)
+            for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
+        }
+    return {
+        **made,
+        "MachineRole": by_the_machine(),
+        "ScheduleRole": {Call("states:StartExecution", DEV.state_machine_arn)},
+    }
+
+
+def deploy(pipeline: Pipeline) -> None:
+    """Gives buckets and secrets the names that they have in a stage."""
+    for bucket in (DEV.landing_bucket, DEV.processed_bucket):
+        pipeline.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": DEV.region})
+    secrets = boto3.client("secretsmanager", region_name=DEV.region)
+    for which, name in (("source", DEV.source_secret), ("warehouse", DEV.warehouse_secret)):
+        text = secrets.get_secret_value(SecretId=f"{pipeline.name}/{which}")["SecretString"]
+        secrets.create_secret(Name=name, SecretString=text)
+
+
+def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
+    """Runs the three stages on full tables, after a deletion, and with nothing new, and notes what each asks of AWS."""
+    made: dict[str, set[Call]] = defaultdict(set)
+    running = ""
+
+    def note(params: dict[str, Any], model: Any, context: dict[str, Any], **_: object) -> None:
+        context["call"] = called(model.name, params)
+        made[running].add(context["call"])
+
+    session.events.register("provide-client-params", note)
+    for change in ("", "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)", ""):
+        if change:
+            pipeline.totesys(change)
+        for running, stage in stages().items():  # noqa: B007  the hook reads it
+            stage()
+    return made
+
+
+def stages() -> dict[str, Callable[[], object]]:
+    request = Request(EXECUTION, ())
+    names = {
+        "TOTES_LANDING_BUCKET": DEV.landing_bucket,
+        "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
+        "TOTES_SOURCE_SECRET": DEV.source_secret,
+        "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
+    }
+    return {
+        "ingest": lambda: ingest(read_settings(IngestSettings, names), request),
+        "transform": lambda: transform(read_settings(TransformSettings, names), request),
+        "load": lambda: load(read_settings(LoadSettings, names), request),
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_call_is_allowed(role: str, calls: Calls) -> None:
+    statements = TEMPLATE.statements(role)
+    refused = {call for call in calls[role] if not any(statement.allows(call) for statement in statements)}
+    assert refused == set(), f"{role} in resources/roles.yml does not allow what the code does"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everything_allowed_is_used(role: str, calls: Calls) -> None:
+    parts = [part for statement in TEMPLATE.statements(role) for part in statement.parts()]
+    unused = [part for part in parts if not any(part.allows(call) for call in calls[role])]
+    assert unused == [], f"{role} in resources/roles.yml allows what no code does"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_nothing_but_traces_is_allowed_everywhere(role: str) -> None:
+    statements = TEMPLATE.statements(role)
+    assert not any("*" in action for statement in statements for action in statement.actions)
+    everywhere = {action for statement in statements for action in statement.actions if "*" in statement.resources}
+    # X-Ray has no resources to name.
+    assert {action.partition(":")[0] for action in everywhere} <= {"xray"}
+
+
+def test_roles_are_all_known_here() -> None:
+    assert TEMPLATE.of_type("AWS::IAM::Role").keys() == set(ROLES)
+
+
+@pytest.mark.parametrize(
+    ("role", "principal"),
+    [
+        *((f"{function.title()}Role", "lambda.amazonaws.com") for function in FUNCTIONS),
+        ("MachineRole", "states.amazonaws.com"),
+        ("ScheduleRole", "events.amazonaws.com"),
+    ],
+)
+def test_role_is_for_one_service_only(role: str, principal: str) -> None:
+    properties = TEMPLATE.resources[role]["Properties"]
+    (trust,) = properties["AssumeRolePolicyDocument"]["Statement"]
+    assert (trust["Principal"], trust["Action"]) == ({"Service": principal}, "sts:AssumeRole")
+    assert "ManagedPolicyArns" not in properties
+
+
+def shown(statement: Statement) -> tuple[str, str, str]:
+    """The name, the actions and the resources of a statement, as the table in docs/architecture.md gives them."""
+    limits = [f"prefix `{prefix}`" for prefix in statement.prefixes]
+    tails = [f"`{resource.split(':', 5)[-1]}`" for resource in statement.resources]
+    return (
+        statement.sid,
+        ", ".join(f"`{action}`" for action in statement.actions),
+        ", ".join(tails + limits).replace("-XXXXXX", ""),
+    )
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_architecture_says_who_may_do_what_and_why(role: str) -> None:
+    section = ARCHITECTURE.partition(f"\n#### {role}\n")[2].partition("\n#")[0]
+    rows = [tuple(line.strip("| ").split(" | ")) for line in section.splitlines() if line.startswith("| ")][2:]
+    assert [row[:3] for row in rows] == [shown(statement) for statement in DOCUMENTED.statements(role)]
+    assert all(len(row) == 4 and row[3].endswith(".") for row in rows), "each row ends with a reason"
