@@ -132,19 +132,24 @@ def warehouse_2024_11_15(
 
 @contextlib.contextmanager
 def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[sqlalchemy.Engine]:
-    with _pipeline(postgres, passwords, template) as made:
-        made.run()
-        yield make_engine(WAREHOUSE, made.credentials(made.warehouse), "totes-test")
+    with _databases(postgres, template) as (source, warehouse):
+        # The mocked AWS ends here: while it lasts, others that start would find its buckets.
+        with mock_aws():
+            made = Pipeline(postgres, source, warehouse, passwords)
+            made.run()
+        yield make_engine(WAREHOUSE, made.credentials(warehouse), "totes-test")
 
 
 @contextlib.contextmanager
 def _pipeline(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Pipeline]:
-    with (
-        mock_aws(),
-        _database(postgres, template) as source,
-        _database(postgres, "template0", owner=LOADER) as warehouse,
-    ):
+    with mock_aws(), _databases(postgres, template) as (source, warehouse):
         yield Pipeline(postgres, source, warehouse, passwords)
+
+
+@contextlib.contextmanager
+def _databases(postgres: Postgres, template: str) -> Iterator[tuple[str, str]]:
+    with _database(postgres, template) as source, _database(postgres, "template0", owner=LOADER) as warehouse:
+        yield source, warehouse
 
 
 @contextlib.contextmanager

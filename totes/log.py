@@ -21,7 +21,8 @@ class _Formatter(LambdaPowertoolsFormatter):
 # Structured frames would repeat the trace, and the exception's message with it.
 logger = Logger(logger_formatter=_Formatter(serialize_stacktrace=False))
 metrics = Metrics()
-tracer = Tracer()
+# S3 and Secrets Manager show as subsegments; patching whatever else is installed would only slow a cold start.
+tracer = Tracer(patch_modules=["botocore"])
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 

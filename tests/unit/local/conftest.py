@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ def obey(function_name: str, event: dict[str, Any]) -> InvokeResult:
         raise ServiceError(event["refuse"], "Rate exceeded", 429)
     if "raise" in event:
         return InvokeResult({"errorType": event["raise"], "errorMessage": "as told"}, "Unhandled")
+    time.sleep(event.get("take", 0))
     return InvokeResult({"function": function_name, "event": event})
 
 

@@ -25,9 +25,10 @@ from tests.unit.local.processes import descendants, eventually, runs
 ROOT = Path(__file__).parents[3]
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from local.stack import Stack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would this
 with Stack(definition=Path(sys.argv[1])) as stack:
     stack.start_execution()
     print(stack.postgres.host, stack.logs, flush=True)
@@ -76,8 +77,10 @@ def test_failed_function_is_told_by_name_in_one_mail(stack: Stack, order: dict[s
 
 
 def test_waiting_for_a_running_execution_is_limited(stack: Stack) -> None:
+    slow = stack.start_execution({"take": 1})
     with pytest.raises(TimeoutError, match="still runs after 0 s"):
-        stack.wait(stack.start_execution(), timeout=0)
+        stack.wait(slow, timeout=0)
+    assert stack.wait(slow)["status"] == "SUCCEEDED"
 
 
 def test_resources_have_the_names_of_the_stage(stack: Stack) -> None:
