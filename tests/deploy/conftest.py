@@ -6,7 +6,6 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,13 @@ from local.moto_repairs import conditional_writes_are_atomic, functions_run
 from local.postgres import Postgres
 from local.state import StackState
 from tests.deploy import layer
+from tests.deploy.layer import Runtime
 from tests.deploy.moto_cloudformation import cloudformation_repaired
-from tests.deploy.stage import ROOT, Stage
+from tests.deploy.stage import ROOT, Databases, Stage, service_copy
+from tests.deploy.summary import MEASURED, UNPROVEN
 from tests.deploy.uploaded_functions import UploadedFunctions
 
-
-@dataclass(frozen=True)
-class Runtime:
-    """What runs the uploaded functions: an interpreter and the folder of its packages."""
-
-    python: Path
-    packages: Path
+FOLDER = "tests/deploy/"
 
 
 @pytest.fixture(scope="package")
@@ -47,16 +42,22 @@ def runtime(serverless: None) -> Runtime:
     """Python 3.13 and the slim layer; where they can't run here, the interpreter and the packages of these tests."""
     python = layer.python_of_the_runtime()
     if python and layer.runs_here():
+        MEASURED.append("The functions ran under Python 3.13, from the uploaded zip and the slim layer alone.")
         return Runtime(python, layer.twin())
+    MEASURED.append("The functions ran from the uploaded zip, but without the layer: no Python 3.13 on Linux here.")
     return Runtime(Path(sys.executable), Path(sysconfig.get_path("purelib")))
 
 
 @pytest.fixture(scope="package")
-def stage(runtime: Runtime, postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def functions(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> UploadedFunctions:
+    """Runs what is deployed in the stage."""
+    stage = Stage(service_copy(tmp_path_factory.mktemp("service")))
+    return UploadedFunctions(stage, runtime.python, runtime.packages, tmp_path_factory.mktemp("functions"))
+
+
+@pytest.fixture(scope="package")
+def stage(functions: UploadedFunctions, postgres: Postgres) -> Iterator[Stage]:
     """The stage `dev`, deployed, with its secrets empty."""
-    folder = tmp_path_factory.mktemp("functions")
-    deployed = Stage()
-    functions = UploadedFunctions(deployed, runtime.python, runtime.packages, folder)
     with moto_server() as endpoint:
         names = Stage.names
         aws = StackState(endpoint, names.region, names.account, postgres.host, postgres.port, "", "", os.getpid())
@@ -66,21 +67,8 @@ def stage(runtime: Runtime, postgres: Postgres, tmp_path_factory: pytest.TempPat
             conditional_writes_are_atomic(),
             functions_run(functions),
         ):
-            deployed.sls("deploy")
-            yield deployed
-
-
-@dataclass(frozen=True)
-class Databases:
-    """A totesys with a little of our own seed and a warehouse without anything, with their credentials."""
-
-    postgres: Postgres
-    source: dict[str, str | int]
-    warehouse: dict[str, str | int]
-
-    def count(self, which: dict[str, str | int], table: str) -> int:
-        count: int = self.postgres.execute(f"SELECT count(*) FROM {identifier(table)}", str(which["dbname"]))[0][0]
-        return count
+            functions.stage.sls("deploy")
+            yield functions.stage
 
 
 @pytest.fixture(scope="package")
@@ -93,3 +81,18 @@ def databases(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str
         return place | {"dbname": database, "username": role, "password": passwords[role]}
 
     return Databases(postgres, secret("deployed_totesys", READER), secret("deployed_warehouse", LOADER))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what was proven, what was measured, and what a stand-in for AWS cannot prove."""
+    passed = [report.nodeid for report in terminalreporter.getreports("passed") if report.nodeid.startswith(FOLDER)]
+    if not passed:
+        return
+    terminalreporter.section("proven by the deployment into moto")
+    for sentence in dict.fromkeys(node.partition("::test_")[2].partition("[")[0].replace("_", " ") for node in passed):
+        terminalreporter.line(f"  {sentence}")
+    for measurement in MEASURED:
+        terminalreporter.line(measurement)
+    terminalreporter.section("not proven: check it in a real account")
+    for what, check in UNPROVEN:
+        terminalreporter.line(f"- {what}\n  -> {check}")

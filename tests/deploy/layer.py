@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,14 @@ REQUIREMENTS = ROOT / "requirements.txt"
 DEPLOYED_PROCESSOR = "aarch64"
 # As resources/python.js: pip then writes bytecode that is checked by hash.
 SOURCE_DATE_EPOCH = "315532800"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs the uploaded functions: an interpreter and the folder of its packages."""
+
+    python: Path
+    packages: Path
 
 
 def python_of_the_runtime() -> Path | None:

@@ -1,6 +1,7 @@
 """What moto 5.2.5's CloudFormation gets wrong on the way of `sls deploy`, put right for as long as a test needs it.
 
-The template stays as it is. Each repair has a canary in test_moto_gaps.py that fails when moto does without it.
+The template stays as it is. Each repair has a canary in
+tests/machine/test_cloudformation_gaps.py that fails when moto does without it.
 """
 
 import contextlib
@@ -8,15 +9,32 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from botocore.exceptions import ClientError
 from moto.cloudformation import parsing
 from moto.cloudformation.models import CloudFormationBackend
+from moto.cloudformation.parsing import OutputMap
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 
 from local.moto_repairs import replaced
-from tests.deploy.moto_resources import KINDS
+from tests.deploy import moto_compute, moto_resources
+from tests.deploy.api_resource import ApiResource
+
+KINDS: dict[str, type[ApiResource]] = {
+    "AWS::CloudWatch::Alarm": moto_resources.Alarm,
+    "AWS::Lambda::Function": moto_compute.Function,
+    "AWS::Lambda::LayerVersion": moto_compute.LayerVersion,
+    "AWS::S3::Bucket": moto_resources.Bucket,
+    "AWS::S3::BucketPolicy": moto_resources.BucketPolicy,
+    "AWS::SecretsManager::Secret": moto_resources.Secret,
+    "AWS::SNS::Subscription": moto_resources.Subscription,
+    "AWS::SNS::TopicPolicy": moto_resources.TopicPolicy,
+    "AWS::SQS::QueuePolicy": moto_resources.QueuePolicy,
+    "AWS::StepFunctions::StateMachine": moto_compute.StateMachine,
+}
+
 
 @contextlib.contextmanager
 def cloudformation_repaired() -> Iterator[None]:
@@ -56,7 +74,7 @@ def warnings_are_no_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def outputs_follow_the_change_set() -> Iterator[None]:
-    """After a change set the stack keeps the outputs of the template before, and misses its exports when it is deleted."""
+    """After a change set the stack has the outputs of before, and its deletion misses the exports."""
     execute = CloudFormationBackend.execute_change_set
 
     def executed(self: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
@@ -88,16 +106,23 @@ def stacks_can_be_protected() -> Iterator[None]:
 
 @contextlib.contextmanager
 def failed_removal_can_be_repeated() -> Iterator[None]:
-    """A stack that could not be deleted, because a bucket has objects, is forgotten all the same."""
+    """A stack that cannot be deleted whole is forgotten, where AWS says DELETE_FAILED and keeps what is left of it."""
     delete = CloudFormationBackend.delete_stack
 
     def deleted(self: CloudFormationBackend, name_or_stack_id: str) -> None:
-        stacks = dict(self.stacks)
+        stack = self.stacks.get(name_or_stack_id)
         try:
             delete(self, name_or_stack_id)
-        except Exception:
-            self.stacks.update(stacks)
-            raise
+        except ClientError as error:
+            assert stack is not None, "moto resolves a name by calling this again with the id"
+            self.stacks[stack.stack_id] = stack
+            left = stack.resource_map._parsed_resources.keys()
+            stack.resource_map._resource_json_map = {
+                name: declared for name, declared in stack.resource_map._resource_json_map.items() if name in left
+            }
+            stack.output_map = OutputMap(stack.resource_map, {}, stack.stack_id)
+            stack.status = "DELETE_FAILED"
+            stack._add_stack_event("DELETE_FAILED", resource_status_reason=str(error))
 
     with replaced(CloudFormationBackend, "delete_stack", deleted):
         yield

@@ -2,20 +2,40 @@
 
 import json
 import os
+import shutil
 import subprocess
 import time
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+from pg8000.native import identifier
 
+from local.postgres import Postgres
 from totes.names import Names
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAILBOX = "on-call@example.com"
 POLL_SECONDS = 0.05
 LONGEST_EXECUTION = 120
+LONGEST_COMMAND = 600
+
+
+def service_copy(folder: Path) -> Path:
+    """What `sls` needs of the checkout, in a folder of its own: it empties .serverless in its own folder each time.
+
+    The packages of Node and the built layer are shared.
+    """
+    for needed in ("functions", "resources", "schemas", "statemachine", "totes"):
+        shutil.copytree(ROOT / needed, folder / needed, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("serverless.yml", "package.json", "requirements.txt"):
+        shutil.copy(ROOT / file, folder)
+    for shared in ("node_modules", "build"):
+        (ROOT / shared).mkdir(exist_ok=True)
+        (folder / shared).symlink_to(ROOT / shared)
+    return folder
 
 
 class SlsFailed(Exception):
@@ -23,12 +43,20 @@ class SlsFailed(Exception):
 
 
 class Stage:
-    """The stage `dev`."""
+    """The stage `dev`.
+
+    Args:
+        service: the folder that it is deployed from, see `service_copy`.
+    """
 
     names = Names("dev", "123456789012", "eu-west-2")
 
-    def sls(self, *arguments: str) -> str:
-        """Run `npx sls … --stage dev` in the checkout, against moto.
+    def __init__(self, service: Path) -> None:
+        self.service = service
+        self.packed = service / ".serverless"
+
+    def sls(self, *arguments: str, stage: str = "dev") -> str:
+        """Run `npx sls … --stage dev` against moto.
 
         Returns:
             What it printed.
@@ -37,11 +65,12 @@ class Stage:
             SlsFailed: its status is not 0.
         """
         ran = subprocess.run(
-            ["npx", "sls", *arguments, "--stage", self.names.stage],
-            cwd=ROOT,
+            ["npx", "sls", *arguments, "--stage", stage],
+            cwd=self.service,
             env=os.environ | {"TOTES_ALERT_EMAIL": MAILBOX, "SLS_AWS_MONITORING_FREQUENCY": "200"},
             capture_output=True,
             text=True,
+            timeout=LONGEST_COMMAND,
             check=False,
         )
         if ran.returncode:
@@ -75,6 +104,10 @@ class Stage:
         )
         return configuration
 
+    def role(self, logical_id: str) -> str:
+        """The ARN of a role, by its name in the template."""
+        return f"arn:aws:iam::{self.names.account}:role/{self.resources()[logical_id]}"
+
     def put_secret(self, secret: str, credentials: dict[str, Any]) -> None:
         """Give a secret its value out of band, as docs/deploy.md says."""
         self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=json.dumps(credentials))
@@ -98,7 +131,27 @@ class Stage:
                 raise TimeoutError(f"{arn} still runs after {LONGEST_EXECUTION} s.")
             time.sleep(POLL_SECONDS)
 
-    def empty_buckets(self) -> None:
-        """Delete every version of every object of the lake, as a person has to before `sls remove`."""
-        for bucket in (self.names.landing_bucket, self.names.processed_bucket):
-            boto3.resource("s3").Bucket(bucket).object_versions.delete()
+    def empty_lake(self) -> None:
+        """Delete every version of every object, as a person has to before `sls remove`."""
+        for bucket in boto3.resource("s3").buckets.all():
+            if bucket.name in (self.names.landing_bucket, self.names.processed_bucket):
+                bucket.object_versions.delete()
+
+
+@dataclass(frozen=True)
+class Databases:
+    """A totesys with a little of our own seed and a warehouse without anything, with their credentials."""
+
+    postgres: Postgres
+    source: dict[str, str | int]
+    warehouse: dict[str, str | int]
+
+    def count(self, which: dict[str, str | int], table: str) -> int:
+        count: int = self.postgres.execute(f"SELECT count(*) FROM {identifier(table)}", str(which["dbname"]))[0][0]
+        return count
+
+
+def statements(document: Any) -> dict[str, Any]:
+    """A policy's statements by their Sid. moto answers a key's policy as a document, where AWS answers its text."""
+    policy = document if isinstance(document, dict) else json.loads(document)
+    return {statement["Sid"]: statement for statement in policy["Statement"]}

@@ -5,6 +5,7 @@ import os
 import subprocess
 import zipfile
 from base64 import b64encode
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,14 @@ sys.path[:0] = [task, layer]
 sys.argv = [worker, handler]
 runpy.run_path(worker, run_name="__main__")
 """
+COLD_START = """
+import sys, time
+_, task, layer, module = sys.argv
+sys.path[:0] = [task, layer]
+start = time.perf_counter()
+__import__(module)
+print(time.perf_counter() - start, *{name.partition(".")[0] for name in sys.modules})
+"""
 
 
 class UploadedFunctions:
@@ -37,13 +46,13 @@ class UploadedFunctions:
     """
 
     def __init__(self, stage: Stage, python: Path, layer: Path, folder: Path) -> None:
-        self._stage = stage
+        self.stage = stage
         self._python = python
         self._layer = layer
         self._folder = folder
 
     def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
-        deployed = self._stage.client("lambda").get_function(FunctionName=name)
+        deployed = self.stage.client("lambda").get_function(FunctionName=name)
         configuration = deployed["Configuration"]
         function = Function(
             name=name,
@@ -72,9 +81,9 @@ class UploadedFunctions:
         sha256 = deployed["Configuration"]["CodeSha256"]
         folder = self._folder / sha256.replace("/", "_")
         if not folder.exists():
-            bucket = self._stage.outputs()["ServerlessDeploymentBucketName"]
+            bucket = self.stage.outputs()["ServerlessDeploymentBucketName"]
             key = urlparse(deployed["Code"]["Location"]).path.lstrip("/")
-            code = self._stage.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            code = self.stage.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
             if b64encode(hashlib.sha256(code).digest()).decode() != sha256:
                 raise ValueError(f"s3://{bucket}/{key} is not the code that {deployed['Configuration']} runs")
             with zipfile.ZipFile(BytesIO(code)) as archive:
@@ -102,14 +111,19 @@ class UploadedWorker(WorkerProcess):
             )
 
 
-def import_seconds(python: Path, task: Path, layer: Path, handler: str) -> float:
-    """How long a cold start takes to import a handler's module."""
-    code = (
-        "import sys, time; task, layer, module = sys.argv[1:]; sys.path[:0] = [task, layer]; start = time.perf_counter(); "
-        "__import__(module); print(time.perf_counter() - start)"
-    )
+@dataclass(frozen=True)
+class ColdStart:
+    """The import of a handler's module by a fresh interpreter: how long, and the top-level modules that it took."""
+
+    seconds: float
+    modules: frozenset[str]
+
+
+def cold_start(python: Path, layer: Path, task: Path, handler: str) -> ColdStart:
+    """Import a handler's module as Lambda's initialisation does."""
     module = handler.replace("/", ".").rpartition(".")[0]
     ran = subprocess.run(
-        [python, *ISOLATED, "-c", code, task, layer, module], env={}, capture_output=True, text=True, check=True
+        [python, *ISOLATED, "-c", COLD_START, task, layer, module], env={}, capture_output=True, text=True, check=True
     )
-    return float(ran.stdout)
+    seconds, *modules = ran.stdout.split()
+    return ColdStart(float(seconds), frozenset(modules))

@@ -1,23 +1,21 @@
 """An execution of the deployed machine runs the deployed functions, from the uploaded zip, on a real PostgreSQL."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from moto.sns.models import sns_backends
 
-from tests.deploy.conftest import Databases
-from tests.deploy.stage import Stage
+from tests.deploy.stage import Databases, Stage
 
 SHARED = {"fact_sales_order": "sales_order", "fact_purchase_order": "purchase_order", "fact_payment": "payment"}
 
 
 @pytest.fixture
-def connected(stage: Stage, databases: Databases) -> Iterator[Stage]:
+def connected(stage: Stage, databases: Databases) -> Stage:
     """The stage with both secrets set."""
     stage.put_secret(stage.names.source_secret, databases.source)
     stage.put_secret(stage.names.warehouse_secret, databases.warehouse)
-    yield stage
+    return stage
 
 
 def alerts(stage: Stage) -> list[tuple[str, str]]:

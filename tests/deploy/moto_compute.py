@@ -1,0 +1,63 @@
+"""The functions, their layer and the state machine, which moto's CloudFormation creates incompletely."""
+
+from typing import Any
+
+from tests.deploy.api_resource import ApiResource
+
+
+class LayerVersion(ApiResource):
+    """moto drops the architecture, and keeps the old version where a stack is to have the new one alone."""
+
+    service = "lambda"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        outdated = self.physical_resource_id
+        self.physical_resource_id = self.api.publish_layer_version(**properties)["LayerVersionArn"]
+        if outdated.startswith("arn:"):
+            self._delete_version(outdated)
+
+    def remove(self) -> None:
+        self._delete_version(self.physical_resource_id)
+
+    def _delete_version(self, arn: str) -> None:
+        name, _, version = arn.rpartition(":")
+        self.api.delete_layer_version(LayerName=name.rpartition(":")[2], VersionNumber=int(version))
+
+
+class Function(ApiResource):
+    """moto drops layers, tracing, architecture and ephemeral storage; its UpdateFunctionConfiguration most of them."""
+
+    service = "lambda"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        if self.attributes:
+            self.remove()
+        tags = {tag["Key"]: tag["Value"] for tag in properties.get("Tags", [])}
+        created = self.api.create_function(**properties | {"Tags": tags})
+        self.physical_resource_id = created["FunctionName"]
+        self.attributes["Arn"] = created["FunctionArn"]
+
+    def remove(self) -> None:
+        self.api.delete_function(FunctionName=self.physical_resource_id)
+
+
+class StateMachine(ApiResource):
+    """moto puts it where nothing can be executed."""
+
+    service = "stepfunctions"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        definition = {
+            "definition": properties["DefinitionString"],
+            "roleArn": properties["RoleArn"],
+            "tracingConfiguration": {"enabled": properties["TracingConfiguration"]["Enabled"]},
+        }
+        if self.attributes:
+            self.api.update_state_machine(stateMachineArn=self.physical_resource_id, **definition)
+            return
+        self.attributes["Name"] = properties["StateMachineName"]
+        created = self.api.create_state_machine(name=properties["StateMachineName"], **definition)
+        self.physical_resource_id = created["stateMachineArn"]
+
+    def remove(self) -> None:
+        self.api.delete_state_machine(stateMachineArn=self.physical_resource_id)

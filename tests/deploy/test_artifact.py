@@ -1,0 +1,73 @@
+"""What is uploaded fits, is quick to start, and carries no more than the functions import."""
+
+import subprocess
+
+import pytest
+
+from resources.package import FUNCTION, LAYER, PackageTooBig, report, unzipped
+from tests.deploy import layer
+from tests.deploy.layer import Runtime
+from tests.deploy.stage import Stage
+from tests.deploy.summary import MEASURED
+from tests.deploy.uploaded_functions import UploadedFunctions, cold_start
+
+needs_the_runtimes_python = pytest.mark.skipif(
+    layer.python_of_the_runtime() is None,
+    reason="no Python 3.13 here (TOTES_PYTHON or python3.13): the layer is built without bytecode",
+)
+needs_a_twin = pytest.mark.skipif(
+    not layer.runs_here(),
+    reason="no Python 3.13 on Linux here: the slim layer cannot be run, the functions ran without it",
+)
+# Counts the layer's bytecode that the runtime would take: checked by hash, of the runtime's version, for this source.
+VALID_BYTECODE = """
+import importlib.util as util, sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+names = set(archive.namelist())
+sources = [name for name in names if name.endswith(".py")]
+valid = 0
+for source in sources:
+    compiled = util.cache_from_source(source)
+    if compiled in names:
+        code, text = archive.read(compiled), archive.read(source)
+        valid += code[:4] == util.MAGIC_NUMBER and code[4] == 3 and code[8:16] == util.source_hash(text)
+print(len(sources), valid)
+"""
+COLD_STARTS = 3
+
+
+def test_layer_and_function_leave_room(stage: Stage) -> None:
+    MEASURED.append(report(unzipped(stage.packed / LAYER.name), unzipped(stage.packed / FUNCTION.name)))
+
+
+def test_package_over_the_limit_is_refused() -> None:
+    assert report(224_900_000, 100_000).startswith("Unzipped: layer 224.9 MB, function 0.1 MB")
+    with pytest.raises(PackageTooBig, match=r"1\.1 MB too big together"):
+        report(226_000_000, 100_000)
+
+
+@needs_the_runtimes_python
+def test_layers_bytecode_is_valid_in_the_runtime(stage: Stage) -> None:
+    python = layer.python_of_the_runtime()
+    assert python is not None
+    ran = subprocess.run(
+        [python, "-c", VALID_BYTECODE, stage.packed / LAYER.name], capture_output=True, text=True, check=True
+    )
+    sources, valid = map(int, ran.stdout.split())
+    assert valid == sources > 900
+
+
+@needs_a_twin
+@pytest.mark.parametrize(
+    ("name", "does_without"),
+    [("ingest", {"pandas"}), ("transform", {"sqlalchemy", "pg8000"}), ("load", {"pandas"})],
+)
+def test_handler_imports_what_it_uses_from_the_slim_layer(
+    stage: Stage, runtime: Runtime, functions: UploadedFunctions, name: str, does_without: set[str]
+) -> None:
+    deployed = stage.client("lambda").get_function(FunctionName=stage.names.function(name))
+    task, handler = functions.unpacked(deployed), deployed["Configuration"]["Handler"]
+    starts = [cold_start(runtime.python, runtime.packages, task, handler) for _ in range(COLD_STARTS)]
+
+    assert not starts[0].modules & does_without
+    MEASURED.append(f"Cold start of {name}: {min(start.seconds for start in starts):.2f} s of imports.")

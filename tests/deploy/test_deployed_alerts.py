@@ -1,0 +1,57 @@
+"""After `sls deploy` the schedule, the alarms and the topic that they tell are there."""
+
+import pytest
+
+from tests.deploy.stage import MAILBOX, Stage, statements
+
+ALARMS = ("aborted", "freshness", "missed-starts", "timed-out")
+
+
+def test_topic_is_encrypted_and_mails(stage: Stage) -> None:
+    sns, resources = stage.client("sns"), stage.resources()
+    attributes = sns.get_topic_attributes(TopicArn=stage.names.topic_arn)["Attributes"]
+    [subscription] = sns.list_subscriptions_by_topic(TopicArn=stage.names.topic_arn)["Subscriptions"]
+    key = stage.client("kms").get_key_policy(KeyId=resources["AlertsKey"], PolicyName="default")["Policy"]
+    publishing = statements(attributes["Policy"])["AlarmsRulesAndBudgetPublish"]
+
+    assert attributes["KmsMasterKeyId"] == resources["AlertsKey"]
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", MAILBOX)
+    assert "cloudwatch.amazonaws.com" in publishing["Principal"]["Service"]
+    assert statements(key)["AlarmsRulesAndBudgetPublish"]["Principal"] == publishing["Principal"]
+
+
+def test_rule_starts_the_machine_every_five_minutes(stage: Stage) -> None:
+    events, resources = stage.client("events"), stage.resources()
+    rule = events.describe_rule(Name=stage.names.rule)
+    [target] = events.list_targets_by_rule(Rule=stage.names.rule)["Targets"]
+
+    assert (rule["ScheduleExpression"], rule["State"]) == ("rate(5 minutes)", "ENABLED")
+    assert target == {
+        "Id": "pipeline",
+        "Arn": stage.names.state_machine_arn,
+        "RoleArn": stage.role("ScheduleRole"),
+        "Input": "{}",
+        "RetryPolicy": {"MaximumRetryAttempts": 8, "MaximumEventAgeInSeconds": 900},
+        "DeadLetterConfig": {"Arn": f"arn:aws:sqs:{stage.names.region}:{stage.names.account}:totes-dev-missed-starts"},
+    }
+    assert resources["ScheduleRule"] == stage.names.rule
+
+
+def test_queue_takes_from_the_rule_alone(stage: Stage) -> None:
+    queue = stage.client("sqs").get_queue_attributes(QueueUrl=stage.resources()["MissedStarts"], AttributeNames=["All"])
+    policy = statements(queue["Attributes"]["Policy"])
+    rule = stage.client("events").describe_rule(Name=stage.names.rule)["Arn"]
+
+    assert queue["Attributes"]["MessageRetentionPeriod"] == str(14 * 24 * 3600)
+    assert policy["FromTheRule"]["Condition"] == {"ArnEquals": {"aws:SourceArn": rule}}
+    assert policy["TlsOnly"]["Effect"] == "Deny"
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_alarm_tells_the_topic(stage: Stage, alarm: str) -> None:
+    [found] = stage.client("cloudwatch").describe_alarms(AlarmNames=[f"totes-dev-{alarm}"])["MetricAlarms"]
+    watched = {dimension["Value"] for dimension in found["Dimensions"]}
+
+    assert found["AlarmActions"] == found["OKActions"] == [stage.names.topic_arn]
+    assert watched == {"totes-dev-missed-starts" if alarm == "missed-starts" else stage.names.state_machine_arn}
+    assert found["TreatMissingData"] == ("breaching" if alarm == "freshness" else "notBreaching")

@@ -1,0 +1,71 @@
+"""What comes after the first deployment: a change, the way back, the end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.stage import SlsFailed, Stage
+
+OFTEN = "rate(1 minute)"
+STAYS_IN_PROD = {"LandingBucket", "ProcessedBucket", "SourceSecret", "WarehouseSecret", "AlertsKey"}
+
+
+def uploads(stage: Stage) -> dict[str, set[str]]:
+    """The names of the uploaded files by deployment, oldest first."""
+    bucket = stage.outputs()["ServerlessDeploymentBucketName"]
+    files: dict[str, set[str]] = {}
+    for item in stage.client("s3").list_objects_v2(Bucket=bucket)["Contents"]:
+        deployment, _, file = item["Key"].rpartition("/")
+        files.setdefault(deployment.rpartition("/")[2], set()).add(file)
+    return files
+
+
+def test_change_is_deployed_and_rolled_back(stage: Stage) -> None:
+    layer = stage.resources()["PythonRequirementsLambdaLayer"]
+    before = uploads(stage)
+
+    stage.sls("deploy", f"--param=rate={OFTEN}")
+    [changed] = uploads(stage).keys() - before.keys()
+    assert stage.rate() == OFTEN
+    assert stage.resources()["PythonRequirementsLambdaLayer"] == layer
+    assert uploads(stage)[changed] == {
+        "compiled-cloudformation-template.json",
+        "serverless-state.json",
+        "totes.zip",
+    }, "the layer is the same and should not have been uploaded again"
+
+    stage.sls("rollback", "--timestamp", max(before).partition("-")[0])
+    assert stage.rate() == "rate(5 minutes)"
+    code = stage.client("lambda").get_function(FunctionName=stage.names.function("load"))["Code"]["Location"]
+    assert max(before) in code
+
+
+def test_removal_waits_for_empty_buckets_and_leaves_nothing(stage: Stage) -> None:
+    landing = stage.names.landing_bucket
+    stage.client("s3").put_object(Bucket=landing, Key="log/00000099.json", Body=b"{}", IfNoneMatch="*")
+    with pytest.raises(SlsFailed, match="not empty"):
+        stage.sls("remove")
+    assert stage.client("s3").list_object_versions(Bucket=landing)["Versions"]
+
+    stage.empty_lake()
+    stage.sls("remove")
+    assert stage.client("s3").list_buckets()["Buckets"] == []
+    assert stage.client("lambda").list_functions()["Functions"] == []
+    assert stage.client("stepfunctions").list_state_machines()["stateMachines"] == []
+    assert stage.client("secretsmanager").list_secrets()["SecretList"] == []
+    assert stage.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
+    assert stage.client("iam").list_roles()["Roles"] == []
+
+    stage.sls("deploy")
+    assert stage.rate() == "rate(5 minutes)"
+
+
+def test_prod_keeps_its_data_when_it_is_removed(stage: Stage, tmp_path: Path) -> None:
+    stage.sls("package", "--package", str(tmp_path), stage="prod")
+    template = json.loads((tmp_path / "cloudformation-template-update-stack.json").read_text(encoding="utf-8"))
+
+    kept = {name for name, resource in template["Resources"].items() if resource.get("DeletionPolicy") == "Retain"}
+    assert kept == STAYS_IN_PROD
+    assert template["Resources"]["LoadLogGroup"]["Properties"]["RetentionInDays"] == 180
+    assert template["Conditions"]["HasBudget"] == {"Fn::Not": [{"Fn::Equals": ["30", "0"]}]}
