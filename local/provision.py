@@ -20,7 +20,6 @@ CODE = b"The local stack runs the handlers from the working copy."
 def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
     """The three functions with their limits from serverless.yml and the environment that it gives them."""
     buckets = {
-        "TOTES_STAGE": names.stage,
         "TOTES_LANDING_BUCKET": names.landing_bucket,
         "TOTES_PROCESSED_BUCKET": names.processed_bucket,
     }

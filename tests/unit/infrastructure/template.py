@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from local.deployment import Deployment
@@ -26,7 +26,7 @@ _SUBSTITUTE = re.compile(r"\$\{([\w.:]+)\}")
 
 @dataclass(frozen=True)
 class Call:
-    """A call of AWS, as IAM sees it. `prefix` is what a listing is limited to."""
+    """A call of AWS, as IAM sees it. `prefix` is what a listing is limited to; None where the request has none."""
 
     action: str
     resource: str
@@ -39,25 +39,32 @@ class Statement:
 
     Attributes:
         prefixes: what the prefix of a listing must match; empty where nothing is said of it.
+        if_exists: a request that has no prefix is allowed as well.
     """
 
     sid: str
     actions: tuple[str, ...]
     resources: tuple[str, ...]
     prefixes: tuple[str, ...] = ()
+    if_exists: bool = False
 
     def allows(self, call: Call) -> bool:
         return (
             call.action in self.actions
             and any(_matches(pattern, call.resource) for pattern in self.resources)
-            and (not self.prefixes or any(_matches(pattern, call.prefix or "") for pattern in self.prefixes))
+            and self._allows_prefix(call.prefix)
         )
+
+    def _allows_prefix(self, prefix: str | None) -> bool:
+        if prefix is None:
+            return not self.prefixes or self.if_exists
+        return not self.prefixes or any(_matches(pattern, prefix) for pattern in self.prefixes)
 
     def parts(self) -> Iterator["Statement"]:
         """The statement taken apart: one action on one resource each."""
         for action in self.actions:
             for resource in self.resources:
-                yield Statement(self.sid, (action,), (resource,), self.prefixes)
+                yield replace(self, actions=(action,), resources=(resource,))
 
 
 class Template:
@@ -95,7 +102,7 @@ class Template:
         assert document["Effect"] == "Allow"
         # A condition that is not understood here would make the tests believe that more is allowed than is.
         conditions = document.get("Condition", {})
-        assert set(conditions) <= {"StringLike"}
+        assert set(conditions) <= {"StringLike", "StringLikeIfExists"}
         assert all(set(condition) == {_PREFIX} for condition in conditions.values())
         prefixes = [pattern for condition in conditions.values() for pattern in _listed(condition[_PREFIX])]
         return Statement(
@@ -103,6 +110,7 @@ class Template:
             tuple(document["Action"]),
             tuple(self.text(resource) for resource in document["Resource"]),
             tuple(prefixes),
+            if_exists="StringLikeIfExists" in conditions,
         )
 
     def _reference(self, name: str) -> str:

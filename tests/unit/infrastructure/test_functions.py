@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,8 @@ from totes.settings import IngestSettings, LoadSettings, TransformSettings, vari
 
 TEMPLATE = Template()
 SETTINGS = {"ingest": IngestSettings, "transform": TransformSettings, "load": LoadSettings}
-# What the functions' libraries read; TOTES_STAGE is for the people who read a log.
-LIBRARIES = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL", "TOTES_STAGE"}
+POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
+NAMES = ("BucketName", "TopicName", "Name", "QueueName", "AlarmName")
 
 
 def test_every_function_is_deployed_and_no_other() -> None:
@@ -30,14 +31,13 @@ def test_handler_exists_in_the_file_of_its_name(function: str) -> None:
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_environment_is_what_the_settings_need(function: str) -> None:
     needed = {variable(field.name) for field in fields(SETTINGS[function])}
-    assert TEMPLATE.functions[function]["environment"].keys() == needed | LIBRARIES
+    assert TEMPLATE.functions[function]["environment"].keys() == needed | POWERTOOLS
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
     environment = {key: TEMPLATE.text(value) for key, value in TEMPLATE.functions[function]["environment"].items()}
     expected = {
-        "TOTES_STAGE": DEV.stage,
         "TOTES_LANDING_BUCKET": DEV.landing_bucket,
         "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
         "TOTES_SOURCE_SECRET": f":secret:{DEV.source_secret}-",
@@ -58,14 +58,12 @@ def test_function_has_its_name_role_and_layer(function: str) -> None:
     assert declared["layers"] == [{"Ref": "PythonRequirementsLambdaLayer"}]
 
 
+def named() -> list[dict[str, Any]]:
+    return [resource.get("Properties", {}) for resource in TEMPLATE.resources.values()]
+
+
 def test_named_resources_bear_the_names_of_the_stage() -> None:
-    names = {
-        TEMPLATE.text(properties[key])
-        for resource in TEMPLATE.resources.values()
-        for properties in (resource.get("Properties", {}),)
-        for key in ("BucketName", "TopicName", "Name")
-        if key in properties
-    }
+    names = {TEMPLATE.text(found[key]) for found in named() for key in NAMES[:3] if key in found}
     assert names == {
         DEV.landing_bucket,
         DEV.processed_bucket,
@@ -74,3 +72,12 @@ def test_named_resources_bear_the_names_of_the_stage() -> None:
         DEV.warehouse_secret,
         DEV.rule,
     }
+
+
+def test_architecture_draws_everything_that_has_a_name() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    diagram = page.partition("\n## In AWS\n")[2].partition("\n## ")[0]
+    names = {TEMPLATE.text(found[key]) for found in named() for key in NAMES if key in found}
+    names |= {function["name"] for function in TEMPLATE.functions.values()} | {DEV.state_machine}
+    # Alarms share a line: each but the first is named by what follows the stage.
+    assert {name for name in names if name.replace(f"totes-{DEV.stage}", "") not in diagram} == set()

@@ -12,9 +12,9 @@ TEMPLATE = """
 params:
   default: {rate: rate(5 minutes)}
   slow: {rate: rate(1 hour)}
-provider: {timeout: 30}
+provider: {timeout: 30, environment: {STAGE: "${sls:stage}"}}
 functions:
-  load: {timeout: 300, memorySize: 2048}
+  load: {name: "totes-${sls:stage}-load", timeout: 300, memorySize: 2048, environment: {BUCKET: {Ref: Bucket}}}
 resources:
   Resources:
     Alarm:
@@ -52,6 +52,23 @@ def test_limits_of_a_function_come_from_it_then_the_provider(template: Path) -> 
 
     assert [deployment.timeout(name) for name in ("load", "ingest")] == [300, 30]
     assert [deployment.memory(name) for name in ("load", "ingest")] == [2048, 1024]
+
+
+def test_function_inherits_from_the_provider(template: Path) -> None:
+    assert Deployment("slow", template).functions() == {
+        "load": {
+            "name": "totes-slow-load",
+            "timeout": 300,
+            "memorySize": 2048,
+            "environment": {"STAGE": "slow", "BUCKET": {"Ref": "Bucket"}},
+        }
+    }
+
+
+def test_resources_are_those_of_the_stage(template: Path) -> None:
+    rule = Deployment("slow", template).resources()["ScheduleRule"]
+
+    assert rule["Properties"] == {"Name": "totes-slow-schedule", "ScheduleExpression": "rate(1 hour)"}
 
 
 def test_unknown_variable_is_named(template: Path) -> None:

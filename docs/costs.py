@@ -1,0 +1,195 @@
+"""Writes what a stage costs a month into docs/deploy.md, out of serverless.yml, the state machine and list prices.
+
+`python -m docs.costs` writes the table; with `--check` it is only compared, and the exit code is 1 where it is stale.
+The databases are not in it: they are there whether the pipeline is or not.
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+from local.deployment import ROOT, STATE_MACHINE, Deployment
+from local.schedule import parse_rate
+
+PAGE = Path(__file__).parent / "deploy.md"
+RATES = ("rate(1 minute)", "rate(5 minutes)", "rate(15 minutes)", "rate(1 hour)")
+_TABLE = re.compile(r"(?<=<!-- costs -->\n).*?(?=<!-- /costs -->)", re.DOTALL)
+_MONTH = timedelta(hours=730)
+_LAMBDA_FREE_DISK = 512
+
+# US dollars, without free tiers: the lists of US East (N. Virginia) as they stood in 2025, from the services' price
+# pages at aws.amazon.com/<service>/pricing. London asks the same, or up to a fifth more for logs and requests.
+PRICES_OF = 2025
+PRICE = {
+    "lambda GB-second, arm64": Decimal("0.0000133334"),
+    "lambda request": Decimal("0.0000002"),
+    "lambda disk GB-second": Decimal("0.0000000309"),
+    "state transition": Decimal("0.000025"),
+    "S3 PUT or LIST": Decimal("0.000005"),
+    "S3 GET": Decimal("0.0000004"),
+    "S3 GB": Decimal("0.023"),
+    "secret": Decimal("0.40"),
+    "secret read": Decimal("0.000005"),
+    "key": Decimal("1.00"),
+    "alarm": Decimal("0.10"),
+    "metric": Decimal("0.30"),
+    "log GB": Decimal("0.50"),
+    "trace": Decimal("0.000005"),
+}
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What one execution asks for.
+
+    Attributes:
+        functions: which it calls.
+        seconds: how long each of them runs, start-up included; assumed.
+        writes: S3 PUT and LIST requests, at most; tests/unit/docs/test_costs.py counts them.
+        reads: S3 GET requests, at most.
+    """
+
+    functions: tuple[str, ...]
+    seconds: Decimal
+    writes: int
+    reads: int
+
+
+QUIET = Execution(("ingest", "load"), Decimal(2), writes=3, reads=5)
+BUSY = Execution(("ingest", "transform", "load"), Decimal(5), writes=42, reads=30)
+# Of the real totesys: some 30 orders a weekday, and one payment run.
+BUSY_A_MONTH = 22 * 31
+LOG_KILOBYTES_A_CALL = 4
+STORED_GB = 1
+
+
+@dataclass(frozen=True)
+class Item:
+    """A line of the bill: so many units at a price."""
+
+    name: str
+    units: Decimal
+    unit: str
+    price: Decimal
+
+    @property
+    def dollars(self) -> Decimal:
+        return self.units * self.price
+
+
+def items(rate: str) -> list[Item]:
+    """The bill of a month of 730 hours with executions at a rate like `rate(5 minutes)`."""
+    executions = int(_MONTH / parse_rate(rate))
+    busy = min(BUSY_A_MONTH, executions)
+    return [
+        item
+        for kinds in (_functions, _executions, _fixed)
+        for item in kinds([(QUIET, executions - busy), (BUSY, busy)])
+        if item.units
+    ]
+
+
+def table() -> str:
+    """The text between the marks in docs/deploy.md."""
+    rate = Deployment("prod").schedule_rule().expression
+    bill = items(rate)
+    rows = [
+        f"| {item.name} | {_plain(item.units)}{item.unit and ' '}{item.unit} | ${item.price:f} | {item.dollars:.2f} |"
+        for item in bill
+    ]
+    totals = [f"| `{other}` | {sum(item.dollars for item in items(other)):.2f} |" for other in RATES]
+    return "\n".join(
+        [
+            f"At `{rate}`, list prices of {PRICES_OF}, US dollars:\n",
+            "| | A month | Each | Dollars |",
+            "| --- | ---: | ---: | ---: |",
+            *rows,
+            f"| **All** | | | **{sum(item.dollars for item in bill):.2f}** |\n",
+            "| Rate | Dollars a month |",
+            "| --- | ---: |",
+            *totals,
+            "",
+        ]
+    )
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes the table, or with `--check` exits with a message where the page has another."""
+    found = PAGE.read_text(encoding="utf-8")
+    expected = _TABLE.sub(lambda _: table(), found)
+    if "--check" not in arguments:
+        PAGE.write_text(expected, encoding="utf-8")
+    elif found != expected:
+        sys.exit("The costs in docs/deploy.md are not what serverless.yml says: run `make docs` and commit it.")
+
+
+_Month = Sequence[tuple[Execution, int]]
+
+
+def _functions(month: _Month) -> Iterator[Item]:
+    deployed = Deployment("prod").functions()
+    calls = [(deployed[name], kind.seconds * count) for kind, count in month for name in kind.functions]
+    memory = sum((seconds * function["memorySize"] / 1024 for function, seconds in calls), Decimal(0))
+    extra = (seconds * (function["ephemeralStorageSize"] - _LAMBDA_FREE_DISK) / 1024 for function, seconds in calls)
+    yield _item("Lambda, time", memory, "GB-seconds", "lambda GB-second, arm64")
+    yield _item("Lambda, calls", _calls(month), "", "lambda request")
+    yield _item("Lambda, /tmp beyond 512 MB", sum(extra, Decimal(0)), "GB-seconds", "lambda disk GB-second")
+
+
+def _executions(month: _Month) -> Iterator[Item]:
+    transitions = sum(count * _transitions(new="transform" in kind.functions) for kind, count in month)
+    yield _item("Step Functions", transitions, "transitions", "state transition")
+    yield _item("S3, PUT and LIST", sum(count * kind.writes for kind, count in month), "", "S3 PUT or LIST")
+    yield _item("S3, GET", sum(count * kind.reads for kind, count in month), "", "S3 GET")
+    # Ingest and Load each read theirs.
+    yield _item("Secrets Manager, reads", sum(2 * count for _, count in month), "", "secret read")
+    yield _item("CloudWatch, logs", Decimal(_calls(month) * LOG_KILOBYTES_A_CALL) / 10**6, "GB", "log GB")
+    yield _item("X-Ray", sum(count for _, count in month), "traces", "trace")
+
+
+def _fixed(_: _Month) -> Iterator[Item]:
+    kinds = Counter(resource["Type"] for resource in Deployment("prod").resources().values())
+    yield _item("S3, stored", STORED_GB, "GB", "S3 GB")
+    yield _item("Secrets Manager", kinds["AWS::SecretsManager::Secret"], "secrets", "secret")
+    yield _item("KMS", kinds["AWS::KMS::Key"], "key", "key")
+    yield _item("CloudWatch, alarms", kinds["AWS::CloudWatch::Alarm"], "", "alarm")
+    yield _item("CloudWatch, metrics of our own", _metrics(), "", "metric")
+
+
+def _item(name: str, units: Decimal | int, unit: str, price: str) -> Item:
+    return Item(name, Decimal(units), unit, PRICE[price])
+
+
+def _calls(month: _Month) -> int:
+    return sum(count * len(kind.functions) for kind, count in month)
+
+
+def _transitions(*, new: bool) -> int:
+    """How many a run through the state machine takes without a failure; the start is one."""
+    definition = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
+    name, count = definition["StartAt"], 1
+    while name:
+        state = definition["States"][name]
+        # The first choice is taken where something is new.
+        name = (state["Choices"][0]["Next"] if new else state["Default"]) if "Choices" in state else state.get("Next")
+        count += 1
+    return count
+
+
+def _metrics() -> int:
+    # Those that every call sends; the one for failures is billed in the hour of a failure only.
+    return sum(file.read_text(encoding="utf-8").count("add_metric(") for file in (ROOT / "functions").glob("*.py"))
+
+
+def _plain(units: Decimal) -> str:
+    return f"{units:,.0f}" if units >= 10 or units == int(units) else f"{units:.2f}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,72 @@
+"""The role that GitHub Actions deploys with: whom it trusts, and how far it reaches."""
+
+from typing import Any
+
+import yaml
+
+from local.deployment import ROOT
+from tests.unit.infrastructure.template import Template
+
+ROLE = yaml.safe_load((ROOT / "bootstrap" / "github-oidc.yml").read_text(encoding="utf-8"))["Resources"]["DeployRole"]
+STATEMENTS = {
+    found["Sid"]: found for policy in ROLE["Properties"]["Policies"] for found in policy["PolicyDocument"]["Statement"]
+}
+# Where the name of a resource type's service is not that of its permissions.
+SERVICES = {"stepfunctions": "states", "budgets": "budgets"}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def actions(sid: str) -> list[str]:
+    return listed(STATEMENTS[sid]["Action"])
+
+
+def test_only_the_stages_environment_of_the_repository_is_trusted() -> None:
+    (trust,) = ROLE["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Action"] == "sts:AssumeRoleWithWebIdentity"
+    # Equal and not like: a pattern would let in other repositories or branches.
+    assert trust["Condition"] == {
+        "StringEquals": {
+            "token.actions.githubusercontent.com:aud": "sts.amazonaws.com",
+            "token.actions.githubusercontent.com:sub": {"Fn::Sub": "repo:${Repository}:environment:${Stage}"},
+        }
+    }
+
+
+def test_every_resource_is_of_the_stage_or_told_by_its_tags() -> None:
+    for sid, statement in STATEMENTS.items():
+        for resource in listed(statement["Resource"]):
+            if resource == "*":
+                tagged = "stage" in str(statement.get("Condition", {}))
+                assert tagged or all(":Describe" in action or ":Validate" in action for action in actions(sid)), sid
+            else:
+                assert "totes-${Stage}" in resource["Fn::Sub"] or "totes/${Stage}/" in resource["Fn::Sub"], sid
+
+
+def test_role_can_not_change_itself() -> None:
+    assert not ROLE["Properties"]["RoleName"]["Fn::Sub"].startswith("totes-")
+    changing = {sid for sid in STATEMENTS if any(action.startswith("iam:") for action in actions(sid))}
+    assert changing == {"Roles", "LetRolesIntoVpc", "HandRolesOver"}
+    # A policy that could be attached freely would be a way to any right.
+    assert "iam:AttachRolePolicy" not in actions("Roles")
+    (attached,) = STATEMENTS["LetRolesIntoVpc"]["Condition"]["ArnEquals"].values()
+    assert attached["Fn::Sub"].endswith("/service-role/AWSLambdaENIManagementAccess")
+    passed = STATEMENTS["HandRolesOver"]["Condition"]["StringEquals"]["iam:PassedToService"]
+    assert set(passed) == {f"{service}.amazonaws.com" for service in ("lambda", "states", "events")}
+
+
+def test_deploying_gives_no_sight_of_data_or_secrets() -> None:
+    allowed = {action for sid in STATEMENTS for action in actions(sid)}
+    assert "secretsmanager:GetSecretValue" not in allowed
+    objects = {sid for sid in STATEMENTS if any(action.endswith("Object") for action in actions(sid))}
+    assert objects == {"Artifacts"}
+    assert "serverlessdeploymentbucket" in STATEMENTS["Artifacts"]["Resource"]["Fn::Sub"]
+
+
+def test_whatever_the_template_has_may_be_made() -> None:
+    kinds = {resource["Type"].split("::")[1].lower() for resource in Template().resources.values()}
+    services = {SERVICES.get(kind, kind) for kind in kinds} | {"lambda", "states", "logs", "cloudformation"}
+    making = {action.partition(":")[0] for sid in STATEMENTS for action in actions(sid) if "Describe" not in action}
+    assert services <= making

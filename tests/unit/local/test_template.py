@@ -1,0 +1,33 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from local import template
+from local.deployment import ROOT, SERVERLESS
+from local.template import NotCompiled, compile_templates
+
+pytestmark = pytest.mark.skipif(
+    not (ROOT / "node_modules" / "osls").exists(), reason="needs Node and its packages: run npm ci"
+)
+
+
+def test_templates_are_those_of_their_stages(tmp_path: Path) -> None:
+    compile_templates(tmp_path, ["dev", "prod"])
+
+    for stage, policy in (("dev", "Delete"), ("prod", "Retain")):
+        resources = json.loads((tmp_path / f"{stage}.json").read_text(encoding="utf-8"))["Resources"]
+        assert resources["LoadLambdaFunction"]["Properties"]["FunctionName"] == f"totes-{stage}-load"
+        assert resources["LandingBucket"]["DeletionPolicy"] == policy
+        # What the plugins add, not just what serverless.yml says.
+        kinds = {resource["Type"] for resource in resources.values()}
+        assert {"AWS::Lambda::LayerVersion", "AWS::StepFunctions::StateMachine", "AWS::Logs::LogGroup"} <= kinds
+
+
+def test_refusal_says_what_osls_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "serverless.yml"
+    broken.write_text(SERVERLESS.read_text(encoding="utf-8").replace("memorySize: 1769", "memorySize: lots"))
+    monkeypatch.setattr(template, "SERVERLESS", broken)
+
+    with pytest.raises(NotCompiled, match=r"(?s)stage dev.*provider\.memorySize.*must be integer"):
+        compile_templates(tmp_path, ["dev"])
