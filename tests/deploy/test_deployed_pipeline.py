@@ -38,7 +38,6 @@ def test_function_is_configured_as_declared(stage: Stage, name: str) -> None:
 def test_function_knows_what_it_needs_and_no_more(stage: Stage, name: str, has: set[str]) -> None:
     resources = stage.resources()
     known = {
-        "STAGE": "dev",
         "LANDING_BUCKET": stage.names.landing_bucket,
         "PROCESSED_BUCKET": stage.names.processed_bucket,
         "SOURCE_SECRET": resources["SourceSecret"],
@@ -47,7 +46,7 @@ def test_function_knows_what_it_needs_and_no_more(stage: Stage, name: str, has: 
     environment = stage.function(name)["Environment"]["Variables"]
     own = {variable: value for variable, value in environment.items() if variable.startswith("TOTES_")}
 
-    assert own == {f"TOTES_{variable}": known[variable] for variable in {"STAGE", *has}}
+    assert own == {f"TOTES_{variable}": known[variable] for variable in has}
     assert environment["POWERTOOLS_SERVICE_NAME"] == f"totes-{name}"
 
 
