@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -25,6 +26,8 @@ class WorkerProcess:
         self._function = function
         self._initialised = False
         self._buffer = b""
+        # What is in its /tmp when it is killed must not outlive it.
+        self._tmp = tempfile.TemporaryDirectory(prefix="tmp-", dir=log.parent, ignore_cleanup_errors=True)
         with log.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal is for the stack, which then ends its workers in order.
             self._process = subprocess.Popen(  # noqa: S603
@@ -66,10 +69,12 @@ class WorkerProcess:
     def close(self) -> None:
         """End the process in order if it still runs, and forget it."""
         self._process.communicate()
+        self._tmp.cleanup()
 
     def _end(self) -> None:
         self._process.kill()
         self._process.wait()
+        self._tmp.cleanup()
 
     def _environment(self) -> dict[str, str]:
         function = self._function
@@ -83,6 +88,7 @@ class WorkerProcess:
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
             "_HANDLER": function.handler,
             "TZ": "UTC",
+            "TMPDIR": self._tmp.name,
             # LAMBDA_TASK_ROOT is left out: with it the X-Ray SDK looks for its daemon.
             **function.environment,
         }
@@ -116,6 +122,7 @@ class WorkerProcess:
             error_type, what = "Sandbox.Timedout", f"Task timed out after {seconds:.2f} seconds"
         else:
             error_type, what = "Runtime.ExitError", f"Runtime exited {_reason(self._process.wait())}"
+            self._tmp.cleanup()
         return {"error": {"errorType": error_type, "errorMessage": f"RequestId: {request_id} Error: {what}"}}
 
     def _read_line(self, seconds: float) -> bytes | None:

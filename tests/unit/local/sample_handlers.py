@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 import time
 from typing import Any
 
@@ -45,3 +46,10 @@ def unserialisable(_event: Any, _context: Any) -> object:
 def talk(event: Any, _context: Any) -> None:
     sys.stdout.write(f"{event['says']}\n")
     sys.stderr.write("and on standard error\n")
+
+
+def litter(event: Any, _context: Any) -> None:
+    """Exits, or goes on for too long, with a file in its temporary folder."""
+    tempfile.mkstemp()
+    time.sleep(event["seconds"])
+    os._exit(1)

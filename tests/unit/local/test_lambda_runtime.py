@@ -43,6 +43,7 @@ def runtime(tmp_path: Path) -> Iterator[LambdaRuntime]:
             function("sleep", timeout=0.3),
             function("sleep", name="patient"),
             function("leave"),
+            function("litter", timeout=0.3),
             function("unserialisable"),
             function("talk"),
             function("missing"),
@@ -131,6 +132,17 @@ def test_function_that_exits_is_reported_and_replaced(runtime: LambdaRuntime, st
 
         assert result.payload["errorType"] == "Runtime.ExitError"
         assert result.payload["errorMessage"].endswith(f"Error: Runtime exited {reason}")
+
+
+@pytest.mark.parametrize("seconds", [0, 60], ids=["exit", "time-out"])
+def test_temporary_files_end_with_the_process(runtime: LambdaRuntime, tmp_path: Path, seconds: int) -> None:
+    assert runtime("litter", {"seconds": seconds}).function_error
+    assert not list(tmp_path.glob("tmp-*"))
+    runtime("describe", {})
+    # One that is warm has its own, until the end.
+    assert len(list(tmp_path.glob("tmp-*"))) == 1
+    runtime.close()
+    assert not list(tmp_path.glob("tmp-*"))
 
 
 def test_function_killed_between_invocations_is_replaced(runtime: LambdaRuntime) -> None:
