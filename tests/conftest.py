@@ -1,4 +1,5 @@
 import contextlib
+import io
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from local.postgres import Postgres
 from local.seed import seed
 from tests.pipeline import REAL_DATA, Pipeline, import_extract
 from totes.database import WAREHOUSE, make_engine
+from totes.log import logger, metrics
 
 # No test may ever reach a real account.
 os.environ.update(
@@ -27,6 +29,17 @@ os.environ.update(
 MakesPipelines = Callable[[str], AbstractContextManager[Pipeline]]
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """What goes to CloudWatch, instead of to the standard output of the moment that totes.log was imported."""
+    stream = io.StringIO()
+    for handler in logger.handlers:
+        monkeypatch.setattr(handler, "stream", stream)
+    # Of the function's environment, which is read at that moment too.
+    monkeypatch.setattr(metrics, "namespace", "Totes")
+    return stream
 
 
 @pytest.fixture(scope="session")

@@ -85,8 +85,7 @@ def _references_checked_as_sets(connection: sqlalchemy.Connection, fact: Warehou
     leaves the keys and the table's readers alone.
     """
     name = f"public.{quoted(fact.name)}"
-    present = connection.scalar(_ROWS_PRESENT, {"table": name})
-    if staged < BULK_ROWS or staged < present * BULK_SHARE:
+    if staged < BULK_ROWS or staged < connection.scalar(_ROWS_PRESENT, {"table": name}) * BULK_SHARE:
         yield
         return
     references = connection.execute(_FOREIGN_KEYS, {"table": name}).all()

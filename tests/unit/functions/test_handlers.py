@@ -8,22 +8,10 @@ import pytest
 from local.worker import LambdaContext
 from tests.pipeline import Pipeline
 from totes.errors import AccessRefused, InputRefused, SettingsInvalid, Unforeseen
-from totes.log import logger, metrics
 from totes.names import FUNCTIONS
 
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
 STAMPS = "'2024-01-01', '2024-01-01'"
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What goes to CloudWatch, instead of to the standard output of the moment that totes.log was imported."""
-    stream = io.StringIO()
-    for handler in logger.handlers:
-        monkeypatch.setattr(handler, "stream", stream)
-    # Of the function's environment, which is read at that moment too.
-    monkeypatch.setattr(metrics, "namespace", "Totes")
-    return stream
 
 
 @pytest.fixture

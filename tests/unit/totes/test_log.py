@@ -13,17 +13,6 @@ EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline
 DSN = "postgresql://reader:hunter2@db/totesys"
 
 
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What goes to CloudWatch, instead of to the standard output of the moment that totes.log was imported."""
-    stream = io.StringIO()
-    for handler in logger.handlers:
-        monkeypatch.setattr(handler, "stream", stream)
-    # Of the function's environment, which is read at that moment too.
-    monkeypatch.setattr(metrics, "namespace", "Totes")
-    return stream
-
-
 def lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
 
