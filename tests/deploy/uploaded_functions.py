@@ -3,6 +3,7 @@
 import hashlib
 import os
 import subprocess
+import tempfile
 import zipfile
 from base64 import b64encode
 from dataclasses import dataclass
@@ -100,6 +101,7 @@ class UploadedWorker(WorkerProcess):
         self._initialised = False
         self._buffer = b""
         reach = {name: value for name, value in os.environ.items() if name.startswith("AWS_") or name == "NO_PROXY"}
+        self._tmp = tempfile.TemporaryDirectory(prefix="tmp-", dir=log.parent, ignore_cleanup_errors=True)
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
