@@ -12,6 +12,7 @@ from string import Template
 
 from totes.contracts import SCHEMAS, Column, SourceTable, WarehouseTable, source_tables, warehouse_tables
 from totes.parquet import arrow_type
+from totes.warehouse import LIVE
 
 DICTIONARY = Path(__file__).parent / "data-dictionary.md"
 _FORMATS = {"date": "Refused where it is no date.", "currency": "Refused where ISO 4217 does not know it."}
@@ -54,7 +55,8 @@ def _source_table(table: SourceTable) -> str:
         for column in table.columns
     ]
     head = ("Column", "In totesys", "In Parquet", "References", "Meaning")
-    return f"### {table.name}\n\n{table.meaning} Key: `{table.key}`.\n\n{_table(head, rows)}"
+    aside = " A row that breaks its contract is set aside." if table.quarantine else ""
+    return f"### {table.name}\n\n{table.meaning} Key: `{table.key}`.{aside}\n\n{_table(head, rows)}"
 
 
 def _warehouse_table(table: WarehouseTable) -> str:
@@ -65,12 +67,13 @@ def _warehouse_table(table: WarehouseTable) -> str:
             "" if column.type == "serial" else str(arrow_type(column)),
             _origin(table, column),
             _reference(column),
-            column.meaning + _since(column),
+            column.meaning + _restriction(column) + _since(column),
         )
         for column in table.columns
     ]
     head = ("Column", "In the warehouse", "In Parquet", "From", "References", "Meaning")
-    return f"### {table.name}\n\n{table.meaning}\n\n{_summary(table)}\n\n{_table(head, rows)}"
+    checks = "".join(f"\n\nBefore a batch is committed, `{check.name}`: {check.rule}" for check in table.checks)
+    return f"### {table.name}\n\n{table.meaning}\n\n{_summary(table)}\n\n{_table(head, rows)}{checks}"
 
 
 def _summary(table: WarehouseTable) -> str:
@@ -123,7 +126,8 @@ def _views(facts: Iterable[WarehouseTable]) -> Iterator[str]:
 
 
 def _log_tables() -> Iterator[str]:
-    ddl = "\n".join(path.read_text(encoding="utf-8") for path in sorted((SCHEMAS / "warehouse").glob("*.sql")))
+    files = sorted((SCHEMAS / "warehouse").glob("*.sql"))
+    ddl = "\n".join(path.read_text(encoding="utf-8") for path in files).replace("{log}", LIVE.log)
     meanings = {name: text.replace("''", "'") for name, text in _COMMENT.findall(ddl)}
     for table, body in _CREATE_TABLE.findall(ddl):
         rows = [

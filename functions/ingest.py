@@ -16,9 +16,10 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lands what is new; the result says whether there is anything to transform."""
     request = parse_request(event)
     done = ingest(read_settings(IngestSettings), request)
-    for table, columns in done.undeclared.items():
-        logger.warning("undeclared columns", table=table, columns=columns)
+    for warning in done.warnings:
+        logger.warning(warning)
+    metrics.add_metric("Warnings", MetricUnit.Count, len(done.warnings))
     metrics.add_metric("RowsLanded", MetricUnit.Count, sum(done.rows.values()))
     metrics.add_metric("BatchesToTransform", MetricUnit.Count, done.landed_through - done.processed_through)
     logger.info("ingested", batch=done.batch, rows=done.rows, deleted=done.deleted, full_read=done.full_read)
-    return asdict(done) | {"new_data": done.new_data}
+    return asdict(done) | {"warnings": done.warnings, "new_data": done.new_data}

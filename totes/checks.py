@@ -1,6 +1,6 @@
 """Does what totesys holds agree with its contract? What does not is named: table, key, column, expected, found."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -69,18 +69,19 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Iterable[Catalogue
     return unknown
 
 
-def check_rows(table: SourceTable, rows: pa.Table) -> None:
-    """Checks typed rows for NULLs, unknown values and texts that are no dates.
+def violations(table: SourceTable, rows: pa.Table, unavailable: Mapping[str, pa.Array]) -> list[Violation]:
+    """NULLs, unknown values and texts that are no dates, out of typed rows; and references to what is not to be had.
 
-    Raises:
-        ContractBroken: shows up to five of the values.
+    Args:
+        unavailable: by column, the keys of the referenced table that have been set aside.
     """
     found: list[Violation] = []
     for column in table.columns:
-        if (wrong := _wrong(column, rows.column(column.name))) is not None:
-            mask, expected = wrong
-            found += _violations(table, rows.filter(mask), column, expected)
-    raise_if_any(found)
+        values = rows.column(column.name)
+        for wrong, expected in _wrong(column, values, unavailable.get(column.name)):
+            if pc.any(wrong).as_py():
+                found += _violations(table, rows.filter(wrong), column, expected)
+    return found
 
 
 def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
@@ -94,6 +95,18 @@ def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
         bad = [number for number, text in enumerate(texts) if text.is_valid and not _castable(text, kind)]
         found += _violations(table, rows.take(pa.array(bad, pa.int64())), column, f"a value of type {column.type}")
     return found
+
+
+def repeated(table: SourceTable, keys: pa.Array) -> list[Violation]:
+    """The keys that more than one row has."""
+    if pc.count_distinct(keys, mode="all").as_py() == len(keys):
+        return []
+    counts = pc.value_counts(keys).to_pylist()
+    return [
+        Violation(table.name, count["values"], table.key, "one row with that key", f"that of {count['counts']} rows")
+        for count in counts
+        if count["counts"] > 1
+    ]
 
 
 def raise_if_any(violations: list[Violation]) -> None:
@@ -128,32 +141,35 @@ def _full_type(column: Column) -> str:
     return _IN_FULL.get(column.type, column.type.replace("varchar", "character varying"))
 
 
-def _wrong(column: Column, values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str] | None:
+def _wrong(
+    column: Column, values: pa.ChunkedArray, unavailable: pa.Array | None
+) -> Iterator[tuple[pa.ChunkedArray, str]]:
+    """Masks of the values that are wrong, each with what was expected. A NULL that is allowed is never wrong."""
     if not column.nullable and values.null_count:
-        return pc.is_null(values), "a value"
+        yield pc.is_null(values), "a value"
     if column.values:
-        return _not_among(column.values, values, f"one of {', '.join(column.values)}")
+        yield _not_among(column.values, values), f"one of {', '.join(column.values)}"
     if column.format == "currency":
-        return _not_among(currency_names(), values, "a currency code of ISO 4217")
+        yield _not_among(currency_names(), values), "a currency code of ISO 4217"
     if column.format == "date":
-        return _no_dates(values)
-    return None
+        yield _no_dates(values), "a date, YYYY-MM-DD"
+    if unavailable is not None and len(unavailable):
+        yield pc.is_in(values, value_set=unavailable), f"a {column.references} that is not set aside"
 
 
-def _not_among(allowed: Iterable[str], values: pa.ChunkedArray, expected: str) -> tuple[pa.ChunkedArray, str] | None:
-    known = pc.is_in(values, value_set=pa.array(allowed, pa.string()))
-    return None if pc.all(known, min_count=0).as_py() else (pc.invert(known), expected)
+def _not_among(allowed: Iterable[str], values: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, value_set=pa.array(allowed, pa.string()))))
 
 
-def _no_dates(values: pa.ChunkedArray) -> tuple[pa.ChunkedArray, str] | None:
+def _no_dates(values: pa.ChunkedArray) -> pa.ChunkedArray:
     # Arrow knows a year 0; the calendar, and so PostgreSQL, does not.
-    wrong = pc.starts_with(values, "0000")
+    wrong = pc.fill_null(pc.starts_with(values, "0000"), fill_value=False)
     try:
         pc.cast(values, pa.date32())
     except pa.ArrowInvalid:
         kind = pa.date32()
-        wrong = pc.or_(wrong, pa.array([not _castable(text, kind) for text in values]))
-    return (wrong, "a date, YYYY-MM-DD") if pc.any(wrong).as_py() else None
+        return pc.or_(wrong, pa.array([text.is_valid and not _castable(text, kind) for text in values]))
+    return wrong
 
 
 def _castable(text: pa.Scalar, kind: pa.DataType) -> bool:

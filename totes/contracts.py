@@ -53,15 +53,35 @@ class Column:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A table of totesys."""
+    """A table of totesys.
+
+    Attributes:
+        quarantine: whether a row that breaks its contract is set aside, instead of holding the run.
+    """
 
     name: str
     meaning: str
     key: str
     columns: tuple[Column, ...]
+    quarantine: bool = False
 
     def column(self, name: str) -> Column:
         return _named(self.name, self.columns, name)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule that rows of a fact keep, made sure of before a batch is committed.
+
+    Attributes:
+        rule: the rule in one sentence.
+        breaks: SQL that is true of a row that breaks it. The row's alias is `checked`; tables are written
+            `{stars}.dim_staff`.
+    """
+
+    name: str
+    rule: str
+    breaks: str
 
 
 @dataclass(frozen=True)
@@ -75,6 +95,7 @@ class WarehouseTable:
         business_key: of a fact, the id that the versions of one thing share.
         source: the table of totesys whose rows become this table's rows; None for the calendar.
         join: other tables that supply columns, each with the column of `source` that holds its key.
+        checks: of a fact, what references and accepted values can't say.
     """
 
     name: str
@@ -87,6 +108,7 @@ class WarehouseTable:
     source: str | None = None
     join: Mapping[str, str] = field(default_factory=dict)
     since: int = 1
+    checks: tuple[Check, ...] = ()
 
     def column(self, name: str) -> Column:
         return _named(self.name, self.columns, name)
@@ -149,6 +171,8 @@ def _checked(path: Path, kind: type[_Table]) -> _Table:
     try:
         declared = tomllib.loads(path.read_text(encoding="utf-8"))
         columns = declared.pop("columns", {})
+        if "checks" in declared:
+            declared["checks"] = tuple(Check(name, **fields) for name, fields in declared["checks"].items())
         return kind(
             name=path.stem,
             columns=tuple(_column(name, fields) for name, fields in columns.items()),

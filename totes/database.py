@@ -141,6 +141,11 @@ def database_errors(database: Database) -> Iterator[None]:
         raise _translated(database, error) from error
 
 
+def sqlstate(error: BaseException | None) -> str:
+    """The server's code for an error; empty where the server has not said anything."""
+    return str(_fields(error.orig if isinstance(error, DBAPIError) else error).get("C", ""))
+
+
 def _socket(credentials: "Credentials") -> socket.socket:
     # A time-out of its own for connecting, and a longer one for reading so that the server's limits speak first.
     if credentials.host.startswith("/"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 # Row versions bear the low 32 bits of the 64-bit ids; two of them can be compared while fewer than 2^31 lie between.
 COMPARABLE = 1 << 31
 _LOW_32_BITS = (1 << 32) - 1
+FIRST_BATCH = "first batch"
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class SourcePosition:
 def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> str | None:
     """Why the fence of the batch before can't be used; None where it can."""
     if before is None:
-        return "first batch"
+        return FIRST_BATCH
     if (before.system, before.timeline, before.database) != (now.system, now.timeline, now.database):
         return "totesys was restored or moved"
     if now.xmax < before.xmin:

@@ -1,13 +1,14 @@
 """Load: every processed batch that the warehouse lacks is loaded, each in one transaction with its entry in the log."""
 
 import tempfile
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy
 
-from totes import staging, warehouse
+from totes import rules, staging, warehouse
 from totes.batch_log import BatchLog
 from totes.contracts import warehouse_tables
 from totes.database import WAREHOUSE, connected
@@ -43,10 +44,12 @@ class LoadResult:
     def batches(self) -> int:
         return 0 if self.first is None or self.last is None else self.last - self.first + 1
 
-    def add(self, batch: int, done: Mapping[str, staging.Loaded]) -> None:
-        """Counts a batch in."""
-        self.first = self.first or batch
-        self.last = self.loaded_through = batch
+    def add(self, batch: int, done: Mapping[str, staging.Loaded] | None) -> None:
+        """Counts a batch in; one that somebody else has loaded only as far as the warehouse goes."""
+        self.loaded_through = batch
+        if done is None:
+            return
+        self.first, self.last = self.first or batch, batch
         for table, loaded in done.items():
             for counts, rows in (
                 (self.inserted, loaded.inserted),
@@ -64,33 +67,49 @@ def load(settings: LoadSettings, request: Request) -> LoadResult:
         WarehouseUnreachable, WarehouseBusy, LakeUnavailable: worth another try; a batch is loaded whole or not at all.
         AccessRefused, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown: see totes.errors.
     """
-    processed = Lake(settings.processed_bucket)
-    log = BatchLog(processed)
     credentials = read_credentials(settings.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-load") as connection:
-        warehouse.migrate(connection)
-        done, last = _loaded_through(connection, log), log.last()
-        result = LoadResult(loaded_through=done)
-        for batch in range(done + 1, last + 1):
-            logger.append_keys(batch=batch)
-            manifest = log.read(batch)
-            with tempfile.TemporaryDirectory(prefix="totes-load-") as folder:
-                fetched = _Fetched(manifest, processed, Path(folder))
-                with connection.begin():
-                    loaded = _load_batch(connection, fetched, request.execution)
-            if loaded is None:
-                result.loaded_through = batch
-            else:
-                result.add(batch, loaded)
+        return load_pending(connection, Lake(settings.processed_bucket), request.execution)
+
+
+def load_pending(connection: sqlalchemy.Connection, processed: Lake, execution: str) -> LoadResult:
+    """The same over a connection, which tells the place of the warehouse (totes.warehouse)."""
+    log = BatchLog(processed)
+    warehouse.migrate(connection)
+    done = _loaded_through(connection, log)
+    result = LoadResult(loaded_through=done)
+    pending = deque(range(done + 1, log.last() + 1))
+    while pending:
+        for batch, loaded in _load_next(connection, log, processed, pending, execution).items():
+            result.add(batch, loaded)
     return result
+
+
+def _load_next(
+    connection: sqlalchemy.Connection, log: BatchLog, processed: Lake, pending: deque[int], execution: str
+) -> dict[int, Mapping[str, staging.Loaded] | None]:
+    """Loads the next batch in one transaction, and with it as many after it as it takes for the checks to hold.
+
+    What is wrong in one batch and put right in a later one is never seen by a reader, and stops nobody.
+    """
+    with tempfile.TemporaryDirectory(prefix="totes-load-") as folder:
+        fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
+        with connection.begin():
+            warehouse.lock(connection)
+            before = rules.record_ids(connection)
+            done = {fetched.manifest.batch: _load_batch(connection, fetched, execution)}
+            while broken := rules.broken_since(connection, before):
+                if not pending:
+                    raise rules.error(broken)
+                fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
+                done[fetched.manifest.batch] = _load_batch(connection, fetched, execution)
+    return done
 
 
 def _loaded_through(connection: sqlalchemy.Connection, log: BatchLog) -> int:
     """The warehouse's last batch, having made sure that the lake knows it as the same."""
     with connection.begin():
-        row = connection.execute(
-            sqlalchemy.text("SELECT batch_id, snapshot_at FROM etl.batch ORDER BY batch_id DESC LIMIT 1")
-        ).one_or_none()
+        row = connection.execute(warehouse.statement(connection, "last_batch")).one_or_none()
     if row is None:
         return 0
     if log.read(row.batch_id).snapshot_at != row.snapshot_at:
@@ -104,13 +123,13 @@ def _loaded_through(connection: sqlalchemy.Connection, log: BatchLog) -> int:
 
 
 class _Fetched:
-    """The files of a batch, downloaded before the transaction begins."""
+    """The files of a batch, downloaded; of the first batch before the transaction begins."""
 
     def __init__(self, manifest: Manifest, processed: Lake, folder: Path) -> None:
         self.manifest = manifest
         self.files = {
-            (table, part): processed.fetch(stored, folder / f"{table}.{part}")
-            for part in ("data", "deleted")
+            (table, part): processed.fetch(stored, folder / f"{manifest.batch}.{table}.{part}")
+            for part in ("data", "deleted", "aside")
             for table, stored in manifest.objects(part).items()
         }
 
@@ -118,25 +137,32 @@ class _Fetched:
 def _load_batch(
     connection: sqlalchemy.Connection, fetched: _Fetched, execution: str
 ) -> Mapping[str, staging.Loaded] | None:
-    """Loads one batch; None where another execution has loaded it while this one waited for its turn."""
+    """Loads one batch; None where another execution has loaded it while this one waited for its turn.
+
+    Raises:
+        LogBroken: the warehouse lacks a batch before it.
+    """
     manifest = fetched.manifest
-    warehouse.lock(connection)
-    last = connection.scalar(sqlalchemy.text("SELECT coalesce(max(batch_id), 0) FROM etl.batch"))
+    last = connection.scalar(warehouse.statement(connection, "last_batch")) or 0
     if last >= manifest.batch:
         return None
+    if last != manifest.batch - 1:
+        raise LogBroken(
+            f"The warehouse has loaded up to batch {last}, and batch {manifest.batch} is about to follow.",
+            "Redrive the execution: it loads what is missing first.",
+        )
     connection.execute(
-        sqlalchemy.text(
-            "INSERT INTO etl.batch (batch_id, snapshot_at, execution) VALUES (:batch, :moment, :execution)"
-        ),
+        warehouse.statement(connection, "add_batch"),
         {"batch": manifest.batch, "moment": manifest.snapshot_at, "execution": execution},
     )
     done = {table: _load_table(connection, fetched, table) for table in warehouse_tables() if table in manifest.tables}
-    connection.execute(
-        sqlalchemy.text(
-            "INSERT INTO etl.batch_table VALUES (:batch, :table, :staged, :inserted, :updated, :deleted, :first, :last)"
-        ),
-        [{"batch": manifest.batch, "table": table, **vars(loaded)} for table, loaded in done.items()],
-    )
+    for source in manifest.objects("aside"):
+        staging.note_quarantine(connection, source, fetched.files[source, "aside"], manifest.batch)
+    if done:
+        connection.execute(
+            warehouse.statement(connection, "add_batch_table"),
+            [{"batch": manifest.batch, "table": table, **vars(loaded)} for table, loaded in done.items()],
+        )
     return done
 
 

@@ -17,9 +17,10 @@ from totes.errors import CorruptObject, VersionUnknown
 from totes.fence import SourcePosition
 from totes.lake import StoredObject
 
-VERSION = 1
+VERSION = 2
 
-# Of one table: `data` the rows, `deleted` the keys that are gone, `keys` all keys that are there.
+# Of one table: `data` the rows, `deleted` the keys that are gone, `keys` all keys that are there, `aside` all rows that
+# are set aside.
 Parts = Mapping[str, StoredObject]
 
 
@@ -35,8 +36,9 @@ class Manifest:
         source: where totesys stood at the snapshot.
         columns: the columns of totesys that were read, by table.
         full_read: the tables that were read in full, each with the reason.
-        tables: the objects of each table. In the landing zone every table has its `keys`, which may lie in an earlier
-            batch; a table in which nothing changed has no `data` and no `deleted`.
+        tables: the objects of each table. In the landing zone every table has its `keys`, and those with rows in
+            quarantine `aside`, which may lie in an earlier batch; a table in which nothing changed has no `data` and no
+            `deleted`.
     """
 
     batch: int

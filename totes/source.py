@@ -4,24 +4,28 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from functools import cache
+from datetime import datetime, timedelta
+from functools import cache, reduce
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import sqlalchemy
 
 from totes import fence
-from totes.checks import CatalogueColumn, check_catalogue, check_rows, raise_if_any, unreadable
+from totes.checks import CatalogueColumn, Violation, check_catalogue, raise_if_any, repeated, unreadable, violations
 from totes.contracts import SourceTable, source_tables, warehouse_tables
 from totes.database import copy_out, quoted
 from totes.fence import SourcePosition
 from totes.parquet import keys_schema, landed_schema, parquet_writer
+from totes.quarantine import MOST, SetAside, set_aside
 
 SQL = Path(__file__).parent / "sql"
 # Enough rows for a parser and a compressor to work well, few enough for the memory not to notice.
 BLOCK_BYTES = 16 << 20
+# A stamp further ahead of the server's clock than this comes from no time zone and from no clock that is a little off.
+CLOCKS_DIFFER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,42 @@ class Count:
 
     all: int
     new: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which rows of a table a batch takes.
+
+    Attributes:
+        fence: rows that are not older; None takes all.
+        again: the keys of rows that are taken whatever their age.
+    """
+
+    fence: int | None
+    again: tuple[int, ...] = ()
+
+
+Windows = Mapping[str, Window]
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What was read of a table.
+
+    Attributes:
+        keys: of all rows, in the order that they were read.
+        aside: the rows among them that were set aside, and so are not in the file.
+        ahead: rows in the file that are stamped with a time to come.
+    """
+
+    keys: pa.Array
+    aside: list[SetAside]
+    ahead: int
+
+    @property
+    def rows(self) -> int:
+        """Rows in the file."""
+        return len(self.keys) - len(self.aside)
 
 
 class Snapshot:
@@ -47,36 +87,44 @@ class Snapshot:
         self.taken_at = taken_at
         self.undeclared = check_catalogue(source_tables(), _catalogue(connection))
 
-    def counts(self, fences: Mapping[str, int | None]) -> dict[str, Count]:
-        """Counts all tables in one scan each and one round trip; without a fence every row is new."""
+    def counts(self, windows: Windows) -> dict[str, Count]:
+        """Counts all tables in one scan each and one round trip."""
         selects = [
             f"SELECT '{table}' AS name, count(*) AS all_rows, "  # noqa: S608  names come from the contracts
-            f"count(*) FILTER (WHERE {_new(table, at)}) AS new_rows "
+            f"count(*) FILTER (WHERE {_taken(source_tables()[table], window)}) AS new_rows "
             f"FROM public.{quoted(table)} AS {quoted(table)}"
-            for table, at in fences.items()
+            for table, window in windows.items()
         ]
         rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects)))
         return {row.name: Count(row.all_rows, row.new_rows) for row in rows}
 
-    def extract(self, table: SourceTable, fences: Mapping[str, int | None], path: Path) -> pa.Array:
-        """Writes the new rows of a table, and the rows that they are joined with, to a Parquet file.
+    def extract(
+        self, table: SourceTable, windows: Windows, path: Path, unavailable: Mapping[str, pa.Array]
+    ) -> Extracted:
+        """Writes the rows of a table that its window takes, and those that they are joined with, to a Parquet file.
 
-        Returns:
-            the keys of the rows, in the order of the file.
+        Args:
+            unavailable: by column, the keys of the referenced table that have been set aside.
 
         Raises:
-            ContractBroken: a value is not what the contract allows.
+            ContractBroken: a row is not what the contract allows, and may not be set aside.
         """
+        return self._copy(table, _to_read(table, windows), path, unavailable)
+
+    def examine(
+        self, table: SourceTable, keys: tuple[int, ...], path: Path, unavailable: Mapping[str, pa.Array]
+    ) -> Extracted:
+        """The same for the rows with some keys, as far as they are there."""
+        return self._copy(table, _among(table, keys), path, unavailable)
+
+    def _copy(self, table: SourceTable, condition: str, path: Path, unavailable: Mapping[str, pa.Array]) -> Extracted:
         columns = ", ".join(quoted(table.name, column.name) for column in table.columns)
-        query = (
-            f"SELECT {columns} FROM public.{quoted(table.name)} AS {quoted(table.name)} "  # noqa: S608  names come from the contracts
-            f"WHERE {_to_read(table, fences)}"
-        )
+        query = f"SELECT {columns} FROM public.{quoted(table.name)} AS {quoted(table.name)} WHERE {condition}"  # noqa: S608  names come from the contracts, keys are numbers
         with parquet_writer(path, landed_schema(table)) as writer:
-            sink = _RowSink(table, writer)
+            sink = _RowSink(table, writer, unavailable, self.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER)
             copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
             sink.flush()
-        return sink.keys
+        return sink.extracted()
 
     def keys(self, table: SourceTable) -> pa.Array:
         """All keys of a table."""
@@ -132,28 +180,46 @@ def _catalogue(connection: sqlalchemy.Connection) -> list[CatalogueColumn]:
     return [CatalogueColumn(row.table_name, row.column_name, row.type, row.readable) for row in rows]
 
 
-def _new(table: str, at: int | None) -> str:
-    return "true" if at is None else fence.is_new(at, quoted(table))
+def _taken(table: SourceTable, window: Window) -> str:
+    if window.fence is None:
+        return "true"
+    new = fence.is_new(window.fence, quoted(table.name))
+    return f"({new} OR {_among(table, window.again)})" if window.again else new
 
 
-def _to_read(table: SourceTable, fences: Mapping[str, int | None]) -> str:
-    conditions = [_new(table.name, fences[table.name])]
+def _among(table: SourceTable, keys: tuple[int, ...]) -> str:
+    return f"{quoted(table.name, table.key)} IN ({', '.join(map(str, keys))})"
+
+
+def _to_read(table: SourceTable, windows: Windows) -> str:
+    conditions = [_taken(table, windows[table.name])]
     for other, join in joined_tables().get(table.name, {}).items():
         conditions.append(
             f"EXISTS (SELECT FROM public.{quoted(other)} AS {quoted(other)} "
-            f"WHERE {join} AND {_new(other, fences[other])})"
+            f"WHERE {join} AND {_taken(source_tables()[other], windows[other])})"
         )
     return " OR ".join(conditions)
 
 
 class _RowSink:
-    """Collects the rows of a COPY and writes them to Parquet in blocks."""
+    """Collects the rows of a COPY and writes those that are as declared to Parquet, in blocks."""
 
-    def __init__(self, table: SourceTable, writer: pa.parquet.ParquetWriter) -> None:
+    def __init__(
+        self,
+        table: SourceTable,
+        writer: pa.parquet.ParquetWriter,
+        unavailable: Mapping[str, pa.Array],
+        latest_stamp: datetime,
+    ) -> None:
         self._table = table
         self._writer = writer
+        self._unavailable = unavailable
+        self._latest_stamp = pa.scalar(latest_stamp, pa.timestamp("us"))
+        self._ahead = 0
         self._block = bytearray()
         self._keys: list[pa.Array] = []
+        self._wrong: list[Violation] = []
+        self._wrong_rows: list[pa.Table] = []
 
     def write(self, row: bytes) -> int:
         self._block += row
@@ -164,24 +230,65 @@ class _RowSink:
     def flush(self) -> None:
         if not self._block:
             return
-        rows = self._typed(bytes(self._block))
-        check_rows(self._table, rows)
-        self._writer.write_table(rows.cast(landed_schema(self._table)))
-        self._keys += rows.column(self._table.key).chunks
+        block = bytes(self._block)
         self._block.clear()
+        rows, wrong = self._typed(block)
+        wrong = wrong + violations(self._table, rows, self._unavailable)
+        if wrong:
+            texts = self._texts(block)
+            bad = self._with_keys_of(texts, wrong)
+            self._keys.append(texts.filter(bad).column(self._table.key).cast(keys_schema(self._table).types[0]))
+            self._wrong += wrong
+            if len(self._wrong) > MOST:
+                raise_if_any(self._wrong)
+            self._wrong_rows.append(texts.filter(bad))
+            rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
+        self._writer.write_table(rows.cast(landed_schema(self._table)))
+        self._keys.append(rows.column(self._table.key))
+        self._ahead += self._count_ahead(rows)
 
-    @property
-    def keys(self) -> pa.Array:
-        return pa.concat_arrays(self._keys) if self._keys else _no_keys(keys_schema(self._table))
+    def extracted(self) -> Extracted:
+        """What was read.
 
-    def _typed(self, block: bytes) -> pa.Table:
+        Raises:
+            ContractBroken: a row is not what the contract allows, and may not be set aside.
+        """
+        chunks = [chunk for keys in self._keys for chunk in keys.chunks]
+        keys = pa.concat_arrays(chunks) if chunks else _no_keys(keys_schema(self._table))
+        raise_if_any(repeated(self._table, keys))
+        aside = set_aside(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
+        return Extracted(keys, aside, self._ahead)
+
+    def _count_ahead(self, rows: pa.Table) -> int:
+        stamps = [column for column in rows.columns if pa.types.is_timestamp(column.type)]
+        ahead = reduce(pc.or_, (pc.greater(column, self._latest_stamp) for column in stamps))
+        return pc.sum(ahead, min_count=0).as_py() or 0
+
+    def _typed(self, block: bytes) -> tuple[pa.Table, list[Violation]]:
+        """The rows that can be represented, and what is wrong with the others."""
         schema = landed_schema(self._table)
         try:
-            return _read_csv(block, schema)
+            return _read_csv(block, schema), []
         except pa.ArrowInvalid:
-            texts = pa.schema([pa.field(name, pa.string()) for name in schema.names])
-            raise_if_any(unreadable(self._table, _read_csv(block, texts)))
-            raise
+            texts = self._texts(block)
+            wrong = unreadable(self._table, texts)
+            if not wrong:
+                raise
+            readable = texts.filter(pc.invert(self._with_keys_of(texts, wrong)))
+            return (_read_csv(_csv(readable), schema) if len(readable) else schema.empty_table()), wrong
+
+    def _texts(self, block: bytes) -> pa.Table:
+        return _read_csv(block, pa.schema([pa.field(column.name, pa.string()) for column in self._table.columns]))
+
+    def _with_keys_of(self, rows: pa.Table, wrong: list[Violation]) -> pa.ChunkedArray:
+        keys = pa.array(sorted({str(violation.key) for violation in wrong}), pa.string())
+        return pc.is_in(rows.column(self._table.key).cast(pa.string()), value_set=keys)
+
+
+def _csv(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(rows, sink, pa.csv.WriteOptions(include_header=False))
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _no_keys(schema: pa.Schema) -> pa.Array:

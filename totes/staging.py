@@ -3,7 +3,7 @@
 Facts and dimensions are both loaded by difference, so that a row which comes again changes nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import sqlalchemy
+from sqlalchemy.exc import DBAPIError
 
+from totes import rules, warehouse
 from totes.contracts import Column, WarehouseTable
-from totes.database import copy_in, quoted
+from totes.database import copy_in, quoted, sqlstate
 from totes.parquet import batches
 
 # From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
@@ -24,7 +26,12 @@ _FOREIGN_KEYS = sqlalchemy.text(
     "SELECT conname AS name, pg_get_constraintdef(oid) AS definition FROM pg_constraint "
     "WHERE conrelid = CAST(:table AS regclass) AND contype = 'f' ORDER BY conname"
 )
-_SQL = Path(__file__).parent / "sql"
+_NOT_REFERENCED = "23503"
+_ASIDE = (
+    Column("business_id", "integer", "The key in totesys."),
+    Column("reason", "text", "What is wrong."),
+    Column("row", "text", "The row as JSON."),
+)
 
 
 @dataclass(frozen=True)
@@ -48,32 +55,63 @@ class Loaded:
 
 
 def stage(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
-    """Copies a file of rows into a temporary table that ends with the transaction; returns how many there were."""
-    return _copied(connection, table, _stage(table), table.data_columns, path)
+    """Copies a file of rows into a temporary table that ends with the transaction; returns how many there were.
+
+    Raises:
+        ContractBroken: two rows have one key, or a value is not accepted.
+    """
+    seen = rules.StagedRows(table)
+    rows = _copied(connection, _stage(table), table.data_columns, path, seen.see)
+    seen.check()
+    return rows
 
 
 def stage_deleted(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
     """The same for a file of deleted keys."""
-    return _copied(connection, table, _deleted(table), (table.column(table.identity),), path)
+    return _copied(connection, _deleted(table), (table.column(table.identity),), path)
+
+
+def note_quarantine(connection: sqlalchemy.Connection, source: str, path: Path, batch: int) -> None:
+    """Brings the warehouse's quarantine of a table of totesys to what a file says is set aside."""
+    aside = quoted("pg_temp", f"aside_{source}")
+    _copied(connection, aside, _ASIDE, path)
+    for name in ("release", "set_aside"):
+        connection.execute(warehouse.statement(connection, name, aside=aside), {"name": source, "batch": batch})
+    connection.exec_driver_sql(f"DROP TABLE {aside}")
 
 
 def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Loaded:
     """Adds the staged rows that differ from the latest version of their business id, or have none that is alive."""
-    with _references_checked_as_sets(connection, fact, staged):
-        row = connection.execute(_statement("insert_versions", fact), {"fact": fact.name}).one()
+    with _moved(connection, fact), _references_checked_as_sets(connection, fact, staged):
+        row = connection.execute(_statement(connection, "insert_versions", fact), {"fact": fact.name}).one()
     return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
 
 
 def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int) -> Loaded:
     """Inserts the staged rows that are new, and updates those that differ."""
-    row = connection.execute(_statement("upsert", dimension)).one()
+    with _moved(connection, dimension):
+        row = connection.execute(_statement(connection, "upsert", dimension)).one()
     return Loaded(staged, inserted=row.inserted, updated=row.updated)
 
 
 def bury(connection: sqlalchemy.Connection, table: WarehouseTable, batch: int) -> None:
     """Writes a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
     name = "bury_versions" if table.is_fact else "bury_rows"
-    connection.execute(_statement(name, table), {"name": table.name, "batch": batch})
+    connection.execute(_statement(connection, name, table), {"name": table.name, "batch": batch})
+    connection.exec_driver_sql(f"DROP TABLE {_deleted(table)}")
+
+
+@contextmanager
+def _moved(connection: sqlalchemy.Connection, table: WarehouseTable) -> Iterator[None]:
+    """Ends the staging of a table; where a row can't be moved, because it refers to nothing, tells which."""
+    try:
+        with connection.begin_nested():
+            yield
+    except DBAPIError as error:
+        if sqlstate(error) == _NOT_REFERENCED:
+            rules.check_references(connection, table, _stage(table))
+        raise
+    connection.exec_driver_sql(f"DROP TABLE {_stage(table)}")
 
 
 @contextmanager
@@ -84,7 +122,7 @@ def _references_checked_as_sets(connection: sqlalchemy.Connection, fact: Warehou
     rows and eight references that is ten times faster. A batch that is small, or small beside what is there already,
     leaves the keys and the table's readers alone.
     """
-    name = f"public.{quoted(fact.name)}"
+    name = warehouse.star(connection, fact.name)
     if staged < BULK_ROWS or staged < connection.scalar(_ROWS_PRESENT, {"table": name}) * BULK_SHARE:
         yield
         return
@@ -97,30 +135,34 @@ def _references_checked_as_sets(connection: sqlalchemy.Connection, fact: Warehou
 
 
 def _copied(
-    connection: sqlalchemy.Connection, table: WarehouseTable, staging: str, wanted: tuple[Column, ...], path: Path
+    connection: sqlalchemy.Connection,
+    staging: str,
+    columns: tuple[Column, ...],
+    path: Path,
+    see: Callable[[pa.RecordBatch], None] = lambda _rows: None,
 ) -> int:
-    columns = ", ".join(quoted(column.name) for column in wanted)
-    connection.exec_driver_sql(
-        f"CREATE TEMPORARY TABLE {staging} ON COMMIT DROP AS "  # noqa: S608  names come from the contracts
-        f"SELECT {columns} FROM public.{quoted(table.name)} WITH NO DATA"
-    )
-    counter = _Csv(path, wanted)
-    copy_in(connection, f"COPY {staging} ({columns}) FROM STDIN (FORMAT csv)", counter.blocks())
+    definitions = ", ".join(f"{quoted(column.name)} {column.type}" for column in columns)
+    names = ", ".join(quoted(column.name) for column in columns)
+    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {staging} ({definitions}) ON COMMIT DROP")
+    rows = _Csv(path, columns, see)
+    copy_in(connection, f"COPY {staging} ({names}) FROM STDIN (FORMAT csv)", rows.blocks())
     connection.exec_driver_sql(f"ANALYZE {staging}")
-    return counter.rows
+    return rows.count
 
 
 class _Csv:
     """A Parquet file as the blocks of CSV that COPY reads: NULL is nothing, an empty text is two quotes."""
 
-    def __init__(self, path: Path, columns: tuple[Column, ...]) -> None:
+    def __init__(self, path: Path, columns: tuple[Column, ...], see: Callable[[pa.RecordBatch], None]) -> None:
         self._path = path
         self._columns = columns
-        self.rows = 0
+        self._see = see
+        self.count = 0
 
     def blocks(self) -> Iterator[bytes]:
         for batch in batches(self._path):
-            self.rows += batch.num_rows
+            self.count += batch.num_rows
+            self._see(batch)
             sink = pa.BufferOutputStream()
             pa.csv.write_csv(self._complete(batch), sink, pa.csv.WriteOptions(include_header=False))
             yield sink.getvalue().to_pybytes()
@@ -137,25 +179,24 @@ class _Csv:
         )
 
 
-def _statement(name: str, table: WarehouseTable) -> sqlalchemy.TextClause:
+def _statement(connection: sqlalchemy.Connection, name: str, table: WarehouseTable) -> sqlalchemy.TextClause:
     names = [column.name for column in table.data_columns]
     others = [name for name in names if name != table.identity]
-    text = (_SQL / f"{name}.sql").read_text(encoding="utf-8")
-    return sqlalchemy.text(
-        text.format(
-            table=f"public.{quoted(table.name)}",
-            staging=_stage(table),
-            deleted=_deleted(table),
-            key=quoted(table.key),
-            identity=quoted(table.identity),
-            columns=", ".join(map(quoted, names)),
-            staged_columns=", ".join(quoted("staged", name) for name in names),
-            staged_values=", ".join(quoted("staged", name) for name in others),
-            latest_values=", ".join(quoted("latest", name) for name in others),
-            present_values=", ".join(quoted("present", name) for name in others),
-            excluded_values=", ".join(quoted("excluded", name) for name in others),
-            assignments=", ".join(f"{quoted(name)} = {quoted('excluded', name)}" for name in others),
-        )
+    return warehouse.statement(
+        connection,
+        name,
+        table=warehouse.star(connection, table.name),
+        staging=_stage(table),
+        deleted=_deleted(table),
+        key=quoted(table.key),
+        identity=quoted(table.identity),
+        columns=", ".join(map(quoted, names)),
+        staged_columns=", ".join(quoted("staged", name) for name in names),
+        staged_values=", ".join(quoted("staged", name) for name in others),
+        latest_values=", ".join(quoted("latest", name) for name in others),
+        present_values=", ".join(quoted("present", name) for name in others),
+        excluded_values=", ".join(quoted("excluded", name) for name in others),
+        assignments=", ".join(f"{quoted(name)} = {quoted('excluded', name)}" for name in others),
     )
 
 

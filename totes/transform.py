@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, source_tables, warehouse_tables
+from totes.errors import CorruptObject
 from totes.lake import Lake, StoredObject
 from totes.log import logger
 from totes.manifest import Manifest, Parts
@@ -73,6 +74,9 @@ def process(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
             if parts := dict(batch.parts(table)):
                 tables[table.name] = parts
         tables |= batch.calendars()
+        tables |= {
+            source: {"aside": batch.copied(source, stored)} for source, stored in landed.objects("aside").items()
+        }
     return replace(landed, tables=tables)
 
 
@@ -90,7 +94,9 @@ class _Batch:
         """The objects of a fact or dimension, as far as the batch says anything about it."""
         landed = self._landed.tables.get(table.source or "", {})
         if "data" in landed:
-            yield "data", self._write(table, self._shaped(table))
+            written = self._write(table, self._shaped(table))
+            _require_rows(landed["data"], written.rows)
+            yield "data", written
         if "deleted" in landed:
             yield "deleted", self._write_deleted(table, landed["deleted"])
 
@@ -98,6 +104,10 @@ class _Batch:
         """The calendar of the years that the batch's facts refer to."""
         calendars = [table for table in warehouse_tables().values() if table.kind == "calendar" and self._years]
         return {table.name: {"data": self._write(table, [calendar(table, self._years)])} for table in calendars}
+
+    def copied(self, source: str, aside: StoredObject) -> StoredObject:
+        """The rows of a table of totesys that are set aside, as they were landed."""
+        return self._processed.add(self._fetched(aside), f"aside/{source}/batch={self._landed.batch:08d}", aside.rows)
 
     def _shaped(self, table: WarehouseTable) -> Iterator[pa.Table]:
         if table.join:
@@ -138,3 +148,11 @@ class _Batch:
 
     def _add(self, table: WarehouseTable, part: str, path: Path, rows: int) -> StoredObject:
         return self._processed.add(path, f"{part}/{table.name}/batch={self._landed.batch:08d}", rows)
+
+
+def _require_rows(landed: StoredObject, written: int) -> None:
+    if written != landed.rows:
+        raise CorruptObject(
+            f"{landed.key} made {written} rows; its manifest says {landed.rows}.",
+            "Restore the object's first version in S3 (the buckets are versioned) and redrive the execution.",
+        )

@@ -5,6 +5,7 @@ then columns, then the files. Views are made anew at the end, as they only show 
 """
 
 import re
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from totes.database import quoted
 from totes.errors import VersionUnknown
 
 FOLDER = SCHEMAS / "warehouse"
+_SQL = Path(__file__).parent / "sql"
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
     "serial": sqlalchemy.Integer,
@@ -28,13 +30,13 @@ _TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
     "boolean": sqlalchemy.Boolean,
 }
 # "totes" in hexadecimal: one lock for all that changes a warehouse.
-_LOCK = 0x746F746573
+LOCK = 0x746F746573
 
 
 @cache
 def metadata(version: int) -> sqlalchemy.MetaData:
     """The tables of the stars as SQLAlchemy knows them, with the columns that they had in a version."""
-    stars = sqlalchemy.MetaData(schema="public")
+    stars = sqlalchemy.MetaData(schema=LIVE.stars)
     for table in warehouse_tables().values():
         columns = [_column(table, column) for column in table.columns if column.since <= version]
         made = sqlalchemy.Table(table.name, stars, *columns, comment=table.meaning)
@@ -51,9 +53,46 @@ def latest_version() -> int:
     return max(declared + [_version(path) for path in _files()])
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a warehouse lies in its database: the schema of its stars and that of its log."""
+
+    stars: str = "public"
+    log: str = "etl"
+
+    def connection(self, connection: sqlalchemy.Connection) -> sqlalchemy.Connection:
+        """The connection, on which all that this package does concerns the warehouse of this place."""
+        return connection.execution_options(schema_translate_map={LIVE.stars: self.stars, LIVE.log: self.log})
+
+
+LIVE = Place()
+
+
+def place(connection: sqlalchemy.Connection) -> Place:
+    """The place that a connection is about; the live warehouse where nothing else was said."""
+    schemas = connection.get_execution_options().get("schema_translate_map") or {}
+    return Place(schemas.get(LIVE.stars, LIVE.stars), schemas.get(LIVE.log, LIVE.log))
+
+
+def star(connection: sqlalchemy.Connection, table: str) -> str:
+    """A table of the stars, as an SQL identifier."""
+    return quoted(place(connection).stars, table)
+
+
+def placed(connection: sqlalchemy.Connection, sql: str, **names: str) -> str:
+    """SQL with `{stars}` and `{log}` filled in, and what else is named."""
+    at = place(connection)
+    return sql.format(stars=quoted(at.stars), log=quoted(at.log), **names)
+
+
+def statement(connection: sqlalchemy.Connection, name: str, **names: str) -> sqlalchemy.TextClause:
+    """A statement of totes/sql."""
+    return sqlalchemy.text(placed(connection, (_SQL / f"{name}.sql").read_text(encoding="utf-8"), **names))
+
+
 def lock(connection: sqlalchemy.Connection) -> None:
     """Waits until no other transaction changes the warehouse, and keeps others waiting until this one ends."""
-    connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    connection.execute(sqlalchemy.text("SELECT pg_catalog.pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
 
 
 def migrate(connection: sqlalchemy.Connection) -> None:
@@ -78,39 +117,37 @@ def migrate(connection: sqlalchemy.Connection) -> None:
             _bring_forward(connection, version)
         for table in warehouse_tables().values():
             if table.is_fact:
-                connection.exec_driver_sql(views(table))
+                connection.exec_driver_sql(views(connection, table))
 
 
-def views(fact: WarehouseTable) -> str:
+def views(connection: sqlalchemy.Connection, fact: WarehouseTable) -> str:
     """The DDL of a fact's views and functions."""
     entity = fact.name.removeprefix("fact_")
-    return (
-        (FOLDER / "views.sql")
-        .read_text(encoding="utf-8")
-        .format(
-            fact=quoted(fact.name),
-            fact_name=f"'{fact.name}'",
-            entity=entity,
-            current=quoted(f"current_{entity}"),
-            history=quoted(f"{entity}_history"),
-            as_of=quoted(f"{entity}_as_of"),
-            record_id=quoted(fact.key),
-            business_id=quoted(fact.identity),
-        )
+    return placed(
+        connection,
+        (FOLDER / "views.sql").read_text(encoding="utf-8"),
+        fact=quoted(fact.name),
+        fact_name=f"'{fact.name}'",
+        current=quoted(f"current_{entity}"),
+        history=quoted(f"{entity}_history"),
+        as_of=quoted(f"{entity}_as_of"),
+        record_id=quoted(fact.key),
+        business_id=quoted(fact.identity),
     )
 
 
 def _applied(connection: sqlalchemy.Connection) -> int:
-    if connection.scalar(sqlalchemy.text("SELECT to_regclass('etl.schema_version')")) is None:
+    versions = quoted(place(connection).log, "schema_version")
+    if connection.scalar(sqlalchemy.text("SELECT to_regclass(:versions)"), {"versions": versions}) is None:
         return 0
-    return int(connection.scalar(sqlalchemy.text("SELECT max(version) FROM etl.schema_version")) or 0)
+    return int(connection.scalar(statement(connection, "schema_version")) or 0)
 
 
 def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:
     if version == 1:
-        connection.exec_driver_sql((FOLDER / "schema_version.sql").read_text(encoding="utf-8"))
+        _run(connection, FOLDER / "schema_version.sql")
     for table in warehouse_tables().values():
-        made = metadata(version).tables[f"public.{table.name}"]
+        made = metadata(version).tables[f"{LIVE.stars}.{table.name}"]
         if table.since == version:
             made.create(connection)
             continue
@@ -119,10 +156,8 @@ def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:
                 _add_column(connection, made, column)
     for path in _files():
         if _version(path) == version:
-            connection.exec_driver_sql(path.read_text(encoding="utf-8"))
-    connection.execute(
-        sqlalchemy.text("INSERT INTO etl.schema_version (version) VALUES (:version)"), {"version": version}
-    )
+            _run(connection, path)
+    connection.execute(statement(connection, "add_schema_version"), {"version": version})
 
 
 def _add_column(connection: sqlalchemy.Connection, table: sqlalchemy.Table, column: Column) -> None:
@@ -133,7 +168,11 @@ def _add_column(connection: sqlalchemy.Connection, table: sqlalchemy.Table, colu
             f"Give it one of the two in schemas/warehouse/{table.name}.toml.",
         )
     definition = CreateColumn(table.c[column.name]).compile(dialect=connection.dialect)
-    connection.exec_driver_sql(f"ALTER TABLE public.{quoted(table.name)} ADD COLUMN {definition}")
+    connection.exec_driver_sql(f"ALTER TABLE {star(connection, table.name)} ADD COLUMN {definition}")
+
+
+def _run(connection: sqlalchemy.Connection, ddl: Path) -> None:
+    connection.exec_driver_sql(placed(connection, ddl.read_text(encoding="utf-8")))
 
 
 def _column(table: WarehouseTable, column: Column) -> sqlalchemy.Column[object]:
@@ -160,7 +199,7 @@ def _type(column: Column) -> sqlalchemy.types.TypeEngine[Any]:
 
 
 def _key_of(table: str) -> str:
-    return f"public.{table}.{warehouse_tables()[table].key}"
+    return f"{LIVE.stars}.{table}.{warehouse_tables()[table].key}"
 
 
 def _files() -> list[Path]:

@@ -1,11 +1,11 @@
 -- What a warehouse must have before its schema has any version at all.
 
-CREATE SCHEMA IF NOT EXISTS etl;
+CREATE SCHEMA IF NOT EXISTS {log};
 
-CREATE TABLE etl.schema_version (
+CREATE TABLE {log}.schema_version (
     version integer PRIMARY KEY,
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE etl.schema_version IS 'The versions that the schema was brought to, one after the other.';
-COMMENT ON COLUMN etl.schema_version.version IS 'Counts up from 1.';
-COMMENT ON COLUMN etl.schema_version.applied_at IS 'When the schema had it.';
+COMMENT ON TABLE {log}.schema_version IS 'The versions that the schema was brought to, one after the other.';
+COMMENT ON COLUMN {log}.schema_version.version IS 'Counts up from 1.';
+COMMENT ON COLUMN {log}.schema_version.applied_at IS 'When the schema had it.';

@@ -151,7 +151,7 @@ def test_killed_backend_is_a_transient_error(seeded: Pipeline) -> None:
     seeded.transform()
 
     def kill(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "INSERT INTO etl.batch" in statement:
+        if "batch (batch_id, snapshot_at" in statement:
             seeded.postgres.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'totes-load'"
             )

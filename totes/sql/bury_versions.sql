@@ -1,5 +1,5 @@
 -- A tombstone ends the latest version of a fact.
-INSERT INTO etl.tombstone (table_name, business_id, batch_id, record_id)
+INSERT INTO {log}.tombstone (table_name, business_id, batch_id, record_id)
 SELECT :name, gone.{identity}, :batch, max(version.{key})
 FROM {deleted} AS gone
 JOIN {table} AS version ON version.{identity} = gone.{identity}

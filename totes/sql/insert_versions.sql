@@ -8,7 +8,7 @@ WITH added AS (
     ) AS latest ON true
     WHERE latest.{key} IS NULL
        OR ROW ({latest_values}) IS DISTINCT FROM ROW ({staged_values})
-       OR EXISTS (SELECT FROM etl.tombstone WHERE table_name = :fact AND record_id = latest.{key})
+       OR EXISTS (SELECT FROM {log}.tombstone WHERE table_name = :fact AND record_id = latest.{key})
     ORDER BY staged.{identity}
     RETURNING {key} AS record_id
 )

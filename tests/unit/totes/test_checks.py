@@ -3,8 +3,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from totes.checks import CatalogueColumn, check_catalogue, check_rows, unreadable
-from totes.contracts import source_tables
+from totes.checks import CatalogueColumn, check_catalogue, raise_if_any, repeated, unreadable, violations
+from totes.contracts import SourceTable, source_tables
 from totes.errors import AccessRefused, ContractBroken
 from totes.parquet import landed_schema
 
@@ -106,6 +106,10 @@ def rows(table: str, *changes: dict[str, object]) -> pa.Table:
     )
 
 
+def check_rows(table: SourceTable, found: pa.Table) -> None:
+    raise_if_any(violations(table, found, {}))
+
+
 @pytest.mark.parametrize("table", VALID)
 def test_rows_as_declared_pass(table: str) -> None:
     check_rows(source_tables()[table], rows(table, {}, {}))
@@ -186,3 +190,25 @@ def test_readable_texts_are_no_violation() -> None:
     texts = dict.fromkeys(landed_schema(table).names, "1") | {"paid": "t", "payment_date": "x"}
     stamps: dict[str, str | None] = {"created_at": "2024-01-01 00:00:00", "last_updated": None}
     assert unreadable(table, pa.Table.from_pylist([texts | stamps])) == []
+
+
+def test_reference_to_what_is_set_aside_is_named() -> None:
+    table = source_tables()["purchase_order"]
+    found = violations(
+        table, rows("purchase_order", {}, {"staff_id": 7}, {"staff_id": 8}), {"staff_id": pa.array([7, 9], pa.int32())}
+    )
+    assert [str(violation) for violation in found] == [
+        "purchase_order 2: staff_id is '7', expected a staff that is not set aside"
+    ]
+
+
+def test_null_that_is_allowed_refers_to_nothing() -> None:
+    table = source_tables()["transaction"]
+    assert violations(table, rows("transaction", {}), {"sales_order_id": pa.array([1], pa.int32())}) == []
+
+
+def test_key_of_two_rows_is_named() -> None:
+    table = source_tables()["currency"]
+    assert repeated(table, pa.array([1, 2, 3], pa.int32())) == []
+    (found,) = repeated(table, pa.array([1, 2, 1], pa.int32()))
+    assert str(found) == "currency 1: currency_id is that of 2 rows, expected one row with that key"

@@ -8,7 +8,7 @@ from tests.unit.totes.test_batch_log import MANIFEST
 from totes.errors import CorruptObject, VersionUnknown
 from totes.fence import SourcePosition
 from totes.lake import StoredObject
-from totes.manifest import parse_manifest
+from totes.manifest import VERSION, parse_manifest
 
 WHERE = "s3://landing/log/00000001.json"
 
@@ -38,11 +38,15 @@ def test_rows_leave_out_empty_files() -> None:
 
 def test_newer_version_is_not_guessed() -> None:
     with pytest.raises(VersionUnknown) as caught:
-        parsed({"version": 2, "tables": "in another shape"})
+        parsed({"version": VERSION + 1, "tables": "in another shape"})
     assert str(caught.value) == (
-        f"{WHERE} is a manifest of version 2; this release reads up to 1. "
+        f"{WHERE} is a manifest of version {VERSION + 1}; this release reads up to {VERSION}. "
         "Deploy the release that wrote it, or a later one."
     )
+
+
+def test_manifest_of_the_first_version_is_read() -> None:
+    assert parsed(MANIFEST.as_json() | {"version": 1}) == MANIFEST
 
 
 def without(name: str) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from tests.pipeline import Pipeline
 from totes.contracts import source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import ContractBroken, SourceBusy
-from totes.source import BLOCK_BYTES, Count, Snapshot, joined_tables, snapshot
+from totes.source import BLOCK_BYTES, Count, Snapshot, Window, joined_tables, snapshot
 
-ALL = dict.fromkeys(source_tables())
+ALL = dict.fromkeys(source_tables(), Window(None))
 DEPARTMENT, STAFF, DESIGN = (source_tables()[name] for name in ("department", "staff", "design"))
 STAMPS = "'2024-11-15 14:40:10.188', '2024-11-15 14:40:10'"
 
@@ -72,19 +72,22 @@ def test_open_transaction_holds_the_fence(staffed: Pipeline) -> None:
 
 
 def test_counts_tell_new_rows_from_all(staffed: Pipeline) -> None:
-    at = fence(staffed)
+    at = Window(fence(staffed))
     staffed.totesys("UPDATE staff SET first_name = 'C' WHERE staff_id = 1")
     with taken(staffed) as made:
         counts = made.counts({"staff": at, "department": at, "design": at})
         assert counts == {"staff": Count(3, 1), "department": Count(2, 0), "design": Count(0, 0)}
-        assert made.counts({"staff": None}) == {"staff": Count(3, 3)}
+        assert made.counts({"staff": Window(None)}) == {"staff": Count(3, 3)}
 
 
 def test_snapshot_is_one_moment_of_all_tables(staffed: Pipeline) -> None:
     with taken(staffed) as made:
         staffed.totesys(f"INSERT INTO design VALUES (1, '2024-11-15', 'n', 'l', 'f', {STAMPS.split(',')[0]})")
         staffed.totesys("DELETE FROM staff")
-        assert made.counts({"staff": None, "design": None}) == {"staff": Count(3, 3), "design": Count(0, 0)}
+        assert made.counts({"staff": Window(None), "design": Window(None)}) == {
+            "staff": Count(3, 3),
+            "design": Count(0, 0),
+        }
         assert made.keys(STAFF).to_pylist() == [1, 2, 3]
 
 
@@ -100,19 +103,19 @@ def test_snapshot_cannot_write(staffed: Pipeline) -> None:
 
 
 def test_changed_parent_brings_its_children(staffed: Pipeline, tmp_path: Path) -> None:
-    at = dict.fromkeys(source_tables(), fence(staffed))
+    at = dict.fromkeys(source_tables(), Window(fence(staffed)))
     staffed.totesys("UPDATE department SET department_name = 'Leeds' WHERE department_id = 2")
     with taken(staffed) as made:
-        assert sorted(made.extract(STAFF, at, tmp_path / "staff").to_pylist()) == [2, 3]
-        assert made.extract(DEPARTMENT, at, tmp_path / "department").to_pylist() == [2]
+        assert sorted(made.extract(STAFF, at, tmp_path / "staff", {}).keys.to_pylist()) == [2, 3]
+        assert made.extract(DEPARTMENT, at, tmp_path / "department", {}).keys.to_pylist() == [2]
 
 
 def test_changed_child_brings_its_parent(staffed: Pipeline, tmp_path: Path) -> None:
-    at = dict.fromkeys(source_tables(), fence(staffed))
+    at = dict.fromkeys(source_tables(), Window(fence(staffed)))
     staffed.totesys("UPDATE staff SET first_name = 'C' WHERE staff_id = 1")
     with taken(staffed) as made:
-        assert made.extract(DEPARTMENT, at, tmp_path / "department").to_pylist() == [1]
-        assert made.extract(STAFF, at, tmp_path / "staff").to_pylist() == [1]
+        assert made.extract(DEPARTMENT, at, tmp_path / "department", {}).keys.to_pylist() == [1]
+        assert made.extract(STAFF, at, tmp_path / "staff", {}).keys.to_pylist() == [1]
 
 
 def test_joins_are_known_in_both_directions() -> None:
@@ -126,7 +129,7 @@ def test_joins_are_known_in_both_directions() -> None:
 
 def test_rows_are_typed_as_declared(staffed: Pipeline, tmp_path: Path) -> None:
     with taken(staffed) as made:
-        made.extract(DEPARTMENT, ALL, tmp_path / "department")
+        made.extract(DEPARTMENT, ALL, tmp_path / "department", {})
     rows = pq.read_table(tmp_path / "department").to_pylist()
     assert [(row["department_id"], row["location"], row["manager"]) for row in rows] == [
         (1, None, ""),
@@ -138,7 +141,7 @@ def test_rows_are_typed_as_declared(staffed: Pipeline, tmp_path: Path) -> None:
 
 def test_empty_table_makes_a_file_with_its_schema(pipeline: Pipeline, tmp_path: Path) -> None:
     with taken(pipeline) as made:
-        assert made.extract(DESIGN, ALL, tmp_path / "design") == pa.array([], pa.int32())
+        assert made.extract(DESIGN, ALL, tmp_path / "design", {}).keys == pa.array([], pa.int32())
         assert made.keys(DESIGN) == pa.array([], pa.int32())
     assert pq.read_table(tmp_path / "design").column_names == [column.name for column in DESIGN.columns]
 
@@ -153,7 +156,7 @@ def test_table_beyond_one_block_is_read_whole(pipeline: Pipeline, tmp_path: Path
         count,
     )
     with taken(pipeline) as made:
-        assert made.extract(DESIGN, ALL, tmp_path / "design").to_pylist() == list(range(1, count + 1))
+        assert made.extract(DESIGN, ALL, tmp_path / "design", {}).keys.to_pylist() == list(range(1, count + 1))
     rows = pq.ParquetFile(tmp_path / "design")
     assert (rows.metadata.num_rows, rows.metadata.num_row_groups) == (count, 3)
 
@@ -170,4 +173,21 @@ def test_value_beyond_its_type_is_named(staffed: Pipeline, tmp_path: Path) -> No
         pytest.raises(ContractBroken, match=r"staff 2: created_at is 'infinity', expected a value of type timestamp"),
         taken(staffed) as made,
     ):
-        made.extract(STAFF, ALL, tmp_path / "staff")
+        made.extract(STAFF, ALL, tmp_path / "staff", {})
+
+
+def test_row_is_read_again_whatever_its_age(staffed: Pipeline, tmp_path: Path) -> None:
+    at = fence(staffed)
+    windows = dict.fromkeys(source_tables(), Window(at)) | {"staff": Window(at, again=(3, 99))}
+    with taken(staffed) as made:
+        assert made.counts(windows)["staff"] == Count(3, 1)
+        assert made.extract(STAFF, windows, tmp_path / "staff", {}).keys.to_pylist() == [3]
+        # With what it is joined to.
+        assert made.extract(DEPARTMENT, windows, tmp_path / "department", {}).keys.to_pylist() == [2]
+
+
+def test_rows_stamped_with_a_time_to_come_are_counted(staffed: Pipeline, tmp_path: Path) -> None:
+    staffed.totesys("UPDATE staff SET created_at = now() + interval '23 hours' WHERE staff_id = 1")
+    staffed.totesys("UPDATE staff SET created_at = '2099-01-01', last_updated = '2099-01-01' WHERE staff_id = 2")
+    with taken(staffed) as made:
+        assert made.extract(STAFF, ALL, tmp_path / "staff", {}).ahead == 1

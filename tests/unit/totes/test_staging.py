@@ -10,7 +10,6 @@ import sqlalchemy
 
 from totes import staging
 from totes.contracts import warehouse_tables
-from totes.database import WAREHOUSE, database_errors
 from totes.errors import ContractBroken
 from totes.parquet import deleted_schema, parquet_writer, processed_schema
 from totes.staging import Loaded
@@ -136,11 +135,23 @@ def test_record_ids_follow_the_business_ids(star: sqlalchemy.Connection, pay: Ca
 
 
 def test_reference_to_nothing_is_named(pay: Callable[..., Loaded]) -> None:
-    with (
-        pytest.raises(ContractBroken, match=r"Key \(transaction_id\)=\(99\) is not present in table .dim_transaction"),
-        database_errors(WAREHOUSE),
-    ):
-        pay({"transaction_id": 99})
+    with pytest.raises(ContractBroken) as caught:
+        pay({"transaction_id": 99}, {"payment_id": 8, "transaction_id": 98}, {"payment_id": 9})
+    assert str(caught.value).startswith(
+        "fact_payment breaks the rule `transaction_id` (What transaction_id refers to is in dim_transaction, which "
+        "lacks 98, 99): 7, 8. Correct the rows in totesys"
+    )
+
+
+def test_two_rows_of_one_key_are_named(pay: Callable[..., Loaded]) -> None:
+    with pytest.raises(ContractBroken, match=r"fact_payment breaks the rule `payment_id` \(Each row has one .*\): 7\."):
+        pay({}, {"paid": True}, {"payment_id": 8})
+
+
+def test_value_that_is_not_accepted_is_named(stage: Stage) -> None:
+    gift = {"transaction_id": 5, "transaction_type": "GIFT", "sales_order_id": None, "purchase_order_id": None}
+    with pytest.raises(ContractBroken, match=r"dim_transaction breaks the rule `transaction_type` .*PURCHASE\): 5\."):
+        stage("dim_transaction", [gift, gift | {"transaction_id": 6, "transaction_type": "SALE"}])
 
 
 def bury(star: sqlalchemy.Connection, table: str, batch: int, ids: list[int], folder: Path) -> int:

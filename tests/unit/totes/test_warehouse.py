@@ -17,6 +17,8 @@ COLUMNS = """
     WHERE table_schema = 'public' AND (table_name LIKE 'dim\\_%' OR table_name LIKE 'fact\\_%')
     ORDER BY table_name, column_name
 """
+LATEST = warehouse.latest_version()
+NEXT = LATEST + 1
 KEYS = """
     SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint
     WHERE contype IN ('p', 'f') AND connamespace = 'public'::regnamespace ORDER BY 1, 2
@@ -37,6 +39,10 @@ def migrated(pipeline: Pipeline) -> None:
         warehouse.migrate(connection)
 
 
+def versions(pipeline: Pipeline) -> list[int]:
+    return [version for (version,) in pipeline.star("SELECT version FROM etl.schema_version ORDER BY 1")]
+
+
 @needs_real_data
 def test_schema_is_the_official_one(pipeline: Pipeline, official: str) -> None:
     migrated(pipeline)
@@ -49,7 +55,7 @@ def test_second_migration_writes_nothing(pipeline: Pipeline) -> None:
     before = pipeline.star("SELECT oid, xmin FROM pg_class ORDER BY 1")
     migrated(pipeline)
     assert pipeline.star("SELECT oid, xmin FROM pg_class ORDER BY 1") == before
-    assert pipeline.star("SELECT version FROM etl.schema_version") == [[1]]
+    assert versions(pipeline) == list(range(1, LATEST + 1))
 
 
 def test_tables_and_columns_are_described(pipeline: Pipeline) -> None:
@@ -67,7 +73,7 @@ def test_schema_of_a_newer_release_is_left_alone(pipeline: Pipeline) -> None:
     with pytest.raises(VersionUnknown) as caught:
         migrated(pipeline)
     assert str(caught.value) == (
-        "The warehouse's schema has version 7; this release knows up to 1. "
+        f"The warehouse's schema has version 7; this release knows up to {LATEST}. "
         "Deploy the release that made it, or a later one."
     )
 
@@ -86,7 +92,9 @@ def add_column(schemas: Path, table: str, declaration: str) -> None:
     warehouse.warehouse_tables.cache_clear()
 
 
-MANAGER = '"department_manager" = { type = "varchar", from = "department.manager", since = 2, meaning = "m", %s }'
+MANAGER = (
+    f'"department_manager" = {{ type = "varchar", from = "department.manager", since = {NEXT}, meaning = "m", %s }}'
+)
 
 
 @pytest.mark.parametrize(
@@ -100,19 +108,19 @@ def test_new_column_comes_to_the_rows_that_are_there(
     migrated(pipeline)
     pipeline.star("INSERT INTO dim_staff VALUES (1, 'a', 'b', 'c', 'd', 'e')")
     add_column(schemas, "dim_staff", MANAGER % how)
-    (schemas / "warehouse" / "0002_more.sql").write_text("CREATE TABLE etl.more ();")
-    assert warehouse.latest_version() == 2
+    (schemas / "warehouse" / f"{NEXT:04d}_more.sql").write_text("CREATE TABLE {log}.more ();")
+    assert warehouse.latest_version() == NEXT
     migrated(pipeline)
     assert pipeline.star("SELECT department_manager FROM dim_staff") == [[value]]
     assert pipeline.star("SELECT to_regclass('etl.more')::text") == [["etl.more"]]
-    assert pipeline.star("SELECT version FROM etl.schema_version ORDER BY 1") == [[1], [2]]
+    assert versions(pipeline) == list(range(1, NEXT + 1))
 
 
 def test_new_table_comes_with_its_version(pipeline: Pipeline, schemas: Path) -> None:
     migrated(pipeline)
     folder = schemas / "warehouse"
     text = (folder / "dim_design.toml").read_text(encoding="utf-8")
-    (folder / "dim_print.toml").write_text(f"since = 2\n{text}", encoding="utf-8")
+    (folder / "dim_print.toml").write_text(f"since = {NEXT}\n{text}", encoding="utf-8")
     warehouse.metadata.cache_clear()
     warehouse.warehouse_tables.cache_clear()
     migrated(pipeline)
@@ -122,7 +130,9 @@ def test_new_table_comes_with_its_version(pipeline: Pipeline, schemas: Path) -> 
 def test_new_column_without_a_value_is_refused(pipeline: Pipeline, schemas: Path) -> None:
     migrated(pipeline)
     add_column(schemas, "dim_staff", MANAGER % "nullable = false")
-    with pytest.raises(ContractInvalid, match=r"dim_staff.department_manager came with version 2 and has neither"):
+    with pytest.raises(
+        ContractInvalid, match=rf"dim_staff.department_manager came with version {NEXT} and has neither"
+    ):
         migrated(pipeline)
 
 

@@ -1,0 +1,101 @@
+"""The rules that are declared beside a table hold whenever a batch is committed."""
+
+import pytest
+
+from tests.pipeline import Pipeline, content, physical_rows
+from totes.errors import ContractBroken
+
+WRONG = "UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id = %s"
+RIGHT = "UPDATE payment SET payment_amount = payment_amount - 0.01 WHERE payment_id = %s"
+
+
+def test_payment_that_is_not_its_orders_amount_holds_the_batch(seeded: Pipeline) -> None:
+    seeded.run()
+    before = physical_rows(seeded)
+    for payment in (7, 9):
+        seeded.totesys(WRONG, payment)
+    with pytest.raises(ContractBroken) as caught:
+        seeded.run()
+    assert str(caught.value) == (
+        "fact_payment breaks the rule `amount` (The amount is quantity times price of its order, in one of the order's "
+        "versions): 7, 9. Correct the rows in totesys: the next run loads the correction in one transaction with this "
+        "batch. If the rule is what is wrong, change schemas/warehouse/fact_payment.toml and deploy."
+    )
+    assert physical_rows(seeded) == before
+
+
+def test_correction_in_totesys_is_all_that_it_takes(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys(WRONG, 7)
+    with pytest.raises(ContractBroken):
+        seeded.run()
+    seeded.totesys("UPDATE design SET file_name = 'x' WHERE design_id = 1")
+    with pytest.raises(ContractBroken):
+        seeded.run()
+    seeded.totesys(RIGHT, 7)
+    _, _, loaded = seeded.run()
+    assert (loaded.first, loaded.last) == (2, 4)
+    # The wrong version is history like any other; nobody ever saw it as the current one.
+    assert seeded.star("SELECT version, batch_id FROM payment_history WHERE payment_id = 7 ORDER BY 1") == [
+        [1, 1],
+        [2, 2],
+        [3, 4],
+    ]
+    assert seeded.star("SELECT count(DISTINCT xmin::text) FROM etl.batch WHERE batch_id > 1") == [[1]]
+
+
+def test_replay_does_the_same(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys(WRONG, 7)
+    with pytest.raises(ContractBroken):
+        seeded.run()
+    seeded.totesys(RIGHT, 7)
+    seeded.run()
+    before = content(seeded)
+    seeded.drop_warehouse()
+    assert seeded.load().batches == 3
+    assert content(seeded) == before
+
+
+def test_payment_that_is_deleted_breaks_no_rule(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys(WRONG, 7)
+    with pytest.raises(ContractBroken):
+        seeded.run()
+    seeded.totesys("DELETE FROM payment WHERE payment_id = 7")
+    _, _, loaded = seeded.run()
+    assert (loaded.batches, loaded.tombstones) == (2, {"fact_payment": 1})
+
+
+def test_amount_may_be_that_of_an_earlier_version_of_the_order(seeded: Pipeline) -> None:
+    """An order is amended, and its payment made later: the amount that was agreed stays."""
+    seeded.run()
+    order = (
+        "SELECT sales_order_id FROM transaction JOIN payment USING (transaction_id) WHERE NOT paid ORDER BY 1 LIMIT 1"
+    )
+    seeded.totesys(f"UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = ({order})")
+    seeded.run()
+    seeded.totesys(
+        "UPDATE payment SET paid = true FROM transaction "
+        f"WHERE transaction.transaction_id = payment.transaction_id AND sales_order_id = ({order})"
+    )
+    assert seeded.run()[2].inserted == {"fact_payment": 1}
+
+
+def test_payment_of_a_deleted_order_has_nothing_to_agree_with(seeded: Pipeline) -> None:
+    seeded.run()
+    seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    seeded.totesys(
+        "UPDATE payment SET payment_amount = 1 WHERE transaction_id IN "
+        "(SELECT transaction_id FROM transaction WHERE sales_order_id IS NULL AND purchase_order_id IS NULL)"
+    )
+    assert seeded.run()[2].inserted == {"fact_payment": 1}
+
+
+@pytest.mark.parametrize("rows", [0, 10**9], ids=["bulk", "row by row"])
+def test_rule_holds_for_the_first_batch_too(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    monkeypatch.setattr("totes.staging.BULK_ROWS", rows)
+    seeded.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id <= 8")
+    with pytest.raises(ContractBroken, match=r"`amount` .*: 1, 2, 3, 4, 5 and 3 more\. Correct the rows"):
+        seeded.run()
+    assert seeded.star("SELECT count(*) FROM etl.batch") == [[0]]

@@ -1,0 +1,83 @@
+"""Quarantine: rows that break their contract, set aside where their table's declaration says `quarantine = true`.
+
+A row that is set aside is looked at again in every run until it is right or gone: what mends it may be a change of its
+own, of a row that it refers to, or of the declaration.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from totes.checks import Violation, raise_if_any
+from totes.contracts import SourceTable
+from totes.parquet import parquet_writer
+
+# Quarantine is for poison rows among good ones; a table with more than this is itself what is wrong.
+MOST = 10_000
+
+SCHEMA = pa.schema(
+    [
+        pa.field("business_id", pa.int32(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("row", pa.string(), nullable=False),
+        pa.field("known", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A row that was set aside.
+
+    Attributes:
+        business_id: its key in totesys.
+        reason: what its contract does not allow.
+        row: the row as a JSON object of texts.
+        known: whether an earlier version of it was landed, so that other rows may refer to it.
+    """
+
+    business_id: int
+    reason: str
+    row: str
+    known: bool = False
+
+
+Quarantine = dict[int, SetAside]
+
+
+def set_aside(table: SourceTable, wrong: list[Violation], texts: pa.Table) -> list[SetAside]:
+    """The rows that violations speak of.
+
+    Args:
+        texts: the rows, all columns as text.
+
+    Raises:
+        ContractBroken: the table's declaration does not allow it.
+    """
+    if not table.quarantine:
+        raise_if_any(wrong)
+    reasons: dict[str, list[str]] = {}
+    for violation in wrong:
+        reasons.setdefault(str(violation.key), []).append(str(violation))
+    return [
+        SetAside(int(row[table.key]), "; ".join(reasons[row[table.key]]), json.dumps(row, ensure_ascii=False))
+        for row in texts.to_pylist()
+        if row[table.key] in reasons
+    ]
+
+
+def write_quarantine(path: Path, rows: Iterable[SetAside]) -> int:
+    """Writes rows in the order of their keys; returns how many there are."""
+    ordered = sorted(rows, key=lambda row: row.business_id)
+    with parquet_writer(path, SCHEMA) as writer:
+        writer.write_table(pa.Table.from_pylist([asdict(row) for row in ordered], SCHEMA))
+    return len(ordered)
+
+
+def read_quarantine(path: Path) -> Quarantine:
+    """The rows of a file, by key."""
+    return {row["business_id"]: SetAside(**row) for row in pq.read_table(path).to_pylist()}

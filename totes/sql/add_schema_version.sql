@@ -1,0 +1,1 @@
+INSERT INTO {log}.schema_version (version) VALUES (:version)

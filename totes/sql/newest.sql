@@ -1,0 +1,1 @@
+SELECT max({key}) FROM {table}

@@ -1,0 +1,1 @@
+SELECT max(version) FROM {log}.schema_version
