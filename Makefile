@@ -15,7 +15,7 @@ NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run up test lint check-style check-types check-security check-docs check-infrastructure check-workflows \
+.PHONY: help run up test faults lint check-style check-types check-security check-docs check-infrastructure check-workflows \
     format audit docs clean
 
 help: ## List the targets
@@ -31,6 +31,11 @@ test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and fun
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
 	@$(BIN)/python -m pytest --cov
+
+faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives; fails where a row fails or is missing
+	@rm -f build/faults.json
+	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --write-promise || status=$$?; \
+	    $(BIN)/python -m tests.faults.table && exit $$status
 
 lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 

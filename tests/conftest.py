@@ -89,9 +89,25 @@ def real_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def drill_totesys(postgres: Postgres, empty_totesys: str) -> str:
+    """The name of a template database: totesys with little in it, some hundred orders."""
+    _copy(postgres, empty_totesys, "template_drill")
+    with contextlib.closing(postgres.connect("template_drill")) as connection:
+        seed(connection, scale=0.02)
+        connection.commit()
+    return "template_drill"
+
+
+@pytest.fixture(scope="session")
 def pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
     """Makes pipelines, given the name of totesys' template."""
     return lambda template: _pipeline(postgres, passwords, template)
+
+
+@pytest.fixture(scope="session")
+def stacked_pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
+    """The same within the AWS of a stack that runs."""
+    return lambda template: _stacked_pipeline(postgres, passwords, template)
 
 
 @pytest.fixture
@@ -155,7 +171,13 @@ def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Ite
 
 @contextlib.contextmanager
 def _pipeline(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Pipeline]:
-    with mock_aws(), _databases(postgres, template) as (source, warehouse):
+    with mock_aws(), _stacked_pipeline(postgres, passwords, template) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def _stacked_pipeline(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Pipeline]:
+    with _databases(postgres, template) as (source, warehouse):
         yield Pipeline(postgres, source, warehouse, passwords)
 
 

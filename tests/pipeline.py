@@ -150,10 +150,10 @@ def physical_rows(pipeline: Pipeline) -> dict[str, str]:
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
         "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"
     )
-    return {
-        table: pipeline.star(f"SELECT md5(string_agg(ctid || ' ' || xmin, ',' ORDER BY ctid)) FROM {table}")[0][0]
-        for (table,) in tables
-    }
+    digests = [
+        f"SELECT '{table}', md5(string_agg(ctid || ' ' || xmin, ',' ORDER BY ctid)) FROM {table}" for (table,) in tables
+    ]
+    return dict(pipeline.star(" UNION ALL ".join(digests))) if digests else {}
 
 
 def import_extract(connection: pg8000.dbapi.Connection, day: str) -> None:

@@ -1,16 +1,14 @@
 """Whatever moment a run dies at, the next one makes good: the same content as if nothing had happened."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import boto3
 import pytest
-import sqlalchemy
-from sqlalchemy import event
 
 from tests.conftest import MakesPipelines
+from tests.injection import Killed, at_statement, dying_at_put, dying_at_statement
 from tests.pipeline import Pipeline, content, physical_rows
 from totes.database import WAREHOUSE, make_engine
 from totes.errors import BatchContended, LogBroken, WarehouseBusy, WarehouseUnreachable
@@ -18,48 +16,6 @@ from totes.load import LoadResult
 from totes.warehouse import lock
 
 Content = dict[str, list[list[Any]]]
-
-
-class Killed(BaseException):
-    """Nothing catches it: the process is gone."""
-
-
-class Countdown:
-    """Dies at the n-th event; `left` tells whether there were as many."""
-
-    def __init__(self, number: int) -> None:
-        self.left = number
-
-    def __call__(self, *_: object, **__: object) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
-
-
-@contextmanager
-def dying_at_put(number: int) -> Iterator[Countdown]:
-    """The process dies instead of the n-th PUT to S3."""
-    countdown = Countdown(number)
-    boto3.setup_default_session()
-    session: Any = boto3.DEFAULT_SESSION
-    session.events.register("before-call.s3.PutObject", countdown)
-    try:
-        yield countdown
-    finally:
-        boto3.DEFAULT_SESSION = None
-
-
-@contextmanager
-def dying_at_statement(number: int) -> Iterator[Countdown]:
-    """The process dies instead of the n-th statement or commit."""
-    countdown = Countdown(number)
-    for moment in ("before_cursor_execute", "commit"):
-        event.listen(sqlalchemy.Engine, moment, countdown)
-    try:
-        yield countdown
-    finally:
-        for moment in ("before_cursor_execute", "commit"):
-            event.remove(sqlalchemy.Engine, moment, countdown)
 
 
 def change(pipeline: Pipeline) -> None:
@@ -150,18 +106,13 @@ def test_killed_backend_is_a_transient_error(seeded: Pipeline) -> None:
     seeded.ingest()
     seeded.transform()
 
-    def kill(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if "batch (batch_id, snapshot_at" in statement:
-            seeded.postgres.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'totes-load'"
-            )
+    def kill() -> None:
+        seeded.postgres.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'totes-load'"
+        )
 
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", kill)
-    try:
-        with pytest.raises(WarehouseUnreachable):
-            seeded.load()
-    finally:
-        event.remove(sqlalchemy.Engine, "before_cursor_execute", kill)
+    with at_statement("batch (batch_id, snapshot_at", kill), pytest.raises(WarehouseUnreachable):
+        seeded.load()
     assert seeded.load().batches == 1
 
 
@@ -209,18 +160,10 @@ def test_second_load_waits_for_the_first_and_finds_nothing_left(seeded: Pipeline
     seeded.transform()
     overtaken = []
 
-    def overtake(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        # Another execution loads the batch between this one's look at the log and its lock.
-        if "pg_advisory_xact_lock" in statement and not overtaken:
-            overtaken.append(True)
-            overtaken.append(seeded.load().batches)
-
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", overtake)
-    try:
+    # Another execution loads the batch between this one's look at the log and its lock.
+    with at_statement("pg_advisory_xact_lock", lambda: overtaken.append(seeded.load().batches)):
         assert seeded.load().batches == 0
-    finally:
-        event.remove(sqlalchemy.Engine, "before_cursor_execute", overtake)
-    assert overtaken == [True, 1]
+    assert overtaken == [1]
 
 
 def test_load_that_holds_the_lock_too_long_makes_the_other_one_give_up(

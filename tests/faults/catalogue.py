@@ -1,0 +1,101 @@
+"""The bookkeeping: what each row of the catalogue promised, and what was seen of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.faults.outcome import Outcome
+
+NUMBERS = tuple(f"F{number:02d}" for number in range(1, 56))
+RESULTS = Path(__file__).parents[2] / "build" / "faults.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one test function declares."""
+
+    file: str
+    number: str
+    what: str
+    outcome: Outcome
+    because: str = ""
+    nearest: str = ""
+
+
+@dataclass
+class Row:
+    """One row, of one or more test functions and their parameters."""
+
+    number: str
+    fault: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    because: list[str] = field(default_factory=list)
+    nearest: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    tests: int = 0
+    failed: list[str] = field(default_factory=list)
+    not_yet: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return self.tests > 0 and not (self.failed or self.not_yet)
+
+
+class Catalogue:
+    """The rows that were run, by number."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Row] = {}
+
+    def note(self, report: pytest.TestReport, part: Part, seen: Outcome | None) -> None:
+        """Takes in one phase of one test."""
+        row = self.rows.setdefault(part.number, Row(part.number))
+        for known, said in (
+            (row.fault, part.what),
+            (row.expected, part.outcome),
+            (row.because, part.because),
+            (row.nearest, part.nearest),
+            (row.files, part.file),
+        ):
+            _add(known, said)
+        if report.when == "call":
+            row.tests += 1
+            _add(row.seen, seen or "")
+        if report.failed:
+            _add(row.failed, report.nodeid)
+        elif report.skipped:
+            reason = getattr(report, "wasxfail", None)
+            _add(row.not_yet if reason is not None else row.skipped, reason or str(report.longrepr))
+
+    @property
+    def complete(self) -> bool:
+        """Whether every row was run."""
+        return all(number in self.rows and self.rows[number].tests for number in NUMBERS)
+
+    @property
+    def passed(self) -> bool:
+        return all(row.passed for row in self.rows.values())
+
+    def write(self) -> None:
+        """Leaves build/faults.json."""
+        RESULTS.parent.mkdir(exist_ok=True)
+        rows = [asdict(self.rows[number]) | {"passed": self.rows[number].passed} for number in sorted(self.rows)]
+        RESULTS.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_results() -> Mapping[str, Row]:
+    """The rows of the last run; none where there was none."""
+    if not RESULTS.exists():
+        return {}
+    documents = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return {row["number"]: Row(**{name: row[name] for name in row if name != "passed"}) for row in documents}
+
+
+def _add(known: list[str], said: str) -> None:
+    if said and str(said) not in known:
+        known.append(str(said))

@@ -1,0 +1,106 @@
+"""One stack for all rows of the catalogue; databases, buckets, secrets and a witness of its own for each."""
+
+import io
+from collections.abc import Generator, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from local.stack import Stack
+from tests.conftest import MakesPipelines
+from tests.faults import table
+from tests.faults.catalogue import Catalogue, Part
+from tests.faults.drill import Drill, functions
+from tests.faults.invoker import InProcess, Switchboard
+from tests.model import Witness
+
+RESULTS = pytest.StashKey[Catalogue]()
+INTERPRETER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"
+SDK = "botocore.endpoint.time"
+
+
+@pytest.fixture(scope="package")
+def in_process() -> InProcess:
+    return InProcess(functions())
+
+
+@pytest.fixture(scope="package")
+def switchboard(in_process: InProcess) -> Switchboard:
+    return Switchboard(in_process)
+
+
+@pytest.fixture(scope="package")
+def stack(switchboard: Switchboard, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
+        with Stack(invoker=switchboard) as stack:
+            yield stack
+
+
+@pytest.fixture
+def totesys_template(drill_totesys: str) -> str:
+    """The template of a row's totesys: a small one, unless the row overrides it by parametrisation."""
+    return drill_totesys
+
+
+@pytest.fixture
+def drill(
+    stack: Stack,
+    switchboard: Switchboard,
+    in_process: InProcess,
+    stacked_pipelines: MakesPipelines,
+    totesys_template: str,
+    log: io.StringIO,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Drill]:
+    waits: list[float] = []
+    sdk_waits: list[float] = []
+    monkeypatch.setattr(INTERPRETER, SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(SDK, SimpleNamespace(sleep=sdk_waits.append))
+    with stacked_pipelines(totesys_template) as pipeline, Witness(pipeline) as witness:
+        made = Drill(stack, pipeline, witness, switchboard, in_process, log, waits, sdk_waits)
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        yield made
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-promise", action="store_true", help="write the table of faults in docs/promise.md anew")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "fault: a row of the catalogue; see tests/faults/drill.py")
+    config.stash[RESULTS] = Catalogue()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if declared := item.get_closest_marker("fault"):
+        drill = getattr(item, "funcargs", {}).get("drill")
+        item.config.stash[RESULTS].note(report, Part(file=item.path.name, **declared.kwargs), drill and drill.seen)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    results = session.config.stash[RESULTS]
+    if not results.rows:
+        return
+    results.write()
+    if not results.complete:
+        return
+    if session.config.getoption("--write-promise", default=False):
+        table.write_promise(results.rows)
+    elif results.passed and table.promise_is_stale(results.rows):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    results = config.stash[RESULTS]
+    if results.complete and results.passed and table.promise_is_stale(results.rows):
+        terminalreporter.line(
+            "docs/promise.md is not what the faults have shown: run `make faults`, and commit it.", red=True
+        )

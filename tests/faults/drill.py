@@ -1,0 +1,210 @@
+"""The drill: what a row of the catalogue is given, and how a row is declared.
+
+    @fault("F08", "UPDATE without touching last_updated", HEAL)
+    def test_f08_silent_update_adds_a_version(drill: Drill) -> None:
+        drill.run()
+        drill.totesys("UPDATE sales_order SET units_sold = 1 WHERE sales_order_id = 7")
+        drill.run()
+
+What was seen is told from the executions and compared with what is declared. All invariants are held after the body,
+and again after one more run that must find nothing to do.
+"""
+
+import contextlib
+import functools
+import inspect
+import io
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local import provision
+from local.deployment import Deployment
+from local.lambda_runtime import Function, Invoker, LambdaRuntime
+from local.stack import Stack
+from tests.faults.invoker import InProcess, Switchboard
+from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
+from tests.model import Witness
+from tests.pipeline import Pipeline, physical_rows
+
+HEAL, HOLD, WARN, NOOP = Outcome
+PATIENCE = 60
+
+
+@dataclass
+class Drill:
+    """One test's pipeline, run by the state machine.
+
+    Attributes:
+        log: what the functions have logged, JSON lines.
+        waits: the seconds that the state machine would have waited before each retry.
+        sdk_waits: the same of the AWS SDK.
+        executions: all that have ended, in that order.
+        seen: the outcome, once the body is over.
+    """
+
+    stack: Stack
+    pipeline: Pipeline
+    witness: Witness
+    switchboard: Switchboard
+    in_process: InProcess
+    log: io.StringIO
+    waits: list[float]
+    sdk_waits: list[float]
+    executions: list[Execution] = field(default_factory=list)
+    seen: Outcome | None = None
+    _started: dict[str, Effect] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._mails_before = len(self.stack.mails())
+
+    def run(self, input: dict[str, Any] | None = None) -> Execution:
+        """One execution, from its start to its end."""
+        return self.wait(self.start(input))
+
+    def start(self, input: dict[str, Any] | None = None, name: str | None = None) -> str:
+        """Starts an execution and returns its ARN, for those that are to overlap."""
+        before = self._effect()
+        arn = self.stack.start_execution(json.dumps(input or {}), name or str(uuid.uuid4()))
+        self._started.setdefault(arn, before)
+        return arn
+
+    def wait(self, arn: str) -> Execution:
+        """Waits until an execution has ended, and puts it on record."""
+        ended = self.stack.wait(arn, PATIENCE)
+        events = self.stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+        path, retried = read_history(events)
+        execution = Execution(
+            arn=arn,
+            status=ended["status"],
+            error=ended.get("error", ""),
+            cause=ended.get("cause", ""),
+            path=path,
+            retried=retried,
+            output=output_of(ended),
+            mails=[mail for mail in self.mails if arn in mail.message],
+            remedy=self._remedy(arn, ended.get("error", "")),
+            before=self._started[arn],
+            after=self._effect(),
+        )
+        self.executions.append(execution)
+        return execution
+
+    def totesys(self, statement: str, *values: object) -> list[list[Any]]:
+        """Runs and commits one statement in totesys, as its owner."""
+        return self.pipeline.totesys(statement, *values)
+
+    def star(self, statement: str, *values: object) -> list[list[Any]]:
+        """Runs and commits one statement in the warehouse."""
+        return self.pipeline.star(statement, *values)
+
+    @contextlib.contextmanager
+    def instead(self, function: str, invoker: Invoker) -> Iterator[None]:
+        """Has another invoker answer for `ingest`, `transform` or `load`, for as long as the block lasts."""
+        with self.switchboard.instead(self.stack.names.function(function), invoker):
+            yield
+
+    @contextlib.contextmanager
+    def worker_processes(self, function: str, logs: Path, **limits: Any) -> Iterator[None]:
+        """Runs a function as the stack does outside tests: in processes of their own, that can be killed.
+
+        Args:
+            limits: of the function, for instance `timeout=1`.
+        """
+        (deployed,) = (known for known in functions() if known.name == self.stack.names.function(function))
+        runtime = LambdaRuntime(
+            [Function(**vars(deployed) | {"environment": self._environment(deployed)} | limits)], logs
+        )
+        try:
+            with self.instead(function, runtime):
+                yield
+        finally:
+            runtime.close()
+
+    @property
+    def mails(self) -> list[Any]:
+        return self.stack.mails()[self._mails_before :]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells the functions apart from those of other tests."""
+        return {
+            "TOTES_LANDING_BUCKET": self.pipeline.landing_bucket,
+            "TOTES_PROCESSED_BUCKET": self.pipeline.processed_bucket,
+            "TOTES_SOURCE_SECRET": f"{self.pipeline.name}/source",
+            "TOTES_WAREHOUSE_SECRET": f"{self.pipeline.name}/warehouse",
+        }
+
+    def debrief(self, expected: Outcome) -> None:
+        """Holds what the body of a test has done against what it declares, and against all six invariants."""
+        assert self.executions, "the test ran nothing"
+        self.seen = classify(self.executions)
+        assert self.seen == expected, f"expected {expected}, seen {self.seen}: {self.executions[-1]}"
+        found = contradictions(self.executions) + self._violations()
+        assert not found, "after the fault:\n" + "\n".join(found)
+        found = self.witness.quiet(self.run) + self._violations()
+        quiet = self.executions[-1]
+        if not quiet.succeeded or quiet.path[-1] != "NothingNew":
+            found.append(f"I6 the quiet run ended {quiet.status} by way of {quiet.path}: {quiet.cause}")
+        assert not found, "after the quiet run:\n" + "\n".join(found)
+
+    def _violations(self) -> list[str]:
+        found = [violation for execution in self.executions for violation in execution.mail_violations]
+        if len(self.mails) != sum(len(execution.mails) for execution in self.executions):
+            found.append(f"I5 mails of no execution: {self.mails}")
+        return found + self.witness.violations()
+
+    def _effect(self) -> Effect:
+        # A table that is made empty is no change of the warehouse; its schema is not its content.
+        rows = {table: digest for table, digest in physical_rows(self.pipeline).items() if digest}
+        rows.pop("etl.schema_version", None)
+        return Effect(frozenset(self.pipeline.objects()), rows)
+
+    def _remedy(self, arn: str, error: str) -> str:
+        raised = self.in_process.raised.get(arn)
+        return getattr(raised, "remedy", "") if type(raised).__name__ == error else ""
+
+    def _environment(self, function: Function) -> dict[str, str]:
+        ours = self.environment
+        return {name: ours.get(name, value) for name, value in function.environment.items()}
+
+
+def functions() -> list[Function]:
+    """The functions as serverless.yml declares them."""
+    return provision.deployed_functions(Stack.names, Deployment(Stack.names.stage))
+
+
+def fault(
+    number: str, what: str, outcome: Outcome, *, because: str = "", nearest: str = ""
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Declares a test to be a row of the catalogue, or a part of one.
+
+    Args:
+        number: F01 to F55.
+        what: the fault in a few words; the parts of a row may say different ones.
+        outcome: what the test must see.
+        because: why it is another one than the catalogue asks for.
+        nearest: what is shown in place of a fault that can't be had here.
+    """
+
+    def declare(test: Callable[..., None]) -> Callable[..., None]:
+        assert test.__name__.startswith(f"test_{number.lower()}_"), f"{test.__name__} is not named after {number}"
+        assert "drill" in inspect.signature(test).parameters, f"{test.__name__} does not ask for the drill"
+
+        @pytest.mark.fault(number=number, what=what, outcome=outcome, because=because, nearest=nearest)
+        # Of a killed function; Lambda prints it.
+        @pytest.mark.filterwarnings("ignore:No application metrics to publish")
+        @functools.wraps(test)
+        def drilled(*, drill: Drill, **given: Any) -> None:
+            test(drill=drill, **given)
+            drill.debrief(outcome)
+
+        made: Callable[..., None] = drilled
+        return made
+
+    return declare

@@ -1,0 +1,136 @@
+"""What an execution did, and which of the four outcomes a test has seen."""
+
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from local.stack import Mail
+from totes.names import FUNCTIONS
+
+STATES = tuple(function.title() for function in FUNCTIONS)
+
+
+class Outcome(StrEnum):
+    """HEAL: the run or its retry succeeds, and nobody is told. HOLD: it fails with one mail and leaves the warehouse
+    alone, and the next good run catches up. WARN: it succeeds and says what is odd. NOOP: nothing is done.
+    """
+
+    HEAL = "HEAL"
+    HOLD = "HOLD"
+    WARN = "WARN"
+    NOOP = "NOOP"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """All that an execution can change: the lake's objects, and where the warehouse's rows lie."""
+
+    objects: frozenset[str]
+    rows: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """An execution that has ended.
+
+    Attributes:
+        error, cause: of one that did not succeed; empty otherwise.
+        path: the states that it went through.
+        retried: the errors that were answered by another attempt, in order.
+        output: the results of the states, by their names in lower case.
+        remedy: what the error that failed it told the reader to do; empty where the function had no say in it.
+    """
+
+    arn: str
+    status: str
+    error: str
+    cause: str
+    path: list[str]
+    retried: list[str]
+    output: Mapping[str, Any]
+    mails: list[Mail]
+    remedy: str
+    before: Effect = field(repr=False)
+    after: Effect = field(repr=False)
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status == "SUCCEEDED"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the functions found odd."""
+        return [text for result in self.output.values() for text in result.get("warnings", [])]
+
+    @property
+    def mail(self) -> str:
+        """The message of its one mail."""
+        (mail,) = self.mails
+        return mail.message
+
+    @property
+    def changed_nothing(self) -> bool:
+        return self.before == self.after
+
+    @property
+    def mail_violations(self) -> list[str]:
+        """What contradicts I5: one mail for a failed execution, none for another, and it says what is needed."""
+        if len(self.mails) != (not self.succeeded):
+            return [f"I5 {len(self.mails)} mails of an execution that ended {self.status}: {self.cause}"]
+        if self.succeeded:
+            return []
+        mail = self.mails[0]
+        step = next((state for state in reversed(self.path) if state in STATES), "")
+        needed = {"step": step, "error": self.error, "cause": self.cause, "remedy": self.remedy, "execution": self.arn}
+        lacking = [what for what, text in needed.items() if text not in mail.message]
+        if not re.fullmatch(rf"[\w-]+: {step} failed with {re.escape(self.error)}", mail.subject):
+            lacking.append(f"the right subject ({mail.subject})")
+        return [f"I5 the mail lacks {what}" for what in lacking]
+
+
+def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
+    """The path and the retried errors of an execution."""
+    path = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
+    retried = [
+        _error(event)
+        for event, following in itertools.pairwise(events)
+        if event["type"] in ("TaskFailed", "TaskTimedOut") and following["type"] == "TaskScheduled"
+    ]
+    return path, retried
+
+
+def classify(executions: Sequence[Execution]) -> Outcome:
+    """The outcome of a test, from all that it ran."""
+    if any(not execution.succeeded for execution in executions):
+        return Outcome.HOLD
+    if any(execution.warnings for execution in executions):
+        return Outcome.WARN
+    last = executions[-1]
+    return Outcome.NOOP if last.path[-1] == "NothingNew" and last.changed_nothing else Outcome.HEAL
+
+
+def contradictions(executions: Sequence[Execution]) -> list[str]:
+    """What an outcome promises beyond its name, and did not keep."""
+    found = [
+        f"{execution.error} failed the execution, and the warehouse has changed: {execution.cause}"
+        for execution in executions
+        if not execution.succeeded and execution.before.rows != execution.after.rows
+    ]
+    if not executions[-1].succeeded:
+        found.append(f"no run has caught up; the last one said: {executions[-1].cause}")
+    return found
+
+
+def output_of(execution: Mapping[str, Any]) -> dict[str, Any]:
+    """The output of an execution that succeeded, from the answer of DescribeExecution."""
+    output: dict[str, Any] = json.loads(execution.get("output", "{}"))
+    return output
+
+
+def _error(event: Mapping[str, Any]) -> str:
+    details = event.get("taskFailedEventDetails") or event.get("taskTimedOutEventDetails") or {}
+    return str(details.get("error", ""))

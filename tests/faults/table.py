@@ -1,0 +1,83 @@
+"""Shows the catalogue: `python -m tests.faults.table` prints what the last run of tests/faults has left.
+
+The exit code is 1 where a row failed or is missing. docs/promise.md has the same between two comments.
+"""
+
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.catalogue import NUMBERS, Row, read_results
+
+PROMISE = Path(__file__).parents[2] / "docs" / "promise.md"
+BEGIN, END = "<!-- faults: written by `make faults` -->", "<!-- faults: end -->"
+_BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*(?={re.escape(END)})", re.DOTALL)
+
+
+def main() -> None:
+    rows = read_results()
+    Console().print(for_terminal(rows))
+    wrong = [number for number in NUMBERS if number not in rows or not rows[number].passed]
+    if wrong:
+        sys.exit(f"{len(wrong)} of {len(NUMBERS)} rows failed or are missing: {', '.join(wrong)}")
+
+
+def for_terminal(rows: Mapping[str, Row]) -> Table:
+    table = Table("#", "fault", "expected", "seen", "tests", "")
+    for number in NUMBERS:
+        row = rows.get(number, Row(number))
+        table.add_row(number, _said(row), _both(row.expected), _both(row.seen), str(row.tests), _verdict(row))
+    return table
+
+
+def markdown(rows: Mapping[str, Row]) -> str:
+    """The table of docs/promise.md: nothing in it differs from run to run."""
+    lines = ["| # | Fault | Expected | Seen | Tests |", "| --- | --- | --- | --- | --- |"]
+    for number in NUMBERS:
+        row = rows.get(number, Row(number))
+        proof = ", ".join(f"{row.tests} in [{file}](../tests/faults/{file})" for file in row.files)
+        cells = number, _said(row), _both(row.expected), _both(row.seen), proof or "none yet"
+        lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_promise(rows: Mapping[str, Row]) -> None:
+    text = PROMISE.read_text(encoding="utf-8")
+    PROMISE.write_text(_with_table(text, rows), encoding="utf-8")
+
+
+def promise_is_stale(rows: Mapping[str, Row]) -> bool:
+    text = PROMISE.read_text(encoding="utf-8")
+    return text != _with_table(text, rows)
+
+
+def _with_table(text: str, rows: Mapping[str, Row]) -> str:
+    if not _BETWEEN.search(text):
+        raise ValueError(f"{PROMISE.name} lacks the comments {BEGIN} and {END}.")
+    return _BETWEEN.sub(lambda _: markdown(rows), text)
+
+
+def _said(row: Row) -> str:
+    notes = [f"Nearest that can be had here: {nearest}." for nearest in row.nearest]
+    notes += [f"Because {because}." for because in row.because]
+    return ". ".join(["; ".join(row.fault), *notes]) if notes else "; ".join(row.fault)
+
+
+def _both(outcomes: list[str]) -> str:
+    return ", ".join(sorted(outcomes))
+
+
+def _verdict(row: Row) -> str:
+    if not row.tests:
+        return "[red]missing"
+    if row.failed:
+        return "[red]failed"
+    return f"[yellow]not yet: {'; '.join(row.not_yet)}" if row.not_yet else "[green]passed"
+
+
+if __name__ == "__main__":
+    main()
