@@ -4,7 +4,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from totes.secrets import Credentials
 
+_SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
 STATEMENT_SECONDS = 240
 LOCK_SECONDS = 20
@@ -75,7 +76,12 @@ def connected(database: Database, credentials: "Credentials", application: str) 
     """
     engine = make_engine(database, credentials, application)
     with database_errors(database), engine.connect() as connection:
-        yield connection
+        try:
+            yield connection
+        except DBAPIError as error:
+            if sqlstate(error) != _LOCK_TIMEOUT:
+                raise
+            raise _translated(database, error.orig or error, _lock_holders(connection)) from error
 
 
 def make_engine(database: Database, credentials: "Credentials", application: str) -> sqlalchemy.Engine:
@@ -170,13 +176,24 @@ def _tls(sslmode: str) -> ssl.SSLContext | bool | None:
     return True if sslmode == "require" else None
 
 
+def _lock_holders(connection: sqlalchemy.Connection) -> str:
+    """Who may have been waited for. Another execution, or somebody at work on the tables."""
+    with suppress(DBAPIError):
+        rows = connection.execute(sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8")))
+        return ", ".join(f"pid {row.pid} ({row.user_name}, {row.application or 'no application name'})" for row in rows)
+    return ""
+
+
+# A refused password may be one that is being rotated: the next attempt reads the secret anew.
+_CREDENTIALS = "28P01"
+_LOCK_TIMEOUT = "55P03"
 _UNREACHABLE = ("08", "57P")
 _BUSY = ("40", "53", "55P03", "57014", "25006", "25P")
 _REFUSED = ("28", "42501", "3D")
 _CONSTRAINT = ("23", "22")
 
 
-def _translated(database: Database, error: BaseException) -> TotesError:
+def _translated(database: Database, error: BaseException, holders: str = "") -> TotesError:
     fields = _fields(error)
     state = str(fields.get("C", ""))
     if not state and isinstance(error, OSError | InterfaceError):
@@ -186,10 +203,21 @@ def _translated(database: Database, error: BaseException) -> TotesError:
             "secret are right.",
         )
     said = _said(fields) if state else str(error)
+    if state == _CREDENTIALS:
+        return database.unreachable(
+            f"{database.name} refuses: {said}.",
+            "Nothing to do while the password is being rotated; if it lasts, put the right one into the secret.",
+        )
     if state.startswith(_UNREACHABLE):
         return database.unreachable(
             f"{database.name} closed the connection: {said}.",
             "Nothing to do unless it lasts: the next run tries again.",
+        )
+    if holders:
+        return database.busy(
+            f"{database.name} could not do it now: {said}; locks are held by {holders}.",
+            "Nothing to do unless it lasts: then look that session up in pg_stat_activity, and end it by "
+            "pg_terminate_backend if it is dead.",
         )
     if state.startswith(_BUSY):
         return database.busy(

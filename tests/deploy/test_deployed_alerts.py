@@ -4,7 +4,8 @@ import pytest
 
 from tests.deploy.stage import MAILBOX, Stage, statements
 
-ALARMS = ("aborted", "freshness", "missed-starts", "timed-out")
+ALARMS = ("aborted", "freshness", "missed-starts", "timed-out", "warnings")
+WATCHED = {"missed-starts": "totes-dev-missed-starts", "warnings": "totes-ingest"}
 
 
 def test_topic_is_encrypted_and_mails(stage: Stage) -> None:
@@ -53,5 +54,5 @@ def test_alarm_tells_the_topic(stage: Stage, alarm: str) -> None:
     watched = {dimension["Value"] for dimension in found["Dimensions"]}
 
     assert found["AlarmActions"] == found["OKActions"] == [stage.names.topic_arn]
-    assert watched == {"totes-dev-missed-starts" if alarm == "missed-starts" else stage.names.state_machine_arn}
+    assert watched == {WATCHED.get(alarm, stage.names.state_machine_arn)}
     assert found["TreatMissingData"] == ("breaching" if alarm == "freshness" else "notBreaching")

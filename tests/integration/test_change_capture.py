@@ -317,8 +317,11 @@ def test_locked_table_is_waited_for_only_so_long(seeded: Pipeline, monkeypatch: 
     impatient = replace(TOTESYS, session={**TOTESYS.session, "lock_timeout": "200ms"})
     monkeypatch.setattr("totes.ingest.TOTESYS", impatient)
     with seeded.connection(seeded.source) as other:
-        other.cursor().execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
-        with pytest.raises(SourceBusy, match="lock timeout"):
+        cursor = other.cursor()
+        cursor.execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("SELECT pg_backend_pid()")
+        ((pid,),) = cursor.fetchall()
+        with pytest.raises(SourceBusy, match=rf"lock timeout; .*locks are held by pid {pid} \(postgres, "):
             seeded.ingest()
     assert seeded.ingest().batch == 1
 

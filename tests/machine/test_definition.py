@@ -129,15 +129,17 @@ def test_time_limits_nest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stage", "result", "computed"),
+    ("stage", "result", "computed", "in_warnings"),
     [
-        ("Ingest", Ingested, {"new_data"}),
-        ("Transform", Transformed, {"batches"}),
-        ("Load", LoadResult, {"batches"}),
+        ("Ingest", Ingested, {"new_data", "warnings"}, {"undeclared", "ahead"}),
+        ("Transform", Transformed, {"batches"}, set()),
+        ("Load", LoadResult, {"batches"}, set()),
     ],
 )
-def test_output_has_every_field_of_the_result(stage: str, result: type, computed: set[str]) -> None:
-    expected = {field.name for field in fields(result)} | computed
+def test_output_has_every_field_of_the_result(
+    stage: str, result: type, computed: set[str], in_warnings: set[str]
+) -> None:
+    expected = {field.name for field in fields(result)} - in_warnings | computed
     assert STAGES[stage]["ResultSelector"] == {f"{name}.$": f"$.Payload.{name}" for name in expected}
     assert STAGES[stage]["ResultPath"] == f"$.{stage.lower()}"
 

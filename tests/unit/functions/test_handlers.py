@@ -7,7 +7,7 @@ import pytest
 
 from local.worker import LambdaContext
 from tests.pipeline import Pipeline
-from totes.errors import AccessRefused, InputRefused, SettingsInvalid, Unforeseen
+from totes.errors import InputRefused, SettingsInvalid, SourceUnreachable, Unforeseen
 from totes.names import FUNCTIONS
 
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
@@ -44,9 +44,7 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "batch": 1,
         "rows": {"currency": 1},
         "deleted": {},
-        "undeclared": {},
         "quarantined": {},
-        "ahead": {},
         "warnings": [],
         "landed_through": 1,
         "processed_through": 0,
@@ -128,10 +126,10 @@ def test_incomplete_environment_is_named(
 
 def test_failure_is_logged_with_the_execution(deployed: Pipeline, log: io.StringIO) -> None:
     deployed.put_secret("source", deployed.source, "totes_reader", password="hunter2")
-    with pytest.raises(AccessRefused, match="28P01"):
+    with pytest.raises(SourceUnreachable, match="28P01"):
         invoke("ingest")
     failed = lines(log)[-1]
-    assert (failed["message"], failed["error"], failed["execution"]) == ("failed", "AccessRefused", EXECUTION)
+    assert (failed["message"], failed["error"], failed["execution"]) == ("failed", "SourceUnreachable", EXECUTION)
     assert "hunter2" not in log.getvalue()
 
 

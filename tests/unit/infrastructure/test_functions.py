@@ -43,7 +43,7 @@ def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
         "TOTES_SOURCE_SECRET": f":secret:{DEV.source_secret}-",
         "TOTES_WAREHOUSE_SECRET": f":secret:{DEV.warehouse_secret}-",
         "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
-        "POWERTOOLS_METRICS_NAMESPACE": "Totes",
+        "POWERTOOLS_METRICS_NAMESPACE": "totes-dev",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }
     for name, value in environment.items():

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from local.deployment import ROOT
 from tests.unit.infrastructure.template import DEV, Template
 from totes.batch_log import HINT
 
@@ -91,3 +92,11 @@ def test_every_alarm_tells_but_that_of_failures() -> None:
         # The state machine sends a mail of its own; two for one failure would be one too many.
         told = [] if alarm["MetricName"] == "ExecutionsFailed" else [DEV.topic_arn]
         assert [TEMPLATE.text(topic) for topic in alarm.get("AlarmActions", ())] == told
+
+
+def test_alarm_of_warnings_watches_the_metric_that_ingest_writes() -> None:
+    (alarm,) = [a for a in TEMPLATE.of_type("AWS::CloudWatch::Alarm").values() if a["MetricName"] == "Warnings"]
+    ingest = TEMPLATE.functions["ingest"]["environment"]
+    assert alarm["Namespace"] == ingest["POWERTOOLS_METRICS_NAMESPACE"] == "totes-dev"
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": ingest["POWERTOOLS_SERVICE_NAME"]}]
+    assert f'"{alarm["MetricName"]}"' in (ROOT / "functions" / "ingest.py").read_text(encoding="utf-8")
