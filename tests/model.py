@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+# Whatever the database or the role has for a default.
+_READABLE = "SET DateStyle = 'ISO, YMD'"
+
+
 class Witness:
     """Watches one pipeline, from any thread of this process, for as long as the `with` block lasts.
 
@@ -98,7 +102,9 @@ class Witness:
     @contextlib.contextmanager
     def _inspection(self) -> Iterator[Inspection]:
         with self.pipeline.connection(self.pipeline.warehouse) as connection:
-            yield Inspection(*self._zones, connection.cursor())
+            cursor = connection.cursor()
+            cursor.execute(_READABLE)
+            yield Inspection(*self._zones, cursor)
 
     def _traces(self) -> set[str]:
         """Whatever a run could leave: objects with their digests, tables with where their rows lie."""
@@ -121,7 +127,7 @@ class Witness:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if exported:
                 cursor.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
-            cursor.execute("SET LOCAL DateStyle = 'ISO, YMD'")
+            cursor.execute(_READABLE)
             cursor.execute("SELECT clock_timestamp()")
             ((now,),) = cursor.fetchall()
             return Picture(now, {table: _rows(cursor, table) for table in SOURCE})
