@@ -13,12 +13,12 @@ from sqlalchemy.exc import DBAPIError
 
 from totes import divergence, warehouse
 from totes.batch_log import BatchLog
-from totes.contracts import warehouse_tables
 from totes.database import WAREHOUSE, connected, quoted
 from totes.divergence import Divergence
 from totes.errors import ContractBroken, DatabaseFailed, VersionUnknown
 from totes.load import load_pending
-from totes.warehouse import LIVE, Place
+from totes.record_ids import RecordIdsGiven, go_on_behind_the_last
+from totes.warehouse import Place
 
 if TYPE_CHECKING:
     from totes.lake import Lake
@@ -75,7 +75,7 @@ def replaying(
             if whole:
                 replay.bring_to_the_end()
             yield replay
-        except Exception:
+        except (Exception, KeyboardInterrupt):
             # What can't be dropped now is dropped by the next replay.
             with suppress(DBAPIError, OSError):
                 _drop(made)
@@ -147,7 +147,7 @@ class Replay:
                 if through <= self._batch:
                     self._seen("swapping")
                     divergence.move(self._live, self._tables, found.tables)
-                    self._go_on_from_the_last_record_ids()
+                    go_on_behind_the_last(self._live)
                     _require_agreement(self._compared())
                     return
             self._bring_to(through)
@@ -161,34 +161,13 @@ class Replay:
 
     def _bring_to(self, batch: int) -> None:
         with self._live.begin():
-            given = self._live.execute(warehouse.statement(self._live, "record_ids_given")).all()
-        first = {(row.batch_id, row.table_name): row.first_record_id for row in given}
+            given = RecordIdsGiven(self._live)
 
         def begins(number: int) -> None:
             self._seen(f"replaying batch {number:,} of {batch:,}")
-            for fact, key in _serials():
-                self._go_on_as_in_the_live_one(fact, key, first.get((number, fact)))
+            given.repeat(self._made, number)
 
         self._batch = load_pending(self._made, self._processed, self._execution, batch, begins).loaded_through
-
-    def _go_on_as_in_the_live_one(self, fact: str, key: str, first: int | None) -> None:
-        """Gives a batch the record ids that it has: loads that failed have used up some, which a replay would not."""
-        if first is None:
-            # Its entry in the log is in doubt or gone: its rows tell.
-            following = warehouse.statement(
-                self._made,
-                "next_record_id",
-                key=quoted(key),
-                live=quoted(LIVE.stars, fact),
-                replayed=quoted(BESIDE.stars, fact),
-            )
-            first = self._made.scalar(following) or 0
-        _go_on_from(self._made, fact, key, first - 1)
-
-    def _go_on_from_the_last_record_ids(self) -> None:
-        for fact, key in _serials():
-            newest = warehouse.statement(self._live, "newest", key=quoted(key), table=warehouse.star(self._live, fact))
-            _go_on_from(self._live, fact, key, self._live.scalar(newest) or 0)
 
 
 def _require_schema(live: sqlalchemy.Connection, whole: bool) -> None:
@@ -244,15 +223,3 @@ def _require_agreement(found: Comparison) -> None:
 
 def _last_batch(connection: sqlalchemy.Connection) -> int:
     return connection.scalar(warehouse.statement(connection, "last_batch")) or 0
-
-
-def _serials() -> list[tuple[str, str]]:
-    return [(table.name, table.key) for table in warehouse_tables().values() if table.is_fact]
-
-
-def _go_on_from(connection: sqlalchemy.Connection, fact: str, key: str, given: int) -> None:
-    if given > 0:
-        connection.execute(
-            warehouse.statement(connection, "go_on_from"),
-            {"table": warehouse.star(connection, fact), "key": key, "given": given},
-        )
