@@ -9,8 +9,8 @@ from rich.text import Text
 from console.differences import Keys, Reconciliation, Sums, TableDifferences
 from console.render import cell, plain_table
 
-# What is wrong, by its field in TableDifferences and in words.
-WRONG = {"missing": "missing", "extra": "extra", "differing": "differing"}
+# The fields of TableDifferences that say what is wrong; their names are the words for it.
+WRONG = ("missing", "extra", "differing")
 _HEADINGS = ("warehouse table", "totesys table", "in totesys", "current in the warehouse", *WRONG, "on their way")
 
 
@@ -95,17 +95,19 @@ def _sums_table(found: Sequence[tuple[str, str, Sums]]) -> Table:
 def _verdict(found: Reconciliation) -> Text:
     rows = sum(table.in_totesys for table in found.tables)
     coming = sum(table.on_their_way.rows for table in found.tables)
-    counts = {words: sum(getattr(table, kind).rows for table in found.tables) for kind, words in WRONG.items()}
+    counts = {kind: sum(getattr(table, kind).rows for table in found.tables) for kind in WRONG}
     if found.agrees:
         but = f", but for {coming:,} on their way with the next execution" if coming else ""
         return Text(f"They agree: {rows:,} rows of totesys are in the warehouse, value by value{but}.", "bold green")
-    said = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count)
+    said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
     where = ", ".join(table.table for table in found.tables if not table.agrees)
     verdict = Text(f"They differ: {said}, in {where}.", "bold red")
     if coming:
         verdict.append(f" {coming:,} more are on their way with the next execution.", "yellow")
     if found.no_fence:
         verdict.append(
-            f" Run the pipeline and compare again: {found.no_fence}, so nothing counts as on its way.", "yellow"
+            f" What was written since the batch can't be told from what is wrong, because {found.no_fence}: run the "
+            "pipeline and reconcile again.",
+            "yellow",
         )
     return verdict

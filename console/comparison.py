@@ -16,10 +16,10 @@ from console.sides import BUCKET_BITS, columns_of, totesys_side, warehouse_side
 from console.snapshots import Rows, Snapshots
 from totes.contracts import WarehouseTable
 
-BUCKETS_AT_ONCE = 64
+BUCKETS_AT_ONCE = 16
 VALUES_AT_ONCE = 1000
 
-# Told what is being done, in a few words.
+# Is told what is being done, in a few words.
 Seen = Callable[[str], object]
 
 _T = TypeVar("_T")
@@ -46,7 +46,7 @@ class Comparison:
         self._found = TableDifferences(table.name, table.source or "", table.identity)
 
     def run(self, seen: Seen) -> TableDifferences:
-        """Compares it."""
+        """Compares it; `seen` is told how far it is."""
         seen(self._table.name)
         buckets = self._compare_buckets()
         for number, part in enumerate(_parts(buckets, BUCKETS_AT_ONCE)):

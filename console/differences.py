@@ -4,12 +4,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from console.snapshots import Rows
 
 # Keys of a kind that are named; all are counted.
 SHOWN = 5
 
-Rows = Sequence[Any]
 Texts = Sequence[str | None]
 
 
@@ -120,13 +122,13 @@ class Apart:
     new: frozenset[int]
 
 
-def buckets_apart(totesys: Rows, warehouse: Rows) -> list[int]:
+def buckets_apart(totesys: "Rows", warehouse: "Rows") -> list[int]:
     """The numbers, in order, of buckets that are not the same: each a number, rows, a checksum, and sums."""
     here, there = ({number: (rows, checksum) for number, rows, checksum, *_ in side} for side in (totesys, warehouse))
     return sorted(number for number in here.keys() | there.keys() if here.get(number) != there.get(number))
 
 
-def rows_apart(totesys: Rows, warehouse: Rows) -> Apart:
+def rows_apart(totesys: "Rows", warehouse: "Rows") -> Apart:
     """Compares rows, each a key, a checksum and whether it is new."""
     here, there = ({key: checksum for key, checksum, _ in side} for side in (totesys, warehouse))
     missing, extra = here.keys() - there.keys(), there.keys() - here.keys()

@@ -60,9 +60,10 @@ class LoadedBatch:
 
     def had(self, table: WarehouseTable, keys: Collection[int]) -> set[int]:
         """Those of the keys that were in totesys at the batch's snapshot."""
-        stored = self._landed.tables.get(table.source or "", {}).get("keys")
-        found = self._rows(self._names.landing_bucket, stored, keys)
-        return {key for rows in found for key in rows.column(0).to_pylist()}
+        source = source_tables()[table.source or ""]
+        stored = self._landed.tables.get(source.name, {}).get("keys")
+        found = self._rows(self._names.landing_bucket, stored, source.key, keys)
+        return {key for rows in found for key in rows.column(source.key).to_pylist()}
 
     def brought(
         self, table: WarehouseTable, columns: Sequence[str], keys: Collection[int]
@@ -70,25 +71,27 @@ class LoadedBatch:
         """Those of the keys whose rows the batch brought, with these columns as the texts of `Side`."""
         stored = self._processed.tables.get(table.name, {}).get("data")
         brought: dict[int, list[str | None]] = {}
-        for rows in self._rows(self._names.processed_bucket, stored, keys):
+        for rows in self._rows(self._names.processed_bucket, stored, table.identity, keys):
             texts = zip(*(_texts(rows, column) for column in columns), strict=True)
-            brought |= dict(zip(rows.column(0).to_pylist(), map(list, texts), strict=True))
+            brought |= dict(zip(rows.column(table.identity).to_pylist(), map(list, texts), strict=True))
         return brought
 
     @cached_property
     def _landed(self) -> Manifest:
         return BatchLog(Lake(self._names.landing_bucket)).read(self.number)
 
-    def _rows(self, bucket: str, stored: StoredObject | None, keys: Collection[int]) -> Iterator[pa.RecordBatch]:
-        """The rows of an object whose first column, the key, is one of the keys."""
+    def _rows(
+        self, bucket: str, stored: StoredObject | None, key: str, keys: Collection[int]
+    ) -> Iterator[pa.RecordBatch]:
+        """The rows of an object whose key is one of the keys."""
         if stored is None or not keys:
             return
         path = self._folder / stored.sha256
         if not path.exists():
             Lake(bucket).fetch(stored, path)
         for rows in batches(path):
-            key = rows.column(0)
-            yield rows.filter(pc.is_in(key, value_set=pa.array(keys, key.type)))
+            column = rows.column(key)
+            yield rows.filter(pc.is_in(column, value_set=pa.array(keys, column.type)))
 
 
 @contextmanager
