@@ -1,5 +1,6 @@
 """How a reconciliation looks on a terminal."""
 
+import json
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console
@@ -15,7 +16,7 @@ _HEADINGS = ("warehouse table", "totesys table", "in totesys", "current in the w
 
 
 def show_reconciliation(console: Console, found: Reconciliation) -> None:
-    """A line for each table, then what is not the same in it, and at the end in words whether they agree."""
+    """A line for each table, then what is not the same in it and what to do, and at the end whether they agree."""
     console.print(_counts_table(found))
     for table in found.tables:
         for line in _details(table):
@@ -24,7 +25,8 @@ def show_reconciliation(console: Console, found: Reconciliation) -> None:
             console.print(_cells_table(table))
     if sums := [(table.table, *sums) for table in found.tables for sums in table.sums.items() if _apart(sums[1])]:
         console.print(_sums_table(sums))
-    console.print(_verdict(found), soft_wrap=True)
+    for line in (*_remedies(found), _verdict(found)):
+        console.print(line, soft_wrap=True)
 
 
 def _counts_table(found: Reconciliation) -> Table:
@@ -90,6 +92,17 @@ def _sums_table(found: Sequence[tuple[str, str, Sums]]) -> Table:
         numbers = (sums.totesys, sums.warehouse, sums.warehouse - sums.totesys)
         table.add_row(name, column, *(cell("", number) for number in numbers))
     return table
+
+
+def _remedies(found: Reconciliation) -> Iterator[Text]:
+    sources = [table.source for table in found.tables if table.missing.rows or table.differing.rows]
+    if sources:
+        command = f"totes run --input '{json.dumps({'full_read': sources})}'"
+        yield Text.assemble("What is missing or differs is loaded anew by ", (command, "bold"))
+    if any(table.extra.rows for table in found.tables):
+        yield Text(
+            "What is extra goes when the warehouse's tables are dropped: the next execution loads the lake anew."
+        )
 
 
 def _verdict(found: Reconciliation) -> Text:

@@ -16,7 +16,7 @@ from console.sides import BUCKET_BITS, columns_of, totesys_side, warehouse_side
 from console.snapshots import Rows, Snapshots
 from totes.contracts import WarehouseTable
 
-BUCKETS_AT_ONCE = 16
+BUCKETS_AT_ONCE = 64
 VALUES_AT_ONCE = 1000
 
 # Is told what is being done, in a few words.

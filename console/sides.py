@@ -17,7 +17,7 @@ from totes.parquet import arrow_type
 from totes.source import joined_tables
 
 # Keys that are compared by one checksum, as a power of two: few enough to look at one by one where it differs.
-BUCKET_BITS = 10
+BUCKET_BITS = 8
 
 _DERIVED = {"currency_name": "CAST(:currency_names AS jsonb) ->> {origin}"}
 

@@ -66,10 +66,18 @@ def test_every_difference_is_named() -> None:
     assert ["1", "payment_date", "NULL", "''"] in words(text)
     assert ["fact_payment", "payment_amount", "287,377,830.74", "286,446,979.44", "-930,851.30"] in words(text)
     assert "quantity" not in text
+    assert """\nWhat is missing or differs is loaded anew by totes run --input '{"full_read": ["payment"]}'\n""" in text
+    assert "\nWhat is extra goes when the warehouse's tables are dropped" in text
     assert text.endswith(
         "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are on their way with the next "
         "execution.\n"
     )
+
+
+def test_remedy_is_for_what_is_wrong_alone() -> None:
+    assert "What is" not in shown(SAME, replace(SAME, on_their_way=Keys(2, [3, 4])))
+    assert "What is extra" not in shown(replace(SAME, missing=Keys(1, [7])))
+    assert "What is missing" not in shown(replace(SAME, extra=Keys(1, [7])))
 
 
 def test_lack_of_a_fence_is_explained() -> None:

@@ -43,9 +43,11 @@ def test_rows_are_told_apart() -> None:
 
 def test_all_keys_are_counted_and_the_lowest_named() -> None:
     keys = Keys()
-    for start in (20, 10):
-        keys.add(range(start, start + SHOWN + 1))
-    assert (keys.rows, keys.first) == (2 * SHOWN + 2, list(range(10, 10 + SHOWN)))
+    keys.add({3, 1})
+    keys.add({2})
+    assert keys == Keys(3, [1, 2, 3])
+    keys.add(range(10, 10 + SHOWN))
+    assert keys == Keys(3 + SHOWN, [1, 2, 3, 10, 11])
 
 
 def test_columns_are_counted_and_values_of_named_rows_kept() -> None:
