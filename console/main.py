@@ -12,6 +12,7 @@ from console.demo import demo
 from console.deployment import LOCAL, Target
 from console.history import history
 from console.query import query
+from console.reconcile import reconcile
 from console.render import say_error
 from console.run import run
 from console.simulate import simulate
@@ -27,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, run, status, history, query, simulate):
+for command in (demo, up, run, status, reconcile, history, query, simulate):
     app.command()(command)
 
 

@@ -57,8 +57,8 @@ def loaded(totes: Totes) -> Totes:
     return totes
 
 
-def change(stack: Stack, statement: str, *values: object) -> None:
-    with closing(stack.connect_source()) as connection:
+def change(stack: Stack, statement: str, *values: object, database: str = "totesys") -> None:
+    with closing(stack.postgres.connect(database)) as connection:
         connection.cursor().execute(statement, values)
         connection.commit()
 
@@ -163,6 +163,37 @@ def test_history_shows_a_silent_amendment(
     assert "One last_updated in all versions" in shown
 
 
+def test_reconcile_agrees_after_a_run(stack: Stack, loaded: Totes) -> None:
+    code, shown, complaint = loaded("reconcile")
+    assert (code, complaint) == (0, "")
+    assert "\nThey agree: " in shown
+    change(stack, "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 3")
+    code, shown, complaint = loaded("reconcile --table fact_sales_order --table dim_staff --json")
+    found = json.loads(shown)
+    assert (code, complaint, found["agrees"]) == (0, "", True)
+    sales, staff = found["tables"]
+    assert (sales["table"], sales["on_their_way"]) == ("fact_sales_order", {"rows": 1, "first": [3]})
+    assert (staff["table"], staff["on_their_way"]["rows"]) == ("dim_staff", 0)
+    assert sales["sums"]["units_sold"]["totesys"] == sales["sums"]["units_sold"]["warehouse"] + 1
+
+
+def test_reconcile_names_a_difference_and_exits_one(stack: Stack, loaded: Totes) -> None:
+    change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
+    try:
+        code, shown, complaint = loaded("reconcile")
+        in_json, document, _ = loaded("reconcile --json")
+    finally:
+        change(
+            stack,
+            "UPDATE dim_currency SET currency_name = 'Pound Sterling' WHERE currency_id = 1",
+            database="warehouse",
+        )
+    assert (code, complaint, in_json, json.loads(document)["agrees"]) == (1, "", 1, False)
+    assert "dim_currency: 1 differing in currency_name (1); currency_id 1" in shown
+    assert ["1", "currency_name", "Pound", "Sterling", "Pound"] in [line.split() for line in shown.splitlines()]
+    assert shown.endswith("\nThey differ: 1 differing, in dim_currency.\n")
+
+
 def versions(totes: Totes, flag: str) -> list[dict[str, Any]]:
     code, shown, _ = totes(f"history 2 {flag} --json")
     assert code == 0
@@ -253,6 +284,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert story.count("SUCCEEDED") == 3
     assert story.count("Nothing new: no object and no row was written.") == 1
     assert "One last_updated in all versions" in story
+    assert "\nThey agree: " in story
     assert "Which three designs sell best" in story
     assert "\x1b" not in story
     assert max(len(line) for line in story.splitlines()) <= 110
