@@ -1,7 +1,8 @@
 """How a reconciliation looks on a terminal."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
 
 from rich.console import Console
 from rich.table import Table
@@ -10,9 +11,19 @@ from rich.text import Text
 from console.differences import Keys, Reconciliation, Sums, TableDifferences
 from console.render import cell, plain_table
 
-# The fields of TableDifferences that say what is wrong; their names are the words for it.
+# The fields of a comparison that say what is wrong; their names are the words for it.
 WRONG = ("missing", "extra", "differing")
 _HEADINGS = ("warehouse table", "totesys table", "in totesys", "current in the warehouse", *WRONG, "on their way")
+
+
+class Compared(Protocol):
+    """A table that was compared, whatever with; it has the fields of WRONG, and in each of them how many `rows`."""
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def agrees(self) -> bool: ...
 
 
 def show_reconciliation(console: Console, found: Reconciliation) -> None:
@@ -35,14 +46,26 @@ def _counts_table(found: Reconciliation) -> Table:
     for index, heading in enumerate(_HEADINGS):
         table.add_column(heading, justify="right" if index > 1 else "left")
     for row in found.tables:
-        wrong = (_count(getattr(row, kind), "bold red") for kind in WRONG)
         counts = (cell("", row.in_totesys), cell("", row.in_warehouse))
-        table.add_row(row.table, row.source, *counts, *wrong, _count(row.on_their_way, "yellow"))
+        table.add_row(row.table, row.source, *counts, *wrong_counts(row), _count(row.on_their_way.rows, "yellow"))
     return table
 
 
-def _count(keys: Keys, style: str) -> Text:
-    return Text(f"{keys.rows:,}", style if keys.rows else "dim")
+def wrong_counts(table: Compared) -> Iterator[Text]:
+    """A cell for each field of WRONG."""
+    return (_count(getattr(table, kind).rows, "bold red") for kind in WRONG)
+
+
+def differences_in_words(tables: Iterable[Compared]) -> str:
+    """How many rows of each kind differ, and in which tables."""
+    apart = [table for table in tables if not table.agrees]
+    counts = {kind: sum(getattr(table, kind).rows for table in apart) for kind in WRONG}
+    said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+    return f"{said}, in {', '.join(table.table for table in apart)}"
+
+
+def _count(rows: int, style: str) -> Text:
+    return Text(f"{rows:,}", style if rows else "dim")
 
 
 def _details(table: TableDifferences) -> Iterator[Text]:
@@ -100,21 +123,16 @@ def _remedies(found: Reconciliation) -> Iterator[Text]:
         command = f"totes run --input '{json.dumps({'full_read': sources})}'"
         yield Text.assemble("What is missing or differs is loaded anew by ", (command, "bold"))
     if any(table.extra.rows for table in found.tables):
-        yield Text(
-            "What is extra goes when the warehouse's tables are dropped: the next execution loads the lake anew."
-        )
+        yield Text.assemble("What is extra is taken out by ", ("totes replay --swap", "bold"))
 
 
 def _verdict(found: Reconciliation) -> Text:
     rows = sum(table.in_totesys for table in found.tables)
     coming = sum(table.on_their_way.rows for table in found.tables)
-    counts = {kind: sum(getattr(table, kind).rows for table in found.tables) for kind in WRONG}
     if found.agrees:
         but = f", but for {coming:,} on their way with the next execution" if coming else ""
         return Text(f"They agree: {rows:,} rows of totesys are in the warehouse, value by value{but}.", "bold green")
-    said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
-    where = ", ".join(table.table for table in found.tables if not table.agrees)
-    verdict = Text(f"They differ: {said}, in {where}.", "bold red")
+    verdict = Text(f"They differ: {differences_in_words(found.tables)}.", "bold red")
     if coming:
         verdict.append(f" {coming:,} more are on their way with the next execution.", "yellow")
     if found.no_fence:

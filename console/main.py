@@ -14,6 +14,7 @@ from console.history import history
 from console.query import query
 from console.reconcile import reconcile
 from console.render import say_error
+from console.replay import replay
 from console.run import run
 from console.simulate import simulate
 from console.status import status
@@ -28,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, run, status, reconcile, history, query, simulate):
+for command in (demo, up, run, status, reconcile, replay, history, query, simulate):
     app.command()(command)
 
 

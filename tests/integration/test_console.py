@@ -194,6 +194,61 @@ def test_reconcile_names_a_difference_and_exits_one(stack: Stack, loaded: Totes)
     assert shown.endswith("\nThey differ: 1 differing, in dim_currency.\n")
 
 
+def test_replay_agrees_after_a_run(loaded: Totes) -> None:
+    code, shown, complaint = loaded("replay")
+    assert (code, complaint) == (0, "")
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["dim_currency", "3", "3", "0", "0", "0"] in lines
+    assert shown.splitlines()[-1].startswith("They agree: ")
+    assert loaded("replay --swap") == (0, f"{shown}Nothing to swap.\n", "")
+
+
+def test_replay_names_a_difference_and_a_swap_heals_it(stack: Stack, loaded: Totes) -> None:
+    change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
+    change(stack, "DELETE FROM fact_payment WHERE payment_record_id BETWEEN 11 AND 20", database="warehouse")
+    code, shown, complaint = loaded("replay")
+    assert (code, complaint) == (1, "")
+    assert "\ndim_currency: 1 differing in currency_name (1); currency_id 1\n" in shown
+    assert "\nfact_payment: 10 missing; payment_record_id 11, payment_id " in shown
+    assert "; and 5 more\n" in shown
+    assert shown.endswith("\nThey differ: 10 missing, 1 differing, in dim_currency, fact_payment.\n")
+    code, document, complaint = loaded("replay --swap --json")
+    found = json.loads(document)
+    assert (code, complaint, found["agrees"], found["swapped"]) == (0, "", False, True)
+    payments = next(table for table in found["tables"] if table["table"] == "fact_payment")
+    assert (payments["missing"]["rows"], payments["missing"]["first"][0]["payment_record_id"]) == (10, 11)
+    code, document, _ = loaded("replay --json")
+    assert (code, json.loads(document)["agrees"]) == (0, True)
+
+
+@pytest.mark.parametrize(("answer", "swapped"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)])
+def test_swap_on_aws_is_asked_for(
+    stack: Stack, loaded: Totes, monkeypatch: pytest.MonkeyPatch, answer: str, swapped: bool
+) -> None:
+    change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
+    monkeypatch.setattr("console.replay.LOCAL", "another stage")
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    code, shown, complaint = loaded("replay --swap")
+    assert "dim_currency: 1 differing" in shown
+    assert "Bring the warehouse of stage local to what the lake says? [y/N]" in complaint
+    if swapped:
+        assert code == 0
+        assert shown.endswith("Swapped.\n")
+    else:
+        assert code == 1
+        assert complaint.endswith("totes: Not swapped: the live warehouse is as it was.\n")
+        assert loaded("replay")[0] == 1
+        assert loaded("replay --swap --yes")[0] == 0
+    assert loaded("replay")[0] == 0
+
+
+class Terminal(io.StringIO):
+    """Somebody at a keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def versions(totes: Totes, flag: str) -> list[dict[str, Any]]:
     code, shown, _ = totes(f"history 2 {flag} --json")
     assert code == 0

@@ -67,7 +67,7 @@ def test_every_difference_is_named() -> None:
     assert ["fact_payment", "payment_amount", "287,377,830.74", "286,446,979.44", "-930,851.30"] in words(text)
     assert "quantity" not in text
     assert """\nWhat is missing or differs is loaded anew by totes run --input '{"full_read": ["payment"]}'\n""" in text
-    assert "\nWhat is extra goes when the warehouse's tables are dropped" in text
+    assert "\nWhat is extra is taken out by totes replay --swap\n" in text
     assert text.endswith(
         "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are on their way with the next "
         "execution.\n"

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from console.main import app, main
 
-COMMANDS = ("up", "run", "status", "reconcile", "history", "query", "simulate", "demo")
+COMMANDS = ("up", "run", "status", "reconcile", "replay", "history", "query", "simulate", "demo")
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
             id="table of no source",
         ),
         pytest.param("simulate --days 0", "Invalid value for '--days'", id="no days"),
+        pytest.param("--stage prod replay --swap", "--swap changes the warehouse of stage prod: add --yes", id="swap"),
         pytest.param("--stage prod simulate --days 1", "Stage prod is on AWS", id="simulating on AWS"),
     ],
 )
