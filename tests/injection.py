@@ -144,6 +144,25 @@ def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterat
         yield remaining
 
 
+@contextmanager
+def put_answer_lost(contains: str, number: int = 1) -> Iterator[list[int]]:
+    """S3 carries out the n-th PUT to keys that contain a text, its answer is lost, and the SDK sends the PUT again.
+
+    Yields:
+        the status of each PUT that contained the text.
+    """
+    statuses: list[int] = []
+
+    def lose(response: tuple[Any, Any], request_dict: dict[str, Any], **_: object) -> int | None:
+        if contains not in request_dict["url_path"]:
+            return None
+        statuses.append(response[0].status_code)
+        return 0 if len(statuses) == number else None
+
+    with _aws_event("needs-retry.s3.PutObject", lose):
+        yield statuses
+
+
 class _Body:
     """As much of urllib3's response as botocore reads."""
 

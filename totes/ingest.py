@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from totes.batch_log import BatchLog
+from totes.batch_log import BatchLog, entry
 from totes.change import ASKED_FOR, Change
 from totes.checks import SHOWN
 from totes.contracts import source_tables
 from totes.database import TOTESYS, connected
+from totes.errors import LogBroken
 from totes.fence import FIRST_BATCH
 from totes.lake import Lake
 from totes.log import logger
@@ -86,9 +87,16 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     """
     landing = Lake(settings.landing_bucket)
     log = BatchLog(landing)
+    # Read first: another execution may land and process a batch in between.
+    processed_through = BatchLog(Lake(settings.processed_bucket)).last()
     # The log is read before the snapshot is taken: a batch that is committed in between makes ours collide with it,
     # whereas the other way round an older snapshot could follow a newer one.
     last = log.last()
+    if processed_through > last:
+        raise LogBroken(
+            f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
+            "Restore it in S3 (the buckets are versioned), then redrive the execution.",
+        )
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
@@ -108,7 +116,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         quarantined={table: len(rows) for table, rows in change.quarantine.items() if rows},
         ahead=change.ahead if manifest else {},
         landed_through=manifest.batch if manifest else last,
-        processed_through=BatchLog(Lake(settings.processed_bucket)).last(),
+        processed_through=processed_through,
     )
 
 

@@ -26,10 +26,11 @@ import pytest
 
 from local import provision
 from local.deployment import Deployment
-from local.lambda_runtime import Function, Invoker, LambdaRuntime
+from local.lambda_runtime import Function, Invoker, InvokeResult, LambdaRuntime
 from local.stack import Stack
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
+from tests.injection import Action, Countdown
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
 
@@ -112,6 +113,18 @@ class Drill:
     def instead(self, function: str, invoker: Invoker) -> Iterator[None]:
         """Has another invoker answer for `ingest`, `transform` or `load`, for as long as the block lasts."""
         with self.switchboard.instead(self.stack.names.function(function), invoker):
+            yield
+
+    @contextlib.contextmanager
+    def before(self, function: str, action: Action, attempt: int = 1) -> Iterator[None]:
+        """Does something just before the n-th attempt at `ingest`, `transform` or `load`."""
+        countdown = Countdown(attempt, action)
+
+        def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
+            countdown()
+            return self.switchboard.usual(name, event)
+
+        with self.instead(function, invoke):
             yield
 
     @contextlib.contextmanager
