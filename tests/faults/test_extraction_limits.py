@@ -1,15 +1,22 @@
 """F14 to F19: a totesys that is too much, or not the one that was declared."""
 
+import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 from pg8000.native import identifier
 
 from local.databases import READER
-from tests.faults.drill import HOLD, WARN, Drill, fault
+from tests.conftest import MakesPipelines
+from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
 from totes.batch_log import entry
 from totes.contracts import source_tables
+from totes.names import FUNCTIONS
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 NEW_DESIGN = (
@@ -17,6 +24,39 @@ NEW_DESIGN = (
     f"VALUES (%s, {STAMP}, 'Granite', '/srv', 'granite.json', {STAMP})"
 )
 AMENDED = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = %s"
+MANY = 300_000
+MOST_MB = 512
+COLUMNS = (
+    "sales_order_id, design_id, units_sold, unit_price, currency_id, CAST(agreed_delivery_date AS text), "
+    "CAST(agreed_payment_date AS text), agreed_delivery_location_id"
+)
+
+
+@fault(
+    "F14",
+    "very many changed rows at once",
+    HEAL,
+    nearest=f"{MANY:,} rows beside the witnessed pipeline, compared by one digest on either side",
+)
+def test_f14_memory_does_not_grow_with_the_rows(
+    drill: Drill, stacked_pipelines: MakesPipelines, drill_totesys: str, tmp_path: Path
+) -> None:
+    with stacked_pipelines(drill_totesys) as pipeline, contextlib.ExitStack() as processes:
+        large = replace(drill, pipeline=pipeline)
+        for function in FUNCTIONS:
+            processes.enter_context(large.worker_processes(function, tmp_path))
+        large.run()
+        insert_orders(large, MANY)
+
+        loaded = large.run()
+
+        assert loaded.output["load"]["inserted"]["fact_sales_order"] == MANY
+        assert digest(large.star, "current_sales_order") == digest(large.totesys, "sales_order")
+        assert large.run().changed_nothing
+        print('PEAKS', peaks_mb(), [c.cmdline() for c in psutil.Process().children()])
+        assert peaks_mb().keys() == set(FUNCTIONS)
+        assert max(peaks_mb().values()) < MOST_MB, peaks_mb()
+    drill.run()  # the pipeline that the invariants are held against
 
 
 @fault("F15", "a column added to totesys", WARN)
@@ -166,3 +206,37 @@ def move_ahead(drill: Drill) -> None:
     document["source"] |= {"xmin": ahead, "xmax": ahead}
     body = json.dumps(document).encode()
     drill.pipeline.s3.put_object(Bucket=drill.pipeline.landing_bucket, Key=entry(log.last()), Body=body)
+
+
+def insert_orders(drill: Drill, number: int) -> None:
+    with drill.session() as connection:
+        cursor = connection.cursor()
+        # The references are right, and checking them row by row takes longer than all the rest.
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(
+            "INSERT INTO sales_order SELECT 1000000 + number, template.created_at, template.last_updated, design_id, "
+            "staff_id, counterparty_id, number, number / 100.0, currency_id, agreed_delivery_date, "
+            "agreed_payment_date, agreed_delivery_location_id FROM sales_order AS template, "
+            f"generate_series(1, {number}) AS number WHERE sales_order_id = 1 + number % 200"
+        )
+        connection.commit()
+
+
+def digest(ask: Callable[[str], list[list[Any]]], orders: str) -> list[list[Any]]:
+    """The number of orders, their sum, and one digest of all their values."""
+    query = f"SELECT {COLUMNS} FROM {orders}"
+    return ask(
+        "SELECT count(*), sum(units_sold * unit_price), md5(string_agg(CAST(found AS text), ';' ORDER BY "
+        f"sales_order_id)) FROM ({query}) AS found"
+    )
+
+
+def peaks_mb() -> dict[str, float]:
+    """The most memory that the process of each function has ever held; of worker processes that are still there."""
+    found = {}
+    for process in psutil.Process().children():
+        if "local.worker" in process.cmdline():
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            function = process.cmdline()[-1].split(".")[1]
+            found[function] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return found
