@@ -53,7 +53,6 @@ def test_f14_memory_does_not_grow_with_the_rows(
         assert loaded.output["load"]["inserted"]["fact_sales_order"] == MANY
         assert digest(large.star, "current_sales_order") == digest(large.totesys, "sales_order")
         assert large.run().changed_nothing
-        print('PEAKS', peaks_mb(), [c.cmdline() for c in psutil.Process().children()])
         assert peaks_mb().keys() == set(FUNCTIONS)
         assert max(peaks_mb().values()) < MOST_MB, peaks_mb()
     drill.run()  # the pipeline that the invariants are held against
