@@ -1,7 +1,7 @@
 """Runs all tests, in two processes side by side: `python -m tests.halves`.
 
-The one half has the drills, which wait for the state machine, and tells when it is over; the other is seen as it goes on.
-The exit code is 1 where either fails, or where too little of what is deployed was covered.
+The one half has the drills, which wait for the state machine, and tells when it is over; the other is seen as it goes
+on. The exit code is 1 where either fails, or where too little of what is deployed was covered.
 """
 
 import os
