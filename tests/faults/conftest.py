@@ -38,9 +38,10 @@ def stack(switchboard: Switchboard, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def totesys_template(drill_totesys: str) -> str:
-    """The template of a row's totesys: a small one, unless the row overrides it by parametrisation."""
-    return drill_totesys
+def totesys_template(request: pytest.FixtureRequest) -> str:
+    """The template of a row's totesys: a small one, unless the row bears `on`."""
+    template: str = request.getfixturevalue(getattr(request, "param", "drill_totesys"))
+    return template
 
 
 @pytest.fixture
