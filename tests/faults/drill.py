@@ -29,7 +29,16 @@ from local.deployment import Deployment
 from local.lambda_runtime import Function, Invoker, LambdaRuntime
 from local.stack import Stack
 from tests.faults.invoker import InProcess, Switchboard
-from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
+from tests.faults.outcome import (
+    Effect,
+    Execution,
+    Outcome,
+    classify,
+    contradictions,
+    mail_unsent,
+    output_of,
+    read_history,
+)
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
 
@@ -70,7 +79,7 @@ class Drill:
 
     def start(self, input: dict[str, Any] | None = None, name: str | None = None) -> str:
         """Starts an execution and returns its ARN, for those that are to overlap."""
-        before = self._effect()
+        before = self.effect()
         arn = self.stack.start_execution(json.dumps(input or {}), name or str(uuid.uuid4()))
         self._started.setdefault(arn, before)
         return arn
@@ -90,8 +99,9 @@ class Drill:
             output=output_of(ended),
             mails=[mail for mail in self.mails if arn in mail.message],
             remedy=self._remedy(arn, ended.get("error", "")),
+            unsent=mail_unsent(events),
             before=self._started[arn],
-            after=self._effect(),
+            after=self.effect(),
         )
         self.executions.append(execution)
         return execution
@@ -164,7 +174,8 @@ class Drill:
             found.append(f"I5 mails of no execution: {self.mails}")
         return found + self.witness.violations()
 
-    def _effect(self) -> Effect:
+    def effect(self) -> Effect:
+        """All that executions have left behind up to now."""
         # A table that is made empty is no change of the warehouse; its schema is not its content.
         rows = {table: digest for table, digest in physical_rows(self.pipeline).items() if digest}
         rows.pop("etl.schema_version", None)
