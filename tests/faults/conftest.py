@@ -91,11 +91,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if not results.rows:
         return
     results.write()
-    if not results.complete:
+    if not (results.complete and results.passed):
         return
     if session.config.getoption("--write-promise", default=False):
         table.write_promise(results.rows)
-    elif results.passed and table.promise_is_stale(results.rows):
+    elif table.promise_is_stale(results.rows):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
