@@ -1,33 +1,22 @@
-"""The alarms as they are deployed: nothing here publishes the metrics of AWS, so what they watch and tell must do."""
+"""The alarms as they are declared: nothing here publishes the metrics of AWS."""
 
 from functools import cache
-from typing import Any
 
 from tests.unit.infrastructure.template import DEV, Template
 
 
 @cache
-def watching(metric: str) -> tuple[str, ...]:
-    """The names of the alarms on a metric of the state machine."""
-    return tuple(alarm["AlarmName"] for alarm in _alarms(metric))
-
-
-@cache
-def telling(metric: str) -> tuple[str, ...]:
-    """Those among them that tell the topic."""
+def watching(metric: str) -> dict[str, bool]:
+    """The alarms on a metric of the state machine, and whether each tells the topic."""
     template = Template()
-    return tuple(
-        alarm["AlarmName"]
-        for alarm in _alarms(metric)
-        if [template.text(action) for action in alarm.get("AlarmActions", ())] == [DEV.topic_arn]
-    )
-
-
-def _alarms(metric: str) -> list[dict[str, Any]]:
-    template = Template()
-    return [
-        alarm
+    return {
+        alarm["AlarmName"]: [template.text(action) for action in alarm.get("AlarmActions", ())] == [DEV.topic_arn]
         for alarm in template.of_type("AWS::CloudWatch::Alarm").values()
         if alarm["MetricName"] == metric
         and [template.text(dimension["Value"]) for dimension in alarm["Dimensions"]] == [DEV.state_machine_arn]
-    ]
+    }
+
+
+def telling(metric: str) -> tuple[str, ...]:
+    """The alarms on a metric of the state machine that tell the topic."""
+    return tuple(name for name, tells in watching(metric).items() if tells)

@@ -48,7 +48,7 @@ class Execution:
         retried: the errors that were answered by another attempt, in order.
         output: the results of the states, by their names in lower case.
         remedy: what the error that failed it told the reader to do; empty where the function had no say in it.
-        unsent: whether it tried to send a mail and could not.
+        unsent: whether a mail of it could not be sent at the time.
     """
 
     arn: str
@@ -86,7 +86,9 @@ class Execution:
     @property
     def alarm_metric(self) -> str:
         """The metric whose alarm tells of an execution that did not succeed and could not say so itself."""
-        return _LAST_RESORT if self.unsent else _METRICS.get(self.status, "")
+        if self.status == "FAILED":
+            return _LAST_RESORT if self.unsent else ""
+        return _METRICS.get(self.status, "")
 
     @property
     def mail_violations(self) -> list[str]:
@@ -94,8 +96,8 @@ class Execution:
         mails = 0 if self.succeeded or self.alarm_metric else 1
         if len(self.mails) != mails:
             return [f"I5 {len(self.mails)} mails of an execution that ended {self.status}: {self.cause}"]
-        if self.alarm_metric and len(telling(self.alarm_metric)) != 1:
-            return [f"I5 an execution ended {self.status}; alarms that tell: {telling(self.alarm_metric)}"]
+        if self.alarm_metric and len(alarms := telling(self.alarm_metric)) != 1:
+            return [f"I5 {len(alarms)} alarms tell that an execution ended {self.status}"]
         if not mails:
             return []
         mail = self.mails[0]
@@ -116,12 +118,6 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[s
         if event["type"] in ("TaskFailed", "TaskTimedOut") and following["type"] == "TaskScheduled"
     ]
     return path, retried
-
-
-def mail_unsent(events: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether the last task of an execution was to send its mail, and failed."""
-    tasks = [event for event in events if event["type"] in ("TaskSucceeded", "TaskFailed")]
-    return bool(tasks) and tasks[-1].get("taskFailedEventDetails", {}).get("resourceType") == "sns"
 
 
 def classify(executions: Sequence[Execution]) -> Outcome:

@@ -145,7 +145,7 @@ def test_f37_second_start_finds_nothing_left(drill: Drill) -> None:
     assert second.path[-1] == "NothingNew"
 
 
-# Where two executions meet: as they read totesys, as they commit a batch, as they shape it, and at the warehouse's door.
+# Where two executions meet: reading totesys, committing a batch, shaping it, and at the warehouse's door.
 Meeting = Callable[[Callable[[], object], int], Any]
 MEETINGS: dict[str, Meeting] = {
     "reading": lambda action, times: at_statement('COPY (SELECT "sales_order"', action, times),
