@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from local.lambda_runtime import Invoker, InvokeResult, ServiceError
 from tests.faults.drill import HEAL, HOLD, NOOP, Drill, fault
 from tests.faults.outcome import Effect, Execution
+from tests.faults.workers import kill_worker, load_hangs, waiting
 from tests.injection import at_key, at_statement
 from tests.unit.local.processes import eventually
 from totes.batch_log import entry
@@ -30,9 +30,8 @@ def hang(drill: Drill) -> Iterator[Callable[[], None]]:
     drill.run()
     drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id < 5")
     drill.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
-    with drill.pipeline.connection(drill.pipeline.warehouse) as reader:
-        reader.cursor().execute("LOCK TABLE fact_payment IN SHARE MODE")
-        yield reader.rollback
+    with load_hangs(drill) as end:
+        yield end
 
 
 @fault("F34", "Lambda times out in the middle of a load", HEAL)
@@ -235,22 +234,6 @@ def test_f39_work_that_is_done_is_not_done_again(drill: Drill, loss: str) -> Non
     assert transformed.objects == healed.after.objects
     assert transformed.rows != loaded.rows == healed.after.rows
     assert healed.output["load"]["batches"] == 0  # as the answer that arrived has it
-
-
-def waiting(drill: Drill) -> list[str]:
-    """What loads are waiting for: a table that somebody has locked, or the warehouse, which another load has."""
-    rows = drill.star(
-        "SELECT coalesce(CAST(CAST(relation AS regclass) AS text), 'the warehouse') FROM pg_locks "
-        "JOIN pg_stat_activity USING (pid) WHERE NOT granted AND application_name = 'totes-load' "
-        "AND datname = current_database() ORDER BY 1"
-    )
-    return [name for (name,) in rows]
-
-
-def kill_worker(function: str) -> None:
-    """What Lambda does to a function that is out of memory."""
-    (worker,) = [child for child in psutil.Process().children() if f"functions.{function}.handler" in child.cmdline()]
-    worker.kill()
 
 
 def refuse(code: str, status: int) -> InvokeResult:
