@@ -20,9 +20,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pg8000.dbapi
 import pytest
+from moto.sns.exceptions import InternalError
+from moto.sns.models import SNSBackend
 
 from local import provision
 from local.deployment import Deployment
@@ -61,6 +64,7 @@ class Drill:
     executions: list[Execution] = field(default_factory=list)
     seen: Outcome | None = None
     _started: dict[str, Effect] = field(default_factory=dict)
+    _mute: bool = False
 
     def __post_init__(self) -> None:
         self._mails_before = len(self.stack.mails())
@@ -71,7 +75,7 @@ class Drill:
 
     def start(self, input: dict[str, Any] | None = None, name: str | None = None) -> str:
         """Starts an execution and returns its ARN, for those that are to overlap."""
-        before = self._effect()
+        before = self.effect()
         arn = self.stack.start_execution(json.dumps(input or {}), name or str(uuid.uuid4()))
         self._started.setdefault(arn, before)
         return arn
@@ -91,8 +95,9 @@ class Drill:
             output=output_of(ended),
             mails=[mail for mail in self.mails if arn in mail.message],
             remedy=self._remedy(arn, ended.get("error", "")),
+            unsent=self._mute,
             before=self._started[arn],
-            after=self._effect(),
+            after=self.effect(),
         )
         self.executions.append(execution)
         return execution
@@ -144,6 +149,16 @@ class Drill:
         finally:
             runtime.close()
 
+    @contextlib.contextmanager
+    def mute(self) -> Iterator[None]:
+        """SNS takes no message as long as the block lasts; nobody waits for the mails of executions that end in it."""
+        self._mute = True
+        try:
+            with mock.patch.object(SNSBackend, "publish", side_effect=InternalError("As the test says.")):
+                yield
+        finally:
+            self._mute = False
+
     @property
     def mails(self) -> list[Any]:
         return self.stack.mails()[self._mails_before :]
@@ -177,7 +192,8 @@ class Drill:
             found.append(f"I5 mails of no execution: {self.mails}")
         return found + self.witness.violations()
 
-    def _effect(self) -> Effect:
+    def effect(self) -> Effect:
+        """All that executions have left behind up to now."""
         # A table that is made empty is no change of the warehouse; its schema is not its content.
         rows = {table: digest for table, digest in physical_rows(self.pipeline).items() if digest}
         rows.pop("etl.schema_version", None)

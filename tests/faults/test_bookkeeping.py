@@ -8,6 +8,7 @@ import pytest
 
 from local.stack import Mail
 from tests.faults import table
+from tests.faults.alarms import telling
 from tests.faults.catalogue import NUMBERS, Catalogue, Part, Row
 from tests.faults.drill import HEAL, HOLD, NOOP, WARN, fault
 from tests.faults.outcome import Effect, Execution, classify, contradictions, read_history
@@ -23,6 +24,7 @@ LOADED = Execution(
     output={"ingest": {"warnings": []}},
     mails=[],
     remedy="",
+    unsent=False,
     before=BEFORE,
     after=AFTER,
 )
@@ -40,6 +42,7 @@ FAILED = replace(
     remedy="Restore it.",
     after=BEFORE,
 )
+TIMED_OUT = replace(LOADED, status="TIMED_OUT", path=["Ingest", "Load"], after=BEFORE)
 ODD = replace(LOADED, output={"ingest": {"warnings": ["a date of 2099"]}})
 
 
@@ -52,6 +55,7 @@ ODD = replace(LOADED, output={"ingest": {"warnings": ["a date of 2099"]}})
         ([LOADED, FAILED, LOADED], HOLD),
         ([LOADED, ODD, LOADED], WARN),
         ([ODD, FAILED, LOADED], HOLD),
+        ([LOADED, TIMED_OUT, LOADED], HOLD),
     ],
 )
 def test_outcome_is_told_from_executions(executions: list[Execution], outcome: object) -> None:
@@ -81,11 +85,31 @@ def test_mail_that_says_all_is_accepted() -> None:
         (replace(FAILED, cause="Another."), "I5 the mail lacks cause"),
         (replace(FAILED, remedy="Call us."), "I5 the mail lacks remedy"),
         (replace(FAILED, arn="arn:2"), "I5 the mail lacks execution"),
+        (replace(TIMED_OUT, mails=[SAID]), "I5 1 mails of an execution that ended TIMED_OUT: "),
+        (replace(FAILED, unsent=True), "I5 1 mails of an execution that ended FAILED: A gap. Restore it."),
         (replace(FAILED, path=["Ingest", "Failed"]), f"I5 the mail lacks the right subject ({SAID.subject})"),
     ],
 )
 def test_wrong_mails_are_named(execution: Execution, violation: str) -> None:
     assert violation in execution.mail_violations
+
+
+@pytest.mark.parametrize(
+    ("execution", "metric"),
+    [
+        (TIMED_OUT, "ExecutionsTimedOut"),
+        (replace(TIMED_OUT, status="ABORTED"), "ExecutionsAborted"),
+        (replace(FAILED, unsent=True, mails=[]), "ExecutionsSucceeded"),
+    ],
+    ids=lambda given: getattr(given, "status", None),
+)
+def test_execution_that_sends_no_mail_needs_one_alarm_that_tells(
+    execution: Execution, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert execution.mail_violations == []
+    assert len(telling(metric)) == 1
+    monkeypatch.setattr("tests.faults.outcome.telling", lambda of: () if of == metric else telling(of))
+    assert execution.mail_violations == [f"I5 0 alarms tell that an execution ended {execution.status}"]
 
 
 def test_history_tells_path_and_retries() -> None:
