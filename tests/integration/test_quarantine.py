@@ -1,11 +1,11 @@
 """Rows that break their contract are set aside where their table says so, until they are right or gone."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.conftest import Declare
 from tests.pipeline import Pipeline, physical_rows
 from totes import contracts
 from totes.errors import ContractBroken
@@ -22,22 +22,6 @@ DATE_OF = "SELECT agreed_payment_date::text FROM current_sales_order WHERE sales
 OPEN = (
     "SELECT table_name, business_id, batch_id, reason FROM etl.quarantine WHERE released_batch_id IS NULL ORDER BY 1, 2"
 )
-
-Declare = Callable[..., None]
-
-
-@pytest.fixture
-def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declare:
-    """Declares tables of totesys with `quarantine = true`."""
-
-    def declare(*tables: str) -> None:
-        declared = {
-            name: replace(table, quarantine=name in tables) for name, table in contracts.source_tables().items()
-        }
-        for module in ("change", "source", "ingest"):
-            monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
-
-    return declare
 
 
 def is_quiet(pipeline: Pipeline) -> bool:
