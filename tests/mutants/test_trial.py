@@ -15,7 +15,9 @@ TESTS = """
 import time
 from code_under_test import double
 
-def test_four(): assert double(2) == 4, "no four"
+def test_four():
+    print("ERROR no test at all")
+    assert double(2) == 4, "no four"
 def test_nothing(): assert double(0) == 0
 def test_patience(): time.sleep(abs(double(1) - 2) * 60)
 def test_broken(): assert not double(1)

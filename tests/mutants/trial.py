@@ -19,7 +19,9 @@ from tests.mutants.mutant import Mutant
 # Of the tests of one mutant, and of those of all without any.
 LIMIT_SECONDS = 180
 CONTROL_SECONDS = 1800
-_FIRST_FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - (.*))?$", re.MULTILINE)
+# Above this line there may be whatever a test has logged.
+_SUMMARY = "short test summary info"
+_FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - (.*))?$", re.MULTILINE)
 _PASSED, _FAILED = 0, 1
 
 
@@ -80,7 +82,7 @@ class Copy:
         except subprocess.TimeoutExpired:
             return Verdict(mutant, Outcome.OUT_OF_TIME, time.monotonic() - start)
         seconds = time.monotonic() - start
-        failure = _FIRST_FAILURE.search(ran.stdout)
+        failure = _FAILURE.search(ran.stdout.rpartition(_SUMMARY)[2])
         if ran.returncode == _FAILED and failure:
             return Verdict(mutant, Outcome.CAUGHT, seconds, failure[1], failure[2] or "")
         outcome = Outcome.SURVIVED if ran.returncode == _PASSED else Outcome.NOT_TESTED
