@@ -25,6 +25,7 @@ NEW_DESIGN = (
 @fault("F01", "a transaction stamped before, committed after the read", HEAL)
 @pytest.mark.parametrize("first", ["SELECT 1", "SAVEPOINT one"], ids=["plain", "in a savepoint"])
 def test_f01_late_commit_is_in_the_next_run(drill: Drill, first: str) -> None:
+    drill.run()
     with drill.session() as early:
         early.cursor().execute(first)
         early.cursor().execute(AMENDED, (4_242, 7))
@@ -107,7 +108,6 @@ def test_f05_nulls_are_named_with_their_keys(drill: Drill) -> None:
     drill.run()
 
 
-@pytest.mark.xfail(reason="ingest does not warn of dates in the future", strict=True)
 @fault("F06", "one row dated 2099", WARN)
 def test_f06_row_of_the_future_hides_no_later_row(drill: Drill) -> None:
     drill.run()
@@ -117,7 +117,8 @@ def test_f06_row_of_the_future_hides_no_later_row(drill: Drill) -> None:
     drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 8")
     later = drill.run()
 
-    assert [odd.output["load"]["inserted"], later.output["load"]["inserted"]] == [{"fact_sales_order": 1}] * 2
+    assert odd.output["load"]["inserted"] == {"fact_sales_order": 1, "dim_date": 365}
+    assert later.output["load"]["inserted"] == {"fact_sales_order": 1}
     assert "2099" in " ".join(odd.warnings)
 
 

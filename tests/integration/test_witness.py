@@ -91,8 +91,8 @@ def test_other_content_of_an_object_is_named(watched: Pipeline, witness: Witness
     landed = watched.landed()
     first, second = (landed.read(batch).tables["sales_order"]["data"] for batch in (1, 2))
     with without(watched, watched.landing_bucket, second.key):
-        source = {"Bucket": watched.landing_bucket, "Key": first.key}
-        watched.s3.copy_object(Bucket=watched.landing_bucket, Key=second.key, CopySource=source)
+        bucket = watched.landing_bucket
+        watched.s3.copy_object(Bucket=bucket, Key=second.key, CopySource=f"{bucket}/{first.key}")
         (violation, *others) = witness.violations()
     assert violation == f"I3 batch 2: {second.key} has 224 rows, and is not what its manifest says"
     assert others[0].startswith("I3 batch 2, sales_order: totesys counts and adds up to [223, ")
