@@ -40,13 +40,15 @@ def observed(handler: Handler) -> Handler:
             return handler(event, context)
         except TotesError as error:
             _note(error)
+            error.in_two_lines()
             raise
         except Exception as error:
             _note(error)
-            raise Unforeseen(
+            unforeseen = Unforeseen(
                 f"{type(error).__name__}: {error}.",
                 "Read the stack trace in the function's log; the execution can be redriven once its cause is gone.",
-            ) from error
+            )
+            raise unforeseen.in_two_lines() from error
 
     traced = tracer.capture_lambda_handler(capture_response=False)(logged)
     measured = metrics.log_metrics(traced)
