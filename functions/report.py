@@ -3,7 +3,9 @@
 from dataclasses import asdict
 from typing import Any
 
-from totes.log import observed
+from aws_lambda_powertools.metrics import MetricUnit
+
+from totes.log import metrics, observed
 from totes.mail import failure_mail
 from totes.report import Caught, Zones, failure_of
 from totes.settings import ReportSettings, read_settings
@@ -17,4 +19,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     caught = Caught(failure["State"], failure["Error"], failure["Cause"]["errorMessage"])
     zones = Zones(settings.landing_bucket, settings.processed_bucket)
     mail = failure_mail(failure_of(event["execution"], zones, settings.docs, caught))
+    metrics.add_metric("FailuresReported", MetricUnit.Count, 1)
     return asdict(mail)

@@ -3,9 +3,10 @@
 from typing import Any
 
 import boto3
+from aws_lambda_powertools.metrics import MetricUnit
 
 from totes.executions import SUCCEEDED
-from totes.log import logger, observed
+from totes.log import logger, metrics, observed
 from totes.mail import Mail, failure_mail, recovery_mail
 from totes.report import Zones, failure_of, recovery_of, was_told
 from totes.settings import WatchSettings, read_settings
@@ -19,6 +20,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if mail:
         boto3.client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
         logger.info("told", subject=mail.subject)
+    metrics.add_metric("MailsSent", MetricUnit.Count, int(mail is not None))
     return {"told": mail is not None}
 
 

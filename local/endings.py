@@ -1,4 +1,4 @@
-"""EventBridge's other part on a laptop: moto tells nobody that an execution has ended, so this looks and calls `watch`."""
+"""EventBridge's other part on a laptop: moto tells nobody that an execution has ended, so this looks and tells."""
 
 import json
 from typing import TYPE_CHECKING

@@ -142,9 +142,10 @@ def anchor(error: str) -> str:
 
 
 def _sentence(failure: Failure, meant: str) -> str:
-    behind = failure.standing.good_since
-    shown = f"as it was at {_moment(behind)}" if behind else "as it was before the first execution that succeeds"
-    return f"{meant} The warehouse of stage {failure.names.stage} still shows totesys {shown}."
+    warehouse, since = f"The warehouse of stage {failure.names.stage}", failure.standing.good_since
+    if since is None:
+        return f"{meant} {warehouse} has not been loaded yet."
+    return f"{meant} {warehouse} still shows totesys as it was at {_moment(since)}."
 
 
 def _safe(failure: Failure) -> str:
