@@ -35,7 +35,7 @@ def observed(handler: Handler) -> Handler:
 
     @wraps(handler)
     def logged(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        logger.append_keys(execution=event.get("execution"))
+        logger.append_keys(execution=event.get("execution") or event.get("detail", {}).get("executionArn"))
         try:
             return handler(event, context)
         except TotesError as error:

@@ -111,7 +111,10 @@ def _results(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, obje
     """What the stages have returned so far: the last state's output holds them all."""
     results: dict[str, Mapping[str, object]] = {}
     for event in events:
-        output = json.loads(event.get("stateExitedEventDetails", {}).get("output") or "null")
+        try:
+            output = json.loads(event["stateExitedEventDetails"]["output"])
+        except (LookupError, ValueError):
+            continue
         if isinstance(output, dict):
             results |= {name.lower(): output[name.lower()] for name in STAGES if name.lower() in output}
     return results
