@@ -136,7 +136,10 @@ def _functions(month: _Month) -> Iterator[Item]:
     deployed = Deployment("prod").functions()
     calls = [(deployed[name], kind.seconds * count) for kind, count in month for name in kind.functions]
     memory = sum((seconds * function["memorySize"] / 1024 for function, seconds in calls), Decimal(0))
-    extra = (seconds * (function.get("ephemeralStorageSize", _LAMBDA_FREE_DISK) - _LAMBDA_FREE_DISK) / 1024 for function, seconds in calls)
+    extra = (
+        seconds * (function.get("ephemeralStorageSize", _LAMBDA_FREE_DISK) - _LAMBDA_FREE_DISK) / 1024
+        for function, seconds in calls
+    )
     yield _item("Lambda, time", memory, "GB-seconds", "lambda GB-second, arm64")
     yield _item("Lambda, calls", _calls(month), "", "lambda request")
     yield _item("Lambda, /tmp beyond 512 MB", sum(extra, Decimal(0)), "GB-seconds", "lambda disk GB-second")

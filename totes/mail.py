@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from totes.errors import redacted
-from totes.meanings import ABORTED, TIMED_OUT, meaning
+from totes.meanings import ABORTED, TIMED_OUT, meaning, section
 from totes.names import STAGES, Names
 
 LONGEST_SUBJECT = 100
@@ -136,9 +136,9 @@ def recovery_mail(recovery: Recovery) -> Mail:
     return Mail(_ascii(subject), "\n".join(body) + "\n")
 
 
-def anchor(error: str) -> str:
-    """The anchor of an error's section in the runbook: its heading as GitHub makes links of it."""
-    return "".join(letter for letter in error.lower() if letter.isalnum() or letter in "_-")
+def anchor(heading: str) -> str:
+    """The anchor of a section of the runbook: its heading as GitHub makes links of it."""
+    return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "_-")
 
 
 def _sentence(failure: Failure, meant: str) -> str:
@@ -194,7 +194,7 @@ def _in_a_row(standing: Standing) -> str:
 
 def _links(failure: Failure) -> list[str]:
     names = failure.names
-    runbook = f"{failure.docs.rstrip('/')}/runbook.md#{anchor(failure.error)}"
+    runbook = f"{failure.docs.rstrip('/')}/runbook.md#{anchor(section(failure.error))}"
     return [
         _fact("Runbook", runbook),
         _fact("Graph", _graph_url(names, failure.execution)),

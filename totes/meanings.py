@@ -63,3 +63,18 @@ _STRANGE = ("It failed in a way that has no name here.", "Read the cause; the ex
 def meaning(error: str) -> tuple[str, str]:
     """What an error means, in one sentence, and what to do where the error does not say so itself."""
     return MEANINGS.get(error, _STRANGE)
+
+
+# The errors that share a section of the runbook with another one.
+_TOLD_WITH = {
+    "States.Timeout": "Sandbox.Timedout",
+    "Lambda.Unknown": "Sandbox.Timedout",
+    "States.DataLimitExceeded": "States.Runtime",
+    **dict.fromkeys((error for error, (meant, _) in MEANINGS.items() if meant == _LAMBDA), "Lambda.ServiceException"),
+    "Lambda.TooManyRequestsException": "Lambda.ServiceException",
+}
+
+
+def section(error: str) -> str:
+    """The heading of the runbook's section on an error."""
+    return _TOLD_WITH.get(error, error)
