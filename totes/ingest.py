@@ -32,7 +32,7 @@ class Ingested:
         full_read: tables read in full, with the reason.
         undeclared: columns of totesys that no contract declares, by table.
         quarantined: rows that are set aside at present, by table.
-        ahead: rows landed that totesys stamped with a time to come, by table.
+        ahead: how many landed rows totesys has stamped with a time to come, and up to when, by table.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
         dry_run: whether nothing was landed, and the rows are those that the next batch would hold.
@@ -44,7 +44,7 @@ class Ingested:
     full_read: Mapping[str, str]
     undeclared: Mapping[str, list[str]]
     quarantined: Mapping[str, int]
-    ahead: Mapping[str, int]
+    ahead: Mapping[str, tuple[int, datetime]]
     landed_through: int
     processed_through: int
     dry_run: bool = False
@@ -72,8 +72,8 @@ class Ingested:
                 for table, rows in self.quarantined.items()
             ),
             *(
-                f"{table} has {_rows(rows, 'that is', 'that are')} stamped with a time to come"
-                for table, rows in self.ahead.items()
+                f"{table} has {_rows(rows, 'that is', 'that are')} stamped with a time to come, up to {latest}"
+                for table, (rows, latest) in self.ahead.items()
             ),
         ]
 

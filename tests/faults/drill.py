@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pg8000.dbapi
 import pytest
 
 from local import provision
@@ -103,6 +104,10 @@ class Drill:
         """Runs and commits one statement in the warehouse."""
         return self.pipeline.star(statement, *values)
 
+    def session(self) -> contextlib.AbstractContextManager[pg8000.dbapi.Connection]:
+        """A connection to totesys as its owner, for a transaction that stays open."""
+        return self.pipeline.connection(self.pipeline.source)
+
     @contextlib.contextmanager
     def instead(self, function: str, invoker: Invoker) -> Iterator[None]:
         """Has another invoker answer for `ingest`, `transform` or `load`, for as long as the block lasts."""
@@ -177,6 +182,15 @@ class Drill:
 def functions() -> list[Function]:
     """The functions as serverless.yml declares them."""
     return provision.deployed_functions(Stack.names, Deployment(Stack.names.stage))
+
+
+def on(template: str) -> pytest.MarkDecorator:
+    """Has a row start from another totesys.
+
+    Args:
+        template: the fixture that names the template database, for instance `empty_totesys`.
+    """
+    return pytest.mark.parametrize("totesys_template", [template], indirect=True)
 
 
 def fault(
