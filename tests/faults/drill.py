@@ -143,6 +143,8 @@ class Drill:
             "TOTES_PROCESSED_BUCKET": self.pipeline.processed_bucket,
             "TOTES_SOURCE_SECRET": f"{self.pipeline.name}/source",
             "TOTES_WAREHOUSE_SECRET": f"{self.pipeline.name}/warehouse",
+            "TOTES_DOCS": "docs",
+            "TOTES_ALERTS_TOPIC": self.stack.names.topic_arn,
         }
 
     def debrief(self, expected: Outcome) -> None:

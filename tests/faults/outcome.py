@@ -9,9 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from local.stack import Mail
-from totes.names import FUNCTIONS
-
-STATES = tuple(function.title() for function in FUNCTIONS)
+from totes.names import STAGES
 
 
 class Outcome(StrEnum):
@@ -68,9 +66,9 @@ class Execution:
 
     @property
     def mail(self) -> str:
-        """The message of its one mail."""
+        """The message of its one mail, without its line breaks."""
         (mail,) = self.mails
-        return mail.message
+        return one_line(mail.message)
 
     @property
     def changed_nothing(self) -> bool:
@@ -84,12 +82,19 @@ class Execution:
         if self.succeeded:
             return []
         mail = self.mails[0]
-        step = next((state for state in reversed(self.path) if state in STATES), "")
-        needed = {"step": step, "error": self.error, "cause": self.cause, "remedy": self.remedy, "execution": self.arn}
-        lacking = [what for what, text in needed.items() if text not in mail.message]
-        if not re.fullmatch(rf"[\w-]+: {step} failed with {re.escape(self.error)}", mail.subject):
+        step = next((state for state in reversed(self.path) if state in STAGES), "")
+        # The remedy stands apart from what was found.
+        found = self.cause.removesuffix(self.remedy)
+        needed = {"step": step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
+        lacking = [what for what, text in needed.items() if one_line(text) not in one_line(mail.message)]
+        if not re.fullmatch(rf"[\w-]+: {step} failed with {re.escape(self.error)}, [\w ]+", mail.subject):
             lacking.append(f"the right subject ({mail.subject})")
         return [f"I5 the mail lacks {what}" for what in lacking]
+
+
+def one_line(text: str) -> str:
+    """A text without its line breaks, which a mail has elsewhere than a message."""
+    return " ".join(text.split())
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:

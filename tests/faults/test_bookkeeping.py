@@ -28,7 +28,8 @@ LOADED = Execution(
 )
 IDLE = replace(LOADED, path=["Ingest", "Load", "NothingNew"], after=BEFORE)
 SAID = Mail(
-    "totes-local-pipeline: Load failed with LogBroken", "Load failed with LogBroken.\n\nA gap. Restore it.\n\narn:1"
+    "totes-local-pipeline: Load failed with LogBroken, 5 min behind",
+    "Load failed with LogBroken.\n\nA gap. Restore it.\n\narn:1",
 )
 FAILED = replace(
     LOADED,
