@@ -72,6 +72,16 @@ def rows_moved(output: Mapping[str, Any]) -> RenderableType:
     return Text("The batch changes no row." if load.get("batches") else f"{NOTHING_NEW.capitalize()}.", "dim")
 
 
+def rows_left(results: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """What the stages of an execution that failed had done by then: landed, and processed."""
+    ingest, transform = (results.get(stage, {}) for stage in ("ingest", "transform"))
+    batch = ingest.get("batch")
+    landed = _counts(f"batch {batch} landed" if batch else "nothing landed", ingest, ("rows", "deleted"))
+    processed = _counts("processed", transform, ("rows",))
+    found = [table for table in (landed, processed) if table.row_count]
+    return Columns(found, padding=(0, 4)) if found else Text("None: nothing new was found.", "dim")
+
+
 def _mark(state: StateRun) -> RenderableType:
     if state.exited is None:
         return Spinner("dots", style="cyan")

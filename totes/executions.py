@@ -127,7 +127,9 @@ def _after(state: StateRun, kind: str, at: datetime, event: Mapping[str, Any]) -
     if kind.endswith("StateExited"):
         return replace(state, exited=at)
     if kind in _ATTEMPT:
-        return replace(state, attempts=state.attempts + 1)
+        # A redrive starts the task of a state in which the execution had ended, hours later perhaps.
+        entered = state.entered if state.exited is None else at
+        return replace(state, entered=entered, exited=None, attempts=state.attempts + 1)
     if kind in _GOOD:
         return replace(state, error=None)
     if kind.startswith("Execution"):

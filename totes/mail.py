@@ -210,7 +210,7 @@ def _graph_url(names: Names, execution: str) -> str:
 def _log_url(names: Names, execution: str, started: datetime, failed: datetime) -> str:
     """A query of Logs Insights for the lines of one execution, written as its console writes it into the address."""
     query = f'fields @timestamp, service, level, message\n| filter execution = "{execution}"\n| sort @timestamp asc'
-    groups = "".join(f"~'{_starred(f'/aws/lambda/{names.function(name.lower())}')}" for name in STAGES)
+    groups = "".join(f"~'{_starred(names.log_group(name.lower()))}" for name in STAGES)
     detail = (
         f"~(end~'{_starred(_instant(failed + timedelta(minutes=5)))}~start~'{_starred(_instant(started))}"
         f"~timeType~'ABSOLUTE~tz~'UTC~editorString~'{_starred(query)}~source~({groups}))"
