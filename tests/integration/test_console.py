@@ -9,45 +9,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from console.main import main
-from local.seed import seed
 from local.stack import Stack
+from tests.integration.conftest import Totes, change
 
 ROOT = Path(__file__).parents[2]
-
-Totes = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack in a home of its own, its source seeded."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
-        with Stack() as stack:
-            with closing(stack.connect_source()) as connection:
-                seed(connection)
-            yield stack
-
-
-@pytest.fixture
-def totes(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Totes:
-    """Runs a command line against the stack; returns the exit code, stdout and stderr."""
-
-    def run(line: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(line.split())
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -55,12 +26,6 @@ def loaded(totes: Totes) -> Totes:
     """The same, with everything that the source holds in the warehouse."""
     assert totes("run")[0] == 0
     return totes
-
-
-def change(stack: Stack, statement: str, *values: object, database: str = "totesys") -> None:
-    with closing(stack.postgres.connect(database)) as connection:
-        connection.cursor().execute(statement, values)
-        connection.commit()
 
 
 def test_run_shows_states_rows_and_outcome(stack: Stack, loaded: Totes) -> None:

@@ -6,7 +6,10 @@ from typer.testing import CliRunner
 
 from console.main import app, main
 
-COMMANDS = ("up", "run", "status", "reconcile", "replay", "history", "query", "simulate", "demo")
+COMMANDS = (
+    *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
+    *("reconcile", "replay", "history", "query", "simulate", "demo"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +48,12 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("query revenue_by_month --csv --json", "Give --json or --csv, not both.", id="two formats"),
         pytest.param("up --every soon", "--every soon is no interval", id="interval in words"),
         pytest.param("up --every 0s", "--every 0s is no interval", id="interval of nothing"),
+        pytest.param("logs --level loud", "--level loud is none of DEBUG, INFO, WARNING, ERROR, CRITICAL.", id="level"),
+        pytest.param("logs --follow --json", "Give --follow or --json, not both.", id="following in JSON"),
+        pytest.param("status --watch --json", "Give --watch or --json, not both.", id="watching in JSON"),
+        pytest.param("status --watch", "--watch needs a terminal", id="watching without a terminal"),
+        pytest.param("pause --reason=", "--reason is empty: say why, or leave it out.", id="no reason"),
+        pytest.param(f"pause --reason={'r' * 301}", "--reason has 301 characters; EventBridge has", id="long reason"),
         pytest.param(
             "reconcile --table dim_date",
             "There is no table dim_date to compare; there are: dim_counterparty, ",
@@ -65,7 +74,10 @@ def test_bad_arguments_get_one_line(arguments: str, complaint: str, capsys: pyte
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "status", "reconcile", "history 1", "query revenue_by_month", "simulate --days 1"],
+    [
+        *("run", "status", "explain", "logs", "redrive", "pause", "resume"),
+        *("reconcile", "history 1", "query revenue_by_month", "simulate --days 1"),
+    ],
     ids=lambda c: c.split()[0],
 )
 def test_without_a_stack_the_remedy_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -50,6 +50,15 @@ def test_healed_state_counts_attempts_without_error() -> None:
     assert (state.attempts, state.error, state.seconds) == (2, None, 4.0)
 
 
+def test_redriven_state_runs_again_from_its_redrive() -> None:
+    aborted = [entered("Ingest", 0), event("TaskScheduled", 0), event("ExecutionAborted", 5)]
+    again = [*aborted, event("ExecutionRedriven", 3600), event("TaskScheduled", 3600)]
+    (state,) = fold(again)
+    assert (state.exited, state.attempts) == (None, 2)
+    (state,) = fold([*again, event("TaskSucceeded", 3602), exited(3602)])
+    assert (state.seconds, state.error) == (2, None)
+
+
 @pytest.mark.parametrize("kind", ["TaskFailed", "TaskTimedOut", "LambdaFunctionFailed"])
 def test_caught_error_stays_with_its_state(kind: str) -> None:
     failed, notified = fold(
