@@ -85,7 +85,8 @@ class Graph:
 
 def draw(workflow: Workflow) -> Graph:
     """Every state and every transition of a workflow."""
-    width = max(NARROWEST, BESIDE_NAME + LETTER * max(len(name) for name in workflow.states))
+    # Even, so that halves are whole pixels.
+    width = 2 * round(max(NARROWEST, BESIDE_NAME + LETTER * max(len(name) for name in workflow.states)) / 2)
     drawings = [_drawing(workflow, layers, width) for layers in arrangements(workflow)]
     return min(drawings, key=_effort)
 

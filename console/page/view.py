@@ -68,7 +68,7 @@ class View:
         state: the state that was asked for.
         shown: what each state shows.
         taken: between which states the selected execution has passed.
-        mails: newest first.
+        mails: the newest, newest first.
     """
 
     now: datetime
@@ -211,7 +211,7 @@ class Gatherer:
     def _mails(self, executions: Sequence[Execution]) -> list[SentMail]:
         ended = {execution.name: execution.stopped for execution in executions}
         mails = []
-        for mail in reversed(self._stack.mails()):
+        for mail in self._stack.mails()[: -NEWEST - 1 : -1]:
             found = re.search(re.escape(self._arn("")) + r"([\w.-]*[\w-])", mail.message)
             name = found[1] if found else None
             mails.append(SentMail(mail, name, ended.get(name or "")))

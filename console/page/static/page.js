@@ -23,11 +23,12 @@ function replace(part, html) {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
-function tell(trouble) {
+function tell(trouble, stopped = false) {
   const place = document.getElementById("trouble");
   if (place.textContent !== trouble) place.textContent = trouble;
   place.hidden = !trouble;
-  document.body.classList.toggle("stopped", Boolean(trouble));
+  document.body.classList.toggle("stopped", stopped);
+  for (const button of document.querySelectorAll("button")) button.disabled = stopped;
 }
 
 async function refresh() {
@@ -37,7 +38,7 @@ async function refresh() {
     const response = await fetch(`/parts${location.search}`, { cache: "no-store" });
     answer = await response.json();
   } catch {
-    if (mine === asked) tell(STOPPED);
+    if (mine === asked) tell(STOPPED, true);
     return;
   }
   // A later question, for instance after a click, makes this answer one to yesterday's question.

@@ -45,6 +45,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("query revenue_by_month --csv --json", "Give --json or --csv, not both.", id="two formats"),
         pytest.param("up --every soon", "--every soon is no interval", id="interval in words"),
         pytest.param("up --every 0s", "--every 0s is no interval", id="interval of nothing"),
+        pytest.param("up --port 0", "Invalid value for '--port'", id="port of nothing"),
+        pytest.param("up --no-page --port 8683", "Give --port or --no-page, not both.", id="port without a page"),
         pytest.param("simulate --days 0", "Invalid value for '--days'", id="no days"),
         pytest.param("--stage prod simulate --days 1", "Stage prod is on AWS", id="simulating on AWS"),
     ],
