@@ -158,10 +158,8 @@ def _after(state: StateRun, kind: str, at: datetime, event: Mapping[str, Any]) -
         return replace(state, exited=state.exited or at)
     if kind.endswith(_BAD):
         details = event.get(f"{kind[0].lower()}{kind[1:]}EventDetails", {})
-        error = details.get("error", kind)
-        return replace(
-            state, error=error, failures=(*state.failures, Failure(at, error, readable(details.get("cause"))))
-        )
+        failure = Failure(at, details.get("error", kind), readable(details.get("cause")))
+        return replace(state, error=failure.error, failures=(*state.failures, failure))
     return state
 
 

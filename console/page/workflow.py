@@ -1,15 +1,13 @@
 """A state machine's definition, reduced to what a drawing of it needs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# In the order of their strength: of several ways from one state to another, the strongest is drawn.
 NEXT = "next"
 CHOICE = "choice"
 DEFAULT = "default"
 CATCH = "catch"
-_STRENGTH = (NEXT, CHOICE, DEFAULT, CATCH)
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,9 @@ def parse_workflow(document: Mapping[str, Any]) -> Workflow:
     """A definition in Amazon States Language. Of a Map or a Parallel the inside is left out: it is one state here."""
     states = {name: State(name, state["Type"], state.get("Comment", "")) for name, state in document["States"].items()}
     found = [way for name, state in document["States"].items() for way in _transitions(name, state)]
-    return Workflow(document["StartAt"], states, tuple(_strongest(found)))
+    # Of several ways from one state to another the first is drawn, and so an error's only where there is no other.
+    first = {(way.source, way.target): way for way in reversed(found)}
+    return Workflow(document["StartAt"], states, tuple(way for way in found if first[way.source, way.target] is way))
 
 
 def _transitions(name: str, state: Mapping[str, Any]) -> Iterator[Transition]:
@@ -60,10 +60,3 @@ def _transitions(name: str, state: Mapping[str, Any]) -> Iterator[Transition]:
         yield Transition(name, state["Default"], DEFAULT)
     for catcher in state.get("Catch", ()):
         yield Transition(name, catcher["Next"], CATCH)
-
-
-def _strongest(transitions: Iterable[Transition]) -> Iterable[Transition]:
-    best: dict[tuple[str, str], Transition] = {}
-    for way in sorted(transitions, key=lambda way: _STRENGTH.index(way.kind)):
-        best.setdefault((way.source, way.target), way)
-    return best.values()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from console.executions import describe
-from console.page.view import LOGS_SECONDS, NEWEST
+from console.page.view import LOGS_SECONDS
 from local.deployment import STATE_MACHINE
 from local.stack import Stack
 from tests.machine.test_pipeline_machine import NOTHING_LANDED, NOTHING_LOADED, Functions
@@ -141,7 +141,18 @@ def test_newest_executions_are_listed_newest_first(stack: Stack, page: Page) -> 
     run(stack, "newer")
     listed = re.findall(r'id="execution-([^"]+)"', page.parts()["executions"])
     assert listed[:2] == ["newer", "older"]
-    assert len(listed) <= NEWEST
+
+
+def test_no_more_than_the_newest_are_shown(
+    stack: Stack, functions: Functions, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    functions.told["ingest"] = [ContractBroken(f"Row {number}.", "Correct it.") for number in range(3)]
+    for number in range(3):
+        run(stack, f"one-of-many-{number}")
+    monkeypatch.setattr("console.page.view.NEWEST", 2)
+    parts = page.parts()
+    assert re.findall(r'id="execution-([^"]+)"', parts["executions"]) == ["one-of-many-2", "one-of-many-1"]
+    assert re.findall(r"Row \d", parts["mails"]) == ["Row 2", "Row 1"]
 
 
 def test_ended_executions_are_asked_for_once(stack: Stack, new_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

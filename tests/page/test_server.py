@@ -43,12 +43,14 @@ def test_chosen_port_is_the_one_or_none(free_port: int) -> None:
 
 
 def test_port_can_be_had_again_at_once(stack: Stack, free_port: int) -> None:
-    for _ in range(2):
-        with serving_page(stack, listener(free_port)) as address:
-            assert address == f"http://127.0.0.1:{free_port}"
-            with contextlib.closing(HTTPConnection("127.0.0.1", free_port, timeout=30)) as connection:
-                connection.request("GET", "/")
-                assert connection.getresponse().status == 200
+    with contextlib.ExitStack() as still_open:
+        for _ in range(2):
+            with serving_page(stack, listener(free_port)) as address:
+                assert address == f"http://127.0.0.1:{free_port}"
+                connection = HTTPConnection("127.0.0.1", free_port, timeout=30)
+                still_open.enter_context(contextlib.closing(connection))
+                connection.request("GET", "/static/icon.svg")
+                assert connection.getresponse().read().startswith(b"<svg")
 
 
 def test_nobody_waits_at_a_page_that_has_ended(stack: Stack, free_port: int) -> None:

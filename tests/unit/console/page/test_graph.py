@@ -125,6 +125,18 @@ def test_lines_are_untangled() -> None:
     assert {crossings(layers) for layers in arrangements(workflow(*ways))} == {0}
 
 
+def test_arrangements_to_choose_from_cross_equally_seldom() -> None:
+    found = [crossings(layers) for layers in arrangements(SHIPPED)]
+    assert len(found) > 1
+    assert len(set(found)) == 1
+
+
+def test_lines_that_have_to_cross_are_drawn_all_the_same() -> None:
+    given = workflow("r>a", "r>b", "r>c", *(f"{upper}>{lower}" for upper in "abc" for lower in "xyz"))
+    assert {crossings(layers) for layers in arrangements(given)} == {9}
+    assert_well_drawn(given)
+
+
 def test_of_equal_arrangements_the_narrowest_is_drawn() -> None:
     given = workflow("a>b", "b>c", "b>e", "b>d", "c>d", "d>f", "a!u", "c!v", "d!w", "u>x", "v>x", "w>x", "x>y", "x>z")
     widths = []

@@ -31,7 +31,7 @@ def test_every_kind_of_transition_is_read() -> None:
         ({"Choices": [{"Next": "z"}, {"Next": "z"}], "Default": "z"}, CHOICE),
     ],
 )
-def test_of_several_ways_the_strongest_stays(state: dict[str, Any], kind: str) -> None:
+def test_of_several_ways_an_error_gives_way(state: dict[str, Any], kind: str) -> None:
     assert ways(a={"Type": "Task"} | state, z=END) == [("a", "z", kind)]
 
 
