@@ -1,6 +1,5 @@
 import contextlib
 import socket
-from http.client import HTTPConnection
 
 import pytest
 
@@ -47,10 +46,10 @@ def test_port_can_be_had_again_at_once(stack: Stack, free_port: int) -> None:
         for _ in range(2):
             with serving_page(stack, listener(free_port)) as address:
                 assert address == f"http://127.0.0.1:{free_port}"
-                connection = HTTPConnection("127.0.0.1", free_port, timeout=30)
-                still_open.enter_context(contextlib.closing(connection))
-                connection.request("GET", "/static/icon.svg")
-                assert connection.getresponse().read().startswith(b"<svg")
+                client = still_open.enter_context(socket.create_connection(("127.0.0.1", free_port), timeout=30))
+                client.sendall(f"GET /nowhere HTTP/1.0\r\nHost: 127.0.0.1:{free_port}\r\n\r\n".encode())
+                answer = b"".join(iter(lambda: client.recv(4096), b""))  # noqa: B023  until the server hangs up
+                assert answer.startswith(b"HTTP/1.1 404")
 
 
 def test_nobody_waits_at_a_page_that_has_ended(stack: Stack, free_port: int) -> None:

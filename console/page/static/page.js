@@ -75,6 +75,4 @@ document.addEventListener("click", async (event) => {
   await refresh();
   if (address.includes("state=")) showDetail();
 });
-addEventListener("popstate", refresh);
-document.addEventListener("visibilitychange", () => document.hidden || refresh());
 keepFresh();
