@@ -11,6 +11,7 @@ import sqlalchemy
 from rich.console import Console
 from rich.text import Text
 
+from console.agreement import show_reconciliation
 from console.deployment import warehouse
 from console.errors import CommandFailed
 from console.executions import SUCCEEDED, start
@@ -18,14 +19,12 @@ from console.follow import follow
 from console.history import SALES_ORDER, read_versions, show_versions
 from console.query import show_answer
 from console.questions import find_question
-from console.reconcile import reconciliation
+from console.reconcile import comparable, compare
 from console.render import screen
 from console.run import unique_name
 from console.simulate import days_table
 from console.up import seed_if_empty
 from local.simulator import Simulator
-from totes.database import TOTESYS, connected
-from totes.secrets import read_credentials
 
 if TYPE_CHECKING:
     from local.stack import Stack
@@ -90,9 +89,9 @@ def _execute(stack: "Stack", console: Console) -> None:
 
 
 def _show_warehouse(stack: "Stack", console: Console) -> None:
-    source = connected(TOTESYS, read_credentials(stack.names.source_secret), "totes-console")
-    with warehouse(stack.names) as loaded, source as totesys:
-        console.print(reconciliation(totesys, loaded))
+    show_reconciliation(console, compare(stack.names, list(comparable().values())))
+    console.print()
+    with warehouse(stack.names) as loaded:
         order = loaded.scalar(sqlalchemy.text(_AMENDED_ORDER))
         show_versions(console, SALES_ORDER, order, read_versions(loaded, SALES_ORDER, order))
         console.print()

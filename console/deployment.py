@@ -24,6 +24,9 @@ LOCAL = "local"
 class WarehouseEmpty(CommandFailed):
     """Nothing has ever been loaded."""
 
+    def __init__(self) -> None:
+        super().__init__("The warehouse is empty: nothing is loaded yet. Start with `totes run`.")
+
 
 @dataclass(frozen=True)
 class Target:
@@ -78,7 +81,7 @@ def target(context: typer.Context) -> Target:
 
 @contextmanager
 def warehouse(names: Names) -> Iterator[sqlalchemy.Connection]:
-    """A read-only transaction on the warehouse.
+    """A read-only transaction on the warehouse, which shows one moment of it.
 
     Raises:
         WarehouseEmpty: nothing has ever been loaded.
@@ -86,7 +89,7 @@ def warehouse(names: Names) -> Iterator[sqlalchemy.Connection]:
     """
     credentials = read_credentials(names.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-console") as connection:
-        connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
+        connection.execute(sqlalchemy.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
         if connection.scalar(sqlalchemy.text("SELECT to_regclass('etl.batch')")) is None:
-            raise WarehouseEmpty("The warehouse is empty: nothing is loaded yet. Start with `totes run`.")
+            raise WarehouseEmpty
         yield connection

@@ -12,7 +12,9 @@ from console.demo import demo
 from console.deployment import LOCAL, Target
 from console.history import history
 from console.query import query
+from console.reconcile import reconcile
 from console.render import say_error
+from console.replay import replay
 from console.run import run
 from console.simulate import simulate
 from console.status import status
@@ -27,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, run, status, history, query, simulate):
+for command in (demo, up, run, status, reconcile, replay, history, query, simulate):
     app.command()(command)
 
 

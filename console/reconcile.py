@@ -1,38 +1,93 @@
-"""Source and warehouse side by side: how many rows each table has."""
+"""`totes reconcile`: is the warehouse what totesys is, row by row?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import sqlalchemy
-from rich.table import Table
+import typer
+from rich.console import Console
 
-from console.render import cell, plain_table
+from console.agreement import show_reconciliation
+from console.comparison import Comparison, Seen
+from console.deployment import target
+from console.differences import Reconciliation
+from console.errors import FAILED, Misused
+from console.loaded_batch import loaded_batch
+from console.render import AsJson, say_json, screen
+from console.snapshots import snapshots
 from totes.contracts import WarehouseTable, warehouse_tables
 
+if TYPE_CHECKING:
+    from totes.names import Names
 
-def reconciliation(source: sqlalchemy.Connection, warehouse: sqlalchemy.Connection) -> Table:
-    """For each table of the warehouse: the rows of totesys that it comes from, those that are current, all versions.
+_VERSION = sqlalchemy.text("SELECT max(version) FROM etl.schema_version")
 
-    Source and current rows are equal where the last execution saw everything that there is.
+
+def reconcile(
+    context: typer.Context,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", "-t", help="A table of the warehouse; repeatable. Else all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the warehouse with totesys: every row and every value, as they are now.
+
+    Counts and names what is missing, extra or different. What was written in totesys since the last loaded
+    batch is on its way, and no difference. Reads both databases and writes neither; a fact's earlier versions
+    and the calendar are not compared, for totesys does not have them.
+
+    Exit code: 0 when they agree, 1 when they differ.
     """
-    table = plain_table("Rows")
-    for heading in ("warehouse table", "totesys table"):
-        table.add_column(heading)
-    for heading in ("in totesys", "current in the warehouse", "all versions"):
-        table.add_column(heading, justify="right")
-    for name, contract in warehouse_tables().items():
-        if contract.source:
-            counts = (
-                count(source, contract.source),
-                count(warehouse, _current(contract)),
-                count(warehouse, name) if contract.is_fact else None,
-            )
-            table.add_row(name, contract.source, *(cell("", number) for number in counts))
-    return table
+    tables = find_tables(table or list(comparable()))
+    names = target(context).connect()
+    # What is being done is told on stderr, and to a terminal alone.
+    with Console(stderr=True).status("connecting") as status:
+        found = compare(names, tables, status.update)
+    if as_json:
+        say_json(as_document(found))
+    else:
+        show_reconciliation(screen(), found)
+    if not found.agrees:
+        raise typer.Exit(FAILED)
 
 
-def count(connection: sqlalchemy.Connection, relation: str) -> int:
-    """The rows of a table or view."""
-    query = sqlalchemy.select(sqlalchemy.func.count()).select_from(sqlalchemy.table(relation))
-    return connection.execute(query).scalar_one()
+def comparable() -> dict[str, WarehouseTable]:
+    """The tables of the warehouse that come from a table of totesys."""
+    return {name: table for name, table in warehouse_tables().items() if table.source}
 
 
-def _current(contract: WarehouseTable) -> str:
-    return contract.name.replace("fact_", "current_", 1)
+def find_tables(names: Iterable[str]) -> list[WarehouseTable]:
+    """The tables of those names, each once.
+
+    Raises:
+        Misused: there is nothing in totesys to compare one with.
+    """
+    known = comparable()
+    if unknown := [name for name in names if name not in known]:
+        raise Misused(f"There is no table {unknown[0]} to compare; there are: {', '.join(known)}.")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def compare(names: "Names", tables: Sequence[WarehouseTable], seen: Seen = lambda _: None) -> Reconciliation:
+    """Compares tables of the warehouse with totesys, each at one moment.
+
+    Raises:
+        WarehouseEmpty: nothing has ever been loaded.
+        CommandFailed: the warehouse does not belong to the lake.
+        SourceUnreachable, WarehouseUnreachable, LakeUnavailable, AccessRefused, ContractBroken: see totes.errors.
+    """
+    with snapshots(names) as both, loaded_batch(names, both) as batch:
+        ((version,),) = both.warehouse(_VERSION)
+        return Reconciliation(
+            batch=batch.number,
+            batch_at=batch.snapshot_at,
+            totesys_at=both.taken_at,
+            no_fence=batch.no_fence,
+            tables=[Comparison(table, version, both, batch).run(seen) for table in tables if table.since <= version],
+        )
+
+
+def as_document(found: Reconciliation) -> dict[str, Any]:
+    """A reconciliation for `--json`."""
+    return {"agrees": found.agrees} | asdict(found)

@@ -113,7 +113,12 @@ class Postgres:
     def connect(self, database: str = SUPERUSER) -> pg8000.dbapi.Connection:
         """A superuser's connection, not in autocommit mode. The caller closes it."""
         return pg8000.dbapi.connect(
-            SUPERUSER, unix_sock=f"{self.host}/{SOCKET_NAME}", database=database, application_name="totes local"
+            SUPERUSER,
+            unix_sock=f"{self.host}/{SOCKET_NAME}",
+            database=database,
+            application_name="totes local",
+            # No server offers TLS on a Unix socket, and the driver would read all certificates before it asks.
+            ssl_context=False,
         )
 
     def execute(self, statement: str, database: str = SUPERUSER) -> tuple[Any, ...]:

@@ -90,6 +90,6 @@ def create_pipeline(client: "Callable[[str], Any]", names: Names, deployment: De
 def _powertools(function: str) -> dict[str, str]:
     return {
         "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
-        "POWERTOOLS_METRICS_NAMESPACE": "Totes",
+        "POWERTOOLS_METRICS_NAMESPACE": "totes-local",
         "POWERTOOLS_LOG_LEVEL": "INFO",
     }

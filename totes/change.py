@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +16,9 @@ from totes.manifest import Manifest
 from totes.parquet import batches, keys_schema, write_keys
 from totes.quarantine import Quarantine, read_quarantine, write_quarantine
 from totes.source import Count, Extracted, Snapshot, Window, Windows, joined_tables
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 ASKED_FOR = "asked for by the execution's input"
 UNEXPLAINED = "it holds rows that the fence did not show"
@@ -32,7 +36,7 @@ class Change:
     Attributes:
         full_read: tables read in full, with the reason.
         quarantine: the rows that are set aside now, by table and key.
-        ahead: rows stamped with a time to come, by table.
+        ahead: how many rows are stamped with a time to come, and up to when, by table.
     """
 
     def __init__(
@@ -55,9 +59,11 @@ class Change:
         """Whether this is more than the batch before said already.
 
         While an old transaction of totesys keeps the fence where it is, the same rows come again; they are no news.
-        Where the fence is of no use any more, a batch is due that brings a new one.
+        Where the fence is of no use any more, a batch is due that brings a new one; and where somebody asked for one.
         """
-        if self._previous is None or self._unfenced or any("deleted" in files for files in self._files.values()):
+        if self._previous is None or self._unfenced or ASKED_FOR in self.full_read.values():
+            return True
+        if any("deleted" in files for files in self._files.values()):
             return True
         data = {table: sha256_of(files["data"].path) for table, files in self._files.items() if "data" in files}
         said = {table: stored.sha256 for table, stored in self._previous.objects("data").items()}
@@ -86,7 +92,7 @@ class Change:
     def _collect(self) -> None:
         self._files: dict[str, dict[str, _File]] = {}
         self.quarantine: dict[str, Quarantine] = {}
-        self.ahead: dict[str, int] = {}
+        self.ahead: dict[str, tuple[int, datetime]] = {}
         windows = self._windows()
         counts = self._taken.counts(windows)
         for name, table in source_tables().items():
@@ -130,8 +136,8 @@ class Change:
         read = self._taken.extract(table, windows, path, self._unavailable(table))
         if read.rows or self._previous is None:
             self._files.setdefault(table.name, {})["data"] = _File(path, read.rows)
-        if read.ahead:
-            self.ahead[table.name] = read.ahead
+        if read.latest:
+            self.ahead[table.name] = read.ahead, read.latest
         self._set_aside(table, read)
         logger.info("read", table=table.name, rows=read.rows, aside=len(read.aside))
         return self._compare_keys(table, read.keys, count)

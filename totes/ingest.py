@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from totes.batch_log import BatchLog
+from totes.batch_log import BatchLog, entry
 from totes.change import ASKED_FOR, Change
 from totes.checks import SHOWN
 from totes.contracts import source_tables
 from totes.database import TOTESYS, connected
+from totes.errors import LogBroken
 from totes.fence import FIRST_BATCH
 from totes.lake import Lake
 from totes.log import logger
@@ -32,7 +33,7 @@ class Ingested:
         full_read: tables read in full, with the reason.
         undeclared: columns of totesys that no contract declares, by table.
         quarantined: rows that are set aside at present, by table.
-        ahead: rows landed that totesys stamped with a time to come, by table.
+        ahead: how many landed rows totesys has stamped with a time to come, and up to when, by table.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
     """
@@ -43,7 +44,7 @@ class Ingested:
     full_read: Mapping[str, str]
     undeclared: Mapping[str, list[str]]
     quarantined: Mapping[str, int]
-    ahead: Mapping[str, int]
+    ahead: Mapping[str, tuple[int, datetime]]
     landed_through: int
     processed_through: int
 
@@ -70,8 +71,8 @@ class Ingested:
                 for table, rows in self.quarantined.items()
             ),
             *(
-                f"{table} has {_rows(rows, 'that is', 'that are')} stamped with a time to come"
-                for table, rows in self.ahead.items()
+                f"{table} has {_rows(rows, 'that is', 'that are')} stamped with a time to come, up to {latest}"
+                for table, (rows, latest) in self.ahead.items()
             ),
         ]
 
@@ -86,9 +87,16 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     """
     landing = Lake(settings.landing_bucket)
     log = BatchLog(landing)
+    # Read first: another execution may land and process a batch in between.
+    processed_through = BatchLog(Lake(settings.processed_bucket)).last()
     # The log is read before the snapshot is taken: a batch that is committed in between makes ours collide with it,
     # whereas the other way round an older snapshot could follow a newer one.
     last = log.last()
+    if processed_through > last:
+        raise LogBroken(
+            f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
+            "Restore it in S3 (the buckets are versioned), then redrive the execution.",
+        )
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
@@ -108,7 +116,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         quarantined={table: len(rows) for table, rows in change.quarantine.items() if rows},
         ahead=change.ahead if manifest else {},
         landed_through=manifest.batch if manifest else last,
-        processed_through=BatchLog(Lake(settings.processed_bucket)).last(),
+        processed_through=processed_through,
     )
 
 

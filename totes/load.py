@@ -2,7 +2,7 @@
 
 import tempfile
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,9 @@ from totes.manifest import Manifest
 from totes.requests import Request
 from totes.secrets import read_credentials
 from totes.settings import LoadSettings
+
+# Is told the number of a batch, in the transaction that is about to load it.
+Begins = Callable[[int], object]
 
 
 @dataclass
@@ -72,21 +75,36 @@ def load(settings: LoadSettings, request: Request) -> LoadResult:
         return load_pending(connection, Lake(settings.processed_bucket), request.execution)
 
 
-def load_pending(connection: sqlalchemy.Connection, processed: Lake, execution: str) -> LoadResult:
-    """The same over a connection, which tells the place of the warehouse (totes.warehouse)."""
+def load_pending(
+    connection: sqlalchemy.Connection,
+    processed: Lake,
+    execution: str,
+    through: int | None = None,
+    begins: Begins = lambda _batch: None,
+) -> LoadResult:
+    """The same over a connection, which tells the place of the warehouse (totes.warehouse).
+
+    Args:
+        through: the last batch to load; None: the last that there is.
+    """
     log = BatchLog(processed)
     warehouse.migrate(connection)
     done = _loaded_through(connection, log)
     result = LoadResult(loaded_through=done)
-    pending = deque(range(done + 1, log.last() + 1))
+    pending = deque(range(done + 1, (log.last() if through is None else through) + 1))
     while pending:
-        for batch, loaded in _load_next(connection, log, processed, pending, execution).items():
+        for batch, loaded in _load_next(connection, log, processed, pending, execution, begins).items():
             result.add(batch, loaded)
     return result
 
 
 def _load_next(
-    connection: sqlalchemy.Connection, log: BatchLog, processed: Lake, pending: deque[int], execution: str
+    connection: sqlalchemy.Connection,
+    log: BatchLog,
+    processed: Lake,
+    pending: deque[int],
+    execution: str,
+    begins: Begins,
 ) -> dict[int, Mapping[str, staging.Loaded] | None]:
     """Loads the next batch in one transaction, and with it as many after it as it takes for the checks to hold.
 
@@ -97,12 +115,12 @@ def _load_next(
         with connection.begin():
             warehouse.lock(connection)
             before = rules.record_ids(connection)
-            done = {fetched.manifest.batch: _load_batch(connection, fetched, execution)}
+            done = {fetched.manifest.batch: _load_batch(connection, fetched, execution, begins)}
             while broken := rules.broken_since(connection, before):
                 if not pending:
                     raise rules.error(broken)
                 fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
-                done[fetched.manifest.batch] = _load_batch(connection, fetched, execution)
+                done[fetched.manifest.batch] = _load_batch(connection, fetched, execution, begins)
     return done
 
 
@@ -135,7 +153,7 @@ class _Fetched:
 
 
 def _load_batch(
-    connection: sqlalchemy.Connection, fetched: _Fetched, execution: str
+    connection: sqlalchemy.Connection, fetched: _Fetched, execution: str, begins: Begins
 ) -> Mapping[str, staging.Loaded] | None:
     """Loads one batch; None where another execution has loaded it while this one waited for its turn.
 
@@ -151,6 +169,7 @@ def _load_batch(
             f"The warehouse has loaded up to batch {last}, and batch {manifest.batch} is about to follow.",
             "Redrive the execution: it loads what is missing first.",
         )
+    begins(manifest.batch)
     connection.execute(
         warehouse.statement(connection, "add_batch"),
         {"batch": manifest.batch, "moment": manifest.snapshot_at, "execution": execution},

@@ -60,11 +60,13 @@ class Extracted:
         keys: of all rows, in the order that they were read.
         aside: the rows among them that were set aside, and so are not in the file.
         ahead: rows in the file that are stamped with a time to come.
+        latest: the latest stamp of those; None where there are none.
     """
 
     keys: pa.Array
     aside: list[SetAside]
-    ahead: int
+    ahead: int = 0
+    latest: datetime | None = None
 
     @property
     def rows(self) -> int:
@@ -216,6 +218,7 @@ class _RowSink:
         self._unavailable = unavailable
         self._latest_stamp = pa.scalar(latest_stamp, pa.timestamp("us"))
         self._ahead = 0
+        self._latest: datetime | None = None
         self._block = bytearray()
         self._keys: list[pa.Array] = []
         self._wrong: list[Violation] = []
@@ -245,7 +248,7 @@ class _RowSink:
             rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
         self._writer.write_table(rows.cast(landed_schema(self._table)))
         self._keys.append(rows.column(self._table.key))
-        self._ahead += self._count_ahead(rows)
+        self._look_ahead(rows)
 
     def extracted(self) -> Extracted:
         """What was read.
@@ -257,12 +260,14 @@ class _RowSink:
         keys = pa.concat_arrays(chunks) if chunks else _no_keys(keys_schema(self._table))
         raise_if_any(repeated(self._table, keys))
         aside = set_aside(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
-        return Extracted(keys, aside, self._ahead)
+        return Extracted(keys, aside, self._ahead, self._latest)
 
-    def _count_ahead(self, rows: pa.Table) -> int:
+    def _look_ahead(self, rows: pa.Table) -> None:
         stamps = [column for column in rows.columns if pa.types.is_timestamp(column.type)]
         ahead = reduce(pc.or_, (pc.greater(column, self._latest_stamp) for column in stamps))
-        return pc.sum(ahead, min_count=0).as_py() or 0
+        if count := pc.sum(ahead, min_count=0).as_py():
+            self._ahead += count
+            self._latest = max(filter(None, [self._latest, *(pc.max(column).as_py() for column in stamps)]))
 
     def _typed(self, block: bytes) -> tuple[pa.Table, list[Violation]]:
         """The rows that can be represented, and what is wrong with the others."""

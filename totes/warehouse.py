@@ -5,6 +5,7 @@ then columns, then the files. Views are made anew at the end, as they only show 
 """
 
 import re
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ _TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
     "numeric": sqlalchemy.Numeric,
     "boolean": sqlalchemy.Boolean,
 }
-# "totes" in hexadecimal: one lock for all that changes a warehouse.
+# "totes" in hexadecimal: one lock for all that changes the live warehouse.
 LOCK = 0x746F746573
 
 
@@ -59,6 +60,11 @@ class Place:
 
     stars: str = "public"
     log: str = "etl"
+
+    @property
+    def lock(self) -> int:
+        """The advisory lock of all that changes the warehouse here; no place waits for another."""
+        return LOCK if self == LIVE else LOCK + 1 + zlib.crc32(f"{self.stars} {self.log}".encode())
 
     def connection(self, connection: sqlalchemy.Connection) -> sqlalchemy.Connection:
         """The connection, on which all that this package does concerns the warehouse of this place."""
@@ -92,7 +98,8 @@ def statement(connection: sqlalchemy.Connection, name: str, **names: str) -> sql
 
 def lock(connection: sqlalchemy.Connection) -> None:
     """Waits until no other transaction changes the warehouse, and keeps others waiting until this one ends."""
-    connection.execute(sqlalchemy.text("SELECT pg_catalog.pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+    key = {"key": place(connection).lock}
+    connection.execute(sqlalchemy.text("SELECT pg_catalog.pg_advisory_xact_lock(:key)"), key)
 
 
 def migrate(connection: sqlalchemy.Connection) -> None:
@@ -103,11 +110,11 @@ def migrate(connection: sqlalchemy.Connection) -> None:
     """
     latest = latest_version()
     with connection.begin():
-        if _applied(connection) == latest:
+        if applied_version(connection) == latest:
             return
         lock(connection)
         # Another execution may have done it while this one waited.
-        applied = _applied(connection)
+        applied = applied_version(connection)
         if applied > latest:
             raise VersionUnknown(
                 f"The warehouse's schema has version {applied}; this release knows up to {latest}.",
@@ -118,6 +125,14 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         for table in warehouse_tables().values():
             if table.is_fact:
                 connection.exec_driver_sql(views(connection, table))
+
+
+def applied_version(connection: sqlalchemy.Connection) -> int:
+    """The version that the schema has; 0 where there is none."""
+    versions = quoted(place(connection).log, "schema_version")
+    if connection.scalar(sqlalchemy.text("SELECT to_regclass(:versions)"), {"versions": versions}) is None:
+        return 0
+    return int(connection.scalar(statement(connection, "schema_version")) or 0)
 
 
 def views(connection: sqlalchemy.Connection, fact: WarehouseTable) -> str:
@@ -134,13 +149,6 @@ def views(connection: sqlalchemy.Connection, fact: WarehouseTable) -> str:
         record_id=quoted(fact.key),
         business_id=quoted(fact.identity),
     )
-
-
-def _applied(connection: sqlalchemy.Connection) -> int:
-    versions = quoted(place(connection).log, "schema_version")
-    if connection.scalar(sqlalchemy.text("SELECT to_regclass(:versions)"), {"versions": versions}) is None:
-        return 0
-    return int(connection.scalar(statement(connection, "schema_version")) or 0)
 
 
 def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:

@@ -10,7 +10,7 @@ COMMENT ON TABLE {log}.batch IS 'The batches that are loaded; a row is written i
 COMMENT ON COLUMN {log}.batch.batch_id IS 'The number that names the batch in all three places, from 1.';
 COMMENT ON COLUMN {log}.batch.snapshot_at IS 'The moment at which totesys was as the batch shows it.';
 COMMENT ON COLUMN {log}.batch.loaded_at IS 'When it was loaded here: towards the start of the transaction.';
-COMMENT ON COLUMN {log}.batch.execution IS 'ARN of the Step Functions execution that loaded it.';
+COMMENT ON COLUMN {log}.batch.execution IS 'ARN of the Step Functions execution that loaded it, or the name of the replay that did.';
 
 CREATE TABLE {log}.batch_table (
     batch_id integer NOT NULL REFERENCES {log}.batch,

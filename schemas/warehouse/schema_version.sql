@@ -1,5 +1,6 @@
 -- What a warehouse must have before its schema has any version at all.
 
+CREATE SCHEMA IF NOT EXISTS {stars};
 CREATE SCHEMA IF NOT EXISTS {log};
 
 CREATE TABLE {log}.schema_version (

@@ -20,15 +20,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import pg8000.dbapi
 import pytest
+from moto.sns.exceptions import InternalError
+from moto.sns.models import SNSBackend
 
 from local import provision
 from local.deployment import Deployment
-from local.lambda_runtime import Function, Invoker, LambdaRuntime
+from local.lambda_runtime import Function, Invoker, InvokeResult, LambdaRuntime
 from local.stack import Stack
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
+from tests.injection import Action, Countdown
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
 
@@ -59,6 +64,7 @@ class Drill:
     executions: list[Execution] = field(default_factory=list)
     seen: Outcome | None = None
     _started: dict[str, Effect] = field(default_factory=dict)
+    _mute: bool = False
 
     def __post_init__(self) -> None:
         self._mails_before = len(self.stack.mails())
@@ -69,7 +75,7 @@ class Drill:
 
     def start(self, input: dict[str, Any] | None = None, name: str | None = None) -> str:
         """Starts an execution and returns its ARN, for those that are to overlap."""
-        before = self._effect()
+        before = self.effect()
         arn = self.stack.start_execution(json.dumps(input or {}), name or str(uuid.uuid4()))
         self._started.setdefault(arn, before)
         return arn
@@ -89,8 +95,9 @@ class Drill:
             output=output_of(ended),
             mails=[mail for mail in self.mails if arn in mail.message],
             remedy=self._remedy(arn, ended.get("error", "")),
+            unsent=self._mute,
             before=self._started[arn],
-            after=self._effect(),
+            after=self.effect(),
         )
         self.executions.append(execution)
         return execution
@@ -103,10 +110,26 @@ class Drill:
         """Runs and commits one statement in the warehouse."""
         return self.pipeline.star(statement, *values)
 
+    def session(self) -> contextlib.AbstractContextManager[pg8000.dbapi.Connection]:
+        """A connection to totesys as its owner, for a transaction that stays open."""
+        return self.pipeline.connection(self.pipeline.source)
+
     @contextlib.contextmanager
     def instead(self, function: str, invoker: Invoker) -> Iterator[None]:
         """Has another invoker answer for `ingest`, `transform` or `load`, for as long as the block lasts."""
         with self.switchboard.instead(self.stack.names.function(function), invoker):
+            yield
+
+    @contextlib.contextmanager
+    def before(self, function: str, action: Action, attempt: int = 1) -> Iterator[None]:
+        """Does something just before the n-th attempt at `ingest`, `transform` or `load`."""
+        countdown = Countdown(attempt, action)
+
+        def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
+            countdown()
+            return self.switchboard.usual(name, event)
+
+        with self.instead(function, invoke):
             yield
 
     @contextlib.contextmanager
@@ -125,6 +148,16 @@ class Drill:
                 yield
         finally:
             runtime.close()
+
+    @contextlib.contextmanager
+    def mute(self) -> Iterator[None]:
+        """SNS takes no message as long as the block lasts; nobody waits for the mails of executions that end in it."""
+        self._mute = True
+        try:
+            with mock.patch.object(SNSBackend, "publish", side_effect=InternalError("As the test says.")):
+                yield
+        finally:
+            self._mute = False
 
     @property
     def mails(self) -> list[Any]:
@@ -159,7 +192,8 @@ class Drill:
             found.append(f"I5 mails of no execution: {self.mails}")
         return found + self.witness.violations()
 
-    def _effect(self) -> Effect:
+    def effect(self) -> Effect:
+        """All that executions have left behind up to now."""
         # A table that is made empty is no change of the warehouse; its schema is not its content.
         rows = {table: digest for table, digest in physical_rows(self.pipeline).items() if digest}
         rows.pop("etl.schema_version", None)
@@ -177,6 +211,15 @@ class Drill:
 def functions() -> list[Function]:
     """The functions as serverless.yml declares them."""
     return provision.deployed_functions(Stack.names, Deployment(Stack.names.stage))
+
+
+def on(template: str) -> pytest.MarkDecorator:
+    """Has a row start from another totesys.
+
+    Args:
+        template: the fixture that names the template database, for instance `empty_totesys`.
+    """
+    return pytest.mark.parametrize("totesys_template", [template], indirect=True)
 
 
 def fault(

@@ -14,6 +14,9 @@ from local.worker import LambdaContext, error_payload, load_handler
 class InProcess:
     """Answers as Lambda does, on the interpreter's threads and in this process' environment.
 
+    A simulated kill unwinds the handler's stack, so its connection is closed and its temporary files go, as the system
+    sees to with a process that is gone. What only a real death can show needs `Drill.worker_processes`.
+
     Attributes:
         raised: the last error that each execution's functions raised, by the execution's ARN.
     """

@@ -9,9 +9,14 @@ from enum import StrEnum
 from typing import Any
 
 from local.stack import Mail
+from tests.faults.alarms import telling
 from totes.names import FUNCTIONS
 
 STATES = tuple(function.title() for function in FUNCTIONS)
+# Ends that no Catch sees, so that no mail can come from the state machine; an alarm on the metric tells.
+_METRICS = {"TIMED_OUT": "ExecutionsTimedOut", "ABORTED": "ExecutionsAborted"}
+# What an execution that can't send its mail leaves behind is that it has not succeeded.
+_LAST_RESORT = "ExecutionsSucceeded"
 
 
 class Outcome(StrEnum):
@@ -43,6 +48,7 @@ class Execution:
         retried: the errors that were answered by another attempt, in order.
         output: the results of the states, by their names in lower case.
         remedy: what the error that failed it told the reader to do; empty where the function had no say in it.
+        unsent: whether a mail of it could not be sent at the time.
     """
 
     arn: str
@@ -54,6 +60,7 @@ class Execution:
     output: Mapping[str, Any]
     mails: list[Mail]
     remedy: str
+    unsent: bool
     before: Effect = field(repr=False)
     after: Effect = field(repr=False)
 
@@ -77,11 +84,21 @@ class Execution:
         return self.before == self.after
 
     @property
+    def alarm_metric(self) -> str:
+        """The metric whose alarm tells of an execution that did not succeed and could not say so itself."""
+        if self.status == "FAILED":
+            return _LAST_RESORT if self.unsent else ""
+        return _METRICS.get(self.status, "")
+
+    @property
     def mail_violations(self) -> list[str]:
         """What contradicts I5: one mail for a failed execution, none for another, and it says what is needed."""
-        if len(self.mails) != (not self.succeeded):
+        mails = 0 if self.succeeded or self.alarm_metric else 1
+        if len(self.mails) != mails:
             return [f"I5 {len(self.mails)} mails of an execution that ended {self.status}: {self.cause}"]
-        if self.succeeded:
+        if self.alarm_metric and len(alarms := telling(self.alarm_metric)) != 1:
+            return [f"I5 {len(alarms)} alarms tell that an execution ended {self.status}"]
+        if not mails:
             return []
         mail = self.mails[0]
         step = next((state for state in reversed(self.path) if state in STATES), "")

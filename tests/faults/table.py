@@ -30,7 +30,7 @@ def for_terminal(rows: Mapping[str, Row]) -> Table:
     table = Table("#", "fault", "expected", "seen", "tests", "")
     for number in NUMBERS:
         row = rows.get(number, Row(number))
-        table.add_row(number, _said(row), _both(row.expected), _both(row.seen), str(row.tests), _verdict(row))
+        table.add_row(number, _said(row), _both(row.expected), _both(row.seen), str(row.tests), verdict(row))
     return table
 
 
@@ -71,7 +71,7 @@ def _both(outcomes: list[str]) -> str:
     return ", ".join(sorted(outcomes))
 
 
-def _verdict(row: Row) -> str:
+def verdict(row: Row) -> str:
     if not row.tests:
         return "[red]missing"
     if row.failed:

@@ -58,8 +58,8 @@ def loaded(totes: Totes) -> Totes:
     return totes
 
 
-def change(stack: Stack, statement: str, *values: object) -> None:
-    with closing(stack.connect_source()) as connection:
+def change(stack: Stack, statement: str, *values: object, database: str = "totesys") -> None:
+    with closing(stack.postgres.connect(database)) as connection:
         connection.cursor().execute(statement, values)
         connection.commit()
 
@@ -165,6 +165,92 @@ def test_history_shows_a_silent_amendment(
     assert "One last_updated in all versions" in shown
 
 
+def test_reconcile_agrees_after_a_run(stack: Stack, loaded: Totes) -> None:
+    code, shown, complaint = loaded("reconcile")
+    assert (code, complaint) == (0, "")
+    assert "\nThey agree: " in shown
+    change(stack, "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 3")
+    code, shown, complaint = loaded("reconcile --table fact_sales_order --table dim_staff --json")
+    found = json.loads(shown)
+    assert (code, complaint, found["agrees"]) == (0, "", True)
+    sales, staff = found["tables"]
+    assert (sales["table"], sales["on_their_way"]) == ("fact_sales_order", {"rows": 1, "first": [3]})
+    assert (staff["table"], staff["on_their_way"]["rows"]) == ("dim_staff", 0)
+    assert sales["sums"]["units_sold"]["totesys"] == sales["sums"]["units_sold"]["warehouse"] + 1
+
+
+def test_reconcile_names_a_difference_and_exits_one(stack: Stack, loaded: Totes) -> None:
+    change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
+    try:
+        code, shown, complaint = loaded("reconcile")
+        in_json, document, _ = loaded("reconcile --json")
+    finally:
+        change(
+            stack,
+            "UPDATE dim_currency SET currency_name = 'Pound Sterling' WHERE currency_id = 1",
+            database="warehouse",
+        )
+    assert (code, complaint, in_json, json.loads(document)["agrees"]) == (1, "", 1, False)
+    assert "dim_currency: 1 differing in currency_name (1); currency_id 1" in shown
+    assert ["1", "currency_name", "Pound", "Sterling", "Pound"] in [line.split() for line in shown.splitlines()]
+    assert shown.endswith("\nThey differ: 1 differing, in dim_currency.\n")
+
+
+def test_replay_agrees_after_a_run(loaded: Totes) -> None:
+    code, shown, complaint = loaded("replay")
+    assert (code, complaint) == (0, "")
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["dim_currency", "3", "3", "0", "0", "0"] in lines
+    assert shown.splitlines()[-1].startswith("They agree: ")
+    assert loaded("replay --swap") == (0, f"{shown}Nothing to swap.\n", "")
+
+
+def test_replay_names_a_difference_and_a_swap_heals_it(stack: Stack, loaded: Totes) -> None:
+    change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
+    change(stack, "DELETE FROM fact_payment WHERE payment_record_id BETWEEN 11 AND 20", database="warehouse")
+    code, shown, complaint = loaded("replay")
+    assert (code, complaint) == (1, "")
+    assert "\ndim_currency: 1 differing in currency_name (1); currency_id 1\n" in shown
+    assert "\nfact_payment: 10 missing; payment_record_id 11, payment_id " in shown
+    assert "; and 5 more\n" in shown
+    assert shown.endswith("\nThey differ: 10 missing, 1 differing, in dim_currency, fact_payment.\n")
+    code, document, complaint = loaded("replay --swap --json")
+    found = json.loads(document)
+    assert (code, complaint, found["agrees"], found["swapped"]) == (0, "", False, True)
+    payments = next(table for table in found["tables"] if table["table"] == "fact_payment")
+    assert (payments["missing"]["rows"], payments["missing"]["first"][0]["payment_record_id"]) == (10, 11)
+    code, document, _ = loaded("replay --json")
+    assert (code, json.loads(document)["agrees"]) == (0, True)
+
+
+@pytest.mark.parametrize(("answer", "swapped"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)])
+def test_swap_on_aws_is_asked_for(
+    stack: Stack, loaded: Totes, monkeypatch: pytest.MonkeyPatch, answer: str, swapped: bool
+) -> None:
+    change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
+    monkeypatch.setattr("console.replay.LOCAL", "another stage")
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    code, shown, complaint = loaded("replay --swap")
+    assert "dim_currency: 1 differing" in shown
+    assert "Bring the warehouse of stage local to what the lake says? [y/N]" in complaint
+    if swapped:
+        assert code == 0
+        assert shown.endswith("Swapped.\n")
+    else:
+        assert code == 1
+        assert complaint.endswith("totes: Not swapped: the live warehouse is as it was.\n")
+        assert loaded("replay")[0] == 1
+        assert loaded("replay --swap --yes")[0] == 0
+    assert loaded("replay")[0] == 0
+
+
+class Terminal(io.StringIO):
+    """Somebody at a keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def versions(totes: Totes, flag: str) -> list[dict[str, Any]]:
     code, shown, _ = totes(f"history 2 {flag} --json")
     assert code == 0
@@ -267,6 +353,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert story.count("SUCCEEDED") == 3
     assert story.count("Nothing new: no object and no row was written.") == 1
     assert "One last_updated in all versions" in story
+    assert "\nThey agree: " in story
     assert "Which three designs sell best" in story
     assert "\x1b" not in story
     assert max(len(line) for line in story.splitlines()) <= 110

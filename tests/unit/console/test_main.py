@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from console.main import app, main
 
-COMMANDS = ("up", "run", "status", "history", "query", "simulate", "demo")
+COMMANDS = ("up", "run", "status", "reconcile", "replay", "history", "query", "simulate", "demo")
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,13 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("up --every 0s", "--every 0s is no interval", id="interval of nothing"),
         pytest.param("up --port 0", "Invalid value for '--port'", id="port of nothing"),
         pytest.param("up --no-page --port 8683", "Give --port or --no-page, not both.", id="port without a page"),
+        pytest.param(
+            "reconcile --table dim_date",
+            "There is no table dim_date to compare; there are: dim_counterparty, ",
+            id="table of no source",
+        ),
         pytest.param("simulate --days 0", "Invalid value for '--days'", id="no days"),
+        pytest.param("--stage prod replay --swap", "--swap changes the warehouse of stage prod: add --yes", id="swap"),
         pytest.param("--stage prod simulate --days 1", "Stage prod is on AWS", id="simulating on AWS"),
     ],
 )
@@ -60,7 +66,9 @@ def test_bad_arguments_get_one_line(arguments: str, complaint: str, capsys: pyte
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "status", "history 1", "query revenue_by_month", "simulate --days 1"], ids=lambda c: c.split()[0]
+    "command",
+    ["run", "status", "reconcile", "history 1", "query revenue_by_month", "simulate --days 1"],
+    ids=lambda c: c.split()[0],
 )
 def test_without_a_stack_the_remedy_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command.split()) == 2

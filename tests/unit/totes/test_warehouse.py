@@ -154,6 +154,22 @@ def test_lock_is_held_until_the_transaction_ends(star: sqlalchemy.Connection, pi
     assert pipeline.star(ask, key) == [[True]]
 
 
+def test_live_lock_is_the_same_in_every_release() -> None:
+    """A load of the release before may still run: it must know the lock."""
+    assert warehouse.LIVE.lock == 0x746F746573
+
+
+def test_each_place_has_a_lock_of_its_own() -> None:
+    places = [warehouse.LIVE, *(warehouse.Place(stars, log) for stars in "ab" for log in "ab")]
+    assert len({place.lock for place in places}) == len(places)
+
+
+def test_schema_is_made_even_where_public_is_gone(pipeline: Pipeline) -> None:
+    pipeline.star("DROP SCHEMA public")
+    migrated(pipeline)
+    assert pipeline.star("SELECT count(*) FROM current_sales_order") == [[0]]
+
+
 def test_state_before_the_first_batch_is_empty(star: sqlalchemy.Connection) -> None:
     for at in ("0", "TIMESTAMPTZ '2000-01-01'"):
         assert star.scalar(sqlalchemy.text(f"SELECT count(*) FROM sales_order_as_of({at})")) == 0

@@ -1,0 +1,195 @@
+"""The drill's own judgement: what it makes of executions, and what the table makes of rows."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from local.stack import Mail
+from tests.faults import table
+from tests.faults.alarms import telling
+from tests.faults.catalogue import NUMBERS, Catalogue, Part, Row
+from tests.faults.drill import HEAL, HOLD, NOOP, WARN, fault
+from tests.faults.outcome import Effect, Execution, classify, contradictions, read_history
+
+BEFORE, AFTER = Effect(frozenset(), {"dim_staff": "a"}), Effect(frozenset({"x"}), {"dim_staff": "b"})
+LOADED = Execution(
+    arn="arn:1",
+    status="SUCCEEDED",
+    error="",
+    cause="",
+    path=["Ingest", "Load", "Loaded"],
+    retried=[],
+    output={"ingest": {"warnings": []}},
+    mails=[],
+    remedy="",
+    unsent=False,
+    before=BEFORE,
+    after=AFTER,
+)
+IDLE = replace(LOADED, path=["Ingest", "Load", "NothingNew"], after=BEFORE)
+SAID = Mail(
+    "totes-local-pipeline: Load failed with LogBroken", "Load failed with LogBroken.\n\nA gap. Restore it.\n\narn:1"
+)
+FAILED = replace(
+    LOADED,
+    status="FAILED",
+    error="LogBroken",
+    cause="A gap. Restore it.",
+    path=["Ingest", "Load", "LoadFailed", "NotifyFailure", "Failed"],
+    mails=[SAID],
+    remedy="Restore it.",
+    after=BEFORE,
+)
+TIMED_OUT = replace(LOADED, status="TIMED_OUT", path=["Ingest", "Load"], after=BEFORE)
+ODD = replace(LOADED, output={"ingest": {"warnings": ["a date of 2099"]}})
+
+
+@pytest.mark.parametrize(
+    ("executions", "outcome"),
+    [
+        ([LOADED], HEAL),
+        ([LOADED, IDLE], NOOP),
+        ([LOADED, replace(IDLE, after=AFTER)], HEAL),
+        ([LOADED, FAILED, LOADED], HOLD),
+        ([LOADED, ODD, LOADED], WARN),
+        ([ODD, FAILED, LOADED], HOLD),
+        ([LOADED, TIMED_OUT, LOADED], HOLD),
+    ],
+)
+def test_outcome_is_told_from_executions(executions: list[Execution], outcome: object) -> None:
+    assert classify(executions) == outcome
+    assert contradictions(executions) == []
+
+
+def test_failed_run_that_changed_the_warehouse_contradicts() -> None:
+    (said,) = contradictions([replace(FAILED, after=AFTER), LOADED])
+    assert said.startswith("LogBroken failed the execution, and the warehouse has changed")
+
+
+def test_failed_run_after_which_none_succeeds_contradicts() -> None:
+    assert contradictions([LOADED, FAILED]) == ["no run has caught up; the last one said: A gap. Restore it."]
+
+
+def test_mail_that_says_all_is_accepted() -> None:
+    assert FAILED.mail_violations == LOADED.mail_violations == []
+
+
+@pytest.mark.parametrize(
+    ("execution", "violation"),
+    [
+        (replace(LOADED, mails=[SAID]), "I5 1 mails of an execution that ended SUCCEEDED: "),
+        (replace(FAILED, mails=[]), "I5 0 mails of an execution that ended FAILED: A gap. Restore it."),
+        (replace(FAILED, mails=[SAID, SAID]), "I5 2 mails of an execution that ended FAILED: A gap. Restore it."),
+        (replace(FAILED, cause="Another."), "I5 the mail lacks cause"),
+        (replace(FAILED, remedy="Call us."), "I5 the mail lacks remedy"),
+        (replace(FAILED, arn="arn:2"), "I5 the mail lacks execution"),
+        (replace(TIMED_OUT, mails=[SAID]), "I5 1 mails of an execution that ended TIMED_OUT: "),
+        (replace(FAILED, unsent=True), "I5 1 mails of an execution that ended FAILED: A gap. Restore it."),
+        (replace(FAILED, path=["Ingest", "Failed"]), f"I5 the mail lacks the right subject ({SAID.subject})"),
+    ],
+)
+def test_wrong_mails_are_named(execution: Execution, violation: str) -> None:
+    assert violation in execution.mail_violations
+
+
+@pytest.mark.parametrize(
+    ("execution", "metric"),
+    [
+        (TIMED_OUT, "ExecutionsTimedOut"),
+        (replace(TIMED_OUT, status="ABORTED"), "ExecutionsAborted"),
+        (replace(FAILED, unsent=True, mails=[]), "ExecutionsSucceeded"),
+    ],
+    ids=lambda given: getattr(given, "status", None),
+)
+def test_execution_that_sends_no_mail_needs_one_alarm_that_tells(
+    execution: Execution, metric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert execution.mail_violations == []
+    assert len(telling(metric)) == 1
+    monkeypatch.setattr("tests.faults.outcome.telling", lambda of: () if of == metric else telling(of))
+    assert execution.mail_violations == [f"I5 0 alarms tell that an execution ended {execution.status}"]
+
+
+def test_history_tells_path_and_retries() -> None:
+    events: list[dict[str, Any]] = [
+        {"type": "TaskStateEntered", "stateEnteredEventDetails": {"name": "Load"}},
+        {"type": "TaskScheduled"},
+        {"type": "TaskFailed", "taskFailedEventDetails": {"error": "WarehouseBusy"}},
+        {"type": "TaskScheduled"},
+        {"type": "TaskTimedOut", "taskTimedOutEventDetails": {"error": "States.Timeout"}},
+        {"type": "TaskStateExited"},
+        {"type": "FailStateEntered", "stateEnteredEventDetails": {"name": "Failed"}},
+    ]
+    assert read_history(events) == (["Load", "Failed"], ["WarehouseBusy"])
+
+
+@pytest.mark.parametrize("name", ["test_silent_update", "test_f09_silent_update"])
+def test_row_is_named_after_its_number(name: str) -> None:
+    def row(drill: object) -> None: ...
+
+    row.__name__ = name
+    with pytest.raises(AssertionError, match="is not named after F08"):
+        fault("F08", "", HEAL)(row)
+
+
+def report(when: str = "call", **changes: Any) -> Any:
+    return SimpleNamespace(
+        **{"when": when, "failed": False, "skipped": False, "nodeid": "t", "longrepr": "why"} | changes
+    )
+
+
+PART = Part("test_lake.py", "F28", "503 | 500", HEAL)
+
+
+@pytest.mark.parametrize(
+    ("reports", "passed", "verdict"),
+    [
+        ([report("setup"), report(), report("teardown")], True, "passed"),
+        ([report(failed=True)], False, "failed"),
+        ([report(), report("teardown", failed=True)], False, "failed"),
+        ([report(), report(failed=True)], False, "failed"),
+        ([report(skipped=True, wasxfail="not built")], False, "not yet: not built"),
+        ([report("setup", skipped=True)], False, "missing"),
+        ([], False, "missing"),
+    ],
+)
+def test_row_passes_when_all_its_tests_do(reports: list[Any], passed: bool, verdict: str) -> None:
+    catalogue = Catalogue()
+    for said in reports:
+        catalogue.note(said, PART, HEAL)
+    row = catalogue.rows.get("F28", Row("F28"))
+    assert row.passed is passed
+    assert table.verdict(row).endswith(verdict)
+
+
+def test_catalogue_is_complete_with_all_its_rows() -> None:
+    catalogue = Catalogue()
+    for number in NUMBERS:
+        assert not catalogue.complete
+        catalogue.note(report(), replace(PART, number=number), HEAL)
+    assert catalogue.complete
+    assert catalogue.passed
+
+
+def test_parts_of_a_row_are_one_line_of_the_promise() -> None:
+    catalogue = Catalogue()
+    catalogue.note(report(), PART, HEAL)
+    catalogue.note(report(), replace(PART, what="then for ever", outcome=HOLD, because="so it is"), HOLD)
+    (line,) = [line for line in table.markdown(catalogue.rows).splitlines() if "F28" in line]
+    assert line == (
+        r"| F28 | 503 \| 500; then for ever. Because so it is. | HEAL, HOLD | HEAL, HOLD "
+        "| 2 in [test_lake.py](../tests/faults/test_lake.py) |"
+    )
+
+
+def test_stale_promise_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    page = tmp_path / "promise.md"
+    page.write_text(f"# Before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    monkeypatch.setattr(table, "PROMISE", page)
+    assert table.promise_is_stale({})
+    table.write_promise({})
+    assert not table.promise_is_stale({})
+    assert page.read_text().startswith(f"# Before\n{table.BEGIN}\n| # |")
+    assert page.read_text().endswith(f"{table.END}\nafter\n")

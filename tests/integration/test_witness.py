@@ -1,0 +1,154 @@
+"""Whatever is wrong with lake or warehouse, the witness says so; of a pipeline that is well it says nothing."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+from pg8000.native import identifier
+
+from tests.conftest import MakesPipelines
+from tests.model import Witness
+from tests.oracle import admitted
+from tests.pipeline import Pipeline
+
+
+@pytest.fixture(scope="module")
+def shared(pipelines: MakesPipelines, drill_totesys: str) -> Iterator[tuple[Pipeline, Witness]]:
+    """Three batches with a bit of everything. Whoever changes it puts it back."""
+    with pipelines(drill_totesys) as pipeline, Witness(pipeline) as witness:
+        pipeline.run()
+        for change in CHANGES:
+            pipeline.totesys(change)
+        pipeline.run()
+        pipeline.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
+        pipeline.run()
+        yield pipeline, witness
+
+
+CHANGES = (
+    "UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id < 20",
+    "UPDATE department SET department_name = 'Renamed' WHERE department_id = 2",
+    "UPDATE currency SET currency_code = 'CHF' WHERE currency_id = 3",
+    "DELETE FROM sales_order WHERE sales_order_id = 30",
+    "UPDATE payment SET paid = NOT paid WHERE payment_id < 40",
+)
+TAMPERING = {
+    "UPDATE fact_sales_order SET units_sold = 1 WHERE sales_order_id = 77": "I1 sales_order_history lacks (77, 1, 1",
+    "DELETE FROM fact_payment WHERE payment_id = 5 AND payment_record_id > 317": "I1 payment_history lacks (5, 2, 2",
+    "UPDATE dim_staff SET department_name = 'Stale' WHERE staff_id = 7": "I1 dim_staff lacks (7",
+    "UPDATE dim_currency SET currency_name = 'Euro' WHERE currency_id = 3": "I1 dim_currency lacks (3, 'CHF'",
+    "UPDATE dim_date SET quarter = 2 WHERE date_id = '2023-03-31'": "I1 dim_date lacks (datetime.date(2023, 3, 31)",
+    "DELETE FROM etl.tombstone WHERE table_name = 'fact_sales_order'": "I1 current_sales_order has (30",
+    "UPDATE etl.tombstone SET batch_id = 3": "I1 etl.tombstone lacks ('fact_sales_order', 30, 2)",
+    "UPDATE fact_payment SET paid = true WHERE payment_id = 5": "I2 payment 5: versions",
+    "UPDATE fact_purchase_order SET item_unit_price = 1": "I3 current_purchase_order: totesys",
+    "UPDATE etl.batch_table SET rows_staged = 0 WHERE table_name = 'dim_staff'": "I3 etl.batch_table lacks (1,",
+    "UPDATE etl.batch SET snapshot_at = now() WHERE batch_id = 2": "I4 a batch has not the same snapshot",
+    "UPDATE etl.batch SET batch_id = 4 WHERE batch_id = 3": "I4 the log of what is loaded has a gap: [1, 2, 4]",
+}
+
+
+@pytest.fixture
+def watched(shared: tuple[Pipeline, Witness], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+    """The pipeline with a copy of its warehouse, for tampering; no constraint is in the way."""
+    pipeline, _ = shared
+    copy, execute = identifier(f"{pipeline.warehouse}_copy"), pipeline.postgres.execute
+    execute(f"CREATE DATABASE {copy} TEMPLATE {identifier(pipeline.warehouse)}")
+    execute(f"ALTER DATABASE {copy} SET session_replication_role = replica")
+    monkeypatch.setattr(pipeline, "warehouse", f"{pipeline.warehouse}_copy")
+    yield pipeline
+    execute(f"DROP DATABASE {copy}")
+
+
+@pytest.fixture
+def witness(shared: tuple[Pipeline, Witness], watched: Pipeline) -> Witness:
+    """One that has seen the same and has not looked at the logs yet."""
+    made = Witness(watched)
+    made.pictures |= shared[1].pictures
+    return made
+
+
+def test_nothing_is_said_of_a_pipeline_that_is_well(witness: Witness) -> None:
+    assert witness.violations() == []
+    assert witness.unsettled() == []
+
+
+@pytest.mark.parametrize(("statement", "violation"), TAMPERING.items(), ids=TAMPERING.values())
+def test_tampering_with_the_warehouse_is_named(
+    watched: Pipeline, witness: Witness, statement: str, violation: str
+) -> None:
+    watched.star(statement)
+    assert [said for said in witness.violations() if said.startswith(violation)], witness.violations()
+
+
+def test_lost_object_is_named(watched: Pipeline, witness: Witness) -> None:
+    stored = watched.processed().read(2).tables["fact_payment"]["data"]
+    with without(watched, watched.processed_bucket, stored.key):
+        assert f"I3 batch 2: {stored.key} is named by the manifest and not there" in witness.violations()
+
+
+def test_other_content_of_an_object_is_named(watched: Pipeline, witness: Witness) -> None:
+    landed = watched.landed()
+    first, second = (landed.read(batch).tables["sales_order"]["data"] for batch in (1, 2))
+    with without(watched, watched.landing_bucket, second.key):
+        bucket = watched.landing_bucket
+        watched.s3.copy_object(Bucket=bucket, Key=second.key, CopySource=f"{bucket}/{first.key}")
+        (violation, *others) = witness.violations()
+    assert violation == f"I3 batch 2: {second.key} has 224 rows, and is not what its manifest says"
+    assert others[0].startswith("I3 batch 2, sales_order: totesys counts and adds up to [223, ")
+
+
+def test_gap_in_a_log_is_named(watched: Pipeline, witness: Witness) -> None:
+    with without(watched, watched.landing_bucket, "log/00000002.json"):
+        assert "I4 the log of what is landed has a gap: [1, 3]" in witness.violations()
+
+
+def test_log_that_goes_back_is_named(watched: Pipeline, witness: Witness) -> None:
+    assert witness.violations() == []
+    watched.star("DELETE FROM etl.batch WHERE batch_id = 3")
+    assert witness.violations() == ["I4 the log of what is loaded went back, or says something else, at batches [3]"]
+
+
+def test_warehouse_that_is_ahead_is_named(watched: Pipeline, witness: Witness) -> None:
+    with without(watched, watched.processed_bucket, "log/00000003.json"):
+        assert "I4 landed 3, processed 2, loaded 3" in witness.violations()
+
+
+def test_change_that_no_batch_saw_is_unsettled(watched: Pipeline, witness: Witness) -> None:
+    watched.totesys("UPDATE staff SET email_address = email_address || '?' WHERE staff_id = 3")
+    try:
+        assert witness.unsettled() == ["I1 staff 3 has changed in totesys and no batch says so"]
+        assert witness.violations() == []
+    finally:
+        watched.totesys("UPDATE staff SET email_address = rtrim(email_address, '?') WHERE staff_id = 3")
+
+
+def test_run_that_writes_is_not_quiet(watched: Pipeline, witness: Witness) -> None:
+    assert witness.quiet(lambda: None) == []
+    (violation,) = witness.quiet(lambda: watched.star("UPDATE dim_staff SET location = location"))[:1]
+    assert violation.startswith("I6 a run with nothing new wrote public.dim_staff ")
+
+
+def test_row_set_aside_stays_as_it_was_until_it_changes(witness: Witness) -> None:
+    """Payments 1 to 19 changed in batch 2 and in batch 3, 20 to 39 in batch 2 only."""
+    seen = [witness.pictures[moment] for moment in sorted(witness.pictures)]
+    taken_up = admitted(seen, {2: {("payment", 7), ("payment", 33)}})
+    for key, from_batches in ((7, (1, 1, 3)), (33, (1, 1, 1)), (8, (1, 2, 3))):
+        rows = [picture.tables["payment"][key] for picture in taken_up]
+        assert rows == [seen[batch - 1].tables["payment"][key] for batch in from_batches]
+
+
+def test_new_row_set_aside_is_not_there(witness: Witness) -> None:
+    seen = [witness.pictures[moment] for moment in sorted(witness.pictures)]
+    taken_up = admitted(seen, {1: {("payment", 33)}})
+    assert [33 in picture.tables["payment"] for picture in taken_up] == [False, True, True]
+
+
+@contextlib.contextmanager
+def without(pipeline: Pipeline, bucket: str, key: str) -> Iterator[None]:
+    body = pipeline.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+    pipeline.s3.delete_object(Bucket=bucket, Key=key)
+    try:
+        yield
+    finally:
+        pipeline.s3.put_object(Bucket=bucket, Key=key, Body=body)

@@ -1,0 +1,65 @@
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy
+
+from tests.pipeline import Pipeline
+from totes import warehouse
+from totes.database import WAREHOUSE, connected
+from totes.record_ids import RecordIdsGiven, go_on_behind_the_last
+from totes.replay import BESIDE
+
+NEXT = "SELECT nextval('{}.fact_payment_payment_record_id_seq')"
+
+
+@pytest.fixture
+def beside(star: sqlalchemy.Connection, pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
+    """A connection to an empty replay beside the warehouse of `star`."""
+    with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
+        warehouse.migrate(BESIDE.connection(connection))
+        yield connection
+
+
+def log(star: sqlalchemy.Connection, *ranges: tuple[int, int, int, int]) -> RecordIdsGiven:
+    """What the log gives where payments came as told: batch, rows, first and last record id."""
+    for batch, rows, first, last in ranges:
+        star.exec_driver_sql(f"INSERT INTO etl.batch VALUES ({batch}, now(), now(), '')")
+        star.exec_driver_sql(
+            f"INSERT INTO etl.batch_table VALUES ({batch}, 'fact_payment', {rows}, {rows}, 0, 0, {first}, {last})"
+        )
+    return RecordIdsGiven(star)
+
+
+def first_id(given: RecordIdsGiven, beside: sqlalchemy.Connection, batch: int) -> int:
+    given.repeat(beside, batch)
+    return int(beside.scalar(sqlalchemy.text(NEXT.format("replay"))) or 0)
+
+
+def test_batch_begins_where_it_began(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+    given = log(star, (1, 3, 1, 3), (2, 2, 10, 11), (3, 2, 12, 13))
+    assert [first_id(given, beside, batch) for batch in (1, 2, 3)] == [1, 10, 12]
+
+
+@pytest.mark.parametrize(
+    "doubtful",
+    [(2, 2, 1, 11), (2, 2, 10, 12), (2, 2, 3, 4), (2, 3, 11, 13)],
+    ids=["first id changed", "last id changed", "overlaps the batch before", "overlaps the batch after"],
+)
+def test_range_in_doubt_is_not_believed(
+    star: sqlalchemy.Connection, beside: sqlalchemy.Connection, doubtful: tuple[int, int, int, int]
+) -> None:
+    given = log(star, (1, 3, 1, 3), doubtful, (3, 2, 12, 13))
+    for _ in range(3):
+        beside.scalar(sqlalchemy.text(NEXT.format("replay")))
+    assert first_id(given, beside, 2) == 4
+
+
+def test_record_ids_never_go_back(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+    given = log(star, (1, 3, 1, 3), (2, 2, 10, 11))
+    assert [first_id(given, beside, batch) for batch in (2, 1, 2)] == [10, 11, 12]
+
+
+def test_record_ids_that_were_used_up_are_not_given_again(star: sqlalchemy.Connection) -> None:
+    star.exec_driver_sql("SELECT setval('fact_payment_payment_record_id_seq', 41)")
+    go_on_behind_the_last(star)
+    assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == 42

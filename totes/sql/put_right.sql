@@ -1,0 +1,5 @@
+-- Puts right what differs.
+UPDATE {live} AS live
+SET {assignments}
+FROM {replayed} AS replayed
+WHERE {same_key} AND {apart}
