@@ -15,7 +15,7 @@ NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run up test faults lint check-style check-types check-security check-docs check-infrastructure check-workflows \
+.PHONY: help run up test faults mutants lint check-style check-types check-security check-docs check-infrastructure check-workflows \
     format audit docs clean
 
 help: ## List the targets
@@ -36,6 +36,9 @@ faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives
 	@rm -f build/faults.json
 	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --write-promise || status=$$?; \
 	    $(BIN)/python -m tests.faults.table && exit $$status
+
+mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
+	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
 lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 

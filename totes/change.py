@@ -70,6 +70,10 @@ class Change:
         aside = any(self._is_changed(table, "aside") for table in self._files)
         return aside or (bool(data) and data != said)
 
+    def rows(self, part: str) -> dict[str, int]:
+        """Rows by table, of the tables that have any."""
+        return {table: files[part].rows for table, files in self._files.items() if part in files and files[part].rows}
+
     def stored(self, table: str, batch: int) -> Iterator[tuple[str, StoredObject]]:
         """Puts a table's files into the lake; what has not changed is where it was."""
         files = self._files.get(table, {})

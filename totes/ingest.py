@@ -36,6 +36,7 @@ class Ingested:
         ahead: how many landed rows totesys has stamped with a time to come, and up to when, by table.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
+        dry_run: whether nothing was landed, and the rows are those that the next batch would hold.
     """
 
     batch: int | None
@@ -47,6 +48,7 @@ class Ingested:
     ahead: Mapping[str, tuple[int, datetime]]
     landed_through: int
     processed_through: int
+    dry_run: bool = False
 
     @property
     def new_data(self) -> bool:
@@ -103,20 +105,21 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     with tempfile.TemporaryDirectory(prefix="totes-ingest-") as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:
             change = Change(taken, previous, request.full_read, landing, Path(folder))
-        manifest = None
-        if change.is_new():
+        manifest, new = None, change.is_new()
+        if new and not request.dry_run:
             manifest = _manifest(change, taken, last + 1, request)
             log.commit(manifest)
     return Ingested(
         batch=manifest.batch if manifest else None,
-        rows=manifest.rows() if manifest else {},
-        deleted=manifest.rows("deleted") if manifest else {},
+        rows=change.rows("data") if new else {},
+        deleted=change.rows("deleted") if new else {},
         full_read=change.full_read,
         undeclared=taken.undeclared,
         quarantined={table: len(rows) for table, rows in change.quarantine.items() if rows},
-        ahead=change.ahead if manifest else {},
+        ahead=change.ahead if new else {},
         landed_through=manifest.batch if manifest else last,
         processed_through=processed_through,
+        dry_run=request.dry_run,
     )
 
 

@@ -85,6 +85,8 @@ class Drill:
         ended = self.stack.wait(arn, PATIENCE)
         events = self.stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
         path, retried = read_history(events)
+        if ended["status"] != "SUCCEEDED":
+            self._ended(arn, ended["status"])
         execution = Execution(
             arn=arn,
             status=ended["status"],
@@ -101,6 +103,13 @@ class Drill:
         )
         self.executions.append(execution)
         return execution
+
+    def _ended(self, arn: str, status: str) -> None:
+        """Calls the function behind the rule on executions that end, as EventBridge does."""
+        detail = {"executionArn": arn, "status": status, "stateMachineArn": self.stack.names.state_machine_arn}
+        self.stack.client("lambda").invoke(
+            FunctionName=self.stack.names.function("watch"), Payload=json.dumps({"detail": detail}).encode()
+        )
 
     def totesys(self, statement: str, *values: object) -> list[list[Any]]:
         """Runs and commits one statement in totesys, as its owner."""
@@ -171,6 +180,8 @@ class Drill:
             "TOTES_PROCESSED_BUCKET": self.pipeline.processed_bucket,
             "TOTES_SOURCE_SECRET": f"{self.pipeline.name}/source",
             "TOTES_WAREHOUSE_SECRET": f"{self.pipeline.name}/warehouse",
+            "TOTES_DOCS": "docs",
+            "TOTES_ALERTS_TOPIC": self.stack.names.topic_arn,
         }
 
     def debrief(self, expected: Outcome) -> None:

@@ -10,13 +10,12 @@ from typing import Any
 
 from local.stack import Mail
 from tests.faults.alarms import telling
-from totes.names import FUNCTIONS
+from totes.names import STAGES
 
-STATES = tuple(function.title() for function in FUNCTIONS)
-# Ends that no Catch sees, so that no mail can come from the state machine; an alarm on the metric tells.
-_METRICS = {"TIMED_OUT": "ExecutionsTimedOut", "ABORTED": "ExecutionsAborted"}
-# What an execution that can't send its mail leaves behind is that it has not succeeded.
+# What an execution that can't send its mail leaves behind is that it has not succeeded; an alarm on the metric tells.
 _LAST_RESORT = "ExecutionsSucceeded"
+# Ends that no Catch sees, so that the mail comes from the rule.
+_ENDS = {"TIMED_OUT": "timed out", "ABORTED": "was aborted"}
 
 
 class Outcome(StrEnum):
@@ -75,38 +74,41 @@ class Execution:
 
     @property
     def mail(self) -> str:
-        """The message of its one mail."""
+        """The message of its one mail, without its line breaks."""
         (mail,) = self.mails
-        return mail.message
+        return one_line(mail.message)
 
     @property
     def changed_nothing(self) -> bool:
         return self.before == self.after
 
     @property
-    def alarm_metric(self) -> str:
-        """The metric whose alarm tells of an execution that did not succeed and could not say so itself."""
-        if self.status == "FAILED":
-            return _LAST_RESORT if self.unsent else ""
-        return _METRICS.get(self.status, "")
-
-    @property
     def mail_violations(self) -> list[str]:
         """What contradicts I5: one mail for a failed execution, none for another, and it says what is needed."""
-        mails = 0 if self.succeeded or self.alarm_metric else 1
+        mails = 0 if self.succeeded or self.unsent else 1
         if len(self.mails) != mails:
             return [f"I5 {len(self.mails)} mails of an execution that ended {self.status}: {self.cause}"]
-        if self.alarm_metric and len(alarms := telling(self.alarm_metric)) != 1:
-            return [f"I5 {len(alarms)} alarms tell that an execution ended {self.status}"]
+        if self.unsent and len(alarms := telling(_LAST_RESORT)) != 1:
+            return [f"I5 {len(alarms)} alarms tell that no execution has succeeded"]
         if not mails:
             return []
         mail = self.mails[0]
-        step = next((state for state in reversed(self.path) if state in STATES), "")
-        needed = {"step": step, "error": self.error, "cause": self.cause, "remedy": self.remedy, "execution": self.arn}
-        lacking = [what for what, text in needed.items() if text not in mail.message]
-        if not re.fullmatch(rf"[\w-]+: {step} failed with {re.escape(self.error)}", mail.subject):
+        step = next((state for state in reversed(self.path) if state in STAGES), "")
+        # The remedy stands apart from what was found.
+        found = self.cause.removesuffix(self.remedy)
+        needed = {"step": step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
+        how = f"failed with {re.escape(self.error)}"
+        if self.status in _ENDS:
+            needed, how = {"step": step, "execution": self.arn}, _ENDS[self.status]
+        lacking = [what for what, text in needed.items() if one_line(text) not in one_line(mail.message)]
+        if not re.fullmatch(rf"[\w-]+: {step} {how}, [\w ]+", mail.subject):
             lacking.append(f"the right subject ({mail.subject})")
         return [f"I5 the mail lacks {what}" for what in lacking]
+
+
+def one_line(text: str) -> str:
+    """A text without its line breaks, which a mail has elsewhere than a message."""
+    return " ".join(text.split())
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:

@@ -8,7 +8,6 @@ import pytest
 
 from local.stack import Mail
 from tests.faults import table
-from tests.faults.alarms import telling
 from tests.faults.catalogue import NUMBERS, Catalogue, Part, Row
 from tests.faults.drill import HEAL, HOLD, NOOP, WARN, fault
 from tests.faults.outcome import Effect, Execution, classify, contradictions, read_history
@@ -30,7 +29,8 @@ LOADED = Execution(
 )
 IDLE = replace(LOADED, path=["Ingest", "Load", "NothingNew"], after=BEFORE)
 SAID = Mail(
-    "totes-local-pipeline: Load failed with LogBroken", "Load failed with LogBroken.\n\nA gap. Restore it.\n\narn:1"
+    "totes-local-pipeline: Load failed with LogBroken, 5 min behind",
+    "Load failed with LogBroken.\n\nA gap. Restore it.\n\narn:1",
 )
 FAILED = replace(
     LOADED,
@@ -85,7 +85,6 @@ def test_mail_that_says_all_is_accepted() -> None:
         (replace(FAILED, cause="Another."), "I5 the mail lacks cause"),
         (replace(FAILED, remedy="Call us."), "I5 the mail lacks remedy"),
         (replace(FAILED, arn="arn:2"), "I5 the mail lacks execution"),
-        (replace(TIMED_OUT, mails=[SAID]), "I5 1 mails of an execution that ended TIMED_OUT: "),
         (replace(FAILED, unsent=True), "I5 1 mails of an execution that ended FAILED: A gap. Restore it."),
         (replace(FAILED, path=["Ingest", "Failed"]), f"I5 the mail lacks the right subject ({SAID.subject})"),
     ],
@@ -94,22 +93,17 @@ def test_wrong_mails_are_named(execution: Execution, violation: str) -> None:
     assert violation in execution.mail_violations
 
 
-@pytest.mark.parametrize(
-    ("execution", "metric"),
-    [
-        (TIMED_OUT, "ExecutionsTimedOut"),
-        (replace(TIMED_OUT, status="ABORTED"), "ExecutionsAborted"),
-        (replace(FAILED, unsent=True, mails=[]), "ExecutionsSucceeded"),
-    ],
-    ids=lambda given: getattr(given, "status", None),
-)
-def test_execution_that_sends_no_mail_needs_one_alarm_that_tells(
-    execution: Execution, metric: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert execution.mail_violations == []
-    assert len(telling(metric)) == 1
-    monkeypatch.setattr("tests.faults.outcome.telling", lambda of: () if of == metric else telling(of))
-    assert execution.mail_violations == [f"I5 0 alarms tell that an execution ended {execution.status}"]
+def test_execution_that_can_send_no_mail_needs_the_alarm_of_freshness(monkeypatch: pytest.MonkeyPatch) -> None:
+    mute = replace(FAILED, unsent=True, mails=[])
+    assert mute.mail_violations == []
+    monkeypatch.setattr("tests.faults.outcome.telling", lambda _: ())
+    assert mute.mail_violations == ["I5 0 alarms tell that no execution has succeeded"]
+
+
+def test_execution_that_no_catch_sees_needs_the_mail_of_the_rule() -> None:
+    assert TIMED_OUT.mail_violations == [f"I5 0 mails of an execution that ended TIMED_OUT: {TIMED_OUT.cause}"]
+    said = Mail("totes-local-pipeline: Load timed out, 5 min behind", f"In Load, {TIMED_OUT.arn}")
+    assert replace(TIMED_OUT, mails=[said]).mail_violations == []
 
 
 def test_history_tells_path_and_retries() -> None:

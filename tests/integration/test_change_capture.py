@@ -60,6 +60,10 @@ def test_rows_that_come_again_are_no_news(seeded: Pipeline) -> None:
         before = seeded.objects()
         assert seeded.ingest().batch is None
         assert seeded.objects() == before
+        # But another change to the same table is.
+        seeded.totesys("UPDATE design SET file_location = '/srv/2' WHERE design_id = 90002")
+        _, _, loaded = seeded.run()
+        assert loaded.updated == {"dim_design": 1}
 
 
 def test_silent_amendment_adds_a_version(seeded: Pipeline) -> None:
@@ -114,7 +118,8 @@ def test_deleted_order_leaves_a_tombstone(seeded: Pipeline) -> None:
     assert landed.deleted == {"sales_order": 1}
     # ON DELETE SET NULL changed its transaction, which did not move last_updated either.
     assert landed.rows == {"transaction": 1}
-    assert loaded.tombstones == {"fact_sales_order": 1}
+    assert (loaded.tombstones, loaded.updated) == ({"fact_sales_order": 1}, {"dim_transaction": 1})
+    assert not seeded.star("SELECT 1 FROM dim_transaction WHERE sales_order_id = 55")
     assert not seeded.star("SELECT 1 FROM current_sales_order WHERE sales_order_id = 55")
     assert seeded.star("SELECT * FROM fact_sales_order WHERE sales_order_id = 55") == before
     assert seeded.star("SELECT deleted, valid_to > valid_from FROM sales_order_history WHERE sales_order_id = 55") == [
@@ -137,6 +142,17 @@ def test_order_that_comes_back_after_its_deletion_is_current(seeded: Pipeline) -
     )
     assert versions == [[1, True], [2, False]]
     assert len(seeded.star("SELECT 1 FROM current_sales_order WHERE sales_order_id = 55")) == 1
+    # And it comes back once: its tombstone is of the version before.
+    assert seeded.run("sales_order")[2].inserted == {}
+
+
+def test_delete_without_another_change_is_a_batch(seeded: Pipeline) -> None:
+    seeded.totesys(NEW_DESIGN, 90_001)
+    seeded.run()
+    seeded.totesys("DELETE FROM design WHERE design_id = 90001")
+    landed, _, loaded = seeded.run()
+    assert (landed.batch, landed.rows, landed.deleted) == (2, {}, {"design": 1})
+    assert loaded.tombstones == {"dim_design": 1}
 
 
 def test_delete_and_insert_in_one_window_are_both_seen(seeded: Pipeline) -> None:

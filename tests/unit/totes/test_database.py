@@ -62,6 +62,8 @@ def test_session_has_its_limits_and_formats(connect: Connects) -> None:
     with connect(TOTESYS) as connection:
         found = {name: connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in TOTESYS.session}
     assert found == TOTESYS.session | {
+        "TimeZone": "UTC",
+        "lock_timeout": "20s",
         "statement_timeout": "4min",
         "idle_in_transaction_session_timeout": "4min",
     }
@@ -93,8 +95,9 @@ def test_wrong_password_is_refused_without_showing_it(reader: Credentials) -> No
     assert "hunter2" not in str(caught.value)
 
 
-def test_refusal_is_heard_though_the_server_has_gone(reader: Credentials, tmp_path: Path) -> None:
-    """As it is with a real server where the client is a little late."""
+@contextlib.contextmanager
+def refusing_server(folder: Path, refusal: bytes) -> Iterator[None]:
+    """A server that refuses whoever connects and has gone at once."""
 
     def refuse(server: socket.socket) -> None:
         connection, _ = server.accept()
@@ -103,20 +106,34 @@ def test_refusal_is_heard_though_the_server_has_gone(reader: Credentials, tmp_pa
             connection.sendall(b"N")
             connection.recv(1024)  # StartupMessage
             connection.shutdown(socket.SHUT_RD)
-            fields = b"SFATAL\0C28P01\0Mno such user\0\0"
-            connection.sendall(b"E" + (len(fields) + 4).to_bytes(4, "big") + fields)
+            connection.sendall(b"E" + (len(refusal) + 4).to_bytes(4, "big") + refusal)
 
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.bind(str(folder / ".s.PGSQL.5432"))
         server.listen()
         thread = threading.Thread(target=refuse, args=(server,))
         thread.start()
-        with (
-            pytest.raises(SourceUnreachable, match="totesys refuses: no such user; SQLSTATE 28P01"),
-            connected(TOTESYS, replace(reader, host=str(tmp_path)), "totes-test"),
-        ):
-            pytest.fail("connected")
+        yield
         thread.join()
+
+
+def test_refusal_is_heard_though_the_server_has_gone(reader: Credentials, tmp_path: Path) -> None:
+    """As it is with a real server where the client is a little late."""
+    with (
+        refusing_server(tmp_path, b"SFATAL\0C28P01\0Mno such user\0\0"),
+        pytest.raises(SourceUnreachable, match="totesys refuses: no such user; SQLSTATE 28P01"),
+        connected(TOTESYS, replace(reader, host=str(tmp_path)), "totes-test"),
+    ):
+        pytest.fail("connected")
+
+
+def test_server_that_is_not_up_yet_is_transient(reader: Credentials, tmp_path: Path) -> None:
+    with (
+        refusing_server(tmp_path, b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"),
+        pytest.raises(SourceUnreachable, match="closed the connection: the database system is starting up; SQLSTATE"),
+        connected(TOTESYS, replace(reader, host=str(tmp_path)), "totes-test"),
+    ):
+        pytest.fail("connected")
 
 
 def test_unknown_database_is_refused(reader: Credentials) -> None:

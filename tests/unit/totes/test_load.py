@@ -35,16 +35,28 @@ def test_file_with_fewer_rows_than_its_manifest_is_refused(processed: Pipeline) 
     assert processed.star("SELECT count(*) FROM dim_currency") == [[0]]
 
 
+def test_batch_that_says_nothing_of_the_stars_is_loaded(pipeline: Pipeline) -> None:
+    pipeline.totesys(f"INSERT INTO department VALUES (1, 'Leds', NULL, NULL, {STAMPS})")
+    pipeline.run()
+    pipeline.totesys("DELETE FROM department")
+    landed, processed, loaded = pipeline.run()
+    assert (landed.deleted, processed.batches, loaded.last) == ({"department": 1}, 1, 2)
+    assert pipeline.run()[0].batch is None
+
+
 def test_loads_at_once_do_the_work_once_and_agree_on_the_end(processed: Pipeline) -> None:
     with connected(WAREHOUSE, processed.credentials(processed.warehouse), "totes-test") as holder:
         warehouse.migrate(holder)
         warehouse.lock(holder)
         with ThreadPoolExecutor(2) as threads:
             loads = [threads.submit(processed.load) for _ in range(2)]
-            while waiting(holder) < 2:
+            give_up = time.monotonic() + 10
+            while waiting(holder) < 2 and time.monotonic() < give_up:
                 time.sleep(0.02)
+            both_waited = waiting(holder) == 2
             holder.rollback()
         results = [load.result() for load in loads]
+    assert both_waited
     assert sorted(result.batches for result in results) == [0, 1]
     assert [result.loaded_through for result in results] == [1, 1]
     assert processed.star("SELECT count(*) FROM dim_currency") == [[1]]

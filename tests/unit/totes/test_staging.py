@@ -61,6 +61,16 @@ def test_row_that_is_the_same_is_not_written_again(star: sqlalchemy.Connection, 
     assert rows_of(star, "SELECT ctid, xmin FROM dim_currency") == before
 
 
+def test_null_and_empty_text_stay_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
+    known = dict.fromkeys(("address_line_1", "city", "postal_code", "country", "phone"), "")
+    rows = [known | {"location_id": 1, "address_line_2": ""}, known | {"location_id": 2, "district": "None"}]
+    staging.upsert(star, warehouse_tables()["dim_location"], stage("dim_location", rows))
+    assert rows_of(star, "SELECT address_line_2, district, city FROM dim_location ORDER BY location_id") == [
+        ("", None, ""),
+        (None, "None", ""),
+    ]
+
+
 def test_staged_rows_end_with_the_transaction(star: sqlalchemy.Connection, stage: Stage) -> None:
     stage("dim_currency", [GBP])
     star.commit()
@@ -139,7 +149,7 @@ def test_reference_to_nothing_is_named(pay: Callable[..., Loaded]) -> None:
         pay({"transaction_id": 99}, {"payment_id": 8, "transaction_id": 98}, {"payment_id": 9})
     assert str(caught.value).startswith(
         "fact_payment breaks the rule `transaction_id` (What transaction_id refers to is in dim_transaction, which "
-        "lacks 98, 99): 7, 8. Correct the rows in totesys"
+        "lacks 98, 99): 7, 8. totesys is not at fault: somebody has changed the lake or the warehouse."
     )
 
 

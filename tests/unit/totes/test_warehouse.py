@@ -5,6 +5,7 @@ import pytest
 import sqlalchemy
 
 from local.postgres import Postgres
+from tests.injection import at_statement
 from tests.pipeline import REAL_DATA, Pipeline, needs_real_data
 from totes import warehouse
 from totes.contracts import ContractInvalid
@@ -56,6 +57,14 @@ def test_second_migration_writes_nothing(pipeline: Pipeline) -> None:
     migrated(pipeline)
     assert pipeline.star("SELECT oid, xmin FROM pg_class ORDER BY 1") == before
     assert versions(pipeline) == list(range(1, LATEST + 1))
+
+
+def test_migrations_at_once_make_the_schema_once(pipeline: Pipeline) -> None:
+    # Another execution migrates between this one's look at the version and its lock.
+    with at_statement("pg_advisory_xact_lock", lambda: migrated(pipeline)) as locks:
+        migrated(pipeline)
+    assert len(locks) == 2
+    assert pipeline.star("SELECT version FROM etl.schema_version ORDER BY 1") == [[1], [2]]
 
 
 def test_tables_and_columns_are_described(pipeline: Pipeline) -> None:

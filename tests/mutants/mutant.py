@@ -1,0 +1,56 @@
+"""The mutants: small sabotages of the promise, declared in mutants.toml, each with the tests that must turn red."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+LIST = Path(__file__).with_name("mutants.toml")
+ROOT = Path(__file__).parents[2]
+
+
+class MutantInvalid(Exception):
+    """The list has gone stale: a mutant no longer fits the code that it sabotages."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One sabotage.
+
+    Attributes:
+        breaks: what it breaks, in one sentence.
+        file: the path of what it changes, from the project's root.
+        old: the text that it takes out: the only such text of the file, or the first one after `after`.
+        new: the text that it puts there.
+        tests: paths or node ids, the fewest that catch it.
+        after: a text that the file has once; empty where `old` itself is the only one.
+    """
+
+    name: str
+    breaks: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+    after: str = ""
+
+    def applied(self, text: str) -> str:
+        """The file's text with the sabotage in it.
+
+        Raises:
+            MutantInvalid: it is not clear which text to take out.
+        """
+        only = self.after or self.old
+        if text.count(only) != 1:
+            raise MutantInvalid(
+                f"{self.name}: {self.file} has {text.count(only)} of what it should have one of: {only}"
+            )
+        before, anchor, rest = text.partition(self.after) if self.after else ("", "", text)
+        if self.old not in rest:
+            raise MutantInvalid(f"{self.name}: {self.file} has no such text after its anchor: {self.old}")
+        return before + anchor + rest.replace(self.old, self.new, 1)
+
+
+def read_mutants(path: Path = LIST) -> tuple[Mutant, ...]:
+    """All mutants, in the order of the list."""
+    declared = tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
+    return tuple(Mutant(**fields | {"tests": tuple(fields["tests"])}) for fields in declared)
