@@ -4,11 +4,13 @@ import html
 import json
 import re
 import threading
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from console.executions import describe
+from console.logs import LogHead
 from console.page.view import LOGS_SECONDS
 from local.deployment import STATE_MACHINE
 from local.stack import Stack
@@ -204,6 +206,20 @@ def test_empty_warehouse_is_said_to_be_empty(page: Page) -> None:
     assert words(page.parts()["batches"]) == (
         "Batches landed none processed none loaded none The warehouse is empty: nothing is loaded yet."
     )
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(2, "✓ Fresh"), (31, "✗ Stale")])
+def test_logs_stand_side_by_side(new_page: Page, monkeypatch: pytest.MonkeyPatch, minutes: int, told: str) -> None:
+    done, seen = datetime(2026, 11, 23, 9, 0, 5, tzinfo=UTC), datetime.now(UTC) - timedelta(minutes=minutes)
+    heads = [LogHead(log, batch, done, seen, 1200) for log, batch in (("landed", 5), ("processed", 5), ("loaded", 3))]
+    monkeypatch.setattr("console.page.view.read_logs", lambda _names: heads)
+    monkeypatch.setattr("console.page.view.last_success", lambda _names: None)
+    logs, fresh = words(new_page.parts()["batches"]).split(f" {told}: ")
+    assert logs == (
+        "Batches landed 5 1,200 rows at 09:00:05 processed 5 1,200 rows at 09:00:05 "
+        "loaded 3 2 behind 1,200 rows at 09:00:05"
+    )
+    assert re.match(rf"the warehouse shows totesys as it was {minutes} min \d+ s ago; 30 minutes are promised", fresh)
 
 
 def test_page_outlives_logs_that_cannot_be_read(new_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
