@@ -106,7 +106,7 @@ def describe(arn: str) -> Execution:
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     return replace(
         _execution(found),
-        input=found["input"],
+        input=found.get("input") or "{}",
         output=json.loads(found.get("output") or "{}"),
         error=found.get("error"),
         cause=readable(found.get("cause")),

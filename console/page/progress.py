@@ -6,10 +6,10 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
 
-from console.executions import RUNNING, SUCCEEDED, Execution, StateRun
 from console.outcome import summary
 from console.page.workflow import State, Workflow
 from console.render import took
+from totes.executions import RUNNING, SUCCEEDED, Execution, StateRun
 
 LONGEST_NOTE = 21
 

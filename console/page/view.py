@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError, ParamValidationError
 
 from console.errors import EXPECTED, CommandFailed, one_line
-from console.executions import RUNNING, Execution, StateRun, describe, latest, start
 from console.logs import Freshness, LogHead, freshness, last_success, read_logs
 from console.page.graph import Graph, draw
 from console.page.progress import Shown, progress, ways_taken
 from console.page.workflow import State, Workflow, parse_workflow
 from console.run import check_input, unique_name
+from totes.executions import RUNNING, Execution, StateRun, describe, latest, start
 
 if TYPE_CHECKING:
     from local.stack import Mail, Stack

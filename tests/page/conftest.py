@@ -1,5 +1,6 @@
 """The page of a real stack, whose functions answer as each test has told them."""
 
+import io
 import re
 import time
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ def whole_stack(all_functions: Functions, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
         with Stack(invoker=all_functions) as stack:
+            # The function that writes the mails is the shipped one, in this process.
+            patch.setenv("TOTES_LANDING_BUCKET", stack.names.landing_bucket)
+            patch.setenv("TOTES_PROCESSED_BUCKET", stack.names.processed_bucket)
+            patch.setenv("TOTES_DOCS", "docs")
             yield stack
 
 
@@ -36,7 +41,7 @@ def functions(all_functions: Functions) -> Functions:
 
 
 @pytest.fixture
-def stack(whole_stack: Stack, functions: Functions, monkeypatch: pytest.MonkeyPatch) -> Stack:
+def stack(whole_stack: Stack, functions: Functions, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Stack:
     """With hardly a wait before a retry."""
     monkeypatch.setattr(RETRIER, SimpleNamespace(sleep=lambda _seconds: time.sleep(0.1)))
     return whole_stack

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from console.executions import describe
 from console.logs import LogHead
 from console.page.view import LOGS_SECONDS
 from local.deployment import STATE_MACHINE
@@ -17,6 +16,7 @@ from local.stack import Stack
 from tests.machine.test_pipeline_machine import NOTHING_LANDED, NOTHING_LOADED, Functions
 from tests.page.conftest import ADDRESS, PORT, Page
 from totes.errors import ContractBroken, SourceBusy, WarehouseUnreachable
+from totes.executions import describe
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
 HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'

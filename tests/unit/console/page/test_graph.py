@@ -108,13 +108,16 @@ def test_names_fit_their_boxes() -> None:
     assert draw(given).boxes[0].width > 7 * len(long)
 
 
+def longest_way(given: Workflow, name: str) -> list[str]:
+    ways = [way.target for way in given.transitions if way.source == name and way.kind != CATCH]
+    return [name, *max((longest_way(given, after) for after in ways), key=len, default=[])]
+
+
 @pytest.mark.parametrize("given", [SHIPPED, workflow("a>b", "a!z", "b>c", "b!z", "c!z")], ids=["shipped", "small"])
 def test_usual_way_is_one_straight_line_on_the_left(given: Workflow) -> None:
     graph = draw(given)
     boxes = {box.state.name: box for box in graph.boxes}
-    usual = [given.start]
-    while ways := [way.target for way in given.transitions if way.source == usual[-1] and way.kind != CATCH]:
-        usual.append(ways[0])
+    usual = longest_way(given, given.start)
     assert len({boxes[name].middle for name in usual}) == 1
     assert all(boxes[name].x <= box.x for name in usual for box in graph.boxes)
     assert [boxes[name].y for name in usual] == sorted(boxes[name].y for name in usual)

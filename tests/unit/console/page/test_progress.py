@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.executions import Execution, Failure, StateRun
 from console.page.progress import Status, execution_status, progress, run_status, said, ways_taken
 from console.page.workflow import parse_workflow
 from local.deployment import STATE_MACHINE
+from totes.executions import Execution, Failure, StateRun
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 WORKFLOW = parse_workflow(json.loads(STATE_MACHINE.read_text(encoding="utf-8")))
