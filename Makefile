@@ -34,7 +34,7 @@ test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and fun
 
 faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives; fails where a row fails or is missing
 	@rm -f build/faults.json
-	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --write-promise || status=$$?; \
+	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --all-cases --write-promise || status=$$?; \
 	    $(BIN)/python -m tests.faults.table && exit $$status
 
 mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)

@@ -61,6 +61,12 @@ def headline(execution: Execution) -> Text:
     return Text.assemble((_batches(load), "green"), f" in {took(execution.seconds)}: {_short(load)}")
 
 
+def summary(execution: Execution) -> str:
+    """What an execution that SUCCEEDED did, without how long it took."""
+    load = execution.output.get("load", {})
+    return f"{_batches(load)}: {_short(load)}" if load.get("batches") else NOTHING_NEW
+
+
 def rows_moved(output: Mapping[str, Any]) -> RenderableType:
     """What an execution did, table by table: landed from the source, and loaded into the warehouse."""
     ingest, load = output.get("ingest", {}), output.get("load", {})

@@ -74,9 +74,11 @@ class Execution:
 
     @property
     def mail(self) -> str:
-        """The message of its one mail, without its line breaks."""
+        """The message of its one mail, without its line breaks; then once more why it came and what to do, together."""
         (mail,) = self.mails
-        return one_line(mail.message)
+        text = one_line(mail.message)
+        why, remedy = text.partition(" Why ")[2], text.partition(" DO THIS ")[2]
+        return f"{text} {why.partition(' Rows ')[0]} {remedy.partition(' Runbook ')[0]}"
 
     @property
     def changed_nothing(self) -> bool:

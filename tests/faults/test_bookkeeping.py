@@ -174,7 +174,7 @@ def test_parts_of_a_row_are_one_line_of_the_promise() -> None:
     (line,) = [line for line in table.markdown(catalogue.rows).splitlines() if "F28" in line]
     assert line == (
         r"| F28 | 503 \| 500; then for ever. Because so it is. | HEAL, HOLD | HEAL, HOLD "
-        "| 2 in [test_lake.py](../tests/faults/test_lake.py) |"
+        "| [test_lake.py](../tests/faults/test_lake.py) |"
     )
 
 
