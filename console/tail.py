@@ -4,11 +4,11 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
+from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from console.deployment import target
@@ -26,7 +26,7 @@ POLL_SECONDS = 1.0
 DELAY = timedelta(seconds=5)
 OVERLAP = timedelta(minutes=1)
 LONGEST_FIELD = 80
-INDENT = 4
+INDENT = "    "
 
 _STYLES = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
@@ -73,7 +73,7 @@ def show_lines(console: Console, lines: Iterable[LogLine]) -> None:
     for line in lines:
         console.print(_text(line), soft_wrap=True)
         if line.trace:
-            console.print(Padding(Text(line.trace, "dim"), (0, 0, 0, INDENT)), soft_wrap=True)
+            console.print(Text(indent(line.trace, INDENT), "dim"), soft_wrap=True)
 
 
 def new_lines(names: "Names", arn: str) -> Iterator[list[LogLine]]:

@@ -42,7 +42,7 @@ def _landed(ingest: Output) -> str:
         return "Ingest found nothing new in totesys."
     gone = _sum(ingest.get("deleted"))
     deleted = f", and {gone:,} deleted" if gone else ""
-    return f"Ingest landed batch {ingest['batch']}: {_rows(ingest['rows'], 'new or changed ')}{deleted}."
+    return f"Ingest landed batch {ingest['batch']}: {_rows(ingest['rows'])}{deleted}."
 
 
 def _processed(transform: Output) -> str:
@@ -66,9 +66,9 @@ def _dry_run(ingest: Output) -> str:
     return f"It was a dry run: the next batch would hold {_rows(ingest['rows'])}{gone}. Nothing was written."
 
 
-def _rows(rows: Mapping[str, int], kind: str = "") -> str:
+def _rows(rows: Mapping[str, int]) -> str:
     count, tables = _sum(rows), len(rows)
-    return f"{count:,} {kind}{'row' if count == 1 else 'rows'} of {tables} {'table' if tables == 1 else 'tables'}"
+    return f"{count:,} {'row' if count == 1 else 'rows'} of {tables} {'table' if tables == 1 else 'tables'}"
 
 
 def _batches(result: Output) -> str:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -154,9 +155,9 @@ def test_logs_are_those_of_the_last_execution_oldest_first(stack: Stack, totes: 
     assert list(dict.fromkeys(line["function"] for line in lines)) == [stage.lower() for stage in STAGES]
     ends = {line["function"]: line["fields"] for line in lines if line["message"] in ("ingested", "loaded")}
     assert ends["ingest"]["batch"] == ends["load"]["last"]
-    assert ends["ingest"]["rows"] == {"sales_order": 1}
+    assert ends["ingest"]["rows"] == execution["output"]["ingest"]["rows"]
     assert "ingested  batch=" in shown
-    assert 'rows={"sales_order": 1}' in shown
+    assert re.search(r'  rows=\{.*"sales_order": \d', shown)
 
 
 def test_logs_of_a_failure_have_its_stack_trace(totes: Totes, failed: str) -> None:
@@ -202,7 +203,7 @@ def test_explain_tells_a_failure_as_the_mail_does(stack: Stack, totes: Totes, fa
     assert "It is over" not in told
     assert re.search(r"✘  Load .* ContractBroken", rest)
     assert re.search(r"batch \d+ landed +processed", rest)
-    assert re.search(r"payment +1 +dim_transaction|fact_payment +1", rest)
+    assert re.search(r"fact_payment +\d", rest)
     assert rest.index("Log ─") < rest.index("ingested  batch=") < rest.index("Traceback (most recent call last):")
 
 
@@ -213,8 +214,9 @@ def test_explain_writes_json(totes: Totes, failed: str) -> None:
     assert (found["execution"]["name"], found["execution"]["status"]) == (failed, "FAILED")
     failure = found["failure"]
     assert (failure["state"], failure["error"], failure["attempts"]) == ("Load", "ContractBroken", 1)
-    assert failure["results"]["ingest"]["rows"] == {"payment": 1, "sales_order": 1}
-    assert failure["results"]["transform"]["rows"]["fact_payment"] == 1
+    # What an open transaction may bring again is no more than that.
+    assert failure["results"]["ingest"]["rows"].keys() >= {"payment", "sales_order"}
+    assert failure["results"]["transform"]["rows"]["fact_payment"] >= 1
     assert failure["standing"]["failures"] == 1
     assert found["mail"]["subject"].startswith("totes-local-pipeline: Load failed with ContractBroken")
     assert (found["summary"], found["over_since"]) == (None, None)
@@ -242,7 +244,8 @@ def test_explain_tells_a_success_in_a_paragraph(stack: Stack, totes: Totes) -> N
     summary = json.loads(document)["summary"]
     assert summary in " ".join(shown.split())
     assert summary.startswith(f"Execution {name} SUCCEEDED. ")
-    assert f"Ingest landed batch {batch}: 1 new or changed row of 1 table." in summary
+    rows = sum(execution["output"]["ingest"]["rows"].values())
+    assert re.search(rf"Ingest landed batch {batch}: {rows} rows? of ", summary)
     assert f"Load brought batch {batch} into the warehouse: 1 added." in summary
     assert json.loads(document)["failure"] is None
 
@@ -319,10 +322,12 @@ def documented() -> dict[str, set[str]]:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The actions that AWS is asked for from now on."""
+    """The actions that AWS is asked for from now on. The stand-in for Step Functions asks in threads of its own."""
     actions: set[str] = set()
 
     def note(model: Any, **_: object) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
         service = model.service_model.service_name
         actions.add(ACTIONS.get(model.name, f"{SERVICES.get(service, service)}:{model.name}"))
 
@@ -336,15 +341,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 def test_documented_actions_are_those_that_a_command_needs(
     totes: Totes, failed: str, command: str, asked: set[str], request: pytest.FixtureRequest
 ) -> None:
-    asked.clear()
+    request.addfinalizer(lambda: totes("resume"))
+    if command == "resume":
+        totes("pause")
     lines = {
         "history": "history 2",
         "query": "query revenue_by_currency",
         "redrive": f"redrive {failed}",
         "explain": f"explain {failed}",
     }
+    asked.clear()
     totes(lines.get(command, command))
-    request.addfinalizer(lambda: totes("resume"))
     assert asked | ON_AWS.get(command, set()) == documented()[command]
 
 

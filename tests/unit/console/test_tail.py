@@ -11,7 +11,6 @@ from totes.names import Names
 NAMES = Names("dev", "123456789012", "eu-west-2")
 NOW = datetime.now(UTC)
 RUNS = Execution("arn", "one", "RUNNING", NOW - timedelta(hours=1), None)
-OVER = replace(RUNS, status="SUCCEEDED", stopped=NOW + timedelta(seconds=-1))
 
 
 def line(number: int, seconds: float) -> LogLine:
@@ -20,7 +19,8 @@ def line(number: int, seconds: float) -> LogLine:
 
 def test_following_shows_each_line_once_until_the_log_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, late = line(1, -9), line(2, -8), line(3, -8.5)
-    executions = iter([RUNS, RUNS, OVER, OVER])
+    over = replace(RUNS, status="SUCCEEDED", stopped=datetime.now(UTC))
+    executions = iter([RUNS, RUNS, over, over])
     answers = iter([[first], [first, second], [first, second], [first, late, second]])
     asked: list[datetime | None] = []
 
@@ -32,7 +32,7 @@ def test_following_shows_each_line_once_until_the_log_is_complete(monkeypatch: p
     monkeypatch.setattr(tail, "read_lines", read)
     monkeypatch.setattr(tail, "POLL_SECONDS", 0)
     looks = tail.new_lines(NAMES, "arn")
-    # It is over since a second, and CloudWatch may still have lines to show.
+    # It is just over, and CloudWatch may still have lines to show.
     assert [next(looks) for _ in range(4)] == [[first], [second], [], [late]]
     monkeypatch.setattr(tail, "DELAY", timedelta(0))
     assert list(looks) == []
@@ -42,6 +42,6 @@ def test_following_shows_each_line_once_until_the_log_is_complete(monkeypatch: p
 
 
 def test_following_one_that_is_long_over_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tail, "describe", lambda _: replace(OVER, stopped=NOW - timedelta(minutes=1)))
+    monkeypatch.setattr(tail, "describe", lambda _: replace(RUNS, status="FAILED", stopped=NOW - timedelta(minutes=1)))
     monkeypatch.setattr(tail, "read_lines", lambda *_: [line(1, -60)])
     assert list(tail.new_lines(NAMES, "arn")) == [[line(1, -60)]]

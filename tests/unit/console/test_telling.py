@@ -23,7 +23,7 @@ NOTHING_LOADED = {"first": None, "last": None, "batches": 0, "inserted": {}, "up
 
 
 def execution(output: dict[str, Any], *states: StateRun) -> Execution:
-    return Execution("arn", "one", "SUCCEEDED", START, START + timedelta(seconds=4.6), output, states=states)
+    return Execution("arn", "one", "SUCCEEDED", START, START + timedelta(seconds=4.6), output=output, states=states)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def execution(output: dict[str, Any], *states: StateRun) -> Execution:
     [
         pytest.param(
             {"ingest": LANDED, "transform": PROCESSED, "load": LOADED},
-            "Ingest landed batch 7: 1,201 new or changed rows of 2 tables. Transform made 1 row of 1 table of batch 7. "
+            "Ingest landed batch 7: 1,201 rows of 2 tables. Transform made 1 row of 1 table of batch 7. "
             "Load brought batch 7 into the warehouse: 1,200 added, 1 updated.",
             id="all three",
         ),
@@ -51,14 +51,13 @@ def execution(output: dict[str, Any], *states: StateRun) -> Execution:
                 "ingest": LANDED | {"rows": {"transaction": 1}, "deleted": {"sales_order": 2}},
                 "load": LOADED | {"inserted": {}, "updated": {}, "tombstones": {"fact_sales_order": 2}},
             },
-            "Ingest landed batch 7: 1 new or changed row of 1 table, and 2 deleted. "
+            "Ingest landed batch 7: 1 row of 1 table, and 2 deleted. "
             "Load brought batch 7 into the warehouse: 2 marked as deleted.",
             id="deletion",
         ),
         pytest.param(
             {"ingest": LANDED, "load": LOADED | {"inserted": {}, "updated": {}}},
-            "Ingest landed batch 7: 1,201 new or changed rows of 2 tables. "
-            "Load brought batch 7 into the warehouse: none differed.",
+            "Ingest landed batch 7: 1,201 rows of 2 tables. Load brought batch 7 into the warehouse: none differed.",
             id="rows that are there already",
         ),
         pytest.param(
