@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from console.deployment import target
+from console.deployment import LOCAL, target
 from console.log_lines import LogLine, read_lines
 from console.logs import last_success
 from console.outcome import rows_left, states_table
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 # Where the runbook is from here: a link for whoever reads this in a checkout.
 DOCS = "docs"
+_INTO_AWS = ("Graph  ", "Log  ")
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,15 @@ class Explanation:
         summary: in a few sentences, where it succeeded or runs.
         failure, mail: where it did not succeed.
         over_since: the execution that has succeeded since a failure; None where none has.
-        log: what the functions logged, oldest first.
+        log: what the functions logged before a failure, oldest first.
     """
 
     execution: Execution
-    log: Sequence[LogLine]
     summary: str | None = None
     failure: "Failure | None" = None
     mail: "Mail | None" = None
     over_since: Execution | None = None
+    log: Sequence[LogLine] = ()
 
     def as_document(self) -> dict[str, Any]:
         """The explanation for `--json`."""
@@ -84,11 +85,10 @@ def explain(
 def explanation(names: "Names", arn: str) -> Explanation:
     """What Step Functions, the lake's logs and CloudWatch know of an execution."""
     execution = describe(arn)
-    log = read_lines(names, execution)
     if execution.status == SUCCEEDED:
-        return Explanation(execution, log, summary=told(execution))
+        return Explanation(execution, told(execution))
     if execution.status == RUNNING:
-        return Explanation(execution, log, summary=told_running(execution, datetime.now(UTC)))
+        return Explanation(execution, told_running(execution, datetime.now(UTC)))
     # Powertools takes its time to be imported, and only a failure needs it.
     from totes.mail import failure_mail
     from totes.report import Zones, failure_of
@@ -97,26 +97,36 @@ def explanation(names: "Names", arn: str) -> Explanation:
         failure = failure_of(arn, Zones(names.landing_bucket, names.processed_bucket), DOCS)
     success = last_success(names)
     over = success if success and success.started > execution.started else None
-    return Explanation(execution, log, failure=failure, mail=failure_mail(failure), over_since=over)
+    return Explanation(
+        execution, failure=failure, mail=failure_mail(failure), over_since=over, log=read_lines(names, execution)
+    )
 
 
 def show(console: Console, found: Explanation) -> None:
     """The explanation as a person reads it."""
-    if found.mail and found.failure:
-        _show_over(console, found.over_since)
-        console.print(Text(found.mail.subject, "bold"), soft_wrap=True)
-        console.print(Text(f"\n{found.mail.body}"), soft_wrap=True)
-        _heading(console, "States")
-        console.print(states_table(found.execution.states))
-        if found.failure.results:
-            _heading(console, "Rows, before it failed")
-            console.print(rows_left(found.failure.results))
-    else:
+    if found.mail is None or found.failure is None:
         console.print(Text(found.summary or ""))
-    if found.log:
-        console.print()
-        _heading(console, "Log")
-        show_lines(console, found.log)
+        return
+    _show_over(console, found.over_since)
+    console.print(Text(found.mail.subject, "bold"), soft_wrap=True)
+    console.print(Text(f"\n{_body(found.mail, found.failure.names.stage)}\n"), soft_wrap=True)
+    _heading(console, "States")
+    console.print(states_table(found.execution.states))
+    if found.failure.results:
+        _heading(console, "Rows, before it failed")
+        console.print(rows_left(found.failure.results))
+    _heading(console, "Log")
+    show_lines(console, found.log)
+    if not found.log:
+        console.print(Text("No line.", "dim"))
+
+
+def _body(mail: "Mail", stage: str) -> str:
+    """The mail's text; of the local stack without the links into AWS's console, which knows nothing of it."""
+    lines = mail.body.splitlines()
+    if stage == LOCAL:
+        lines = [line for line in lines if not line.startswith(_INTO_AWS)]
+    return "\n".join(lines)
 
 
 def _show_over(console: Console, success: Execution | None) -> None:

@@ -49,7 +49,7 @@ def resume(context: typer.Context, as_json: AsJson = False) -> None:
 def schedule_text(schedule: Schedule) -> Text:
     """The schedule in a line: its rate, or since when it is paused and why."""
     if not schedule.paused:
-        return Text(f"The schedule starts an execution at {schedule.rate}.")
+        return Text(f"The schedule is on: {schedule.rate}.")
     since = f" since {schedule.since:%Y-%m-%d %H:%M} UTC" if schedule.since else ""
     why = f": {schedule.reason}" if schedule.reason else ""
     return Text.assemble("The schedule is ", (f"paused{since}", "bold yellow"), f"{why}. `totes resume` lets it run.")
@@ -61,5 +61,5 @@ def _tell(schedule: Schedule, before: Schedule, as_json: bool) -> None:
         return
     line = schedule_text(schedule)
     if schedule == before:
-        line.append(" It was so before.", "dim")
+        line.append(" Nothing changed.", "dim")
     screen().print(line, soft_wrap=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from console.deployment import LOCAL, target
-from console.errors import FAILED, CommandFailed, Misused
+from console.errors import FAILED, Misused
 from console.follow import POLL_SECONDS, follow, wait
 from console.render import AsJson, say_json, screen
 from console.run import as_document, unique_name
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # DescribeExecution may tell for a while what was before the redrive.
 PATIENCE = timedelta(seconds=30)
 
-_STAND_IN = "Nothing on this machine can redrive, so a new execution starts with the same input."
+_STAND_IN = "The local stack can't redrive, so a new execution starts with the same input."
 _ENDED_IN_FAIL = (
     "It ended in a Fail state, where a redrive would only fail again, so a new execution starts with the same input."
 )
@@ -69,7 +69,7 @@ def redrive(
 def _last(names: "Names") -> str:
     found = newest_unsuccessful(names)
     if found is None:
-        raise CommandFailed("No execution has failed: there is nothing to redrive. `totes run` starts one.")
+        raise Misused("No execution has failed: there is nothing to redrive. `totes run` starts one.")
     return found.arn
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from console.deployment import target
 from console.errors import Misused
 from console.log_lines import LEVELS, LogLine, read_lines
+from console.outcome import status_text
 from console.render import AsJson, say_json, screen
 from console.selection import named, newest
 from totes.executions import describe
@@ -57,12 +58,13 @@ def logs(
     if follow:
         _follow(screen(), names, arn, least)
         return
-    lines = [line for line in read_lines(names, describe(arn)) if line.at_least(least)]
+    found = describe(arn)
+    lines = [line for line in read_lines(names, found) if line.at_least(least)]
     if as_json:
         say_json([line.as_document() for line in lines])
         return
     console = screen()
-    console.print(Text.assemble("Execution ", (arn.rpartition(":")[2], "bold")), soft_wrap=True)
+    console.print(Text.assemble("Execution ", (found.name, "bold"), " ", status_text(found)), soft_wrap=True)
     show_lines(console, lines)
     if not lines:
         console.print(Text("No line." if least == "DEBUG" else f"No line of level {least} or graver.", "dim"))
@@ -98,7 +100,8 @@ def _follow(console: Console, names: "Names", arn: str, level: str) -> None:
             show_lines(console, (line for line in lines if line.at_least(level)))
     except KeyboardInterrupt:
         return
-    console.print(Text.assemble("The execution ", (describe(arn).status, "bold"), "."))
+    found = describe(arn)
+    console.print(Text.assemble("Execution ", (found.name, "bold"), " ", status_text(found)), soft_wrap=True)
 
 
 def _text(line: LogLine) -> Text:

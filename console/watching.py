@@ -36,6 +36,6 @@ def _headline(looked: datetime, every: timedelta, trouble: str) -> Text:
     return Text.assemble(
         ("As of ", "dim"),
         (f"{looked:%H:%M:%S} UTC", "bold yellow" if trouble else "bold"),
-        (f", {again}." if not trouble else ".", "dim"),
+        (f", {again}.", "dim"),
         (f"\n{trouble}" if trouble else "", "yellow"),
     )

@@ -117,7 +117,7 @@ def test_stage_without_a_rule_is_not_deployed(events: Any) -> None:
 @pytest.mark.parametrize(
     ("schedule", "shown"),
     [
-        (Schedule("r", "rate(5 minutes)", False), "The schedule starts an execution at rate(5 minutes)."),
+        (Schedule("r", "rate(5 minutes)", False), "The schedule is on: rate(5 minutes)."),
         (Schedule("r", "rate(5 minutes)", True), "The schedule is paused. `totes resume` lets it run."),
         (
             Schedule("r", "rate(5 minutes)", True, datetime(2026, 11, 24, 9, 5, tzinfo=UTC), "moved"),
