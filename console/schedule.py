@@ -25,7 +25,7 @@ _ENABLED, _DISABLED = "ENABLED", "DISABLED"
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 _MARK = re.compile(r"\s*\[Paused (\d{4}-\d\d-\d\d \d\d:\d\d UTC)(?:: (.*))?\]$", re.DOTALL)
 # What PutRule would forget if it were not given again.
-_KEPT = ("ScheduleExpression", "EventPattern", "RoleArn")
+_KEPT = ("ScheduleExpression", "RoleArn")
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from totes.names import Names
 
 NAMES = Names("dev", "123456789012", "eu-west-2")
 USUAL = "Starts the pipeline; an execution with nothing new costs one look at the source."
+ROLE = "arn:aws:iam::123456789012:role/schedule"
 TARGET = {"Id": "queue", "Arn": "arn:aws:sqs:eu-west-2:123456789012:somewhere", "Input": "{}"}
 
 
@@ -30,7 +31,7 @@ def events() -> Iterator[Any]:
 
 def put(client: Any, **changes: str) -> None:
     """What a deployment that changes the rule does."""
-    rule = {"ScheduleExpression": "rate(5 minutes)", "State": "ENABLED", "Description": USUAL}
+    rule = {"ScheduleExpression": "rate(5 minutes)", "State": "ENABLED", "Description": USUAL, "RoleArn": ROLE}
     client.put_rule(Name=NAMES.rule, **rule | changes)
 
 
@@ -39,13 +40,14 @@ def described(client: Any) -> tuple[str, str]:
     return rule["State"], rule["Description"]
 
 
-def test_pause_keeps_rate_targets_and_description(events: Any) -> None:
+def test_pause_keeps_rate_role_targets_and_description(events: Any) -> None:
     before = pause_schedule(NAMES, "totesys is moved, back at 14:00 [ask Ann]")
     schedule = read_schedule(NAMES)
     assert not before.paused
     assert (schedule.paused, schedule.rate) == (True, "rate(5 minutes)")
     assert schedule.reason == "totesys is moved, back at 14:00 [ask Ann]"
     assert events.list_targets_by_rule(Rule=NAMES.rule)["Targets"] == [TARGET]
+    assert events.describe_rule(Name=NAMES.rule)["RoleArn"] == ROLE
     state, description = described(events)
     assert state == "DISABLED"
     assert description.startswith(f"{USUAL} [Paused 20")
