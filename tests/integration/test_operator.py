@@ -81,6 +81,18 @@ def test_redrive_of_what_is_over_says_so(stack: Stack, totes: Totes, failed: str
     assert "A newer one has succeeded, and has done whatever this one left undone." in shown
 
 
+def test_redrive_of_what_was_stopped_goes_on_too(stack: Stack, totes: Totes) -> None:
+    with closing(stack.connect_source()) as connection:
+        connection.cursor().execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
+        arn = stack.start_execution()
+        stack.client("stepfunctions").stop_execution(executionArn=arn)
+    status = stack.wait(arn)["status"]
+    code, shown, _ = totes("redrive")
+    assert code == 0
+    assert f"Execution {arn.rpartition(':')[2]} of " in shown
+    assert f" ended {status}.\n" in shown
+
+
 def test_redrive_that_fails_again_exits_one(totes: Totes, failed: str) -> None:
     code, shown, _ = totes("redrive")
     assert code == 1

@@ -56,13 +56,13 @@ def tells_history(steps: Stubber, name: str, *kinds: str) -> None:
     steps.add_response("get_execution_history", {"events": events}, {"executionArn": arn(name)})
 
 
-def lists(steps: Stubber, name: str, status: str, **asked: str) -> None:
+def lists(steps: Stubber, name: str, status: str, hour: int = 0, **asked: str) -> None:
     execution = {
         "executionArn": arn(name),
         "stateMachineArn": NAMES.state_machine_arn,
         "name": name,
         "status": status,
-        "startDate": START,
+        "startDate": START + timedelta(hours=hour),
     }
     expected = {"stateMachineArn": NAMES.state_machine_arn, "maxResults": 1} | asked
     steps.add_response("list_executions", {"executions": [execution]}, expected)
@@ -110,11 +110,11 @@ def test_execution_that_ended_in_a_fail_state_is_started_anew(
 
 
 def test_newest_of_all_that_did_not_succeed_is_taken(steps: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, status in (("failed", "FAILED"), ("slow", "TIMED_OUT"), ("stopped", "ABORTED")):
-        lists(steps, name, status, statusFilter=status)
-    describes(steps, "failed", "SUCCEEDED")
+    for name, status, hour in (("failed", "FAILED", 1), ("slow", "TIMED_OUT", 3), ("stopped", "ABORTED", 2)):
+        lists(steps, name, status, hour, statusFilter=status)
+    describes(steps, "slow", "RUNNING")
     assert main(["redrive"]) == 2
-    assert "Execution failed SUCCEEDED" in capsys.readouterr().err
+    assert "Execution slow still runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
