@@ -15,7 +15,8 @@ from totes.meanings import ABORTED, TIMED_OUT, meaning, section
 from totes.names import STAGES, Names
 
 LONGEST_SUBJECT = 100
-_LONGEST_CAUSE = 4_000
+# Of what was found; all of it is in the log.
+_LONGEST_CAUSE = 2_000
 _WIDTH = 100
 _MARGIN = 11
 
@@ -225,9 +226,12 @@ def _starred(text: str) -> str:
 
 def _told(cause: str) -> tuple[str, str]:
     """What was found, and the remedy where there is one on the last line."""
-    shown = cause if len(cause) <= _LONGEST_CAUSE else f"{cause[:_LONGEST_CAUSE]}… ({len(cause)} characters)"
-    found, newline, remedy = shown.rpartition("\n")
-    return (found, remedy) if newline else (shown, "")
+    found, newline, remedy = cause.rpartition("\n")
+    return (_shortened(found), _shortened(remedy)) if newline else (_shortened(cause), "")
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_CAUSE else f"{text[:_LONGEST_CAUSE]}… ({len(text)} characters)"
 
 
 def _behind(failure: Failure) -> str:

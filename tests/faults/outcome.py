@@ -96,8 +96,8 @@ class Execution:
             return []
         mail = self.mails[0]
         step = next((state for state in reversed(self.path) if state in STAGES), "")
-        # The remedy stands apart from what was found.
-        found = self.cause.removesuffix(self.remedy)
+        # The remedy stands apart from what was found, and the mail need not have all of a very long cause.
+        found = self.cause.removesuffix(self.remedy)[:1_900]
         needed = {"step": step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
         how = f"failed with {re.escape(self.error)}"
         if self.status in _ENDS:
