@@ -194,9 +194,9 @@ def test_reconcile_names_a_difference_and_exits_one(stack: Stack, loaded: Totes)
     assert shown.endswith("\nThey differ: 1 differing, in dim_currency.\n")
 
 
-def test_replay_agrees_after_a_run(loaded: Totes) -> None:
+def test_replay_agrees_after_a_run(loaded: Totes, log: io.StringIO) -> None:
     code, shown, complaint = loaded("replay")
-    assert (code, complaint) == (0, "")
+    assert (code, complaint, log.getvalue()) == (0, "", "")
     lines = [line.split() for line in shown.splitlines()]
     assert ["dim_currency", "3", "3", "0", "0", "0"] in lines
     assert shown.splitlines()[-1].startswith("They agree: ")
