@@ -37,7 +37,8 @@ def main() -> int:
 
 
 def _pytest(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "--cov", "--cov-report=", *arguments]
+    # What is covered is judged of both halves together.
+    return [sys.executable, "-m", "pytest", "--cov", "--cov-report=", "--cov-fail-under=0", *arguments]
 
 
 def _covered(half: int) -> dict[str, str]:
