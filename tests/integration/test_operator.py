@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -51,6 +52,17 @@ def run(totes: Totes, arguments: str = "", code: int = 0) -> dict[str, Any]:
     return execution
 
 
+def started(stack: Stack) -> str:
+    """An execution that has come to its first function."""
+    arn = stack.start_execution()
+    for _ in range(300):
+        events = stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+        if any(event["type"] == "TaskStarted" for event in events):
+            return arn
+        time.sleep(0.1)
+    raise AssertionError(f"{arn} has not started anything in 30 s.")
+
+
 def test_redrive_lets_what_failed_go_on(stack: Stack, totes: Totes, failed: str) -> None:
     change(stack, RIGHT)
     code, shown, _ = totes("redrive")
@@ -84,7 +96,7 @@ def test_redrive_of_what_is_over_says_so(stack: Stack, totes: Totes, failed: str
 def test_redrive_of_what_was_stopped_goes_on_too(stack: Stack, totes: Totes) -> None:
     with closing(stack.connect_source()) as connection:
         connection.cursor().execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
-        arn = stack.start_execution()
+        arn = started(stack)
         stack.client("stepfunctions").stop_execution(executionArn=arn)
     status = stack.wait(arn)["status"]
     code, shown, _ = totes("redrive")
@@ -265,7 +277,7 @@ def test_explain_tells_a_success_in_a_paragraph(stack: Stack, totes: Totes) -> N
 def test_explain_tells_where_an_execution_is(stack: Stack, totes: Totes) -> None:
     with closing(stack.connect_source()) as connection:
         connection.cursor().execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
-        arn = stack.start_execution()
+        arn = started(stack)
         name = arn.rpartition(":")[2]
         code, shown, _ = totes(f"explain {name}")
         refused = totes(f"redrive {name}")
