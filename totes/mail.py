@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from totes.errors import redacted
+from totes.errors import redacted, shortened
 from totes.meanings import ABORTED, TIMED_OUT, meaning, section
 from totes.names import STAGES, Names
 
 LONGEST_SUBJECT = 100
-# Of what was found; all of it is in the log.
+# Of what was found; the log has more of it.
 _LONGEST_CAUSE = 2_000
 _WIDTH = 100
 _MARGIN = 11
@@ -226,12 +226,9 @@ def _starred(text: str) -> str:
 
 def _told(cause: str) -> tuple[str, str]:
     """What was found, and the remedy where there is one on the last line."""
-    found, newline, remedy = cause.rpartition("\n")
-    return (_shortened(found), _shortened(remedy)) if newline else (_shortened(cause), "")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST_CAUSE else f"{text[:_LONGEST_CAUSE]}… ({len(text)} characters)"
+    found, newline, remedy = redacted(cause).rpartition("\n")
+    found, remedy = (found, remedy) if newline else (remedy, "")
+    return shortened(found, _LONGEST_CAUSE), shortened(remedy, _LONGEST_CAUSE)
 
 
 def _behind(failure: Failure) -> str:
