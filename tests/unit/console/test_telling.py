@@ -83,8 +83,9 @@ def test_success_is_told_in_one_paragraph(output: dict[str, Any], paragraph: str
 
 
 def test_retries_of_a_success_are_told() -> None:
-    healed = StateRun("Load", START, START, attempts=3)
-    assert told(execution({"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}, healed)).endswith("Load took 3 attempts.")
+    states = (StateRun("Ingest", START, START, attempts=1), StateRun("Load", START, START, attempts=3))
+    paragraph = told(execution({"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}, *states))
+    assert paragraph.endswith("so no row of it was written. Load took 3 attempts.")
 
 
 def test_running_execution_is_told_with_where_it_is() -> None:
