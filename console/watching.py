@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
@@ -18,14 +19,12 @@ def watch(console: Console, look: Callable[[], RenderableType], every: timedelta
     so. The first one may not fail: then something is wrong that no patience mends.
     """
     view, looked, trouble = look(), datetime.now(UTC), ""
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live, suppress(KeyboardInterrupt):
         while True:
             live.update(Group(_headline(looked, every, trouble), "", view), refresh=True)
+            time.sleep(every.total_seconds())
             try:
-                time.sleep(every.total_seconds())
                 view, looked, trouble = look(), datetime.now(UTC), ""
-            except KeyboardInterrupt:
-                return
             except EXPECTED as error:
                 trouble = f"Could not look at {datetime.now(UTC):%H:%M:%S}: {one_line(error)}"
 

@@ -61,3 +61,22 @@ def test_first_look_that_fails_ends_it() -> None:
 def test_bug_is_not_waited_out() -> None:
     with pytest.raises(ZeroDivisionError):
         frames("batch 1", ZeroDivisionError())
+
+
+class InterruptedOnce:
+    """A view, while it is first drawn, of somebody who presses Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.pressed = False
+
+    def __rich__(self) -> str:
+        if not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+        return "batch 1"
+
+
+def test_interrupt_while_a_view_is_drawn_ends_it_as_well() -> None:
+    view = InterruptedOnce()
+    watch(Console(file=io.StringIO(), force_terminal=True), lambda: view, AT_ONCE)
+    assert view.pressed
