@@ -4,10 +4,10 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import pg8000.dbapi
 import sqlalchemy
@@ -15,6 +15,7 @@ from pg8000.exceptions import InterfaceError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from totes.copying import Connection
 from totes.errors import (
     AccessRefused,
     ContractBroken,
@@ -28,8 +29,6 @@ from totes.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from totes.secrets import Credentials
 
 _SQL = Path(__file__).parent / "sql"
@@ -89,8 +88,8 @@ def connected(database: Database, credentials: "Credentials", application: str) 
 def make_engine(database: Database, credentials: "Credentials", application: str) -> sqlalchemy.Engine:
     """A SQLAlchemy engine that opens a connection when asked and keeps none."""
 
-    def connect() -> pg8000.dbapi.Connection:
-        return pg8000.dbapi.connect(
+    def connect() -> Connection:
+        return Connection(
             user=credentials.username,
             password=credentials.password,
             database=credentials.dbname,
@@ -102,33 +101,6 @@ def make_engine(database: Database, credentials: "Credentials", application: str
         )
 
     return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
-
-
-class Sink(Protocol):
-    """What takes the bytes of a `COPY … TO STDOUT`."""
-
-    def write(self, row: bytes, /) -> object: ...
-
-
-def copy_out(connection: sqlalchemy.Connection, statement: str, sink: Sink) -> None:
-    """Runs `COPY … TO STDOUT`; each `sink.write` is given one row."""
-    _copy(connection, statement, sink)
-
-
-def copy_in(connection: sqlalchemy.Connection, statement: str, blocks: "Iterable[bytes]") -> None:
-    """Runs `COPY … FROM STDIN` over blocks of bytes."""
-    _copy(connection, statement, blocks)
-
-
-def _copy(connection: sqlalchemy.Connection, statement: str, stream: object) -> None:
-    driver: Any = connection.connection
-    try:
-        with closing(driver.cursor()) as cursor:
-            cursor.execute(statement, stream=stream)
-    except BaseException:
-        # The protocol may be in the middle of the copy; no further statement could be told from its data.
-        connection.invalidate()
-        raise
 
 
 def quoted(*names: str) -> str:

@@ -10,7 +10,7 @@ import sqlalchemy
 
 from totes import rules, staging, warehouse
 from totes.batch_log import BatchLog
-from totes.contracts import warehouse_tables
+from totes.contracts import WarehouseTable, warehouse_tables
 from totes.database import WAREHOUSE, connected
 from totes.errors import CorruptObject, LogBroken
 from totes.lake import Lake
@@ -189,10 +189,7 @@ def _load_table(connection: sqlalchemy.Connection, fetched: _Fetched, name: str)
     table = warehouse_tables()[name]
     loaded = staging.Loaded()
     if path := fetched.files.get((name, "data")):
-        staged = staging.stage(connection, table, path)
-        _require_rows(fetched.manifest, name, "data", staged)
-        move = staging.insert_versions if table.is_fact else staging.upsert
-        loaded = move(connection, table, staged)
+        loaded = _load_rows(connection, fetched, table, path)
     if path := fetched.files.get((name, "deleted")):
         deleted = staging.stage_deleted(connection, table, path)
         _require_rows(fetched.manifest, name, "deleted", deleted)
@@ -200,6 +197,23 @@ def _load_table(connection: sqlalchemy.Connection, fetched: _Fetched, name: str)
         loaded = staging.Loaded(**vars(loaded) | {"deleted": deleted})
     logger.info("loaded", table=name, **vars(loaded))
     return loaded
+
+
+def _load_rows(
+    connection: sqlalchemy.Connection, fetched: _Fetched, table: WarehouseTable, path: Path
+) -> staging.Loaded:
+    rows = fetched.manifest.tables[table.name]["data"].rows
+    if (
+        table.is_fact
+        and staging.is_to_be_filled(connection, table, rows)
+        and (filled := staging.fill(connection, table, path))
+    ):
+        _require_rows(fetched.manifest, table.name, "data", filled.staged)
+        return filled
+    staged = staging.stage(connection, table, path)
+    _require_rows(fetched.manifest, table.name, "data", staged)
+    move = staging.insert_versions if table.is_fact else staging.upsert
+    return move(connection, table, staged)
 
 
 def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> None:
