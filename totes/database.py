@@ -95,7 +95,7 @@ def make_engine(database: Database, credentials: "Credentials", application: str
             database=credentials.dbname,
             host=credentials.host,
             sock=_socket(credentials),
-            ssl_context=_tls(credentials.sslmode),
+            ssl_context=_tls(credentials),
             application_name=application,
             startup_params=dict(database.session),
         )
@@ -143,11 +143,18 @@ def _socket(credentials: "Credentials") -> socket.socket:
     return connection
 
 
-def _tls(sslmode: str) -> ssl.SSLContext | bool | None:
-    # pg8000: None takes TLS where the server offers it, True insists, a context checks the certificate as well.
-    if sslmode == "verify-full":
+def _tls(credentials: "Credentials") -> ssl.SSLContext | bool | None:
+    # pg8000: None takes TLS where the server offers it, False never asks, a context insists.
+    if credentials.sslmode == "verify-full":
         return ssl.create_default_context()
-    return True if sslmode == "require" else None
+    if credentials.sslmode == "require":
+        # Encrypted, but whoever answers is believed, so there is no need to read all certificates of authorities.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    # No server offers it on a Unix socket.
+    return False if credentials.host.startswith("/") else None
 
 
 def _lock_holders(connection: sqlalchemy.Connection) -> str:
