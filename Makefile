@@ -30,11 +30,11 @@ up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and functions is covered
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
-	@$(BIN)/python -m pytest --cov
+	@$(BIN)/python -m tests.halves
 
 faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives; fails where a row fails or is missing
 	@rm -f build/faults.json
-	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --write-promise || status=$$?; \
+	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --all-cases --write-promise || status=$$?; \
 	    $(BIN)/python -m tests.faults.table && exit $$status
 
 mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)

@@ -14,7 +14,6 @@ from rich.text import Text
 from console.agreement import show_reconciliation
 from console.deployment import warehouse
 from console.errors import CommandFailed
-from console.executions import SUCCEEDED, start
 from console.follow import follow
 from console.history import SALES_ORDER, read_versions, show_versions
 from console.query import show_answer
@@ -25,6 +24,7 @@ from console.run import unique_name
 from console.simulate import days_table
 from console.up import seed_if_empty
 from local.simulator import Simulator
+from totes.executions import SUCCEEDED, start
 
 if TYPE_CHECKING:
     from local.stack import Stack

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from console.executions import RUNNING, SUCCEEDED, Execution, StateRun, describe
 from console.outcome import outcome, remark, rows_moved, states_table
 from console.render import took
+from totes.executions import RUNNING, SUCCEEDED, Execution, StateRun, describe
 
 POLL_SECONDS = 0.25
 

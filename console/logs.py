@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 
 from console.deployment import WarehouseEmpty, warehouse
-from console.executions import SUCCEEDED, Execution, latest
 from totes.batch_log import BatchLog
+from totes.executions import SUCCEEDED, Execution, latest
 from totes.lake import Lake
 
 if TYPE_CHECKING:

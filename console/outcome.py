@@ -10,8 +10,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from console.executions import RUNNING, SUCCEEDED, Execution, StateRun
 from console.render import plain_table, took
+from totes.executions import RUNNING, SUCCEEDED, Execution, StateRun
 
 NOTHING_NEW = "nothing new: no object and no row was written"
 

@@ -10,9 +10,9 @@ import typer
 
 from console.deployment import target
 from console.errors import FAILED, Misused
-from console.executions import SUCCEEDED, Execution, start
 from console.follow import follow, wait
 from console.render import AsJson, say_json, screen
+from totes.executions import SUCCEEDED, Execution, start
 
 
 def run(

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from console.follow import wait
 from console.outcome import headline
+from local.endings import Endings
 from local.schedule import Schedule
 from local.simulator import Simulator
 
@@ -40,7 +41,7 @@ def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace 
     """
     started: queue.SimpleQueue[str] = queue.SimpleQueue()
     with _background() as (pool, stop):
-        tasks = [pool.submit(Schedule(stack, every, started.put).run, stop)]
+        tasks = [pool.submit(Schedule(stack, every, started.put).run, stop), pool.submit(Endings(stack).run, stop)]
         if pace:
             tasks.append(pool.submit(_pass_days, stack, console, pace, stop))
         while True:

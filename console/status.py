@@ -10,10 +10,10 @@ from rich.text import Text
 
 from console.deployment import target
 from console.errors import FAILED
-from console.executions import Execution, latest
 from console.logs import PROMISE, Freshness, LogHead, freshness, last_success, read_logs
 from console.outcome import status_text
 from console.render import AsJson, ago, cell, plain_table, say_json, screen, took
+from totes.executions import Execution, latest
 
 LAST_EXECUTIONS = 10
 

@@ -61,8 +61,8 @@ class Execution:
     reads: int
 
 
-QUIET = Execution(("ingest", "load"), Decimal(2), writes=3, reads=5)
-BUSY = Execution(("ingest", "transform", "load"), Decimal(5), writes=42, reads=30)
+QUIET = Execution(("ingest", "load", "watch"), Decimal(2), writes=3, reads=5)
+BUSY = Execution(("ingest", "transform", "load", "watch"), Decimal(5), writes=42, reads=30)
 # Of the real totesys: some 30 orders a weekday, and one payment run.
 BUSY_A_MONTH = 22 * 31
 LOG_KILOBYTES_A_CALL = 4
@@ -136,7 +136,10 @@ def _functions(month: _Month) -> Iterator[Item]:
     deployed = Deployment("prod").functions()
     calls = [(deployed[name], kind.seconds * count) for kind, count in month for name in kind.functions]
     memory = sum((seconds * function["memorySize"] / 1024 for function, seconds in calls), Decimal(0))
-    extra = (seconds * (function["ephemeralStorageSize"] - _LAMBDA_FREE_DISK) / 1024 for function, seconds in calls)
+    extra = (
+        seconds * (function.get("ephemeralStorageSize", _LAMBDA_FREE_DISK) - _LAMBDA_FREE_DISK) / 1024
+        for function, seconds in calls
+    )
     yield _item("Lambda, time", memory, "GB-seconds", "lambda GB-second, arm64")
     yield _item("Lambda, calls", _calls(month), "", "lambda request")
     yield _item("Lambda, /tmp beyond 512 MB", sum(extra, Decimal(0)), "GB-seconds", "lambda disk GB-second")
@@ -176,8 +179,8 @@ def _transitions(*, new: bool) -> int:
     name, count = definition["StartAt"], 1
     while name:
         state = definition["States"][name]
-        # The first choice is taken where something is new.
-        name = (state["Choices"][0]["Next"] if new else state["Default"]) if "Choices" in state else state.get("Next")
+        # The last choice is taken where something is new; one before it is for dry runs.
+        name = (state["Choices"][-1]["Next"] if new else state["Default"]) if "Choices" in state else state.get("Next")
         count += 1
     return count
 

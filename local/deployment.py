@@ -73,6 +73,15 @@ class Deployment:
             description=rules[0].get("Description", ""),
         )
 
+    def ended_pattern(self) -> dict[str, Any]:
+        """The event pattern of the rule on executions that end."""
+        (pattern,) = [
+            resource["Properties"]["EventPattern"]
+            for resource in self.resources().values()
+            if resource["Type"] == "AWS::Events::Rule" and "EventPattern" in resource["Properties"]
+        ]
+        return dict(pattern)
+
     def resources(self) -> dict[str, dict[str, Any]]:
         """All that `resources` declares, by logical id; CloudFormation's own functions are left as they are."""
         return {

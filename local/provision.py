@@ -1,5 +1,6 @@
 """Creates in moto what `sls deploy` creates in AWS, under the same names, from the same files."""
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from local.deployment import Deployment, state_machine_definition
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAILBOX = "on-call@example.com"
+DOCS = "docs"
 # moto checks that a function's role exists; what it may do is evaluated in AWS only.
 ROLE = "totes-local"
 TRUST = '{"Version": "2012-10-17", "Statement": []}'
@@ -18,22 +20,24 @@ CODE = b"The local stack runs the handlers from the working copy."
 
 
 def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
-    """The three functions with their limits from serverless.yml and the environment that it gives them."""
+    """The functions with their limits from serverless.yml and the environment that it gives them."""
     buckets = {
         "TOTES_LANDING_BUCKET": names.landing_bucket,
         "TOTES_PROCESSED_BUCKET": names.processed_bucket,
     }
-    secrets = {
+    own = {
         "ingest": {"TOTES_SOURCE_SECRET": names.source_secret},
         "transform": {},
         "load": {"TOTES_WAREHOUSE_SECRET": names.warehouse_secret},
+        "report": {"TOTES_DOCS": DOCS},
+        "watch": {"TOTES_DOCS": DOCS, "TOTES_ALERTS_TOPIC": names.topic_arn},
     }
     return [
         Function(
             name=names.function(name),
             arn=names.function_arn(name),
             handler=f"functions.{name}.handler",
-            environment=buckets | secrets[name] | _powertools(name),
+            environment=buckets | own[name] | _powertools(name),
             timeout=deployment.timeout(name),
             memory=deployment.memory(name),
         )
@@ -72,9 +76,9 @@ def create_alerts(sns: Any, names: Names) -> None:
 
 
 def create_pipeline(client: "Callable[[str], Any]", names: Names, deployment: Deployment, definition: "Path") -> None:
-    """The state machine and the rule of its schedule.
+    """The state machine, the rule of its schedule and the one on its executions' ends.
 
-    The rule gets no target: moto fires none, and fails every PutEvents where a rule has a state machine as its target.
+    The rules get no target: moto fires none, and fails every PutEvents where a rule has a state machine as its target.
     """
     client("stepfunctions").create_state_machine(
         name=names.state_machine,
@@ -85,6 +89,9 @@ def create_pipeline(client: "Callable[[str], Any]", names: Names, deployment: De
     client("events").put_rule(
         Name=rule.name, ScheduleExpression=rule.expression, State=rule.state, Description=rule.description
     )
+    pattern = deployment.ended_pattern()
+    pattern["detail"]["stateMachineArn"] = [names.state_machine_arn]
+    client("events").put_rule(Name=names.ended_rule, EventPattern=json.dumps(pattern))
 
 
 def _powertools(function: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import pg8000.dbapi
 import pytest
@@ -15,6 +16,7 @@ from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_cr
 from local.postgres import Postgres
 from local.seed import seed
 from tests.pipeline import REAL_DATA, Pipeline, import_extract
+from totes import contracts
 from totes.database import WAREHOUSE, make_engine
 from totes.log import logger, metrics
 
@@ -27,6 +29,7 @@ os.environ.update(
 )
 
 MakesPipelines = Callable[[str], AbstractContextManager[Pipeline]]
+Declares = Callable[..., None]
 
 _numbers = itertools.count(1)
 
@@ -40,6 +43,20 @@ def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     # Of the function's environment, which is read at that moment too.
     monkeypatch.setattr(metrics, "namespace", "Totes")
     return stream
+
+
+@pytest.fixture
+def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
+    """Declares tables of totesys with `quarantine = true`."""
+
+    def declare(*tables: str) -> None:
+        declared = {
+            name: replace(table, quarantine=name in tables) for name, table in contracts.source_tables().items()
+        }
+        for module in ("change", "source", "ingest"):
+            monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
+
+    return declare
 
 
 @pytest.fixture(scope="session")

@@ -3,14 +3,18 @@
 All of them work on what this process does, whatever thread it is in.
 """
 
+import select
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
 import boto3
+import pg8000.dbapi
 import sqlalchemy
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from pg8000.core import Context
 from sqlalchemy import event
 
 from totes import database, source
@@ -142,6 +146,56 @@ def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterat
 
     with _aws_event(f"before-send.s3.{operation}", answer):
         yield remaining
+
+
+@contextmanager
+def put_answer_lost(contains: str, number: int = 1) -> Iterator[list[int]]:
+    """S3 carries out the n-th PUT to keys that contain a text, its answer is lost, and the SDK sends the PUT again.
+
+    Yields:
+        the status of each PUT that contained the text.
+    """
+    statuses: list[int] = []
+
+    def lose(response: tuple[Any, Any], request_dict: dict[str, Any], **_: object) -> int | None:
+        if contains not in request_dict["url_path"]:
+            return None
+        statuses.append(response[0].status_code)
+        return 0 if len(statuses) == number else None
+
+    with _aws_event("needs-retry.s3.PutObject", lose):
+        yield statuses
+
+
+@contextmanager
+def losing_acknowledgement(after: str) -> Iterator[list[str]]:
+    """The connection is lost between the server's commit and its answer: once, after a statement that contains a text.
+
+    Yields:
+        the statement, and then COMMIT once that was lost.
+    """
+    seen: list[str] = []
+
+    def look(statement: str) -> None:
+        if after in statement and not seen:
+            seen.append(statement)
+
+    def commit(connection: Any) -> None:
+        if len(seen) != 1:
+            original(connection)
+            return
+        seen.append(COMMIT)
+        connection.send_QUERY("commit")
+        connection._sock.flush()
+        # The server answers when it has committed.
+        assert select.select([connection._usock], [], [], 10)[0]
+        connection._usock.recv(1 << 16)
+        connection._usock.shutdown(socket.SHUT_RDWR)
+        connection.handle_messages(Context("commit"))
+
+    original = pg8000.dbapi.Connection.commit
+    with _statements(look), mock.patch.object(pg8000.dbapi.Connection, "commit", commit):
+        yield seen
 
 
 class _Body:

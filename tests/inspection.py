@@ -131,6 +131,7 @@ class Inspection:
             (entry.batch, table, *(parts.get(part, {}).get("rows", 0) for part in ("data", "deleted")))
             for entry in self._processed_entries[:loaded]
             for table, parts in entry.manifest["tables"].items()
+            if parts.keys() & {"data", "deleted"}
         )
         rows = self._star("SELECT batch_id, table_name, rows_staged, rows_deleted FROM etl.batch_table ORDER BY 1, 2")
         return _compared("I3", "etl.batch_table", expected, rows)

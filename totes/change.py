@@ -59,14 +59,20 @@ class Change:
         """Whether this is more than the batch before said already.
 
         While an old transaction of totesys keeps the fence where it is, the same rows come again; they are no news.
-        Where the fence is of no use any more, a batch is due that brings a new one.
+        Where the fence is of no use any more, a batch is due that brings a new one; and where somebody asked for one.
         """
-        if self._previous is None or self._unfenced or any("deleted" in files for files in self._files.values()):
+        if self._previous is None or self._unfenced or ASKED_FOR in self.full_read.values():
+            return True
+        if any("deleted" in files for files in self._files.values()):
             return True
         data = {table: sha256_of(files["data"].path) for table, files in self._files.items() if "data" in files}
         said = {table: stored.sha256 for table, stored in self._previous.objects("data").items()}
         aside = any(self._is_changed(table, "aside") for table in self._files)
         return aside or (bool(data) and data != said)
+
+    def rows(self, part: str) -> dict[str, int]:
+        """Rows by table, of the tables that have any."""
+        return {table: files[part].rows for table, files in self._files.items() if part in files and files[part].rows}
 
     def stored(self, table: str, batch: int) -> Iterator[tuple[str, StoredObject]]:
         """Puts a table's files into the lake; what has not changed is where it was."""

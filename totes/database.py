@@ -44,6 +44,8 @@ SESSION = {
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
     "search_path": "public",
+    # Load looks again once it has its lock, and must see what was committed meanwhile.
+    "default_transaction_isolation": "read committed",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
     "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",

@@ -25,6 +25,7 @@ The message is made for the person who reads it in an e-mail: what was found, wh
 """
 
 import re
+from typing import Self
 
 _LONGEST = 4000
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]+@")
@@ -40,8 +41,14 @@ class TotesError(Exception):
     """
 
     def __init__(self, found: str, remedy: str) -> None:
-        super().__init__(f"{_shortened(redacted(found))} {remedy}")
+        self.found = _shortened(redacted(found))
         self.remedy = remedy
+        super().__init__(f"{self.found} {remedy}")
+
+    def in_two_lines(self) -> Self:
+        """The error with its remedy on a line of its own, by which the e-mail tells it apart."""
+        self.args = (f"{self.found}\n{self.remedy}",)
+        return self
 
 
 class TransientError(TotesError):

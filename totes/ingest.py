@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from totes.batch_log import BatchLog
+from totes.batch_log import BatchLog, entry
 from totes.change import ASKED_FOR, Change
 from totes.checks import SHOWN
 from totes.contracts import source_tables
 from totes.database import TOTESYS, connected
+from totes.errors import LogBroken
 from totes.fence import FIRST_BATCH
 from totes.lake import Lake
 from totes.log import logger
@@ -35,6 +36,7 @@ class Ingested:
         ahead: how many landed rows totesys has stamped with a time to come, and up to when, by table.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
+        dry_run: whether nothing was landed, and the rows are those that the next batch would hold.
     """
 
     batch: int | None
@@ -46,6 +48,7 @@ class Ingested:
     ahead: Mapping[str, tuple[int, datetime]]
     landed_through: int
     processed_through: int
+    dry_run: bool = False
 
     @property
     def new_data(self) -> bool:
@@ -86,29 +89,37 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     """
     landing = Lake(settings.landing_bucket)
     log = BatchLog(landing)
+    # Read first: another execution may land and process a batch in between.
+    processed_through = BatchLog(Lake(settings.processed_bucket)).last()
     # The log is read before the snapshot is taken: a batch that is committed in between makes ours collide with it,
     # whereas the other way round an older snapshot could follow a newer one.
     last = log.last()
+    if processed_through > last:
+        raise LogBroken(
+            f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
+            "Restore it in S3 (the buckets are versioned), then redrive the execution.",
+        )
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
     with tempfile.TemporaryDirectory(prefix="totes-ingest-") as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:
             change = Change(taken, previous, request.full_read, landing, Path(folder))
-        manifest = None
-        if change.is_new():
+        manifest, new = None, change.is_new()
+        if new and not request.dry_run:
             manifest = _manifest(change, taken, last + 1, request)
             log.commit(manifest)
     return Ingested(
         batch=manifest.batch if manifest else None,
-        rows=manifest.rows() if manifest else {},
-        deleted=manifest.rows("deleted") if manifest else {},
+        rows=change.rows("data") if new else {},
+        deleted=change.rows("deleted") if new else {},
         full_read=change.full_read,
         undeclared=taken.undeclared,
         quarantined={table: len(rows) for table, rows in change.quarantine.items() if rows},
-        ahead=change.ahead if manifest else {},
+        ahead=change.ahead if new else {},
         landed_through=manifest.batch if manifest else last,
-        processed_through=BatchLog(Lake(settings.processed_bucket)).last(),
+        processed_through=processed_through,
+        dry_run=request.dry_run,
     )
 
 

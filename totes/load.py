@@ -118,7 +118,7 @@ def _load_next(
             done = {fetched.manifest.batch: _load_batch(connection, fetched, execution, begins)}
             while broken := rules.broken_since(connection, before):
                 if not pending:
-                    raise rules.error(broken)
+                    raise rules.broken_check(broken)
                 fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
                 done[fetched.manifest.batch] = _load_batch(connection, fetched, execution, begins)
     return done

@@ -35,18 +35,20 @@ def observed(handler: Handler) -> Handler:
 
     @wraps(handler)
     def logged(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        logger.append_keys(execution=event.get("execution"))
+        logger.append_keys(execution=event.get("execution") or event.get("detail", {}).get("executionArn"))
         try:
             return handler(event, context)
         except TotesError as error:
             _note(error)
+            error.in_two_lines()
             raise
         except Exception as error:
             _note(error)
-            raise Unforeseen(
+            unforeseen = Unforeseen(
                 f"{type(error).__name__}: {error}.",
                 "Read the stack trace in the function's log; the execution can be redriven once its cause is gone.",
-            ) from error
+            )
+            raise unforeseen.in_two_lines() from error
 
     traced = tracer.capture_lambda_handler(capture_response=False)(logged)
     measured = metrics.log_metrics(traced)

@@ -7,7 +7,9 @@ everything with no look-up table and no outputs to copy.
 from dataclasses import dataclass
 
 SERVICE = "totes"
-FUNCTIONS = ("ingest", "transform", "load")
+# The stages, as the states of the workflow are called; the functions behind them, and those that tell of failures.
+STAGES = ("Ingest", "Transform", "Load")
+FUNCTIONS = (*(stage.lower() for stage in STAGES), "report", "watch")
 
 
 @dataclass(frozen=True)
@@ -66,3 +68,14 @@ class Names:
     @property
     def rule(self) -> str:
         return f"{SERVICE}-{self.stage}-schedule"
+
+    @property
+    def ended_rule(self) -> str:
+        """The rule on executions that end."""
+        return f"{SERVICE}-{self.stage}-ended"
+
+
+def names_of_execution(arn: str) -> Names:
+    """The names of the stage that an execution belongs to, from its ARN."""
+    _, _, _, region, account, _, machine, *_ = arn.split(":")
+    return Names(machine.removeprefix(f"{SERVICE}-").removesuffix("-pipeline"), account, region)

@@ -22,10 +22,12 @@ class Request:
     Attributes:
         execution: the ARN of the Step Functions execution.
         full_read: the tables of totesys that the execution's input wants read in full.
+        dry_run: whether it only wants to be told what the next batch would hold.
     """
 
     execution: str
     full_read: tuple[str, ...] = ()
+    dry_run: bool = False
 
 
 def parse_request(event: Mapping[str, Any]) -> Request:
@@ -53,7 +55,7 @@ def parse_request(event: Mapping[str, Any]) -> Request:
             f"The execution's input wants {', '.join(undeclared)} read in full, which is no table of totesys.",
             f"The tables are {', '.join(sorted(source_tables()))}.",
         )
-    return Request(execution, tables)
+    return Request(execution, tables, given.get("dry_run", False))
 
 
 @cache

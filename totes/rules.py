@@ -18,9 +18,14 @@ from totes.errors import ContractBroken
 from totes.parquet import arrow_type
 
 SHOWN = 5
-_REMEDY = (
+_CORRECT = (
     "Correct the rows in totesys: the next run loads the correction in one transaction with this batch. If the rule is "
     "what is wrong, change schemas/warehouse/{table}.toml and deploy."
+)
+# Ingest lets no such row pass, so it was made on the way.
+_RESTORE = (
+    "totesys is not at fault: somebody has changed the lake or the warehouse. Restore the object's first version in "
+    "S3, or the row in the warehouse by `totes replay --swap`; then redrive the execution."
 )
 
 
@@ -45,9 +50,9 @@ class Broken:
         return f"{self.table} breaks the rule `{self.rule}` ({self.meaning.rstrip('.')}): {ids}{more}"
 
 
-def error(broken: list[Broken]) -> ContractBroken:
-    """The error that stops a batch."""
-    return ContractBroken("; ".join(map(str, broken)) + ".", _REMEDY.format(table=broken[0].table))
+def broken_check(broken: list[Broken]) -> ContractBroken:
+    """The error of a batch in which rows of totesys don't go together."""
+    return _error(broken, _CORRECT.format(table=broken[0].table))
 
 
 class StagedRows:
@@ -75,7 +80,7 @@ class StagedRows:
             ContractBroken: names the rule, the table and the keys.
         """
         if broken := [*self._repeated_keys(), *self._unaccepted_values()]:
-            raise error(broken)
+            raise _error(broken, _RESTORE)
 
     def _repeated_keys(self) -> Iterator[Broken]:
         keys = pa.chunked_array(self._keys, arrow_type(self._table.column(self._table.identity)))
@@ -119,7 +124,7 @@ def check_references(connection: sqlalchemy.Connection, table: WarehouseTable, s
             ids = tuple(row.business_id for row in rows)
             broken.append(Broken(table.name, column.name, meaning, ids, rows[0].broken))
     if broken:
-        raise error(broken)
+        raise _error(broken, _RESTORE)
 
 
 def record_ids(connection: sqlalchemy.Connection) -> Mapping[str, int]:
@@ -158,3 +163,7 @@ def _violators(connection: sqlalchemy.Connection, table: WarehouseTable, check: 
         identity=quoted(table.identity),
         breaks=warehouse.placed(connection, check.breaks),
     )
+
+
+def _error(broken: list[Broken], remedy: str) -> ContractBroken:
+    return ContractBroken("; ".join(map(str, broken)) + ".", remedy)

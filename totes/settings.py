@@ -36,7 +36,26 @@ class LoadSettings:
     warehouse_secret: str
 
 
-_Settings = TypeVar("_Settings", IngestSettings, TransformSettings, LoadSettings)
+@dataclass(frozen=True)
+class ReportSettings:
+    """Of functions/report.py. `docs` is where docs/ can be read, an address or a folder."""
+
+    landing_bucket: str
+    processed_bucket: str
+    docs: str
+
+
+@dataclass(frozen=True)
+class WatchSettings:
+    """Of functions/watch.py."""
+
+    landing_bucket: str
+    processed_bucket: str
+    docs: str
+    alerts_topic: str
+
+
+_Settings = TypeVar("_Settings", IngestSettings, TransformSettings, LoadSettings, ReportSettings, WatchSettings)
 
 
 def variable(field: str) -> str:

@@ -67,6 +67,22 @@ def drill(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-promise", action="store_true", help="write the table of faults in docs/promise.md anew")
+    parser.addoption("--all-cases", action="store_true", help="run every case of each drill, and not just the first")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """One case of each drill is enough for every change; `make faults` runs them all."""
+    if config.getoption("--all-cases", default=False) or config.option.keyword:
+        return
+    first: dict[str, pytest.Item] = {}
+    for item in items:
+        if item.get_closest_marker("fault"):
+            first.setdefault(item.nodeid.partition("[")[0], item)
+    others = [item for item in items if item.get_closest_marker("fault") and item not in first.values()]
+    if others and not any("::" in argument for argument in config.args):
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 def pytest_configure(config: pytest.Config) -> None:

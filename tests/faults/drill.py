@@ -20,16 +20,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pg8000.dbapi
 import pytest
+from moto.sns.exceptions import InternalError
+from moto.sns.models import SNSBackend
 
 from local import provision
 from local.deployment import Deployment
-from local.lambda_runtime import Function, Invoker, LambdaRuntime
+from local.lambda_runtime import Function, Invoker, InvokeResult, LambdaRuntime
 from local.stack import Stack
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
+from tests.injection import Action, Countdown
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
 
@@ -60,6 +64,7 @@ class Drill:
     executions: list[Execution] = field(default_factory=list)
     seen: Outcome | None = None
     _started: dict[str, Effect] = field(default_factory=dict)
+    _mute: bool = False
 
     def __post_init__(self) -> None:
         self._mails_before = len(self.stack.mails())
@@ -70,7 +75,7 @@ class Drill:
 
     def start(self, input: dict[str, Any] | None = None, name: str | None = None) -> str:
         """Starts an execution and returns its ARN, for those that are to overlap."""
-        before = self._effect()
+        before = self.effect()
         arn = self.stack.start_execution(json.dumps(input or {}), name or str(uuid.uuid4()))
         self._started.setdefault(arn, before)
         return arn
@@ -80,6 +85,8 @@ class Drill:
         ended = self.stack.wait(arn, PATIENCE)
         events = self.stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
         path, retried = read_history(events)
+        if ended["status"] != "SUCCEEDED":
+            self._ended(arn, ended["status"])
         execution = Execution(
             arn=arn,
             status=ended["status"],
@@ -90,11 +97,19 @@ class Drill:
             output=output_of(ended),
             mails=[mail for mail in self.mails if arn in mail.message],
             remedy=self._remedy(arn, ended.get("error", "")),
+            unsent=self._mute,
             before=self._started[arn],
-            after=self._effect(),
+            after=self.effect(),
         )
         self.executions.append(execution)
         return execution
+
+    def _ended(self, arn: str, status: str) -> None:
+        """Calls the function behind the rule on executions that end, as EventBridge does."""
+        detail = {"executionArn": arn, "status": status, "stateMachineArn": self.stack.names.state_machine_arn}
+        self.stack.client("lambda").invoke(
+            FunctionName=self.stack.names.function("watch"), Payload=json.dumps({"detail": detail}).encode()
+        )
 
     def totesys(self, statement: str, *values: object) -> list[list[Any]]:
         """Runs and commits one statement in totesys, as its owner."""
@@ -115,6 +130,18 @@ class Drill:
             yield
 
     @contextlib.contextmanager
+    def before(self, function: str, action: Action, attempt: int = 1) -> Iterator[None]:
+        """Does something just before the n-th attempt at `ingest`, `transform` or `load`."""
+        countdown = Countdown(attempt, action)
+
+        def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
+            countdown()
+            return self.switchboard.usual(name, event)
+
+        with self.instead(function, invoke):
+            yield
+
+    @contextlib.contextmanager
     def worker_processes(self, function: str, logs: Path, **limits: Any) -> Iterator[None]:
         """Runs a function as the stack does outside tests: in processes of their own, that can be killed.
 
@@ -131,6 +158,16 @@ class Drill:
         finally:
             runtime.close()
 
+    @contextlib.contextmanager
+    def mute(self) -> Iterator[None]:
+        """SNS takes no message as long as the block lasts; nobody waits for the mails of executions that end in it."""
+        self._mute = True
+        try:
+            with mock.patch.object(SNSBackend, "publish", side_effect=InternalError("As the test says.")):
+                yield
+        finally:
+            self._mute = False
+
     @property
     def mails(self) -> list[Any]:
         return self.stack.mails()[self._mails_before :]
@@ -143,6 +180,8 @@ class Drill:
             "TOTES_PROCESSED_BUCKET": self.pipeline.processed_bucket,
             "TOTES_SOURCE_SECRET": f"{self.pipeline.name}/source",
             "TOTES_WAREHOUSE_SECRET": f"{self.pipeline.name}/warehouse",
+            "TOTES_DOCS": "docs",
+            "TOTES_ALERTS_TOPIC": self.stack.names.topic_arn,
         }
 
     def debrief(self, expected: Outcome) -> None:
@@ -164,7 +203,8 @@ class Drill:
             found.append(f"I5 mails of no execution: {self.mails}")
         return found + self.witness.violations()
 
-    def _effect(self) -> Effect:
+    def effect(self) -> Effect:
+        """All that executions have left behind up to now."""
         # A table that is made empty is no change of the warehouse; its schema is not its content.
         rows = {table: digest for table, digest in physical_rows(self.pipeline).items() if digest}
         rows.pop("etl.schema_version", None)

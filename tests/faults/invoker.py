@@ -31,7 +31,7 @@ class InProcess:
             result = load_handler(self._functions[name].handler)(event, context)
             return InvokeResult(json.loads(json.dumps(result)))
         except Exception as error:  # noqa: BLE001  whatever it is, Lambda makes an answer of it
-            self.raised[event["execution"]] = error
+            self.raised[event.get("execution", "")] = error
             return InvokeResult(error_payload(error, context.aws_request_id), "Unhandled")
         except BaseException:  # noqa: BLE001  the process is gone, and says nothing
             message = f"RequestId: {context.aws_request_id} Error: Runtime exited with error: signal: killed"

@@ -9,9 +9,13 @@ from enum import StrEnum
 from typing import Any
 
 from local.stack import Mail
-from totes.names import FUNCTIONS
+from tests.faults.alarms import telling
+from totes.names import STAGES
 
-STATES = tuple(function.title() for function in FUNCTIONS)
+# What an execution that can't send its mail leaves behind is that it has not succeeded; an alarm on the metric tells.
+_LAST_RESORT = "ExecutionsSucceeded"
+# Ends that no Catch sees, so that the mail comes from the rule.
+_ENDS = {"TIMED_OUT": "timed out", "ABORTED": "was aborted"}
 
 
 class Outcome(StrEnum):
@@ -43,6 +47,7 @@ class Execution:
         retried: the errors that were answered by another attempt, in order.
         output: the results of the states, by their names in lower case.
         remedy: what the error that failed it told the reader to do; empty where the function had no say in it.
+        unsent: whether a mail of it could not be sent at the time.
     """
 
     arn: str
@@ -54,6 +59,7 @@ class Execution:
     output: Mapping[str, Any]
     mails: list[Mail]
     remedy: str
+    unsent: bool
     before: Effect = field(repr=False)
     after: Effect = field(repr=False)
 
@@ -68,9 +74,9 @@ class Execution:
 
     @property
     def mail(self) -> str:
-        """The message of its one mail."""
+        """The message of its one mail, without its line breaks."""
         (mail,) = self.mails
-        return mail.message
+        return one_line(mail.message)
 
     @property
     def changed_nothing(self) -> bool:
@@ -79,17 +85,30 @@ class Execution:
     @property
     def mail_violations(self) -> list[str]:
         """What contradicts I5: one mail for a failed execution, none for another, and it says what is needed."""
-        if len(self.mails) != (not self.succeeded):
+        mails = 0 if self.succeeded or self.unsent else 1
+        if len(self.mails) != mails:
             return [f"I5 {len(self.mails)} mails of an execution that ended {self.status}: {self.cause}"]
-        if self.succeeded:
+        if self.unsent and len(alarms := telling(_LAST_RESORT)) != 1:
+            return [f"I5 {len(alarms)} alarms tell that no execution has succeeded"]
+        if not mails:
             return []
         mail = self.mails[0]
-        step = next((state for state in reversed(self.path) if state in STATES), "")
-        needed = {"step": step, "error": self.error, "cause": self.cause, "remedy": self.remedy, "execution": self.arn}
-        lacking = [what for what, text in needed.items() if text not in mail.message]
-        if not re.fullmatch(rf"[\w-]+: {step} failed with {re.escape(self.error)}", mail.subject):
+        step = next((state for state in reversed(self.path) if state in STAGES), "")
+        # The remedy stands apart from what was found.
+        found = self.cause.removesuffix(self.remedy)
+        needed = {"step": step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
+        how = f"failed with {re.escape(self.error)}"
+        if self.status in _ENDS:
+            needed, how = {"step": step, "execution": self.arn}, _ENDS[self.status]
+        lacking = [what for what, text in needed.items() if one_line(text) not in one_line(mail.message)]
+        if not re.fullmatch(rf"[\w-]+: {step} {how}, [\w ]+", mail.subject):
             lacking.append(f"the right subject ({mail.subject})")
         return [f"I5 the mail lacks {what}" for what in lacking]
+
+
+def one_line(text: str) -> str:
+    """A text without its line breaks, which a mail has elsewhere than a message."""
+    return " ".join(text.split())
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:

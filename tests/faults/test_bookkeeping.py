@@ -23,12 +23,14 @@ LOADED = Execution(
     output={"ingest": {"warnings": []}},
     mails=[],
     remedy="",
+    unsent=False,
     before=BEFORE,
     after=AFTER,
 )
 IDLE = replace(LOADED, path=["Ingest", "Load", "NothingNew"], after=BEFORE)
 SAID = Mail(
-    "totes-local-pipeline: Load failed with LogBroken", "Load failed with LogBroken.\n\nA gap. Restore it.\n\narn:1"
+    "totes-local-pipeline: Load failed with LogBroken, 5 min behind",
+    "Load failed with LogBroken.\n\nA gap. Restore it.\n\narn:1",
 )
 FAILED = replace(
     LOADED,
@@ -40,6 +42,7 @@ FAILED = replace(
     remedy="Restore it.",
     after=BEFORE,
 )
+TIMED_OUT = replace(LOADED, status="TIMED_OUT", path=["Ingest", "Load"], after=BEFORE)
 ODD = replace(LOADED, output={"ingest": {"warnings": ["a date of 2099"]}})
 
 
@@ -52,6 +55,7 @@ ODD = replace(LOADED, output={"ingest": {"warnings": ["a date of 2099"]}})
         ([LOADED, FAILED, LOADED], HOLD),
         ([LOADED, ODD, LOADED], WARN),
         ([ODD, FAILED, LOADED], HOLD),
+        ([LOADED, TIMED_OUT, LOADED], HOLD),
     ],
 )
 def test_outcome_is_told_from_executions(executions: list[Execution], outcome: object) -> None:
@@ -81,11 +85,25 @@ def test_mail_that_says_all_is_accepted() -> None:
         (replace(FAILED, cause="Another."), "I5 the mail lacks cause"),
         (replace(FAILED, remedy="Call us."), "I5 the mail lacks remedy"),
         (replace(FAILED, arn="arn:2"), "I5 the mail lacks execution"),
+        (replace(FAILED, unsent=True), "I5 1 mails of an execution that ended FAILED: A gap. Restore it."),
         (replace(FAILED, path=["Ingest", "Failed"]), f"I5 the mail lacks the right subject ({SAID.subject})"),
     ],
 )
 def test_wrong_mails_are_named(execution: Execution, violation: str) -> None:
     assert violation in execution.mail_violations
+
+
+def test_execution_that_can_send_no_mail_needs_the_alarm_of_freshness(monkeypatch: pytest.MonkeyPatch) -> None:
+    mute = replace(FAILED, unsent=True, mails=[])
+    assert mute.mail_violations == []
+    monkeypatch.setattr("tests.faults.outcome.telling", lambda _: ())
+    assert mute.mail_violations == ["I5 0 alarms tell that no execution has succeeded"]
+
+
+def test_execution_that_no_catch_sees_needs_the_mail_of_the_rule() -> None:
+    assert TIMED_OUT.mail_violations == [f"I5 0 mails of an execution that ended TIMED_OUT: {TIMED_OUT.cause}"]
+    said = Mail("totes-local-pipeline: Load timed out, 5 min behind", f"In Load, {TIMED_OUT.arn}")
+    assert replace(TIMED_OUT, mails=[said]).mail_violations == []
 
 
 def test_history_tells_path_and_retries() -> None:
@@ -156,7 +174,7 @@ def test_parts_of_a_row_are_one_line_of_the_promise() -> None:
     (line,) = [line for line in table.markdown(catalogue.rows).splitlines() if "F28" in line]
     assert line == (
         r"| F28 | 503 \| 500; then for ever. Because so it is. | HEAL, HOLD | HEAL, HOLD "
-        "| 2 in [test_lake.py](../tests/faults/test_lake.py) |"
+        "| [test_lake.py](../tests/faults/test_lake.py) |"
     )
 
 

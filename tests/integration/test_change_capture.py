@@ -211,6 +211,16 @@ def test_full_read_on_request_changes_nothing(seeded: Pipeline) -> None:
     assert content(seeded) == before
 
 
+def test_full_read_on_request_is_news_however_often(seeded: Pipeline) -> None:
+    """Somebody asks because the warehouse was damaged, and it may be damaged again."""
+    seeded.run()
+    before = content(seeded)
+    for _ in range(2):
+        seeded.star("UPDATE dim_staff SET first_name = 'Nobody' WHERE staff_id = 7")
+        assert seeded.run("staff")[2].updated == {"dim_staff": 1}
+    assert content(seeded)["dim_staff"] == before["dim_staff"]
+
+
 def test_first_run_of_an_empty_source_makes_an_empty_warehouse(pipeline: Pipeline) -> None:
     landed, processed, loaded = pipeline.run()
     assert (landed.batch, processed.batches, loaded.batches) == (1, 1, 1)

@@ -1,11 +1,11 @@
 """Rows that break their contract are set aside where their table says so, until they are right or gone."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from tests.conftest import Declares
 from tests.pipeline import Pipeline, physical_rows
 from totes import contracts
 from totes.errors import ContractBroken
@@ -23,22 +23,6 @@ OPEN = (
     "SELECT table_name, business_id, batch_id, reason FROM etl.quarantine WHERE released_batch_id IS NULL ORDER BY 1, 2"
 )
 
-Declare = Callable[..., None]
-
-
-@pytest.fixture
-def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declare:
-    """Declares tables of totesys with `quarantine = true`."""
-
-    def declare(*tables: str) -> None:
-        declared = {
-            name: replace(table, quarantine=name in tables) for name, table in contracts.source_tables().items()
-        }
-        for module in ("change", "source", "ingest"):
-            monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
-
-    return declare
-
 
 def is_quiet(pipeline: Pipeline) -> bool:
     """Whether another run changes nothing."""
@@ -54,7 +38,7 @@ def test_poison_row_holds_the_run_where_nothing_else_is_declared(seeded: Pipelin
         seeded.ingest()
 
 
-def test_poison_row_is_set_aside_and_the_others_go_on(seeded: Pipeline, quarantined: Declare) -> None:
+def test_poison_row_is_set_aside_and_the_others_go_on(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
     seeded.run()
     before = seeded.star(DATE_OF, 7)
@@ -75,7 +59,7 @@ def test_poison_row_is_set_aside_and_the_others_go_on(seeded: Pipeline, quaranti
     assert seeded.ingest().quarantined == {"sales_order": 1}
 
 
-def test_row_that_is_put_right_is_released(seeded: Pipeline, quarantined: Declare) -> None:
+def test_row_that_is_put_right_is_released(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
     seeded.run()
     seeded.totesys(POISON, 7)
@@ -88,7 +72,7 @@ def test_row_that_is_put_right_is_released(seeded: Pipeline, quarantined: Declar
     assert is_quiet(seeded)
 
 
-def test_row_that_becomes_wrong_in_another_way_is_noted_anew(seeded: Pipeline, quarantined: Declare) -> None:
+def test_row_that_becomes_wrong_in_another_way_is_noted_anew(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
     seeded.run()
     seeded.totesys(POISON, 7)
@@ -101,7 +85,7 @@ def test_row_that_becomes_wrong_in_another_way_is_noted_anew(seeded: Pipeline, q
     assert is_quiet(seeded)
 
 
-def test_row_that_is_deleted_leaves_quarantine(seeded: Pipeline, quarantined: Declare) -> None:
+def test_row_that_is_deleted_leaves_quarantine(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
     seeded.run()
     seeded.totesys(POISON, 55)
@@ -128,7 +112,7 @@ def test_row_that_is_deleted_leaves_quarantine(seeded: Pipeline, quarantined: De
     ],
 )  # fmt: skip
 def test_value_that_no_type_holds_can_be_set_aside(
-    seeded: Pipeline, quarantined: Declare, change: str, column: str
+    seeded: Pipeline, quarantined: Declares, change: str, column: str
 ) -> None:
     quarantined("sales_order")
     seeded.run()
@@ -145,7 +129,7 @@ DESIGN = f"INSERT INTO design VALUES (90001, {STAMP}, 'Granite', '/srv', 'granit
 CURE_DESIGN = f"UPDATE design SET last_updated = {STAMP} WHERE design_id = 90001"
 
 
-def test_row_that_refers_to_a_row_set_aside_goes_with_it(seeded: Pipeline, quarantined: Declare) -> None:
+def test_row_that_refers_to_a_row_set_aside_goes_with_it(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("design", "sales_order")
     seeded.run()
     seeded.totesys(DESIGN, "infinity")
@@ -164,7 +148,7 @@ def test_row_that_refers_to_a_row_set_aside_goes_with_it(seeded: Pipeline, quara
     assert is_quiet(seeded)
 
 
-def test_row_that_may_not_be_set_aside_holds_the_run(seeded: Pipeline, quarantined: Declare) -> None:
+def test_row_that_may_not_be_set_aside_holds_the_run(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("design")
     seeded.run()
     seeded.totesys(DESIGN, "infinity")
@@ -173,7 +157,7 @@ def test_row_that_may_not_be_set_aside_holds_the_run(seeded: Pipeline, quarantin
         seeded.ingest()
 
 
-def test_row_with_an_earlier_version_can_still_be_referred_to(seeded: Pipeline, quarantined: Declare) -> None:
+def test_row_with_an_earlier_version_can_still_be_referred_to(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("design")
     seeded.run()
     seeded.totesys("UPDATE design SET last_updated = 'infinity' WHERE design_id = 7")
@@ -182,7 +166,7 @@ def test_row_with_an_earlier_version_can_still_be_referred_to(seeded: Pipeline, 
     assert (landed.quarantined, loaded.inserted) == ({"design": 1}, {"fact_sales_order": 1})
 
 
-def test_parent_of_a_joined_dimension_takes_its_children_along(seeded: Pipeline, quarantined: Declare) -> None:
+def test_parent_of_a_joined_dimension_takes_its_children_along(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("department", "staff")
     seeded.run()
     before = seeded.star("SELECT * FROM dim_staff ORDER BY 1")
@@ -200,7 +184,7 @@ def test_parent_of_a_joined_dimension_takes_its_children_along(seeded: Pipeline,
     assert seeded.star(OPEN) == []
 
 
-def test_rows_that_come_again_while_the_fence_stands_are_no_news(seeded: Pipeline, quarantined: Declare) -> None:
+def test_rows_that_come_again_while_the_fence_stands_are_no_news(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
     seeded.run()
     with seeded.connection(seeded.source) as idler:
@@ -212,7 +196,7 @@ def test_rows_that_come_again_while_the_fence_stands_are_no_news(seeded: Pipelin
 
 
 def test_change_of_the_declaration_releases_what_it_allows(
-    seeded: Pipeline, quarantined: Declare, monkeypatch: pytest.MonkeyPatch
+    seeded: Pipeline, quarantined: Declares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarantined("payment_type")
     seeded.run()
@@ -239,7 +223,7 @@ def narrowed(table: contracts.SourceTable) -> contracts.SourceTable:
 
 
 def test_table_that_is_itself_what_is_wrong_holds_the_run(
-    seeded: Pipeline, quarantined: Declare, monkeypatch: pytest.MonkeyPatch
+    seeded: Pipeline, quarantined: Declares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarantined("sales_order")
     monkeypatch.setattr("totes.source.MOST", 10)
@@ -248,7 +232,7 @@ def test_table_that_is_itself_what_is_wrong_holds_the_run(
         seeded.ingest()
 
 
-def test_replay_has_the_same_quarantine(seeded: Pipeline, quarantined: Declare) -> None:
+def test_replay_has_the_same_quarantine(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
     seeded.run()
     for order in (7, 8):

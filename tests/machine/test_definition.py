@@ -77,7 +77,8 @@ def test_waits_between_attempts_are_capped_and_scattered() -> None:
     retriers = [
         retrier for state in STATES.values() for retrier in state.get("Retry", ()) if retrier["MaxAttempts"] > 1
     ]
-    assert len(retriers) == 2 * len(STAGES) + 1
+    # Of each stage two, of Report and NotifyFailure one.
+    assert len(retriers) == 2 * len(STAGES) + 2
     for retrier in retriers:
         assert retrier["IntervalSeconds"] <= retrier["MaxDelaySeconds"] <= 60
         assert (retrier["BackoffRate"], retrier["JitterStrategy"]) == (2, "FULL")
@@ -110,7 +111,7 @@ def test_unsent_mail_still_fails_the_execution() -> None:
 
 
 def test_time_limits_nest() -> None:
-    functions = {Deployment("dev").timeout(function) for function in FUNCTIONS}
+    functions = {Deployment("dev").timeout(name.lower()) for name in STAGES}
     tasks = {stage["TimeoutSeconds"] for stage in STAGES.values()}
     limits = [
         LOCK_SECONDS,
@@ -124,8 +125,13 @@ def test_time_limits_nest() -> None:
     assert all(inner <= outer for inner, outer in pairwise(limits))
     assert min(functions) > STATEMENT_SECONDS
     assert max(functions) < min(tasks)
-    # Each stage may be late once.
-    assert sum(stage["TimeoutSeconds"] for stage in STAGES.values()) < MACHINE["TimeoutSeconds"] <= LONGEST_EXECUTION
+    assert Deployment("dev").timeout("report") < STATES["Report"]["TimeoutSeconds"]
+    # Each stage may be late once, and be told of.
+    assert (
+        sum(state.get("TimeoutSeconds", 0) for state in STATES.values())
+        < MACHINE["TimeoutSeconds"]
+        <= LONGEST_EXECUTION
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,9 +156,17 @@ def test_choices_look_at_what_results_hold() -> None:
         _, stage, field = path.split(".")
         if stage != "failure":
             assert f"{field}.$" in STAGES[stage.title()]["ResultSelector"]
-    assert variables[:2] == ["$.ingest.new_data", "$.load.batches"]
+    assert variables[:3] == ["$.ingest.dry_run", "$.ingest.new_data", "$.load.batches"]
 
 
 def test_workflow_refers_to_the_deployed_resources_only() -> None:
     references = set(re.findall(r"#\{([^}]*)\}", STATE_MACHINE.read_text(encoding="utf-8")))
-    assert references == {f"{stage}LambdaFunction.Arn" for stage in STAGES} | {"AlertsTopic"}
+    assert references == {f"{name}LambdaFunction.Arn" for name in (*STAGES, "Report")} | {"AlertsTopic"}
+
+
+def test_report_that_cannot_be_made_is_no_reason_not_to_tell() -> None:
+    (catcher,) = STATES["Report"]["Catch"]
+    assert (catcher["ErrorEquals"], catcher["Next"]) == (["States.ALL"], "ReportPlainly")
+    assert STATES["Report"]["Next"] == STATES["ReportPlainly"]["Next"] == "NotifyFailure"
+    made = {field.removesuffix(".$") for field in STATES["Report"]["ResultSelector"]}
+    assert made == {field.removesuffix(".$") for field in STATES["ReportPlainly"]["Parameters"]}

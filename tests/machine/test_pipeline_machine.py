@@ -1,5 +1,6 @@
 """The workflow as it is deployed, interpreted; its functions answer as each test has told them."""
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -8,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from functions import report
 from local.lambda_runtime import InvokeResult, ServiceError
 from local.stack import Stack
-from local.worker import error_payload
+from local.worker import LambdaContext, error_payload
 from totes.contracts import source_tables, warehouse_tables
 from totes.errors import (
     BatchContended,
@@ -23,10 +25,9 @@ from totes.errors import (
     Unforeseen,
     WarehouseUnreachable,
 )
-from totes.names import FUNCTIONS
+from totes.names import FUNCTIONS, STAGES
 from totes.requests import parse_request
 
-STAGES = [function.title() for function in FUNCTIONS]
 RETRIER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"
 INGESTED = {
     "batch": 124,
@@ -38,6 +39,7 @@ INGESTED = {
     "landed_through": 124,
     "processed_through": 123,
     "new_data": True,
+    "dry_run": False,
 }
 NOTHING_LANDED = INGESTED | {"batch": None, "rows": {}, "processed_through": 124, "new_data": False}
 TRANSFORMED = {"first": 124, "last": 124, "batches": 1, "rows": {"fact_sales_order": 12}, "processed_through": 124}
@@ -64,8 +66,23 @@ def outcome(function: Callable[[dict[str, Any]], object], event: dict[str, Any])
         return error
 
 
+def reported(event: dict[str, Any]) -> object:
+    """What the shipped function behind Report answers."""
+    return report.handler(
+        event, LambdaContext("totes-local-report", 256, "arn:aws:lambda:eu-west-2:1:function:report", "request", 0)
+    )
+
+
+def refusing(event: dict[str, Any]) -> object:
+    """Refuses an input as the functions do."""
+    try:
+        return parse_request(event)
+    except TotesError as error:
+        raise error.in_two_lines() from None
+
+
 class Functions:
-    """The three functions. Each answers what it was told to, one after the other, and then as on any good day."""
+    """The functions. Each answers what it was told to, one after the other, and then as on any good day."""
 
     def __init__(self) -> None:
         self.reset()
@@ -73,7 +90,12 @@ class Functions:
     def reset(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.told: dict[str, list[object]] = {function: [] for function in FUNCTIONS}
-        self.usual: dict[str, object] = {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
+        self.usual: dict[str, object] = {
+            "ingest": INGESTED,
+            "transform": TRANSFORMED,
+            "load": LOADED,
+            "report": reported,
+        }
 
     def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
         function = name.removeprefix("totes-local-")
@@ -89,7 +111,8 @@ class Functions:
 
     @property
     def order(self) -> list[str]:
-        return [function for function, _ in self.calls]
+        """The stages, as they were called."""
+        return [function for function, _ in self.calls if function != "report"]
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +125,9 @@ def whole_stack(all_functions: Functions, tmp_path_factory: pytest.TempPathFacto
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
         with Stack(invoker=all_functions) as stack:
+            patch.setenv("TOTES_LANDING_BUCKET", stack.names.landing_bucket)
+            patch.setenv("TOTES_PROCESSED_BUCKET", stack.names.processed_bucket)
+            patch.setenv("TOTES_DOCS", "https://example.com/totes/docs")
             yield stack
 
 
@@ -142,7 +168,7 @@ class Machine:
 
 
 @pytest.fixture
-def machine(whole_stack: Stack, functions: Functions, waits: list[float]) -> Machine:
+def machine(whole_stack: Stack, functions: Functions, waits: list[float], log: io.StringIO) -> Machine:
     return Machine(whole_stack)
 
 
@@ -217,17 +243,29 @@ def test_terminal_error_fails_at_once_with_one_mail(
     machine: Machine, functions: Functions, waits: list[float], stage: str
 ) -> None:
     found = "staff 7: first_name is NULL, expected a value; “quoted”, {braces}, 100 %"
-    functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.")
+    functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.").in_two_lines()
     ended = machine.run()
     assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
-    assert ended["cause"] == f"{found}. Correct the row in totesys."
+    assert ended["cause"] == f"{found}.\nCorrect the row in totesys."
     assert functions.order == [name.lower() for name in STAGES[: STAGES.index(stage) + 1]]
     assert waits == []
-    assert machine.path[-5:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "NotifyFailure", "Failed"]
+    assert machine.path[-6:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "Report", "NotifyFailure", "Failed"]
     (mail,) = machine.mails
-    assert mail.subject == f"totes-local-pipeline: {stage} failed with ContractBroken"
+    assert mail.subject.startswith(f"totes-local-pipeline: {stage} failed with ContractBroken, ")
+    assert f"Why        {found}." in mail.message
+    assert "DO THIS    Correct the row in totesys.\n" in mail.message
+
+
+def test_plainer_mail_is_sent_where_the_report_cannot_be_made(machine: Machine, functions: Functions) -> None:
+    functions.usual["load"] = LogBroken("A batch is missing.", "Restore it.")
+    functions.usual["report"] = Unforeseen("ValueError", "Read the log.")
+    ended = machine.run()
+    assert (ended["status"], ended["error"]) == ("FAILED", "LogBroken")
+    assert machine.path[-4:] == ["Report", "ReportPlainly", "NotifyFailure", "Failed"]
+    (mail,) = machine.mails
+    assert mail.subject == "totes-local-pipeline: Load failed with LogBroken"
     assert mail.message == (
-        f"{stage} failed with ContractBroken.\n\n{found}. Correct the row in totesys.\n\n"
+        "Load failed with LogBroken.\n\nA batch is missing. Restore it.\n\n"
         "Nothing is lost or half-loaded: a batch is committed whole or not at all, and the next execution goes on "
         "where this one stopped.\n\nThe execution, with its input, its retries and its history:\n"
         f"https://eu-west-2.console.aws.amazon.com/states/home?region=eu-west-2#/v2/executions/details/{machine.arn}\n"
@@ -254,10 +292,12 @@ def test_every_failure_is_one_mail_that_fits(
     ended = machine.run()
     (mail,) = machine.mails
     assert ended["status"] == "FAILED"
-    assert re.fullmatch(rf"totes-local-pipeline: {stage} failed with [\w.]+", mail.subject)
+    assert re.fullmatch(
+        rf"totes-local-pipeline: {stage} failed with [\w.]+, nothing loaded yet|.* behind", mail.subject
+    )
     assert len(mail.subject) <= 100
-    assert mail.message.startswith(f"{stage} failed with {ended['error']}.\n\n{ended['cause']}")
-    assert len(mail.message) < 6_000
+    assert re.search(rf"\nWhat       {re.escape(ended['error'])}\n", mail.message)
+    assert len(mail.message) < 8_000
     assert "hunter2" not in mail.message
 
 
@@ -277,18 +317,22 @@ def test_longest_error_name_fits_the_subject() -> None:
     ids=str,
 )
 def test_wrong_input_is_told_by_mail(machine: Machine, functions: Functions, given: object, found: str) -> None:
-    functions.usual["ingest"] = parse_request
+    functions.usual["ingest"] = refusing
     ended = machine.run(given)
     (mail,) = machine.mails
     assert (ended["status"], ended["error"], functions.order) == ("FAILED", "InputRefused", ["ingest"])
-    assert f"The execution's input {found} Start the execution with {{}} or with" in mail.message
+    assert f"Why        The execution's input {found}" in mail.message
+    (remedy,) = re.findall(r"DO THIS    (.*?)\n\n", mail.message, re.DOTALL)
+    assert " ".join(remedy.split()).startswith(
+        "Start the execution with {} or with what is allowed: full_read: list of"
+    )
 
 
 def test_answer_beyond_the_limit_is_told_by_mail(machine: Machine, functions: Functions) -> None:
     functions.usual["transform"] = TRANSFORMED | {"rows": {"x" * 300_000: 1}}
     ended = machine.run()
     assert ended["status"] == "FAILED"
-    assert machine.mails[0].subject == "totes-local-pipeline: Transform failed with States.DataLimitExceeded"
+    assert machine.mails[0].subject.startswith("totes-local-pipeline: Transform failed with States.DataLimitExceeded, ")
 
 
 def test_execution_fails_though_no_mail_can_be_sent(

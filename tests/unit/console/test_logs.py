@@ -2,8 +2,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from console.executions import Execution
 from console.logs import LogHead, freshness
+from totes.executions import Execution
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 

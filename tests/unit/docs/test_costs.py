@@ -34,9 +34,10 @@ def test_stale_costs_are_refused_until_they_are_written(tmp_path: Path, monkeypa
 
 def test_bill_adds_up_by_hand() -> None:
     bill = {item.name: item for item in costs.items("rate(1 hour)")}
-    # 730 executions, of which 682 find something: 48 of 2 functions and 682 of 3.
-    assert bill["Lambda, calls"].units == 48 * 2 + 682 * 3
-    assert bill["Lambda, time"].units == (48 * 2 * 2 + 682 * 3 * 5) * Decimal(1769) / 1024
+    # 730 executions, of which 682 find something: 48 of 2 functions and 682 of 3, and each of the one that watches.
+    assert bill["Lambda, calls"].units == 48 * 3 + 682 * 4
+    stages, watching = 48 * 2 * 2 + 682 * 3 * 5, 48 * 2 + 682 * 5
+    assert bill["Lambda, time"].units == (stages * Decimal(1769) + watching * 256) / 1024
     # Ingest, NewData?, Load, AnythingLoaded?, NothingNew and the start; or Transform as well, and Loaded.
     assert bill["Step Functions"].units == 48 * 6 + 682 * 7
     assert bill["Step Functions"].dollars == bill["Step Functions"].units * Decimal("0.025") / 1000

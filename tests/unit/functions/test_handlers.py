@@ -8,9 +8,10 @@ import pytest
 from local.worker import LambdaContext
 from tests.pipeline import Pipeline
 from totes.errors import InputRefused, SettingsInvalid, SourceUnreachable, Unforeseen
-from totes.names import FUNCTIONS
+from totes.names import STAGES
 
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
+FUNCTIONS = [stage.lower() for stage in STAGES]
 STAMPS = "'2024-01-01', '2024-01-01'"
 
 
@@ -49,6 +50,7 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "landed_through": 1,
         "processed_through": 0,
         "new_data": True,
+        "dry_run": False,
     }
     assert invoke("transform") == {
         "first": 1,
@@ -138,7 +140,7 @@ def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
 ) -> None:
     # boto3 quotes what it was told to be a region.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "postgresql://reader:hunter2@nowhere")
-    with pytest.raises(Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.* Read the stack"):
+    with pytest.raises(Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRead the stack"):
         invoke("transform")
     assert lines(log)[-1]["error"] == "InvalidRegionError"
     assert "hunter2" not in log.getvalue()

@@ -9,10 +9,16 @@ import pytest
 from local.deployment import ROOT
 from tests.unit.infrastructure.template import DEV, Template
 from totes.names import FUNCTIONS
-from totes.settings import IngestSettings, LoadSettings, TransformSettings, variable
+from totes.settings import IngestSettings, LoadSettings, ReportSettings, TransformSettings, WatchSettings, variable
 
 TEMPLATE = Template()
-SETTINGS = {"ingest": IngestSettings, "transform": TransformSettings, "load": LoadSettings}
+SETTINGS = {
+    "ingest": IngestSettings,
+    "transform": TransformSettings,
+    "load": LoadSettings,
+    "report": ReportSettings,
+    "watch": WatchSettings,
+}
 POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
 NAMES = ("BucketName", "TopicName", "Name", "QueueName", "AlarmName")
 
@@ -42,6 +48,8 @@ def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
         "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
         "TOTES_SOURCE_SECRET": f":secret:{DEV.source_secret}-",
         "TOTES_WAREHOUSE_SECRET": f":secret:{DEV.warehouse_secret}-",
+        "TOTES_DOCS": "${env:TOTES_DOCS_URL, 'docs'}",
+        "TOTES_ALERTS_TOPIC": DEV.topic_arn,
         "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
         "POWERTOOLS_METRICS_NAMESPACE": "totes-dev",
         "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -71,6 +79,7 @@ def test_named_resources_bear_the_names_of_the_stage() -> None:
         DEV.source_secret,
         DEV.warehouse_secret,
         DEV.rule,
+        DEV.ended_rule,
     }
 
 

@@ -17,13 +17,15 @@ from tests.unit.infrastructure.template import DEV, Call, Statement, Template
 from totes.contracts import source_tables
 from totes.ingest import ingest
 from totes.load import load
-from totes.names import FUNCTIONS, Names
+from totes.names import FUNCTIONS, STAGES, Names
+from totes.report import Caught, Zones, failure_of
 from totes.requests import Request
-from totes.settings import IngestSettings, LoadSettings, TransformSettings, read_settings
+from totes.settings import IngestSettings, LoadSettings, TransformSettings, WatchSettings, read_settings
 from totes.transform import transform
+from totes.watch import tell
 
 TEMPLATE = Template()
-ROLES = ("IngestRole", "TransformRole", "LoadRole", "MachineRole", "ScheduleRole")
+ROLES = ("IngestRole", "TransformRole", "LoadRole", "ReportRole", "WatchRole", "MachineRole", "ScheduleRole")
 # The names that the documents use.
 DOCUMENTED = Template(Names("<stage>", "<account>", "<region>"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -42,6 +44,12 @@ def called(operation: str, parameters: dict[str, Any]) -> Call:
     """What IAM is asked when an operation is called. An operation that is new here is a KeyError on purpose."""
     if operation == "GetSecretValue":
         return Call("secretsmanager:GetSecretValue", secret(parameters["SecretId"]))
+    if operation == "ListExecutions":
+        return Call("states:ListExecutions", parameters["stateMachineArn"])
+    if operation in ("DescribeExecution", "GetExecutionHistory"):
+        return Call(f"states:{operation}", parameters["executionArn"])
+    if operation == "Publish":
+        return Call("sns:Publish", parameters["TopicArn"])
     bucket = f"arn:aws:s3:::{parameters['Bucket']}"
     if operation == "ListObjectsV2":
         return Call("s3:ListBucket", bucket, parameters["Prefix"])
@@ -59,21 +67,23 @@ def by_the_platform(function: str) -> set[Call]:
     }
 
 
+def to_encrypt_alerts() -> set[Call]:
+    """What SNS does in the name of whoever publishes to the topic."""
+    (key,) = {topic["KmsMasterKeyId"]["Ref"] for topic in TEMPLATE.of_type("AWS::SNS::Topic").values()}
+    arn = TEMPLATE.text({"Fn::GetAtt": [key, "Arn"]})
+    return {Call("kms:GenerateDataKey", arn), Call("kms:Decrypt", arn)}
+
+
 def by_the_machine() -> set[Call]:
     """What Step Functions does in the name of the state machine, read from its definition."""
     definition = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
     targets = [state["Parameters"] for state in definition["States"].values() if state["Type"] == "Task"]
     functions = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["FunctionName"]) for task in targets if "FunctionName" in task}
     topics = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["TopicArn"]) for task in targets if "TopicArn" in task}
-    (key,) = {topic["KmsMasterKeyId"]["Ref"] for topic in TEMPLATE.of_type("AWS::SNS::Topic").values()}
     tracing = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
-    return {
+    return to_encrypt_alerts() | {
         *(Call("lambda:InvokeFunction", TEMPLATE.text({"Fn::Sub": function})) for function in functions),
         *(Call("sns:Publish", TEMPLATE.text({"Fn::Sub": topic})) for topic in topics),
-        *(
-            Call(action, TEMPLATE.text({"Fn::GetAtt": [key, "Arn"]}))
-            for action in ("kms:GenerateDataKey", "kms:Decrypt")
-        ),
         *(Call(f"xray:{action}", "*") for action in tracing),
     }
 
@@ -91,6 +101,7 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
             f"{name.title()}Role": found | by_the_platform(name)
             for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
         }
+    made["WatchRole"] |= to_encrypt_alerts()
     return {
         **made,
         "MachineRole": by_the_machine(),
@@ -106,6 +117,13 @@ def deploy(pipeline: Pipeline) -> None:
     for which, name in (("source", DEV.source_secret), ("warehouse", DEV.warehouse_secret)):
         text = secrets.get_secret_value(SecretId=f"{pipeline.name}/{which}")["SecretString"]
         secrets.create_secret(Name=name, SecretString=text)
+    boto3.client("sns", region_name=DEV.region).create_topic(Name=DEV.topic)
+    machine = boto3.client("stepfunctions", region_name=DEV.region)
+    definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
+    role = f"arn:aws:iam::{DEV.account}:role/any"
+    machine.create_state_machine(name=DEV.state_machine, definition=definition, roleArn=role)
+    machine.start_execution(stateMachineArn=DEV.state_machine_arn, name="test")
+    machine.stop_execution(executionArn=EXECUTION)
 
 
 def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
@@ -132,7 +150,18 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
             pipeline.totesys(change)
         for running, stage in stages().items():  # noqa: B007  the hook reads it
             stage()
+    for running, teller in tellers().items():  # noqa: B007
+        teller()
     return made
+
+
+def tellers() -> dict[str, Callable[[], object]]:
+    settings = WatchSettings(DEV.landing_bucket, DEV.processed_bucket, "docs", DEV.topic_arn)
+    zones = Zones(DEV.landing_bucket, DEV.processed_bucket)
+    return {
+        "report": lambda: failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")),
+        "watch": lambda: tell(EXECUTION, "ABORTED", settings),
+    }
 
 
 def stages() -> dict[str, Callable[[], object]]:
@@ -217,7 +246,8 @@ def test_role_is_for_one_service_only(role: str, principal: str) -> None:
     managed = properties.get("ManagedPolicyArns", {"Fn::If": ["HasVpc", []]})
     condition, in_vpc, *_ = managed["Fn::If"]
     assert condition == "HasVpc"
-    assert bool(in_vpc) == (principal == "lambda.amazonaws.com")
+    # What asks AWS alone stays outside.
+    assert bool(in_vpc) == (role.removesuffix("Role") in STAGES)
     assert all(TEMPLATE.text(arn).endswith("/service-role/AWSLambdaENIManagementAccess") for arn in in_vpc)
 
 

@@ -3,7 +3,7 @@
 from tests.unit.infrastructure.template import DEV, Call, Template
 
 TEMPLATE = Template()
-(RULE,) = TEMPLATE.of_type("AWS::Events::Rule").values()
+RULE = TEMPLATE.resources["ScheduleRule"]["Properties"]
 (TARGET,) = RULE["Targets"]
 
 

@@ -68,7 +68,7 @@ def test_error_of_ours_is_logged_counted_and_left_as_it_is(
 
 
 def test_foreign_error_becomes_unforeseen_and_says_so(log: io.StringIO) -> None:
-    with pytest.raises(Unforeseen, match=r"ZeroDivisionError: division by zero. Read the stack trace in the"):
+    with pytest.raises(Unforeseen, match=r"ZeroDivisionError: division by zero.\nRead the stack trace in the"):
         invoke(failing(ZeroDivisionError("division by zero")))
     assert lines(log)[0]["error"] == "ZeroDivisionError"
 

@@ -1,4 +1,4 @@
-from totes.names import FUNCTIONS, Names
+from totes.names import FUNCTIONS, STAGES, Names, names_of_execution
 
 NAMES = Names("production", "123456789012", "eu-west-2")
 
@@ -25,3 +25,12 @@ def test_stages_share_no_name() -> None:
         return {getattr(made, name) for name in properties} | {made.function(name) for name in FUNCTIONS}
 
     assert not names("dev") & names("production")
+
+
+def test_names_are_known_from_an_execution() -> None:
+    arn = "arn:aws:states:eu-west-2:123456789012:execution:totes-production-pipeline:manual-1"
+    assert names_of_execution(arn) == NAMES
+
+
+def test_functions_are_named_after_their_states() -> None:
+    assert FUNCTIONS[: len(STAGES)] == tuple(stage.lower() for stage in STAGES)

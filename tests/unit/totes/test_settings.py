@@ -1,13 +1,17 @@
+from typing import Any
+
 import pytest
 
 from totes.errors import SettingsInvalid
-from totes.settings import IngestSettings, LoadSettings, TransformSettings, read_settings
+from totes.settings import IngestSettings, LoadSettings, ReportSettings, TransformSettings, WatchSettings, read_settings
 
 ENVIRONMENT = {
     "TOTES_LANDING_BUCKET": "landing",
     "TOTES_PROCESSED_BUCKET": "processed",
     "TOTES_SOURCE_SECRET": "totes/dev/source",
     "TOTES_WAREHOUSE_SECRET": "totes/dev/warehouse",
+    "TOTES_DOCS": "docs",
+    "TOTES_ALERTS_TOPIC": "topic",
 }
 
 
@@ -17,10 +21,12 @@ ENVIRONMENT = {
         IngestSettings("landing", "processed", "totes/dev/source"),
         TransformSettings("landing", "processed"),
         LoadSettings("processed", "totes/dev/warehouse"),
+        ReportSettings("landing", "processed", "docs"),
+        WatchSettings("landing", "processed", "docs", "topic"),
     ],
     ids=lambda settings: type(settings).__name__,
 )
-def test_each_function_reads_its_own_variables(expected: IngestSettings | TransformSettings | LoadSettings) -> None:
+def test_each_function_reads_its_own_variables(expected: Any) -> None:
     assert read_settings(type(expected), ENVIRONMENT) == expected
 
 

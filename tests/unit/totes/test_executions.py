@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from console.executions import fold, readable
+from totes.executions import fold, readable
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 

@@ -1,0 +1,18 @@
+"""The function behind the rule on executions that end."""
+
+from typing import Any
+
+from aws_lambda_powertools.metrics import MetricUnit
+
+from totes.log import metrics, observed
+from totes.settings import WatchSettings, read_settings
+from totes.watch import tell
+
+
+@observed
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Sends a mail, if there is anything to tell that was not told yet."""
+    detail = event["detail"]
+    told = tell(detail["executionArn"], detail["status"], read_settings(WatchSettings))
+    metrics.add_metric("MailsSent", MetricUnit.Count, int(told))
+    return {"told": told}

@@ -1,0 +1,263 @@
+"""F20 to F27: both databases, at their worst."""
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy
+from pg8000.native import identifier, literal
+
+from local.databases import LOADER, READER
+from tests.faults.drill import HEAL, HOLD, Drill, fault
+from tests.injection import at_statement
+from totes.database import TOTESYS, WAREHOUSE, make_engine
+from totes.warehouse import lock
+
+AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
+OURS = {"source": READER, "warehouse": LOADER}
+RETRIES = 4
+
+
+def point(drill: Drill, which: str, **changes: Any) -> None:
+    """Changes the secret of one of the two databases; without changes it is right again."""
+    drill.pipeline.put_secret(which, getattr(drill.pipeline, which), OURS[which], **changes)
+
+
+def end_sessions(drill: Drill, application: str) -> None:
+    drill.pipeline.postgres.execute(
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = {literal(application)}"
+    )
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks and statements are not waited for as long as they would be."""
+    for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
+        hasty = {**database.session, "lock_timeout": "150ms", "statement_timeout": "2s"}
+        monkeypatch.setattr(f"totes.{name}", replace(database, session=hasty))
+
+
+@fault("F20", "connection refused, or a host that nobody knows", HOLD)
+@pytest.mark.parametrize(
+    "changes", [{"host": "127.0.0.1", "port": 1}, {"host": "nowhere.invalid"}], ids=["refused", "unknown"]
+)
+@pytest.mark.parametrize(("which", "error"), [("source", "SourceUnreachable"), ("warehouse", "WarehouseUnreachable")])
+def test_f20_database_that_is_not_there_holds(drill: Drill, which: str, error: str, changes: dict[str, Any]) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    point(drill, which, **changes)
+
+    failed = drill.run()
+
+    assert (failed.error, failed.retried) == (error, [error] * RETRIES)
+    assert f"No connection to {'totesys' if which == 'source' else 'the warehouse'}" in failed.mail
+    point(drill, which)
+    drill.run()
+
+
+@fault("F20", "connection refused for a moment", HEAL)
+def test_f20_database_that_comes_back_heals(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    point(drill, "source", host="127.0.0.1", port=1)
+
+    with drill.before("ingest", lambda: point(drill, "source"), attempt=3):
+        healed = drill.run()
+
+    assert healed.retried == ["SourceUnreachable"] * 2
+    assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
+
+
+@fault("F21", "a backend killed in mid-read", HEAL)
+@pytest.mark.parametrize("moment", ["count(*)", "COPY (SELECT"], ids=["while it counts", "before it reads"])
+def test_f21_killed_backend_heals_with_a_fresh_snapshot(drill: Drill, moment: str) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+
+    def kill() -> None:
+        drill.totesys(AMENDED, 1, 8)
+        end_sessions(drill, "totes-ingest")
+
+    with at_statement(moment, kill):
+        healed = drill.run()
+
+    assert healed.retried == ["SourceUnreachable"]
+    # What was written after the first snapshot is in the second.
+    assert healed.output["ingest"]["rows"] == {"sales_order": 2}
+
+
+@fault("F22", "a query hangs on a lock", HOLD)
+@pytest.mark.usefixtures("impatient")
+def test_f22_lock_that_lasts_holds_and_is_named(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    with drill.session() as other:
+        cursor = other.cursor()
+        cursor.execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
+        cursor.execute("SELECT pg_backend_pid()")
+        ((pid,),) = cursor.fetchall()
+
+        failed = drill.run()
+
+    assert (failed.error, failed.retried) == ("SourceBusy", ["SourceBusy"] * RETRIES)
+    assert f"lock timeout; SQLSTATE 55P03; locks are held by pid {pid}" in failed.mail
+    drill.run()
+
+
+@fault("F22", "a statement takes too long", HOLD)
+@pytest.mark.usefixtures("impatient")
+def test_f22_statement_that_hangs_is_given_up(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    sleep = "BEGIN PERFORM pg_sleep(60); RETURN NEW; END"
+    drill.star(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ {sleep} $$")
+    drill.star("CREATE TRIGGER slow BEFORE INSERT ON etl.batch FOR EACH ROW EXECUTE FUNCTION slow()")
+
+    failed = drill.run()
+
+    assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
+    assert "statement timeout; SQLSTATE 57014" in failed.mail
+    drill.star("DROP TRIGGER slow ON etl.batch")
+    drill.run()
+
+
+@fault("F23", "too many connections", HEAL)
+@pytest.mark.parametrize("which", ["source", "warehouse"])
+def test_f23_full_database_heals_by_retry(drill: Drill, which: str) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    database = identifier(getattr(drill.pipeline, which))
+    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 0")
+
+    def room() -> None:
+        drill.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 1")
+
+    stage = "ingest" if which == "source" else "load"
+    with drill.before(stage, room, attempt=3):
+        healed = drill.run()
+
+    # And one connection is all that a function ever needs.
+    assert healed.retried == ["SourceBusy" if which == "source" else "WarehouseBusy"] * 2
+    assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
+    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
+
+
+@fault("F24", "a password is rotated while the function is warm", HEAL)
+@pytest.mark.parametrize("first", ["database", "secret"])
+def test_f24_rotated_password_heals(drill: Drill, first: str) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    postgres, old = drill.pipeline.postgres, drill.pipeline.passwords[READER]
+
+    def database(password: str) -> None:
+        postgres.execute(f"ALTER ROLE {READER} PASSWORD {literal(password)}")
+
+    def secret(password: str) -> None:
+        point(drill, "source", password=password)
+
+    steps = [database, secret] if first == "database" else [secret, database]
+    steps[0]("new")
+    try:
+        with drill.before("ingest", lambda: steps[1]("new"), attempt=2):
+            healed = drill.run()
+        assert healed.retried == ["SourceUnreachable"]
+        assert "new" not in drill.log.getvalue().split()
+    finally:
+        database(old)
+        secret(old)
+
+
+@fault("F25", "the warehouse fails over, and the socket is dead", HEAL)
+def test_f25_dead_socket_heals(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+
+    with at_statement("pg_advisory_xact_lock", lambda: end_sessions(drill, "totes-load")):
+        healed = drill.run()
+
+    assert healed.retried == ["WarehouseUnreachable"]
+    assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
+
+
+@fault("F25", "or the old primary is read-only", HOLD)
+def test_f25_warehouse_that_stays_read_only_holds(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    database = identifier(drill.pipeline.warehouse)
+    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+
+    failed = drill.run()
+
+    assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
+    assert "read-only transaction; SQLSTATE 25006" in failed.mail
+    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    drill.run()
+
+
+@fault("F26", "a deadlock", HEAL)
+def test_f26_deadlock_heals(drill: Drill) -> None:
+    """The other one has the design and wants the log; load has the log and wants the design."""
+    drill.run()
+    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
+    wants: list[threading.Thread] = []
+
+    with drill.pipeline.connection(drill.pipeline.warehouse) as other:
+        cursor = other.cursor()
+        # The victim is the one that looks first.
+        cursor.execute("SET deadlock_timeout = '60s'")
+        cursor.execute("UPDATE dim_design SET file_name = 'theirs' WHERE design_id = 7")
+
+        def want() -> None:
+            cursor.execute("LOCK TABLE etl.batch IN EXCLUSIVE MODE")
+            other.rollback()
+
+        def cross() -> None:
+            wants.append(threading.Thread(target=want))
+            wants[0].start()
+
+        with at_statement("staged_dim_design", cross):
+            healed = drill.run()
+        wants[0].join()
+
+    assert healed.retried == ["WarehouseBusy"]
+    assert healed.output["load"]["updated"] == {"dim_design": 1}
+
+
+@fault("F26", "a serialization failure", HEAL)
+def test_f26_serialization_failure_heals(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under an administrator's stricter default: the batch's snapshot is older than what it wants to update."""
+    drill.run()
+    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
+    strict = replace(WAREHOUSE, session={**WAREHOUSE.session, "default_transaction_isolation": "serializable"})
+    monkeypatch.setattr("totes.load.WAREHOUSE", strict)
+
+    def overtake() -> None:
+        drill.star("UPDATE dim_design SET file_name = 'theirs' WHERE design_id = 7")
+
+    with at_statement('COPY "pg_temp"', overtake):
+        healed = drill.run()
+
+    assert healed.retried == ["WarehouseBusy"]
+    assert drill.star("SELECT file_name FROM dim_design WHERE design_id = 7") == [["new.json"]]
+
+
+@fault("F27", "a predecessor has vanished and holds its locks", HOLD)
+@pytest.mark.usefixtures("impatient")
+def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    pipeline = drill.pipeline
+    with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").connect() as vanished:
+        vanished.begin()
+        lock(vanished)
+        pid = vanished.scalar(sqlalchemy.text("SELECT pg_backend_pid()"))
+
+        failed = drill.run()
+
+        assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
+        assert f"locks are held by pid {pid} (totes_loader, totes-load)" in failed.mail
+        # PostgreSQL reaps it.
+        end_sessions(drill, "totes-load")
+        vanished.invalidate()
+    drill.run()

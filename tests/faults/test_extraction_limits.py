@@ -1,0 +1,241 @@
+"""F14 to F19: a totesys that is too much, or not the one that was declared."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pg8000.native import identifier
+
+from local.databases import READER
+from tests.conftest import MakesPipelines
+from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
+from totes.batch_log import entry
+from totes.contracts import source_tables
+from totes.names import FUNCTIONS
+
+STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
+NEW_DESIGN = (
+    "INSERT INTO design (design_id, created_at, design_name, file_location, file_name, last_updated) "
+    f"VALUES (%s, {STAMP}, 'Granite', '/srv', 'granite.json', {STAMP})"
+)
+AMENDED = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = %s"
+MANY = 300_000
+MOST_MB = 512
+COLUMNS = (
+    "sales_order_id, design_id, units_sold, unit_price, currency_id, CAST(agreed_delivery_date AS text), "
+    "CAST(agreed_payment_date AS text), agreed_delivery_location_id"
+)
+
+
+@fault(
+    "F14",
+    "very many changed rows at once",
+    HEAL,
+    nearest=f"{MANY:,} rows beside the witnessed pipeline, compared by one digest on either side",
+)
+def test_f14_memory_does_not_grow_with_the_rows(
+    drill: Drill, stacked_pipelines: MakesPipelines, drill_totesys: str, tmp_path: Path
+) -> None:
+    with stacked_pipelines(drill_totesys) as pipeline, contextlib.ExitStack() as processes:
+        large = replace(drill, pipeline=pipeline)
+        for function in FUNCTIONS:
+            processes.enter_context(large.worker_processes(function, tmp_path))
+        large.run()
+        insert_orders(large, MANY)
+
+        loaded = large.run()
+
+        assert loaded.output["load"]["inserted"]["fact_sales_order"] == MANY
+        assert digest(large.star, "current_sales_order") == digest(large.totesys, "sales_order")
+        assert large.run().changed_nothing
+        assert peaks_mb().keys() == set(FUNCTIONS)
+        assert max(peaks_mb().values()) < MOST_MB, peaks_mb()
+    drill.run()  # the pipeline that the invariants are held against
+
+
+@fault("F15", "a column added to totesys", WARN)
+def test_f15_undeclared_column_is_told_and_carried_on_without(drill: Drill) -> None:
+    drill.run()
+
+    drill.totesys("ALTER TABLE sales_order ADD COLUMN colour text DEFAULT 'red', ADD COLUMN weight integer")
+    drill.totesys(AMENDED, 7)
+    odd = drill.run()
+
+    assert odd.warnings == ["sales_order has columns that no contract declares: colour, weight"]
+    assert odd.output["load"]["inserted"] == {"fact_sales_order": 1}
+
+
+@fault("F16", "a contracted column is renamed", HOLD)
+def test_f16_renamed_column_is_named_before_anything_is_written(drill: Drill) -> None:
+    drill.run()
+    drill.totesys("ALTER TABLE sales_order RENAME units_sold TO units")
+    drill.totesys(NEW_DESIGN, 90_001)
+
+    failed = drill.run()
+
+    assert (failed.error, failed.path[:2]) == ("ContractBroken", ["Ingest", "IngestFailed"])
+    assert failed.changed_nothing
+    assert "column sales_order.units_sold is not there" in failed.mail
+    drill.totesys("ALTER TABLE sales_order RENAME units TO units_sold")
+    assert drill.run().output["load"]["inserted"] == {"dim_design": 1}
+
+
+@fault("F16", "or dropped, and made anew", HOLD)
+def test_f16_dropped_column_is_named_before_anything_is_written(drill: Drill) -> None:
+    drill.run()
+    drill.totesys("CREATE TABLE kept AS SELECT department_id, location FROM department")
+    drill.totesys("ALTER TABLE department DROP location")
+
+    failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert failed.changed_nothing
+    assert "column department.location is not there" in failed.mail
+    drill.totesys("ALTER TABLE department ADD location text")
+    drill.totesys(
+        "UPDATE department SET location = kept.location FROM kept WHERE kept.department_id = department.department_id"
+    )
+    drill.run()
+
+
+RETYPED = {
+    "integer to text": ("sales_order", "units_sold", "text", "integer"),
+    "integer to bigint": ("payment", "company_ac_number", "bigint", "integer"),
+    "fewer digits": ("purchase_order", "item_unit_price", "numeric(12,3)", "numeric(10,2)"),
+    "zoned": ("payment", "last_updated", "timestamp(3) with time zone", "timestamp(3) without time zone"),
+}
+
+
+@fault("F17", "a column's type changed", HOLD)
+@pytest.mark.parametrize(("table", "column", "found", "expected"), RETYPED.values(), ids=RETYPED)
+def test_f17_found_and_expected_type_are_told(drill: Drill, table: str, column: str, found: str, expected: str) -> None:
+    drill.run()
+    retype = f"ALTER TABLE {table} ALTER {column} TYPE {{0}} USING CAST({column} AS {{0}})"
+    drill.totesys(retype.format(found))
+
+    failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert failed.changed_nothing
+    assert f"column {table}.{column} has type {found}, expected {expected}" in failed.mail
+    drill.totesys(retype.format(expected))
+    drill.totesys(NEW_DESIGN, 90_001)
+    assert drill.run().output["load"]["inserted"] == {"dim_design": 1}
+
+
+@fault("F18", "SELECT on a table is revoked", HOLD)
+def test_f18_table_and_missing_grant_are_named(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(f"REVOKE SELECT ON payment FROM {READER}")
+    drill.totesys(AMENDED, 7)
+
+    failed = drill.run()
+
+    assert failed.error == "AccessRefused"
+    assert failed.changed_nothing
+    assert "may not read payment of totesys. GRANT SELECT ON payment to the user" in failed.mail
+    drill.totesys(f"GRANT SELECT ON payment TO {READER}")
+    drill.run()
+
+
+@fault("F18", "or a table is missing", HOLD)
+def test_f18_missing_table_is_named(drill: Drill) -> None:
+    drill.run()
+    drill.totesys("ALTER TABLE payment RENAME TO payments")
+    drill.totesys(AMENDED, 7)
+
+    failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert failed.changed_nothing
+    assert "table payment is not there" in failed.mail
+    drill.totesys("ALTER TABLE payments RENAME TO payment")
+    drill.run()
+
+
+@pytest.fixture
+def restored(drill: Drill) -> Iterator[str]:
+    """The name of a database that is not there yet, and will be gone."""
+    name = f"{drill.pipeline.source}_restored"
+    yield name
+    drill.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
+
+
+@fault("F19", "totesys is restored as it was a while ago, under another name", WARN)
+def test_f19_restored_source_is_read_in_full_once(drill: Drill, restored: str) -> None:
+    drill.run()
+    copy = f"CREATE DATABASE {identifier(restored)} TEMPLATE {identifier(drill.pipeline.source)}"
+    drill.pipeline.postgres.execute(copy)
+    drill.totesys(AMENDED, 7)
+    drill.totesys(NEW_DESIGN, 90_001)
+    drill.run()
+
+    drill.pipeline.source = restored
+    drill.pipeline.put_secret("source", restored, READER)
+    back = drill.run()
+
+    assert back.warnings == [f"{table} was read in full: totesys was restored or moved" for table in source_tables()]
+    # What happened after the dump was taken has unhappened, and that is history too.
+    assert back.output["load"]["inserted"] == {"fact_sales_order": 1}
+    assert back.output["load"]["tombstones"] == {"dim_design": 1}
+
+
+@fault("F19", "its transaction ids go back", WARN, nearest="the last manifest's are moved ahead")
+def test_f19_ids_that_go_back_are_noticed_and_change_nothing(drill: Drill) -> None:
+    drill.run()
+    move_ahead(drill)
+
+    back = drill.run()
+
+    reason = "transaction ids of totesys went backwards"
+    assert back.warnings == [f"{table} was read in full: {reason}" for table in source_tables()]
+    assert (back.output["load"]["inserted"], back.output["load"]["updated"]) == ({}, {})
+
+
+def move_ahead(drill: Drill) -> None:
+    """Makes the last landed batch believe that totesys stood a million transactions further on."""
+    log = drill.pipeline.landed()
+    document = log.read(log.last()).as_json()
+    ahead = document["source"]["xmax"] + 10**6
+    document["source"] |= {"xmin": ahead, "xmax": ahead}
+    body = json.dumps(document).encode()
+    drill.pipeline.s3.put_object(Bucket=drill.pipeline.landing_bucket, Key=entry(log.last()), Body=body)
+
+
+def insert_orders(drill: Drill, number: int) -> None:
+    with drill.session() as connection:
+        cursor = connection.cursor()
+        # The references are right, and checking them row by row takes longer than all the rest.
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute(
+            "INSERT INTO sales_order SELECT 1000000 + number, template.created_at, template.last_updated, design_id, "
+            "staff_id, counterparty_id, number, number / 100.0, currency_id, agreed_delivery_date, "
+            "agreed_payment_date, agreed_delivery_location_id FROM sales_order AS template, "
+            f"generate_series(1, {number}) AS number WHERE sales_order_id = 1 + number % 200"
+        )
+        connection.commit()
+
+
+def digest(ask: Callable[[str], list[list[Any]]], orders: str) -> list[list[Any]]:
+    """The number of orders, their sum, and one digest of all their values."""
+    query = f"SELECT {COLUMNS} FROM {orders}"
+    return ask(
+        "SELECT count(*), sum(units_sold * unit_price), md5(string_agg(CAST(found AS text), ';' ORDER BY "
+        f"sales_order_id)) FROM ({query}) AS found"
+    )
+
+
+def peaks_mb() -> dict[str, float]:
+    """The most memory that the process of each function has ever held; of worker processes that are still there."""
+    found = {}
+    for process in psutil.Process().children():
+        if "local.worker" in process.cmdline():
+            status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
+            function = process.cmdline()[-1].split(".")[1]
+            found[function] = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    return found

@@ -1,0 +1,242 @@
+"""F45 to F50: the load of a batch, and what it is made of."""
+
+import itertools
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pg8000.dbapi
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from local.lambda_runtime import InvokeResult
+from tests.faults.drill import HEAL, HOLD, Drill, fault
+from tests.injection import dying_at_statement, losing_acknowledgement
+from tests.pipeline import Pipeline, physical_rows
+from totes.batch_log import entry
+from totes.lake import Lake
+
+STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
+NEW_DESIGN = (
+    "INSERT INTO design (design_id, created_at, design_name, file_location, file_name, last_updated) "
+    f"VALUES (%s, {STAMP}, %s, '/srv', 'granite.json', {STAMP})"
+)
+LARGEST = 2**31 - 1
+
+
+@fault(
+    "F45",
+    "the same key twice in one batch",
+    HOLD,
+    because="a snapshot shows one version of a key, so two of them are damage, and which is right can't be told",
+    nearest="a processed object and its manifest are rewritten: totesys' primary keys allow no such batch",
+)
+@pytest.mark.parametrize(("source", "table"), [("sales_order", "fact_sales_order"), ("design", "dim_design")])
+def test_f45_repeated_key_is_refused(drill: Drill, source: str, table: str, tmp_path: Path) -> None:
+    drill.run()
+    drill.totesys(f"UPDATE {source} SET last_updated = {STAMP} WHERE {source}_id = 7")
+    drill.totesys(NEW_DESIGN, 90_001, "Granite")
+    drill.pipeline.ingest()
+    drill.pipeline.transform()
+    manifest = repeat_first_row(drill.pipeline, table, tmp_path)
+
+    failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert f"{table} breaks the rule `{source}_id` (Each row has one of its own): 7." in failed.mail
+    drill.pipeline.s3.put_object(Bucket=drill.pipeline.processed_bucket, Key=entry(2), Body=manifest)
+    assert drill.run().output["load"]["loaded_through"] == 2
+
+
+@fault("F46", "the load dies at every statement in turn", HEAL)
+def test_f46_batch_is_loaded_whole_or_not_at_all(drill: Drill) -> None:
+    drill.run()
+    change(drill)
+    before, halves, deaths = physical_rows(drill.pipeline), [], []
+
+    def die_again_and_again(name: str, event: dict[str, Any]) -> InvokeResult:
+        for number in itertools.count(1):
+            with dying_at_statement(number) as countdown:
+                answer = drill.switchboard.usual(name, event)
+            if countdown.left > 0:
+                return answer
+            deaths.append(answer.payload["errorType"])
+            if physical_rows(drill.pipeline) != before:
+                halves.append(number)
+        raise AssertionError
+
+    with drill.instead("load", die_again_and_again):
+        healed = drill.run()
+
+    assert halves == []
+    assert len(deaths) > 20
+    assert set(deaths) == {"Runtime.ExitError"}
+    assert healed.output["load"]["inserted"] == {"dim_design": 1, "fact_sales_order": 1}
+
+
+@fault("F47", "the batch is committed, and its acknowledgement lost", HEAL)
+def test_f47_retry_finds_the_batch_loaded(drill: Drill) -> None:
+    drill.run()
+    change(drill)
+
+    with losing_acknowledgement(after="batch (batch_id, snapshot_at") as lost:
+        healed = drill.run()
+
+    assert len(lost) == 2
+    assert healed.retried == ["WarehouseUnreachable"]
+    assert (healed.output["load"]["batches"], healed.output["load"]["loaded_through"]) == (0, 2)
+    assert drill.star("SELECT count(*) FROM sales_order_history WHERE batch_id = 2 AND NOT deleted") == [[1]]
+
+
+@fault("F48", "an order and its new design in one batch", HEAL)
+def test_f48_dimension_is_loaded_before_its_fact(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(NEW_DESIGN, 90_001, "Granite")
+    drill.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7")
+
+    drill.run()
+
+    assert drill.star("SELECT design_id FROM current_sales_order WHERE sales_order_id = 7") == [[90_001]]
+
+
+@fault("F48", "or the warehouse has lost the design", HOLD)
+def test_f48_what_refers_to_nothing_is_named(drill: Drill) -> None:
+    drill.totesys(NEW_DESIGN, 90_001, "Granite")
+    drill.run()
+    (lost,) = drill.star("DELETE FROM dim_design WHERE design_id = 90001 RETURNING *")
+    drill.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id IN (7, 9)")
+
+    failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert "fact_sales_order breaks the rule `design_id` " in failed.mail
+    assert "is in dim_design, which lacks 90001): 7, 9." in failed.mail
+    drill.star(f"INSERT INTO dim_design VALUES ({', '.join(['%s'] * len(lost))})", *lost)
+    drill.run()
+
+
+PARENTS = {
+    "department": ("department SET department_name = 'Renamed'", "dim_staff WHERE department_name = 'Renamed'"),
+    "address of a counterparty": (
+        "address SET city = 'Renamed' WHERE address_id IN (SELECT legal_address_id FROM counterparty)",
+        "dim_counterparty WHERE counterparty_legal_city = 'Renamed'",
+    ),
+}
+
+
+@fault("F49", "a department renamed, an address changed; staff and counterparties untouched", HEAL)
+@pytest.mark.parametrize(("change", "seen"), PARENTS.values(), ids=PARENTS)
+def test_f49_rows_that_are_joined_with_the_change_come_again(drill: Drill, change: str, seen: str) -> None:
+    drill.run()
+
+    drill.totesys(f"UPDATE {change}")
+    drill.run()
+
+    assert drill.star(f"SELECT count(*) FROM {seen}") == [[20]]
+
+
+@fault("F49", "a currency's code", HEAL)
+def test_f49_currency_has_its_new_name(drill: Drill) -> None:
+    drill.run()
+
+    drill.totesys("UPDATE currency SET currency_code = 'JPY' WHERE currency_id = 1")
+    drill.run()
+
+    assert drill.star("SELECT currency_code, currency_name FROM dim_currency WHERE currency_id = 1") == [["JPY", "Yen"]]
+
+
+TEXTS = [
+    *(
+        "",
+        " ",
+        "\n",
+        "\r\n",
+        "\r",
+        "\t",
+        '"',
+        '""',
+        "'",
+        ",",
+        '","',
+        "\\",
+        "\\.",
+        "\\N",
+        "a\n\\.\nb",
+        'O\'Neill, "Jo"\n',
+    ),
+    *("NaN", "nan", "NULL", "None", "null", "N/A", "t", "-0", "1e5", "007", "+1", "2024-01-01", "%s", ":x", "{}"),
+    *("👜", "e\u0301", "é", "\ufeff", "\u2028", "\u0085", "\x01", "\x1a", "\x7f", "\U0010ffff", "ß" * 100_000),
+]
+
+
+@fault("F50", "quotes, newlines, emoji, NaN and NULL as texts", HEAL)
+def test_f50_every_text_is_the_same_in_the_warehouse(drill: Drill) -> None:
+    drill.run()
+    for number, text in enumerate(TEXTS, start=90_000):
+        drill.totesys(NEW_DESIGN, number, text)
+
+    drill.run()
+
+    arrived = drill.star("SELECT design_name FROM dim_design WHERE design_id >= 90000 ORDER BY design_id")
+    assert [text for (text,) in arrived] == TEXTS
+
+
+@fault("F50", "an empty text beside NULL", HEAL)
+def test_f50_empty_text_is_not_null(drill: Drill) -> None:
+    drill.totesys("UPDATE address SET address_line_2 = '', district = NULL WHERE address_id = 1")
+    drill.totesys("UPDATE address SET address_line_2 = NULL, district = '' WHERE address_id = 2")
+
+    drill.run()
+
+    query = "SELECT address_line_2, district FROM dim_location WHERE location_id IN (1, 2) ORDER BY location_id"
+    assert drill.star(query) == [["", None], [None, ""]]
+
+
+@fault(
+    "F50",
+    "the largest numbers, and integers beside NULL",
+    HEAL,
+    nearest="integers up to 2^31 - 1 and numeric(10,2): totesys has none that are larger",
+)
+def test_f50_every_number_is_the_same_in_the_warehouse(drill: Drill) -> None:
+    drill.run()
+    drill.totesys("UPDATE sales_order SET units_sold = %s, unit_price = 99999999.99 WHERE sales_order_id = 7", LARGEST)
+    drill.totesys("UPDATE sales_order SET units_sold = %s, unit_price = -0.01 WHERE sales_order_id = 8", -LARGEST - 1)
+    drill.totesys("UPDATE sales_order SET sales_order_id = %s WHERE sales_order_id = 9", LARGEST)
+
+    drill.run()
+
+    numbers = "SELECT units_sold, unit_price FROM current_sales_order WHERE sales_order_id IN (7, 8) ORDER BY 1 DESC"
+    assert drill.star(numbers) == [[LARGEST, Decimal("99999999.99")], [-LARGEST - 1, Decimal("-0.01")]]
+    beside = "SELECT purchase_order_id FROM dim_transaction WHERE sales_order_id = %s"
+    assert drill.star(beside, LARGEST) == [[None]]
+
+
+@fault("F50", "a zero byte", HEAL, nearest="PostgreSQL refuses to store one, so totesys can't hold it")
+def test_f50_zero_byte_can_not_be_in_totesys(drill: Drill) -> None:
+    with pytest.raises(pg8000.dbapi.DatabaseError, match="invalid byte sequence"):
+        drill.totesys(NEW_DESIGN, 90_001, "a\0b")
+    drill.run()
+
+
+def change(drill: Drill) -> None:
+    """A bit of everything: an amendment, a new row, a deletion."""
+    drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
+    drill.totesys(NEW_DESIGN, 90_001, "Granite")
+    drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+
+
+def repeat_first_row(pipeline: Pipeline, table: str, folder: Path) -> bytes:
+    """Has the last processed batch hold the first row of a table twice; returns its manifest as it was."""
+    log, lake, key = pipeline.processed(), Lake(pipeline.processed_bucket), entry(pipeline.processed().last())
+    before = lake.read(key)
+    assert before is not None
+    stored = log.read(log.last()).tables[table]["data"]
+    rows = pq.read_table(lake.fetch(stored, folder / "before"))
+    pq.write_table(pa.concat_tables([rows, rows.slice(0, 1)]), folder / "after")
+    document = json.loads(before)
+    document["tables"][table]["data"] = lake.add(folder / "after", "tampered", stored.rows + 1).as_json()
+    pipeline.s3.put_object(Bucket=pipeline.processed_bucket, Key=key, Body=json.dumps(document).encode())
+    return before

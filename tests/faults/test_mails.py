@@ -1,0 +1,245 @@
+"""The mails as they are: for each error the one that its really happening sends, kept in mails/.
+
+What differs from run to run, names of executions, moments and the like, is put in angle brackets. TOTES_WRITE_MAILS=1
+writes them anew; read what changed before you commit it.
+"""
+
+import os
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.lambda_runtime import InvokeResult, ServiceError
+from tests.faults.drill import Drill
+from tests.injection import at_statement, die, s3_answers
+from totes import contracts
+from totes.database import TOTESYS, WAREHOUSE, make_engine
+from totes.meanings import ABORTED, MEANINGS, TIMED_OUT, section
+from totes.warehouse import lock
+
+GOLDEN = Path(__file__).parent / "mails"
+VARYING = (
+    (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<execution>"),
+    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "<moment>"),
+    (r"(?:end|start)~'\d{4}-\d\d-\d\dT[\d.*A-F]+Z", "<moment>"),
+    (r"after \d+ s and", "after <n> s and"),
+    (r"\d+ s behind", "<n> s behind"),
+    (r"pid \d+", "pid <pid>"),
+    (r"(landing|processed)-[0-9a-f]{12}", r"\1-<test>"),
+    (r"\b[0-9a-f]{12}/(source|warehouse)", r"<test>/\1"),
+    (r"\b[0-9a-f]{64}\b", "<sha256>"),
+    (r"\b[0-9a-f]{32}\.parquet", "<object>.parquet"),
+    (r"test_\d+", "test_<n>"),
+    (r"(holds|says)\s+\d+\s+bytes", r"\1 <n> bytes"),
+)
+
+
+@pytest.fixture
+def running(drill: Drill) -> Drill:
+    """A pipeline that has succeeded once."""
+    drill.run()
+    return drill
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock is not waited for as long as it would be."""
+    for module, database in (("ingest", TOTESYS), ("load", WAREHOUSE)):
+        hasty = replace(database, session={**database.session, "lock_timeout": "100ms"})
+        monkeypatch.setattr(f"totes.{module}.{database.name.split()[-1].upper()}", hasty)
+
+
+def change(drill: Drill) -> None:
+    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id IN (7, 8)")
+
+
+def told(drill: Drill, error: str, name: str = "") -> None:
+    """Runs, and holds the mail that came against the one that is kept."""
+    failed = drill.run()
+    assert failed.error == error
+    hold(drill.mails[-1], name or error)
+
+
+def hold(mail: Any, name: str) -> None:
+    text = f"Subject: {mail.subject}\n\n{mail.message}"
+    for pattern, instead in VARYING:
+        text = re.sub(pattern, instead, text)
+    golden = GOLDEN / f"{name}.txt"
+    if os.environ.get("TOTES_WRITE_MAILS"):
+        golden.write_text(text, encoding="utf-8")
+    # Where lines end depends on the length of names that differ.
+    assert text.split() == golden.read_text(encoding="utf-8").split()
+    assert len(mail.subject) <= 100
+    assert mail.subject.isascii()
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    ("which", "error"),
+    [("source", "SourceUnreachable"), ("warehouse", "WarehouseUnreachable")],
+    ids=["source", "warehouse"],
+)
+def test_mail_of_a_database_that_is_down(running: Drill, which: str, error: str) -> None:
+    change(running)
+    database = getattr(running.pipeline, which)
+    running.pipeline.put_secret(
+        which, database, f"totes_{'reader' if which == 'source' else 'loader'}", host="127.0.0.1", port=1
+    )
+    told(running, error)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_mail_of_a_locked_table(running: Drill) -> None:
+    with running.session() as other:
+        other.cursor().execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
+        told(running, "SourceBusy")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_mail_of_a_locked_warehouse(running: Drill) -> None:
+    change(running)
+    pipeline = running.pipeline
+    with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").begin() as other:
+        lock(other)
+        told(running, "WarehouseBusy")
+
+
+def test_mail_of_a_lake_that_fails(running: Drill) -> None:
+    change(running)
+    with s3_answers(503, "SlowDown", "PutObject", 1_000):
+        told(running, "LakeUnavailable")
+
+
+def test_mail_of_a_batch_that_others_commit(running: Drill) -> None:
+    change(running)
+    with s3_answers(412, "PreconditionFailed", "PutObject", 1_000):
+        told(running, "BatchContended")
+
+
+def test_mail_of_a_wrong_input(running: Drill) -> None:
+    failed = running.run({"watermark": "2024-01-01"})
+    assert failed.error == "InputRefused"
+    hold(running.mails[-1], "InputRefused")
+
+
+def test_mail_of_an_incomplete_environment(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOTES_SOURCE_SECRET")
+    told(running, "SettingsInvalid")
+
+
+def test_mail_of_a_grant_that_is_gone(running: Drill) -> None:
+    running.totesys("REVOKE SELECT ON payment FROM totes_reader")
+    told(running, "AccessRefused")
+
+
+def test_mail_of_a_gap_in_the_log(running: Drill) -> None:
+    change(running)
+    running.run()
+    s3, bucket = running.pipeline.s3, running.pipeline.landing_bucket
+    for key in ("log/00000001.json", "log/_latest.json"):
+        s3.delete_object(Bucket=bucket, Key=key)
+    told(running, "LogBroken")
+
+
+def landed_order(drill: Drill) -> dict[str, str]:
+    """Lands a change by an execution that gets no further, and returns where its rows are."""
+    change(drill)
+    drill.pipeline.ingest()
+    key = drill.pipeline.landed().read(2).tables["sales_order"]["data"].key
+    return {"Bucket": drill.pipeline.landing_bucket, "Key": key}
+
+
+def test_mail_of_an_object_that_is_gone(running: Drill) -> None:
+    running.pipeline.s3.delete_object(**landed_order(running))
+    told(running, "ObjectMissing")
+
+
+def test_mail_of_an_object_that_was_changed(running: Drill) -> None:
+    running.pipeline.s3.put_object(**landed_order(running), Body=b"PAR1")
+    told(running, "CorruptObject")
+
+
+def test_mail_of_a_newer_release(running: Drill) -> None:
+    running.star("INSERT INTO etl.schema_version (version) VALUES (99)")
+    told(running, "VersionUnknown")
+
+
+def test_mail_of_a_malformed_declaration(running: Drill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
+    with (copy / "source" / "staff.toml").open("a", encoding="utf-8") as file:
+        file.write('nickname = { typ = "text" }\n')
+    monkeypatch.setattr(contracts, "SCHEMAS", copy)
+    contracts.source_tables.cache_clear()
+    try:
+        told(running, "ContractInvalid")
+    finally:
+        monkeypatch.undo()
+        contracts.source_tables.cache_clear()
+
+
+def test_mail_of_a_statement_that_fails(running: Drill) -> None:
+    change(running)
+    running.star("ALTER TABLE etl.batch_table RENAME rows_staged TO staged")
+    told(running, "DatabaseFailed")
+
+
+def test_mail_of_a_bug(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    change(running)
+
+    def fail(*_: object) -> None:
+        raise ValueError("no such thing: postgresql://totes_loader:hunter2@db.example.com/warehouse")
+
+    monkeypatch.setattr("totes.staging.stage", fail)
+    told(running, "Unforeseen")
+
+
+def test_mail_of_rows_that_break_their_contract(running: Drill) -> None:
+    running.totesys("ALTER TABLE staff ALTER first_name DROP NOT NULL")
+    running.totesys("UPDATE staff SET first_name = NULL WHERE staff_id <= 7")
+    told(running, "ContractBroken", "ContractBroken (rows)")
+
+
+def test_mail_of_a_column_that_was_renamed(running: Drill) -> None:
+    running.totesys("ALTER TABLE sales_order RENAME COLUMN units_sold TO units")
+    told(running, "ContractBroken", "ContractBroken (column)")
+
+
+def test_mail_of_a_rule_that_is_broken(running: Drill) -> None:
+    running.totesys("UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id IN (3, 5, 7)")
+    told(running, "ContractBroken", "ContractBroken (rule)")
+
+
+# Of a killed function; Lambda prints it.
+@pytest.mark.filterwarnings("ignore:No application metrics to publish")
+def test_mail_of_a_killed_function(running: Drill) -> None:
+    change(running)
+    with at_statement("insert", die, times=2):
+        told(running, "Runtime.ExitError")
+
+
+@pytest.mark.parametrize(
+    ("error", "function"),
+    [("Sandbox.Timedout", "load"), ("Lambda.TooManyRequestsException", "transform")],
+)
+def test_mail_of_lambdas_own_trouble(running: Drill, error: str, function: str) -> None:
+    change(running)
+
+    def trouble(_name: str, _event: dict[str, Any]) -> InvokeResult:
+        if error == "Sandbox.Timedout":
+            said = "RequestId: 1 Error: Task timed out after 300.00 seconds"
+            return InvokeResult({"errorType": error, "errorMessage": said}, "Unhandled")
+        raise ServiceError("TooManyRequestsException", "Rate exceeded", 429)
+
+    with running.instead(function, trouble):
+        told(running, error)
+
+
+def test_every_error_of_ours_has_its_mail() -> None:
+    kept = {file.stem.partition(" ")[0] for file in GOLDEN.glob("*.txt")}
+    # Those that share a section of the runbook share a sentence as well; what ends as a whole is told by watch.
+    owed = {error for error in MEANINGS if section(error) == error} - {TIMED_OUT, ABORTED, "States.Runtime"}
+    assert owed - kept == {"Lambda.ServiceException"}

@@ -1,0 +1,260 @@
+"""F34 to F39: Lambda gives up, refuses or loses an answer, and executions come twice or at the same time."""
+
+import contextlib
+import itertools
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from local.lambda_runtime import Invoker, InvokeResult, ServiceError
+from tests.faults.drill import HEAL, HOLD, NOOP, Drill, fault
+from tests.faults.outcome import Effect, Execution
+from tests.faults.workers import kill_worker, load_hangs, waiting
+from tests.injection import at_key, at_statement
+from tests.unit.local.processes import eventually
+from totes.batch_log import entry
+from totes.names import FUNCTIONS
+
+AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7"
+TIMED_OUT = "RequestId: 1 Error: Task timed out after 300.00 seconds"
+
+
+@pytest.fixture
+def hang(drill: Drill) -> Iterator[Callable[[], None]]:
+    """Makes the next load hang at its payments, with the designs loaded already; ends that when called."""
+    drill.run()
+    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id < 5")
+    drill.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
+    with load_hangs(drill) as end:
+        yield end
+
+
+@fault("F34", "Lambda times out in the middle of a load", HEAL)
+def test_f34_load_that_times_out_is_made_good_by_its_retry(
+    drill: Drill, hang: Callable[[], None], tmp_path: Path
+) -> None:
+    with drill.worker_processes("load", tmp_path, timeout=3):
+        execution = drill.start()
+        assert eventually(lambda: waiting(drill) == ["fact_payment", "the warehouse"], 30)
+        hang()
+        healed = drill.wait(execution)
+
+    assert healed.retried == ["Sandbox.Timedout"]
+    assert healed.output["load"]["inserted"] == {"fact_payment": 19}
+
+
+@fault(
+    "F34",
+    "once more in its retry",
+    HOLD,
+    because="the mail says what timed out and after how long, not how many rows there were: a function that is killed "
+    "has no last word",
+)
+def test_f34_load_that_times_out_twice_holds(drill: Drill, hang: Callable[[], None], tmp_path: Path) -> None:
+    with drill.worker_processes("load", tmp_path, timeout=3):
+        failed = drill.run()
+
+    assert (failed.error, failed.retried) == ("Sandbox.Timedout", ["Sandbox.Timedout"])
+    assert "Task timed out after 3.00 seconds" in failed.mail
+    # PostgreSQL still waits on behalf of those that are gone.
+    assert waiting(drill) == ["fact_payment", "the warehouse"]
+    hang()
+    assert drill.run().output["load"]["batches"] == 1
+
+
+@fault("F35", "Lambda kills a load that is out of memory", HEAL, nearest="kill -9 of the worker's process")
+def test_f35_load_that_is_killed_is_made_good_by_its_retry(
+    drill: Drill, hang: Callable[[], None], tmp_path: Path
+) -> None:
+    with drill.worker_processes("load", tmp_path):
+        execution = drill.start()
+        assert eventually(lambda: waiting(drill) == ["fact_payment"], 30)
+        kill_worker("load")
+        hang()
+        healed = drill.wait(execution)
+
+    assert healed.retried == ["Runtime.ExitError"]
+    assert healed.output["load"]["inserted"] == {"fact_payment": 19}
+
+
+@fault("F35", "once more in its retry", HOLD)
+def test_f35_load_that_is_killed_twice_holds(drill: Drill, hang: Callable[[], None], tmp_path: Path) -> None:
+    with drill.worker_processes("load", tmp_path):
+        execution = drill.start()
+        for stuck in (["fact_payment"], ["fact_payment", "the warehouse"]):
+            assert eventually(lambda stuck=stuck: waiting(drill) == stuck, 30)
+            kill_worker("load")
+        failed = drill.wait(execution)
+
+    assert (failed.error, failed.retried) == ("Runtime.ExitError", ["Runtime.ExitError"])
+    assert "signal: killed" in failed.mail
+    hang()
+    assert drill.run().output["load"]["batches"] == 1
+
+
+REFUSALS = [("TooManyRequestsException", 429), ("ServiceException", 500), ("AWSLambdaException", 500)]
+
+
+@fault("F36", "Lambda throttles or fails, six times for each function", HEAL)
+@pytest.mark.parametrize(("code", "status"), REFUSALS)
+def test_f36_refusals_are_waited_out_with_jitter(drill: Drill, code: str, status: int) -> None:
+    with contextlib.ExitStack() as functions:
+        for function in FUNCTIONS:
+            functions.enter_context(drill.instead(function, refusing(drill, code, status, times=6)))
+        healed = drill.run()
+
+    assert healed.retried == [f"Lambda.{code}"] * 18
+    longest = [2, 4, 8, 16, 30, 30] * 3
+    assert all(0 <= wait <= most for wait, most in zip(drill.waits, longest, strict=True))
+    assert sum(drill.waits) < sum(longest)
+
+
+@fault("F36", "for longer than that", HOLD)
+def test_f36_refusals_that_last_hold(drill: Drill) -> None:
+    with drill.instead("transform", refusing(drill, "TooManyRequestsException", 429, times=7)):
+        failed = drill.run()
+
+    assert (failed.error, len(failed.retried)) == ("Lambda.TooManyRequestsException", 6)
+    assert drill.run().output["load"]["batches"] == 1
+
+
+@fault("F37", "a start is delivered twice under one name", HEAL)
+def test_f37_starts_of_one_name_are_one_execution(drill: Drill) -> None:
+    name = f"once-{drill.pipeline.name}"
+    again: list[str] = []
+    with at_statement("COPY (SELECT", lambda: again.append(drill.start(name=name))):
+        execution = drill.start(name=name)
+        drill.wait(execution)
+
+    assert again == [execution]
+    with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
+        drill.start(name=name)
+
+
+@fault("F37", "one after the other under two names, as EventBridge may well do", NOOP)
+def test_f37_second_start_finds_nothing_left(drill: Drill) -> None:
+    first, second = drill.run(), drill.run()
+
+    assert first.output["load"]["batches"] == 1
+    assert second.path[-1] == "NothingNew"
+
+
+# Where two executions meet: reading totesys, committing a batch, shaping it, and at the warehouse's door.
+Meeting = Callable[[Callable[[], object], int], Any]
+MEETINGS: dict[str, Meeting] = {
+    "reading": lambda action, times: at_statement('COPY (SELECT "sales_order"', action, times),
+    "committing": lambda action, times: at_key(entry(2), action, times),
+    "shaping": lambda action, times: at_key("data/fact_sales_order/", action, times),
+    "loading": lambda action, times: at_statement("pg_advisory_xact_lock", action, times),
+}
+
+
+@fault("F38", "an execution is overtaken by one that was started later", HEAL)
+@pytest.mark.parametrize("meeting", MEETINGS.values(), ids=MEETINGS)
+def test_f38_execution_that_is_overtaken_does_nothing_twice(drill: Drill, meeting: Meeting) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+
+    overtaking: list[Execution] = []
+    with meeting(lambda: overtaking.append(drill.run()), 1):
+        overtaken = drill.run()
+
+    assert [overtaking[0].output["load"]["batches"], overtaken.output["load"]["batches"]] == [1, 0]
+
+
+@fault("F38", "or ends while that one is on its way", HEAL)
+@pytest.mark.parametrize("meeting", MEETINGS.values(), ids=MEETINGS)
+def test_f38_execution_that_is_late_does_nothing_twice(drill: Drill, meeting: Meeting) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    first, second = queue.Queue[str](), queue.Queue[str]()
+    both_are_here = threading.Event()
+    arrivals = itertools.count()
+
+    def meet() -> None:
+        if next(arrivals) == 0:
+            second.put(drill.start())
+            assert both_are_here.wait(30)
+        else:
+            both_are_here.set()
+            drill.stack.wait(first.get(timeout=30), 30)
+
+    with meeting(meet, 2):
+        execution = drill.start()
+        first.put(execution)
+        early = drill.wait(execution)
+        late = drill.wait(second.get(timeout=30))
+
+    assert [early.output["load"]["batches"], late.output["load"]["batches"]] == [1, 0]
+
+
+@fault("F38", "or comes while that one loads", HEAL)
+def test_f38_second_load_waits_for_the_first(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    started = queue.Queue[str]()
+
+    def start_another() -> None:
+        started.put(drill.start())
+        assert eventually(lambda: waiting(drill) == ["the warehouse"], 30)
+
+    with at_statement("batch_table (", start_another):
+        first = drill.run()
+    second = drill.wait(started.get(timeout=30))
+
+    assert [first.output["load"]["batches"], second.output["load"]["batches"]] == [1, 0]
+
+
+LOSSES: dict[str, Callable[[], InvokeResult]] = {
+    "Lambda.SdkClientException": lambda: refuse("SdkClientException", 500),
+    "Lambda.Unknown": lambda: refuse("Unknown", 500),
+    "Sandbox.Timedout": lambda: InvokeResult({"errorType": "Sandbox.Timedout", "errorMessage": TIMED_OUT}, "Unhandled"),
+}
+
+
+@fault("F39", "each function has done its work, its answer is lost, and it runs again", HEAL)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_f39_work_that_is_done_is_not_done_again(drill: Drill, loss: str) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    traces: list[Any] = []
+
+    with contextlib.ExitStack() as functions:
+        for function in FUNCTIONS:
+            functions.enter_context(drill.instead(function, losing(drill, LOSSES[loss], traces)))
+        healed = drill.run()
+
+    assert healed.retried == [loss] * 3
+    _, transformed, loaded = traces
+    assert transformed.objects == healed.after.objects
+    assert transformed.rows != loaded.rows == healed.after.rows
+    assert healed.output["load"]["batches"] == 0  # as the answer that arrived has it
+
+
+def refuse(code: str, status: int) -> InvokeResult:
+    raise ServiceError(code, "As the test says.", status)
+
+
+def refusing(drill: Drill, code: str, status: int, times: int) -> Invoker:
+    """Lambda itself answers the first invocations."""
+    numbers = itertools.count(1)
+    return lambda name, event: refuse(code, status) if next(numbers) <= times else drill.switchboard.usual(name, event)
+
+
+def losing(drill: Drill, loss: Callable[[], InvokeResult], traces: list[Effect]) -> Invoker:
+    """The function works, but its first answer is lost; what was there then is added to the traces."""
+    numbers = itertools.count(1)
+
+    def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
+        answer = drill.switchboard.usual(name, event)
+        if next(numbers) > 1:
+            return answer
+        traces.append(drill.effect())
+        return loss()
+
+    return invoke

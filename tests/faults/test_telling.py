@@ -1,0 +1,258 @@
+"""F40 to F44: whatever there is to tell is told once, in short, and without secrets; or an alarm tells it."""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from local.lambda_runtime import Invoker, InvokeResult
+from tests.conftest import Declares
+from tests.faults.alarms import watching
+from tests.faults.drill import HOLD, WARN, Drill, fault
+from tests.faults.outcome import Execution
+from tests.faults.workers import load_hangs, waiting
+from tests.injection import at_statement, die
+from totes.contracts import source_tables, warehouse_tables
+
+MOST_BYTES = 32_768
+AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7"
+POISONED_ORDERS = (
+    "INSERT INTO sales_order (created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, unit_price, "
+    "currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id) "
+    "SELECT TIMESTAMP '2024-11-18', TIMESTAMP '2024-11-18', 1, 1, 1, 1, 2.5, 1, '2024-11-20', repeat('soon ', 100), 1 "
+    "FROM generate_series(1, %s)"
+)
+POINTER = (
+    "the samples are five, and what they come from is not in S3 under a pointer of its own but in totesys, by key, or "
+    "in etl.quarantine"
+)
+
+
+@fault("F40", "12,000 rows break their contract", HOLD, because=POINTER)
+def test_f40_thousands_of_rejects_are_a_count_and_samples(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(POISONED_ORDERS, 12_000)
+
+    failed = drill.run()
+
+    assert failed.mail.count("agreed_payment_date is 'soon ") == 5
+    assert "; and 11995 more." in failed.mail
+    assert told_bytes(drill, failed) < MOST_BYTES
+    drill.totesys("DELETE FROM sales_order WHERE agreed_payment_date LIKE 'soon%%'")
+    drill.totesys(AMENDMENT)
+    drill.run()
+
+
+@fault("F40", "9,000 rows are set aside", WARN)
+def test_f40_thousands_set_aside_are_a_count(drill: Drill, quarantined: Declares) -> None:
+    quarantined("sales_order")
+    drill.run()
+    drill.totesys(POISONED_ORDERS, 9_000)
+    poisoned = drill.totesys("SELECT sales_order_id FROM sales_order WHERE agreed_payment_date LIKE 'soon%%'")
+    drill.witness.set_aside[2] = {("sales_order", key) for (key,) in poisoned}
+
+    odd = drill.run()
+
+    assert odd.warnings == ["sales_order has 9,000 rows that are set aside: see etl.quarantine"]
+    assert odd.output["ingest"]["quarantined"] == {"sales_order": 9_000}
+    assert drill.star("SELECT count(*) FROM etl.quarantine") == [[9_000]]
+    assert told_bytes(drill, odd) < MOST_BYTES
+
+
+@fault("F40", "300 new columns in every table", WARN)
+def test_f40_hundreds_of_new_columns_are_a_count_and_samples(drill: Drill) -> None:
+    longest = "x" * 58
+    for table in source_tables():
+        drill.totesys(f"ALTER TABLE {table} " + ", ".join(f"ADD {longest}_{n:04} integer" for n in range(300)))
+
+    odd = drill.run()
+
+    assert len(odd.warnings) == len(source_tables())
+    assert all("no contract declares" in line and line.endswith("and 295 more") for line in odd.warnings)
+    assert odd.output["load"]["inserted"].keys() == warehouse_tables().keys()
+    assert told_bytes(drill, odd) < MOST_BYTES
+
+
+@fault(
+    "F41",
+    "the execution runs out of time",
+    HOLD,
+    nearest="the rule's function is called as EventBridge calls it, which nothing here does by itself",
+)
+def test_f41_execution_that_times_out_is_told_by_the_rule(drill: Drill) -> None:
+    drill.run()
+    drill.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id = 9")
+
+    with load_hangs(drill) as end, execution_limit(drill, seconds=3):
+        failed = drill.run()
+        assert failed.status == "TIMED_OUT"
+        assert waiting(drill) == ["fact_payment"]
+        end()
+
+    # Lambda goes on without the execution, so its load may come through before the next one's, or not.
+    drill.run()
+
+
+@fault("F41", "or is aborted", HOLD)
+@pytest.mark.parametrize("function", ["ingest", "transform"])
+def test_f41_execution_that_is_aborted_is_told_by_the_rule(drill: Drill, function: str) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+
+    with drill.instead(function, aborting(drill)):
+        failed = drill.run()
+
+    assert (failed.status, failed.path[-1]) == ("ABORTED", function.title())
+    assert drill.run().output["load"]["batches"] == 1
+
+
+@fault(
+    "F42",
+    "a failed run is redriven when newer ones have passed",
+    HOLD,
+    because="the run that is redriven has failed; the redrive itself changes nothing",
+    nearest="what a redrive does: each function is invoked with the old event, and an execution starts with the old "
+    "input",
+)
+def test_f42_redrive_after_newer_runs_changes_nothing(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    failed = load_fails(drill, {"full_read": ["staff"]})
+    for _ in range(2):
+        drill.totesys(AMENDMENT)
+        drill.run()
+    before = drill.effect()
+
+    for function in ("ingest", "transform", "load"):
+        assert redriven(drill, function, failed).function_error is None
+    assert drill.effect() == before
+    # A table that is read in full makes a batch, and the batch makes no row: all of them are there.
+    again = drill.run({"full_read": ["staff"]})
+    assert again.output["ingest"]["rows"]["staff"] == 20
+    assert again.output["load"]["inserted"] == again.output["load"]["updated"] == {}
+
+
+@fault("F42", "or when newer batches wait", HOLD)
+def test_f42_redrive_before_newer_runs_loads_all_in_order(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    failed = load_fails(drill)
+    drill.totesys(AMENDMENT)
+    load_fails(drill)
+
+    answer = redriven(drill, "load", failed)
+
+    assert (answer.payload["first"], answer.payload["last"], answer.payload["inserted"]) == (
+        2,
+        3,
+        {"fact_sales_order": 2},
+    )
+    assert drill.run().path[-1] == "NothingNew"
+
+
+@fault(
+    "F43",
+    "SNS takes no message",
+    HOLD,
+    because="the alarm on failed executions fires and tells nobody (it undoes an update), since a mail that did come "
+    "would be followed by another. The function behind the rule tries once more; where that fails too, its own alarm "
+    "and that of freshness tell",
+    nearest="the alarms as they are declared",
+)
+def test_f43_execution_fails_though_no_mail_can_be_sent(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+
+    with drill.mute():
+        failed = load_fails(drill)
+
+    assert (failed.error, failed.path[-2:]) == ("Runtime.ExitError", ["NotifyFailure", "Failed"])
+    assert len([error for error in failed.retried if error.startswith("SNS.")]) == 3
+    assert watching("ExecutionsFailed") == {"totes-dev-failed": False}
+    assert watching("ExecutionsSucceeded") == {"totes-dev-freshness": True}
+    assert drill.run().output["load"]["batches"] == 1
+
+
+SECRETS = {
+    "url": ("postgresql://loader:hunter2@db:5432/warehouse", "hunter2"),
+    "pair": ("host=db password=hunter3 user=loader", "hunter3"),
+    "json": ('{"username": "loader", "password": "hunter4"}', "hunter4"),
+}
+
+
+@fault("F44", "a cause of 30 KB with a password in it, at either end", HOLD)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_f44_long_foreign_cause_is_told_in_short_without_its_secret(drill: Drill, secret: str) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    text, password = SECRETS[secret]
+
+    with at_statement("pg_advisory_xact_lock", lambda: raise_error(f"{text} {'ошибка 👜 ' * 3_400} {text}")):
+        failed = drill.run()
+
+    assert failed.error == "Unforeseen"
+    assert len(failed.mail.encode()) < 256_000
+    assert len(failed.mail) < 6_000
+    (mail,) = failed.mails
+    assert mail.subject.isascii()
+    assert len(mail.subject) <= 100
+    # In full it is in the log, which the execution leads to.
+    assert "ошибка 👜 " * 3_400 in drill.log.getvalue()
+    everything = failed.mail + failed.cause + drill.log.getvalue() + json.dumps(history(drill, failed), default=str)
+    assert "***" in everything
+    assert password not in everything
+    drill.run()
+
+
+def raise_error(text: str) -> None:
+    raise RuntimeError(text)
+
+
+def load_fails(drill: Drill, input: dict[str, Any] | None = None) -> Execution:
+    """An execution whose load is killed, and killed again in its retry."""
+    with at_statement("pg_advisory_xact_lock", die, times=2):
+        return drill.run(input)
+
+
+def aborting(drill: Drill) -> Invoker:
+    """The execution is aborted while a function is at work, which comes to its end all the same, as in AWS."""
+
+    def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
+        drill.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])
+        return drill.switchboard.usual(name, event)
+
+    return invoke
+
+
+def redriven(drill: Drill, function: str, execution: Execution) -> InvokeResult:
+    """The answer of a function that is given the event of an execution once more."""
+    return drill.switchboard.usual(drill.stack.names.function(function), {"execution": execution.arn})
+
+
+def history(drill: Drill, execution: Execution) -> list[dict[str, Any]]:
+    found = drill.stack.client("stepfunctions").get_execution_history(executionArn=execution.arn)
+    events: list[dict[str, Any]] = found["events"]
+    return events
+
+
+def told_bytes(drill: Drill, execution: Execution) -> int:
+    """The longest of all that passes between the states, goes into the output or into the mail."""
+    texts = [json.dumps(event, default=str, ensure_ascii=False) for event in history(drill, execution)]
+    texts += [json.dumps(execution.output), *(mail.message for mail in execution.mails)]
+    return max(len(text.encode()) for text in texts)
+
+
+@contextlib.contextmanager
+def execution_limit(drill: Drill, seconds: int) -> Iterator[None]:
+    """The shipped workflow with another TimeoutSeconds."""
+    client, arn = drill.stack.client("stepfunctions"), drill.stack.names.state_machine_arn
+    shipped = client.describe_state_machine(stateMachineArn=arn)["definition"]
+    client.update_state_machine(
+        stateMachineArn=arn, definition=json.dumps(json.loads(shipped) | {"TimeoutSeconds": seconds})
+    )
+    try:
+        yield
+    finally:
+        client.update_state_machine(stateMachineArn=arn, definition=shipped)

@@ -1,0 +1,36 @@
+"""Loads that hang in the middle of their transaction, and the end of the processes that run them."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+import psutil
+
+from tests.faults.drill import Drill
+
+
+@contextlib.contextmanager
+def load_hangs(drill: Drill) -> Iterator[Callable[[], None]]:
+    """Whatever loads payments hangs there, with all dimensions loaded already.
+
+    Yields:
+        ends it.
+    """
+    with drill.pipeline.connection(drill.pipeline.warehouse) as reader:
+        reader.cursor().execute("LOCK TABLE fact_payment IN SHARE MODE")
+        yield reader.rollback
+
+
+def waiting(drill: Drill) -> list[str]:
+    """What loads are waiting for: a table that somebody has locked, or the warehouse, which another load has."""
+    rows = drill.star(
+        "SELECT coalesce(CAST(CAST(relation AS regclass) AS text), 'the warehouse') FROM pg_locks "
+        "JOIN pg_stat_activity USING (pid) WHERE NOT granted AND application_name = 'totes-load' "
+        "AND datname = current_database() ORDER BY 1"
+    )
+    return [name for (name,) in rows]
+
+
+def kill_worker(function: str) -> None:
+    """What Lambda does to a function that is out of memory."""
+    (worker,) = [child for child in psutil.Process().children() if f"functions.{function}.handler" in child.cmdline()]
+    worker.kill()

@@ -1,0 +1,49 @@
+"""Error classes, their meanings, the runbook's sections and the state machine's retries belong together."""
+
+import json
+import re
+
+import pytest
+
+from docs.dictionary import DICTIONARY
+from local.deployment import STATE_MACHINE
+from totes import contracts
+from totes.errors import TotesError
+from totes.meanings import MEANINGS, section
+
+RUNBOOK = (DICTIONARY.parent / "runbook.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
+RETRIED = {
+    error
+    for state in json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"].values()
+    for retrier in state.get("Retry", ())
+    for error in retrier["ErrorEquals"]
+    if error != "States.ALL"
+}
+
+
+def leaves(kind: type[Exception]) -> set[str]:
+    """The names of the classes that are raised."""
+    below = kind.__subclasses__()
+    return set().union(*map(leaves, below)) if below else {kind.__name__}
+
+
+RAISED = leaves(TotesError)
+
+
+def test_every_error_is_known_here() -> None:
+    assert contracts.ContractInvalid.__name__ in RAISED
+    assert MEANINGS.keys() >= RAISED | RETRIED
+
+
+@pytest.mark.parametrize("error", MEANINGS)
+def test_error_has_a_section_that_says_what_to_do(error: str) -> None:
+    text = SECTIONS[section(error)]
+    assert section(error) == error or f"`{error}`" in text
+    assert "**It means**" in text
+    assert "**Do** " in text
+
+
+def test_every_section_of_an_error_is_of_one_that_exists() -> None:
+    headings = {name for name, text in SECTIONS.items() if "**It means**" in text}
+    assert headings <= MEANINGS.keys()

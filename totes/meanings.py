@@ -1,0 +1,80 @@
+"""What the errors mean to a person, and what to do about them: ours, Lambda's and those of Step Functions."""
+
+from collections.abc import Mapping
+
+TIMED_OUT, ABORTED = "TIMED_OUT", "ABORTED"
+
+_UNREACHABLE = "could not be reached, or it dropped the connection."
+_BUSY = "was locked, overloaded or too slow to answer."
+_OUT_OF_TIME = "The function ran out of time."
+_LAMBDA = "AWS Lambda could not run the function."
+_WAIT = "Nothing, unless it lasts: the next execution goes on where this one stopped."
+_MORE = (
+    "Nothing, if the next execution succeeds. If it happens again, give the function more time or memory in "
+    "serverless.yml and deploy."
+)
+MEANINGS: Mapping[str, tuple[str, str]] = {
+    "SourceUnreachable": (f"totesys {_UNREACHABLE}", _WAIT),
+    "SourceBusy": (f"totesys {_BUSY}", _WAIT),
+    "WarehouseUnreachable": (f"The warehouse {_UNREACHABLE}", _WAIT),
+    "WarehouseBusy": (f"The warehouse {_BUSY}", _WAIT),
+    "LakeUnavailable": ("S3 or Secrets Manager throttled or failed, again and again.", _WAIT),
+    "BatchContended": ("Other executions kept committing the batch that this one was making.", _WAIT),
+    "InputRefused": ("The execution was started with an input that the pipeline does not know.", "Start it with {}."),
+    "SettingsInvalid": ("The function lacks part of its configuration.", "Deploy again."),
+    "AccessRefused": ("A database or AWS did not let the pipeline in.", "Check the secret and the grants."),
+    "LogBroken": ("The log of a zone has a gap, or two logs contradict each other.", "Restore what is missing."),
+    "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
+    "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version."),
+    "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
+    "ContractInvalid": ("A declaration in schemas/ is not well-formed.", "Correct it and deploy."),
+    "DatabaseFailed": ("A database refused a statement in a way that the pipeline does not know.", "Read the message."),
+    "Unforeseen": ("Something happened that nobody foresaw: most likely a bug.", "Read the stack trace in the log."),
+    "ContractBroken": (
+        "The data is not what its declaration in schemas/ says.",
+        "Correct the rows, or the declaration.",
+    ),
+    "Sandbox.Timedout": (_OUT_OF_TIME, _MORE),
+    "States.Timeout": (_OUT_OF_TIME, _MORE),
+    "Runtime.ExitError": ("The function ended without an answer: it ran out of memory, or it crashed.", _MORE),
+    "Lambda.Unknown": ("The function ended without an answer.", _MORE),
+    "Lambda.ClientExecutionTimeoutException": (_LAMBDA, _WAIT),
+    "Lambda.ServiceException": (_LAMBDA, _WAIT),
+    "Lambda.AWSLambdaException": (_LAMBDA, _WAIT),
+    "Lambda.SdkClientException": (_LAMBDA, _WAIT),
+    "Lambda.TooManyRequestsException": (
+        "AWS Lambda throttled the function: the account runs too many at once.",
+        "Nothing, unless it lasts: then ask AWS for a higher limit of concurrent executions.",
+    ),
+    "States.DataLimitExceeded": ("A result was too large for Step Functions.", "Report it: this is a bug."),
+    "States.Runtime": ("The workflow itself is at fault.", "Deploy the release before, and report it: this is a bug."),
+    TIMED_OUT: (
+        "The execution ran out of time as a whole.",
+        "Open the graph and see which state hung. The next execution goes on where this one stopped.",
+    ),
+    ABORTED: (
+        "Somebody stopped the execution.",
+        "Nothing, if it was meant. The next execution goes on where this one stopped.",
+    ),
+}
+_STRANGE = ("It failed in a way that has no name here.", "Read the cause; the execution can be redriven as it is.")
+
+
+def meaning(error: str) -> tuple[str, str]:
+    """What an error means, in one sentence, and what to do where the error does not say so itself."""
+    return MEANINGS.get(error, _STRANGE)
+
+
+# The errors that share a section of the runbook with another one.
+_TOLD_WITH = {
+    "States.Timeout": "Sandbox.Timedout",
+    "Lambda.Unknown": "Sandbox.Timedout",
+    "States.DataLimitExceeded": "States.Runtime",
+    **dict.fromkeys((error for error, (meant, _) in MEANINGS.items() if meant == _LAMBDA), "Lambda.ServiceException"),
+    "Lambda.TooManyRequestsException": "Lambda.ServiceException",
+}
+
+
+def section(error: str) -> str:
+    """The heading of the runbook's section on an error."""
+    return _TOLD_WITH.get(error, error)

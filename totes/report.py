@@ -1,0 +1,152 @@
+"""What became of an execution, as Step Functions and the logs tell it: the ground for the e-mails."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+
+from totes.batch_log import BatchLog
+from totes.errors import TotesError
+from totes.executions import SUCCEEDED, Execution, StateRun, fold, latest
+from totes.lake import Lake
+from totes.log import logger
+from totes.mail import Failure, Recovery, Standing
+from totes.names import STAGES, Names, names_of_execution
+
+TELLER = "NotifyFailure"
+# Of the executions before: enough for a weekend of failures at the usual rate, in one request.
+_LOOKED_AT = 1_000
+_UNFINISHED = ("RUNNING", "PENDING_REDRIVE")
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What a Catch of the state machine hands on."""
+
+    state: str
+    error: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Zones:
+    """The buckets whose logs tell how far the pipeline has come."""
+
+    landing_bucket: str
+    processed_bucket: str
+
+
+def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = None) -> Failure:
+    """The failure of an execution.
+
+    Args:
+        execution: its ARN.
+        caught: what was caught, while the execution still runs; else the execution's own end is told.
+    """
+    names, events = names_of_execution(execution), _history(execution)
+    found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
+    stages = [state for state in fold(events) if state.name in STAGES]
+    last = stages[-1] if stages else StateRun(STAGES[0], found["startDate"])
+    told = caught or Caught(last.name, *_end(found))
+    return Failure(
+        names=names,
+        execution=execution,
+        state=told.state,
+        error=told.error,
+        cause=told.cause,
+        started=found["startDate"].astimezone(UTC),
+        failed=found.get("stopDate", datetime.now(UTC)).astimezone(UTC),
+        attempts=last.attempts,
+        results=_results(events),
+        standing=_standing(names, execution, found["startDate"], zones),
+        docs=docs,
+    )
+
+
+def recovery_of(execution: str) -> Recovery | None:
+    """The recovery that an execution which succeeded is; None where those before it had succeeded too."""
+    names = names_of_execution(execution)
+    found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
+    output = json.loads(found.get("output") or "{}")
+    failures, good_since = _before(names, execution, found["startDate"])
+    if not failures or is_dry_run(output):
+        return None
+    return Recovery(
+        names=names,
+        execution=execution,
+        succeeded=found["startDate"].astimezone(UTC),
+        failures=failures,
+        since=good_since,
+        loaded=output.get("load", {}),
+    )
+
+
+def was_told(execution: str) -> bool:
+    """Whether the execution's own mail was sent."""
+    states = fold(_history(execution))
+    return any(state.name == TELLER and state.exited is not None and state.error is None for state in states)
+
+
+def is_dry_run(output: Mapping[str, Any]) -> bool:
+    """Whether an execution only looked."""
+    return bool(output.get("ingest", {}).get("dry_run"))
+
+
+def _history(execution: str) -> list[Any]:
+    pages = boto3.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=execution)
+    return [event for page in pages for event in page["events"]]
+
+
+def _end(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The error and the cause of an execution that has ended: a time-out and an abort have none of their own."""
+    status = found["status"]
+    cause = found.get("cause") or ""
+    return (found.get("error") or status, cause) if status == "FAILED" else (status, cause)
+
+
+def _results(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, object]]:
+    """What the stages have returned so far: the last state's output holds them all."""
+    results: dict[str, Mapping[str, object]] = {}
+    for event in events:
+        try:
+            output = json.loads(event["stateExitedEventDetails"]["output"])
+        except (LookupError, ValueError):
+            continue
+        if isinstance(output, dict):
+            results |= {name.lower(): output[name.lower()] for name in STAGES if name.lower() in output}
+    return results
+
+
+def _standing(names: Names, execution: str, started: datetime, zones: Zones) -> Standing:
+    failures, good_since = _before(names, execution, started)
+    return Standing(_last(zones.landing_bucket), _last(zones.processed_bucket), good_since, failures + 1)
+
+
+def _last(bucket: str) -> int | None:
+    """The last batch of a zone. The mail is not to fail of what it tells."""
+    try:
+        return BatchLog(Lake(bucket)).last()
+    except TotesError as error:
+        logger.warning("log not read", bucket=bucket, error=type(error).__name__)
+        return None
+
+
+def _before(names: Names, execution: str, started: datetime) -> tuple[int, datetime | None]:
+    """How many executions in a row had not succeeded before one began, and when the last that had began."""
+    failures = 0
+    for earlier in latest(names, _LOOKED_AT):
+        if earlier.arn == execution or earlier.started > started or earlier.status in _UNFINISHED:
+            continue
+        if earlier.status != SUCCEEDED:
+            failures += 1
+        elif not _looked_only(earlier):
+            return failures, earlier.started.astimezone(UTC)
+    return failures, None
+
+
+def _looked_only(execution: Execution) -> bool:
+    found = boto3.client("stepfunctions").describe_execution(executionArn=execution.arn)
+    return is_dry_run(json.loads(found.get("output") or "{}"))

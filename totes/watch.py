@@ -1,0 +1,28 @@
+"""Tells of executions that ended where no Catch of the state machine could see it, and that all is well again."""
+
+import boto3
+
+from totes.executions import SUCCEEDED
+from totes.log import logger
+from totes.mail import Mail, failure_mail, recovery_mail
+from totes.report import Zones, failure_of, recovery_of, was_told
+from totes.settings import WatchSettings
+
+
+def tell(execution: str, status: str, settings: WatchSettings) -> bool:
+    """Publishes a mail, where there is anything to tell that was not told yet; says whether it did."""
+    mail = _mail(execution, status, settings)
+    if mail:
+        boto3.client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
+        logger.info("told", subject=mail.subject)
+    return mail is not None
+
+
+def _mail(execution: str, status: str, settings: WatchSettings) -> Mail | None:
+    if status == SUCCEEDED:
+        recovery = recovery_of(execution)
+        return recovery_mail(recovery) if recovery else None
+    if was_told(execution):
+        return None
+    zones = Zones(settings.landing_bucket, settings.processed_bucket)
+    return failure_mail(failure_of(execution, zones, settings.docs))
