@@ -10,14 +10,18 @@ import typer
 from console import errors
 from console.demo import demo
 from console.deployment import LOCAL, Target
+from console.explain import explain
 from console.history import history
+from console.pause import pause, resume
 from console.query import query
 from console.reconcile import reconcile
+from console.redrive import redrive
 from console.render import say_error
 from console.replay import replay
 from console.run import run
 from console.simulate import simulate
 from console.status import status
+from console.tail import logs
 from console.up import up
 
 app = typer.Typer(
@@ -29,7 +33,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, up, run, status, reconcile, replay, history, query, simulate):
+COMMANDS = (demo, up, run, status, explain, logs, redrive, pause, resume, reconcile, replay, history, query, simulate)
+for command in COMMANDS:
     app.command()(command)
 
 

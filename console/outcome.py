@@ -61,6 +61,12 @@ def headline(execution: Execution) -> Text:
     return Text.assemble((_batches(load), "green"), f" in {took(execution.seconds)}: {_short(load)}")
 
 
+def summary(execution: Execution) -> str:
+    """What an execution that SUCCEEDED did, without how long it took."""
+    load = execution.output.get("load", {})
+    return f"{_batches(load)}: {_short(load)}" if load.get("batches") else NOTHING_NEW
+
+
 def rows_moved(output: Mapping[str, Any]) -> RenderableType:
     """What an execution did, table by table: landed from the source, and loaded into the warehouse."""
     ingest, load = output.get("ingest", {}), output.get("load", {})
@@ -70,6 +76,16 @@ def rows_moved(output: Mapping[str, Any]) -> RenderableType:
     if found:
         return Columns(found, padding=(0, 4))
     return Text("The batch changes no row." if load.get("batches") else f"{NOTHING_NEW.capitalize()}.", "dim")
+
+
+def rows_left(results: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """What the stages of an execution that failed had done by then: landed, and processed."""
+    ingest, transform = (results.get(stage, {}) for stage in ("ingest", "transform"))
+    batch = ingest.get("batch")
+    landed = _counts(f"batch {batch} landed" if batch else "nothing landed", ingest, ("rows", "deleted"))
+    processed = _counts("processed", transform, ("rows",))
+    found = [table for table in (landed, processed) if table.row_count]
+    return Columns(found, padding=(0, 4)) if found else Text("None: nothing new was found.", "dim")
 
 
 def _mark(state: StateRun) -> RenderableType:

@@ -1,8 +1,6 @@
 """`totes replay`: is the warehouse what the lake says, and if not, let it be."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +10,7 @@ from rich.text import Text
 
 from console.deployment import LOCAL, target, warehouse
 from console.errors import FAILED, CommandFailed, Misused
+from console.quiet import no_log_lines
 from console.render import AsJson, say_json, screen
 from console.run import unique_name
 from totes.lake import Lake
@@ -50,7 +49,7 @@ def replay(
     credentials, processed = read_credentials(names.warehouse_secret), Lake(names.processed_bucket)
     # What is being done is told on stderr, and to a terminal alone.
     status = Console(stderr=True).status("connecting")
-    with _no_log_lines(), status, replaying(credentials, processed, unique_name("replay"), swap, status.update) as made:
+    with no_log_lines(), status, replaying(credentials, processed, unique_name("replay"), swap, status.update) as made:
         found = made.compare()
         status.stop()
         if not as_json:
@@ -76,16 +75,3 @@ def _confirm(names: "Names") -> None:
     except typer.Abort:
         typer.echo(err=True)
     raise CommandFailed("Not swapped: the live warehouse is as it was.")
-
-
-@contextmanager
-def _no_log_lines() -> Iterator[None]:
-    """Load writes its log to stdout, which is CloudWatch's where it is deployed and a script's here."""
-    from totes.log import logger
-
-    level = logger.log_level
-    logger.setLevel("CRITICAL")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

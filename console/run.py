@@ -32,7 +32,7 @@ def run(
 
     Exit code: 0 when it SUCCEEDED, 1 otherwise.
     """
-    _check(document)
+    check_input(document)
     names = target(context).connect()
     arn = start(names, name or unique_name("manual"), document)
     if as_json:
@@ -51,14 +51,21 @@ def unique_name(origin: str) -> str:
 
 def as_document(execution: Execution) -> dict[str, Any]:
     """An execution for `--json`."""
-    states = [asdict(state) | {"seconds": state.seconds} for state in execution.states]
-    return asdict(execution) | {"seconds": execution.seconds, "states": states}
+    told = ("name", "entered", "exited", "attempts", "error", "seconds")
+    states = [{name: getattr(state, name) for name in told} for state in execution.states]
+    given = json.loads(execution.input)
+    return asdict(execution) | {"input": given, "seconds": execution.seconds, "states": states}
 
 
-def _check(document: str) -> None:
+def check_input(document: str) -> None:
+    """Looks whether an execution may be started with this input.
+
+    Raises:
+        Misused: it is no JSON object.
+    """
     try:
         parsed = json.loads(document)
     except ValueError as error:
-        raise Misused(f"--input is not JSON: {error}.") from None
+        raise Misused(f"The input is not JSON: {error}.") from None
     if not isinstance(parsed, dict):
-        raise Misused(f"--input is {type(parsed).__name__} {document}, not a JSON object like {{}}.")
+        raise Misused(f"The input is {type(parsed).__name__} {document}, not a JSON object like {{}}.")

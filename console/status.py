@@ -1,41 +1,92 @@
-"""`totes status`: the three logs, freshness, and the last executions."""
+"""`totes status`: the three logs, freshness, the schedule, and the last executions."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from console.deployment import target
-from console.errors import FAILED
+from console.errors import FAILED, Misused
 from console.logs import PROMISE, Freshness, LogHead, freshness, last_success, read_logs
 from console.outcome import status_text
+from console.pause import schedule_text
 from console.render import AsJson, ago, cell, plain_table, say_json, screen, took
+from console.schedule import Schedule, read_schedule
+from console.watching import watch
 from totes.executions import Execution, latest
 
+if TYPE_CHECKING:
+    from totes.names import Names
+
 LAST_EXECUTIONS = 10
+EVERY = timedelta(seconds=5)
 
 
-def status(context: typer.Context, as_json: AsJson = False) -> None:
-    """Show how far the three logs are, how fresh the warehouse is, and the last executions.
+@dataclass(frozen=True)
+class Standing:
+    """Where the pipeline stands."""
+
+    logs: Sequence[LogHead]
+    freshness: Freshness
+    schedule: Schedule
+    executions: Sequence[Execution]
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "logs": self.logs,
+            "freshness": self.freshness.as_document(),
+            "schedule": self.schedule,
+            "executions": [_summary(execution) for execution in self.executions],
+        }
+
+    def view(self) -> Group:
+        return Group(
+            _logs_table(self.logs),
+            _freshness_line(self.freshness),
+            schedule_text(self.schedule),
+            "",
+            _executions_table(self.executions),
+        )
+
+
+def status(
+    context: typer.Context,
+    watching: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew in place until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far the three logs are, how fresh the warehouse is, the schedule, and the last executions.
 
     A batch is landed, then processed, then loaded; where the numbers differ, the next run catches up.
 
     Exit code: 1 when the warehouse is older than the 30 minutes that were promised, or empty.
     """
-    names = target(context).connect()
+    console = screen()
+    if watching and as_json:
+        raise Misused("Give --watch or --json, not both.")
+    if watching and not console.is_terminal:
+        raise Misused("--watch needs a terminal; a script asks again and again for `totes status --json`.")
+    if watching:
+        # The stack may have been started anew meanwhile, at another address.
+        watch(console, lambda: _standing(target(context).connect()).view(), EVERY)
+        return
+    standing = _standing(target(context).connect())
+    if as_json:
+        say_json(standing.as_document())
+    else:
+        console.print(standing.view())
+    if not standing.freshness.kept:
+        raise typer.Exit(FAILED)
+
+
+def _standing(names: "Names") -> Standing:
     logs = read_logs(names)
     fresh = freshness(logs, last_success(names), datetime.now(UTC))
-    executions = latest(names, LAST_EXECUTIONS)
-    if as_json:
-        say_json({"logs": logs, "freshness": fresh.as_document(), "executions": [_summary(e) for e in executions]})
-    else:
-        console = screen()
-        console.print(_logs_table(logs), _freshness_line(fresh), "", _executions_table(executions))
-    if not fresh.kept:
-        raise typer.Exit(FAILED)
+    return Standing(logs, fresh, read_schedule(names), latest(names, LAST_EXECUTIONS))
 
 
 def _summary(execution: Execution) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """`totes up`: the local stack, with its schedule, until Ctrl-C."""
 
 import re
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,25 +37,34 @@ def up(
     ] = False,
     day: Annotated[str, typer.Option(metavar="1m", help="How long a simulated working day lasts.")] = "1m",
     amendments: Amendments = USUAL_AMENDMENTS,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Show it all in a browser.")] = True,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of the page; else 8683, or a free one where that is taken.")
+    ] = None,
 ) -> None:
     """Start the local stack and run the pipeline on its schedule until Ctrl-C.
 
     PostgreSQL with source and warehouse, AWS's services, the shipped state machine and functions: all on this
-    machine. Other commands reach it from another terminal.
+    machine. The page shows it at work, and other commands reach it from another terminal.
     """
     interval = parse_interval("--every", every) if every else None
     pace = Pace(parse_interval("--day", day), amendments) if simulate else None
+    if port and not page:
+        raise Misused("Give --port or --no-page, not both.")
     console = screen()
     console.print(Text("Starting PostgreSQL and the AWS services …", "dim"))
     # Only this command and the demo need moto, whose import takes longer than all other commands do.
+    from console.page.server import listener, serving_page
     from local.stack import Stack
 
     try:
-        with Stack(data) as stack:
+        # The port comes first: where it can't be had, nothing has been started that would have to be stopped.
+        with listener(port) if page else nullcontext() as at, Stack(data) as stack:
             if seed:
                 seed_if_empty(stack, console)
-            _announce(stack, console)
-            serve(stack, console, interval, pace)
+            with serving_page(stack, at) if at else nullcontext() as address:
+                _announce(stack, address, console)
+                serve(stack, console, interval, pace)
     except ValueError as error:
         raise CommandFailed(f"{error}.") from None
     except KeyboardInterrupt:
@@ -86,10 +95,11 @@ def parse_interval(option: str, text: str) -> timedelta:
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
-def _announce(stack: "Stack", console: Console) -> None:
+def _announce(stack: "Stack", address: str | None, console: Console) -> None:
     console.print(
         Text.assemble(
             ("The local stack is up. ", "bold green"),
+            *(("See it at ", (address, "bold underline"), "\n") if address else ()),
             f"AWS at {stack.endpoint_url}, PostgreSQL at {stack.postgres.host}, logs in {stack.logs}.\n",
             "In another terminal: totes status · totes run · totes history 42 · totes query --list. Ctrl-C stops it.",
         ),

@@ -44,7 +44,7 @@ def moto_server() -> Iterator[str]:
         server = make_server(
             HOST, 0, DomainDispatcherApplication(create_backend_app), threaded=True, request_handler=MotoRequestHandler
         )
-        with _interpreter_configured(), _serving(server):
+        with _interpreter_configured(), serving(server):
             yield f"http://{HOST}:{server.port}"
     finally:
         _forget_everything()
@@ -70,7 +70,8 @@ def environment_of(state: "StackState") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _serving(server: BaseWSGIServer) -> Iterator[None]:
+def serving(server: BaseWSGIServer) -> Iterator[None]:
+    """Runs a server in a thread of its own."""
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
     thread.start()
     try:

@@ -1,7 +1,7 @@
 """Runs all tests, in two processes side by side: `python -m tests.halves`.
 
-The one half has the drills, which wait for the state machine, and tells when it is over; the other is seen as it goes
-on. The exit code is 1 where either fails, or where too little of what is deployed was covered.
+The one half has the drills, which wait for deployments and the state machine, and tells when it is over; the other is
+seen as it goes on. The exit code is 1 where either fails, or where too little of what is deployed was covered.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DRILLS = ["tests/faults", "tests/machine"]
+DRILLS = ["tests/deploy", "tests/faults", "tests/machine"]
 LOG = ROOT / "build" / "drills.log"
 COVERAGE = [".coverage.drills", ".coverage.others"]
 
@@ -23,7 +23,7 @@ def main() -> int:
             others = subprocess.run(
                 _pytest(*(f"--ignore={path}" for path in DRILLS)), cwd=ROOT, env=_covered(1), check=False
             )
-            sys.stdout.write(f"\nThe drills, {' and '.join(DRILLS)}, were run meanwhile:\n")
+            sys.stdout.write(f"\nThe drills, {', '.join(DRILLS)}, were run meanwhile:\n")
             sys.stdout.flush()
             drills.wait()
         finally:
@@ -37,7 +37,8 @@ def main() -> int:
 
 
 def _pytest(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "pytest", "--cov", "--cov-report=", *arguments]
+    # What is covered is judged of both halves together.
+    return [sys.executable, "-m", "pytest", "--cov", "--cov-report=", "--cov-fail-under=0", *arguments]
 
 
 def _covered(half: int) -> dict[str, str]:

@@ -51,6 +51,20 @@ DAMAGES = {
         "FROM dim_date LIMIT 1",
         {"dim_date": (0, 1, 0)},
     ),
+    "rows too many and what they refer to": (
+        "INSERT INTO dim_currency VALUES (9, 'CHF', 'Swiss Franc'); "
+        "INSERT INTO fact_purchase_order SELECT 1000000, purchase_order_id, created_date, created_time, "
+        "last_updated_date, last_updated_time, staff_id, counterparty_id, item_code, item_quantity, item_unit_price, "
+        "9, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id FROM fact_purchase_order LIMIT 1; "
+        "INSERT INTO etl.batch VALUES (0, now(), now(), ''); "
+        "INSERT INTO etl.batch_table VALUES (0, 'dim_currency', 1, 1, 0, 0)",
+        {
+            "dim_currency": (0, 1, 0),
+            "fact_purchase_order": (0, 1, 0),
+            "etl.batch": (0, 1, 0),
+            "etl.batch_table": (0, 1, 0),
+        },
+    ),
     "quarantine that was never released": (
         "UPDATE etl.quarantine SET released_batch_id = NULL",
         {"etl.quarantine": (0, 0, 1)},

@@ -27,7 +27,8 @@ The message is made for the person who reads it in an e-mail: what was found, wh
 import re
 from typing import Self
 
-_LONGEST = 4000
+# Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
+_LONGEST = 4_000
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]+@")
 _NAMED_SECRET = re.compile(r"(?i)\b(password|passwd|pwd|secret|token)(\"?'?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}]+)")
 
@@ -41,7 +42,7 @@ class TotesError(Exception):
     """
 
     def __init__(self, found: str, remedy: str) -> None:
-        self.found = _shortened(redacted(found))
+        self.found = shortened(redacted(found), _LONGEST)
         self.remedy = remedy
         super().__init__(f"{self.found} {remedy}")
 
@@ -129,6 +130,6 @@ def redacted(text: str) -> str:
     return _NAMED_SECRET.sub(r"\1\2***", text)
 
 
-def _shortened(text: str) -> str:
-    # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
+def shortened(text: str, longest: int) -> str:
+    """`text`, cut where it has more than `longest` characters. Redact first: half a secret is not known for one."""
+    return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"

@@ -20,6 +20,20 @@ _BAD = ("Failed", "TimedOut", "Aborted")
 
 
 @dataclass(frozen=True)
+class Failure:
+    """An attempt of a task that failed.
+
+    Attributes:
+        error: its name.
+        cause: what it says, readable.
+    """
+
+    at: datetime
+    error: str
+    cause: str | None
+
+
+@dataclass(frozen=True)
 class StateRun:
     """One state that an execution went through.
 
@@ -27,6 +41,9 @@ class StateRun:
         exited: None while it runs.
         attempts: how often its task was started; 0 for states that have none.
         error: the name of the error that its last attempt ended with.
+        failures: of all its attempts.
+        input: as JSON.
+        output: as JSON; None while it runs, and where it ended the execution.
     """
 
     name: str
@@ -34,6 +51,9 @@ class StateRun:
     exited: datetime | None = None
     attempts: int = 0
     error: str | None = None
+    failures: tuple[Failure, ...] = ()
+    input: str | None = None
+    output: str | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -45,9 +65,10 @@ class StateRun:
 
 @dataclass(frozen=True)
 class Execution:
-    """One execution; `states` and `output` are filled by `describe` only.
+    """One execution; what comes after `stopped` is filled by `describe` only.
 
     Attributes:
+        input: as JSON, as it was given.
         output: what it returned; empty unless it SUCCEEDED.
         error: the name of the error that it ended with.
         cause: what the error says, readable.
@@ -58,6 +79,7 @@ class Execution:
     status: str
     started: datetime
     stopped: datetime | None
+    input: str = "{}"
     output: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     cause: str | None = None
@@ -84,6 +106,7 @@ def describe(arn: str) -> Execution:
     pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
     return replace(
         _execution(found),
+        input=found.get("input") or "{}",
         output=json.loads(found.get("output") or "{}"),
         error=found.get("error"),
         cause=readable(found.get("cause")),
@@ -108,7 +131,8 @@ def fold(events: Iterable[Mapping[str, Any]]) -> tuple[StateRun, ...]:
     for event in events:
         kind, at = event["type"], event["timestamp"]
         if kind.endswith("StateEntered"):
-            states.append(StateRun(event["stateEnteredEventDetails"]["name"], at))
+            details = event["stateEnteredEventDetails"]
+            states.append(StateRun(details["name"], at, input=details.get("input")))
         elif states:
             states[-1] = _after(states[-1], kind, at, event)
     return tuple(states)
@@ -125,16 +149,19 @@ def readable(cause: str | None) -> str | None:
 
 def _after(state: StateRun, kind: str, at: datetime, event: Mapping[str, Any]) -> StateRun:
     if kind.endswith("StateExited"):
-        return replace(state, exited=at)
+        return replace(state, exited=at, output=event.get("stateExitedEventDetails", {}).get("output"))
     if kind in _ATTEMPT:
-        return replace(state, attempts=state.attempts + 1)
+        # A redrive starts the task of a state in which the execution had ended, hours later perhaps.
+        entered = state.entered if state.exited is None else at
+        return replace(state, entered=entered, exited=None, attempts=state.attempts + 1)
     if kind in _GOOD:
         return replace(state, error=None)
     if kind.startswith("Execution"):
         return replace(state, exited=state.exited or at)
     if kind.endswith(_BAD):
         details = event.get(f"{kind[0].lower()}{kind[1:]}EventDetails", {})
-        return replace(state, error=details.get("error", kind))
+        failure = Failure(at, details.get("error", kind), readable(details.get("cause")))
+        return replace(state, error=failure.error, failures=(*state.failures, failure))
     return state
 
 

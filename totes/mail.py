@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from totes.errors import redacted
+from totes.errors import redacted, shortened
 from totes.meanings import ABORTED, TIMED_OUT, meaning, section
 from totes.names import STAGES, Names
 
 LONGEST_SUBJECT = 100
-_LONGEST_CAUSE = 4_000
+# Of what was found; the log has more of it.
+_LONGEST_CAUSE = 2_000
 _WIDTH = 100
 _MARGIN = 11
 
@@ -210,7 +211,7 @@ def _graph_url(names: Names, execution: str) -> str:
 def _log_url(names: Names, execution: str, started: datetime, failed: datetime) -> str:
     """A query of Logs Insights for the lines of one execution, written as its console writes it into the address."""
     query = f'fields @timestamp, service, level, message\n| filter execution = "{execution}"\n| sort @timestamp asc'
-    groups = "".join(f"~'{_starred(f'/aws/lambda/{names.function(name.lower())}')}" for name in STAGES)
+    groups = "".join(f"~'{_starred(names.log_group(name.lower()))}" for name in STAGES)
     detail = (
         f"~(end~'{_starred(_instant(failed + timedelta(minutes=5)))}~start~'{_starred(_instant(started))}"
         f"~timeType~'ABSOLUTE~tz~'UTC~editorString~'{_starred(query)}~source~({groups}))"
@@ -225,9 +226,9 @@ def _starred(text: str) -> str:
 
 def _told(cause: str) -> tuple[str, str]:
     """What was found, and the remedy where there is one on the last line."""
-    shown = cause if len(cause) <= _LONGEST_CAUSE else f"{cause[:_LONGEST_CAUSE]}… ({len(cause)} characters)"
-    found, newline, remedy = shown.rpartition("\n")
-    return (found, remedy) if newline else (shown, "")
+    found, newline, remedy = redacted(cause).rpartition("\n")
+    found, remedy = (found, remedy) if newline else (remedy, "")
+    return shortened(found, _LONGEST_CAUSE), shortened(remedy, _LONGEST_CAUSE)
 
 
 def _behind(failure: Failure) -> str:

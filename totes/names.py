@@ -41,6 +41,10 @@ class Names:
     def function_arn(self, name: str) -> str:
         return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.function(name)}"
 
+    def log_group(self, name: str) -> str:
+        """Where Lambda keeps what a function logs."""
+        return f"/aws/lambda/{self.function(name)}"
+
     @property
     def landing_bucket(self) -> str:
         return f"{SERVICE}-{self.stage}-landing-{self.account}"

@@ -21,7 +21,7 @@ UNPROVEN = (
     ),
     (
         "alarms: that they change state, and that the topic's key and policy let them publish",
-        "aws cloudwatch set-alarm-state --alarm-name totes-dev-timed-out --state-value ALARM --state-reason x: a mail",
+        "aws cloudwatch set-alarm-state --alarm-name totes-dev-watch --state-value ALARM --state-reason x: a mail",
     ),
     (
         "mail: that the subscription is confirmed and the mail arrives",

@@ -74,9 +74,11 @@ class Execution:
 
     @property
     def mail(self) -> str:
-        """The message of its one mail, without its line breaks."""
+        """The message of its one mail, without its line breaks; then once more why it came and what to do, together."""
         (mail,) = self.mails
-        return one_line(mail.message)
+        text = one_line(mail.message)
+        why, remedy = text.partition(" Why ")[2], text.partition(" DO THIS ")[2]
+        return f"{text} {why.partition(' Rows ')[0]} {remedy.partition(' Runbook ')[0]}"
 
     @property
     def changed_nothing(self) -> bool:
@@ -94,8 +96,8 @@ class Execution:
             return []
         mail = self.mails[0]
         step = next((state for state in reversed(self.path) if state in STAGES), "")
-        # The remedy stands apart from what was found.
-        found = self.cause.removesuffix(self.remedy)
+        # The remedy stands apart from what was found, and the mail need not have all of a very long cause.
+        found = self.cause.removesuffix(self.remedy)[:1_900]
         needed = {"step": step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
         how = f"failed with {re.escape(self.error)}"
         if self.status in _ENDS:

@@ -32,6 +32,7 @@ VARYING = (
     (r"(landing|processed)-[0-9a-f]{12}", r"\1-<test>"),
     (r"\b[0-9a-f]{12}/(source|warehouse)", r"<test>/\1"),
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
+    (r"\b[0-9A-Za-z]{52}\b", "<request>"),
     (r"\b[0-9a-f]{32}\.parquet", "<object>.parquet"),
     (r"test_\d+", "test_<n>"),
     (r"(holds|says)\s+\d+\s+bytes", r"\1 <n> bytes"),

@@ -18,7 +18,7 @@ from tests.faults.workers import kill_worker, load_hangs, waiting
 from tests.injection import at_key, at_statement
 from tests.unit.local.processes import eventually
 from totes.batch_log import entry
-from totes.names import FUNCTIONS
+from totes.names import STAGES
 
 AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7"
 TIMED_OUT = "RequestId: 1 Error: Task timed out after 300.00 seconds"
@@ -104,7 +104,7 @@ REFUSALS = [("TooManyRequestsException", 429), ("ServiceException", 500), ("AWSL
 @pytest.mark.parametrize(("code", "status"), REFUSALS)
 def test_f36_refusals_are_waited_out_with_jitter(drill: Drill, code: str, status: int) -> None:
     with contextlib.ExitStack() as functions:
-        for function in FUNCTIONS:
+        for function in map(str.lower, STAGES):
             functions.enter_context(drill.instead(function, refusing(drill, code, status, times=6)))
         healed = drill.run()
 
@@ -225,7 +225,7 @@ def test_f39_work_that_is_done_is_not_done_again(drill: Drill, loss: str) -> Non
     traces: list[Any] = []
 
     with contextlib.ExitStack() as functions:
-        for function in FUNCTIONS:
+        for function in map(str.lower, STAGES):
             functions.enter_context(drill.instead(function, losing(drill, LOSSES[loss], traces)))
         healed = drill.run()
 

@@ -1,16 +1,53 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from itertools import count
 
 import pytest
 from pg8000.native import identifier
 
+from console.main import main
 from local.databases import LOADER
 from local.postgres import Postgres
+from local.seed import seed
+from local.stack import Stack
 from tests.conftest import MakesPipelines
 from tests.pipeline import Pipeline
 from tests.replays import declare_quarantine, make_history
 
+Totes = Callable[..., tuple[int, str, str]]
+
 _copies = count(1)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack in a home of its own, its source seeded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
+        with Stack() as stack:
+            with closing(stack.connect_source()) as connection:
+                seed(connection)
+            yield stack
+
+
+@pytest.fixture
+def totes(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Totes:
+    """Runs a command line against the stack; returns the exit code, stdout and stderr."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        code = main(line.split())
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def change(stack: Stack, statement: str, *values: object, database: str = "totesys") -> None:
+    """Runs and commits one statement in a database of a stack."""
+    with closing(stack.postgres.connect(database)) as connection:
+        connection.cursor().execute(statement, values)
+        connection.commit()
 
 
 @pytest.fixture(scope="module")

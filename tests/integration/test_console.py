@@ -9,45 +9,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from console.main import main
-from local.seed import seed
 from local.stack import Stack
+from tests.integration.conftest import Totes, change
 
 ROOT = Path(__file__).parents[2]
-
-Totes = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack in a home of its own, its source seeded."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
-        with Stack() as stack:
-            with closing(stack.connect_source()) as connection:
-                seed(connection)
-            yield stack
-
-
-@pytest.fixture
-def totes(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Totes:
-    """Runs a command line against the stack; returns the exit code, stdout and stderr."""
-
-    def run(line: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main(line.split())
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -55,12 +29,6 @@ def loaded(totes: Totes) -> Totes:
     """The same, with everything that the source holds in the warehouse."""
     assert totes("run")[0] == 0
     return totes
-
-
-def change(stack: Stack, statement: str, *values: object, database: str = "totesys") -> None:
-    with closing(stack.postgres.connect(database)) as connection:
-        connection.cursor().execute(statement, values)
-        connection.commit()
 
 
 def test_run_shows_states_rows_and_outcome(stack: Stack, loaded: Totes) -> None:
@@ -93,6 +61,7 @@ def test_run_writes_pure_json(loaded: Totes) -> None:
     assert execution["states"][0]["name"] == "Ingest"
     assert execution["states"][0]["seconds"] > 0
     assert execution["output"]["load"]["batches"] == 0
+    assert execution["input"] == {}
 
 
 def test_failed_run_says_why_and_exits_one(totes: Totes) -> None:
@@ -194,9 +163,9 @@ def test_reconcile_names_a_difference_and_exits_one(stack: Stack, loaded: Totes)
     assert shown.endswith("\nThey differ: 1 differing, in dim_currency.\n")
 
 
-def test_replay_agrees_after_a_run(loaded: Totes) -> None:
+def test_replay_agrees_after_a_run(loaded: Totes, log: io.StringIO) -> None:
     code, shown, complaint = loaded("replay")
-    assert (code, complaint) == (0, "")
+    assert (code, complaint, log.getvalue()) == (0, "", "")
     lines = [line.split() for line in shown.splitlines()]
     assert ["dim_currency", "3", "3", "0", "0", "0"] in lines
     assert shown.splitlines()[-1].startswith("They agree: ")
@@ -300,29 +269,41 @@ def test_second_stack_in_one_home_is_refused(stack: Stack) -> None:
 
 
 def test_up_runs_until_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
-    program = subprocess.Popen(
-        totes_up("--every", "2s", "--simulate", "--day", "5s"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=plain_environment() | {"TOTES_HOME": str(tmp_path / "home")},
-        # A shell starts what it puts in the background with interrupts ignored, and so would be this program.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    watchdog = threading.Timer(120, program.kill)
-    watchdog.start()
-    with program:
-        assert program.stdout is not None
-        first_load = next(line for line in program.stdout if " loaded in " in line)
-        later_load = next(line for line in program.stdout if " loaded in " in line)
+    with up(tmp_path, "--every", "2s", "--simulate", "--day", "5s") as program:
+        first_load, later_load = (line_with(program, " loaded in ") for _ in range(2))
         program.send_signal(signal.SIGINT)
         rest, complaint = program.communicate()
-    watchdog.cancel()
     assert re.search(r"sales_order 11,\d{3}", first_load)
     assert not re.search(r"sales_order 11,\d{3}", later_load)
     assert rest.endswith("Stopped. Nothing is left behind.\n")
     assert (program.returncode, complaint) == (0, "")
     assert not (tmp_path / "home").exists()
+
+
+def test_up_serves_the_page_until_interrupted(tmp_path: Path) -> None:
+    with up(tmp_path, "--every", "1h", "--no-seed") as program:
+        announced = re.search(r"See it at http://127\.0\.0\.1:(\d+)$", line_with(program, "See it at"))
+        assert announced
+        port = int(announced[1])
+        assert line_with(program, "no row of the warehouse differs")
+        page = fetched(port, "/")
+        batches = json.loads(fetched(port, "/parts"))["parts"]["batches"]
+        program.send_signal(signal.SIGINT)
+        rest, complaint = program.communicate()
+    assert all(f'data-state="{state}"' in page for state in ("Ingest", "Load", "NotifyFailure"))
+    assert batches.count('<p class="batch">1</p>') == 3
+    assert (rest.splitlines()[-1], program.returncode, complaint) == ("Stopped. Nothing is left behind.", 0, "")
+    with pytest.raises(ConnectionRefusedError):
+        fetched(port, "/")
+
+
+def test_up_without_the_page_serves_none(tmp_path: Path) -> None:
+    with up(tmp_path, "--every", "1h", "--no-seed", "--no-page") as program:
+        shown = line_with(program, "The local stack is up.")
+        program.send_signal(signal.SIGINT)
+        rest, _ = program.communicate()
+    assert "See it at" not in shown + rest
+    assert program.returncode == 0
 
 
 def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
@@ -344,6 +325,42 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     assert "\x1b" not in story
     assert max(len(line) for line in story.splitlines()) <= 110
     assert list(tmp_path.iterdir()) == []
+
+
+@contextmanager
+def up(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """`totes up` as a program, in a home of its own."""
+    program = subprocess.Popen(
+        totes_up(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=plain_environment() | {"TOTES_HOME": str(folder / "home"), "PYTHONFAULTHANDLER": "1"},
+        # A shell starts what it puts in the background with interrupts ignored, and so would be this program.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    # Aborted, it says where it hangs.
+    watchdog = threading.Timer(300, program.send_signal, (signal.SIGABRT,))
+    watchdog.start()
+    with program:
+        try:
+            yield program
+        finally:
+            watchdog.cancel()
+            program.kill()
+
+
+def line_with(program: "subprocess.Popen[str]", words: str) -> str:
+    """The next line that a program says with these words in it."""
+    assert program.stdout is not None
+    return next((line for line in program.stdout if words in line), f"not said: {words}")
+
+
+def fetched(port: int, path: str) -> str:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    with closing(connection):
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
 
 
 def totes_up(*arguments: str) -> list[str]:

@@ -49,6 +49,7 @@ def test_damage_is_found_where_it_is(live: Pipeline, name: str) -> None:
 def test_damage_is_named_with_keys_and_columns(live: Pipeline) -> None:
     damage(live, "changed cell")
     live.star("UPDATE fact_purchase_order SET item_quantity = 0, item_unit_price = 0 WHERE purchase_record_id = 4")
+    live.star("DELETE FROM fact_purchase_order WHERE purchase_record_id = 9")
     live.star("DELETE FROM etl.tombstone WHERE table_name = 'fact_sales_order'")
     live.star("DELETE FROM fact_payment WHERE payment_record_id BETWEEN 11 AND 20")
     found = {table.table: table for table in verify(live).tables}

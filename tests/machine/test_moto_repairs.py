@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.s3.models import S3Backend
+from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.lambda_runtime import InvokeResult, ServiceError
 from local.moto_repairs import conditional_writes_are_atomic, functions_run
@@ -140,3 +141,8 @@ def succeeds(write: Callable[[], object]) -> bool:
     except ClientError as error:
         return error.response["Error"]["Code"] != "PreconditionFailed"
     return True
+
+
+def test_moto_still_redrives_nothing() -> None:
+    # console/redrive.py starts a new execution on the local stack for want of it.
+    assert not hasattr(StepFunctionResponse, "redrive_execution")

@@ -6,7 +6,10 @@ from typer.testing import CliRunner
 
 from console.main import app, main
 
-COMMANDS = ("up", "run", "status", "reconcile", "replay", "history", "query", "simulate", "demo")
+COMMANDS = (
+    *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
+    *("reconcile", "replay", "history", "query", "simulate", "demo"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +39,8 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("history", "Missing argument 'order'. See `totes history --help`.", id="no order"),
         pytest.param("history x", "Invalid value for 'order'", id="order that is no number"),
         pytest.param("history 1 --purchase --payment", "Give --purchase or --payment, not both.", id="two kinds"),
-        pytest.param("run --input {", "--input is not JSON", id="broken input"),
-        pytest.param("run --input []", "--input is list [], not a JSON object", id="input that is a list"),
+        pytest.param("run --input {", "The input is not JSON", id="broken input"),
+        pytest.param("run --input []", "The input is list [], not a JSON object", id="input that is a list"),
         pytest.param("query", "Which question? `totes query --list` shows them all.", id="no question"),
         pytest.param("query profit", "There is no query profit; there are: growth_by_quarter", id="unknown question"),
         pytest.param("query order_history", "order_history needs --param order_id=…", id="missing parameter"),
@@ -45,6 +48,14 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("query revenue_by_month --csv --json", "Give --json or --csv, not both.", id="two formats"),
         pytest.param("up --every soon", "--every soon is no interval", id="interval in words"),
         pytest.param("up --every 0s", "--every 0s is no interval", id="interval of nothing"),
+        pytest.param("logs --level loud", "--level loud is none of DEBUG, INFO, WARNING, ERROR, CRITICAL.", id="level"),
+        pytest.param("logs --follow --json", "Give --follow or --json, not both.", id="following in JSON"),
+        pytest.param("status --watch --json", "Give --watch or --json, not both.", id="watching in JSON"),
+        pytest.param("status --watch", "--watch needs a terminal", id="watching without a terminal"),
+        pytest.param("pause --reason=", "--reason is empty: say why, or leave it out.", id="no reason"),
+        pytest.param(f"pause --reason={'r' * 301}", "--reason has 301 characters; EventBridge has", id="long reason"),
+        pytest.param("up --port 0", "Invalid value for '--port'", id="port of nothing"),
+        pytest.param("up --no-page --port 8683", "Give --port or --no-page, not both.", id="port without a page"),
         pytest.param(
             "reconcile --table dim_date",
             "There is no table dim_date to compare; there are: dim_counterparty, ",
@@ -65,7 +76,10 @@ def test_bad_arguments_get_one_line(arguments: str, complaint: str, capsys: pyte
 
 @pytest.mark.parametrize(
     "command",
-    ["run", "status", "reconcile", "history 1", "query revenue_by_month", "simulate --days 1"],
+    [
+        *("run", "status", "explain", "logs", "redrive", "pause", "resume"),
+        *("reconcile", "history 1", "query revenue_by_month", "simulate --days 1"),
+    ],
     ids=lambda c: c.split()[0],
 )
 def test_without_a_stack_the_remedy_is_named(command: str, capsys: pytest.CaptureFixture[str]) -> None:

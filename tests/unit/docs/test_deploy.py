@@ -6,11 +6,15 @@ from collections.abc import Iterator
 
 import pg8000.dbapi
 import pytest
+import sqlalchemy
 import yaml
 from pg8000.exceptions import DatabaseError
+from sqlalchemy.pool import StaticPool
 
 from local.deployment import ROOT, SERVERLESS
 from local.postgres import Postgres
+from totes.replay import BESIDE
+from totes.warehouse import migrate
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 SQL = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
@@ -71,6 +75,16 @@ def test_loader_makes_what_analysts_may_read(granted: Postgres) -> None:
         warehouse.cursor().execute("SELECT * FROM etl.batch, public.fact")
         with pytest.raises(DatabaseError, match="permission denied"):
             warehouse.cursor().execute("INSERT INTO fact VALUES (1)")
+
+
+def test_loader_makes_a_replay_beside_and_drops_it(granted: Postgres) -> None:
+    with connected(granted, "documented_warehouse", "documented_totes_loader") as warehouse:
+        engine = sqlalchemy.create_engine("postgresql+pg8000://", creator=lambda: warehouse, poolclass=StaticPool)
+        with engine.connect() as connection:
+            migrate(BESIDE.connection(connection))
+            for schema in (BESIDE.log, BESIDE.stars):
+                connection.exec_driver_sql(f"COMMENT ON SCHEMA {schema} IS 'mine'")
+                connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
 
 
 def test_table_has_every_parameter_with_its_values() -> None:

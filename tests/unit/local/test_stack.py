@@ -91,7 +91,7 @@ def test_resources_have_the_names_of_the_stage(stack: Stack) -> None:
     assert sorted(buckets) == [names.landing_bucket, names.processed_bucket]
     assert stack.client("s3").get_bucket_versioning(Bucket=names.landing_bucket)["Status"] == "Enabled"
     assert {function["FunctionName"] for function in functions} == {
-        names.function(name) for name in ("ingest", "transform", "load")
+        names.function(name) for name in ("ingest", "transform", "load", "report", "watch")
     }
     assert stack.client("events").describe_rule(Name=names.rule)["ScheduleExpression"] == (
         Deployment("local").schedule_rule().expression

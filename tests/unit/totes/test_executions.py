@@ -50,6 +50,38 @@ def test_healed_state_counts_attempts_without_error() -> None:
     assert (state.attempts, state.error, state.seconds) == (2, None, 4.0)
 
 
+def test_redriven_state_runs_again_from_its_redrive() -> None:
+    aborted = [entered("Ingest", 0), event("TaskScheduled", 0), event("ExecutionAborted", 5)]
+    again = [*aborted, event("ExecutionRedriven", 3600), event("TaskScheduled", 3600)]
+    (state,) = fold(again)
+    assert (state.exited, state.attempts) == (None, 2)
+    (state,) = fold([*again, event("TaskSucceeded", 3602), exited(3602)])
+    assert (state.seconds, state.error) == (2, None)
+
+
+def test_state_knows_every_attempt_that_failed() -> None:
+    (state,) = fold(
+        [
+            entered("Load", 0),
+            event("TaskScheduled", 0),
+            event("TaskFailed", 1, error="WarehouseBusy", cause='{"errorMessage": "Locked by psql."}'),
+            event("TaskScheduled", 3),
+            event("TaskTimedOut", 4),
+        ]
+    )
+    first, second = state.failures
+    assert (first.at, first.error, first.cause) == (START + timedelta(seconds=1), "WarehouseBusy", "Locked by psql.")
+    assert (second.error, second.cause, state.error) == ("TaskTimedOut", None, "TaskTimedOut")
+
+
+def test_state_knows_what_it_was_given_and_gave() -> None:
+    first = entered("Ingest", 0)
+    first["stateEnteredEventDetails"]["input"] = '{"a": 1}'
+    last = exited(1) | {"stateExitedEventDetails": {"name": "Ingest", "output": '{"b": 2}'}}
+    assert [(state.input, state.output) for state in fold([first])] == [('{"a": 1}', None)]
+    assert [(state.input, state.output) for state in fold([first, last])] == [('{"a": 1}', '{"b": 2}')]
+
+
 @pytest.mark.parametrize("kind", ["TaskFailed", "TaskTimedOut", "LambdaFunctionFailed"])
 def test_caught_error_stays_with_its_state(kind: str) -> None:
     failed, notified = fold(

@@ -1,0 +1,78 @@
+"use strict";
+
+// Keeps the page as it would be if it were loaded anew: asks for its parts and replaces those that have changed.
+// Without this script everything works but for that.
+
+const EVERY = 500; // milliseconds
+const STOPPED = "The stack has stopped, and this is what was last seen of it. Start it again with totes up.";
+
+const shown = new Map();
+let asked = 0;
+
+function replace(part, html) {
+  if (shown.get(part.id) === html) return;
+  shown.set(part.id, html);
+  const open = [...part.querySelectorAll("details[open]")].map((details) => details.id);
+  const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
+  const scrolled = [...part.querySelectorAll(".rows, .drawing, pre")].map((box) => [box.scrollLeft, box.scrollTop]);
+  part.innerHTML = html;
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  part.querySelectorAll(".rows, .drawing, pre").forEach((box, index) => {
+    [box.scrollLeft, box.scrollTop] = scrolled[index] ?? [0, 0];
+  });
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+function tell(trouble, stopped = false) {
+  const place = document.getElementById("trouble");
+  if (place.textContent !== trouble) place.textContent = trouble;
+  place.hidden = !trouble;
+  document.body.classList.toggle("stopped", stopped);
+  for (const button of document.querySelectorAll("button")) button.disabled = stopped;
+}
+
+async function refresh() {
+  const mine = ++asked;
+  let answer;
+  try {
+    const response = await fetch(`/parts${location.search}`, { cache: "no-store" });
+    answer = await response.json();
+  } catch {
+    if (mine === asked) tell(STOPPED, true);
+    return;
+  }
+  // A later question, for instance after a click, makes this answer one to yesterday's question.
+  if (mine !== asked) return;
+  if (answer.served && answer.served !== document.body.dataset.served) {
+    location.replace("/"); // Another stack, which knows nothing of the executions of the one before.
+    return;
+  }
+  tell(answer.trouble ?? "");
+  for (const [id, html] of Object.entries(answer.parts ?? {})) replace(document.getElementById(id), html);
+}
+
+async function keepFresh() {
+  if (!document.hidden) await refresh();
+  setTimeout(keepFresh, EVERY);
+}
+
+function showDetail() {
+  const detail = document.getElementById("detail");
+  const { top } = detail.getBoundingClientRect();
+  if (top < 0 || top > innerHeight * 0.75) detail.scrollIntoView();
+}
+
+function isPlain(event) {
+  return event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
+}
+
+document.addEventListener("click", async (event) => {
+  const link = event.target.closest("main a");
+  if (!link || !isPlain(event)) return;
+  event.preventDefault();
+  const address = link.getAttribute("href");
+  history.pushState(null, "", address);
+  await refresh();
+  if (address.includes("state=")) showDetail();
+});
+keepFresh();

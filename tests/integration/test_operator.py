@@ -1,0 +1,386 @@
+"""What an operator does when something is wrong, by the real commands against a real stack."""
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import boto3
+import pytest
+
+from console import tail
+from local.deployment import ROOT
+from local.stack import Stack
+from tests.integration.conftest import Totes, change
+from totes.names import STAGES
+
+WRONG = "UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id = 7"
+RIGHT = "UPDATE payment SET payment_amount = payment_amount - 0.01 WHERE payment_id = 7"
+AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 2"
+DEPLOYING = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def failed(stack: Stack, totes: Totes) -> Iterator[str]:
+    """The name of an execution that landed two rows, and failed to load them by a rule that a payment breaks."""
+    assert totes("run")[0] == 0
+    with closing(stack.connect_source()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SELECT payment_amount FROM payment WHERE payment_id = 7")
+        (amount,) = cursor.fetchone()
+    change(stack, WRONG)
+    change(stack, AMENDMENT)
+    yield run(totes, code=1)["name"]
+    change(stack, "UPDATE payment SET payment_amount = %s WHERE payment_id = 7", amount)
+    assert totes("run")[0] == 0
+
+
+def run(totes: Totes, arguments: str = "", code: int = 0) -> dict[str, Any]:
+    """An execution that has ended so, as `totes run` tells of it."""
+    found, document, _ = totes(f"run --json {arguments}")
+    assert found == code
+    execution: dict[str, Any] = json.loads(document)
+    return execution
+
+
+def started(stack: Stack) -> str:
+    """An execution that has come to its first function."""
+    arn = stack.start_execution()
+    for _ in range(300):
+        events = stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+        if any(event["type"] == "TaskStarted" for event in events):
+            return arn
+        time.sleep(0.1)
+    raise AssertionError(f"{arn} has not started anything in 30 s.")
+
+
+def test_redrive_lets_what_failed_go_on(stack: Stack, totes: Totes, failed: str) -> None:
+    change(stack, RIGHT)
+    code, shown, _ = totes("redrive")
+    assert code == 0
+    assert f"Execution {failed} of " in shown
+    assert " ended FAILED.\nThe local stack can't redrive, so a new execution starts with the same input." in shown
+    assert re.search(r"Execution redrive-\S+ SUCCEEDED", shown)
+    assert re.search(r"batches \d+ to \d+ loaded", shown)
+    assert "A newer one has succeeded" not in shown
+
+
+def test_redrive_has_the_same_input(stack: Stack, totes: Totes, failed: str) -> None:
+    asked = run(totes, '--input {"full_read":["staff"]}', 1)["name"]
+    change(stack, RIGHT)
+    assert totes("run")[0] == 0
+    code, document, _ = totes(f"redrive {asked} --json")
+    execution = json.loads(document)
+    assert code == 0
+    assert (execution["redrive_of"], execution["new_execution"]) == (asked, True)
+    assert execution["output"]["ingest"]["full_read"].keys() == {"staff"}
+
+
+def test_redrive_of_what_is_over_says_so(stack: Stack, totes: Totes, failed: str) -> None:
+    change(stack, RIGHT)
+    assert totes("run")[0] == 0
+    code, shown, _ = totes(f"redrive {failed}")
+    assert code == 0
+    assert "A newer one has succeeded, and has done whatever this one left undone." in shown
+
+
+def test_redrive_of_what_was_stopped_goes_on_too(stack: Stack, totes: Totes) -> None:
+    with closing(stack.connect_source()) as connection:
+        connection.cursor().execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
+        arn = started(stack)
+        stack.client("stepfunctions").stop_execution(executionArn=arn)
+    status = stack.wait(arn)["status"]
+    code, shown, _ = totes("redrive")
+    assert code == 0
+    assert f"Execution {arn.rpartition(':')[2]} of " in shown
+    assert f" ended {status}.\n" in shown
+
+
+def test_redrive_that_fails_again_exits_one(totes: Totes, failed: str) -> None:
+    code, shown, _ = totes("redrive")
+    assert code == 1
+    assert "ContractBroken: fact_payment breaks the rule" in shown
+
+
+@pytest.mark.parametrize("command", ["redrive", "logs", "explain"])
+def test_unknown_execution_names_the_newest(totes: Totes, command: str) -> None:
+    newest = [run(totes)["name"] for _ in range(2)][::-1]
+    code, shown, complaint = totes(f"{command} nope")
+    assert (code, shown) == (2, "")
+    assert complaint.startswith(
+        f"totes: totes-local-pipeline has no execution nope; the newest are {', '.join(newest)}, "
+    )
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("given", ["arn:aws:states:eu-west-2:123456789012:execution:totes-prod-pipeline:one", "arn:x"])
+def test_execution_of_another_stage_is_refused(totes: Totes, given: str) -> None:
+    code, _, complaint = totes(f"logs {given}")
+    assert (code, complaint) == (2, f"totes: {given} is no execution of totes-local-pipeline in eu-west-2.\n")
+
+
+def test_execution_is_found_by_its_arn_too(totes: Totes) -> None:
+    execution = run(totes)
+    assert totes(f"logs {execution['arn']}") == totes(f"logs {execution['name']}")
+
+
+def test_paused_schedule_is_told_until_it_is_resumed(totes: Totes) -> None:
+    try:
+        assert totes("pause --reason=moved")[0] == 0
+        _, again, _ = totes("pause")
+        _, shown, _ = totes("status")
+        _, document, _ = totes("status --json")
+        code, resumed, _ = totes("resume")
+    finally:
+        totes("resume")
+    for text in (again, shown):
+        assert re.search(r"The schedule is paused since \d{4}-\d\d-\d\d \d\d:\d\d UTC: moved\.", text)
+    assert "Nothing changed." in again
+    schedule = json.loads(document)["schedule"]
+    assert (schedule["paused"], schedule["reason"]) == (True, "moved")
+    assert (code, resumed) == (0, "The schedule is on: rate(5 minutes).\n")
+    assert "The schedule is on: rate(5 minutes)." in totes("status")[1]
+
+
+def test_pause_and_resume_write_json(totes: Totes) -> None:
+    _, paused, _ = totes("pause --json")
+    _, resumed, _ = totes("resume --json")
+    _, again, _ = totes("resume --json")
+    told = [json.loads(document) for document in (paused, resumed, again)]
+    assert [(one["schedule"]["paused"], one["was_paused"]) for one in told] == [
+        (True, False),
+        (False, True),
+        (False, False),
+    ]
+
+
+def test_logs_are_those_of_the_last_execution_oldest_first(stack: Stack, totes: Totes) -> None:
+    run(totes)
+    change(stack, AMENDMENT)
+    execution = run(totes)
+    code, shown, _ = totes("logs")
+    _, document, _ = totes("logs --json")
+    lines = json.loads(document)
+    assert code == 0
+    assert shown.splitlines()[0] == f"Execution {execution['name']} SUCCEEDED"
+    assert len(shown.splitlines()) == len(lines) + 1
+    assert [line["at"] for line in lines] == sorted(line["at"] for line in lines)
+    assert list(dict.fromkeys(line["function"] for line in lines)) == [stage.lower() for stage in STAGES]
+    ends = {line["function"]: line["fields"] for line in lines if line["message"] in ("ingested", "loaded")}
+    assert ends["ingest"]["batch"] == ends["load"]["last"]
+    assert ends["ingest"]["rows"] == execution["output"]["ingest"]["rows"]
+    assert "ingested  batch=" in shown
+    assert re.search(r'  rows=\{.*"sales_order": \d', shown)
+
+
+def test_logs_of_a_failure_have_its_stack_trace(totes: Totes, failed: str) -> None:
+    assert totes("run")[0] == 1
+    code, shown, _ = totes(f"logs {failed} --level error")
+    _, document, _ = totes(f"logs {failed} --json --level ERROR")
+    (line,) = json.loads(document)
+    assert code == 0
+    assert (line["function"], line["level"], line["fields"]) == ("load", "ERROR", {"error": "ContractBroken"})
+    heading, first, *trace = shown.splitlines()
+    assert heading == f"Execution {failed} FAILED"
+    assert first.endswith("  load       ERROR     failed  error=ContractBroken")
+    assert trace == [f"    {part}".rstrip() for part in line["trace"].splitlines()]
+    assert trace[0] == "    Traceback (most recent call last):"
+
+
+def test_level_that_no_line_has_is_said(totes: Totes) -> None:
+    run(totes)
+    assert totes("logs --level CRITICAL")[1].endswith("\nNo line of level CRITICAL or graver.\n")
+
+
+def test_logs_are_followed_until_the_execution_is_over(
+    stack: Stack, totes: Totes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(tail, "DELAY", timedelta(seconds=0.5))
+    change(stack, AMENDMENT)
+    name = stack.start_execution().rpartition(":")[2]
+    code, shown, _ = totes(f"logs {name} --follow")
+    assert code == 0
+    assert shown.splitlines()[-1] == f"Execution {name} SUCCEEDED"
+    assert shown.splitlines()[1:-1] == totes(f"logs {name}")[1].splitlines()[1:]
+
+
+def test_explain_tells_a_failure_as_the_mail_does(stack: Stack, totes: Totes, failed: str) -> None:
+    (mail,) = [mail for mail in stack.mails() if failed in mail.message]
+    code, shown, _ = totes("explain")
+    assert code == 0
+    told, _, rest = shown.partition("States ─")
+    # Its time is taken a moment later, and AWS's console knows nothing of this stack.
+    kept = [line for line in mail.message.splitlines() if not line.startswith(("When ", "Graph ", "Log "))]
+    assert mail.subject.split(",")[0] in told
+    assert [line for line in kept if line not in told.splitlines()] == []
+    assert "It is over" not in told
+    assert "console.aws.amazon.com" not in shown
+    assert re.search(r"✘  Load .* ContractBroken", rest)
+    assert re.search(r"batch \d+ landed +processed", rest)
+    assert re.search(r"fact_payment +\d", rest)
+    assert rest.index("Log ─") < rest.index("ingested  batch=") < rest.index("Traceback (most recent call last):")
+
+
+def test_explain_writes_json(totes: Totes, failed: str) -> None:
+    code, document, _ = totes(f"explain {failed} --json")
+    found = json.loads(document)
+    assert code == 0
+    assert (found["execution"]["name"], found["execution"]["status"]) == (failed, "FAILED")
+    failure = found["failure"]
+    assert (failure["state"], failure["error"], failure["attempts"]) == ("Load", "ContractBroken", 1)
+    # What an open transaction may bring again is no more than that.
+    assert failure["results"]["ingest"]["rows"].keys() >= {"payment", "sales_order"}
+    assert failure["results"]["transform"]["rows"]["fact_payment"] >= 1
+    assert failure["standing"]["failures"] == 1
+    assert found["mail"]["subject"].startswith("totes-local-pipeline: Load failed with ContractBroken")
+    assert (found["summary"], found["over_since"]) == (None, None)
+    assert found["log"][-1]["function"] in ("report", "load")
+    assert "ContractBroken" in {line["fields"].get("error") for line in found["log"]}
+
+
+def test_explain_says_when_a_failure_is_over(stack: Stack, totes: Totes, failed: str) -> None:
+    change(stack, RIGHT)
+    good = run(totes)["name"]
+    code, shown, _ = totes("explain")
+    _, document, _ = totes("explain --json")
+    assert code == 0
+    assert shown.startswith(f"It is over: execution {good}, which began at ")
+    assert (json.loads(document)["execution"]["name"], json.loads(document)["over_since"]) == (failed, good)
+
+
+def test_explain_tells_a_success_in_a_paragraph(stack: Stack, totes: Totes) -> None:
+    run(totes)
+    change(stack, AMENDMENT)
+    execution = run(totes)
+    name, batch = execution["name"], execution["output"]["ingest"]["batch"]
+    _, shown, _ = totes(f"explain {name}")
+    _, document, _ = totes(f"explain {name} --json")
+    summary = json.loads(document)["summary"]
+    assert summary in " ".join(shown.split())
+    assert summary.startswith(f"Execution {name} SUCCEEDED. ")
+    rows = sum(execution["output"]["ingest"]["rows"].values())
+    assert re.search(rf"Ingest landed batch {batch}: {rows} rows? of ", summary)
+    assert f"Load brought batch {batch} into the warehouse: 1 added." in summary
+    assert (json.loads(document)["failure"], json.loads(document)["log"]) == (None, [])
+
+
+def test_explain_tells_where_an_execution_is(stack: Stack, totes: Totes) -> None:
+    with closing(stack.connect_source()) as connection:
+        connection.cursor().execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
+        arn = started(stack)
+        name = arn.rpartition(":")[2]
+        code, shown, _ = totes(f"explain {name}")
+        refused = totes(f"redrive {name}")
+    assert stack.wait(arn)["status"] == "SUCCEEDED"
+    assert code == 0
+    assert re.search(rf"Execution {name} has been running for \d+ m?s\. It is in Ingest, for ", " ".join(shown.split()))
+    assert refused == (2, "", f"totes: Execution {name} still runs: follow it with `totes logs {name} --follow`.\n")
+
+
+def test_status_is_watched_in_place_until_interrupted(stack: Stack, totes: Totes) -> None:
+    run(totes)
+    with in_a_terminal("status", "--watch") as (program, terminal):
+        shown = until(terminal, rb"As of [^A]*Last executions.*As of [^A]*Last executions")
+        program.send_signal(signal.SIGINT)
+        assert program.wait(30) == 0
+    times = re.findall(rb"As of .*?(\d\d:\d\d:\d\d) UTC", shown)
+    assert len(set(times)) == 2
+
+
+@contextmanager
+def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """A command as a program whose output is a terminal, which can be read from."""
+    ours, theirs = pty.openpty()
+    program = subprocess.Popen(
+        [sys.executable, "-m", "console.main", *arguments],
+        stdout=theirs,
+        stderr=theirs,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "110", "LINES": "50"},
+        # A shell starts what it puts in the background with interrupts ignored, and so would be this program.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    os.close(theirs)
+    try:
+        yield program, ours
+    finally:
+        program.kill()
+        program.wait()
+        os.close(ours)
+
+
+def until(terminal: int, pattern: bytes) -> bytes:
+    """What a terminal has shown when it shows this."""
+    shown = b""
+    while not re.search(pattern, shown, re.DOTALL):
+        shown += os.read(terminal, 1 << 16)
+    return shown
+
+
+# Operations whose action has another name.
+ACTIONS = {"ListObjectsV2": "s3:ListBucket"}
+SERVICES = {"stepfunctions": "states"}
+# What the local stack has no use for.
+ON_AWS = {"redrive": {"states:RedriveExecution"}}
+
+
+def documented() -> dict[str, set[str]]:
+    """The actions of each command, as docs/deploy.md has them."""
+    section = DEPLOYING.partition("\n## What an operator needs\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `totes ")]
+    return {
+        command: set(re.findall(r"`([a-z0-9]+:\w+)`", actions))
+        for commands, actions in rows
+        for command in re.findall(r"`totes ([a-z]+)`", commands)
+    }
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The actions that AWS is asked for from now on. The stand-in for Step Functions asks in threads of its own."""
+    actions: set[str] = set()
+
+    def note(model: Any, **_: object) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        service = model.service_model.service_name
+        actions.add(ACTIONS.get(model.name, f"{SERVICES.get(service, service)}:{model.name}"))
+
+    session = boto3.Session()
+    session.events.register("provide-client-params", note)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    return actions
+
+
+@pytest.mark.parametrize("command", documented())
+def test_documented_actions_are_those_that_a_command_needs(
+    totes: Totes, failed: str, command: str, asked: set[str], request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: totes("resume"))
+    if command == "resume":
+        totes("pause")
+    lines = {
+        "history": "history 2",
+        "query": "query revenue_by_currency",
+        "redrive": f"redrive {failed}",
+        "explain": f"explain {failed}",
+    }
+    asked.clear()
+    totes(lines.get(command, command))
+    assert asked | ON_AWS.get(command, set()) == documented()[command]
+
+
+def test_every_command_that_speaks_to_aws_is_documented() -> None:
+    from console.main import COMMANDS
+
+    local = {"demo", "up", "simulate"}
+    assert documented().keys() == {command.__name__ for command in COMMANDS} - local

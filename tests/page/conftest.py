@@ -1,0 +1,96 @@
+"""The page of a real stack, whose functions answer as each test has told them."""
+
+import io
+import re
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from console.page.app import make_app
+from console.page.view import Gatherer
+from local.stack import Stack
+from tests.machine.test_pipeline_machine import RETRIER, Functions
+
+PORT = 8683
+ADDRESS = f"http://127.0.0.1:{PORT}"
+
+
+@pytest.fixture(scope="package")
+def all_functions() -> Functions:
+    return Functions()
+
+
+@pytest.fixture(scope="package")
+def whole_stack(all_functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
+        with Stack(invoker=all_functions) as stack:
+            # The function that writes the mails is the shipped one, in this process.
+            patch.setenv("TOTES_LANDING_BUCKET", stack.names.landing_bucket)
+            patch.setenv("TOTES_PROCESSED_BUCKET", stack.names.processed_bucket)
+            patch.setenv("TOTES_DOCS", "docs")
+            yield stack
+
+
+@pytest.fixture
+def functions(all_functions: Functions) -> Functions:
+    all_functions.reset()
+    return all_functions
+
+
+@pytest.fixture
+def stack(whole_stack: Stack, functions: Functions, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """With hardly a wait before a retry."""
+    monkeypatch.setattr(RETRIER, SimpleNamespace(sleep=lambda _seconds: time.sleep(0.1)))
+    return whole_stack
+
+
+class Page:
+    """The page as a browser that behaves sees it, without one."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.gatherer = Gatherer(stack)
+        self.client = make_app(stack, self.gatherer, PORT).test_client()
+
+    def get(self, path: str = "/", status: int = 200) -> str:
+        answer = self.client.get(path, base_url=ADDRESS)
+        assert answer.status_code == status
+        return answer.text
+
+    def parts(self, query: str = "") -> dict[str, str]:
+        answer = self.client.get(f"/parts{query}", base_url=ADDRESS)
+        assert answer.status_code == 200
+        parts: dict[str, str] = answer.json["parts"]
+        return parts
+
+    @property
+    def token(self) -> str:
+        found = re.search(r'name="token" value="([^"]+)"', self.get())
+        assert found
+        return found[1]
+
+    def post(self, path: str, status: int = 303, **fields: str) -> str:
+        """Submits a form of the page, and returns where it leads."""
+        form = {"token": self.token} | fields
+        answer = self.client.post(path, base_url=ADDRESS, headers={"Origin": ADDRESS}, data=form)
+        assert answer.status_code == status, answer.text
+        return answer.headers.get("Location", answer.text)
+
+
+@pytest.fixture(scope="package")
+def one_page(whole_stack: Stack) -> Page:
+    return Page(whole_stack)
+
+
+@pytest.fixture
+def page(one_page: Page, stack: Stack) -> Page:
+    """Of the stack, with what it remembers of executions that have ended."""
+    return one_page
+
+
+@pytest.fixture
+def new_page(stack: Stack) -> Page:
+    """One that has seen nothing yet."""
+    return Page(stack)

@@ -1,0 +1,280 @@
+"""The page in a real browser. What it looks like is written to build/screenshots/, for eyes."""
+
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from console.page.server import listener, serving_page
+from local.deployment import ROOT, STATE_MACHINE
+from local.stack import Stack
+from tests.machine.test_pipeline_machine import Functions
+from totes.errors import ContractBroken, SourceBusy
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PICTURES = ROOT / "build" / "screenshots"
+STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
+HOSTILE = '</pre><script>window.reached = 1</script><img src="/nowhere" onerror="window.reached = 2">'
+MOMENT = 10_000  # milliseconds; the machine may be busy
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the path; apt-get install chromium")
+
+Opens = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def address(stack: Stack) -> Iterator[str]:
+    with serving_page(stack, listener(None)) as address:
+        yield address
+
+
+@pytest.fixture
+def opens(browser: Browser, address: str) -> Iterator[Opens]:
+    """Opens the page; at the end none of its tabs may have complained, or asked anybody else for anything."""
+    complaints: list[str] = []
+    contexts = []
+
+    def asks(url: str) -> None:
+        if not url.startswith(f"{address}/"):
+            complaints.append(f"asked {url}")
+
+    def open_page(path: str = "/", width: int = 1360, height: int = 900, scheme: Any = "light") -> Page:
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        context.set_default_timeout(MOMENT)
+        tab = context.new_page()
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("request", lambda request: asks(request.url))
+        tab.goto(address + path)
+        return tab
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+class Gate:
+    """A function that is at work until it is let go on."""
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+        self._open = threading.Event()
+
+    def __call__(self, _event: dict[str, Any]) -> object:
+        assert self._open.wait(60)
+        return self._answer
+
+    def open(self) -> None:
+        self._open.set()
+
+
+def expect_state(tab: Page, name: str, status: str) -> None:
+    expect(tab.locator(f'[data-state="{name}"]')).to_have_class(f"state {status}", timeout=MOMENT)
+
+
+def expect_ended(tab: Page, status: str) -> None:
+    expect(tab.locator("#detail .chip")).to_contain_text(status, timeout=MOMENT)
+
+
+def picture(tab: Page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+def test_states_turn_as_an_execution_runs(functions: Functions, opens: Opens) -> None:
+    gate = Gate(functions.usual["transform"])
+    functions.told["transform"] = [gate]
+    tab = opens()
+    assert {state.get_attribute("data-state") for state in tab.locator("a.state").all()} == set(STATES)
+    tab.get_by_role("button", name="Start an execution").click()
+    expect(tab).to_have_url(re.compile(r"\?execution=page-"))
+    expect_state(tab, "Transform", "running")
+    expect_state(tab, "Ingest", "succeeded")
+    expect_state(tab, "Load", "not-reached")
+    picture(tab, "running")
+    gate.open()
+    expect_state(tab, "Loaded", "succeeded")
+    expect_state(tab, "Transform", "succeeded")
+    expect_ended(tab, "SUCCEEDED")
+    expect(tab.locator("#announcement")).to_contain_text(": succeeded")
+
+
+def test_failure_is_red_and_runs_again(functions: Functions, opens: Opens) -> None:
+    functions.told["load"] = [ContractBroken("fact_payment: payment 7 has no transaction.", "Correct it in totesys.")]
+    tab = opens()
+    tab.locator("summary", has_text="Input").click()
+    tab.get_by_label(re.compile("input, a JSON object")).fill('{"full_read": ["payment"]}')
+    tab.get_by_role("button", name="Start an execution").click()
+    expect_ended(tab, "FAILED")
+    expect_state(tab, "Load", "failed")
+    expect_state(tab, "Failed", "failed")
+    expect(tab.locator("#detail")).to_contain_text("payment 7 has no transaction. Correct it in totesys.")
+    tab.locator("#mails summary").first.click()
+    expect(tab.locator("#mails pre").first).to_contain_text("payment 7 has no transaction. Correct it in totesys.")
+    picture(tab, "failed")
+    failed = tab.url
+    tab.get_by_role("button", name="Re-run").click()
+    expect_ended(tab, "SUCCEEDED")
+    assert tab.url != failed
+    expect_state(tab, "Loaded", "succeeded")
+    expect(tab.locator("#detail pre").first).to_contain_text('"payment"')
+
+
+def test_retried_state_is_amber_and_tells_of_its_attempts(functions: Functions, opens: Opens) -> None:
+    gate = Gate(functions.usual["ingest"])
+    functions.told["ingest"] = [SourceBusy("totesys is locked by psql.", "Wait."), gate]
+    tab = opens()
+    tab.get_by_role("button", name="Start an execution").click()
+    expect_state(tab, "Ingest", "retrying")
+    picture(tab, "retrying")
+    gate.open()
+    expect_state(tab, "Ingest", "retried")
+    expect_ended(tab, "SUCCEEDED")
+    tab.locator('[data-state="Ingest"]').click()
+    expect(tab.locator("#detail")).to_contain_text("2 attempts")
+    expect(tab.locator("#detail .failures")).to_contain_text("totesys is locked by psql.")
+
+
+def test_keyboard_is_enough(stack: Stack, opens: Opens) -> None:
+    stack.wait(stack.start_execution(name="by-keyboard"))
+    tab = opens()
+    for _ in range(10):
+        tab.keyboard.press("Tab")
+        if tab.evaluate("document.activeElement.dataset.state") == "Transform":
+            break
+    tab.keyboard.press("Enter")
+    expect(tab.locator("#detail h2")).to_have_text("Transform")
+    expect(tab).to_have_url(re.compile("execution=by-keyboard&state=Transform"))
+    assert tab.evaluate("document.activeElement.dataset.state") == "Transform"
+    tab.go_back()
+    expect(tab.locator("#detail h2")).to_have_text("Execution")
+
+
+def test_reader_is_left_in_peace(functions: Functions, stack: Stack, opens: Opens) -> None:
+    functions.told["ingest"] = [ContractBroken("staff 7: first_name is NULL.", "Correct it.")] * 2
+    stack.wait(stack.start_execution(name="read-at-leisure"))
+    tab = opens("/?execution=read-at-leisure")
+    tab.locator("#mails details").last.locator("summary").click()
+    opened = tab.locator("#mails details[open]")
+    text = opened.locator("pre").text_content()
+    tab.locator("#execution-read-at-leisure").focus()
+    stack.wait(stack.start_execution(name="in-between"))
+    expect(tab.locator("#execution-in-between")).to_be_visible()
+    expect(tab.locator("#mails summary").first).to_be_visible()
+    assert opened.locator("pre").text_content() == text
+    assert tab.evaluate("document.activeElement.id") == "execution-read-at-leisure"
+    expect(tab.locator("#detail .facts .name")).to_have_text("read-at-leisure")
+    tab.get_by_role("link", name="Follow the newest").click()
+    expect(tab.locator("#detail .facts .name")).to_have_text("in-between")
+
+
+def test_hostile_text_does_nothing(functions: Functions, stack: Stack, opens: Opens) -> None:
+    functions.usual["ingest"] = ContractBroken(HOSTILE, "Correct it.")
+    stack.wait(stack.start_execution(json.dumps({HOSTILE: HOSTILE}), "hostile-in-browser"))
+    tab = opens("/?execution=hostile-in-browser")
+    tab.locator("#mails summary").first.click()
+    for part in ("#detail .cause", "#mails pre", "#executions"):
+        expect(tab.locator(part).first).to_contain_text(HOSTILE)
+    tab.locator('[data-state="Ingest"]').click()
+    expect(tab.locator("#detail .failures .cause")).to_contain_text(HOSTILE)
+    assert tab.evaluate("window.reached") is None
+    assert tab.locator("img").count() == 0
+
+
+def test_page_of_another_origin_can_start_nothing(
+    functions: Functions, browser: Browser, address: str, opens: Opens
+) -> None:
+    token = opens().locator("header input[name=token]").get_attribute("value")
+    fields = f'<input name="token" value="{token}"><button>x</button>'
+    form = f'<form method="post" action="{address}/executions">{fields}</form>'
+    context = browser.new_context()
+    # The same host, and so the same site to a browser, but not the same port.
+    context.route("http://127.0.0.1:1/**", lambda route: route.fulfill(content_type="text/html", body=form))
+    tab = context.new_page()
+    tab.goto("http://127.0.0.1:1/")
+    with tab.expect_response(f"{address}/executions") as answer:
+        tab.get_by_role("button").click()
+    context.close()
+    assert answer.value.status == 403
+    assert functions.calls == []
+
+
+def test_page_says_that_the_stack_has_stopped(browser: Browser, stack: Stack) -> None:
+    with browser.new_context() as context:
+        tab = context.new_page()
+        with serving_page(stack, listener(None)) as address:
+            tab.goto(f"{address}/?state=Load")
+            expect(tab.locator("#trouble")).to_be_hidden()
+            served = tab.locator("body").get_attribute("data-served")
+        expect(tab.locator("#trouble")).to_contain_text("The stack has stopped", timeout=MOMENT)
+        expect(tab.get_by_role("button", name="Start an execution")).to_be_disabled()
+        picture(tab, "stopped")
+        with serving_page(stack, listener(int(address.rpartition(":")[2]))):
+            expect(tab).to_have_url(f"{address}/", timeout=MOMENT)
+            expect(tab.locator("#trouble")).to_be_hidden()
+            assert tab.locator("body").get_attribute("data-served") != served
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 820, 1000, 1360, 1800])
+def test_page_fits_any_screen(functions: Functions, stack: Stack, opens: Opens, width: int, scheme: str) -> None:
+    functions.told["transform"] = [
+        SourceBusy("Locked.", "Wait."),
+        ContractBroken("design 12: " + "x" * 300, "Correct it."),
+    ]
+    name = f"on-{width}-{scheme}"
+    stack.wait(stack.start_execution(name=name))
+    tab = opens(f"/?execution={name}", width=width, scheme=scheme)
+    picture(tab, name)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    tab.locator('[data-state="Transform"]').click()
+    expect(tab.locator("#detail h2")).to_have_text("Transform")
+    expect(tab.locator("#detail h2")).to_be_in_viewport()
+    picture(tab, f"{name}-state")
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(opens: Opens, scheme: str) -> None:
+    tab = opens(scheme=scheme)
+    on_sheets = ["ink", "soft", "link", "running", "good", "warn", "bad"]
+    pairs = [(text, behind) for text in on_sheets for behind in ("sheet", "ground")]
+    pairs += [(text, f"{tone}-tint") for tone in ("running", "good", "warn", "bad") for text in ("ink", "soft", tone)]
+    weak = {pair: ratio for pair in pairs if (ratio := _contrast(tab, *pair)) < 4.5}  # WCAG 2.2, level AA
+    assert weak == {}
+
+
+def _contrast(tab: Page, text: str, behind: str) -> float:
+    light, dark = sorted((_luminance(tab, text), _luminance(tab, behind)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(tab: Page, name: str) -> float:
+    value = tab.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('--{name}')")
+    channels = [int(value.strip()[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

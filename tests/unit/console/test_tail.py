@@ -1,0 +1,47 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from console import tail
+from console.log_lines import LogLine
+from totes.executions import Execution
+from totes.names import Names
+
+NAMES = Names("dev", "123456789012", "eu-west-2")
+NOW = datetime.now(UTC)
+RUNS = Execution("arn", "one", "RUNNING", NOW - timedelta(hours=1), None)
+
+
+def line(number: int, seconds: float) -> LogLine:
+    return LogLine(str(number), NOW + timedelta(seconds=seconds), "ingest", "INFO", f"line {number}", None, {})
+
+
+def test_following_shows_each_line_once_until_the_log_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, late = line(1, -9), line(2, -8), line(3, -8.5)
+    over = replace(RUNS, status="SUCCEEDED", stopped=datetime.now(UTC))
+    executions = iter([RUNS, RUNS, over, over])
+    answers = iter([[first], [first, second], [first, second], [first, late, second]])
+    asked: list[datetime | None] = []
+
+    def read(_names: Names, execution: Execution, since: datetime | None) -> list[LogLine]:
+        asked.append(since)
+        return next(answers)
+
+    monkeypatch.setattr(tail, "describe", lambda _: next(executions))
+    monkeypatch.setattr(tail, "read_lines", read)
+    monkeypatch.setattr(tail, "POLL_SECONDS", 0)
+    looks = tail.new_lines(NAMES, "arn")
+    # It is just over, and CloudWatch may still have lines to show.
+    assert [next(looks) for _ in range(4)] == [[first], [second], [], [late]]
+    monkeypatch.setattr(tail, "DELAY", timedelta(0))
+    assert list(looks) == []
+    assert asked[0] is None
+    assert asked[1] == first.at - tail.OVERLAP
+    assert asked[2] == asked[3] == second.at - tail.OVERLAP
+
+
+def test_following_one_that_is_long_over_looks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tail, "describe", lambda _: replace(RUNS, status="FAILED", stopped=NOW - timedelta(minutes=1)))
+    monkeypatch.setattr(tail, "read_lines", lambda *_: [line(1, -60)])
+    assert list(tail.new_lines(NAMES, "arn")) == [[line(1, -60)]]
