@@ -20,12 +20,14 @@ WRITERS = 3
 # Rows of an old transaction come once more when it has ended; after that there must be quiet.
 RUNS_TO_QUIET = 4
 
+# Where a load has looked at the warehouse's log and is about to write into it: the moment that its lock is for.
+ABOUT_TO_LOAD = ('INTO "etl".batch (', 1)
 # The n-th statement that contains a text, where two executions may get into each other's way …
 STATEMENTS = (
     ("pg_control_system", 1),
     ("COPY", 1),
     ("pg_advisory_xact_lock", 1),
-    ('INTO "etl".batch (', 1),
+    ABOUT_TO_LOAD,
     ('INTO "etl".batch_table', 1),
     ("COMMIT", 1),
 )
@@ -40,7 +42,7 @@ WRITER = st.integers(0, WRITERS - 1)
 CHANGE = st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 9))
 ENDS = st.sampled_from(["wait", "commit", "commit", "rollback", "savepoint", "go back"])
 WORK = st.sampled_from(["run", "run", "run", "ingest", "transform", "load"])
-MOMENT = st.sampled_from((*STATEMENTS, *PUTS)) | st.sampled_from((*STATEMENTS, *PUTS, *ANYWHERE))
+MOMENT = st.sampled_from((*STATEMENTS, *PUTS)) | st.sampled_from((*PUTS, *ANYWHERE)) | st.just(ABOUT_TO_LOAD)
 # What may happen in the middle of an execution. A run or a stage is that of another one.
 TROUBLE = st.sampled_from(["run", "run", "ingest", "load", "crash", "late commit", "nothing"])
 CARE = st.sampled_from(["vacuum", "freeze", "drop landing hint", "drop processed hint", "drop warehouse", "settle"])
