@@ -15,7 +15,7 @@ NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run up test faults mutants lint check-style check-types check-security check-docs check-infrastructure check-workflows \
+.PHONY: help run up test faults mutants soak lint check-style check-types check-security check-docs check-infrastructure check-workflows \
     format audit docs clean
 
 help: ## List the targets
@@ -39,6 +39,9 @@ faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives
 
 mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
+
+soak: $(INSTALLED) ## Interleave writers, executions and crashes at random for SECONDS; fails where anything is lost or doubled
+	@MODEL_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest --quiet --no-header tests/integration/test_model.py
 
 lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 
