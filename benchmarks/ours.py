@@ -1,6 +1,6 @@
 """The shipped handlers in one process, stage after stage; prints what each took as JSON.
 
-    python -m benchmarks.ours ingest transform load
+python -m benchmarks.ours ingest transform load
 """
 
 import json
