@@ -31,7 +31,11 @@ ROLES = (*(f"{name.title()}Role" for name in FUNCTIONS), "MachineRole", "Schedul
 DOCUMENTED = Template(Names("<stage>", "<account>", "<region>"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 EXECUTION = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.state_machine}:test"
-FAILED = {"failure": {"Error": "LogBroken", "Cause": {"errorMessage": "A gap."}}, "caught": "2026-11-24T09:00:00.123Z"}
+REDRIVEN = {
+    "failure": {"Error": "LogBroken", "Cause": {"errorMessage": "A gap."}},
+    "caught": "2026-11-24T09:00:00.123Z",
+    "context": {"Id": EXECUTION, "RedriveTime": "2026-11-24T10:00:00Z"},
+}
 DELETION = "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)"
 POISON = "UPDATE design SET last_updated = 'infinity' WHERE design_id = 1"
 Calls = Mapping[str, set[Call]]
@@ -163,9 +167,7 @@ def tellers() -> dict[str, Callable[[], object]]:
     zones = Zones(DEV.landing_bucket, DEV.processed_bucket)
     return {
         "report": lambda: failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")),
-        "fail": lambda: fail.handler(
-            FAILED | {"context": {"Id": EXECUTION, "RedriveTime": "2026-11-24T10:00:00Z"}}, None
-        ),
+        "fail": lambda: fail.handler(REDRIVEN, None),
         "watch": lambda: tell(EXECUTION, "ABORTED", settings),
     }
 
