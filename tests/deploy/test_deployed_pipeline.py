@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.deploy.stage import Stage
+from tests.deploy.stage import Stage, statements
 
 FUNCTIONS = ("ingest", "transform", "load")
 TEMPLATE = "cloudformation-template-update-stack.json"
@@ -75,3 +75,16 @@ def test_machine_has_its_role_and_is_traced(stage: Stage) -> None:
         stage.names.function_arn(name) for name in FUNCTIONS
     ]
     assert states["NotifyFailure"]["Parameters"]["TopicArn"] == stage.names.topic_arn
+    assert states["Failed"]["Parameters"]["FunctionName"] == stage.names.function_arn("fail")
+
+
+def test_what_fails_executions_may_do_nothing_else(stage: Stage) -> None:
+    function, role = stage.function("fail"), stage.resources()["FailRole"]
+    iam = stage.client("iam")
+    [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    allowed = statements(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
+
+    assert function["Role"] == stage.role("FailRole")
+    assert not any(name.startswith("TOTES_") for name in function["Environment"]["Variables"])
+    assert allowed.keys() == {"Log", "Trace"}
+    assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []

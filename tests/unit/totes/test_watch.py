@@ -217,3 +217,11 @@ def test_failure_after_a_redrive_that_succeeded_is_the_first_in_a_row(steps: Ste
     [(_, text)] = steps.ended("slow")
     assert "The execution before this one succeeded." in text
     assert "still shows totesys as it was at 2026-11-24 09:10:00 UTC" in text
+
+
+def test_redrive_that_came_later_takes_no_recovery_away(steps: StepFunctions) -> None:
+    steps.has("other", "FAILED", 5, *told_failure(6))
+    steps.has("next", "SUCCEEDED", 15, output=json.dumps(LOADED))
+    again = [*leaving_failed(20), *task(20, "Ingest", INGESTED)]
+    steps.has("bad", "SUCCEEDED", 0, *told_failure(1), *again, redriven=20, output=json.dumps(LOADED))
+    assert [subject for subject, _ in steps.ended("next")] == ["recovered after 1 execution that failed"]
