@@ -80,11 +80,12 @@ def test_machine_has_its_role_and_is_traced(stage: Stage) -> None:
 
 def test_what_fails_executions_may_do_nothing_else(stage: Stage) -> None:
     function, role = stage.function("fail"), stage.resources()["FailRole"]
+    rendered = json.loads((stage.packed / TEMPLATE).read_text(encoding="utf-8"))["Resources"]["FailRole"]["Properties"]
+    [policy] = rendered["Policies"]
     iam = stage.client("iam")
-    [policy] = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    allowed = statements(iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
 
     assert function["Role"] == stage.role("FailRole")
     assert not any(name.startswith("TOTES_") for name in function["Environment"]["Variables"])
-    assert allowed.keys() == {"Log", "Trace"}
+    assert statements(policy["PolicyDocument"]).keys() == {"Log", "Trace"}
+    assert iam.list_role_policies(RoleName=role)["PolicyNames"] == [policy["PolicyName"]]
     assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []
