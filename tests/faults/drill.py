@@ -36,6 +36,8 @@ from tests.faults.outcome import Effect, Execution, Outcome, classify, contradic
 from tests.injection import Action, Countdown
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
+from tests.redrives import redriving
+from totes.executions import readable
 
 HEAL, HOLD, WARN, NOOP = Outcome
 PATIENCE = 60
@@ -91,7 +93,7 @@ class Drill:
             arn=arn,
             status=ended["status"],
             error=ended.get("error", ""),
-            cause=ended.get("cause", ""),
+            cause=readable(ended.get("cause")) or "",
             path=path,
             retried=retried,
             output=output_of(ended),
@@ -103,6 +105,11 @@ class Drill:
         )
         self.executions.append(execution)
         return execution
+
+    def redrive(self, execution: Execution) -> Execution:
+        """Redrives an execution that has ended, and waits until it has again."""
+        with redriving(self.stack, execution.arn) as given:
+            return self.run(json.loads(given))
 
     def _ended(self, arn: str, status: str) -> None:
         """Calls the function behind the rule on executions that end, as EventBridge does."""

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from functions import report
+from functions import fail, report
 from local.lambda_runtime import InvokeResult, ServiceError
 from local.stack import Stack
 from local.worker import LambdaContext, error_payload
+from tests.redrives import redriving
 from totes.contracts import source_tables, warehouse_tables
 from totes.errors import (
     BatchContended,
@@ -25,6 +26,7 @@ from totes.errors import (
     Unforeseen,
     WarehouseUnreachable,
 )
+from totes.executions import readable
 from totes.names import FUNCTIONS, STAGES
 from totes.requests import parse_request
 
@@ -73,6 +75,14 @@ def reported(event: dict[str, Any]) -> object:
     )
 
 
+def failed(event: dict[str, Any]) -> object:
+    """What the shipped function behind Failed answers, or raises."""
+    try:
+        return fail.handler(event, None)
+    except Exception as error:  # noqa: BLE001  of a class that is made as it is raised
+        return InvokeResult(error_payload(error, "request"), "Unhandled")
+
+
 def refusing(event: dict[str, Any]) -> object:
     """Refuses an input as the functions do."""
     try:
@@ -95,6 +105,7 @@ class Functions:
             "transform": TRANSFORMED,
             "load": LOADED,
             "report": reported,
+            "fail": failed,
         }
 
     def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
@@ -112,7 +123,7 @@ class Functions:
     @property
     def order(self) -> list[str]:
         """The stages, as they were called."""
-        return [function for function, _ in self.calls if function != "report"]
+        return [function for function, _ in self.calls if function not in ("report", "fail")]
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +167,11 @@ class Machine:
         self.arn = self.stack.start_execution(json.dumps({} if input is None else input))
         self.ended = self.stack.wait(self.arn, timeout=60)
         return self.ended
+
+    def redrive(self) -> dict[str, Any]:
+        """Redrives the last one, once it has ended."""
+        with redriving(self.stack, self.arn) as given:
+            return self.run(json.loads(given))
 
     @property
     def path(self) -> list[str]:
@@ -246,7 +262,7 @@ def test_terminal_error_fails_at_once_with_one_mail(
     functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.").in_two_lines()
     ended = machine.run()
     assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
-    assert ended["cause"] == f"{found}.\nCorrect the row in totesys."
+    assert readable(ended["cause"]) == f"{found}.\nCorrect the row in totesys."
     assert functions.order == [name.lower() for name in STAGES[: STAGES.index(stage) + 1]]
     assert waits == []
     assert machine.path[-6:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "Report", "NotifyFailure", "Failed"]
@@ -301,6 +317,51 @@ def test_every_failure_is_one_mail_that_fits(
     assert "hunter2" not in mail.message
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_redrive_begins_anew_with_the_input_alone(machine: Machine, functions: Functions, stage: str) -> None:
+    functions.told[stage.lower()] = [LogBroken("A batch is missing.", "Restore it.")]
+    given = {"full_read": ["staff"]}
+    assert machine.run(given)["error"] == "LogBroken"
+    functions.calls.clear()
+    ended = machine.redrive()
+    assert machine.path == ["Failed", "Ingest", "NewData?", "Transform", "Load", "AnythingLoaded?", "Loaded"]
+    assert functions.calls[1] == ("ingest", {"execution": machine.arn, "input": given})
+    assert json.loads(ended["output"]) == given | {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
+    assert len(machine.mails) == 1
+
+
+def test_redrive_that_fails_again_is_one_more_mail(machine: Machine, functions: Functions) -> None:
+    functions.told["ingest"] = [LogBroken("A batch is missing.", "Restore it.")]
+    functions.usual["load"] = ContractBroken("staff 7 is wrong.", "Correct it.")
+    assert machine.run()["error"] == "LogBroken"
+    ended = machine.redrive()
+    assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
+    assert readable(ended["cause"]) == "staff 7 is wrong. Correct it."
+    first, second = machine.mails
+    assert " Ingest failed with LogBroken, " in first.subject
+    assert " Load failed with ContractBroken, " in second.subject
+    functions.usual["load"] = LOADED
+    assert (machine.redrive()["status"], len(machine.mails)) == ("SUCCEEDED", 2)
+
+
+@pytest.mark.parametrize("given", [[], "staff", {"failure": {}, "caught": 1}], ids=str)
+def test_redrive_refuses_a_wrong_input_as_before(machine: Machine, functions: Functions, given: object) -> None:
+    functions.usual["ingest"] = refusing
+    ended = [machine.run(given), machine.redrive()]
+    assert [(execution["status"], execution["error"]) for execution in ended] == [("FAILED", "InputRefused")] * 2
+    assert len(machine.mails) == 2
+
+
+def test_execution_fails_though_nothing_can_raise_its_error(machine: Machine, functions: Functions) -> None:
+    functions.usual["load"] = LogBroken("A batch is missing.", "Restore it.")
+    functions.told["fail"] = [ServiceError("TooManyRequestsException", "Rate exceeded", 429)] * 3
+    ended = machine.run()
+    assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.TooManyRequestsException")
+    assert len(machine.mails) == 1
+    assert machine.redrive()["error"] == "LogBroken"
+    assert len(machine.mails) == 2
+
+
 def test_longest_error_name_fits_the_subject() -> None:
     names = [kind.__name__ for kind in TransientError.__subclasses__()] + ["Lambda.ClientExecutionTimeoutException"]
     for name in names:
@@ -346,7 +407,7 @@ def test_execution_fails_though_no_mail_can_be_sent(
     finally:
         sns.create_topic(Name=whole_stack.names.topic)
     assert (ended["status"], ended["error"]) == ("FAILED", "LogBroken")
-    assert ended["cause"] == "A batch is missing. Restore it."
+    assert readable(ended["cause"]) == "A batch is missing. Restore it."
     assert len(waits) == 3
 
 

@@ -78,7 +78,7 @@ def test_failure_shows_error_and_mail(stack: Stack, functions: Functions, page: 
     parts = page.parts("?execution=broken")
     labels = drawn(parts["graph"])
     assert re.fullmatch(r"Transform, Task: failed, [\d.]+ m?s, ContractBroken", labels["Transform"])
-    assert labels["Failed"].startswith("Failed, Fail: failed")
+    assert labels["Failed"].startswith("Failed, Task: failed")
     assert "ContractBroken staff 7: first_name is NULL. Correct the row." in words(parts["detail"])
     assert "ContractBroken: staff 7: first_name is NULL. Correct the row." in words(parts["executions"])
     newest = parts["mails"].split("</details>")[0]
