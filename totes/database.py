@@ -161,8 +161,11 @@ def _socket(credentials: "Credentials") -> socket.socket:
         connection.settimeout(CONNECT_SECONDS)
         try:
             connection.connect(str(Path(credentials.host) / f".s.PGSQL.{credentials.port}"))
-        except OSError:
+        except OSError as error:
             connection.close()
+            if isinstance(error, FileNotFoundError):
+                # A server that stops takes its socket with it, where over TCP a connection would be refused.
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused") from None
             raise
     else:
         connection = socket.create_connection((credentials.host, credentials.port), CONNECT_SECONDS)
@@ -200,7 +203,7 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     state = str(fields.get("C", ""))
     if not state and isinstance(error, OSError | InterfaceError):
         return database.unreachable(
-            f"No connection to {database.name}: {error}.",
+            f"No connection to {database.name}: {getattr(error, 'strerror', None) or error}.",
             "Nothing to do unless it lasts: then check that the server runs and that its host and port in the "
             "secret are right.",
         )
