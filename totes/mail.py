@@ -17,7 +17,7 @@ from totes.names import STAGES, Names
 LONGEST_SUBJECT = 100
 # Of what was found; the log has more of it.
 _LONGEST_CAUSE = 2_000
-_WIDTH = 100
+_WIDTH = 78
 _MARGIN = 11
 
 
@@ -122,15 +122,16 @@ def failure_mail(failure: Failure) -> Mail:
 def recovery_mail(recovery: Recovery) -> Mail:
     """The mail that says that all is well again."""
     how_many = "1 execution" if recovery.failures == 1 else f"{recovery.failures} executions"
-    lasted = f" in {_span(recovery.succeeded - recovery.since)}" if recovery.since else ""
+    until = f" Until now the warehouse showed totesys as it was at {_moment(recovery.since)}." if recovery.since else ""
     subject = f"{recovery.names.state_machine}: recovered after {how_many} that failed"
     batches = recovery.loaded.get("batches") or 0
     caught_up = "There was nothing to catch up on." if not batches else f"It has caught up: {_loaded(recovery.loaded)}."
     body = [
-        f"The pipeline of stage {recovery.names.stage} works again. {how_many} had failed{lasted}.",
+        f"The pipeline of stage {recovery.names.stage} works again: an execution has succeeded, after {how_many} in a "
+        f"row that had not.{until}",
         "",
-        f"{caught_up} The warehouse shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, and "
-        "there is nothing to do.",
+        f"{caught_up} The warehouse now shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, "
+        "and there is nothing to do.",
         "",
         _fact("Graph", _graph_url(recovery.names, recovery.execution)),
     ]
