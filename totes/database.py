@@ -241,7 +241,7 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
         )
     return DatabaseFailed(
         f"A statement on {database.name} failed: {said}.",
-        "Read the message; the execution can be redriven as it is.",
+        "Read the message, and put right what it names; the next execution tries again.",
     )
 
 
