@@ -133,8 +133,11 @@ def _socket(credentials: "Credentials") -> socket.socket:
         connection.settimeout(CONNECT_SECONDS)
         try:
             connection.connect(str(Path(credentials.host) / f".s.PGSQL.{credentials.port}"))
-        except OSError:
+        except OSError as error:
             connection.close()
+            if isinstance(error, FileNotFoundError):
+                # A server that stops takes its socket with it, where over TCP a connection would be refused.
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused") from None
             raise
     else:
         connection = socket.create_connection((credentials.host, credentials.port), CONNECT_SECONDS)
@@ -179,7 +182,7 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     state = str(fields.get("C", ""))
     if not state and isinstance(error, OSError | InterfaceError):
         return database.unreachable(
-            f"No connection to {database.name}: {error}.",
+            f"No connection to {database.name}: {getattr(error, 'strerror', None) or error}.",
             "Nothing to do unless it lasts: then check that the server runs and that its host and port in the "
             "secret are right.",
         )
@@ -217,7 +220,7 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
         )
     return DatabaseFailed(
         f"A statement on {database.name} failed: {said}.",
-        "Read the message; the execution can be redriven as it is.",
+        "Read the message, and put right what it names; the next execution tries again.",
     )
 
 

@@ -98,7 +98,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     if processed_through > last:
         raise LogBroken(
             f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
-            "Restore it in S3 (the buckets are versioned), then redrive the execution.",
+            "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
         )
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)

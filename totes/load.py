@@ -221,5 +221,5 @@ def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> Non
     if staged != expected.rows:
         raise CorruptObject(
             f"{expected.key} holds {staged} rows; its manifest says {expected.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned) and redrive the execution.",
+            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
         )

@@ -155,5 +155,5 @@ def _require_rows(landed: StoredObject, written: int) -> None:
     if written != landed.rows:
         raise CorruptObject(
             f"{landed.key} made {written} rows; its manifest says {landed.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned) and redrive the execution.",
+            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
         )

@@ -88,7 +88,7 @@ class Drill:
         events = self.stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
         path, retried = read_history(events)
         if ended["status"] != "SUCCEEDED":
-            self._ended(arn, ended["status"])
+            self.ended(arn, ended["status"])
         execution = Execution(
             arn=arn,
             status=ended["status"],
@@ -111,7 +111,7 @@ class Drill:
         with redriving(self.stack, execution.arn) as given:
             return self.run(json.loads(given))
 
-    def _ended(self, arn: str, status: str) -> None:
+    def ended(self, arn: str, status: str) -> None:
         """Calls the function behind the rule on executions that end, as EventBridge does."""
         detail = {"executionArn": arn, "status": status, "stateMachineArn": self.stack.names.state_machine_arn}
         self.stack.client("lambda").invoke(

@@ -1,18 +1,16 @@
 """F40 to F44: whatever there is to tell is told once, in short, and without secrets; or an alarm tells it."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from local.lambda_runtime import Invoker, InvokeResult, ServiceError
+from local.lambda_runtime import InvokeResult, ServiceError
 from tests.conftest import Declares
 from tests.faults.alarms import watching
 from tests.faults.drill import HOLD, WARN, Drill, fault
 from tests.faults.outcome import Execution, one_line
-from tests.faults.workers import load_hangs, waiting
+from tests.faults.workers import aborting, execution_limit, load_hangs, waiting
 from tests.injection import at_statement, die
 from totes.contracts import source_tables, warehouse_tables
 from totes.names import STAGES
@@ -253,16 +251,6 @@ def load_fails(drill: Drill, input: dict[str, Any] | None = None) -> Execution:
         return drill.run(input)
 
 
-def aborting(drill: Drill) -> Invoker:
-    """The execution is aborted while a function is at work, which comes to its end all the same, as in AWS."""
-
-    def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
-        drill.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])
-        return drill.switchboard.usual(name, event)
-
-    return invoke
-
-
 def redriven(drill: Drill, function: str, execution: Execution) -> InvokeResult:
     """The answer of a function that is given the event of an execution once more."""
     return drill.switchboard.usual(drill.stack.names.function(function), {"execution": execution.arn})
@@ -279,17 +267,3 @@ def told_bytes(drill: Drill, execution: Execution) -> int:
     texts = [json.dumps(event, default=str, ensure_ascii=False) for event in history(drill, execution)]
     texts += [json.dumps(execution.output), *(mail.message for mail in execution.mails)]
     return max(len(text.encode()) for text in texts)
-
-
-@contextlib.contextmanager
-def execution_limit(drill: Drill, seconds: int) -> Iterator[None]:
-    """The shipped workflow with another TimeoutSeconds."""
-    client, arn = drill.stack.client("stepfunctions"), drill.stack.names.state_machine_arn
-    shipped = client.describe_state_machine(stateMachineArn=arn)["definition"]
-    client.update_state_machine(
-        stateMachineArn=arn, definition=json.dumps(json.loads(shipped) | {"TimeoutSeconds": seconds})
-    )
-    try:
-        yield
-    finally:
-        client.update_state_machine(stateMachineArn=arn, definition=shipped)

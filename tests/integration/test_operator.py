@@ -133,6 +133,36 @@ def test_execution_is_found_by_its_arn_too(totes: Totes) -> None:
     assert totes(f"logs {execution['arn']}") == totes(f"logs {execution['name']}")
 
 
+def test_status_tells_how_far_all_is_while_the_warehouse_is_down(stack: Stack, totes: Totes) -> None:
+    loaded = run(totes)["output"]["load"]["loaded_through"]
+    change(stack, AMENDMENT)
+    with warehouse_down(stack):
+        stack.client("lambda").invoke(
+            FunctionName=stack.names.function("ingest"), Payload=b'{"execution": "by-hand", "input": {}}'
+        )
+        code, shown, complaint = totes("status")
+        _, document, _ = totes("status --json")
+    assert (code, complaint) == (1, "")
+    assert ["last", "batch", str(loaded + 1), str(loaded), str(loaded)] in [line.split() for line in shown.splitlines()]
+    assert "\nloaded is as last known: No connection to the warehouse: Connection refused." in shown
+    assert "The warehouse shows totesys as it was " in shown
+    assert [bool(log["trouble"]) for log in json.loads(document)["logs"]] == [False, False, True]
+    assert run(totes)["output"]["load"]["loaded_through"] == loaded + 1
+
+
+@contextmanager
+def warehouse_down(stack: Stack) -> Iterator[None]:
+    """The secret names a port at which nobody listens."""
+    secrets, name = stack.client("secretsmanager"), stack.names.warehouse_secret
+    right = secrets.get_secret_value(SecretId=name)["SecretString"]
+    wrong = json.loads(right) | {"host": "127.0.0.1", "port": 1}
+    secrets.put_secret_value(SecretId=name, SecretString=json.dumps(wrong))
+    try:
+        yield
+    finally:
+        secrets.put_secret_value(SecretId=name, SecretString=right)
+
+
 def test_paused_schedule_is_told_until_it_is_resumed(totes: Totes) -> None:
     try:
         assert totes("pause --reason=moved")[0] == 0
@@ -380,5 +410,5 @@ def test_documented_actions_are_those_that_a_command_needs(
 def test_every_command_that_speaks_to_aws_is_documented() -> None:
     from console.main import COMMANDS
 
-    local = {"demo", "up", "simulate"}
+    local = {"demo", "drill", "up", "simulate"}
     assert documented().keys() == {command.__name__ for command in COMMANDS} - local
