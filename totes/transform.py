@@ -15,7 +15,7 @@ from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import CorruptObject
 from totes.lake import Lake, StoredObject
-from totes.log import logger
+from totes.log import about, logger
 from totes.manifest import Manifest, Parts
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.requests import Request
@@ -71,8 +71,9 @@ def process(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
         batch = _Batch(landed, landing, processed, Path(folder))
         tables: dict[str, Parts] = {}
         for table in warehouse_tables().values():
-            if parts := dict(batch.parts(table)):
-                tables[table.name] = parts
+            with about(table=table.name):
+                if parts := dict(batch.parts(table)):
+                    tables[table.name] = parts
         tables |= batch.calendars()
         tables |= {
             source: {"aside": batch.copied(source, stored)} for source, stored in landed.objects("aside").items()

@@ -19,7 +19,12 @@ SETTINGS = {
     "report": ReportSettings,
     "watch": WatchSettings,
 }
-POWERTOOLS = {"POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"}
+POWERTOOLS = {
+    "POWERTOOLS_SERVICE_NAME",
+    "POWERTOOLS_METRICS_NAMESPACE",
+    "POWERTOOLS_LOG_LEVEL",
+    "POWERTOOLS_TRACE_DISABLED",
+}
 NAMES = ("BucketName", "TopicName", "Name", "QueueName", "AlarmName")
 
 
@@ -53,6 +58,7 @@ def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
         "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
         "POWERTOOLS_METRICS_NAMESPACE": "totes-dev",
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        "POWERTOOLS_TRACE_DISABLED": "false",
     }
     for name, value in environment.items():
         assert expected[name] in value if ":secret:" in expected[name] else expected[name] == value, name
