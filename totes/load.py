@@ -128,7 +128,7 @@ def _load_next(
     What is wrong in one batch and put right in a later one is never seen by a reader, and stops nobody.
     """
     with tempfile.TemporaryDirectory(prefix="totes-load-") as folder:
-        fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
+        fetched = _fetched(log, processed, pending.popleft(), Path(folder))
         with connection.begin():
             warehouse.lock(connection)
             before = rules.record_ids(connection)
@@ -136,7 +136,7 @@ def _load_next(
             while broken := rules.broken_since(connection, before):
                 if not pending:
                     raise rules.broken_check(broken)
-                fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
+                fetched = _fetched(log, processed, pending.popleft(), Path(folder))
                 done.append((fetched.manifest, _load_batch(connection, fetched, execution, begins)))
     return done
 
@@ -169,6 +169,11 @@ class _Fetched:
         }
 
 
+def _fetched(log: BatchLog, processed: Lake, batch: int, folder: Path) -> _Fetched:
+    logger.append_keys(batch=batch)
+    return _Fetched(log.read(batch), processed, folder)
+
+
 def _load_batch(
     connection: sqlalchemy.Connection, fetched: _Fetched, execution: str, begins: Begins
 ) -> Mapping[str, staging.Loaded] | None:
@@ -178,7 +183,6 @@ def _load_batch(
         LogBroken: the warehouse lacks a batch before it.
     """
     manifest = fetched.manifest
-    logger.append_keys(batch=manifest.batch)
     last = connection.scalar(warehouse.statement(connection, "last_batch")) or 0
     if last >= manifest.batch:
         return None

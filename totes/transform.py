@@ -71,9 +71,8 @@ def process(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
         batch = _Batch(landed, landing, processed, Path(folder))
         tables: dict[str, Parts] = {}
         for table in warehouse_tables().values():
-            with about(table=table.name):
-                if parts := dict(batch.parts(table)):
-                    tables[table.name] = parts
+            if parts := dict(batch.parts(table)):
+                tables[table.name] = parts
         tables |= batch.calendars()
         tables |= {
             source: {"aside": batch.copied(source, stored)} for source, stored in landed.objects("aside").items()
@@ -133,11 +132,12 @@ class _Batch:
 
     def _write(self, table: WarehouseTable, pieces: Iterator[pa.Table] | list[pa.Table]) -> StoredObject:
         path, rows = self._folder / f"{table.name}.data", 0
-        with parquet_writer(path, processed_schema(table)) as writer:
-            for piece in pieces:
-                writer.write_table(piece)
-                rows += piece.num_rows
-        logger.info("shaped", table=table.name, rows=rows)
+        with about(table=table.name):
+            with parquet_writer(path, processed_schema(table)) as writer:
+                for piece in pieces:
+                    writer.write_table(piece)
+                    rows += piece.num_rows
+            logger.info("shaped", rows=rows)
         return self._add(table, "data", path, rows)
 
     def _write_deleted(self, table: WarehouseTable, deleted: StoredObject) -> StoredObject:
