@@ -55,6 +55,7 @@ check-security: $(INSTALLED)
 check-docs: $(INSTALLED)
 	$(BIN)/python -m docs.dictionary --check
 	$(BIN)/python -m docs.costs --check
+	$(BIN)/python -m docs.infrastructure --check
 
 # What would be sent to AWS for either kind of stage, in half a minute: nothing is built and no account is asked.
 check-infrastructure: $(INSTALLED)
@@ -81,9 +82,10 @@ format: $(INSTALLED) ## Format the code, and fix what ruff can fix
 audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed (needs the network)
 	$(BIN)/pip-audit --no-deps --disable-pip -r requirements.txt
 
-docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary, the tables of docs/deploy.md
+docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary, costs, infrastructure and functions
 	$(BIN)/python -m docs.dictionary
 	$(BIN)/python -m docs.costs
+	$(BIN)/python -m docs.infrastructure
 
 clean: ## Remove .venv, caches and reports; the data of a stack in .totes stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .serverless build dist *.egg-info

@@ -85,7 +85,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     Raises:
         SourceUnreachable, SourceBusy, LakeUnavailable, BatchContended: worth another try.
         ContractBroken: totesys is not as declared; nothing was landed.
-        AccessRefused, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
+        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
     """
     landing = Lake(settings.landing_bucket)
     log = BatchLog(landing)

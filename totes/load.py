@@ -83,7 +83,8 @@ def load(settings: LoadSettings, request: Request, result: LoadResult | None = N
 
     Raises:
         WarehouseUnreachable, WarehouseBusy, LakeUnavailable: worth another try; a batch is loaded whole or not at all.
-        AccessRefused, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown: see totes.errors.
+        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown: see
+            totes.errors.
     """
     credentials = read_credentials(settings.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-load") as connection:

@@ -48,7 +48,7 @@ def transform(settings: TransformSettings, request: Request) -> Transformed:
 
     Raises:
         LakeUnavailable, BatchContended: worth another try; what was finished stays finished.
-        CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
+        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     landed_log, processed_log = BatchLog(landing), BatchLog(processed)
