@@ -61,6 +61,7 @@ check-security: $(INSTALLED)
 check-docs: $(INSTALLED)
 	$(BIN)/python -m docs.dictionary --check
 	$(BIN)/python -m docs.costs --check
+	$(BIN)/python -m docs.infrastructure --check
 
 # What would be sent to AWS for either kind of stage, in half a minute: nothing is built and no account is asked.
 check-infrastructure: $(INSTALLED)
@@ -87,9 +88,10 @@ format: $(INSTALLED) ## Format the code, and fix what ruff can fix
 audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed (needs the network)
 	$(BIN)/pip-audit --no-deps --disable-pip -r requirements.txt
 
-docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary, the tables of docs/deploy.md
+docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary, costs, infrastructure and functions
 	$(BIN)/python -m docs.dictionary
 	$(BIN)/python -m docs.costs
+	$(BIN)/python -m docs.infrastructure
 
 picture: $(INSTALLED) ## Take docs/console.png anew, of the page while a drill is on; needs Chromium
 	$(BIN)/python -m pytest --quiet tests/page/test_drill.py -k page

@@ -72,7 +72,8 @@ def parse_line(function: str, event: Mapping[str, Any], execution: str) -> LogLi
         said = json.loads(event["message"])
     except ValueError:
         return None
-    if not isinstance(said, dict) or said.get("execution") != execution:
+    # The line that is a metric belongs to CloudWatch, though it is of the execution as well.
+    if not isinstance(said, dict) or said.get("execution") != execution or "_aws" in said:
         return None
     return LogLine(
         event_id=event["eventId"],

@@ -16,11 +16,14 @@ from pathlib import Path
 
 from local.deployment import ROOT, STATE_MACHINE, Deployment
 from local.schedule import parse_rate
+from totes.contracts import warehouse_tables
 
 PAGE = Path(__file__).parent / "deploy.md"
 RATES = ("rate(1 minute)", "rate(5 minutes)", "rate(15 minutes)", "rate(1 hour)")
 _TABLE = re.compile(r"(?<=<!-- costs -->\n).*?(?=<!-- /costs -->)", re.DOTALL)
-_MONTH = timedelta(hours=730)
+HOURS_A_MONTH = 730
+FREE_DASHBOARDS = 3
+_MONTH = timedelta(hours=HOURS_A_MONTH)
 _LAMBDA_FREE_DISK = 512
 
 # US dollars, without free tiers: the lists of US East (N. Virginia) as they stood in 2025, from the services' price
@@ -39,6 +42,7 @@ PRICE = {
     "key": Decimal("1.00"),
     "alarm": Decimal("0.10"),
     "metric": Decimal("0.30"),
+    "dashboard": Decimal("3.00"),
     "log GB": Decimal("0.50"),
     "trace": Decimal("0.000005"),
 }
@@ -65,6 +69,8 @@ QUIET = Execution(("ingest", "load", "watch"), Decimal(2), writes=3, reads=5)
 BUSY = Execution(("ingest", "transform", "load", "watch"), Decimal(5), writes=42, reads=30)
 # Of the real totesys: some 30 orders a weekday, and one payment run.
 BUSY_A_MONTH = 22 * 31
+# Those executions fall into the hours of trading. Metrics by table are sent, and so billed, in these alone.
+TRADING_HOURS_A_MONTH = 22 * 10
 LOG_KILOBYTES_A_CALL = 4
 STORED_GB = 1
 
@@ -162,7 +168,11 @@ def _fixed(_: _Month) -> Iterator[Item]:
     yield _item("Secrets Manager", kinds["AWS::SecretsManager::Secret"], "secrets", "secret")
     yield _item("KMS", kinds["AWS::KMS::Key"], "key", "key")
     yield _item("CloudWatch, alarms", kinds["AWS::CloudWatch::Alarm"], "", "alarm")
-    yield _item("CloudWatch, metrics of our own", _metrics(), "", "metric")
+    yield _item("CloudWatch, metrics of our own", metrics_of_every_execution(), "", "metric")
+    by_table = Decimal(len(warehouse_tables()) * TRADING_HOURS_A_MONTH) / HOURS_A_MONTH
+    yield _item("CloudWatch, metrics by table", by_table, "", "metric")
+    paid = max(0, kinds["AWS::CloudWatch::Dashboard"] - FREE_DASHBOARDS)
+    yield _item("CloudWatch, dashboards beyond three", paid, "", "dashboard")
 
 
 def _item(name: str, units: Decimal | int, unit: str, price: str) -> Item:
@@ -185,9 +195,11 @@ def _transitions(*, new: bool) -> int:
     return count
 
 
-def _metrics() -> int:
-    # Those that every call sends; the one for failures is billed in the hour of a failure only.
-    return sum(file.read_text(encoding="utf-8").count("add_metric(") for file in (ROOT / "functions").glob("*.py"))
+def metrics_of_every_execution() -> int:
+    """How many metrics a busy execution sends, those by table aside. Those of a failure are billed in its hour only."""
+    files = [ROOT / "functions" / f"{function}.py" for function in BUSY.functions]
+    # And each function its duration (totes.log).
+    return sum(file.read_text(encoding="utf-8").count("add_metric(") + 1 for file in files)
 
 
 def _plain(units: Decimal) -> str:

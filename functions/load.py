@@ -1,12 +1,14 @@
 """The function behind the state Load: processed zone → warehouse."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from totes.load import load
-from totes.log import logger, metrics, observed
+from totes.contracts import warehouse_tables
+from totes.load import LoadResult, load
+from totes.log import count_by_table, logger, metrics, observed
 from totes.requests import parse_request
 from totes.settings import LoadSettings, read_settings
 
@@ -14,8 +16,25 @@ from totes.settings import LoadSettings, read_settings
 @observed
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Loads every processed batch that the warehouse lacks."""
-    request = parse_request(event)
-    done = load(read_settings(LoadSettings), request)
-    metrics.add_metric("RowsLoaded", MetricUnit.Count, sum(done.inserted.values()) + sum(done.updated.values()))
+    request, done = parse_request(event), LoadResult()
+    try:
+        load(read_settings(LoadSettings), request, done)
+    finally:
+        # What was committed before a failure counts as well, and what it left behind.
+        _measure(done)
     logger.info("loaded", first=done.first, last=done.last, inserted=done.inserted, updated=done.updated)
-    return asdict(done) | {"batches": done.batches}
+    result = {name: value for name, value in asdict(done).items() if name not in ("processed_through", "snapshot_at")}
+    return result | {"batches": done.batches}
+
+
+def _measure(done: LoadResult) -> None:
+    rows = {table: done.inserted.get(table, 0) + done.updated.get(table, 0) for table in done.inserted | done.updated}
+    versions = sum(count for table, count in done.inserted.items() if warehouse_tables()[table].is_fact)
+    metrics.add_metric("RowsLoaded", MetricUnit.Count, sum(rows.values()))
+    metrics.add_metric("VersionsAdded", MetricUnit.Count, versions)
+    metrics.add_metric("Tombstones", MetricUnit.Count, sum(done.tombstones.values()))
+    count_by_table("RowsLoaded", rows)
+    if done.behind is not None:
+        metrics.add_metric("BatchesBehind", MetricUnit.Count, done.behind)
+    if done.snapshot_at:
+        metrics.add_metric("SnapshotAge", MetricUnit.Seconds, (datetime.now(UTC) - done.snapshot_at).total_seconds())

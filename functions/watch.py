@@ -6,7 +6,7 @@ from aws_lambda_powertools.metrics import MetricUnit
 
 from totes.log import metrics, observed
 from totes.settings import WatchSettings, read_settings
-from totes.watch import tell
+from totes.watch import age, tell
 
 
 @observed
@@ -15,4 +15,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     detail = event["detail"]
     told = tell(detail["executionArn"], detail["status"], read_settings(WatchSettings))
     metrics.add_metric("MailsSent", MetricUnit.Count, int(told))
+    if fresh := age(detail["executionArn"]):
+        metrics.add_metric("Freshness", MetricUnit.Seconds, fresh.total_seconds())
     return {"told": told}

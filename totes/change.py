@@ -100,6 +100,7 @@ class Change:
         windows = self._windows()
         counts = self._taken.counts(windows)
         for name, table in source_tables().items():
+            logger.append_keys(table=name)
             partners = (name, *joined_tables().get(name, {}))
             if name in self.full_read or any(counts[partner].new for partner in partners):
                 explained = self._read(table, windows, counts[name])
@@ -111,6 +112,7 @@ class Change:
                 self._collect()
                 return
             self._write_quarantine(table)
+        logger.remove_keys(["table"])
 
     def _windows(self) -> dict[str, Window]:
         """What to read of each table: what is new, and what was set aside and is now right, or wrong in another way."""
@@ -143,7 +145,7 @@ class Change:
         if read.latest:
             self.ahead[table.name] = read.ahead, read.latest
         self._set_aside(table, read)
-        logger.info("read", table=table.name, rows=read.rows, aside=len(read.aside))
+        logger.info("read", rows=read.rows, aside=len(read.aside))
         return self._compare_keys(table, read.keys, count)
 
     def _set_aside(self, table: SourceTable, read: Extracted) -> None:
@@ -207,7 +209,7 @@ class Change:
         unheard = [key for key, row in self._quarantine_before(table).items() if not row.known]
         gone = gone.filter(pc.invert(pc.is_in(gone, value_set=pa.array(unheard, gone.type))))
         if len(gone):
-            logger.info("deleted", table=table.name, rows=len(gone))
+            logger.info("deleted", rows=len(gone))
             self._write_keys(table, "deleted", gone)
 
     def _known_keys(self, table: SourceTable) -> pa.Array:

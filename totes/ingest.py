@@ -85,7 +85,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     Raises:
         SourceUnreachable, SourceBusy, LakeUnavailable, BatchContended: worth another try.
         ContractBroken: totesys is not as declared; nothing was landed.
-        AccessRefused, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
+        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
     """
     s3 = s3_client()
     landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)

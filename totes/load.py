@@ -4,6 +4,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy
@@ -14,7 +15,7 @@ from totes.contracts import WarehouseTable, warehouse_tables
 from totes.database import WAREHOUSE, connected
 from totes.errors import CorruptObject, LogBroken
 from totes.lake import Lake
-from totes.log import logger
+from totes.log import about, logger
 from totes.manifest import Manifest
 from totes.requests import Request
 from totes.secrets import read_credentials
@@ -34,25 +35,35 @@ class LoadResult:
         updated: rows of dimensions that changed, by table.
         tombstones: rows found deleted, by table.
         loaded_through: the last batch of the warehouse.
+        processed_through: the last batch of the processed zone; None where it is not known yet.
+        snapshot_at: the moment of totesys that `last` shows; None where nothing was loaded.
     """
 
-    loaded_through: int
+    loaded_through: int = 0
     first: int | None = None
     last: int | None = None
     inserted: dict[str, int] = field(default_factory=dict)
     updated: dict[str, int] = field(default_factory=dict)
     tombstones: dict[str, int] = field(default_factory=dict)
+    processed_through: int | None = None
+    snapshot_at: datetime | None = None
 
     @property
     def batches(self) -> int:
         return 0 if self.first is None or self.last is None else self.last - self.first + 1
 
-    def add(self, batch: int, done: Mapping[str, staging.Loaded] | None) -> None:
+    @property
+    def behind(self) -> int | None:
+        """How many processed batches the warehouse still lacks; None where that is not known yet."""
+        return None if self.processed_through is None else self.processed_through - self.loaded_through
+
+    def add(self, manifest: Manifest, done: Mapping[str, staging.Loaded] | None) -> None:
         """Counts a batch in; one that somebody else has loaded only as far as the warehouse goes."""
-        self.loaded_through = batch
+        self.loaded_through = manifest.batch
         if done is None:
             return
-        self.first, self.last = self.first or batch, batch
+        self.first, self.last = self.first or manifest.batch, manifest.batch
+        self.snapshot_at = manifest.snapshot_at
         for table, loaded in done.items():
             for counts, rows in (
                 (self.inserted, loaded.inserted),
@@ -63,16 +74,21 @@ class LoadResult:
                     counts[table] = counts.get(table, 0) + rows
 
 
-def load(settings: LoadSettings, request: Request) -> LoadResult:
+def load(settings: LoadSettings, request: Request, result: LoadResult | None = None) -> LoadResult:
     """Loads all batches that are processed and not yet loaded, in order.
+
+    Args:
+        result: is filled with every batch that is committed, so that what was done before a failure is known; else a
+            new one.
 
     Raises:
         WarehouseUnreachable, WarehouseBusy, LakeUnavailable: worth another try; a batch is loaded whole or not at all.
-        AccessRefused, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown: see totes.errors.
+        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown: see
+            totes.errors.
     """
     credentials = read_credentials(settings.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-load") as connection:
-        return load_pending(connection, Lake(settings.processed_bucket), request.execution)
+        return load_pending(connection, Lake(settings.processed_bucket), request.execution, result=result)
 
 
 def load_pending(
@@ -81,6 +97,7 @@ def load_pending(
     execution: str,
     through: int | None = None,
     begins: Begins = lambda _batch: None,
+    result: LoadResult | None = None,
 ) -> LoadResult:
     """The same over a connection, which tells the place of the warehouse (totes.warehouse).
 
@@ -89,12 +106,13 @@ def load_pending(
     """
     log = BatchLog(processed)
     warehouse.migrate(connection)
-    done = _loaded_through(connection, log)
-    result = LoadResult(loaded_through=done)
-    pending = deque(range(done + 1, (log.last() if through is None else through) + 1))
+    result = result or LoadResult()
+    result.loaded_through = _loaded_through(connection, log)
+    result.processed_through = log.last() if through is None else through
+    pending = deque(range(result.loaded_through + 1, result.processed_through + 1))
     while pending:
-        for batch, loaded in _load_next(connection, log, processed, pending, execution, begins).items():
-            result.add(batch, loaded)
+        for manifest, loaded in _load_next(connection, log, processed, pending, execution, begins):
+            result.add(manifest, loaded)
     return result
 
 
@@ -105,22 +123,22 @@ def _load_next(
     pending: deque[int],
     execution: str,
     begins: Begins,
-) -> dict[int, Mapping[str, staging.Loaded] | None]:
+) -> list[tuple[Manifest, Mapping[str, staging.Loaded] | None]]:
     """Loads the next batch in one transaction, and with it as many after it as it takes for the checks to hold.
 
     What is wrong in one batch and put right in a later one is never seen by a reader, and stops nobody.
     """
     with tempfile.TemporaryDirectory(prefix="totes-load-") as folder:
-        fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
+        fetched = _fetched(log, processed, pending.popleft(), Path(folder))
         with connection.begin():
             warehouse.lock(connection)
             before = rules.record_ids(connection)
-            done = {fetched.manifest.batch: _load_batch(connection, fetched, execution, begins)}
+            done = [(fetched.manifest, _load_batch(connection, fetched, execution, begins))]
             while broken := rules.broken_since(connection, before):
                 if not pending:
                     raise rules.broken_check(broken)
-                fetched = _Fetched(log.read(pending.popleft()), processed, Path(folder))
-                done[fetched.manifest.batch] = _load_batch(connection, fetched, execution, begins)
+                fetched = _fetched(log, processed, pending.popleft(), Path(folder))
+                done.append((fetched.manifest, _load_batch(connection, fetched, execution, begins)))
     return done
 
 
@@ -150,6 +168,11 @@ class _Fetched:
             for part in ("data", "deleted", "aside")
             for table, stored in manifest.objects(part).items()
         }
+
+
+def _fetched(log: BatchLog, processed: Lake, batch: int, folder: Path) -> _Fetched:
+    logger.append_keys(batch=batch)
+    return _Fetched(log.read(batch), processed, folder)
 
 
 def _load_batch(
@@ -188,14 +211,15 @@ def _load_batch(
 def _load_table(connection: sqlalchemy.Connection, fetched: _Fetched, name: str) -> staging.Loaded:
     table = warehouse_tables()[name]
     loaded = staging.Loaded()
-    if path := fetched.files.get((name, "data")):
-        loaded = _load_rows(connection, fetched, table, path)
-    if path := fetched.files.get((name, "deleted")):
-        deleted = staging.stage_deleted(connection, table, path)
-        _require_rows(fetched.manifest, name, "deleted", deleted)
-        staging.bury(connection, table, fetched.manifest.batch)
-        loaded = staging.Loaded(**vars(loaded) | {"deleted": deleted})
-    logger.info("loaded", table=name, **vars(loaded))
+    with about(table=name):
+        if path := fetched.files.get((name, "data")):
+            loaded = _load_rows(connection, fetched, table, path)
+        if path := fetched.files.get((name, "deleted")):
+            deleted = staging.stage_deleted(connection, table, path)
+            _require_rows(fetched.manifest, name, "deleted", deleted)
+            staging.bury(connection, table, fetched.manifest.batch)
+            loaded = staging.Loaded(**vars(loaded) | {"deleted": deleted})
+        logger.info("loaded", **vars(loaded))
     return loaded
 
 

@@ -1,10 +1,12 @@
 """The one logger and the one set of metrics of a function: JSON lines to CloudWatch."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics, Tracer
+from aws_lambda_powertools import Logger, Metrics, Tracer, single_metric
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 
@@ -28,14 +30,18 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 def observed(handler: Handler) -> Handler:
-    """A handler whose log lines bear the invocation and the execution, that is traced, and whose failure is logged.
+    """A handler whose log lines bear the invocation and the execution, that is timed and, where the stage says so,
+    traced, and whose failure is logged.
 
     An error that nobody foresaw leaves as `Unforeseen`, without whatever secret its message carried.
     """
 
     @wraps(handler)
     def logged(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        logger.append_keys(execution=event.get("execution") or event.get("detail", {}).get("executionArn"))
+        execution = event.get("execution") or event.get("detail", {}).get("executionArn")
+        logger.append_keys(execution=execution)
+        metrics.add_metadata("execution", execution)
+        began = time.monotonic()
         try:
             return handler(event, context)
         except TotesError as error:
@@ -49,11 +55,29 @@ def observed(handler: Handler) -> Handler:
                 "Read the stack trace in the function's log; the execution can be redriven once its cause is gone.",
             )
             raise unforeseen.in_two_lines() from error
+        finally:
+            metrics.add_metric("Duration", MetricUnit.Milliseconds, (time.monotonic() - began) * 1000)
 
     traced = tracer.capture_lambda_handler(capture_response=False)(logged)
     measured = metrics.log_metrics(traced)
     injected: Handler = logger.inject_lambda_context(clear_state=True)(measured)
     return injected
+
+
+@contextmanager
+def about(**keys: object) -> Iterator[None]:
+    """Lines that are logged within bear these keys; so does the line that tells of a failure which began there."""
+    logger.append_keys(**keys)
+    yield
+    logger.remove_keys(keys)
+
+
+def count_by_table(name: str, counts: Mapping[str, int]) -> None:
+    """Sends a metric for each table, with `table` as a dimension beside `service`. Each is one that is paid for."""
+    for table, count in counts.items():
+        with single_metric(name, MetricUnit.Count, count, namespace=metrics.namespace) as metric:
+            metric.add_dimension("table", table)
+            metric.add_metadata("execution", logger.get_current_keys().get("execution"))
 
 
 def _note(error: Exception) -> None:

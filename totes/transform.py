@@ -15,7 +15,7 @@ from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import CorruptObject
 from totes.lake import Lake, StoredObject, s3_client
-from totes.log import logger
+from totes.log import about, logger
 from totes.manifest import Manifest, Parts
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.requests import Request
@@ -48,7 +48,7 @@ def transform(settings: TransformSettings, request: Request) -> Transformed:
 
     Raises:
         LakeUnavailable, BatchContended: worth another try; what was finished stays finished.
-        CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
+        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
     """
     s3 = s3_client()
     landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)
@@ -133,11 +133,12 @@ class _Batch:
 
     def _write(self, table: WarehouseTable, pieces: Iterator[pa.Table] | list[pa.Table]) -> StoredObject:
         path, rows = self._folder / f"{table.name}.data", 0
-        with parquet_writer(path, processed_schema(table)) as writer:
-            for piece in pieces:
-                writer.write_table(piece)
-                rows += piece.num_rows
-        logger.info("shaped", table=table.name, rows=rows)
+        with about(table=table.name):
+            with parquet_writer(path, processed_schema(table)) as writer:
+                for piece in pieces:
+                    writer.write_table(piece)
+                    rows += piece.num_rows
+            logger.info("shaped", rows=rows)
         return self._add(table, "data", path, rows)
 
     def _write_deleted(self, table: WarehouseTable, deleted: StoredObject) -> StoredObject:

@@ -1,11 +1,14 @@
 """Tells of executions that ended where no Catch of the state machine could see it, and that all is well again."""
 
+from datetime import UTC, datetime, timedelta
+
 import boto3
+from botocore.exceptions import BotoCoreError, ClientError
 
 from totes.executions import SUCCEEDED
 from totes.log import logger
 from totes.mail import Mail, failure_mail, recovery_mail
-from totes.report import Zones, failure_of, recovery_of, was_told
+from totes.report import Zones, failure_of, fresh_as_of, recovery_of, was_told
 from totes.settings import WatchSettings
 
 
@@ -16,6 +19,17 @@ def tell(execution: str, status: str, settings: WatchSettings) -> bool:
         boto3.client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
         logger.info("told", subject=mail.subject)
     return mail is not None
+
+
+def age(execution: str) -> timedelta | None:
+    """How old what the warehouse shows is, now that an execution has ended; None where that can't be told."""
+    try:
+        as_of = fresh_as_of(execution)
+    except (BotoCoreError, ClientError) as error:
+        # A call that fails is made again by Lambda, and would tell twice.
+        logger.warning("freshness not known", error=type(error).__name__)
+        return None
+    return datetime.now(UTC) - as_of if as_of else None
 
 
 def _mail(execution: str, status: str, settings: WatchSettings) -> Mail | None:

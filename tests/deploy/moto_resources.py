@@ -96,6 +96,8 @@ class Alarm(ApiResource):
     def put(self, properties: dict[str, Any]) -> None:
         self.api.put_metric_alarm(**properties)
         self.physical_resource_id = properties["AlarmName"]
+        [alarm] = self.api.describe_alarms(AlarmNames=[self.physical_resource_id])["MetricAlarms"]
+        self.attributes["Arn"] = alarm["AlarmArn"]
 
     def remove(self) -> None:
         self.api.delete_alarms(AlarmNames=[self.physical_resource_id])

@@ -35,6 +35,10 @@ UNPROVEN = (
         "Lambda's limits: 262 MB unzipped, 4 GB of /tmp, 1769 MB of memory, 300 s",
         "the deployment itself; then the REPORT line of the first full run in /aws/lambda/totes-dev-ingest",
     ),
+    (
+        "the dashboard: that CloudWatch draws it, moto keeps its text only",
+        "the output Dashboard, in a browser, after a day of executions: no widget is empty but those of failures",
+    ),
     ("X-Ray: that traces arrive", "the trace map of one execution in the console of CloudWatch"),
     (
         "lifecycle and log retention: moto keeps the rules and does nothing",

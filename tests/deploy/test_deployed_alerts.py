@@ -1,4 +1,6 @@
-"""After `sls deploy` the schedule, the alarms and the topic that they tell are there."""
+"""After `sls deploy` the schedule, the alarms, the topic that they tell and the dashboard are there."""
+
+import json
 
 import pytest
 
@@ -58,3 +60,17 @@ def test_alarm_tells_the_topic(stage: Stage, alarm: str) -> None:
     assert found["OKActions"] == ([] if alarm == "freshness" else [stage.names.topic_arn])
     assert watched == {WATCHED.get(alarm, stage.names.state_machine_arn)}
     assert found["TreatMissingData"] == ("breaching" if alarm == "freshness" else "notBreaching")
+
+
+def test_dashboard_shows_what_is_deployed(stage: Stage) -> None:
+    body = json.loads(stage.client("cloudwatch").get_dashboard(DashboardName="totes-dev")["DashboardBody"])
+    widgets = {widget["properties"].get("title", ""): widget["properties"] for widget in body["widgets"]}
+    alarms = stage.client("cloudwatch").describe_alarms()["MetricAlarms"]
+    links = widgets[""]["markdown"]
+
+    assert set(widgets["Alarms"]["alarms"]) == {alarm["AlarmArn"] for alarm in alarms}
+    assert {metric[3] for metric in widgets["Executions"]["metrics"]} == {stage.names.state_machine_arn}
+    assert widgets["Executions"]["region"] == stage.names.region
+    assert stage.names.state_machine_arn in links
+    assert f"/{stage.names.landing_bucket})" in links
+    assert stage.outputs()["Dashboard"].endswith("region=eu-west-2#dashboards/dashboard/totes-dev")

@@ -1,6 +1,7 @@
 """After `sls deploy` everything declared is there; what runs has the properties that matter."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,26 @@ def test_log_group_keeps_for_a_month(stage: Stage, name: str) -> None:
     [group] = stage.client("logs").describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]
 
     assert (group["logGroupName"], group["retentionInDays"]) == (prefix, 30)
+
+
+def test_stage_without_tracing_traces_nothing_and_may_not(stage: Stage, tmp_path: Path) -> None:
+    stage.sls("package", "--package", str(tmp_path), "--param=tracing=false")
+    template = json.loads((tmp_path / TEMPLATE).read_text(encoding="utf-8"))
+    resources = template["Resources"]
+    functions = [found for found in resources.values() if found["Type"] == "AWS::Lambda::Function"]
+    policies = [found["Properties"]["Policies"] for found in resources.values() if found["Type"] == "AWS::IAM::Role"]
+
+    assert template["Conditions"]["HasTracing"] == {"Fn::Equals": ["false", "true"]}
+    assert resources["PipelineStateMachine"]["Properties"]["TracingConfiguration"] == {"Enabled": False}
+    assert [function["Properties"].get("TracingConfig") for function in functions] == [None] * 5
+    disabled = [
+        function["Properties"]["Environment"]["Variables"]["POWERTOOLS_TRACE_DISABLED"] for function in functions
+    ]
+    assert disabled == [{"Fn::If": ["HasTracing", "false", "true"]}] * 5
+    allowed = [statement for policy in policies for statement in policy[0]["PolicyDocument"]["Statement"]]
+    # What is under a condition that does not hold is not there.
+    assert not any("xray:" in str(statement) for statement in allowed if "Fn::If" not in statement)
+    assert {statement["Fn::If"][0] for statement in allowed if "Fn::If" in statement} == {"HasTracing"}
 
 
 def test_machine_has_its_role_and_is_traced(stage: Stage) -> None:

@@ -151,7 +151,7 @@ def test_time_limits_nest() -> None:
     [
         ("Ingest", Ingested, {"new_data", "warnings"}, {"undeclared", "ahead"}),
         ("Transform", Transformed, {"batches"}, set()),
-        ("Load", LoadResult, {"batches"}, set()),
+        ("Load", LoadResult, {"batches"}, {"processed_through", "snapshot_at"}),
     ],
 )
 def test_output_has_every_field_of_the_result(

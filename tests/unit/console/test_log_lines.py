@@ -65,7 +65,7 @@ def test_line_bears_its_own_time_where_it_tells_one() -> None:
     [
         pytest.param("REPORT RequestId: 1 Max Memory Used: 1769 MB", id="text"),
         pytest.param("[1]", id="no object"),
-        pytest.param('{"_aws": {}, "RowsLanded": [1]}', id="metrics"),
+        pytest.param(json.dumps({"_aws": {}, "RowsLanded": [1], "execution": ARN}), id="metrics"),
         pytest.param(json.dumps(POWERTOOLS | {"execution": f"{ARN}-more"}), id="another execution"),
     ],
 )

@@ -7,7 +7,14 @@ import pytest
 
 from local.worker import LambdaContext
 from tests.pipeline import Pipeline
-from totes.errors import InputRefused, SettingsInvalid, SourceUnreachable, Unforeseen
+from totes.errors import (
+    InputRefused,
+    ObjectMissing,
+    SettingsInvalid,
+    SourceUnreachable,
+    Unforeseen,
+    WarehouseUnreachable,
+)
 from totes.names import STAGES
 
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
@@ -36,6 +43,11 @@ def invoke(function: str, **event: object) -> dict[str, Any]:
 
 def lines(log: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.getvalue().splitlines()]
+
+
+def measured(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """The lines that CloudWatch makes metrics of."""
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
@@ -91,9 +103,40 @@ def test_every_log_line_bears_the_execution(deployed: Pipeline, log: io.StringIO
 def test_rows_and_batches_are_measured(deployed: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
     for function in FUNCTIONS:
         invoke(function)
-    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(m.get("RowsLanded"), m.get("BatchesToTransform")) for m in found[:1]] == [([1.0], [1.0])]
-    assert (found[1]["RowsProcessed"], found[2]["RowsLoaded"]) == ([1.0], [1.0])
+    landed, processed, by_table, loaded = measured(capsys)
+    assert (landed["RowsLanded"], landed["BatchesToTransform"], processed["RowsProcessed"]) == ([1.0], [1.0], [1.0])
+    assert (by_table["table"], by_table["RowsLoaded"]) == ("dim_currency", [1.0])
+    assert (loaded["RowsLoaded"], loaded["VersionsAdded"], loaded["BatchesBehind"]) == ([1.0], [0.0], [0.0])
+
+
+def test_load_that_fails_tells_what_it_has_done_and_what_it_left(
+    deployed: Pipeline, log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (2, 3):
+        invoke("ingest")
+        deployed.totesys(f"INSERT INTO currency VALUES ({number}, 'EUR', {STAMPS})")
+    invoke("ingest")
+    invoke("transform")
+    lost = deployed.processed().read(2).tables["dim_currency"]["data"].key
+    deployed.s3.delete_object(Bucket=deployed.processed_bucket, Key=lost)
+    capsys.readouterr()
+
+    with pytest.raises(ObjectMissing):
+        invoke("load")
+    by_table, failed = measured(capsys)
+    assert (by_table["RowsLoaded"], failed["RowsLoaded"], failed["Failures"]) == ([1.0], [1.0], [1.0])
+    assert failed["BatchesBehind"] == [2.0]
+    assert (lines(log)[-1]["message"], lines(log)[-1]["batch"]) == ("failed", 2)
+
+
+def test_load_that_reaches_no_warehouse_does_not_guess_what_is_behind(
+    deployed: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployed.put_secret("warehouse", deployed.warehouse, "totes_loader", password="wrong")
+    with pytest.raises(WarehouseUnreachable):
+        invoke("load")
+    (failed,) = measured(capsys)
+    assert "BatchesBehind" not in failed
 
 
 def test_input_reaches_ingest(deployed: Pipeline) -> None:

@@ -23,7 +23,7 @@ from totes.report import Caught, Zones, failure_of
 from totes.requests import Request
 from totes.settings import IngestSettings, LoadSettings, TransformSettings, WatchSettings, read_settings
 from totes.transform import transform
-from totes.watch import tell
+from totes.watch import age, tell
 
 TEMPLATE = Template()
 ROLES = (*(f"{name.title()}Role" for name in FUNCTIONS), "MachineRole", "ScheduleRole")
@@ -168,7 +168,7 @@ def tellers() -> dict[str, Callable[[], object]]:
     return {
         "report": lambda: failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")),
         "fail": lambda: fail.handler(REDRIVEN, None),
-        "watch": lambda: tell(EXECUTION, "ABORTED", settings),
+        "watch": lambda: (tell(EXECUTION, "ABORTED", settings), age(EXECUTION)),
     }
 
 
@@ -208,6 +208,15 @@ def test_nothing_but_traces_is_allowed_everywhere(role: str) -> None:
     everywhere = {action for statement in statements for action in statement.actions if "*" in statement.resources}
     # X-Ray has no resources to name.
     assert {action.partition(":")[0] for action in everywhere} <= {"xray"}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_role_may_send_traces_only_where_the_stage_is_traced(role: str) -> None:
+    documents = [policy["PolicyDocument"] for policy in TEMPLATE.resources[role]["Properties"]["Policies"]]
+    for statement in (statement for document in documents for statement in document["Statement"]):
+        if "xray:" in str(statement):
+            condition, _, otherwise = statement["Fn::If"]
+            assert (condition, otherwise) == ("HasTracing", {"Ref": "AWS::NoValue"})
 
 
 @pytest.mark.parametrize(

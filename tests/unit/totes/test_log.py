@@ -1,12 +1,13 @@
 import io
 import json
+import time
 from typing import Any
 
 import pytest
 
 from local.worker import LambdaContext
 from totes.errors import SourceBusy, Unforeseen
-from totes.log import Handler, logger, metrics, observed
+from totes.log import Handler, about, logger, metrics, observed
 
 CONTEXT = LambdaContext("totes-test-ingest", 512, "arn:aws:lambda:eu-west-2:123456789012:function:f", "req-1", 0.0)
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
@@ -51,6 +52,32 @@ def test_keys_of_one_invocation_do_not_reach_the_next(log: io.StringIO) -> None:
     invoke(handler)
     invoke(handler)
     assert ["batch" in line for line in lines(log)] == [False, False]
+
+
+def test_failure_bears_what_it_was_about_and_what_follows_does_not(log: io.StringIO) -> None:
+    def handler(_event: dict[str, Any], _context: object) -> dict[str, Any]:
+        with about(table="staff"):
+            logger.info("read")
+        logger.info("between")
+        with about(table="design"):
+            raise SourceBusy("totesys is busy.", "Nothing to do.")
+
+    with pytest.raises(SourceBusy):
+        invoke(handler)
+    assert [(line["message"], line.get("table")) for line in lines(log)] == [
+        ("read", "staff"),
+        ("between", None),
+        ("failed", "design"),
+    ]
+
+
+def test_line_of_metrics_bears_the_execution_and_the_duration(
+    log: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    invoke(lambda _event, _context: time.sleep(0.02) or {})
+    (line,) = [json.loads(text) for text in capsys.readouterr().out.splitlines()]
+    assert line["execution"] == EXECUTION
+    assert 20 <= line["Duration"][0] < 10_000
 
 
 def test_error_of_ours_is_logged_counted_and_left_as_it_is(

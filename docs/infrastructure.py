@@ -1,0 +1,203 @@
+"""Draws what a stage has in AWS into docs/architecture.md, and specifies its functions, out of what deploys them.
+
+`python -m docs.infrastructure` writes both; with `--check` they are only compared, and the exit code is 1 where they
+are stale. Nothing is drawn by hand: an arrow is a target of a rule, what an alarm watches, or a right that a role has.
+"""
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from docs.components import specifications
+from local.deployment import SERVERLESS, Deployment
+
+PAGE = Path(__file__).parent / "architecture.md"
+STAGE, ACCOUNT = "dev", "123456789012"
+
+# What is drawn: what people call it, and the property that has its name.
+DRAWN = {
+    "AWS::Events::Rule": ("EventBridge rule", "Name"),
+    "AWS::SQS::Queue": ("SQS queue", "QueueName"),
+    "AWS::S3::Bucket": ("S3", "BucketName"),
+    "AWS::SecretsManager::Secret": ("Secrets Manager", "Name"),
+    "AWS::SNS::Topic": ("SNS topic with its own KMS key", "TopicName"),
+    "AWS::CloudWatch::Dashboard": ("CloudWatch dashboard", "DashboardName"),
+}
+# All of them are one box.
+ALARM = "AWS::CloudWatch::Alarm"
+# What says something about another resource, or is told of in its box.
+NOT_DRAWN = {
+    *("AWS::IAM::Role", "AWS::Lambda::Permission", "AWS::KMS::Key", "AWS::SNS::Subscription", "AWS::Budgets::Budget"),
+    *("AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"),
+}
+
+_MACHINE = "PipelineStateMachine"
+# The databases are no part of the stack; the secrets lead to them.
+_DATABASES = {"SourceSecret": "totesys", "WarehouseSecret": "warehouse"}
+_READS = {"s3:GetObject", "secretsmanager:GetSecretValue"}
+_WRITES = {"s3:PutObject", "sns:Publish"}
+_REFERENCE = re.compile(r"\$\{(\w+)(?:\.\w+)?\}")
+
+Arrow = tuple[str, str, str]
+
+
+def diagram() -> str:
+    """The drawing, as Mermaid."""
+    return _Stage(Deployment(STAGE)).drawn()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Writes both parts, or with `--check` exits with a message where the page has others."""
+    found = PAGE.read_text(encoding="utf-8")
+    expected = found
+    for mark, text in (("infrastructure", diagram()), ("components", specifications())):
+        part = re.compile(rf"(?<=<!-- {mark} -->\n).*?(?=<!-- /{mark} -->)", re.DOTALL)
+        expected = part.sub(lambda _, text=text: text, expected)  # type: ignore[misc]
+    if "--check" not in arguments:
+        PAGE.write_text(expected, encoding="utf-8")
+    elif found != expected:
+        sys.exit("docs/architecture.md does not show what is deployed: run `make docs` and commit it.")
+
+
+class _Stage:
+    """A stage's resources by logical id, as far as they are drawn."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._functions = {f"{name.title()}LambdaFunction": found for name, found in deployment.functions().items()}
+        self._resources = deployment.resources()
+        kinds = {resource["Type"] for resource in self._resources.values()}
+        if unknown := kinds - DRAWN.keys() - NOT_DRAWN - {ALARM}:
+            raise LookupError(f"docs/infrastructure.py has to know how to draw {', '.join(sorted(unknown))}.")
+
+    def drawn(self) -> str:
+        arrows = dict.fromkeys((*self._from_rules(), *self._from_roles(), *self._from_alarms(), *self._watched()))
+        lines = [*self._machine(), *self._boxes(), "", *_lines(arrows)]
+        return "\n".join(["```mermaid", "flowchart LR", *(f"    {line}".rstrip() for line in lines), "```", ""])
+
+    def _machine(self) -> Iterator[str]:
+        """The state machine with the functions that it calls."""
+        called = [target for statement in self._statements("MachineRole") for target in _referred(statement)]
+        yield f'subgraph {_MACHINE}["Step Functions<br>totes-{STAGE}-pipeline"]'
+        yield from (f"    {self._function(name)}" for name in called if name in self._functions)
+        yield "end"
+        yield from (self._function(name) for name in self._functions if name not in called)
+
+    def _function(self, name: str) -> str:
+        return _box(name, "Lambda", self._functions[name]["name"])
+
+    def _boxes(self) -> Iterator[str]:
+        for kind, (called, named) in DRAWN.items():
+            for name, properties in self._of_type(kind):
+                shape = "[({})]" if kind == "AWS::S3::Bucket" else "[{}]"
+                yield _box(name, called, _text(properties[named]), shape)
+        alarms = [properties["AlarmName"] for _, properties in self._of_type(ALARM)]
+        yield _box("alarms", "CloudWatch alarms", "<br>".join(alarms))
+        groups = [f"/aws/lambda/{function['name']}" for function in self._functions.values()]
+        yield _box("logs", "CloudWatch log groups", "<br>".join(groups))
+        declared = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))["custom"]["pythonRequirements"]["layer"]
+        yield _box("layer", "Lambda layer", declared["name"].replace("${sls:stage}", STAGE))
+        yield from (_box(database, database, "PostgreSQL", "[({})]") for database in _DATABASES.values())
+        yield 'mail(["e-mail"])'
+
+    def _from_rules(self) -> Iterator[Arrow]:
+        for name, rule in self._of_type("AWS::Events::Rule"):
+            for machine in _referred(rule.get("EventPattern", {})):
+                yield machine, "-. an execution ends .->", name
+            for target in rule["Targets"]:
+                (called,) = _referred(target["Arn"])
+                yield name, "-- starts -->" if called == _MACHINE else "-- calls -->", called
+                for queue in _referred(target.get("DeadLetterConfig", {})):
+                    yield name, "-. could not start .->", queue
+
+    def _from_roles(self) -> Iterator[Arrow]:
+        roles = {name: function["role"] for name, function in self._functions.items()} | {_MACHINE: "MachineRole"}
+        for name, role in roles.items():
+            for statement in self._statements(role):
+                for other in _touched(statement):
+                    if _READS & set(statement["Action"]):
+                        yield other, "-->", name
+                    elif _WRITES & set(statement["Action"]):
+                        yield name, "-->", other
+                    if database := _DATABASES.get(other):
+                        yield (database, "-->", name) if database == "totesys" else (name, "-->", database)
+
+    def _from_alarms(self) -> Iterator[Arrow]:
+        for _, alarm in self._of_type(ALARM):
+            for dimension in alarm["Dimensions"]:
+                # Of a metric of our own the service is the function.
+                own = f"{str(dimension['Value']).removeprefix('totes-').title()}LambdaFunction"
+                for watched in [own] if dimension["Name"] == "service" else _referred(dimension["Value"]):
+                    yield watched, "-. metrics .->", "alarms"
+            for topic in _referred(alarm.get("AlarmActions", [])):
+                yield "alarms", "-->", topic
+        for _, subscription in self._of_type("AWS::SNS::Subscription"):
+            yield from ((topic, "-->", "mail") for topic in _referred(subscription["TopicArn"]))
+
+    def _watched(self) -> Iterator[Arrow]:
+        called = {target for statement in self._statements("MachineRole") for target in _referred(statement)}
+        for name in (_MACHINE, *(function for function in self._functions if function not in called)):
+            yield "layer", "-.-", name
+            yield name, "-->", "logs"
+        for name, dashboard in self._of_type("AWS::CloudWatch::Dashboard"):
+            yield "logs", "-- metrics -->", name
+            if any(self._resources.get(shown, {}).get("Type") == ALARM for shown in _referred(dashboard)):
+                yield "alarms", "-->", name
+
+    def _of_type(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        return (
+            (name, resource["Properties"]) for name, resource in self._resources.items() if resource["Type"] == kind
+        )
+
+    def _statements(self, role: str) -> Iterator[dict[str, Any]]:
+        for policy in self._resources[role]["Properties"]["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                # Tracing, where it is under a condition, leads to nothing that is drawn.
+                if "Fn::If" not in statement:
+                    yield statement
+
+
+def _touched(statement: Mapping[str, Any]) -> list[str]:
+    """What a statement is about; a log alone is read by whoever asks how far a zone is, and is no arrow."""
+    return _referred([resource for resource in statement["Resource"] if "/log/" not in str(resource)])
+
+
+def _referred(value: Any) -> list[str]:
+    """The logical ids that a value refers to, in order."""
+    match value:
+        case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
+            return [] if "::" in name else [name]
+        case {"Fn::Sub": str(text)}:
+            return list(dict.fromkeys(_REFERENCE.findall(text)))
+        case dict():
+            return _referred(list(value.values()))
+        case list():
+            return list(dict.fromkeys(name for item in value for name in _referred(item)))
+    return []
+
+
+def _text(value: Any) -> str:
+    """A name, with the account in it where it has one."""
+    text = value["Fn::Sub"] if isinstance(value, dict) else value
+    return str(text).replace("${AWS::AccountId}", ACCOUNT)
+
+
+def _box(name: str, called: str, text: str, shape: str = "[{}]") -> str:
+    return name + shape.format(f'"{called}<br>{text}"')
+
+
+def _lines(arrows: Iterable[Arrow]) -> Iterator[str]:
+    """The arrows; where one leads either way there is one with two heads."""
+    arrows = list(arrows)
+    for source, line, target in arrows:
+        if (target, line, source) not in arrows or line != "-->":
+            yield f"{source} {line} {target}"
+        elif source < target:
+            yield f"{source} <--> {target}"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
