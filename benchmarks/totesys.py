@@ -32,7 +32,12 @@ FROM generate_series(1, {rows}) AS n,
     LATERAL (SELECT TIMESTAMP '2022-11-03 14:20:52.186' + (n * 739::bigint % 730) * interval '1 day'
         + (n % 36000) * interval '1.017 s' AS moment)
 """
-_AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id % ({rows} / {changed}) = {turn}"
+# Later than any order, and later than the amendments before: the peers find nothing else.
+_AMENDMENT = """
+UPDATE sales_order SET units_sold = units_sold + 1, last_updated = TIMESTAMP '2024-11-18' + {turn} * interval '1 hour'
+WHERE sales_order_id % ({rows} / {changed}) = {turn} % ({rows} / {changed})
+"""
+CONTENT = "count(*), sum(sales_order_id::bigint)::bigint, sum(units_sold::bigint)::bigint"
 
 
 def fill(postgres: Postgres, rows: int) -> None:
@@ -43,9 +48,9 @@ def fill(postgres: Postgres, rows: int) -> None:
 
 def amend(postgres: Postgres, rows: int, changed: int, turn: int) -> None:
     """Changes some sales orders, others at each turn; `last_updated` moves as the peers need it to."""
-    postgres.execute(
-        _AMENDMENT.format(rows=rows, changed=changed, turn=turn).replace(
-            "SET", "SET last_updated = greatest(last_updated, '2024-11-18') + interval '1 hour',"
-        ),
-        SOURCE,
-    )
+    postgres.execute(_AMENDMENT.format(rows=rows, changed=changed, turn=turn), SOURCE)
+
+
+def content(postgres: Postgres, database: str = SOURCE, relation: str = "public.sales_order") -> list[int]:
+    """Rows, and the sums of two columns: the same of totesys and of what was made of it."""
+    return list(postgres.execute(f"SELECT {CONTENT} FROM {relation}", database)[0])
