@@ -101,12 +101,18 @@ def take_turns(
     rounds: int,
     tell: Tell,
     before_round: Callable[[int], object] = lambda _round: None,
+    in_order: bool = False,
 ) -> list[Line]:
-    """Everybody once a round, each round beginning with another; who fails is out, with the reason."""
+    """Everybody once a round; who fails is out, with the reason.
+
+    Args:
+        before_round: is told the number of each round, from 0 on, before it begins.
+        in_order: whether one builds on the other; otherwise each round begins with another.
+    """
     lines = {contestant.name: Line(contestant.name) for contestant in contestants}
     for turn in range(rounds):
         before_round(turn)
-        first = turn % len(contestants)
+        first = 0 if in_order else turn % len(contestants)
         for contestant in (*contestants[first:], *contestants[:first]):
             line = lines[contestant.name]
             if line.trouble:

@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
         from benchmarks import spans
 
         (stage,) = arguments[1:]
-        with spans.recorded() as record:
+        with spans.recorded(stage) as record:
             _work(stage)()
         answers.write(json.dumps(record.rows()) + "\n")
     else:

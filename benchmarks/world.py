@@ -15,6 +15,7 @@ import boto3
 from local.databases import LOADER, READER, SOURCE, WAREHOUSE, create_databases, new_credentials
 from local.deployment import ROOT
 from local.postgres import Postgres
+from local.seed import seed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -131,3 +132,13 @@ def _aws_process() -> Iterator[str]:
         yield server.stdout.readline().strip()
     finally:
         server.communicate()
+
+
+def seeded() -> contextlib.AbstractContextManager[World]:
+    """A world whose totesys has the real size."""
+
+    def fill(postgres: Postgres) -> None:
+        with contextlib.closing(postgres.connect(SOURCE)) as connection:
+            seed(connection)
+
+    return world(fill)
