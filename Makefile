@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 
 REQUIREMENTS := requirements.txt requirements-local.txt requirements-dev.txt
-CODE := totes functions local console docs
+CODE := totes functions local console docs benchmarks
 BIN := .venv/bin
 NODE_MODULES := node_modules/.package-lock.json
 NPM_BIN := node_modules/.bin

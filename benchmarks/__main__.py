@@ -1,9 +1,10 @@
-"""`make bench`: how fast the pipeline is, beside what others take for the same, and as tables in docs/performance.md."""
+"""`make bench`: how fast the pipeline is, beside what others take for the same; writes docs/performance.md."""
 
 import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -28,9 +29,7 @@ app = typer.Typer(
 
 @app.command()
 def bench(
-    only: Annotated[
-        list[str] | None, typer.Option(metavar="WORK", help=f"One or more of: {', '.join(WORKS)}.")
-    ] = None,
+    only: Annotated[list[str] | None, typer.Option(metavar="WORK", help=f"One or more of: {', '.join(WORKS)}.")] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Sales orders of the large totesys.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1, help="How often each contestant has its turn.")] = 5,
     size: Annotated[
@@ -38,7 +37,9 @@ def bench(
     ] = None,
     large: Annotated[bool, typer.Option("--large", help=f"Growth up to {LARGE:,} orders, once: takes long.")] = False,
     days: Annotated[int, typer.Option(min=1, help="Working days that pass for `freshness`.")] = 30,
-    peers: Annotated[bool, typer.Option(help="Compare with ingestr, dlt and sling, installed into build/peers.")] = True,
+    peers: Annotated[
+        bool, typer.Option(help="Compare with ingestr, dlt and sling, installed into build/peers.")
+    ] = True,
     quick: Annotated[bool, typer.Option("--quick", help=f"Only see that it works: {QUICK_WORK}, tiny, once.")] = False,
     profiled: Annotated[bool, typer.Option("--profile", help="Not how fast, but where the time goes.")] = False,
     write: Annotated[bool, typer.Option(help="Write the tables into docs/performance.md.")] = True,
@@ -59,7 +60,7 @@ def bench(
             return
         asked = _with_peers(asked) if peers else asked
         for work in works:
-            _measure(work, replace(asked, tell=lambda step, name=work.name: tell(f"{name}: {step}")), write=write)
+            _measure(work, replace(asked, tell=partial(_told, tell, work.name)), write=write)
 
 
 def _chosen(only: list[str] | None) -> list[Work]:
@@ -75,6 +76,10 @@ def _with_peers(asked: Bench) -> Bench:
         peers=[peer for peer in PEERS if not troubles[peer.program]],
         absent=[Line(peer.name, trouble=troubles[peer.program]) for peer in PEERS if troubles[peer.program]],
     )
+
+
+def _told(tell: Tell, work: str, step: str) -> None:
+    tell(f"{work}: {step}")
 
 
 def _measure(work: Work, asked: Bench, *, write: bool) -> None:
@@ -106,7 +111,11 @@ def _progress() -> Iterator[Tell]:
         yield lambda step: console.print(step, markup=False, soft_wrap=True)
         return
     with Progress(
-        SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn(), console=console, transient=True
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
     ) as progress:
         task = progress.add_task("")
         yield lambda step: progress.update(task, description=step)

@@ -6,12 +6,16 @@ import subprocess
 import time
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pg8000.dbapi
 
 from benchmarks.contest import PeerFailed
 from local.databases import SOURCE
 from local.postgres import INSTALLATION, SOCKET_NAME, SUPERUSER, WHEEL, Postgres
+
+if TYPE_CHECKING:
+    from totes.secrets import Credentials
 
 DATABASE = "floor"
 COLUMNS = (
@@ -89,7 +93,7 @@ def ask() -> dict[str, int]:
 
 
 @cache
-def _credentials():  # noqa: ANN202
+def _credentials() -> "Credentials":
     from totes.secrets import read_credentials
     from totes.settings import IngestSettings, read_settings
 
@@ -103,7 +107,8 @@ def _copy_out() -> str:
 def _psql(postgres: Postgres, database: str, statement: str) -> list[str]:
     # PostgreSQL's own wheel has it, so nothing needs to be on the path.
     spec = importlib.util.find_spec(WHEEL)
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     psql = Path(spec.origin).parent / INSTALLATION / "bin" / "psql"
     options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", postgres.host, "-U", SUPERUSER, "-d", database]
     return [str(psql), *options, "-c", statement]

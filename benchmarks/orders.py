@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks import floor, totesys
 from benchmarks.bench import Bench, Work
-from benchmarks.contest import Contestant, Line, Outcome, OursFailed, Target, take_turns
+from benchmarks.contest import Contestant, Line, OursFailed, Outcome, Target, take_turns
 from benchmarks.peers.peer import Peer
 from benchmarks.processes import once, warm
 from benchmarks.world import World, world

@@ -1,19 +1,20 @@
 """The shipped handlers in a process of their own, as a Lambda has them; tells what each took as JSON.
 
-    python -m benchmarks.ours ingest transform load     once, imports included
-    python -m benchmarks.ours --serve                   a line of stages in, a line of JSON out: a warm Lambda
-    python -m benchmarks.ours --spans ingest            once, with where the time went (benchmarks.spans)
+python -m benchmarks.ours ingest transform load     once, imports included
+python -m benchmarks.ours --serve                   a line of stages in, a line of JSON out: a warm Lambda
+python -m benchmarks.ours --spans ingest            once, with where the time went (benchmarks.spans)
 """
 
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
+
+from benchmarks.memory import peak_mb
 
 CONTEXT = SimpleNamespace(
     function_name="bench",
@@ -54,7 +55,7 @@ def _measured(stages: list[str]) -> dict[str, dict[str, Any]]:
         found[stage] = {
             "seconds": time.perf_counter() - started,
             "cpu": time.process_time() - cpu,
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mb": peak_mb(),
             "result": result,
         }
     return found

@@ -46,7 +46,8 @@ class Warm:
 
     def run(self, *stages: str) -> Measured:
         """Calls the handlers of some stages, one after the other."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(" ".join(stages) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -57,7 +58,7 @@ class Warm:
         return measured
 
     def seconds(self, *stages: str) -> float:
-        return sum(stage["seconds"] for stage in self.run(*stages).values())
+        return float(sum(stage["seconds"] for stage in self.run(*stages).values()))
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from benchmarks import report, totesys
+from benchmarks import report
 from benchmarks.bench import Bench
 from benchmarks.orders import STAGES, filled
 from benchmarks.processes import once
@@ -37,12 +37,12 @@ def profile(bench: Bench) -> Tables:
 
 def write(tables: Tables) -> None:
     """Puts the tables into docs/performance.md."""
-    parts = [f"#### {case}\n\n{report.markdown(COLUMNS, rows)}" for case, rows in tables.items()]
+    parts = [f"### {case}\n\n{report.markdown(COLUMNS, rows)}" for case, rows in tables.items()]
     report.replace("profile", "\n".join([*parts, report.measured_on("once")]))
 
 
 def _change(condition: str) -> str:
-    return f"UPDATE sales_order SET units_sold = units_sold + 1 WHERE {condition}"  # noqa: S608  from constants
+    return f"UPDATE sales_order SET units_sold = units_sold + 1 WHERE {condition}"
 
 
 def _rows(stage: str, spans: dict[str, list[float]], peak: float) -> Iterator[tuple[str, ...]]:

@@ -4,7 +4,7 @@ import os
 import platform
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.table import Table
@@ -14,6 +14,7 @@ from console.render import plain_table
 from local.deployment import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
+TIMES = "\N{MULTIPLICATION SIGN}"
 _MET = {True: "met", False: "missed", None: ""}
 Rows = list[tuple[str, ...]]
 MEASURED = ("", "median", "least", "most")
@@ -25,7 +26,9 @@ def tables(title: str, outcome: Outcome) -> Iterator[Table]:
     for heading, columns, rows in ((title, MEASURED, measured(outcome)), (None, COMPARED, compared(outcome))):
         table = plain_table(heading)
         for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number in (0, 3) and columns is COMPARED or not number else "right")
+            table.add_column(
+                column, justify="left" if (number in (0, 3) and columns is COMPARED) or not number else "right"
+            )
         for row in rows:
             table.add_row(*row)
         yield table
@@ -49,7 +52,11 @@ def compared(outcome: Outcome) -> Rows:
 def write(name: str, outcome: Outcome, rounds: int, page: Path = PAGE) -> None:
     """Puts a work's tables into their place in the page."""
     text = "\n".join(
-        [markdown(MEASURED, measured(outcome)), markdown(COMPARED, compared(outcome)), measured_on(f"{rounds} rounds" if rounds > 1 else "once")]
+        [
+            markdown(MEASURED, measured(outcome)),
+            markdown(COMPARED, compared(outcome)),
+            measured_on(f"{rounds} rounds" if rounds > 1 else "once"),
+        ]
     )
     replace(name, text, page)
 
@@ -71,14 +78,13 @@ def machine() -> str:
     """What it was measured on, without its name."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     python = ".".join(platform.python_version_tuple()[:2])
-    return (
-        f"{os.cpu_count()} CPUs, {memory:.0f} GB, {platform.system()} {platform.machine()}, Python {python}, PostgreSQL 18"
-    )
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} CPUs, {memory:.0f} GB, {system}, Python {python}, PostgreSQL 18"
 
 
 def measured_on(rounds: str) -> str:
     """The line below a table, `rounds` as in "5 rounds"."""
-    return f"Measured on {date.today():%Y-%m-%d}, {rounds}: {machine()}.\n"
+    return f"Measured on {datetime.now(UTC):%Y-%m-%d}, {rounds}: {machine()}.\n"
 
 
 def markdown(columns: Sequence[str], rows: Rows) -> str:
@@ -91,7 +97,7 @@ def markdown(columns: Sequence[str], rows: Rows) -> str:
 
 def _verdict(outcome: Outcome, verdict: Verdict) -> tuple[str, ...]:
     target = verdict.target
-    unit = "×" if target.theirs else outcome.line(target.ours).unit
+    unit = TIMES if target.theirs else outcome.line(target.ours).unit
     limit = "" if target.limit is None else _value(target.limit, unit)
     value = "" if verdict.value is None else _value(verdict.value, unit)
     return (_subject(target), value, limit, _MET[verdict.met])
@@ -103,4 +109,4 @@ def _subject(target: Target) -> str:
 
 def _value(value: float, unit: str) -> str:
     digits = 0 if unit in ("MB", "") or value >= 100 else 2 if value < 10 else 1
-    return f"{value:,.{digits}f}{' ' if unit not in ('', '×') else ''}{unit}"
+    return f"{value:,.{digits}f}{' ' if unit not in ('', TIMES) else ''}{unit}"

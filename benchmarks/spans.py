@@ -5,14 +5,15 @@ A span does not count what belongs to a span inside it, so that they add up. Wha
 
 import contextlib
 import re
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import wraps
+from functools import partial, wraps
 from importlib import import_module
 from typing import Any
+
+from benchmarks.memory import peak_mb
 
 # Of a statement the first expression that is found in it tells what it is for.
 STATEMENTS = (
@@ -99,10 +100,14 @@ def recorded(stage: str) -> Iterator[Record]:
         import_module(f"functions.{stage}")
     with contextlib.ExitStack() as patches:
         for module, name, label in FUNCTIONS:
-            patches.enter_context(_wrapped(module, name, lambda _arguments, label=label: label, record))
+            patches.enter_context(_wrapped(module, name, partial(_always, label), record))
         patches.enter_context(_wrapped("pg8000.dbapi", "Cursor.execute", _statement, record))
         with record.span("other"):
             yield record
+
+
+def _always(label: str, _arguments: tuple[Any, ...]) -> str:
+    return label
 
 
 def _statement(arguments: tuple[Any, ...]) -> str:
@@ -123,7 +128,9 @@ def _wrapped(module: str, name: str, label: Callable[[tuple[Any, ...]], str], re
             result = original(*arguments, **named)
         return _clocked_pieces(result, label(arguments), record) if attribute == "iter_batches" else result
 
-    holders = [owner] if owner_name else [held for held in list(sys.modules.values()) if _has(held, attribute, original)]
+    holders = (
+        [owner] if owner_name else [held for held in list(sys.modules.values()) if _has(held, attribute, original)]
+    )
     for holder in holders:
         setattr(holder, attribute, clocked)
     try:
@@ -147,6 +154,4 @@ def _has(module: Any, attribute: str, original: Any) -> bool:
 
 
 def _now() -> Span:
-    return Span(
-        time.perf_counter(), time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    )
+    return Span(time.perf_counter(), time.process_time(), peak_mb())

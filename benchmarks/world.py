@@ -19,11 +19,10 @@ from local.seed import seed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 LANDING, PROCESSED = "bench-landing", "bench-processed"
 _AWS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "eu-west-2"}
-_SOURCE_SECRET, _WAREHOUSE_SECRET = "source", "warehouse"  # noqa: S105  their names
+_SOURCE_SECRET, _WAREHOUSE_SECRET = "source", "warehouse"
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class World:
         return boto3.client("s3", **self._aws())
 
     @cached_property
-    def secrets(self) -> "SecretsManagerClient":
+    def secrets(self) -> Any:
         return boto3.client("secretsmanager", **self._aws())
 
     def set_up(self) -> None:

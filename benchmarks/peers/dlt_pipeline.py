@@ -1,6 +1,6 @@
 """One run of a dlt pipeline: sales_order of one database → a table of another. Runs in dlt's environment, not in ours.
 
-    python dlt_pipeline.py <source URI> <target URI> <folder of its state> <write disposition>
+python dlt_pipeline.py <source URI> <target URI> <folder of its state> <write disposition>
 """
 
 import sys

@@ -27,7 +27,8 @@ _QUIET = {
 }
 # What an appending peer has made of the orders: every version of each, the latest of which counts.
 _LATEST = (
-    "(SELECT DISTINCT ON (sales_order_id) * FROM public.sales_order ORDER BY sales_order_id, last_updated DESC) AS latest"
+    "(SELECT DISTINCT ON (sales_order_id) * FROM public.sales_order "
+    "ORDER BY sales_order_id, last_updated DESC) AS latest"
 )
 _PATIENCE_SECONDS = 1800
 
@@ -119,10 +120,11 @@ def installed(program: str, tell: Tell) -> str:
     if mark.exists() and mark.read_text() == made_of:
         return ""
     tell(f"installing {program} into {folder.relative_to(ROOT)}")
-    for command in (
+    commands: list[list[str | Path]] = [
         [sys.executable, "-m", "venv", "--clear", folder],
         [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-r", pins],
-    ):
+    ]
+    for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             return f"not installed: {_last_line(done.stdout + done.stderr)}"

@@ -39,9 +39,9 @@ def _dlt(disposition: str) -> Command:
 
 
 def _sling(peer: Peer, world: World) -> list[str | Path]:
-    (program,) = peer.environment.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64")
+    programs = peer.environment.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64")
     return [
-        program,
+        next(programs, "sling"),
         "run",
         *("--src-conn", "SRC", "--src-stream", _TABLE, "--tgt-conn", "TGT", "--tgt-object", _TABLE),
         *("--mode", "incremental", "--primary-key", "sales_order_id", "--update-key", "last_updated"),
