@@ -15,7 +15,7 @@ NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run up test faults mutants lint check-style check-types check-security check-docs check-infrastructure check-workflows \
+.PHONY: help run up test faults mutants bench profile lint check-style check-types check-security check-docs check-infrastructure check-workflows \
     format audit docs clean
 
 help: ## List the targets
@@ -39,6 +39,12 @@ faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives
 
 mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
+
+bench: $(INSTALLED) ## Measure it beside other programs and write docs/performance.md; ARGS="--help" for less, or more
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+profile: $(INSTALLED) ## See where the time of each stage goes, at 0, 100 and a million changed rows
+	@$(BIN)/python -m benchmarks --profile $(ARGS)
 
 lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 

@@ -1,8 +1,8 @@
 """How long a change takes from its commit to the warehouse, while working days pass and a run begins every minute.
 
-The days pass in simulated time: each event is due at its moment, and the next run begins within the minute. What the run
-takes is real. The back office stamps most events at the same second of a minute, so the runs begin at another second each
-day. Minutes without an event are passed over; their runs would find nothing.
+The days pass in simulated time: each event is due at its moment, and the next run begins within the minute. What the
+run takes is real. The back office stamps most events at the same second of a minute, so the runs begin at another
+second each day. Minutes without an event are passed over; their runs would find nothing.
 """
 
 from collections.abc import Iterator
