@@ -64,10 +64,16 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target and what came of it; `value` is None where one of the two was not measured."""
+    """A target and what came of it.
+
+    Attributes:
+        value: of the medians; None where one of the two was not measured.
+        least: the same of the least values: what is left of it where a machine is busy with other things.
+    """
 
     target: Target
-    value: float | None
+    value: float | None = None
+    least: float | None = None
 
     @property
     def met(self) -> bool | None:
@@ -78,22 +84,30 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The lines of one work, and its targets."""
+    """The lines of one work, and its targets.
+
+    Attributes:
+        how: how often it was done, where that is not as many rounds as were asked for.
+    """
 
     lines: Sequence[Line]
     targets: Sequence[Target]
+    how: str = ""
 
     def line(self, name: str) -> Line:
         return next(line for line in self.lines if line.name == name)
 
     def verdicts(self) -> list[Verdict]:
-        return [Verdict(target, self._value(target)) for target in self.targets]
+        return [self._verdict(target) for target in self.targets]
 
-    def _value(self, target: Target) -> float | None:
+    def _verdict(self, target: Target) -> Verdict:
         compared = [self.line(name) for name in (target.ours, target.theirs) if name]
         if any(line.trouble or not line.values for line in compared):
-            return None
-        return compared[0].median / (compared[1].median if target.theirs else 1)
+            return Verdict(target)
+        (ours, least), *theirs = [(line.median, min(line.values)) for line in compared]
+        for their_median, their_least in theirs:
+            ours, least = ours / their_median, least / their_least
+        return Verdict(target, ours, least)
 
 
 def take_turns(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pg8000.dbapi
 
+from benchmarks import totesys
 from benchmarks.contest import PeerFailed
 from local.databases import SOURCE
 from local.postgres import INSTALLATION, SOCKET_NAME, SUPERUSER, WHEEL, Postgres
@@ -48,6 +49,12 @@ def copy_across(postgres: Postgres, table: str) -> float:
     )
     _require(out.wait(), into.returncode)
     return time.perf_counter() - started
+
+
+def check(postgres: Postgres, table: str) -> None:
+    """Makes sure that all orders are in one of the tables."""
+    if totesys.content(postgres, DATABASE, table) != totesys.content(postgres):
+        raise PeerFailed("wrong answer")
 
 
 def copy_to_file(postgres: Postgres, path: Path) -> float:

@@ -50,7 +50,7 @@ def freshness(bench: Bench) -> Outcome:
         Line(RUNS_MEDIAN, [_share(runs, 50)]),
         Line(RUNS, [_share(runs, 99)]),
     ]
-    return Outcome(lines, [Target(DELAYS, limit=90.0), Target(RUNS, limit=2.0)])
+    return Outcome(lines, [Target(DELAYS, limit=90.0), Target(RUNS, limit=2.0)], f"{bench.days} working days")
 
 
 def _working_days(count: int) -> list[date]:

@@ -37,7 +37,10 @@ def first_load(bench: Bench) -> Outcome:
             *_peers(bench, at, forget=True),
             *(
                 Contestant(
-                    name, partial(floor.copy_across, at.postgres, table), partial(floor.forget, at.postgres, table)
+                    name,
+                    partial(floor.copy_across, at.postgres, table),
+                    partial(floor.forget, at.postgres, table),
+                    partial(floor.check, at.postgres, table),
                 )
                 for name, table in ((KEYED, "keyed"), (BARE, "bare"))
             ),
@@ -51,7 +54,7 @@ def extraction(bench: Bench) -> Outcome:
     """All orders, from totesys to Parquet in the landing zone."""
     with filled(bench) as at, TemporaryDirectory(prefix="bench-") as folder:
         contestants = [
-            Contestant(OURS, lambda: once(at.environment, "ingest")[0], at.forget),
+            Contestant(OURS, partial(_extract, at, bench.rows), at.forget),
             Contestant(TO_FILE, lambda: floor.copy_to_file(at.postgres, Path(folder) / "orders")),
         ]
         lines = take_turns(contestants, bench.rounds, bench.tell)
@@ -123,6 +126,13 @@ def _peers(bench: Bench, at: World, *, forget: bool = False) -> list[Contestant]
         return Contestant(peer.name, partial(peer.run, at), prepare, partial(peer.check, at))
 
     return [contestant(peer) for peer in bench.peers]
+
+
+def _extract(at: World, rows: int) -> float:
+    seconds, answer = once(at.environment, "ingest")
+    if (landed := answer["ingest"]["result"]["rows"]["sales_order"]) != rows:
+        raise OursFailed(f"{landed} of {rows} orders were landed")
+    return seconds
 
 
 def _check(at: World) -> None:

@@ -92,7 +92,8 @@ def growth(bench: Bench) -> Outcome:
         for stage in STAGES
         for less, more in pairwise(bench.sizes)
     ]
-    return Outcome(lines, [*times, *peaks, *same])
+    how = f"{bench.rounds} rounds, of {TOO_MANY:,} orders and more one" if bench.sizes[-1] >= TOO_MANY else ""
+    return Outcome(lines, [*times, *peaks, *same], how)
 
 
 def cold_start(bench: Bench) -> Outcome:

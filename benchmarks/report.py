@@ -18,7 +18,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 _MET = {True: "met", False: "missed", None: ""}
 Rows = list[tuple[str, ...]]
 MEASURED = ("", "median", "least", "most")
-COMPARED = ("", "is", "at most", "")
+COMPARED = ("", "is", "of the least", "at most", "")
 
 
 def tables(title: str, outcome: Outcome) -> Iterator[Table]:
@@ -27,7 +27,7 @@ def tables(title: str, outcome: Outcome) -> Iterator[Table]:
         table = plain_table(heading)
         for number, column in enumerate(columns):
             table.add_column(
-                column, justify="left" if (number in (0, 3) and columns is COMPARED) or not number else "right"
+                column, justify="left" if (number in (0, 4) and columns is COMPARED) or not number else "right"
             )
         for row in rows:
             table.add_row(*row)
@@ -37,7 +37,7 @@ def tables(title: str, outcome: Outcome) -> Iterator[Table]:
 def measured(outcome: Outcome) -> Rows:
     """A row for each line: median, least and most; or what went wrong."""
     return [
-        (line.name, f"absent: {line.trouble}", "", "")
+        (line.name, line.trouble, "", "")
         if line.trouble or not line.values
         else (line.name, *(_value(value, line.unit) for value in (line.median, min(line.values), max(line.values))))
         for line in outcome.lines
@@ -55,7 +55,7 @@ def write(name: str, outcome: Outcome, rounds: int, page: Path = PAGE) -> None:
         [
             markdown(MEASURED, measured(outcome)),
             markdown(COMPARED, compared(outcome)),
-            measured_on(f"{rounds} rounds" if rounds > 1 else "once"),
+            measured_on(outcome.how or (f"{rounds} rounds" if rounds > 1 else "once")),
         ]
     )
     replace(name, text, page)
@@ -99,8 +99,8 @@ def _verdict(outcome: Outcome, verdict: Verdict) -> tuple[str, ...]:
     target = verdict.target
     unit = TIMES if target.theirs else outcome.line(target.ours).unit
     limit = "" if target.limit is None else _value(target.limit, unit)
-    value = "" if verdict.value is None else _value(verdict.value, unit)
-    return (_subject(target), value, limit, _MET[verdict.met])
+    value, least = ("" if number is None else _value(number, unit) for number in (verdict.value, verdict.least))
+    return (_subject(target), value, least, limit, _MET[verdict.met])
 
 
 def _subject(target: Target) -> str:

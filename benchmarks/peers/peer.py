@@ -86,10 +86,10 @@ class Peer:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise PeerFailed(f"{type(error).__name__}") from error
+            raise PeerFailed(f"failed: {type(error).__name__}") from error
         seconds = time.perf_counter() - started
         if done.returncode:
-            raise PeerFailed(f"exit code {done.returncode}: {_last_line(done.stdout + done.stderr)}")
+            raise PeerFailed(f"failed with {done.returncode}: {_last_line(done.stdout + done.stderr)}")
         return seconds
 
     def check(self, world: World) -> None:
@@ -101,7 +101,7 @@ class Peer:
         try:
             found = totesys.content(world.postgres, self.database, _LATEST if self.appends else "public.sales_order")
         except Exception as error:
-            raise PeerFailed("its table is not there") from error
+            raise PeerFailed("wrong answer: its table is not there") from error
         expected = totesys.content(world.postgres)
         if found != expected:
             raise PeerFailed(f"wrong answer: rows and sums are {found}, in totesys they are {expected}")
@@ -127,7 +127,7 @@ def installed(program: str, tell: Tell) -> str:
     for command in commands:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            return f"not installed: {_last_line(done.stdout + done.stderr)}"
+            return f"absent, not installed: {_last_line(done.stdout + done.stderr)}"
     mark.write_text(made_of)
     return ""
 
