@@ -1,11 +1,13 @@
 """Where a stage's time goes: a clock around a handful of functions, most of them of libraries, from the outside.
 
-A span does not count what belongs to a span inside it, so that they add up. What no span claims is `other`.
+A span does not count what belongs to a span inside it, so that those of a thread add up. What no span claims is
+`other`. A thread that works beside the main one has spans of its own, which come on top.
 """
 
 import contextlib
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ STATEMENTS = (
     (r"^COPY .* TO STDOUT", "COPY out"),
     (r"^COPY .* FROM STDIN", "COPY in"),
     (r"new_rows", "counts"),
-    (r"(ADD|DROP) CONSTRAINT|pg_get_constraintdef", "foreign keys"),
+    (r"(ADD|DROP) CONSTRAINT|(CREATE|DROP) INDEX|pg_get_constraintdef", "keys and indexes"),
     (r"^-- Adds a version|^(WITH .*)?INSERT INTO .*staged", "insert"),
     (r"CREATE TEMPORARY|ANALYZE|DROP TABLE", "staging table"),
     (r"checked", "checks"),
@@ -29,7 +31,7 @@ STATEMENTS = (
 )
 # Functions by module and name, and what they are for.
 FUNCTIONS = (
-    ("pg8000.dbapi", "connect", "connect"),
+    ("pg8000.core", "CoreConnection.__init__", "connect"),
     ("pg8000.dbapi", "Connection.commit", "commit"),
     ("pyarrow.csv", "read_csv", "parse"),
     ("pyarrow.csv", "write_csv", "format"),
@@ -66,21 +68,22 @@ class Record:
     """What has been recorded so far, by span."""
 
     spans: dict[str, Span] = field(default_factory=dict)
-    _inside: list[Span] = field(default_factory=list)
+    _thread: threading.local = field(default_factory=threading.local)
 
     @contextlib.contextmanager
     def span(self, name: str) -> Iterator[None]:
         """Counts a block in, without what spans inside it count."""
+        inside: list[Span] = self._thread.__dict__.setdefault("inside", [])
         nested, before = Span(), _now()
-        self._inside.append(nested)
+        inside.append(nested)
         try:
             yield
         finally:
             took = _now()
             took.add(before, -1)
-            self._inside.pop()
-            if self._inside:
-                self._inside[-1].add(took)
+            inside.pop()
+            if inside:
+                inside[-1].add(took)
             took.add(nested, -1)
             self.spans.setdefault(name, Span()).add(took)
 
@@ -154,4 +157,4 @@ def _has(module: Any, attribute: str, original: Any) -> bool:
 
 
 def _now() -> Span:
-    return Span(time.perf_counter(), time.process_time(), peak_mb())
+    return Span(time.perf_counter(), time.thread_time(), peak_mb())

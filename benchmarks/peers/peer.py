@@ -74,10 +74,11 @@ class Peer:
             PeerFailed: with the last line that it said.
         """
         variables = {"SRC": uri(world, SOURCE), "TGT": uri(world, self.database), "HOME": str(self.state)}
+        command = self.command(self, world)
         started = time.perf_counter()
         try:
             done = subprocess.run(
-                self.command(self, world),
+                command,
                 cwd=self.state,
                 env=os.environ | _QUIET | variables,
                 capture_output=True,
