@@ -15,14 +15,17 @@ NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run up test faults mutants lint check-style check-types check-security check-docs check-infrastructure check-workflows \
-    format audit docs clean
+.PHONY: help run drill up test faults mutants soak lint check-style check-types check-security check-docs \
+    check-infrastructure check-workflows format audit docs picture clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(INSTALLED) ## See the whole pipeline work on this machine: nothing needed, nothing left behind
 	@$(BIN)/totes demo
+
+drill: $(INSTALLED) ## Rehearse an outage here: the warehouse goes down, the e-mail, the recovery (STEP=1 waits for Enter)
+	@$(BIN)/totes drill $(if $(STEP),--step)
 
 up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 	@$(BIN)/totes up
@@ -39,6 +42,9 @@ faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives
 
 mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
+
+soak: $(INSTALLED) ## Interleave writers, executions and crashes at random for SECONDS; fails where anything is lost or doubled
+	@MODEL_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest --quiet --no-header tests/integration/test_model.py
 
 lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 
@@ -86,6 +92,10 @@ docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary, costs,
 	$(BIN)/python -m docs.dictionary
 	$(BIN)/python -m docs.costs
 	$(BIN)/python -m docs.infrastructure
+
+picture: $(INSTALLED) ## Take docs/console.png anew, of the page while a drill is on; needs Chromium
+	$(BIN)/python -m pytest --quiet tests/page/test_drill.py -k page
+	cp build/screenshots/console.png docs/console.png
 
 clean: ## Remove .venv, caches and reports; the data of a stack in .totes stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .serverless build dist *.egg-info

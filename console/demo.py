@@ -44,20 +44,20 @@ def demo() -> None:
     """
     began = time.monotonic()
     console = screen()
-    with _temporary_stack(console) as stack:
-        _chapter(console, "1. A source: two years of trading")
+    with temporary_stack(console) as stack:
+        chapter(console, "1. A source: two years of trading")
         seed_if_empty(stack, console)
-        _chapter(console, "2. First execution: everything")
+        chapter(console, "2. First execution: everything")
         _execute(stack, console)
-        _chapter(console, f"3. {DAYS} working days pass, with amendments that leave last_updated alone")
+        chapter(console, f"3. {DAYS} working days pass, with amendments that leave last_updated alone")
         with closing(stack.connect_source()) as connection:
             reports = Simulator(connection, amendments_a_day=AMENDMENTS_A_DAY).run(DAYS)
         console.print(days_table(reports))
-        _chapter(console, "4. Second execution: only what changed")
+        chapter(console, "4. Second execution: only what changed")
         _execute(stack, console)
-        _chapter(console, "5. Third execution: nothing new")
+        chapter(console, "5. Third execution: nothing new")
         _execute(stack, console)
-        _chapter(console, "6. What the warehouse holds")
+        chapter(console, "6. What the warehouse holds")
         _show_warehouse(stack, console)
     console.print(
         Text(f"\nThat was everything, in {time.monotonic() - began:.0f} s. Now `totes up` to keep one running."),
@@ -66,18 +66,20 @@ def demo() -> None:
 
 
 @contextmanager
-def _temporary_stack(console: Console) -> Iterator["Stack"]:
+def temporary_stack(console: Console) -> Iterator["Stack"]:
+    """A stack in a home of its own, of which nothing is left."""
     console.print(Text("Starting PostgreSQL and the AWS services on this machine …", "dim"))
     from local.stack import Stack
 
-    # A home of its own: a stack that `totes up` runs in this folder must not be in the way.
-    with TemporaryDirectory(prefix="totes-demo-") as home:
+    # A stack that `totes up` runs in this folder must not be in the way.
+    with TemporaryDirectory(prefix="totes-home-") as home:
         os.environ["TOTES_HOME"] = home
         with Stack() as stack:
             yield stack
 
 
-def _chapter(console: Console, title: str) -> None:
+def chapter(console: Console, title: str) -> None:
+    """A headline."""
     console.print()
     console.rule(Text(title, "bold"), align="left", style="dim")
 

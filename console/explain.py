@@ -109,7 +109,7 @@ def show(console: Console, found: Explanation) -> None:
         return
     _show_over(console, found.over_since)
     console.print(Text(found.mail.subject, "bold"), soft_wrap=True)
-    console.print(Text(f"\n{_body(found.mail, found.failure.names.stage)}\n"), soft_wrap=True)
+    console.print(Text(f"\n{mail_text(found.mail.body, found.failure.names.stage)}\n"), soft_wrap=True)
     _heading(console, "States")
     console.print(states_table(found.execution.states))
     if found.failure.results:
@@ -121,9 +121,9 @@ def show(console: Console, found: Explanation) -> None:
         console.print(Text("No line.", "dim"))
 
 
-def _body(mail: "Mail", stage: str) -> str:
-    """The mail's text; of the local stack without the links into AWS's console, which knows nothing of it."""
-    lines = mail.body.splitlines()
+def mail_text(body: str, stage: str) -> str:
+    """A mail's text; of the local stack without the links into AWS's console, which knows nothing of it."""
+    lines = body.splitlines()
     if stage == LOCAL:
         lines = [line for line in lines if not line.startswith(_INTO_AWS)]
     return "\n".join(lines)

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy
 
 from console.deployment import WarehouseEmpty, warehouse
+from console.errors import one_line
 from totes.batch_log import BatchLog
-from totes.executions import SUCCEEDED, Execution, latest
+from totes.errors import TotesError
+from totes.executions import SUCCEEDED, Execution, describe, latest
 from totes.lake import Lake
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ class LogHead:
         done_at: when the batch was committed to this log.
         snapshot_at: the moment of totesys that the batch shows.
         rows: how many rows it moved here.
+        trouble: why the log can't be read; the batch is then the last that an execution which SUCCEEDED found here.
     """
 
     log: str
@@ -40,6 +43,7 @@ class LogHead:
     done_at: datetime | None = None
     snapshot_at: datetime | None = None
     rows: int | None = None
+    trouble: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,13 @@ class Freshness:
 
 
 def read_logs(names: "Names") -> list[LogHead]:
-    """The heads of the three logs, in the order in which a batch passes them."""
+    """The heads of the three logs, in the order in which a batch passes them.
+
+    A warehouse that can't be asked is told in its place: it is then that somebody looks how far the others are.
+
+    Raises:
+        LakeUnavailable, LogBroken, CorruptObject, AccessRefused: a zone's log can't be read.
+    """
     return [
         _zone("landed", names.landing_bucket),
         _zone("processed", names.processed_bucket),
@@ -83,7 +93,7 @@ def last_success(names: "Names") -> Execution | None:
 
 
 def freshness(logs: Sequence[LogHead], success: Execution | None, now: datetime) -> Freshness:
-    """How old what the warehouse shows is at `now`."""
+    """How old what the warehouse shows is at `now`; of one that can't be asked, what was shown to be in it last."""
     loaded = logs[-1]
     moments = [moment for moment in (loaded.snapshot_at, success.started if success else None) if moment]
     if not loaded.batch or not moments:
@@ -107,6 +117,14 @@ def _loaded(names: "Names") -> LogHead:
             found = connection.execute(_LOADED).one_or_none()
     except WarehouseEmpty:
         found = None
+    except TotesError as error:
+        return LogHead("loaded", _loaded_when_last_told(names), trouble=one_line(error))
     if found is None:
         return LogHead("loaded")
     return LogHead("loaded", found.batch_id, found.loaded_at, found.snapshot_at, int(found.rows))
+
+
+def _loaded_when_last_told(names: "Names") -> int:
+    success = last_success(names)
+    load = describe(success.arn).output.get("load", {}) if success else {}
+    return int(load.get("loaded_through") or 0)

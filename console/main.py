@@ -10,6 +10,7 @@ import typer
 from console import errors
 from console.demo import demo
 from console.deployment import LOCAL, Target
+from console.drill import drill
 from console.explain import explain
 from console.history import history
 from console.pause import pause, resume
@@ -33,7 +34,23 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (demo, up, run, status, explain, logs, redrive, pause, resume, reconcile, replay, history, query, simulate)
+COMMANDS = (
+    demo,
+    drill,
+    up,
+    run,
+    status,
+    explain,
+    logs,
+    redrive,
+    pause,
+    resume,
+    reconcile,
+    replay,
+    history,
+    query,
+    simulate,
+)
 for command in COMMANDS:
     app.command()(command)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LAST_EXECUTIONS = 10
 EVERY = timedelta(seconds=5)
+EMPTY = "The warehouse is empty: nothing is loaded yet."
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Standing:
     freshness: Freshness
     schedule: Schedule
     executions: Sequence[Execution]
+
+    @property
+    def well(self) -> bool:
+        return self.freshness.kept and not any(log.trouble for log in self.logs)
 
     def as_document(self) -> dict[str, Any]:
         return {
@@ -47,7 +52,8 @@ class Standing:
     def view(self) -> Group:
         return Group(
             _logs_table(self.logs),
-            _freshness_line(self.freshness),
+            *(Text(f"{log.log} is as last known: {log.trouble}", "bold red") for log in self.logs if log.trouble),
+            _freshness_line(self.freshness, self.logs[-1]),
             schedule_text(self.schedule),
             "",
             _executions_table(self.executions),
@@ -63,7 +69,7 @@ def status(
 
     A batch is landed, then processed, then loaded; where the numbers differ, the next run catches up.
 
-    Exit code: 1 when the warehouse is older than the 30 minutes that were promised, or empty.
+    Exit code: 1 when the warehouse is older than the 30 minutes that were promised, empty, or can't be asked.
     """
     console = screen()
     if watching and as_json:
@@ -79,7 +85,7 @@ def status(
         say_json(standing.as_document())
     else:
         console.print(standing.view())
-    if not standing.freshness.kept:
+    if not standing.well:
         raise typer.Exit(FAILED)
 
 
@@ -99,16 +105,19 @@ def _logs_table(logs: Sequence[LogHead]) -> Table:
     table.add_column("")
     for log in logs:
         table.add_column(log.log)
-    table.add_row("last batch", *(str(log.batch or "none") for log in logs))
+    table.add_row("last batch", *(str(log.batch or ("unknown" if log.trouble else "none")) for log in logs))
     table.add_row("when", *(cell("", log.done_at) for log in logs))
     table.add_row("shows totesys at", *(cell("", log.snapshot_at) for log in logs))
     table.add_row("rows", *(cell("", log.rows) for log in logs))
     return table
 
 
-def _freshness_line(fresh: Freshness) -> Text:
+def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
     if fresh.age is None:
-        return Text("The warehouse is empty: nothing is loaded yet.", "bold red")
+        return Text(
+            "How old what it shows is can't be told." if loaded.trouble else EMPTY,
+            "bold red",
+        )
     age = ago(fresh.age)
     if fresh.kept:
         return Text.assemble("The warehouse shows totesys as it was ", (f"{age} ago", "bold green"), ".")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from functions import fail
 from local.deployment import ROOT, STATE_MACHINE, Deployment
 from totes.errors import TotesError, TransientError
 from totes.ingest import ingest
@@ -21,6 +22,7 @@ USE_CASES: dict[str, Callable[..., object]] = {
     "transform": transform,
     "load": load,
     "report": failure_of,
+    "fail": fail.handler,
     "watch": tell,
 }
 # Of every function: its environment is incomplete, or nobody foresaw it. Of every stage besides: a wrong input, a
@@ -29,6 +31,9 @@ COMMON = ("SettingsInvalid", "Unforeseen")
 COMMON_OF_STAGES = ("ContractInvalid", "InputRefused")
 # The function behind the rule is called with an event of AWS's, and its answer is read by nobody.
 _EVENT = "`detail.executionArn` and `detail.status` of the event *Step Functions Execution Status Change*"
+_ANSWERS = {"watch": "`told`: whether a mail was sent", "fail": "`redriven`, where it does not raise"}
+# The others serve the state that is called as they are.
+_STATES = {"fail": "Failed"}
 _WORD = re.compile(r"\b[A-Z]\w+")
 
 
@@ -43,6 +48,8 @@ def raised(function: str) -> list[str]:
     text = inspect.getdoc(USE_CASES[function]) or ""
     known = {kind.__name__ for kind in _below(TotesError)}
     own = [name for name in _WORD.findall(text.partition("Raises:")[2]) if name in known]
+    if not _is_observed(function):
+        return own
     common = COMMON + COMMON_OF_STAGES if function.title() in STAGES else COMMON
     return sorted({*own, *common})
 
@@ -57,11 +64,12 @@ def _specification(name: str, declared: dict[str, Any]) -> Iterator[str]:
         "Runs": f"{code}; {memory} MB, {declared['timeout']} s, {disk} MB of /tmp",
         "Started by": _trigger(name),
         "Input": _fields(name, "Parameters", "Payload") or _EVENT,
-        "Output": _fields(name, "ResultSelector") or "`told`: whether a mail was sent",
+        "Output": _fields(name, "ResultSelector") or _ANSWERS[name],
         "Errors that a retry may heal": _listed(again) or "none",
-        "Errors that stay": _listed([error for error in raised(name) if error not in again]),
+        "Errors that stay": _listed([error for error in raised(name) if error not in again])
+        or "the one that was caught",
         "May": f"{_may(declared['role'])} [{declared['role']}](#{declared['role'].lower()}) has each right.",
-        "Metrics": _listed(_metrics(name)),
+        "Metrics": _listed(_metrics(name)) or "none",
     }
     yield f"### `{declared['name']}`\n"
     yield "| | |\n| --- | --- |"
@@ -74,9 +82,13 @@ def _states() -> dict[str, dict[str, Any]]:
     return states
 
 
+def _state(name: str) -> str:
+    return _STATES.get(name, name.title())
+
+
 def _trigger(name: str) -> str:
-    if name.title() in _states():
-        return f"the state `{name.title()}` of `totes-<stage>-pipeline`"
+    if _state(name) in _states():
+        return f"the state `{_state(name)}` of `totes-<stage>-pipeline`"
     (rule,) = [
         resource["Properties"]["Name"]
         for resource in Deployment("<stage>").resources().values()
@@ -87,7 +99,7 @@ def _trigger(name: str) -> str:
 
 def _fields(name: str, *path: str) -> str:
     """The fields of a payload, as the state hands it in or takes it; empty where no state does."""
-    found: Any = _states().get(name.title(), {})
+    found: Any = _states().get(_state(name), {})
     for step in path:
         found = found.get(step, {})
     return _listed([field.removesuffix(".$") for field in found])
@@ -103,9 +115,15 @@ def _may(role: str) -> str:
 
 
 def _metrics(name: str) -> list[str]:
+    if not _is_observed(name):
+        return []
     source = inspect.getsource(importlib.import_module(f"functions.{name}"))
-    # The last two are those of every function (totes.log).
+    # The last two are those of every function that is observed (totes.log).
     return [*re.findall(r'add_metric\("(\w+)"', source), "Duration", "Failures"]
+
+
+def _is_observed(name: str) -> bool:
+    return "@observed" in inspect.getsource(importlib.import_module(f"functions.{name}"))
 
 
 def _below(kind: type[TotesError]) -> Iterator[type[TotesError]]:

@@ -29,16 +29,20 @@ def create_databases(postgres: "Postgres") -> bool:
     Returns:
         Whether totesys was created, and so has no rows yet.
     """
-    existing = {row[0] for row in postgres.execute("SELECT rolname FROM pg_roles")}
-    for role in {READER, LOADER} - existing:
-        postgres.execute(f"CREATE ROLE {identifier(role)} LOGIN")
+    _create_role(postgres, READER)
     fresh = postgres.create_database(SOURCE)
     if fresh:
         _apply_schema(postgres)
         _let_in_only(postgres, SOURCE, READER)
+    create_warehouse(postgres)
+    return fresh
+
+
+def create_warehouse(postgres: "Postgres") -> None:
+    """Create `warehouse` without any tables, and its role, where they do not exist."""
+    _create_role(postgres, LOADER)
     if postgres.create_database(WAREHOUSE, owner=LOADER):
         _let_in_only(postgres, WAREHOUSE, LOADER)
-    return fresh
 
 
 def new_credentials(postgres: "Postgres", role: str, database: str) -> dict[str, str | int]:
@@ -56,6 +60,11 @@ def new_credentials(postgres: "Postgres", role: str, database: str) -> dict[str,
         "username": role,
         "password": password,
     }
+
+
+def _create_role(postgres: "Postgres", role: str) -> None:
+    if role not in {row[0] for row in postgres.execute("SELECT rolname FROM pg_roles")}:
+        postgres.execute(f"CREATE ROLE {identifier(role)} LOGIN")
 
 
 def _apply_schema(postgres: "Postgres") -> None:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 from moto.awslambda.exceptions import LambdaClientError
@@ -62,8 +63,8 @@ def conditional_writes_are_atomic() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replaced(owner: type, name: str, value: object) -> Iterator[None]:
-    """Set an attribute of a class, and set it back at the end."""
+def replaced(owner: type | ModuleType, name: str, value: object) -> Iterator[None]:
+    """Set an attribute of a class or module, and set it back at the end."""
     original = getattr(owner, name)
     setattr(owner, name, value)
     try:

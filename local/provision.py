@@ -30,6 +30,7 @@ def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
         "transform": {},
         "load": {"TOTES_WAREHOUSE_SECRET": names.warehouse_secret},
         "report": {"TOTES_DOCS": DOCS},
+        "fail": {},
         "watch": {"TOTES_DOCS": DOCS, "TOTES_ALERTS_TOPIC": names.topic_arn},
     }
     return [

@@ -99,6 +99,10 @@ class Witness:
             seen = self.pictures.get(look.moments[-1])
         return inspection.changes(seen, self._read()) if seen else ["I1 nobody saw the snapshot of the last batch"]
 
+    def forgive_drop(self) -> None:
+        """Somebody has dropped the warehouse, as they may: its log begins anew."""
+        self._last_look = {**self._last_look, "loaded": {}}
+
     @contextlib.contextmanager
     def _inspection(self) -> Iterator[Inspection]:
         with self.pipeline.connection(self.pipeline.warehouse) as connection:

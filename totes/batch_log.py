@@ -42,7 +42,7 @@ class BatchLog:
             if found != expected:
                 raise LogBroken(
                     f"s3://{self._lake.bucket}/{entry(expected)} is missing, though batch {found} is there.",
-                    "Restore it in S3 (the buckets are versioned), then redrive the execution.",
+                    "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
                 )
         return batches[-1] if batches else 0
 
@@ -57,7 +57,7 @@ class BatchLog:
         if text is None:
             raise LogBroken(
                 f"s3://{self._lake.bucket}/{key} is missing.",
-                "Restore it in S3 (the buckets are versioned), then redrive the execution.",
+                "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
             )
         return parse_manifest(text, f"s3://{self._lake.bucket}/{key}")
 

@@ -4,10 +4,10 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import pg8000.dbapi
 import sqlalchemy
@@ -15,6 +15,7 @@ from pg8000.exceptions import InterfaceError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from totes.copying import Connection
 from totes.errors import (
     AccessRefused,
     ContractBroken,
@@ -28,8 +29,6 @@ from totes.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from totes.secrets import Credentials
 
 _SQL = Path(__file__).parent / "sql"
@@ -89,46 +88,19 @@ def connected(database: Database, credentials: "Credentials", application: str) 
 def make_engine(database: Database, credentials: "Credentials", application: str) -> sqlalchemy.Engine:
     """A SQLAlchemy engine that opens a connection when asked and keeps none."""
 
-    def connect() -> pg8000.dbapi.Connection:
-        return pg8000.dbapi.connect(
+    def connect() -> Connection:
+        return Connection(
             user=credentials.username,
             password=credentials.password,
             database=credentials.dbname,
             host=credentials.host,
             sock=_socket(credentials),
-            ssl_context=_tls(credentials.sslmode),
+            ssl_context=_tls(credentials),
             application_name=application,
             startup_params=dict(database.session),
         )
 
     return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
-
-
-class Sink(Protocol):
-    """What takes the bytes of a `COPY … TO STDOUT`."""
-
-    def write(self, row: bytes, /) -> object: ...
-
-
-def copy_out(connection: sqlalchemy.Connection, statement: str, sink: Sink) -> None:
-    """Runs `COPY … TO STDOUT`; each `sink.write` is given one row."""
-    _copy(connection, statement, sink)
-
-
-def copy_in(connection: sqlalchemy.Connection, statement: str, blocks: "Iterable[bytes]") -> None:
-    """Runs `COPY … FROM STDIN` over blocks of bytes."""
-    _copy(connection, statement, blocks)
-
-
-def _copy(connection: sqlalchemy.Connection, statement: str, stream: object) -> None:
-    driver: Any = connection.connection
-    try:
-        with closing(driver.cursor()) as cursor:
-            cursor.execute(statement, stream=stream)
-    except BaseException:
-        # The protocol may be in the middle of the copy; no further statement could be told from its data.
-        connection.invalidate()
-        raise
 
 
 def quoted(*names: str) -> str:
@@ -161,8 +133,11 @@ def _socket(credentials: "Credentials") -> socket.socket:
         connection.settimeout(CONNECT_SECONDS)
         try:
             connection.connect(str(Path(credentials.host) / f".s.PGSQL.{credentials.port}"))
-        except OSError:
+        except OSError as error:
             connection.close()
+            if isinstance(error, FileNotFoundError):
+                # A server that stops takes its socket with it, where over TCP a connection would be refused.
+                raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused") from None
             raise
     else:
         connection = socket.create_connection((credentials.host, credentials.port), CONNECT_SECONDS)
@@ -171,11 +146,18 @@ def _socket(credentials: "Credentials") -> socket.socket:
     return connection
 
 
-def _tls(sslmode: str) -> ssl.SSLContext | bool | None:
-    # pg8000: None takes TLS where the server offers it, True insists, a context checks the certificate as well.
-    if sslmode == "verify-full":
+def _tls(credentials: "Credentials") -> ssl.SSLContext | bool | None:
+    # pg8000: None takes TLS where the server offers it, False never asks, a context insists.
+    if credentials.sslmode == "verify-full":
         return ssl.create_default_context()
-    return True if sslmode == "require" else None
+    if credentials.sslmode == "require":
+        # Encrypted, but whoever answers is believed, so there is no need to read all certificates of authorities.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    # No server offers it on a Unix socket.
+    return False if credentials.host.startswith("/") else None
 
 
 def _lock_holders(connection: sqlalchemy.Connection) -> str:
@@ -200,7 +182,7 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     state = str(fields.get("C", ""))
     if not state and isinstance(error, OSError | InterfaceError):
         return database.unreachable(
-            f"No connection to {database.name}: {error}.",
+            f"No connection to {database.name}: {getattr(error, 'strerror', None) or error}.",
             "Nothing to do unless it lasts: then check that the server runs and that its host and port in the "
             "secret are right.",
         )
@@ -238,7 +220,7 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
         )
     return DatabaseFailed(
         f"A statement on {database.name} failed: {said}.",
-        "Read the message; the execution can be redriven as it is.",
+        "Read the message, and put right what it names; the next execution tries again.",
     )
 
 

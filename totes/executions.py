@@ -72,6 +72,7 @@ class Execution:
         output: what it returned; empty unless it SUCCEEDED.
         error: the name of the error that it ended with.
         cause: what the error says, readable.
+        redriven: when it last was, if ever.
     """
 
     arn: str
@@ -84,6 +85,12 @@ class Execution:
     error: str | None = None
     cause: str | None = None
     states: tuple[StateRun, ...] = ()
+    redriven: datetime | None = None
+
+    @property
+    def began(self) -> datetime:
+        """When its last attempt did."""
+        return self.redriven or self.started
 
     @property
     def seconds(self) -> float | None:
@@ -172,4 +179,5 @@ def _execution(found: Mapping[str, Any]) -> Execution:
         status=found["status"],
         started=found["startDate"],
         stopped=found.get("stopDate"),
+        redriven=found.get("redriveDate"),
     )

@@ -13,7 +13,7 @@ from totes.contracts import source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import LogBroken
 from totes.fence import FIRST_BATCH
-from totes.lake import Lake
+from totes.lake import Lake, s3_client
 from totes.log import logger
 from totes.manifest import Manifest
 from totes.requests import Request
@@ -87,17 +87,18 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         ContractBroken: totesys is not as declared; nothing was landed.
         AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
     """
-    landing = Lake(settings.landing_bucket)
+    s3 = s3_client()
+    landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)
     log = BatchLog(landing)
     # Read first: another execution may land and process a batch in between.
-    processed_through = BatchLog(Lake(settings.processed_bucket)).last()
+    processed_through = BatchLog(processed).last()
     # The log is read before the snapshot is taken: a batch that is committed in between makes ours collide with it,
     # whereas the other way round an older snapshot could follow a newer one.
     last = log.last()
     if processed_through > last:
         raise LogBroken(
             f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
-            "Restore it in S3 (the buckets are versioned), then redrive the execution.",
+            "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
         )
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)

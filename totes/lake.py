@@ -108,7 +108,7 @@ class Lake:
             raise CorruptObject(
                 f"s3://{self.bucket}/{stored.key} holds {path.stat().st_size} bytes with sha256 {digest.hexdigest()}; "
                 f"its manifest says {stored.bytes} bytes with {stored.sha256}.",
-                "Restore the object's first version in S3 (the buckets are versioned) and redrive the execution.",
+                "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
             )
         return path
 
@@ -158,7 +158,7 @@ def _translated(error: ClientError, where: str) -> TotesError | _AlreadyThereErr
     if code in _MISSING:
         return ObjectMissing(
             f"{where} is not there.",
-            "Restore it in S3 (the buckets are versioned) and redrive the execution.",
+            "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
         )
     if code in _REFUSED:
         return AccessRefused(

@@ -11,7 +11,7 @@ import sqlalchemy
 
 from totes import rules, staging, warehouse
 from totes.batch_log import BatchLog
-from totes.contracts import warehouse_tables
+from totes.contracts import WarehouseTable, warehouse_tables
 from totes.database import WAREHOUSE, connected
 from totes.errors import CorruptObject, LogBroken
 from totes.lake import Lake
@@ -213,10 +213,7 @@ def _load_table(connection: sqlalchemy.Connection, fetched: _Fetched, name: str)
     loaded = staging.Loaded()
     with about(table=name):
         if path := fetched.files.get((name, "data")):
-            staged = staging.stage(connection, table, path)
-            _require_rows(fetched.manifest, name, "data", staged)
-            move = staging.insert_versions if table.is_fact else staging.upsert
-            loaded = move(connection, table, staged)
+            loaded = _load_rows(connection, fetched, table, path)
         if path := fetched.files.get((name, "deleted")):
             deleted = staging.stage_deleted(connection, table, path)
             _require_rows(fetched.manifest, name, "deleted", deleted)
@@ -226,10 +223,27 @@ def _load_table(connection: sqlalchemy.Connection, fetched: _Fetched, name: str)
     return loaded
 
 
+def _load_rows(
+    connection: sqlalchemy.Connection, fetched: _Fetched, table: WarehouseTable, path: Path
+) -> staging.Loaded:
+    rows = fetched.manifest.tables[table.name]["data"].rows
+    if (
+        table.is_fact
+        and staging.is_to_be_filled(connection, table, rows)
+        and (filled := staging.fill(connection, table, path))
+    ):
+        _require_rows(fetched.manifest, table.name, "data", filled.staged)
+        return filled
+    staged = staging.stage(connection, table, path)
+    _require_rows(fetched.manifest, table.name, "data", staged)
+    move = staging.insert_versions if table.is_fact else staging.upsert
+    return move(connection, table, staged)
+
+
 def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> None:
     expected = manifest.tables[table][part]
     if staged != expected.rows:
         raise CorruptObject(
             f"{expected.key} holds {staged} rows; its manifest says {expected.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned) and redrive the execution.",
+            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
         )

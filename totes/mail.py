@@ -17,8 +17,10 @@ from totes.names import STAGES, Names
 LONGEST_SUBJECT = 100
 # Of what was found; the log has more of it.
 _LONGEST_CAUSE = 2_000
-_WIDTH = 100
+_WIDTH = 78
 _MARGIN = 11
+# How an execution ends that did not fail by itself.
+_FROM_OUTSIDE = (TIMED_OUT, ABORTED)
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def failure_mail(failure: Failure) -> Mail:
         "What": failure.error,
         "When": _when(failure),
         "Where": f"{failure.state}, of execution {failure.execution.rpartition(':')[2]}",
-        "Why": found or "No cause was given.",
+        "Why": found or _no_cause(failure),
         "Rows": _rows(failure),
         "Batch": _batches(failure),
         "In a row": _in_a_row(failure.standing),
@@ -122,15 +124,16 @@ def failure_mail(failure: Failure) -> Mail:
 def recovery_mail(recovery: Recovery) -> Mail:
     """The mail that says that all is well again."""
     how_many = "1 execution" if recovery.failures == 1 else f"{recovery.failures} executions"
-    lasted = f" in {_span(recovery.succeeded - recovery.since)}" if recovery.since else ""
+    until = f" Until now the warehouse showed totesys as it was at {_moment(recovery.since)}." if recovery.since else ""
     subject = f"{recovery.names.state_machine}: recovered after {how_many} that failed"
     batches = recovery.loaded.get("batches") or 0
     caught_up = "There was nothing to catch up on." if not batches else f"It has caught up: {_loaded(recovery.loaded)}."
     body = [
-        f"The pipeline of stage {recovery.names.stage} works again. {how_many} had failed{lasted}.",
+        f"The pipeline of stage {recovery.names.stage} works again: an execution has succeeded, after "
+        f"{recovery.failures}{' in a row' if recovery.failures > 1 else ''} that had not.{until}",
         "",
-        f"{caught_up} The warehouse shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, and "
-        "there is nothing to do.",
+        f"{caught_up} The warehouse now shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, "
+        "and there is nothing to do.",
         "",
         _fact("Graph", _graph_url(recovery.names, recovery.execution)),
     ]
@@ -150,13 +153,26 @@ def _sentence(failure: Failure, meant: str) -> str:
 
 
 def _safe(failure: Failure) -> str:
+    # Lambda goes on with a function whose execution has ended.
+    load = (
+        "the function that was at work may still come to its end"
+        if failure.error in _FROM_OUTSIDE
+        else "the warehouse's transaction was rolled back"
+    )
     waits = {
         "Ingest": "What has changed in totesys is still there, and the next execution takes it up",
         "Transform": "What was landed is safe in the landing zone, and the next execution goes on from there",
-        "Load": "What was processed is safe in the processed zone, the warehouse's transaction was rolled back, and "
-        "the next execution goes on from there",
+        "Load": f"What was processed is safe in the processed zone, {load}, and the next execution goes on from there",
     }
-    return f"Nothing is lost and nothing is half-loaded. {waits.get(failure.state, waits['Ingest'])}."
+    waiting = waits.get(failure.state, waits["Ingest"])
+    return f"Nothing is lost and nothing is half-loaded. {waiting}. A mail will tell when one has succeeded."
+
+
+def _no_cause(failure: Failure) -> str:
+    return {
+        TIMED_OUT: f"It had not ended after {_span(failure.failed - failure.started)}, the longest that it may take.",
+        ABORTED: "Whoever stopped it gave no reason.",
+    }.get(failure.error, "No cause was given.")
 
 
 def _when(failure: Failure) -> str:
@@ -171,7 +187,8 @@ def _rows(failure: Failure) -> str:
         for result, word in ((ingest, "landed"), (transform, "processed"))
         if result
     ]
-    return ", ".join([*parts, "none loaded"])
+    may_be = failure.state == "Load" and failure.error in _FROM_OUTSIDE
+    return ", ".join([*parts, "none known to be loaded" if may_be else "none loaded"])
 
 
 def _batches(failure: Failure) -> str:

@@ -50,14 +50,19 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "States.Runtime": ("The workflow itself is at fault.", "Deploy the release before, and report it: this is a bug."),
     TIMED_OUT: (
         "The execution ran out of time as a whole.",
-        "Open the graph and see which state hung. The next execution goes on where this one stopped.",
+        "Nothing, if the next execution succeeds: it goes on where this one stopped. If it happens again, open the "
+        "graph and see which state hung.",
     ),
     ABORTED: (
         "Somebody stopped the execution.",
-        "Nothing, if it was meant. The next execution goes on where this one stopped.",
+        "Nothing, if it was meant: the next execution goes on where this one stopped. If it was not, CloudTrail's "
+        "event StopExecution names who did it.",
     ),
 }
-_STRANGE = ("It failed in a way that has no name here.", "Read the cause; the execution can be redriven as it is.")
+_STRANGE = (
+    "It failed in a way that has no name here.",
+    "Read the cause, and put right what it names; the next execution tries again.",
+)
 
 
 def meaning(error: str) -> tuple[str, str]:

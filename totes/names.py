@@ -7,9 +7,9 @@ everything with no look-up table and no outputs to copy.
 from dataclasses import dataclass
 
 SERVICE = "totes"
-# The stages, as the states of the workflow are called; the functions behind them, and those that tell of failures.
+# The stages, as the states of the workflow are called; the functions behind them, and those for what failed.
 STAGES = ("Ingest", "Transform", "Load")
-FUNCTIONS = (*(stage.lower() for stage in STAGES), "report", "watch")
+FUNCTIONS = (*(stage.lower() for stage in STAGES), "report", "fail", "watch")
 
 
 @dataclass(frozen=True)

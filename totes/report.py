@@ -1,7 +1,7 @@
 """What became of an execution, as Step Functions and the logs tell it: the ground for the e-mails."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -10,13 +10,15 @@ import boto3
 
 from totes.batch_log import BatchLog
 from totes.errors import TotesError
-from totes.executions import SUCCEEDED, Execution, StateRun, fold, latest
+from totes.executions import SUCCEEDED, Execution, StateRun, fold, latest, readable
 from totes.lake import Lake
 from totes.log import logger
 from totes.mail import Failure, Recovery, Standing
 from totes.names import STAGES, Names, names_of_execution
 
 TELLER = "NotifyFailure"
+# The last state of an execution that failed; one that leaves it was redriven, and begins anew.
+END = "Failed"
 # Of the executions before: enough for a weekend of failures at the usual rate, in one request.
 _LOOKED_AT = 1_000
 _UNFINISHED = ("RUNNING", "PENDING_REDRIVE")
@@ -48,8 +50,9 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
     """
     names, events = names_of_execution(execution), _history(execution)
     found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
+    began = _began(found)
     stages = [state for state in fold(events) if state.name in STAGES]
-    last = stages[-1] if stages else StateRun(STAGES[0], found["startDate"])
+    last = stages[-1] if stages else StateRun(STAGES[0], began)
     told = caught or Caught(last.name, *_end(found))
     return Failure(
         names=names,
@@ -57,11 +60,11 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
         state=told.state,
         error=told.error,
         cause=told.cause,
-        started=found["startDate"].astimezone(UTC),
+        started=began.astimezone(UTC),
         failed=found.get("stopDate", datetime.now(UTC)).astimezone(UTC),
         attempts=last.attempts,
         results=_results(events),
-        standing=_standing(names, execution, found["startDate"], zones),
+        standing=_standing(names, execution, began, zones),
         docs=docs,
     )
 
@@ -71,15 +74,17 @@ def recovery_of(execution: str) -> Recovery | None:
     names = names_of_execution(execution)
     found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
     output = json.loads(found.get("output") or "{}")
-    failures, good_since = _before(names, execution, found["startDate"])
+    failures, good = _before(names, execution, _began(found))
+    events = _history(execution) if found.get("redriveDate") else []
+    failures += _had_failed(events, good)
     if not failures or is_dry_run(output):
         return None
     return Recovery(
         names=names,
         execution=execution,
-        succeeded=found["startDate"].astimezone(UTC),
+        succeeded=_asked(events, found["startDate"]),
         failures=failures,
-        since=good_since,
+        since=_good_since(good),
         loaded=output.get("load", {}),
     )
 
@@ -100,9 +105,11 @@ def fresh_as_of(execution: str) -> datetime | None:
 
 
 def was_told(execution: str) -> bool:
-    """Whether the execution's own mail was sent."""
-    states = fold(_history(execution))
-    return any(state.name == TELLER and state.exited is not None and state.error is None for state in states)
+    """Whether the mail about the execution's last attempt was sent."""
+    events = _history(execution)
+    redrives = [event["timestamp"] for event in events if event["type"] == "ExecutionRedriven"]
+    told = [state.exited for state in fold(events) if state.name == TELLER and state.error is None]
+    return any(at is not None and (not redrives or at >= redrives[-1]) for at in told)
 
 
 def is_dry_run(output: Mapping[str, Any]) -> bool:
@@ -118,26 +125,29 @@ def _history(execution: str) -> list[Any]:
 def _end(found: Mapping[str, Any]) -> tuple[str, str]:
     """The error and the cause of an execution that has ended: a time-out and an abort have none of their own."""
     status = found["status"]
-    cause = found.get("cause") or ""
+    cause = readable(found.get("cause")) or ""
     return (found.get("error") or status, cause) if status == "FAILED" else (status, cause)
 
 
 def _results(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, object]]:
-    """What the stages have returned so far: the last state's output holds them all."""
+    """What the stages have returned so far, and since the execution began anew where it was redriven."""
     results: dict[str, Mapping[str, object]] = {}
     for event in events:
         try:
-            output = json.loads(event["stateExitedEventDetails"]["output"])
+            details = event["stateExitedEventDetails"]
+            output = json.loads(details["output"])
         except (LookupError, ValueError):
             continue
+        if details["name"] == END:
+            results.clear()
         if isinstance(output, dict):
             results |= {name.lower(): output[name.lower()] for name in STAGES if name.lower() in output}
     return results
 
 
-def _standing(names: Names, execution: str, started: datetime, zones: Zones) -> Standing:
-    failures, good_since = _before(names, execution, started)
-    return Standing(_last(zones.landing_bucket), _last(zones.processed_bucket), good_since, failures + 1)
+def _standing(names: Names, execution: str, began: datetime, zones: Zones) -> Standing:
+    failures, good = _before(names, execution, began)
+    return Standing(_last(zones.landing_bucket), _last(zones.processed_bucket), _good_since(good), failures + 1)
 
 
 def _last(bucket: str) -> int | None:
@@ -149,17 +159,44 @@ def _last(bucket: str) -> int | None:
         return None
 
 
-def _before(names: Names, execution: str, started: datetime) -> tuple[int, datetime | None]:
-    """How many executions in a row had not succeeded before one began, and when the last that had began."""
+def _before(names: Names, execution: str, began: datetime) -> tuple[int, Execution | None]:
+    """How many executions in a row had not succeeded before one began, and the last that had."""
+    others = [
+        other
+        for other in latest(names, _LOOKED_AT)
+        if other.arn != execution and other.began <= began and other.status not in _UNFINISHED
+    ]
     failures = 0
-    for earlier in latest(names, _LOOKED_AT):
-        if earlier.arn == execution or earlier.started > started or earlier.status in _UNFINISHED:
-            continue
-        if earlier.status != SUCCEEDED:
+    for other in sorted(others, key=lambda other: other.began, reverse=True):
+        if other.status != SUCCEEDED:
             failures += 1
-        elif not _looked_only(earlier):
-            return failures, earlier.started.astimezone(UTC)
+        elif not _looked_only(other):
+            return failures, other
     return failures, None
+
+
+def _had_failed(events: Sequence[Mapping[str, Any]], good: Execution | None) -> bool:
+    """Whether an execution that was redriven had failed after the last good one began."""
+    redrives = [place for place, event in enumerate(events) if event["type"] == "ExecutionRedriven"]
+    return bool(redrives) and (good is None or events[redrives[-1] - 1]["timestamp"] > good.began)
+
+
+def _good_since(good: Execution | None) -> datetime | None:
+    if good is None:
+        return None
+    return _asked(_history(good.arn) if good.redriven else [], good.started)
+
+
+def _asked(events: Iterable[Mapping[str, Any]], started: datetime) -> datetime:
+    """When an execution last asked totesys: a redrive begins with that, or goes on behind it."""
+    asked = [state.entered for state in fold(events) if state.name == STAGES[0]]
+    return max([started, *asked]).astimezone(UTC)
+
+
+def _began(found: Mapping[str, Any]) -> datetime:
+    """When the last attempt of an execution did, from the answer of DescribeExecution."""
+    began: datetime = found.get("redriveDate") or found["startDate"]
+    return began
 
 
 def _looked_only(execution: Execution) -> bool:

@@ -73,5 +73,7 @@ def _validator() -> Any:
 
 
 def _remedy() -> str:
-    fields = "; ".join(f"{name}: {field['description']}" for name, field in input_schema()["properties"].items())
-    return f"Start the execution with {{}} or with what is allowed: {fields}"
+    fields = "; ".join(
+        f"{name}: {field['description'].rstrip('.')}" for name, field in input_schema()["properties"].items()
+    )
+    return f"Start the execution with {{}} or with what is allowed: {fields}."

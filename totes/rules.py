@@ -25,7 +25,7 @@ _CORRECT = (
 # Ingest lets no such row pass, so it was made on the way.
 _RESTORE = (
     "totesys is not at fault: somebody has changed the lake or the warehouse. Restore the object's first version in "
-    "S3, or the row in the warehouse by `totes replay --swap`; then redrive the execution."
+    "S3, or the row in the warehouse by `totes replay --swap`; the next execution goes on from there."
 )
 
 

@@ -2,11 +2,13 @@
 
 import io
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, reduce
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +18,8 @@ import sqlalchemy
 from totes import fence
 from totes.checks import CatalogueColumn, Violation, check_catalogue, raise_if_any, repeated, unreadable, violations
 from totes.contracts import SourceTable, source_tables, warehouse_tables
-from totes.database import copy_out, quoted
+from totes.copying import copy_out
+from totes.database import quoted
 from totes.fence import SourcePosition
 from totes.parquet import keys_schema, landed_schema, parquet_writer
 from totes.quarantine import MOST, SetAside, set_aside
@@ -122,8 +125,11 @@ class Snapshot:
     def _copy(self, table: SourceTable, condition: str, path: Path, unavailable: Mapping[str, pa.Array]) -> Extracted:
         columns = ", ".join(quoted(table.name, column.name) for column in table.columns)
         query = f"SELECT {columns} FROM public.{quoted(table.name)} AS {quoted(table.name)} WHERE {condition}"  # noqa: S608  names come from the contracts, keys are numbers
-        with parquet_writer(path, landed_schema(table)) as writer:
-            sink = _RowSink(table, writer, unavailable, self.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER)
+        latest_stamp = self.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER
+        with (
+            parquet_writer(path, landed_schema(table)) as writer,
+            _RowSink(table, writer, unavailable, latest_stamp) as sink,
+        ):
             copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
             sink.flush()
         return sink.extracted()
@@ -204,7 +210,10 @@ def _to_read(table: SourceTable, windows: Windows) -> str:
 
 
 class _RowSink:
-    """Collects the rows of a COPY and writes those that are as declared to Parquet, in blocks."""
+    """Collects the rows of a COPY and writes those that are as declared to Parquet, in blocks.
+
+    One block is parsed and written in a thread while the next one arrives.
+    """
 
     def __init__(
         self,
@@ -220,21 +229,39 @@ class _RowSink:
         self._ahead = 0
         self._latest: datetime | None = None
         self._block = bytearray()
+        self._worker = ThreadPoolExecutor(1)
+        self._taken: Future[None] | None = None
         self._keys: list[pa.Array] = []
         self._wrong: list[Violation] = []
         self._wrong_rows: list[pa.Table] = []
 
-    def write(self, row: bytes) -> int:
-        self._block += row
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._worker.shutdown()
+
+    def write(self, rows: bytes) -> None:
+        self._block += rows
         if len(self._block) >= BLOCK_BYTES:
-            self.flush()
-        return len(row)
+            self._hand_over()
 
     def flush(self) -> None:
-        if not self._block:
-            return
-        block = bytes(self._block)
-        self._block.clear()
+        """Waits until all is written."""
+        self._hand_over()
+        self._await()
+
+    def _hand_over(self) -> None:
+        self._await()
+        if self._block:
+            self._taken = self._worker.submit(self._take, bytes(self._block))
+            self._block.clear()
+
+    def _await(self) -> None:
+        if self._taken:
+            self._taken.result()
+
+    def _take(self, block: bytes) -> None:
         rows, wrong = self._typed(block)
         wrong = wrong + violations(self._table, rows, self._unavailable)
         if wrong:
@@ -304,7 +331,8 @@ def _read_csv(block: bytes, schema: pa.Schema) -> pa.Table:
     """Rows as `COPY … (FORMAT csv)` writes them: NULL is nothing, an empty text is two quotes."""
     return pa.csv.read_csv(
         io.BytesIO(block),
-        read_options=pa.csv.ReadOptions(column_names=schema.names),
+        # The rows are parsed while the next ones arrive: more threads would only get into their way.
+        read_options=pa.csv.ReadOptions(column_names=schema.names, use_threads=False),
         parse_options=pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         convert_options=pa.csv.ConvertOptions(
             column_types=schema,

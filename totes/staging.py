@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 
 from totes import references, rules, warehouse
 from totes.contracts import Column, WarehouseTable
-from totes.database import copy_in, quoted, sqlstate
+from totes.copying import copy_in
+from totes.database import quoted, sqlstate
 from totes.parquet import batches
 
 # From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
@@ -57,23 +58,55 @@ def stage(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) 
         ContractBroken: two rows have one key, or a value is not accepted.
     """
     seen = rules.StagedRows(table)
-    rows = _copied(connection, _stage(table), table.data_columns, path, seen.see)
+    rows = _staged(connection, _stage(table), table.data_columns, path, seen.see)
     seen.check()
     return rows
 
 
 def stage_deleted(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
     """The same for a file of deleted keys."""
-    return _copied(connection, _deleted(table), (table.column(table.identity),), path)
+    return _staged(connection, _deleted(table), (table.column(table.identity),), path)
 
 
 def note_quarantine(connection: sqlalchemy.Connection, source: str, path: Path, batch: int) -> None:
     """Brings the warehouse's quarantine of a table of totesys to what a file says is set aside."""
     aside = quoted("pg_temp", f"aside_{source}")
-    _copied(connection, aside, _ASIDE, path)
+    _staged(connection, aside, _ASIDE, path)
     for name in ("release", "set_aside"):
         connection.execute(warehouse.statement(connection, name, aside=aside), {"name": source, "batch": batch})
     connection.exec_driver_sql(f"DROP TABLE {aside}")
+
+
+def fill(connection: sqlalchemy.Connection, fact: WarehouseTable, path: Path) -> Loaded | None:
+    """Copies a file straight into a fact that is empty, where all rows are first versions.
+
+    Returns:
+        None where a row refers to nothing; nothing was copied then, and the way by staging tells which row it is.
+
+    Raises:
+        ContractBroken: two rows have one key, or a value is not accepted.
+    """
+    seen = rules.StagedRows(fact)
+    name = warehouse.star(connection, fact.name)
+    try:
+        with (
+            connection.begin_nested(),
+            references.checked_as_sets(connection, [fact]),
+            references.indexed_at_the_end(connection, fact),
+        ):
+            rows = _copied(connection, name, fact.data_columns, path, seen.see)
+            seen.check()
+    except DBAPIError as error:
+        if sqlstate(error) == _NOT_REFERENCED:
+            return None
+        raise
+    row = connection.execute(_statement(connection, "range", fact)).one()
+    return Loaded(rows, inserted=rows, first=row.first, last=row.last)
+
+
+def is_to_be_filled(connection: sqlalchemy.Connection, fact: WarehouseTable, rows: int) -> bool:
+    """Whether so many rows of a fact are worth the shorter way, and nothing forbids it."""
+    return rows >= BULK_ROWS and not connection.scalar(_statement(connection, "any_row", fact))
 
 
 def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Loaded:
@@ -118,7 +151,7 @@ def _references(connection: sqlalchemy.Connection, fact: WarehouseTable, staged:
     return nullcontext()
 
 
-def _copied(
+def _staged(
     connection: sqlalchemy.Connection,
     staging: str,
     columns: tuple[Column, ...],
@@ -126,11 +159,22 @@ def _copied(
     see: Callable[[pa.RecordBatch], None] = lambda _rows: None,
 ) -> int:
     definitions = ", ".join(f"{quoted(column.name)} {column.type}" for column in columns)
-    names = ", ".join(quoted(column.name) for column in columns)
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {staging} ({definitions}) ON COMMIT DROP")
-    rows = _Csv(path, columns, see)
-    copy_in(connection, f"COPY {staging} ({names}) FROM STDIN (FORMAT csv)", rows.blocks())
+    rows = _copied(connection, staging, columns, path, see)
     connection.exec_driver_sql(f"ANALYZE {staging}")
+    return rows
+
+
+def _copied(
+    connection: sqlalchemy.Connection,
+    table: str,
+    columns: tuple[Column, ...],
+    path: Path,
+    see: Callable[[pa.RecordBatch], None],
+) -> int:
+    names = ", ".join(quoted(column.name) for column in columns)
+    rows = _Csv(path, columns, see)
+    copy_in(connection, f"COPY {table} ({names}) FROM STDIN (FORMAT csv)", rows.blocks())
     return rows.count
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import CorruptObject
-from totes.lake import Lake, StoredObject
+from totes.lake import Lake, StoredObject, s3_client
 from totes.log import about, logger
 from totes.manifest import Manifest, Parts
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
@@ -50,7 +50,8 @@ def transform(settings: TransformSettings, request: Request) -> Transformed:
         LakeUnavailable, BatchContended: worth another try; what was finished stays finished.
         AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
     """
-    landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
+    s3 = s3_client()
+    landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)
     landed_log, processed_log = BatchLog(landing), BatchLog(processed)
     done = processed_log.last()
     pending = range(done + 1, landed_log.last() + 1)
@@ -155,5 +156,5 @@ def _require_rows(landed: StoredObject, written: int) -> None:
     if written != landed.rows:
         raise CorruptObject(
             f"{landed.key} made {written} rows; its manifest says {landed.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned) and redrive the execution.",
+            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
         )

@@ -10,7 +10,7 @@ from console.page.workflow import State, Transition, Workflow
 
 # In pixels, at the size of type that page.css gives to a state's name.
 LETTER = 7.4
-BESIDE_NAME = 30.0
+BESIDE_NAME = 36.0
 NARROWEST = 104.0
 HEIGHT = 40.0
 BETWEEN_ROWS = 30.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.stage import Stage
+from tests.deploy.stage import Stage, statements
 
 FUNCTIONS = ("ingest", "transform", "load")
 TEMPLATE = "cloudformation-template-update-stack.json"
@@ -96,3 +96,17 @@ def test_machine_has_its_role_and_is_traced(stage: Stage) -> None:
         stage.names.function_arn(name) for name in FUNCTIONS
     ]
     assert states["NotifyFailure"]["Parameters"]["TopicArn"] == stage.names.topic_arn
+    assert states["Failed"]["Parameters"]["FunctionName"] == stage.names.function_arn("fail")
+
+
+def test_what_fails_executions_may_do_nothing_else(stage: Stage) -> None:
+    function, role = stage.function("fail"), stage.resources()["FailRole"]
+    rendered = json.loads((stage.packed / TEMPLATE).read_text(encoding="utf-8"))["Resources"]["FailRole"]["Properties"]
+    [policy] = rendered["Policies"]
+    iam = stage.client("iam")
+
+    assert function["Role"] == stage.role("FailRole")
+    assert not any(name.startswith("TOTES_") for name in function["Environment"]["Variables"])
+    assert statements(policy["PolicyDocument"]).keys() == {"Log", "Trace"}
+    assert iam.list_role_policies(RoleName=role)["PolicyNames"] == [policy["PolicyName"]]
+    assert iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"] == []

@@ -36,6 +36,8 @@ from tests.faults.outcome import Effect, Execution, Outcome, classify, contradic
 from tests.injection import Action, Countdown
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
+from tests.redrives import redriving
+from totes.executions import readable
 
 HEAL, HOLD, WARN, NOOP = Outcome
 PATIENCE = 60
@@ -86,12 +88,12 @@ class Drill:
         events = self.stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
         path, retried = read_history(events)
         if ended["status"] != "SUCCEEDED":
-            self._ended(arn, ended["status"])
+            self.ended(arn, ended["status"])
         execution = Execution(
             arn=arn,
             status=ended["status"],
             error=ended.get("error", ""),
-            cause=ended.get("cause", ""),
+            cause=readable(ended.get("cause")) or "",
             path=path,
             retried=retried,
             output=output_of(ended),
@@ -104,7 +106,12 @@ class Drill:
         self.executions.append(execution)
         return execution
 
-    def _ended(self, arn: str, status: str) -> None:
+    def redrive(self, execution: Execution) -> Execution:
+        """Redrives an execution that has ended, and waits until it has again."""
+        with redriving(self.stack, execution.arn) as given:
+            return self.run(json.loads(given))
+
+    def ended(self, arn: str, status: str) -> None:
         """Calls the function behind the rule on executions that end, as EventBridge does."""
         detail = {"executionArn": arn, "status": status, "stateMachineArn": self.stack.names.state_machine_arn}
         self.stack.client("lambda").invoke(

@@ -1,20 +1,19 @@
 """F40 to F44: whatever there is to tell is told once, in short, and without secrets; or an alarm tells it."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from local.lambda_runtime import Invoker, InvokeResult
+from local.lambda_runtime import InvokeResult, ServiceError
 from tests.conftest import Declares
 from tests.faults.alarms import watching
 from tests.faults.drill import HOLD, WARN, Drill, fault
 from tests.faults.outcome import Execution, one_line
-from tests.faults.workers import load_hangs, waiting
+from tests.faults.workers import aborting, execution_limit, load_hangs, waiting
 from tests.injection import at_statement, die
 from totes.contracts import source_tables, warehouse_tables
+from totes.names import STAGES
 
 MOST_BYTES = 32_768
 AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7"
@@ -113,8 +112,8 @@ def test_f41_execution_that_is_aborted_is_told_by_the_rule(drill: Drill, functio
     "a failed run is redriven when newer ones have passed",
     HOLD,
     because="the run that is redriven has failed; the redrive itself changes nothing",
-    nearest="what a redrive does: each function is invoked with the old event, and an execution starts with the old "
-    "input",
+    nearest="what a redrive does: each function is invoked with the old event, and the workflow goes on where it had "
+    "ended",
 )
 def test_f42_redrive_after_newer_runs_changes_nothing(drill: Drill) -> None:
     drill.run()
@@ -129,7 +128,7 @@ def test_f42_redrive_after_newer_runs_changes_nothing(drill: Drill) -> None:
         assert redriven(drill, function, failed).function_error is None
     assert drill.effect() == before
     # A table that is read in full makes a batch, and the batch makes no row: all of them are there.
-    again = drill.run({"full_read": ["staff"]})
+    again = drill.redrive(failed)
     assert again.output["ingest"]["rows"]["staff"] == 20
     assert again.output["load"]["inserted"] == again.output["load"]["updated"] == {}
 
@@ -149,7 +148,43 @@ def test_f42_redrive_before_newer_runs_loads_all_in_order(drill: Drill) -> None:
         3,
         {"fact_sales_order": 2},
     )
-    assert drill.run().path[-1] == "NothingNew"
+    assert drill.redrive(failed).path == ["Failed", "Ingest", "NewData?", "Load", "AnythingLoaded?", "NothingNew"]
+
+
+@fault("F42", "or when what had failed it is over", HOLD)
+@pytest.mark.parametrize("stage", STAGES)
+def test_f42_redrive_of_what_failed_with_a_mail_begins_anew(drill: Drill, stage: str) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    with drill.instead(stage.lower(), refused):
+        failed = drill.run()
+    assert (failed.error, failed.path[-1], len(failed.mails)) == ("Lambda.EC2AccessDeniedException", "Failed", 1)
+
+    redriven = drill.redrive(failed)
+
+    assert (redriven.path[:2], redriven.path[-1], redriven.mails) == (["Failed", "Ingest"], "Loaded", [])
+    assert redriven.output["load"]["updated"] | redriven.output["load"]["inserted"] == {"fact_sales_order": 1}
+
+
+@fault("F42", "or when it is not over yet, or something else is wrong", HOLD)
+def test_f42_redrive_that_fails_again_is_told_again(drill: Drill) -> None:
+    drill.run()
+    drill.totesys(AMENDMENT)
+    failed = load_fails(drill)
+
+    with at_statement("pg_advisory_xact_lock", die, times=2):
+        again = drill.redrive(failed)
+    with drill.instead("ingest", refused):
+        otherwise = drill.redrive(again)
+
+    errors = ["Runtime.ExitError", "Runtime.ExitError", "Lambda.EC2AccessDeniedException"]
+    assert [execution.error for execution in (failed, again, otherwise)] == errors
+    assert len(drill.mails) == 3
+    assert drill.redrive(otherwise).output["load"]["batches"] == 1
+
+
+def refused(_name: str, _event: dict[str, Any]) -> InvokeResult:
+    raise ServiceError("EC2AccessDeniedException", "As the test says.", 502)
 
 
 @fault(
@@ -216,16 +251,6 @@ def load_fails(drill: Drill, input: dict[str, Any] | None = None) -> Execution:
         return drill.run(input)
 
 
-def aborting(drill: Drill) -> Invoker:
-    """The execution is aborted while a function is at work, which comes to its end all the same, as in AWS."""
-
-    def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
-        drill.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])
-        return drill.switchboard.usual(name, event)
-
-    return invoke
-
-
 def redriven(drill: Drill, function: str, execution: Execution) -> InvokeResult:
     """The answer of a function that is given the event of an execution once more."""
     return drill.switchboard.usual(drill.stack.names.function(function), {"execution": execution.arn})
@@ -242,17 +267,3 @@ def told_bytes(drill: Drill, execution: Execution) -> int:
     texts = [json.dumps(event, default=str, ensure_ascii=False) for event in history(drill, execution)]
     texts += [json.dumps(execution.output), *(mail.message for mail in execution.mails)]
     return max(len(text.encode()) for text in texts)
-
-
-@contextlib.contextmanager
-def execution_limit(drill: Drill, seconds: int) -> Iterator[None]:
-    """The shipped workflow with another TimeoutSeconds."""
-    client, arn = drill.stack.client("stepfunctions"), drill.stack.names.state_machine_arn
-    shipped = client.describe_state_machine(stateMachineArn=arn)["definition"]
-    client.update_state_machine(
-        stateMachineArn=arn, definition=json.dumps(json.loads(shipped) | {"TimeoutSeconds": seconds})
-    )
-    try:
-        yield
-    finally:
-        client.update_state_machine(stateMachineArn=arn, definition=shipped)

@@ -1,10 +1,13 @@
-"""Loads that hang in the middle of their transaction, and the end of the processes that run them."""
+"""Loads that hang in the middle of their transaction, and the end of executions and of the processes that run them."""
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import psutil
 
+from local.lambda_runtime import Invoker, InvokeResult
 from tests.faults.drill import Drill
 
 
@@ -34,3 +37,27 @@ def kill_worker(function: str) -> None:
     """What Lambda does to a function that is out of memory."""
     (worker,) = [child for child in psutil.Process().children() if f"functions.{function}.handler" in child.cmdline()]
     worker.kill()
+
+
+def aborting(drill: Drill) -> Invoker:
+    """The execution is aborted while a function is at work, which comes to its end all the same, as in AWS."""
+
+    def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
+        drill.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])
+        return drill.switchboard.usual(name, event)
+
+    return invoke
+
+
+@contextlib.contextmanager
+def execution_limit(drill: Drill, seconds: int) -> Iterator[None]:
+    """The shipped workflow with another TimeoutSeconds."""
+    client, arn = drill.stack.client("stepfunctions"), drill.stack.names.state_machine_arn
+    shipped = client.describe_state_machine(stateMachineArn=arn)["definition"]
+    client.update_state_machine(
+        stateMachineArn=arn, definition=json.dumps(json.loads(shipped) | {"TimeoutSeconds": seconds})
+    )
+    try:
+        yield
+    finally:
+        client.update_state_machine(stateMachineArn=arn, definition=shipped)

@@ -6,6 +6,7 @@ from datetime import date
 
 import pytest
 
+from tests.back_office import FOUNDATION
 from tests.pipeline import FACTS, Pipeline, content
 from totes import warehouse
 from totes.contracts import warehouse_tables
@@ -34,6 +35,12 @@ def test_every_reference_of_the_contracts_is_a_foreign_key(seeded: Pipeline) -> 
     assert {tuple(row) for row in found} == expected
 
 
+INDEXES = (
+    "SELECT indexdef, conname, convalidated FROM pg_indexes "
+    "LEFT JOIN pg_constraint ON conname = indexname WHERE schemaname = 'public' ORDER BY indexname"
+)
+
+
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every load is a bulk load."""
@@ -44,7 +51,7 @@ def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("bulk")
 def test_bulk_load_leaves_the_same_keys_and_rows(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     seeded.run()
-    keys, rows = seeded.star(FOREIGN_KEYS), content(seeded)
+    keys, rows, indexes = seeded.star(FOREIGN_KEYS), content(seeded), seeded.star(INDEXES)
     seeded.drop_warehouse()
     monkeypatch.setattr("totes.staging.BULK_ROWS", 10**9)
     seeded.run()
@@ -52,6 +59,28 @@ def test_bulk_load_leaves_the_same_keys_and_rows(seeded: Pipeline, monkeypatch: 
     assert len(keys) > 20
     assert all(validated for *_, validated in keys)
     assert content(seeded) == rows
+    assert seeded.star(INDEXES) == indexes
+
+
+@pytest.mark.usefixtures("bulk")
+def test_first_rows_of_a_fact_without_their_dimension_hold_the_batch(pipeline: Pipeline) -> None:
+    for statement in FOUNDATION:
+        pipeline.totesys(statement)
+    pipeline.run()
+    pipeline.star("DELETE FROM dim_design WHERE design_id = 2")
+    pipeline.totesys(
+        "INSERT INTO sales_order (design_id, staff_id, counterparty_id, agreed_delivery_location_id, units_sold, "
+        "unit_price, currency_id, agreed_delivery_date, agreed_payment_date, last_updated) "
+        "SELECT n, 1, 1, 1, 1000, 2.50, 1, '2024-12-01', '2024-12-02', '2024-11-18' FROM generate_series(1, 2) AS n"
+    )
+    pipeline.ingest()
+    pipeline.transform()
+    with pytest.raises(
+        ContractBroken, match=r"fact_sales_order breaks the rule `design_id` .*dim_design, which lacks 2\): 2"
+    ):
+        pipeline.load()
+    assert pipeline.star("SELECT * FROM fact_sales_order") == []
+    assert pipeline.star("SELECT max(batch_id) FROM etl.batch") == [[1]]
 
 
 @pytest.mark.parametrize("rows", [0, 10**9], ids=["bulk", "row by row"])

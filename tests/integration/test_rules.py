@@ -1,9 +1,17 @@
 """The rules that are declared beside a table hold whenever a batch is committed."""
 
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.pipeline import Pipeline, content, physical_rows
+from totes import staging
+from totes.contracts import warehouse_tables
+from totes.database import WAREHOUSE, connected
 from totes.errors import ContractBroken
+from totes.lake import Lake
 
 WRONG = "UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id = %s"
 RIGHT = "UPDATE payment SET payment_amount = payment_amount - 0.01 WHERE payment_id = %s"
@@ -99,3 +107,22 @@ def test_rule_holds_for_the_first_batch_too(seeded: Pipeline, monkeypatch: pytes
     with pytest.raises(ContractBroken, match=r"`amount` .*: 1, 2, 3, 4, 5 and 3 more\. Correct the rows"):
         seeded.run()
     assert seeded.star("SELECT count(*) FROM etl.batch") == [[0]]
+
+
+def test_key_that_comes_twice_does_not_fill_an_empty_fact(seeded: Pipeline, tmp_path: Path) -> None:
+    seeded.ingest()
+    seeded.transform()
+    stored = seeded.processed().read(1).tables["fact_sales_order"]["data"]
+    rows = pq.read_table(Lake(seeded.processed_bucket).fetch(stored, tmp_path / "rows"))
+    pq.write_table(pa.concat_tables([rows, rows.slice(6, 1)]), tmp_path / "twice")
+    seeded.load()
+    seeded.star("TRUNCATE fact_sales_order")
+    fact = warehouse_tables()["fact_sales_order"]
+    repeated = rows.column("sales_order_id")[6]
+    with (
+        connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection,
+        pytest.raises(ContractBroken, match=rf"`sales_order_id` \(Each row has one of its own\): {repeated}\."),
+        connection.begin(),
+    ):
+        staging.fill(connection, fact, tmp_path / "twice")
+    assert seeded.star("SELECT count(*) FROM fact_sales_order") == [[0]]

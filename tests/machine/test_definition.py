@@ -77,8 +77,8 @@ def test_waits_between_attempts_are_capped_and_scattered() -> None:
     retriers = [
         retrier for state in STATES.values() for retrier in state.get("Retry", ()) if retrier["MaxAttempts"] > 1
     ]
-    # Of each stage two, of Report and NotifyFailure one.
-    assert len(retriers) == 2 * len(STAGES) + 2
+    # Of each stage two, of Report, NotifyFailure and Failed one.
+    assert len(retriers) == 2 * len(STAGES) + 3
     for retrier in retriers:
         assert retrier["IntervalSeconds"] <= retrier["MaxDelaySeconds"] <= 60
         assert (retrier["BackoffRate"], retrier["JitterStrategy"]) == (2, "FULL")
@@ -107,7 +107,18 @@ def test_unsent_mail_still_fails_the_execution() -> None:
     notify = STATES["NotifyFailure"]
     assert [catcher["ErrorEquals"] for catcher in notify["Catch"]] == [["States.ALL"]]
     assert set(nexts(notify)) == {"Failed"}
-    assert STATES["Failed"]["Type"] == "Fail"
+    assert "Catch" not in STATES["Failed"]
+
+
+def test_failed_state_can_be_redriven() -> None:
+    # AWS' Redrive fails a Fail state again, and starts a Task again.
+    assert "Fail" not in {state["Type"] for state in STATES.values()}
+    failed = STATES["Failed"]
+    assert (failed["Type"], failed["Next"]) == ("Task", MACHINE["StartAt"])
+    assert failed["OutputPath"] == "$$.Execution.Input"
+    # RedriveTime alone can't be named: before the first redrive the context object has none.
+    assert failed["Parameters"]["Payload"]["context.$"] == "$$.Execution"
+    assert {STATES[f"{stage}Failed"]["Parameters"]["caught.$"] for stage in STAGES} == {"$$.State.EnteredTime"}
 
 
 def test_time_limits_nest() -> None:
@@ -126,6 +137,7 @@ def test_time_limits_nest() -> None:
     assert min(functions) > STATEMENT_SECONDS
     assert max(functions) < min(tasks)
     assert Deployment("dev").timeout("report") < STATES["Report"]["TimeoutSeconds"]
+    assert Deployment("dev").timeout("fail") < STATES["Failed"]["TimeoutSeconds"]
     # Each stage may be late once, and be told of.
     assert (
         sum(state.get("TimeoutSeconds", 0) for state in STATES.values())
@@ -161,7 +173,7 @@ def test_choices_look_at_what_results_hold() -> None:
 
 def test_workflow_refers_to_the_deployed_resources_only() -> None:
     references = set(re.findall(r"#\{([^}]*)\}", STATE_MACHINE.read_text(encoding="utf-8")))
-    assert references == {f"{name}LambdaFunction.Arn" for name in (*STAGES, "Report")} | {"AlertsTopic"}
+    assert references == {f"{name}LambdaFunction.Arn" for name in (*STAGES, "Report", "Fail")} | {"AlertsTopic"}
 
 
 def test_report_that_cannot_be_made_is_no_reason_not_to_tell() -> None:

@@ -144,5 +144,5 @@ def succeeds(write: Callable[[], object]) -> bool:
 
 
 def test_moto_still_redrives_nothing() -> None:
-    # console/redrive.py starts a new execution on the local stack for want of it.
+    # tests/redrives.py stands in for it.
     assert not hasattr(StepFunctionResponse, "redrive_execution")

@@ -4,15 +4,18 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from functions import report
+from functions import fail, report
 from local.lambda_runtime import InvokeResult, ServiceError
 from local.stack import Stack
 from local.worker import LambdaContext, error_payload
+from tests.redrives import redriving
 from totes.contracts import source_tables, warehouse_tables
 from totes.errors import (
     BatchContended,
@@ -25,6 +28,7 @@ from totes.errors import (
     Unforeseen,
     WarehouseUnreachable,
 )
+from totes.executions import readable
 from totes.names import FUNCTIONS, STAGES
 from totes.requests import parse_request
 
@@ -73,6 +77,14 @@ def reported(event: dict[str, Any]) -> object:
     )
 
 
+def failed(event: dict[str, Any]) -> object:
+    """What the shipped function behind Failed answers, or raises."""
+    try:
+        return fail.handler(event, None)
+    except Exception as error:  # noqa: BLE001  of a class that is made as it is raised
+        return InvokeResult(error_payload(error, "request"), "Unhandled")
+
+
 def refusing(event: dict[str, Any]) -> object:
     """Refuses an input as the functions do."""
     try:
@@ -95,6 +107,7 @@ class Functions:
             "transform": TRANSFORMED,
             "load": LOADED,
             "report": reported,
+            "fail": failed,
         }
 
     def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
@@ -112,7 +125,19 @@ class Functions:
     @property
     def order(self) -> list[str]:
         """The stages, as they were called."""
-        return [function for function, _ in self.calls if function != "report"]
+        return [function for function, _ in self.calls if function not in ("report", "fail")]
+
+
+@contextmanager
+def stack_of(functions: Functions, home: Path, docs: str) -> Iterator[Stack]:
+    """A stack whose functions answer as they are told; the one that writes the mails is the shipped one, in here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOTES_HOME", str(home))
+        with Stack(invoker=functions) as stack:
+            patch.setenv("TOTES_LANDING_BUCKET", stack.names.landing_bucket)
+            patch.setenv("TOTES_PROCESSED_BUCKET", stack.names.processed_bucket)
+            patch.setenv("TOTES_DOCS", docs)
+            yield stack
 
 
 @pytest.fixture(scope="module")
@@ -122,13 +147,8 @@ def all_functions() -> Functions:
 
 @pytest.fixture(scope="module")
 def whole_stack(all_functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
-        with Stack(invoker=all_functions) as stack:
-            patch.setenv("TOTES_LANDING_BUCKET", stack.names.landing_bucket)
-            patch.setenv("TOTES_PROCESSED_BUCKET", stack.names.processed_bucket)
-            patch.setenv("TOTES_DOCS", "https://example.com/totes/docs")
-            yield stack
+    with stack_of(all_functions, tmp_path_factory.mktemp("home"), docs="https://example.com/totes/docs") as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -156,6 +176,11 @@ class Machine:
         self.arn = self.stack.start_execution(json.dumps({} if input is None else input))
         self.ended = self.stack.wait(self.arn, timeout=60)
         return self.ended
+
+    def redrive(self) -> dict[str, Any]:
+        """Redrives the last one, once it has ended."""
+        with redriving(self.stack, self.arn) as given:
+            return self.run(json.loads(given))
 
     @property
     def path(self) -> list[str]:
@@ -242,11 +267,11 @@ def test_lasting_trouble_fails_after_five_attempts(machine: Machine, functions: 
 def test_terminal_error_fails_at_once_with_one_mail(
     machine: Machine, functions: Functions, waits: list[float], stage: str
 ) -> None:
-    found = "staff 7: first_name is NULL, expected a value; “quoted”, {braces}, 100 %"
+    found = "staff 7: first_name is NULL; “quoted”, {braces}, 100 %"
     functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.").in_two_lines()
     ended = machine.run()
     assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
-    assert ended["cause"] == f"{found}.\nCorrect the row in totesys."
+    assert readable(ended["cause"]) == f"{found}.\nCorrect the row in totesys."
     assert functions.order == [name.lower() for name in STAGES[: STAGES.index(stage) + 1]]
     assert waits == []
     assert machine.path[-6:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "Report", "NotifyFailure", "Failed"]
@@ -301,6 +326,51 @@ def test_every_failure_is_one_mail_that_fits(
     assert "hunter2" not in mail.message
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_redrive_begins_anew_with_the_input_alone(machine: Machine, functions: Functions, stage: str) -> None:
+    functions.told[stage.lower()] = [LogBroken("A batch is missing.", "Restore it.")]
+    given = {"full_read": ["staff"]}
+    assert machine.run(given)["error"] == "LogBroken"
+    functions.calls.clear()
+    ended = machine.redrive()
+    assert machine.path == ["Failed", "Ingest", "NewData?", "Transform", "Load", "AnythingLoaded?", "Loaded"]
+    assert functions.calls[1] == ("ingest", {"execution": machine.arn, "input": given})
+    assert json.loads(ended["output"]) == given | {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
+    assert len(machine.mails) == 1
+
+
+def test_redrive_that_fails_again_is_one_more_mail(machine: Machine, functions: Functions) -> None:
+    functions.told["ingest"] = [LogBroken("A batch is missing.", "Restore it.")]
+    functions.usual["load"] = ContractBroken("staff 7 is wrong.", "Correct it.")
+    assert machine.run()["error"] == "LogBroken"
+    ended = machine.redrive()
+    assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
+    assert readable(ended["cause"]) == "staff 7 is wrong. Correct it."
+    first, second = machine.mails
+    assert " Ingest failed with LogBroken, " in first.subject
+    assert " Load failed with ContractBroken, " in second.subject
+    functions.usual["load"] = LOADED
+    assert (machine.redrive()["status"], len(machine.mails)) == ("SUCCEEDED", 2)
+
+
+@pytest.mark.parametrize("given", [[], "staff", {"failure": {}, "caught": 1}], ids=str)
+def test_redrive_refuses_a_wrong_input_as_before(machine: Machine, functions: Functions, given: object) -> None:
+    functions.usual["ingest"] = refusing
+    ended = [machine.run(given), machine.redrive()]
+    assert [(execution["status"], execution["error"]) for execution in ended] == [("FAILED", "InputRefused")] * 2
+    assert len(machine.mails) == 2
+
+
+def test_execution_fails_though_nothing_can_raise_its_error(machine: Machine, functions: Functions) -> None:
+    functions.usual["load"] = LogBroken("A batch is missing.", "Restore it.")
+    functions.told["fail"] = [ServiceError("TooManyRequestsException", "Rate exceeded", 429)] * 3
+    ended = machine.run()
+    assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.TooManyRequestsException")
+    assert len(machine.mails) == 1
+    assert machine.redrive()["error"] == "LogBroken"
+    assert len(machine.mails) == 2
+
+
 def test_longest_error_name_fits_the_subject() -> None:
     names = [kind.__name__ for kind in TransientError.__subclasses__()] + ["Lambda.ClientExecutionTimeoutException"]
     for name in names:
@@ -346,7 +416,7 @@ def test_execution_fails_though_no_mail_can_be_sent(
     finally:
         sns.create_topic(Name=whole_stack.names.topic)
     assert (ended["status"], ended["error"]) == ("FAILED", "LogBroken")
-    assert ended["cause"] == "A batch is missing. Restore it."
+    assert readable(ended["cause"]) == "A batch is missing. Restore it."
     assert len(waits) == 3
 
 

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from console.page.app import make_app
 from console.page.view import Gatherer
 from local.stack import Stack
-from tests.machine.test_pipeline_machine import RETRIER, Functions
+from tests.machine.test_pipeline_machine import RETRIER, Functions, stack_of
+from tests.page.browsing import CHROMIUM, FLAGS
 
 PORT = 8683
 ADDRESS = f"http://127.0.0.1:{PORT}"
@@ -24,14 +26,8 @@ def all_functions() -> Functions:
 
 @pytest.fixture(scope="package")
 def whole_stack(all_functions: Functions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
-        with Stack(invoker=all_functions) as stack:
-            # The function that writes the mails is the shipped one, in this process.
-            patch.setenv("TOTES_LANDING_BUCKET", stack.names.landing_bucket)
-            patch.setenv("TOTES_PROCESSED_BUCKET", stack.names.processed_bucket)
-            patch.setenv("TOTES_DOCS", "docs")
-            yield stack
+    with stack_of(all_functions, tmp_path_factory.mktemp("home"), docs="docs") as stack:
+        yield stack
 
 
 @pytest.fixture
@@ -94,3 +90,11 @@ def page(one_page: Page, stack: Stack) -> Page:
 def new_page(stack: Stack) -> Page:
     """One that has seen nothing yet."""
     return Page(stack)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

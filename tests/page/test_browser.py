@@ -2,46 +2,26 @@
 
 import json
 import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from console.page.server import listener, serving_page
-from local.deployment import ROOT, STATE_MACHINE
+from local.deployment import STATE_MACHINE
 from local.stack import Stack
 from tests.machine.test_pipeline_machine import Functions
+from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browser, picture
 from totes.errors import ContractBroken, SourceBusy
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PICTURES = ROOT / "build" / "screenshots"
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
 HOSTILE = '</pre><script>window.reached = 1</script><img src="/nowhere" onerror="window.reached = 2">'
-MOMENT = 10_000  # milliseconds; the machine may be busy
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium on the path; apt-get install chromium")
+pytestmark = needs_browser
 
 Opens = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -90,19 +70,6 @@ class Gate:
 
     def open(self) -> None:
         self._open.set()
-
-
-def expect_state(tab: Page, name: str, status: str) -> None:
-    expect(tab.locator(f'[data-state="{name}"]')).to_have_class(f"state {status}", timeout=MOMENT)
-
-
-def expect_ended(tab: Page, status: str) -> None:
-    expect(tab.locator("#detail .chip")).to_contain_text(status, timeout=MOMENT)
-
-
-def picture(tab: Page, name: str) -> None:
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    tab.screenshot(path=PICTURES / f"{name}.png", full_page=True)
 
 
 def test_states_turn_as_an_execution_runs(functions: Functions, opens: Opens) -> None:

@@ -16,7 +16,7 @@ from local.stack import Stack
 from tests.machine.test_pipeline_machine import NOTHING_LANDED, NOTHING_LOADED, Functions
 from tests.page.conftest import ADDRESS, PORT, Page
 from totes.errors import ContractBroken, SourceBusy, WarehouseUnreachable
-from totes.executions import describe
+from totes.executions import Execution, describe
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
 HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -78,7 +78,7 @@ def test_failure_shows_error_and_mail(stack: Stack, functions: Functions, page: 
     parts = page.parts("?execution=broken")
     labels = drawn(parts["graph"])
     assert re.fullmatch(r"Transform, Task: failed, [\d.]+ m?s, ContractBroken", labels["Transform"])
-    assert labels["Failed"].startswith("Failed, Fail: failed")
+    assert labels["Failed"].startswith("Failed, Task: failed")
     assert "ContractBroken staff 7: first_name is NULL. Correct the row." in words(parts["detail"])
     assert "ContractBroken: staff 7: first_name is NULL. Correct the row." in words(parts["executions"])
     newest = parts["mails"].split("</details>")[0]
@@ -220,6 +220,34 @@ def test_logs_stand_side_by_side(new_page: Page, monkeypatch: pytest.MonkeyPatch
         "loaded 3 2 behind 1,200 rows at 09:00:05"
     )
     assert re.match(rf"the warehouse shows totesys as it was {minutes} min \d+ s ago; 30 minutes are promised", fresh)
+
+
+@pytest.mark.parametrize(
+    ("batch", "told", "minutes", "fresh"),
+    [
+        (
+            3,
+            "3 2 behind as last known",
+            2,
+            " When it could last be asked, the warehouse showed totesys as it was 2 min",
+        ),
+        (3, "3 2 behind as last known", 31, " ✗ Stale: the warehouse shows totesys as it was 31 min"),
+        (0, "unknown as last known", 2, ""),
+    ],
+)
+def test_warehouse_that_is_down_is_told_beside_the_zones(
+    new_page: Page, monkeypatch: pytest.MonkeyPatch, batch: int, told: str, minutes: int, fresh: str
+) -> None:
+    began = datetime.now(UTC) - timedelta(minutes=minutes)
+    success = Execution("arn", "name", "SUCCEEDED", began, began) if batch else None
+    done = datetime(2026, 11, 23, 9, 0, 5, tzinfo=UTC)
+    zones = [LogHead(log, 5, done, done, 1200) for log in ("landed", "processed")]
+    heads = [*zones, LogHead("loaded", batch, trouble="No connection to the warehouse.")]
+    monkeypatch.setattr("console.page.view.read_logs", lambda _names: heads)
+    monkeypatch.setattr("console.page.view.last_success", lambda _names: success)
+    shown = words(new_page.parts()["batches"])
+    assert f"processed 5 1,200 rows at 09:00:05 loaded {told} No connection to the warehouse.{fresh}" in shown
+    assert "empty" not in shown
 
 
 def test_page_outlives_logs_that_cannot_be_read(new_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 import pytest
 
+from functions import fail
 from local.deployment import ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
 from tests.pipeline import Pipeline
@@ -25,11 +26,16 @@ from totes.transform import transform
 from totes.watch import age, tell
 
 TEMPLATE = Template()
-ROLES = ("IngestRole", "TransformRole", "LoadRole", "ReportRole", "WatchRole", "MachineRole", "ScheduleRole")
+ROLES = (*(f"{name.title()}Role" for name in FUNCTIONS), "MachineRole", "ScheduleRole")
 # The names that the documents use.
 DOCUMENTED = Template(Names("<stage>", "<account>", "<region>"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 EXECUTION = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.state_machine}:test"
+REDRIVEN = {
+    "failure": {"Error": "LogBroken", "Cause": {"errorMessage": "A gap."}},
+    "caught": "2026-11-24T09:00:00.123Z",
+    "context": {"Id": EXECUTION, "RedriveTime": "2026-11-24T10:00:00Z"},
+}
 DELETION = "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)"
 POISON = "UPDATE design SET last_updated = 'infinity' WHERE design_id = 1"
 Calls = Mapping[str, set[Call]]
@@ -150,7 +156,8 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
             pipeline.totesys(change)
         for running, stage in stages().items():  # noqa: B007  the hook reads it
             stage()
-    for running, teller in tellers().items():  # noqa: B007
+    for running, teller in tellers().items():
+        made[running] = set()
         teller()
     return made
 
@@ -160,6 +167,7 @@ def tellers() -> dict[str, Callable[[], object]]:
     zones = Zones(DEV.landing_bucket, DEV.processed_bucket)
     return {
         "report": lambda: failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")),
+        "fail": lambda: fail.handler(REDRIVEN, None),
         "watch": lambda: (tell(EXECUTION, "ABORTED", settings), age(EXECUTION)),
     }
 

@@ -21,6 +21,7 @@ from local.stack import Mail, Stack
 from local.state import StackAlreadyRunning, StackNotRunning, claimed_home, running_stack
 from tests.unit.local.conftest import obey
 from tests.unit.local.processes import descendants, eventually, runs
+from totes.names import FUNCTIONS
 
 ROOT = Path(__file__).parents[3]
 
@@ -28,6 +29,7 @@ OWNER = """
 import signal, sys, time
 from pathlib import Path
 from local.stack import Stack
+from totes.names import FUNCTIONS
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would this
 with Stack(definition=Path(sys.argv[1])) as stack:
     stack.start_execution()
@@ -90,9 +92,7 @@ def test_resources_have_the_names_of_the_stage(stack: Stack) -> None:
 
     assert sorted(buckets) == [names.landing_bucket, names.processed_bucket]
     assert stack.client("s3").get_bucket_versioning(Bucket=names.landing_bucket)["Status"] == "Enabled"
-    assert {function["FunctionName"] for function in functions} == {
-        names.function(name) for name in ("ingest", "transform", "load", "report", "watch")
-    }
+    assert {function["FunctionName"] for function in functions} == {names.function(name) for name in FUNCTIONS}
     assert stack.client("events").describe_rule(Name=names.rule)["ScheduleExpression"] == (
         Deployment("local").schedule_rule().expression
     )

@@ -19,7 +19,8 @@ from cryptography.x509.oid import NameOID
 
 from local.databases import LOADER, READER
 from tests.pipeline import Pipeline
-from totes.database import SESSION, TOTESYS, WAREHOUSE, Database, connected, copy_in, copy_out, quoted
+from totes.copying import copy_in, copy_out
+from totes.database import SESSION, TOTESYS, WAREHOUSE, Database, connected, quoted
 from totes.errors import (
     AccessRefused,
     ContractBroken,
@@ -102,8 +103,6 @@ def refusing_server(folder: Path, refusal: bytes) -> Iterator[None]:
     def refuse(server: socket.socket) -> None:
         connection, _ = server.accept()
         with connection:
-            connection.recv(8)  # SSLRequest
-            connection.sendall(b"N")
             connection.recv(1024)  # StartupMessage
             connection.shutdown(socket.SHUT_RD)
             connection.sendall(b"E" + (len(refusal) + 4).to_bytes(4, "big") + refusal)
@@ -283,7 +282,35 @@ def test_copy_moves_bytes_both_ways(pipeline: Pipeline, connect: Connects) -> No
         connection.exec_driver_sql("CREATE TEMPORARY TABLE t (a text)")
         copy_in(connection, "COPY t FROM STDIN (FORMAT csv)", iter([b'"one\n', b'line"\n', b'""\n\n']))
         copy_out(connection, "COPY t TO STDOUT (FORMAT csv)", Sink())
-    assert rows == [b'"one\nline"\n', b'""\n', b"\n"]
+    assert b"".join(rows) == b'"one\nline"\n""\n\n'
+
+
+def test_rows_of_any_length_arrive_as_they_were_sent(pipeline: Pipeline, connect: Connects) -> None:
+    """Whatever lies in one buffer together: short rows, rows as long as a buffer, and one beyond 16 MB."""
+    taken = bytearray()
+
+    class Sink:
+        write = staticmethod(taken.extend)
+
+    lengths = [*range(3_000), *([1] * 3_000), *range(8_180, 8_200), 65_530, 65_536, 681_984, 1 << 24, 0, 7]
+    with connect(TOTESYS) as connection, connection.begin():
+        copy_out(
+            connection,
+            "COPY (SELECT repeat(chr(97 + CAST(mod(at, 26) AS integer)), length) FROM "
+            f"unnest(ARRAY{lengths}) WITH ORDINALITY AS row (length, at) ORDER BY at) TO STDOUT",
+            Sink(),
+        )
+        assert connection.scalar(sqlalchemy.text("SELECT 1")) == 1
+    assert bytes(taken) == b"".join(bytes([97 + at % 26]) * n + b"\n" for at, n in enumerate(lengths, start=1))
+
+
+def test_copy_that_fails_in_its_midst_says_so(pipeline: Pipeline, connect: Connects) -> None:
+    class Sink:
+        def write(self, rows: bytes) -> None:
+            pass
+
+    with pytest.raises(ContractBroken, match="division by zero"), connect(TOTESYS) as connection, connection.begin():
+        copy_out(connection, "COPY (SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n) TO STDOUT", Sink())
 
 
 def test_identifiers_are_quoted() -> None:

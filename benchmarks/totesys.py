@@ -1,0 +1,51 @@
+"""A totesys of any size: few rows of everything that orders refer to, and as many sales orders as wanted."""
+
+from local.databases import SOURCE
+from local.postgres import Postgres
+
+_STAMPS = "TIMESTAMP '2024-11-18 09:30:00.123', TIMESTAMP '2024-11-18 09:30:00.123'"
+# Numbers of rows as in the real database, as far as a sales order refers to them.
+_PARTIES = (
+    ("address", "address_line_1, city, postal_code, country, phone", "'Line ' || n, 'City', '08841', 'UK', '1'", 30),
+    ("department", "department_name", "'Department ' || n", 8),
+    ("design", "design_name, file_location, file_name", "'Bronze', '/usr/lib', 'bronze-' || n || '.json'", 463),
+    ("counterparty", "counterparty_legal_name, legal_address_id", "'Party ' || n, 1 + n % 30", 20),
+    ("staff", "first_name, last_name, department_id, email_address", "'A', 'B', 1 + n % 8, n || '@totes'", 20),
+)
+_FOUNDATION = (
+    f"INSERT INTO currency VALUES (1, 'GBP', {_STAMPS}), (2, 'USD', {_STAMPS}), (3, 'EUR', {_STAMPS})",
+    f"INSERT INTO payment_type VALUES (1, 'SALES_RECEIPT', {_STAMPS})",
+    *(
+        f"INSERT INTO {table} ({columns}, created_at, last_updated) "  # noqa: S608  constants of this module
+        f"SELECT {values}, {_STAMPS} FROM generate_series(1, {rows}) AS n"
+        for table, columns, values, rows in _PARTIES
+    ),
+)
+# Two years of orders, each a day with a moment of its own; every number is a function of the order's id.
+_ORDERS = """
+INSERT INTO sales_order (created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, unit_price,
+    currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id)
+SELECT moment, moment, 1 + n % 463, 1 + n % 20, 1 + n % 19, 1000 + n % 99000, 2.00 + (n % 200) * 0.01, 1 + n % 3,
+    to_char(moment + (n % 7) * interval '1 day', 'YYYY-MM-DD'), to_char(moment + (n % 6) * interval '1 day', 'YYYY-MM-DD'),
+    1 + n % 30
+FROM generate_series(1, {rows}) AS n,
+    LATERAL (SELECT TIMESTAMP '2022-11-03 14:20:52.186' + (n * 739::bigint % 730) * interval '1 day'
+        + (n % 36000) * interval '1.017 s' AS moment)
+"""
+_AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id % ({rows} / {changed}) = {turn}"
+
+
+def fill(postgres: Postgres, rows: int) -> None:
+    """Fills the empty totesys."""
+    for statement in (*_FOUNDATION, _ORDERS.format(rows=rows), "VACUUM (FREEZE, ANALYZE)", "CHECKPOINT"):
+        postgres.execute(statement, SOURCE)
+
+
+def amend(postgres: Postgres, rows: int, changed: int, turn: int) -> None:
+    """Changes some sales orders, others at each turn; `last_updated` moves as the peers need it to."""
+    postgres.execute(
+        _AMENDMENT.format(rows=rows, changed=changed, turn=turn).replace(
+            "SET", "SET last_updated = greatest(last_updated, '2024-11-18') + interval '1 hour',"
+        ),
+        SOURCE,
+    )

@@ -1,0 +1,1 @@
+SELECT min({key}) AS first, max({key}) AS last FROM {table}
