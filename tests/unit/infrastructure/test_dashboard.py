@@ -71,6 +71,6 @@ def test_links_lead_to_machine_logs_buckets_and_runbook() -> None:
     (text,) = [widget["properties"]["markdown"] for widget in WIDGETS if widget["type"] == "text"]
     for linked in (DEV.state_machine_arn, DEV.landing_bucket, DEV.processed_bucket, "/runbook.md)"):
         assert linked in text
-    # A log group's slashes are escaped twice in the console's addresses.
-    for function in TEMPLATE.functions.values():
+    # A log group's slashes are escaped twice in the console's addresses. What Fail raises is in the others' logs.
+    for function in (function for name, function in TEMPLATE.functions.items() if name != "fail"):
         assert f"/log-group/$252Faws$252Flambda$252F{function['name']})" in text

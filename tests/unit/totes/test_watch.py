@@ -177,7 +177,7 @@ def test_redrive_that_succeeds_is_the_recovery(steps: StepFunctions) -> None:
     steps.has("bad", "SUCCEEDED", 0, *told_failure(1), *again, redriven=10, output=json.dumps(LOADED))
     [(subject, text)] = steps.ended("bad")
     assert subject == "recovered after 1 execution that failed"
-    assert "1 execution had failed in 15 min." in text
+    assert "after 1 that had not. Until now the warehouse showed totesys as it was at 2026-11-24 08:55:00 UTC." in text
     assert "shows totesys as it was at 2026-11-24 09:10:00 UTC" in text
 
 
