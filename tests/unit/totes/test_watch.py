@@ -94,8 +94,9 @@ class StepFunctions:
     def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803  boto3's name
         return self.executions[executionArn]
 
-    def list_executions(self, **_: Any) -> dict[str, Any]:
-        return {"executions": list(self.executions.values())}
+    def list_executions(self, statusFilter: str | None = None, **_: Any) -> dict[str, Any]:  # noqa: N803
+        found = self.executions.values()
+        return {"executions": [one for one in found if statusFilter in (None, one["status"])]}
 
     def get_paginator(self, _: str) -> Any:
         return mock.Mock(paginate=lambda **asked: [{"events": self.events[asked["executionArn"]]}])
