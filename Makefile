@@ -8,15 +8,15 @@ SHELL := /bin/bash
 PYTHON ?= python3
 
 REQUIREMENTS := requirements.txt requirements-local.txt requirements-dev.txt
-CODE := totes functions local console docs
+CODE := totes functions local console docs benchmarks
 BIN := .venv/bin
 NODE_MODULES := node_modules/.package-lock.json
 NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run drill up test faults mutants soak lint check-style check-types check-security check-docs \
-    check-infrastructure check-workflows format audit docs picture clean
+.PHONY: help run drill up test faults mutants soak bench profile lint check-style check-types check-security \
+    check-docs check-infrastructure check-workflows format audit docs picture clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails w
 
 soak: $(INSTALLED) ## Interleave writers, executions and crashes at random for SECONDS; fails where anything is lost or doubled
 	@MODEL_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest --quiet --no-header tests/integration/test_model.py
+
+bench: $(INSTALLED) ## Measure it beside other programs and write docs/performance.md; ARGS="--help" for less, or more
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+profile: $(INSTALLED) ## See where the time of each stage goes, at 0, 100 and a million changed rows
+	@$(BIN)/python -m benchmarks --profile $(ARGS)
 
 lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 

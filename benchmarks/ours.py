@@ -1,14 +1,20 @@
-"""The shipped handlers in one process, stage after stage; prints what each took as JSON.
+"""The shipped handlers in a process of their own, as a Lambda has them; tells what each took as JSON.
 
-python -m benchmarks.ours ingest transform load
+python -m benchmarks.ours ingest transform load     once, imports included
+python -m benchmarks.ours --serve                   a line of stages in, a line of JSON out: a warm Lambda
+python -m benchmarks.ours --spans ingest            once, with where the time went (benchmarks.spans)
 """
 
 import json
-import resource
+import os
 import sys
 import time
+from collections.abc import Callable
 from importlib import import_module
 from types import SimpleNamespace
+from typing import Any
+
+from benchmarks.memory import peak_mb
 
 CONTEXT = SimpleNamespace(
     function_name="bench",
@@ -18,21 +24,51 @@ CONTEXT = SimpleNamespace(
     get_remaining_time_in_millis=lambda: 300_000,
 )
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-bench-pipeline:bench"
+EVENT = {"execution": EXECUTION, "input": {}}
 
 
-def main() -> None:
-    begun = time.monotonic()
-    times = {}
-    for stage in sys.argv[1:]:
-        started, cpu = time.monotonic(), time.process_time()
-        import_module(f"functions.{stage}").handler({"execution": EXECUTION, "input": {}}, CONTEXT)
-        times[stage] = {
-            "seconds": round(time.monotonic() - started, 3),
-            "cpu": round(time.process_time() - cpu, 3),
-            "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+def main(arguments: list[str]) -> None:
+    # Standard output is for the answers; the handlers' log and metrics go where errors go.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    if arguments == ["--serve"]:
+        for line in sys.stdin:
+            answers.write(json.dumps(_measured(line.split())) + "\n")
+    elif arguments[:1] == ["--spans"]:
+        from benchmarks import spans
+
+        (stage,) = arguments[1:]
+        with spans.recorded(stage) as record:
+            _work(stage)()
+        answers.write(json.dumps(record.rows()) + "\n")
+    else:
+        answers.write(json.dumps(_measured(arguments)) + "\n")
+
+
+def _measured(stages: list[str]) -> dict[str, dict[str, Any]]:
+    """By stage: seconds of wall time and of CPU without imports, the process' peak in MB, and what was returned."""
+    found = {}
+    for stage in stages:
+        work = _work(stage)
+        started, cpu = time.perf_counter(), time.process_time()
+        result = work()
+        found[stage] = {
+            "seconds": time.perf_counter() - started,
+            "cpu": time.process_time() - cpu,
+            "peak_mb": peak_mb(),
+            "result": result,
         }
-    print(json.dumps({"total": round(time.monotonic() - begun, 3)} | times), file=sys.stderr)
+    return found
+
+
+def _work(stage: str) -> Callable[[], Any]:
+    if stage == "ask":
+        from benchmarks.floor import ask
+
+        return ask
+    handler = import_module(f"functions.{stage}").handler
+    return lambda: handler(EVENT, CONTEXT)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

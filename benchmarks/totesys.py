@@ -14,25 +14,35 @@ _PARTIES = (
 )
 _FOUNDATION = (
     f"INSERT INTO currency VALUES (1, 'GBP', {_STAMPS}), (2, 'USD', {_STAMPS}), (3, 'EUR', {_STAMPS})",
-    f"INSERT INTO payment_type VALUES (1, 'SALES_RECEIPT', {_STAMPS})",
+    f"INSERT INTO payment_type VALUES (1, 'SALES_RECEIPT', {_STAMPS}), (2, 'PURCHASE_PAYMENT', {_STAMPS})",
     *(
-        f"INSERT INTO {table} ({columns}, created_at, last_updated) "  # noqa: S608  constants of this module
+        f"INSERT INTO {table} ({columns}, created_at, last_updated) "
         f"SELECT {values}, {_STAMPS} FROM generate_series(1, {rows}) AS n"
         for table, columns, values, rows in _PARTIES
     ),
+    # No table is empty, and what goes together does.
+    f"INSERT INTO purchase_order VALUES (1, {_STAMPS}, 1, 1, 'ABC', 10, 2.00, 1, '2024-11-20', '2024-11-20', 1)",
+    f"INSERT INTO transaction VALUES (1, 'PURCHASE', NULL, 1, {_STAMPS})",
+    f"INSERT INTO payment VALUES (1, {_STAMPS}, 1, 1, 20.00, 1, 2, false, '2024-11-20', 1, 2)",
 )
 # Two years of orders, each a day with a moment of its own; every number is a function of the order's id.
 _ORDERS = """
 INSERT INTO sales_order (created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, unit_price,
     currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id)
 SELECT moment, moment, 1 + n % 463, 1 + n % 20, 1 + n % 19, 1000 + n % 99000, 2.00 + (n % 200) * 0.01, 1 + n % 3,
-    to_char(moment + (n % 7) * interval '1 day', 'YYYY-MM-DD'), to_char(moment + (n % 6) * interval '1 day', 'YYYY-MM-DD'),
+    to_char(moment + (n % 7) * interval '1 day', 'YYYY-MM-DD'),
+    to_char(moment + (n % 6) * interval '1 day', 'YYYY-MM-DD'),
     1 + n % 30
 FROM generate_series(1, {rows}) AS n,
     LATERAL (SELECT TIMESTAMP '2022-11-03 14:20:52.186' + (n * 739::bigint % 730) * interval '1 day'
         + (n % 36000) * interval '1.017 s' AS moment)
 """
-_AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id % ({rows} / {changed}) = {turn}"
+# Later than any order, and later than the amendments before: the peers find nothing else.
+_AMENDMENT = """
+UPDATE sales_order SET units_sold = units_sold + 1, last_updated = TIMESTAMP '2024-11-18' + {turn} * interval '1 hour'
+WHERE sales_order_id % ({rows} / {changed}) = {turn} % ({rows} / {changed})
+"""
+CONTENT = "count(*), sum(sales_order_id::bigint)::bigint, sum(units_sold::bigint)::bigint"
 
 
 def fill(postgres: Postgres, rows: int) -> None:
@@ -43,9 +53,9 @@ def fill(postgres: Postgres, rows: int) -> None:
 
 def amend(postgres: Postgres, rows: int, changed: int, turn: int) -> None:
     """Changes some sales orders, others at each turn; `last_updated` moves as the peers need it to."""
-    postgres.execute(
-        _AMENDMENT.format(rows=rows, changed=changed, turn=turn).replace(
-            "SET", "SET last_updated = greatest(last_updated, '2024-11-18') + interval '1 hour',"
-        ),
-        SOURCE,
-    )
+    postgres.execute(_AMENDMENT.format(rows=rows, changed=changed, turn=turn), SOURCE)
+
+
+def content(postgres: Postgres, database: str = SOURCE, relation: str = "public.sales_order") -> list[int]:
+    """Rows, and the sums of two columns: the same of totesys and of what was made of it."""
+    return list(postgres.execute(f"SELECT {CONTENT} FROM {relation}", database)[0])

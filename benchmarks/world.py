@@ -5,17 +5,24 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from local.databases import LOADER, READER, SOURCE, WAREHOUSE, create_databases, new_credentials
+from local.deployment import ROOT
 from local.postgres import Postgres
+from local.seed import seed
 
-_LANDING, _PROCESSED = "bench-landing", "bench-processed"
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+LANDING, PROCESSED = "bench-landing", "bench-processed"
 _AWS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "eu-west-2"}
+_SOURCE_SECRET, _WAREHOUSE_SECRET = "source", "warehouse"
 
 
 @dataclass(frozen=True)
@@ -23,78 +30,114 @@ class World:
     """Everything that is measured runs against this.
 
     Attributes:
-        environment: variables of a process that runs the handlers.
+        endpoint: the address of what stands in for AWS.
     """
 
     postgres: Postgres
-    environment: dict[str, str]
+    endpoint: str
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a process that runs the handlers."""
+        return {
+            **os.environ,
+            **_AWS,
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "TOTES_LANDING_BUCKET": LANDING,
+            "TOTES_PROCESSED_BUCKET": PROCESSED,
+            "TOTES_SOURCE_SECRET": _SOURCE_SECRET,
+            "TOTES_WAREHOUSE_SECRET": _WAREHOUSE_SECRET,
+            "POWERTOOLS_SERVICE_NAME": "bench",
+            "POWERTOOLS_METRICS_NAMESPACE": "bench",
+            "POWERTOOLS_TRACE_DISABLED": "true",
+            "POWERTOOLS_LOG_LEVEL": "WARNING",
+        }
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        return boto3.client("s3", **self._aws())
+
+    @cached_property
+    def secrets(self) -> Any:
+        return boto3.client("secretsmanager", **self._aws())
+
+    def set_up(self) -> None:
+        """Makes databases, buckets and secrets."""
+        create_databases(self.postgres)
+        for bucket in (LANDING, PROCESSED):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        for name, role, database in ((_SOURCE_SECRET, READER, SOURCE), (_WAREHOUSE_SECRET, LOADER, WAREHOUSE)):
+            secret = new_credentials(self.postgres, role, database)
+            self.secrets.create_secret(Name=name, SecretString=json.dumps(secret))
+
+    def empty_database(self, name: str, owner: str = Postgres.superuser) -> None:
+        """A database with nothing in it, whatever was in it before."""
+        self.postgres.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        self.postgres.create_database(name, owner)
 
     def forget(self) -> None:
         """Empties lake and warehouse."""
-        for statement in (
-            f"DROP DATABASE IF EXISTS {WAREHOUSE} WITH (FORCE)",
-            f"CREATE DATABASE {WAREHOUSE} OWNER {LOADER}",
-        ):
-            self.postgres.execute(statement)
-        s3 = _client("s3", self.environment["AWS_ENDPOINT_URL"])
-        for bucket in (_LANDING, _PROCESSED):
-            for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-                for item in page.get("Contents", []):
-                    s3.delete_object(Bucket=bucket, Key=item["Key"])
+        self.empty_database(WAREHOUSE, LOADER)
+        for bucket, key in self.objects():
+            self.s3.delete_object(Bucket=bucket, Key=key)
+
+    def objects(self) -> list[tuple[str, str]]:
+        """Buckets and keys of all that is in the lake."""
+        return [
+            (bucket, item["Key"])
+            for bucket in (LANDING, PROCESSED)
+            for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+            for item in page.get("Contents", [])
+        ]
+
+    def source_by_way_of(self, host: str) -> dict[str, str]:
+        """The same variables, with totesys' socket in another folder."""
+        secret = json.loads(self.secrets.get_secret_value(SecretId=_SOURCE_SECRET)["SecretString"])
+        self.secrets.create_secret(Name="by-way", SecretString=json.dumps(secret | {"host": host}))
+        return self.environment | {"TOTES_SOURCE_SECRET": "by-way"}
+
+    def _aws(self) -> dict[str, Any]:
+        return {
+            "endpoint_url": self.endpoint,
+            "region_name": _AWS["AWS_DEFAULT_REGION"],
+            "aws_access_key_id": _AWS["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": _AWS["AWS_SECRET_ACCESS_KEY"],
+        }
 
 
 @contextlib.contextmanager
-def world() -> Iterator[World]:
-    """A world with an empty totesys, lake and warehouse."""
-    with Postgres() as postgres, _aws() as endpoint:
-        create_databases(postgres)
-        s3, secrets = _client("s3", endpoint), _client("secretsmanager", endpoint)
-        for bucket in (_LANDING, _PROCESSED):
-            s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
-        for name, role, database in (("source", READER, SOURCE), ("warehouse", LOADER, WAREHOUSE)):
-            secrets.create_secret(Name=name, SecretString=json.dumps(new_credentials(postgres, role, database)))
-        yield World(
-            postgres,
-            {
-                **os.environ,
-                **_AWS,
-                "AWS_ENDPOINT_URL": endpoint,
-                "TOTES_LANDING_BUCKET": _LANDING,
-                "TOTES_PROCESSED_BUCKET": _PROCESSED,
-                "TOTES_SOURCE_SECRET": "source",
-                "TOTES_WAREHOUSE_SECRET": "warehouse",
-                "POWERTOOLS_SERVICE_NAME": "bench",
-                "POWERTOOLS_METRICS_NAMESPACE": "bench",
-                "POWERTOOLS_TRACE_DISABLED": "true",
-                "POWERTOOLS_LOG_LEVEL": "WARNING",
-            },
-        )
-
-
-def _client(service: str, endpoint: str):  # noqa: ANN202
-    return boto3.client(
-        service,
-        endpoint_url=endpoint,
-        region_name="eu-west-2",
-        aws_access_key_id="bench",
-        aws_secret_access_key="bench",  # noqa: S106
-    )
+def world(fill: Callable[[Postgres], object] = lambda _postgres: None) -> Iterator[World]:
+    """A world with empty lake and warehouse, and a totesys that was filled."""
+    with Postgres() as postgres, _aws_process() as endpoint:
+        made = World(postgres, endpoint)
+        made.set_up()
+        fill(postgres)
+        yield made
 
 
 @contextlib.contextmanager
-def _aws() -> Iterator[str]:
+def _aws_process() -> Iterator[str]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "--port", "5557"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "benchmarks.aws"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Ctrl-C in the terminal is for this process, which ends the server when it is done with it.
+        start_new_session=True,
     )
+    assert server.stdout is not None
     try:
-        endpoint = "http://127.0.0.1:5557"
-        client = _client("s3", endpoint)
-        for _ in range(100):
-            with contextlib.suppress(Exception):
-                client.list_buckets()
-                break
-            time.sleep(0.1)
-        yield endpoint
+        yield server.stdout.readline().strip()
     finally:
-        server.terminate()
-        server.wait()
+        server.communicate()
+
+
+def seeded() -> contextlib.AbstractContextManager[World]:
+    """A world whose totesys has the real size."""
+
+    def fill(postgres: Postgres) -> None:
+        with contextlib.closing(postgres.connect(SOURCE)) as connection:
+            seed(connection)
+
+    return world(fill)

@@ -1,0 +1,126 @@
+"""What can't be beaten by much: PostgreSQL's own client from end to end, and a driver that asks and goes away."""
+
+import contextlib
+import importlib.util
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pg8000.dbapi
+
+from benchmarks import totesys
+from benchmarks.contest import PeerFailed
+from local.databases import SOURCE
+from local.postgres import INSTALLATION, SOCKET_NAME, SUPERUSER, WHEEL, Postgres
+
+if TYPE_CHECKING:
+    from totes.secrets import Credentials
+
+DATABASE = "floor"
+COLUMNS = (
+    "sales_order_id integer, created_at timestamp(3), last_updated timestamp(3), design_id integer, staff_id integer, "
+    "counterparty_id integer, units_sold integer, unit_price numeric(10,2), currency_id integer, "
+    "agreed_delivery_date text, agreed_payment_date text, agreed_delivery_location_id integer"
+)
+NAMES = ", ".join(column.split()[0] for column in COLUMNS.split(", "))
+TABLES = {
+    "bare": f"CREATE TABLE bare ({COLUMNS})",
+    # The primary key and the index of fact_sales_order.
+    "keyed": f"CREATE TABLE keyed (record_id serial PRIMARY KEY, {COLUMNS}); "
+    "CREATE INDEX ON keyed (sales_order_id, record_id)",
+}
+
+
+def forget(postgres: Postgres, table: str) -> None:
+    """Makes one of the tables anew."""
+    postgres.create_database(DATABASE)
+    for statement in (f"DROP TABLE IF EXISTS {table}", *TABLES[table].split("; ")):
+        postgres.execute(statement, DATABASE)
+
+
+def copy_across(postgres: Postgres, table: str) -> float:
+    """`psql COPY TO STDOUT | psql COPY FROM STDIN`; returns the seconds."""
+    started = time.perf_counter()
+    out = subprocess.Popen(_psql(postgres, SOURCE, _copy_out()), stdout=subprocess.PIPE)
+    into = subprocess.run(
+        _psql(postgres, DATABASE, f"COPY {table} ({NAMES}) FROM STDIN"), stdin=out.stdout, check=False
+    )
+    _require(out.wait(), into.returncode)
+    return time.perf_counter() - started
+
+
+def check(postgres: Postgres, table: str) -> None:
+    """Makes sure that all orders are in one of the tables."""
+    if totesys.content(postgres, DATABASE, table) != totesys.content(postgres):
+        raise PeerFailed("wrong answer")
+
+
+def copy_to_file(postgres: Postgres, path: Path) -> float:
+    """`psql COPY TO STDOUT > file`; returns the seconds."""
+    started = time.perf_counter()
+    with path.open("wb") as file:
+        _require(subprocess.run(_psql(postgres, SOURCE, _copy_out()), stdout=file, check=False).returncode)
+    return time.perf_counter() - started
+
+
+def ask_once(postgres: Postgres) -> float:
+    """A psql that asks whether one table has anything new, and goes away; returns the seconds."""
+    started = time.perf_counter()
+    asked = subprocess.run(
+        _psql(postgres, SOURCE, "SELECT count(*), max(last_updated) FROM public.sales_order"),
+        stdout=subprocess.DEVNULL,
+        check=False,
+    )
+    _require(asked.returncode)
+    return time.perf_counter() - started
+
+
+def ask() -> dict[str, int]:
+    """The same in Python for all tables of totesys, with the role and the password that ingest has."""
+    from totes.contracts import source_tables
+
+    credentials = _credentials()
+    with contextlib.closing(
+        pg8000.dbapi.connect(
+            credentials.username,
+            password=credentials.password,
+            database=credentials.dbname,
+            unix_sock=f"{credentials.host}/{SOCKET_NAME}",
+            ssl_context=False,
+        )
+    ) as connection:
+        cursor = connection.cursor()
+        rows = {}
+        for table in source_tables():
+            cursor.execute(f'SELECT count(*), max(last_updated) FROM public."{table}"')
+            rows[table] = cursor.fetchone()[0]
+    return rows
+
+
+@cache
+def _credentials() -> "Credentials":
+    from totes.secrets import read_credentials
+    from totes.settings import IngestSettings, read_settings
+
+    return read_credentials(read_settings(IngestSettings).source_secret)
+
+
+def _copy_out() -> str:
+    return f"COPY (SELECT {NAMES} FROM public.sales_order) TO STDOUT"
+
+
+def _psql(postgres: Postgres, database: str, statement: str) -> list[str]:
+    # PostgreSQL's own wheel has it, so nothing needs to be on the path.
+    spec = importlib.util.find_spec(WHEEL)
+    assert spec is not None
+    assert spec.origin is not None
+    psql = Path(spec.origin).parent / INSTALLATION / "bin" / "psql"
+    options = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", postgres.host, "-U", SUPERUSER, "-d", database]
+    return [str(psql), *options, "-c", statement]
+
+
+def _require(*codes: int) -> None:
+    if any(codes):
+        raise PeerFailed(f"psql ended with {codes}")

@@ -1,0 +1,56 @@
+"""The peers: ingestr, dlt and sling, each as its documentation says that it is fastest."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.peers.peer import FOLDER, Peer, uri
+from benchmarks.world import World
+from local.databases import SOURCE
+
+Command = Callable[[Peer, World], list[str | Path]]
+_TABLE = "public.sales_order"
+
+
+def _ingestr(peer: Peer, world: World) -> list[str | Path]:
+    return [
+        peer.environment / "bin" / "ingestr",
+        "ingest",
+        *("--source-uri", uri(world, SOURCE), "--source-table", _TABLE),
+        *("--dest-uri", uri(world, peer.database), "--dest-table", _TABLE),
+        *("--incremental-strategy", "merge", "--primary-key", "sales_order_id", "--incremental-key", "last_updated"),
+        *("--yes", "--progress", "log"),
+    ]
+
+
+def _dlt(disposition: str) -> Command:
+    def command(peer: Peer, world: World) -> list[str | Path]:
+        # SQLAlchemy, ConnectorX and ADBC each read the socket's folder from another part.
+        folder = world.postgres.host.replace("/", "%2F")
+        return [
+            peer.environment / "bin" / "python",
+            FOLDER / "dlt_pipeline.py",
+            uri(world, SOURCE, "postgresql+psycopg2", host=folder),
+            uri(world, peer.database, user="postgres:none", host="localhost"),
+            peer.state,
+            disposition,
+        ]
+
+    return command
+
+
+def _sling(peer: Peer, world: World) -> list[str | Path]:
+    programs = peer.environment.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64")
+    return [
+        next(programs, "sling"),
+        "run",
+        *("--src-conn", "SRC", "--src-stream", _TABLE, "--tgt-conn", "TGT", "--tgt-object", _TABLE),
+        *("--mode", "incremental", "--primary-key", "sales_order_id", "--update-key", "last_updated"),
+    ]
+
+
+PEERS = (
+    Peer("ingestr, merge", "ingestr", _ingestr),
+    Peer("dlt, merge", "dlt", _dlt("merge")),
+    Peer("dlt, append", "dlt", _dlt("append"), appends=True),
+    Peer("sling, incremental", "sling", _sling),
+)

@@ -1,0 +1,159 @@
+"""Works on the pipeline itself: the real size, deliveries that come again, growth and memory, cold starts."""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+
+from benchmarks import totesys
+from benchmarks.bench import Bench, Work
+from benchmarks.contest import Contestant, Line, OursFailed, Outcome, Target, take_turns
+from benchmarks.freshness import freshness
+from benchmarks.orders import OURS, QUIET_STAGES, STAGES
+from benchmarks.processes import once, python, warm
+from benchmarks.wire import counted
+from benchmarks.world import World, seeded, world
+from local.databases import SOURCE, WAREHOUSE
+from local.postgres import Postgres
+
+ASKED, TRIPS = "a driver that asks 11 tables", "round trips to totesys"
+FIRST, AGAIN, AGAIN_AND_ONE = "first load", "all again", "all again, one of them changed"
+EVERYTHING, NOTHING = "everything", "nothing"
+IMPORTED = "pandas, pyarrow.csv, pyarrow.parquet, boto3, sqlalchemy, pg8000.dbapi, aws_lambda_powertools"
+IMPORT_LIMITS = {"ingest": 0.5, "transform": 0.67, "load": 0.5}
+MEMORY_LIMIT_MB = 512
+GROWTH_LIMIT = 1.2
+SAME_MEMORY_LIMIT = 1.1
+# From so many rows on the memory has nothing left to grow with, and one round is what there is time for.
+MANY, TOO_MANY = 1_000_000, 5_000_000
+
+
+def real_size(bench: Bench) -> Outcome:
+    """Nothing new in any table of the real size, in a process that has run before."""
+    with seeded() as at, counted(at.postgres.host) as wire:
+        with warm(at.environment) as process:
+            process.run(*STAGES, "ask")
+            lines = take_turns(
+                [
+                    Contestant(OURS, lambda: process.seconds(*QUIET_STAGES)),
+                    Contestant(ASKED, lambda: process.seconds("ask")),
+                ],
+                bench.rounds,
+                bench.tell,
+            )
+        once(at.source_by_way_of(wire.host), "ingest")
+    trips = Line(TRIPS, [wire.round_trips], unit="")
+    return Outcome([*lines, trips], [Target(OURS, ASKED, 2.0), Target(TRIPS, limit=9)])
+
+
+def delivered_again(bench: Bench) -> Outcome:
+    """An old transaction keeps the fence where it is, so that all rows come again in the next run."""
+    with world() as at, _old_transaction(at.postgres):
+        bench.tell(f"filling totesys with {bench.rows:,} orders")
+        totesys.fill(at.postgres, bench.rows)
+        written: list[list[object]] = []
+
+        def change_one() -> None:
+            at.postgres.execute("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 1", SOURCE)
+
+        def require_nothing_new() -> None:
+            if _written(at) != written[-1]:
+                raise OursFailed("the lake or the warehouse has something new, though nothing was changed")
+
+        def require_one_version() -> None:
+            if (versions := _versions(at)) != bench.rows + 1:
+                raise OursFailed(f"there are {versions} versions, though one of {bench.rows} orders was changed")
+
+        contestants = [
+            Contestant(
+                FIRST, lambda: once(at.environment, *STAGES)[0], at.forget, lambda: written.append(_written(at))
+            ),
+            Contestant(AGAIN, lambda: once(at.environment, *STAGES)[0], check=require_nothing_new),
+            Contestant(AGAIN_AND_ONE, lambda: once(at.environment, *STAGES)[0], change_one, require_one_version),
+        ]
+        lines = take_turns(contestants, bench.rounds, bench.tell, in_order=True)
+    return Outcome(lines, [Target(AGAIN, FIRST, 1.5), Target(AGAIN_AND_ONE, FIRST)])
+
+
+def growth(bench: Bench) -> Outcome:
+    """The first load of several sizes, each stage in a process of its own."""
+    lines: list[Line] = []
+    with contextlib.ExitStack() as worlds:
+        sizes = {size: worlds.enter_context(_filled(bench, size)) for size in bench.sizes if size < TOO_MANY}
+        lines += _measured_sizes(bench, sizes, bench.rounds)
+    for size in bench.sizes:
+        if size >= TOO_MANY:
+            with _filled(bench, size) as at:
+                lines += _measured_sizes(bench, {size: at}, 1)
+    times = [Target(_name("a row", more), _name("a row", less), GROWTH_LIMIT) for less, more in pairwise(bench.sizes)]
+    peaks = [Target(_name(stage, size), limit=MEMORY_LIMIT_MB) for stage in STAGES for size in bench.sizes]
+    same = [
+        Target(_name(stage, more), _name(stage, less), SAME_MEMORY_LIMIT if less >= MANY else None)
+        for stage in STAGES
+        for less, more in pairwise(bench.sizes)
+    ]
+    how = f"{bench.rounds} rounds, of {TOO_MANY:,} orders and more one" if bench.sizes[-1] >= TOO_MANY else ""
+    return Outcome(lines, [*times, *peaks, *same], how)
+
+
+def cold_start(bench: Bench) -> Outcome:
+    """An interpreter that imports a handler and ends."""
+    imports = {stage: f"functions.{stage}" for stage in STAGES} | {EVERYTHING: IMPORTED}
+    contestants = [Contestant(name, partial(python, f"import {names}")) for name, names in imports.items()]
+    lines = take_turns([*contestants, Contestant(NOTHING, partial(python, ""))], bench.rounds, bench.tell)
+    return Outcome(lines, [Target(stage, EVERYTHING, limit) for stage, limit in IMPORT_LIMITS.items()])
+
+
+WORKS = (
+    Work("real-size", "Nothing changed in 11 tables of the real size, in a process that is warm", real_size),
+    Work("delivered-again", "All orders delivered again, because an old transaction is open", delivered_again),
+    Work("growth", "Growth and memory of the first load, each stage in a process of its own", growth),
+    Work("cold-start", "Imports, in a process of their own", cold_start),
+    Work("freshness", "From a commit in totesys to the warehouse, at a run a minute", freshness),
+)
+
+
+def _filled(bench: Bench, size: int) -> contextlib.AbstractContextManager[World]:
+    bench.tell(f"filling totesys with {size:,} orders")
+    return world(partial(totesys.fill, rows=size))
+
+
+def _measured_sizes(bench: Bench, sizes: dict[int, World], rounds: int) -> list[Line]:
+    """Of each size the time per row, and each stage's peak of memory."""
+    peaks = {(stage, size): Line(_name(stage, size), unit="MB") for size in sizes for stage in STAGES}
+
+    def load(size: int) -> float:
+        seconds = 0.0
+        for stage in STAGES:
+            measured = once(sizes[size].environment, stage)[1][stage]
+            peaks[stage, size].values.append(measured["peak_mb"])
+            seconds += measured["seconds"]
+        return seconds
+
+    contestants = [Contestant(_name("a row", size), partial(load, size), sizes[size].forget) for size in sizes]
+    times = take_turns(contestants, rounds, bench.tell)
+    for line, size in zip(times, sizes, strict=True):
+        line.unit, line.values = "µs", [value / size * 1e6 for value in line.values]
+    return [*times, *peaks.values()]
+
+
+def _name(what: str, size: int) -> str:
+    return f"{what}, of {size:,}"
+
+
+def _written(at: World) -> list[object]:
+    """What is in the lake and how many batches and versions the warehouse has."""
+    objects = [key for _, key in at.objects()]
+    return [*objects, *at.postgres.execute("SELECT count(*) FROM etl.batch", WAREHOUSE), _versions(at)]
+
+
+def _versions(at: World) -> int:
+    return int(at.postgres.execute("SELECT count(*) FROM fact_sales_order", WAREHOUSE)[0][0])
+
+
+@contextlib.contextmanager
+def _old_transaction(postgres: Postgres) -> Iterator[None]:
+    """A transaction that has written, or might have, and never ends."""
+    with contextlib.closing(postgres.connect(SOURCE)) as connection:
+        connection.cursor().execute("SELECT pg_current_xact_id()")
+        yield

@@ -1,0 +1,157 @@
+"""Where a stage's time goes: a clock around a handful of functions, most of them of libraries, from the outside.
+
+A span does not count what belongs to a span inside it, so that they add up. What no span claims is `other`.
+"""
+
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial, wraps
+from importlib import import_module
+from typing import Any
+
+from benchmarks.memory import peak_mb
+
+# Of a statement the first expression that is found in it tells what it is for.
+STATEMENTS = (
+    (r"^COPY .* TO STDOUT", "COPY out"),
+    (r"^COPY .* FROM STDIN", "COPY in"),
+    (r"new_rows", "counts"),
+    (r"(ADD|DROP) CONSTRAINT|pg_get_constraintdef", "foreign keys"),
+    (r"^-- Adds a version|^(WITH .*)?INSERT INTO .*staged", "insert"),
+    (r"CREATE TEMPORARY|ANALYZE|DROP TABLE", "staging table"),
+    (r"checked", "checks"),
+    (r"CREATE|ALTER|COMMENT", "schema"),
+    (r"", "other statements"),
+)
+# Functions by module and name, and what they are for.
+FUNCTIONS = (
+    ("pg8000.dbapi", "connect", "connect"),
+    ("pg8000.dbapi", "Connection.commit", "commit"),
+    ("pyarrow.csv", "read_csv", "parse"),
+    ("pyarrow.csv", "write_csv", "format"),
+    ("pyarrow.parquet", "ParquetWriter.write_table", "Parquet write"),
+    ("pyarrow.parquet", "ParquetWriter.close", "Parquet write"),
+    ("pyarrow.parquet", "ParquetFile.iter_batches", "Parquet read"),
+    ("totes.checks", "violations", "row checks"),
+    ("totes.star", "shaped", "shape"),
+    ("totes.lake", "sha256_of", "hash"),
+    ("totes.lake", "Lake.fetch", "S3 fetch"),
+    ("botocore.client", "BaseClient._make_api_call", "S3 and secrets"),
+    ("boto3", "client", "AWS clients"),
+    ("totes.rules", "StagedRows.see", "rules of staged rows"),
+    ("totes.rules", "StagedRows.check", "rules of staged rows"),
+)
+
+
+@dataclass
+class Span:
+    """Wall time and CPU in seconds, and by how many MB the process' peak grew meanwhile."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    grown: float = 0.0
+
+    def add(self, other: "Span", sign: int = 1) -> None:
+        self.wall += sign * other.wall
+        self.cpu += sign * other.cpu
+        self.grown += sign * other.grown
+
+
+@dataclass
+class Record:
+    """What has been recorded so far, by span."""
+
+    spans: dict[str, Span] = field(default_factory=dict)
+    _inside: list[Span] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def span(self, name: str) -> Iterator[None]:
+        """Counts a block in, without what spans inside it count."""
+        nested, before = Span(), _now()
+        self._inside.append(nested)
+        try:
+            yield
+        finally:
+            took = _now()
+            took.add(before, -1)
+            self._inside.pop()
+            if self._inside:
+                self._inside[-1].add(took)
+            took.add(nested, -1)
+            self.spans.setdefault(name, Span()).add(took)
+
+    def rows(self) -> dict[str, Any]:
+        """`{"spans": {name: [wall, cpu, grown]}, "peak": MB}`."""
+        return {
+            "spans": {name: [span.wall, span.cpu, span.grown] for name, span in self.spans.items()},
+            "peak": _now().grown,
+        }
+
+
+@contextlib.contextmanager
+def recorded(stage: str) -> Iterator[Record]:
+    """Records what happens inside the block; the imports of the stage come first, as a span."""
+    record = Record()
+    with record.span("imports"):
+        import_module(f"functions.{stage}")
+    with contextlib.ExitStack() as patches:
+        for module, name, label in FUNCTIONS:
+            patches.enter_context(_wrapped(module, name, partial(_always, label), record))
+        patches.enter_context(_wrapped("pg8000.dbapi", "Cursor.execute", _statement, record))
+        with record.span("other"):
+            yield record
+
+
+def _always(label: str, _arguments: tuple[Any, ...]) -> str:
+    return label
+
+
+def _statement(arguments: tuple[Any, ...]) -> str:
+    statement = arguments[1]
+    return next(label for pattern, label in STATEMENTS if re.search(pattern, statement, re.DOTALL))
+
+
+@contextlib.contextmanager
+def _wrapped(module: str, name: str, label: Callable[[tuple[Any, ...]], str], record: Record) -> Iterator[None]:
+    """Puts a clock around a function wherever a module has it by name."""
+    owner_name, _, attribute = name.rpartition(".")
+    owner: Any = getattr(import_module(module), owner_name) if owner_name else import_module(module)
+    original = getattr(owner, attribute)
+
+    @wraps(original)
+    def clocked(*arguments: Any, **named: Any) -> Any:
+        with record.span(label(arguments)):
+            result = original(*arguments, **named)
+        return _clocked_pieces(result, label(arguments), record) if attribute == "iter_batches" else result
+
+    holders = (
+        [owner] if owner_name else [held for held in list(sys.modules.values()) if _has(held, attribute, original)]
+    )
+    for holder in holders:
+        setattr(holder, attribute, clocked)
+    try:
+        yield
+    finally:
+        for holder in holders:
+            setattr(holder, attribute, original)
+
+
+def _clocked_pieces(pieces: Iterator[Any], label: str, record: Record) -> Iterator[Any]:
+    while True:
+        with record.span(label):
+            piece = next(pieces, None)
+        if piece is None:
+            return
+        yield piece
+
+
+def _has(module: Any, attribute: str, original: Any) -> bool:
+    return getattr(module, "__dict__", {}).get(attribute) is original
+
+
+def _now() -> Span:
+    return Span(time.perf_counter(), time.process_time(), peak_mb())
