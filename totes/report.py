@@ -92,16 +92,16 @@ def recovery_of(execution: str) -> Recovery | None:
 def fresh_as_of(execution: str) -> datetime | None:
     """The moment of totesys that the warehouse shows at least, when an execution has ended.
 
-    One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is the start of the
-    last execution that succeeded and did not only look; None where none has.
+    One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is when the last
+    execution that succeeded, and did not only look, asked totesys; None where none has.
     """
     found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
     # Asked first: it may not be in the list yet.
     if found["status"] == SUCCEEDED and not is_dry_run(json.loads(found.get("output") or "{}")):
-        started: datetime = found["startDate"]
-        return started.astimezone(UTC)
+        return _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
     succeeded = latest(names_of_execution(execution), _LOOKED_AT, SUCCEEDED)
-    return next((earlier.started.astimezone(UTC) for earlier in succeeded if not _looked_only(earlier)), None)
+    latest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
+    return _good_since(next((other for other in latest_first if not _looked_only(other)), None))
 
 
 def was_told(execution: str) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.stage import SlsFailed, Stage
+from totes.names import FUNCTIONS
 
 OFTEN = "rate(1 minute)"
 STAYS_IN_PROD = {"LandingBucket", "ProcessedBucket", "SourceSecret", "WarehouseSecret", "AlertsKey"}
@@ -70,3 +71,24 @@ def test_prod_keeps_its_data_when_it_is_removed(stage: Stage, tmp_path: Path) ->
     assert kept == STAYS_IN_PROD
     assert template["Resources"]["LoadLogGroup"]["Properties"]["RetentionInDays"] == 180
     assert template["Conditions"]["HasBudget"] == {"Fn::Not": [{"Fn::Equals": ["30", "0"]}]}
+
+
+def test_stage_without_tracing_traces_nothing_and_may_not(stage: Stage, tmp_path: Path) -> None:
+    stage.sls("package", "--package", str(tmp_path), "--param=tracing=false")
+    template = json.loads((tmp_path / "cloudformation-template-update-stack.json").read_text(encoding="utf-8"))
+    resources = template["Resources"]
+    functions = [found for found in resources.values() if found["Type"] == "AWS::Lambda::Function"]
+    policies = [found["Properties"]["Policies"] for found in resources.values() if found["Type"] == "AWS::IAM::Role"]
+
+    assert len(functions) == len(FUNCTIONS)
+    assert template["Conditions"]["HasTracing"] == {"Fn::Equals": ["false", "true"]}
+    assert resources["PipelineStateMachine"]["Properties"]["TracingConfiguration"] == {"Enabled": False}
+    assert [function["Properties"].get("TracingConfig") for function in functions] == [None] * len(functions)
+    disabled = [
+        function["Properties"]["Environment"]["Variables"]["POWERTOOLS_TRACE_DISABLED"] for function in functions
+    ]
+    assert disabled == [{"Fn::If": ["HasTracing", "false", "true"]}] * len(functions)
+    allowed = [statement for policy in policies for statement in policy[0]["PolicyDocument"]["Statement"]]
+    # What is under a condition that does not hold is not there.
+    assert not any("xray:" in str(statement) for statement in allowed if "Fn::If" not in statement)
+    assert {statement["Fn::If"][0] for statement in allowed if "Fn::If" in statement} == {"HasTracing"}

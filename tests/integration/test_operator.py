@@ -218,10 +218,13 @@ def test_logs_of_a_failure_have_its_stack_trace(totes: Totes, failed: str) -> No
     _, document, _ = totes(f"logs {failed} --json --level ERROR")
     (line,) = json.loads(document)
     assert code == 0
-    assert (line["function"], line["level"], line["fields"]) == ("load", "ERROR", {"error": "ContractBroken"})
+    # Which of the batches that wait for a correction it was at: the last of them.
+    waiting = {log["log"]: log["batch"] for log in json.loads(totes("status --json")[1])["logs"]}["processed"]
+    assert (line["function"], line["level"]) == ("load", "ERROR")
+    assert line["fields"] == {"error": "ContractBroken", "batch": waiting}
     heading, first, *trace = shown.splitlines()
     assert heading == f"Execution {failed} FAILED"
-    assert first.endswith("  load       ERROR     failed  error=ContractBroken")
+    assert first.endswith(f"  load       ERROR     failed  batch={waiting}  error=ContractBroken")
     assert trace == [f"    {part}".rstrip() for part in line["trace"].splitlines()]
     assert trace[0] == "    Traceback (most recent call last):"
 

@@ -13,6 +13,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from totes.report import fresh_as_of
 from totes.settings import WatchSettings
 from totes.watch import tell
 
@@ -93,8 +94,9 @@ class StepFunctions:
     def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803  boto3's name
         return self.executions[executionArn]
 
-    def list_executions(self, **_: Any) -> dict[str, Any]:
-        return {"executions": list(self.executions.values())}
+    def list_executions(self, statusFilter: str | None = None, **_: Any) -> dict[str, Any]:  # noqa: N803
+        found = self.executions.values()
+        return {"executions": [one for one in found if statusFilter in (None, one["status"])]}
 
     def get_paginator(self, _: str) -> Any:
         return mock.Mock(paginate=lambda **asked: [{"events": self.events[asked["executionArn"]]}])
@@ -225,3 +227,18 @@ def test_redrive_that_came_later_takes_no_recovery_away(steps: StepFunctions) ->
     again = [*leaving_failed(20), *task(20, "Ingest", INGESTED)]
     steps.has("bad", "SUCCEEDED", 0, *told_failure(1), *again, redriven=20, output=json.dumps(LOADED))
     assert [subject for subject, _ in steps.ended("next")] == ["recovered after 1 execution that failed"]
+
+
+def test_warehouse_is_as_fresh_as_the_last_time_that_a_redrive_asked_totesys(steps: StepFunctions) -> None:
+    again = [*leaving_failed(10), *task(10, "Ingest", INGESTED), event(11, "ExecutionSucceeded")]
+    steps.has("anew", "SUCCEEDED", 0, *told_failure(1), *again, redriven=10, output=json.dumps(LOADED))
+    assert fresh_as_of(arn("anew")) == at(10)
+
+    before = [*task(1, "Ingest", INGESTED), *task(2, "Load")[:2], event(25, "ExecutionTimedOut")]
+    behind = [event(600, "ExecutionRedriven"), *task(600, "Load", LOADED)[1:], event(600, "ExecutionSucceeded")]
+    steps.has("behind", "SUCCEEDED", 0, *before, *behind, redriven=600, output=json.dumps(LOADED))
+    assert fresh_as_of(arn("behind")) == at(1)
+
+    # One that fails later leaves the warehouse as it was.
+    steps.has("bad", "FAILED", 700, *told_failure(701), error="WarehouseBusy", cause="{}")
+    assert fresh_as_of(arn("bad")) == at(1)
