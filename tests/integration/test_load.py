@@ -88,6 +88,7 @@ def test_fact_without_its_dimension_holds_the_batch(
     seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     monkeypatch.setattr("totes.staging.BULK_ROWS", rows)
+    monkeypatch.setattr("totes.staging.BULK_SHARE", 0)
     seeded.run()
     seeded.star("ALTER TABLE fact_sales_order ALTER design_id DROP NOT NULL")
     seeded.star("UPDATE fact_sales_order SET design_id = NULL WHERE design_id = 7")
