@@ -26,6 +26,12 @@ _T = TypeVar("_T")
 _BURIED = sqlalchemy.text(
     "SELECT business_id FROM etl.tombstone WHERE table_name = :table AND business_id = ANY(:keys)"
 )
+_SET_ASIDE = sqlalchemy.text(
+    "SELECT business_id FROM etl.quarantine "
+    "WHERE table_name = :source AND released_batch_id IS NULL AND business_id = ANY(:keys)"
+)
+# The version of the warehouse's schema that has a quarantine.
+QUARANTINE_SINCE = 2
 
 
 class Comparison:
@@ -38,6 +44,7 @@ class Comparison:
 
     def __init__(self, table: WarehouseTable, version: int, snapshots: Snapshots, batch: LoadedBatch) -> None:
         self._table = table
+        self._version = version
         self._snapshots = snapshots
         self._batch = batch
         self._columns = [column.name for column in columns_of(table, version)]
@@ -69,15 +76,18 @@ class Comparison:
                 self._totesys.keys(), self._warehouse.keys(), low=low, high=high, buckets=list(buckets)
             )
         )
-        coming = apart.new - self._loaded_as_they_are(apart.new)
+        set_aside = self._set_aside(apart.missing | apart.differing)
+        coming = apart.new - set_aside - self._loaded_as_they_are(apart.new)
         going = self._batch.had(self._table, apart.extra)
         kept = self._buried(apart.extra - going)
-        self._found.missing.add(apart.missing - coming)
+        differing = apart.differing - coming - set_aside
+        self._found.missing.add(apart.missing - coming - set_aside)
         self._found.extra.add(apart.extra - going - kept)
-        self._found.differing.add(apart.differing - coming)
+        self._found.differing.add(differing)
+        self._found.set_aside.add(set_aside)
         self._found.on_their_way.add(coming | going)
         self._found.kept.add(kept)
-        for keys in _parts(sorted(apart.differing - coming), VALUES_AT_ONCE):
+        for keys in _parts(sorted(differing), VALUES_AT_ONCE):
             both = self._snapshots.both(self._totesys.values(), self._warehouse.values(), keys=keys)
             self._found.add_values(self._columns, *map(_by_key, both))
 
@@ -91,6 +101,13 @@ class Comparison:
             return set()
         now = _by_key(self._snapshots.totesys(self._totesys.values(), keys=list(brought)))
         return {key for key, texts in brought.items() if texts == now[key]}
+
+    def _set_aside(self, keys: Collection[int]) -> set[int]:
+        """Those of the keys whose rows are in quarantine, as a contract says that they may be."""
+        if self._version < QUARANTINE_SINCE or not keys:
+            return set()
+        rows = self._snapshots.warehouse(_SET_ASIDE, source=self._table.source, keys=list(keys))
+        return {row.business_id for row in rows}
 
     def _buried(self, keys: Collection[int]) -> set[int]:
         if self._table.is_fact or not keys:

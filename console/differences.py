@@ -56,6 +56,7 @@ class TableDifferences:
         extra: rows that only the warehouse has.
         differing: rows that both have, with other values.
         on_their_way: rows that were written or deleted in totesys since the last loaded batch.
+        set_aside: rows that are in quarantine, and so missing or as they were before on purpose.
         kept: rows of a dimension that were deleted in totesys, as their tombstones say.
         columns: in how many of the differing rows each column differs.
         cells: the values that differ, in the first of the differing rows.
@@ -71,6 +72,7 @@ class TableDifferences:
     extra: Keys = field(default_factory=Keys)
     differing: Keys = field(default_factory=Keys)
     on_their_way: Keys = field(default_factory=Keys)
+    set_aside: Keys = field(default_factory=Keys)
     kept: Keys = field(default_factory=Keys)
     columns: dict[str, int] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)

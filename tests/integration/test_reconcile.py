@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from rich.console import Console
 
+from console.agreement import show_reconciliation
 from console.deployment import WarehouseEmpty
 from console.differences import Cell, Keys, Reconciliation, TableDifferences
 from console.errors import CommandFailed
@@ -17,7 +19,7 @@ from console.loaded_batch import loaded_batch
 from console.reconcile import comparable, compare, find_tables
 from console.sides import columns_of, warehouse_side
 from console.snapshots import snapshots
-from tests.conftest import MakesPipelines
+from tests.conftest import Declares, MakesPipelines
 from tests.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
 from totes.contracts import source_tables
 from totes.database import connected
@@ -313,6 +315,29 @@ def test_deleted_dimension_row_stays_and_is_no_difference(loaded: Pipeline) -> N
     assert (found.agrees, on_their_way(found), found.tables[0].kept) == (True, {}, Keys(1, [90001]))
     loaded.star("DELETE FROM etl.tombstone")
     assert wrong(reconcile(loaded, "dim_design"))["dim_design"].extra == Keys(1, [90001])
+
+
+def test_row_that_is_set_aside_is_told_apart_and_is_no_difference(
+    loaded: Pipeline, quarantined: Declares, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quarantined("sales_order")
+    loaded.totesys("UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_id = 77")
+    loaded.totesys(NEW_ORDER)
+    loaded.totesys("UPDATE sales_order SET agreed_payment_date = 'later' WHERE sales_order_id = 80001")
+    loaded.run()
+    found = reconcile(loaded, "fact_sales_order")
+    assert (found.agrees, on_their_way(found)) == (True, {})
+    assert found.tables[0].set_aside == Keys(2, [77, 80001])
+    show_reconciliation(Console(width=200), found)
+    shown = capsys.readouterr().out
+    assert "fact_sales_order: 2 set aside, with the reason in etl.quarantine; sales_order_id 77, 80001" in shown
+    assert "value by value, but for 2 set aside in etl.quarantine." in shown
+    loaded.totesys("UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id IN (77, 80001)")
+    loaded.run()
+    found = reconcile(loaded, "fact_sales_order")
+    assert (found.agrees, found.tables[0].set_aside) == (True, Keys())
+    loaded.star("DELETE FROM fact_sales_order WHERE sales_order_id = 80001")
+    assert wrong(reconcile(loaded, "fact_sales_order"))["fact_sales_order"].missing == Keys(1, [80001])
 
 
 def test_without_a_fence_nothing_counts_as_on_its_way(loaded: Pipeline) -> None:
