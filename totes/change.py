@@ -66,7 +66,8 @@ class Change:
         if any("deleted" in files for files in self._files.values()):
             return True
         data = {table: sha256_of(files["data"].path) for table, files in self._files.items() if "data" in files}
-        said = {table: stored.sha256 for table, stored in self._previous.objects("data").items()}
+        # The first batch has a file for every table, an empty one too.
+        said = {table: stored.sha256 for table, stored in self._previous.objects("data").items() if stored.rows}
         aside = any(self._is_changed(table, "aside") for table in self._files)
         return aside or (bool(data) and data != said)
 

@@ -155,7 +155,6 @@ def snapshot(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
         ContractBroken: tables or columns are not as declared.
         AccessRefused: a table may not be read.
     """
-    connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
     with connection.begin():
         row = connection.execute(_statement("position")).one()
         system, timeline = connection.execute(_statement("identity")).one() if row.may_identify else (None, None)

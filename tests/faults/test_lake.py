@@ -10,6 +10,7 @@ import pytest
 
 from local.lambda_runtime import InvokeResult
 from tests.faults.drill import HEAL, HOLD, Drill, fault
+from tests.faults.outcome import one_line
 from tests.injection import Countdown, at_key, die, put_answer_lost, s3_answers
 from totes.batch_log import HINT, BatchLog, entry
 
@@ -68,7 +69,7 @@ def test_f28_lasting_trouble_holds(drill: Drill) -> None:
 
     assert (failed.error, failed.retried) == ("LakeUnavailable", ["LakeUnavailable"] * 4)
     assert answers.left == 1_000 - 5 * SDK_ATTEMPTS
-    assert f"s3://{drill.pipeline.landing_bucket}/data/sales_order/" in failed.mail
+    assert f"s3://{drill.pipeline.landing_bucket}/data/sales_order/" in one_line(failed.mail)
     assert failed.changed_nothing
     assert drill.run().output["ingest"]["rows"] == {"sales_order": 1}
 
@@ -166,8 +167,8 @@ def test_f31_harmed_rows_are_named(drill: Drill, reader: str, harm: Callable[[by
         failed = drill.run()
 
     assert failed.error == "CorruptObject"
-    assert f"{stored} holds" in failed.mail
-    assert "Restore the object's first version" in failed.mail
+    assert f"{stored} holds" in one_line(failed.mail)
+    assert "Restore the object's first version" in one_line(failed.mail)
     stored.restore()
     drill.totesys(AMENDMENT)
     assert drill.run().output["load"]["batches"] == 2
@@ -183,7 +184,7 @@ def test_f31_harmed_keys_are_named(drill: Drill) -> None:
     failed = drill.run()
 
     assert failed.error == "CorruptObject"
-    assert f"{stored} holds" in failed.mail
+    assert f"{stored} holds" in one_line(failed.mail)
     stored.restore()
     assert drill.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
@@ -199,7 +200,7 @@ def test_f31_harmed_manifest_is_named(drill: Drill, reader: str) -> None:
         failed = drill.run()
 
     assert failed.error == "CorruptObject"
-    assert f"{stored} is not a manifest" in failed.mail
+    assert f"{stored} is not a manifest" in one_line(failed.mail)
     stored.restore()
     drill.run()
 
@@ -215,7 +216,7 @@ def test_f32_missing_rows_are_named(drill: Drill, reader: str) -> None:
         failed = drill.run()
 
     assert failed.error == "ObjectMissing"
-    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned) and redrive" in failed.mail
+    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned) and redrive" in one_line(failed.mail)
     stored.restore()
     drill.totesys(AMENDMENT)
     assert drill.run().output["load"]["batches"] == 2
@@ -231,7 +232,7 @@ def test_f32_missing_keys_are_named(drill: Drill) -> None:
     failed = drill.run()
 
     assert failed.error == "ObjectMissing"
-    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned) and redrive" in failed.mail
+    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned) and redrive" in one_line(failed.mail)
     stored.restore()
     assert drill.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
@@ -246,7 +247,7 @@ def test_f32_missing_end_of_the_landed_log_is_named(drill: Drill) -> None:
     failed = drill.run()
 
     assert failed.error == "LogBroken"
-    assert f"{stored} is missing, though the processed zone has the batch. Restore it in S3" in failed.mail
+    assert f"{stored} is missing, though the processed zone has the batch. Restore it in S3" in one_line(failed.mail)
     assert failed.changed_nothing
     stored.restore()
     assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.back_office import FOUNDATION
 from tests.pipeline import Pipeline, content
 from totes.batch_log import HINT
 from totes.database import TOTESYS
@@ -64,6 +65,17 @@ def test_rows_that_come_again_are_no_news(seeded: Pipeline) -> None:
         seeded.totesys("UPDATE design SET file_location = '/srv/2' WHERE design_id = 90002")
         _, _, loaded = seeded.run()
         assert loaded.updated == {"dim_design": 1}
+
+
+def test_rows_that_come_again_beside_empty_tables_are_no_news(pipeline: Pipeline) -> None:
+    with pipeline.connection(pipeline.source) as idler:
+        idler.cursor().execute("SELECT pg_current_xact_id()")
+        for statement in FOUNDATION:
+            pipeline.totesys(statement)
+        pipeline.run()
+        before = pipeline.objects()
+        assert pipeline.ingest().full_read == {}
+        assert pipeline.objects() == before
 
 
 def test_silent_amendment_adds_a_version(seeded: Pipeline) -> None:

@@ -139,9 +139,9 @@ def test_change_of_any_column_is_a_version(pay: Callable[..., Loaded], change: d
     assert pay(change).inserted == 1
 
 
-def test_record_ids_follow_the_business_ids(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
+def test_record_ids_follow_the_order_of_the_file(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
     pay({"payment_id": 9}, {"payment_id": 7}, {"payment_id": 8})
-    assert rows_of(star, "SELECT payment_id FROM fact_payment ORDER BY payment_record_id") == [(7,), (8,), (9,)]
+    assert rows_of(star, "SELECT payment_id FROM fact_payment ORDER BY payment_record_id") == [(9,), (7,), (8,)]
 
 
 def test_reference_to_nothing_is_named(pay: Callable[..., Loaded]) -> None:
