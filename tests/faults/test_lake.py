@@ -216,7 +216,7 @@ def test_f32_missing_rows_are_named(drill: Drill, reader: str) -> None:
         failed = drill.run()
 
     assert failed.error == "ObjectMissing"
-    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned) and redrive" in one_line(failed.mail)
+    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned); the next" in one_line(failed.mail)
     stored.restore()
     drill.totesys(AMENDMENT)
     assert drill.run().output["load"]["batches"] == 2
@@ -232,7 +232,7 @@ def test_f32_missing_keys_are_named(drill: Drill) -> None:
     failed = drill.run()
 
     assert failed.error == "ObjectMissing"
-    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned) and redrive" in one_line(failed.mail)
+    assert f"{stored} is not there. Restore it in S3 (the buckets are versioned); the next" in one_line(failed.mail)
     stored.restore()
     assert drill.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
