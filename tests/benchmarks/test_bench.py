@@ -3,6 +3,8 @@
 import re
 import subprocess
 import sys
+import threading
+import time
 from contextlib import closing
 from importlib import import_module
 from operator import attrgetter
@@ -101,6 +103,20 @@ def test_span_leaves_out_what_spans_inside_it_take() -> None:
         sum(range(2_000_000))
     (_, outer, _), (_, inner, _) = (record.rows()["spans"][name] for name in ("outer", "inner"))
     assert outer < inner
+
+
+def test_span_of_another_thread_is_not_taken_from_the_one_around_it() -> None:
+    record = Record()
+
+    def work() -> None:
+        with record.span("beside"):
+            time.sleep(0.05)
+
+    with record.span("outer"):
+        beside = threading.Thread(target=work)
+        beside.start()
+        beside.join()
+    assert record.rows()["spans"]["outer"][0] >= record.rows()["spans"]["beside"][0] >= 0.05
 
 
 def test_round_trips_are_counted_on_the_wire(postgres: Postgres) -> None:

@@ -332,6 +332,9 @@ def test_row_that_is_set_aside_is_told_apart_and_is_no_difference(
     shown = capsys.readouterr().out
     assert "fact_sales_order: 2 set aside, with the reason in etl.quarantine; sales_order_id 77, 80001" in shown
     assert "value by value, but for 2 set aside in etl.quarantine." in shown
+    loaded.totesys("UPDATE sales_order SET agreed_payment_date = 'never' WHERE sales_order_id = 77")
+    found = reconcile(loaded, "fact_sales_order")
+    assert (on_their_way(found), found.tables[0].set_aside.rows) == ({}, 2), "it counts once"
     loaded.totesys("UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id IN (77, 80001)")
     loaded.run()
     found = reconcile(loaded, "fact_sales_order")

@@ -1,6 +1,9 @@
 import contextlib
+import errno
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -146,7 +149,8 @@ def test_empty_table_makes_a_file_with_its_schema(pipeline: Pipeline, tmp_path: 
     assert pq.read_table(tmp_path / "design").column_names == [column.name for column in DESIGN.columns]
 
 
-def test_table_beyond_one_block_is_read_whole(pipeline: Pipeline, tmp_path: Path) -> None:
+def insert_three_blocks(pipeline: Pipeline) -> int:
+    """Fills two blocks with designs, and begins a third; returns how many there are."""
     megabyte = 1 << 20
     count = 2 * BLOCK_BYTES // megabyte + 3
     pipeline.totesys(
@@ -155,6 +159,29 @@ def test_table_beyond_one_block_is_read_whole(pipeline: Pipeline, tmp_path: Path
         megabyte // 2,
         count,
     )
+    return count
+
+
+@pytest.mark.parametrize("block", [1, 2, 3])
+def test_block_that_can_not_be_written_ends_the_extraction(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """Blocks are written beside the connection's thread: a disk that is full for one of them must not pass unheard."""
+    write, blocks = pq.ParquetWriter.write_table, itertools.count(1)
+
+    def fills_the_disk(*arguments: Any) -> None:
+        if next(blocks) == block:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(*arguments)
+
+    insert_three_blocks(pipeline)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", fills_the_disk)
+    with pytest.raises(OSError, match="No space left"), taken(pipeline) as made:
+        made.extract(DESIGN, ALL, tmp_path / "design", {})
+
+
+def test_table_beyond_one_block_is_read_whole(pipeline: Pipeline, tmp_path: Path) -> None:
+    count = insert_three_blocks(pipeline)
     with taken(pipeline) as made:
         assert made.extract(DESIGN, ALL, tmp_path / "design", {}).keys.to_pylist() == list(range(1, count + 1))
     rows = pq.ParquetFile(tmp_path / "design")
