@@ -24,6 +24,7 @@ BULK_ROWS = 10_000
 BULK_SHARE = 0.25
 _ROWS_PRESENT = sqlalchemy.text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = CAST(:table AS regclass)")
 _NOT_REFERENCED = "23503"
+_DEPENDED_UPON = "2BP01"
 _ASIDE = (
     Column("business_id", "integer", "The key in totesys."),
     Column("reason", "text", "What is wrong."),
@@ -81,7 +82,8 @@ def fill(connection: sqlalchemy.Connection, fact: WarehouseTable, path: Path) ->
     """Copies a file straight into a fact that is empty, where all rows are first versions.
 
     Returns:
-        None where a row refers to nothing; nothing was copied then, and the way by staging tells which row it is.
+        None where a row refers to nothing, which the way by staging tells, or where somebody's table or view needs one
+        of the keys, which that way leaves alone. Nothing was copied then.
 
     Raises:
         ContractBroken: two rows have one key, or a value is not accepted.
@@ -97,7 +99,7 @@ def fill(connection: sqlalchemy.Connection, fact: WarehouseTable, path: Path) ->
             rows = _copied(connection, name, fact.data_columns, path, seen.see)
             seen.check()
     except DBAPIError as error:
-        if sqlstate(error) == _NOT_REFERENCED:
+        if sqlstate(error) in (_NOT_REFERENCED, _DEPENDED_UPON):
             return None
         raise
     row = connection.execute(_statement(connection, "range", fact)).one()

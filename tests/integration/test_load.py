@@ -10,6 +10,7 @@ from tests.back_office import FOUNDATION
 from tests.pipeline import FACTS, Pipeline, content
 from totes import warehouse
 from totes.contracts import warehouse_tables
+from totes.database import WAREHOUSE, connected
 from totes.errors import ContractBroken, VersionUnknown
 
 LATEST = warehouse.latest_version()
@@ -60,6 +61,26 @@ def test_bulk_load_leaves_the_same_keys_and_rows(seeded: Pipeline, monkeypatch: 
     assert all(validated for *_, validated in keys)
     assert content(seeded) == rows
     assert seeded.star(INDEXES) == indexes
+
+
+@pytest.mark.usefixtures("bulk")
+def test_bulk_that_comes_again_adds_nothing_to_what_is_there(seeded: Pipeline) -> None:
+    seeded.run()
+    before = content(seeded)
+    _, _, loaded = seeded.run("sales_order")
+    assert (loaded.batches, loaded.inserted) == (1, {})
+    assert content(seeded) == before
+
+
+@pytest.mark.usefixtures("bulk")
+def test_first_rows_leave_alone_what_others_have_built_on_an_empty_fact(seeded: Pipeline) -> None:
+    seeded.ingest()
+    seeded.transform()
+    with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection:
+        warehouse.migrate(connection)
+    seeded.star("CREATE TABLE favourite (sales_record_id integer REFERENCES fact_sales_order)")
+    assert seeded.load().inserted["fact_sales_order"] == len(seeded.totesys("SELECT 1 FROM sales_order"))
+    seeded.star("INSERT INTO favourite VALUES (1)")
 
 
 @pytest.mark.usefixtures("bulk")
