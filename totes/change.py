@@ -1,6 +1,6 @@
 """What is different in totesys since the batch before: rows, deleted keys, and rows that are set aside."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from totes.contracts import SourceTable, source_tables
 from totes.fence import reason_to_read_all
 from totes.lake import Lake, StoredObject, sha256_of
-from totes.log import logger
+from totes.log import about, logger
 from totes.manifest import Manifest
 from totes.parquet import batches, keys_schema, write_keys
 from totes.quarantine import Quarantine, read_quarantine, write_quarantine
@@ -101,19 +101,21 @@ class Change:
         windows = self._windows()
         counts = self._taken.counts(windows)
         for name, table in source_tables().items():
-            logger.append_keys(table=name)
-            partners = (name, *joined_tables().get(name, {}))
-            if name in self.full_read or any(counts[partner].new for partner in partners):
-                explained = self._read(table, windows, counts[name])
-            else:
-                explained = self._compare_keys(table, _no_keys(table), counts[name])
+            with about(table=name):
+                explained = self._take(table, windows, counts)
             if not explained:
                 # Once more from the start: the tables that it is joined with are due as well.
                 self.full_read[name] = UNEXPLAINED
                 self._collect()
                 return
             self._write_quarantine(table)
-        logger.remove_keys(["table"])
+
+    def _take(self, table: SourceTable, windows: Windows, counts: Mapping[str, Count]) -> bool:
+        """Reads what is due of a table; False where it has more rows than can be explained."""
+        partners = (table.name, *joined_tables().get(table.name, {}))
+        if table.name in self.full_read or any(counts[partner].new for partner in partners):
+            return self._read(table, windows, counts[table.name])
+        return self._compare_keys(table, _no_keys(table), counts[table.name])
 
     def _windows(self) -> dict[str, Window]:
         """What to read of each table: what is new, and what was set aside and is now right, or wrong in another way."""

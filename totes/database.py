@@ -65,10 +65,7 @@ class Database:
 # A scan that starts at the first page and runs alone gives unchanged rows in the same order, and so the same bytes;
 # it also leaves the source's other processes to the source's users.
 _ORDERLY = {"synchronize_seqscans": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
-# Every transaction on totesys is one moment of all its tables, and changes nothing. As a setting of the session that
-# costs no round trip, of which SQLAlchemy's way takes twelve.
-_SNAPSHOT = {"default_transaction_isolation": "repeatable read", "default_transaction_read_only": "on"}
-TOTESYS = Database("totesys", SourceUnreachable, SourceBusy, SESSION | _ORDERLY | _SNAPSHOT)
+TOTESYS = Database("totesys", SourceUnreachable, SourceBusy, SESSION | _ORDERLY)
 WAREHOUSE = Database("the warehouse", WarehouseUnreachable, WarehouseBusy, SESSION)
 
 

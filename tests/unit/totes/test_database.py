@@ -68,7 +68,7 @@ def test_session_has_its_limits_and_formats(connect: Connects) -> None:
         "statement_timeout": "4min",
         "idle_in_transaction_session_timeout": "4min",
     }
-    assert TOTESYS.session.keys() > SESSION.keys()
+    assert TOTESYS.session.items() > SESSION.items()
 
 
 def test_connection_is_one_and_closed_at_the_end(pipeline: Pipeline, connect: Connects) -> None:
