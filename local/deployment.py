@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SERVERLESS = ROOT / "serverless.yml"
 STATE_MACHINE = ROOT / "statemachine" / "pipeline.asl.json"
+BACKFILL = ROOT / "statemachine" / "backfill.asl.json"
 # For what serverless.yml does not say: the longest that Lambda allows, in seconds, and serverless's own default in MB.
 LONGEST_TIMEOUT = 900
 MEMORY = 1024
@@ -74,13 +75,8 @@ class Deployment:
         )
 
     def ended_pattern(self) -> dict[str, Any]:
-        """The event pattern of the rule on executions that end."""
-        (pattern,) = [
-            resource["Properties"]["EventPattern"]
-            for resource in self.resources().values()
-            if resource["Type"] == "AWS::Events::Rule" and "EventPattern" in resource["Properties"]
-        ]
-        return dict(pattern)
+        """The event pattern of the rule on executions of the pipeline that end."""
+        return dict(self.resources()["EndedRule"]["Properties"]["EventPattern"])
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """All that `resources` declares, by logical id; CloudFormation's own functions are left as they are."""

@@ -31,6 +31,15 @@ class Names:
         return f"{SERVICE}-{self.stage}-pipeline"
 
     @property
+    def backfill(self) -> str:
+        """The state machine of backfills."""
+        return f"{SERVICE}-{self.stage}-backfill"
+
+    @property
+    def backfill_arn(self) -> str:
+        return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.backfill}"
+
+    @property
     def state_machine_arn(self) -> str:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
 

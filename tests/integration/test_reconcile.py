@@ -32,20 +32,6 @@ NEW_ORDER = (
 )
 
 
-def names(pipeline: Pipeline) -> Any:
-    """What a pipeline's resources are called."""
-    return SimpleNamespace(
-        landing_bucket=pipeline.landing_bucket,
-        processed_bucket=pipeline.processed_bucket,
-        source_secret=f"{pipeline.name}/source",
-        warehouse_secret=f"{pipeline.name}/warehouse",
-    )
-
-
-def reconcile(pipeline: Pipeline, *tables: str) -> Reconciliation:
-    return compare(names(pipeline), find_tables(tables or comparable()))
-
-
 def wrong(found: Reconciliation) -> dict[str, TableDifferences]:
     return {table.table: table for table in found.tables if not table.agrees}
 
