@@ -115,3 +115,33 @@ class Secret(ApiResource):
 
     def remove(self) -> None:
         self.api.delete_secret(SecretId=self.physical_resource_id, ForceDeleteWithoutRecovery=True)
+
+
+class GlueDatabase(ApiResource):
+    service = "glue"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        told = properties["DatabaseInput"]
+        if self.physical_resource_id == told["Name"]:
+            self.api.update_database(Name=told["Name"], DatabaseInput=told)
+        else:
+            self.api.create_database(DatabaseInput=told)
+            self.physical_resource_id = told["Name"]
+
+    def remove(self) -> None:
+        self.api.delete_database(Name=self.physical_resource_id)
+
+
+class GlueTable(ApiResource):
+    service = "glue"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        place, told = {"DatabaseName": properties["DatabaseName"]}, properties["TableInput"]
+        if self.physical_resource_id == told["Name"]:
+            self.api.update_table(**place, TableInput=told)
+        else:
+            self.api.create_table(**place, TableInput=told)
+            self.physical_resource_id, self.attributes = told["Name"], place
+
+    def remove(self) -> None:
+        self.api.delete_table(**self.attributes, Name=self.physical_resource_id)
