@@ -1,4 +1,4 @@
--- The lake in Athena, engine version 3, in the database totes_<stage>, whose tables the deployment has made.
+-- The lake in Athena, engine version 3, in the database totes_<stage>, whose tables the deployment makes.
 -- Athena takes one statement at a time. The views find new batches by themselves.
 
 -- Three views of each table, after its name without fact_ or dim_:

@@ -19,7 +19,7 @@ def lived(pipelines: MakesPipelines, drill_totesys: str) -> Iterator[Pipeline]:
         declare_quarantine(patch)
         make_history(pipeline)
         pipeline.run("sales_order", "design")
-        ((order,),) = pipeline.totesys(f"SELECT CAST(sales_order AS text) FROM sales_order WHERE sales_order_id = {BACK}")
+        ((order,),) = pipeline.totesys("SELECT CAST(o AS text) FROM sales_order AS o WHERE sales_order_id = %s", BACK)
         pipeline.totesys(f"DELETE FROM sales_order WHERE sales_order_id = {BACK}")
         pipeline.totesys("DELETE FROM payment WHERE payment_id IN (3, 4)")
         pipeline.run()
