@@ -31,7 +31,7 @@ _RULES = """
 _DUCKDB = """-- The lake in DuckDB, 2.0 or later. Say first where it is, a bucket or a copy of one in a folder:
 --   SET VARIABLE lake = 's3://totes-prod-processed-123456789012';
 -- The views find new batches by themselves; the variable is forgotten at the end of the session."""
-_SPARK = """-- The lake in Spark SQL, 3.5 or later. Say first where it is, a bucket or a copy of one in a folder:
+_SPARK = """-- The lake in Spark SQL. Say first where it is, a bucket or a copy of one in a folder:
 --   SET lake = s3a://totes-prod-processed-123456789012;
 -- REFRESH TABLE finds the batches that came since a table was used first."""
 _ATHENA = """-- The lake in Athena, engine version 3, in the database totes_<stage>, whose tables the deployment makes.

@@ -40,7 +40,7 @@ def arrow_type(column: Column) -> pa.DataType:
 def processed_type(column: Column) -> pa.DataType:
     """The Arrow type of a column in the processed zone, which any engine reads: a time of day is text there.
 
-    Neither Athena's tables nor Spark before 4.1 know Parquet's TIME. `HH:MM:SS.mmm` sorts and compares as time does.
+    Neither Athena's tables nor older Sparks know Parquet's TIME. `HH:MM:SS.mmm` sorts and compares as a time does.
     """
     kind = arrow_type(column)
     return pa.string() if pa.types.is_time(kind) else kind

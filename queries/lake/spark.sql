@@ -1,4 +1,4 @@
--- The lake in Spark SQL, 3.5 or later. Say first where it is, a bucket or a copy of one in a folder:
+-- The lake in Spark SQL. Say first where it is, a bucket or a copy of one in a folder:
 --   SET lake = s3a://totes-prod-processed-123456789012;
 -- REFRESH TABLE finds the batches that came since a table was used first.
 
