@@ -10,12 +10,13 @@ PYTHON ?= python3
 REQUIREMENTS := requirements.txt requirements-local.txt requirements-dev.txt
 CODE := totes functions local console docs benchmarks
 BIN := .venv/bin
+SPARK := build/spark/.installed
 NODE_MODULES := node_modules/.package-lock.json
 NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run drill up test faults mutants soak bench profile lint check-style check-types check-security \
+.PHONY: help run drill up test spark-test faults mutants soak bench profile lint check-style check-types check-security \
     check-docs check-infrastructure check-workflows format audit docs picture clean
 
 help: ## List the targets
@@ -34,6 +35,9 @@ test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and fun
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
 	@$(BIN)/python -m tests.halves
+
+spark-test: $(INSTALLED) $(SPARK) ## Read the lake with Spark in local mode; needs Java 17, and half a GB for Spark, once
+	@PYTHONPATH=build/spark $(BIN)/python -m pytest tests/lake/test_spark.py
 
 faults: $(INSTALLED) ## Break it in 55 ways, and see a table of what it survives; fails where a row fails or is missing
 	@rm -f build/faults.json
@@ -66,6 +70,8 @@ check-security: $(INSTALLED)
 
 check-docs: $(INSTALLED)
 	$(BIN)/python -m docs.dictionary --check
+	$(BIN)/python -m docs.lake --check
+	$(BIN)/python -m docs.glue --check
 	$(BIN)/python -m docs.costs --check
 	$(BIN)/python -m docs.infrastructure --check
 
@@ -94,8 +100,10 @@ format: $(INSTALLED) ## Format the code, and fix what ruff can fix
 audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed (needs the network)
 	$(BIN)/pip-audit --no-deps --disable-pip -r requirements.txt
 
-docs: $(INSTALLED) ## Write the generated docs anew: the data dictionary, costs, infrastructure and functions
+docs: $(INSTALLED) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
 	$(BIN)/python -m docs.dictionary
+	$(BIN)/python -m docs.lake
+	$(BIN)/python -m docs.glue
 	$(BIN)/python -m docs.costs
 	$(BIN)/python -m docs.infrastructure
 
@@ -114,6 +122,12 @@ $(INSTALLED): $(REQUIREMENTS)
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) install --quiet --quiet $(addprefix -r ,$(REQUIREMENTS))
 	@$(PIP) install --quiet --quiet --no-deps -e .
+	@touch $@
+
+$(SPARK): requirements-spark.txt | $(INSTALLED)
+	@echo "Installing Spark into build/spark, a minute or two, once …"
+	@rm -rf build/spark
+	@$(PIP) install --quiet --quiet --no-deps --target build/spark -r requirements-spark.txt
 	@touch $@
 
 # What deploys. Both need Node; the first npm ci takes half a minute.

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from totes.contracts import SCHEMAS, Column, SourceTable, WarehouseTable, source_tables, warehouse_tables
-from totes.parquet import arrow_type
+from totes.parquet import arrow_type, processed_type
 from totes.warehouse import LIVE
 
 DICTIONARY = Path(__file__).parent / "data-dictionary.md"
@@ -64,7 +64,7 @@ def _warehouse_table(table: WarehouseTable) -> str:
         (
             f"`{column.name}`",
             f"{column.type}{_null(column)}",
-            "" if column.type == "serial" else str(arrow_type(column)),
+            "" if column.type == "serial" else str(processed_type(column)),
             _origin(table, column),
             _reference(column),
             column.meaning + _restriction(column) + _since(column),

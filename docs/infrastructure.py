@@ -26,13 +26,14 @@ DRAWN = {
     "AWS::SecretsManager::Secret": ("Secrets Manager", "Name"),
     "AWS::SNS::Topic": ("SNS topic with its own KMS key", "TopicName"),
     "AWS::CloudWatch::Dashboard": ("CloudWatch dashboard", "DashboardName"),
+    "AWS::Glue::Database": ("Glue database", "DatabaseInput"),
 }
 # All of them are one box.
 ALARM = "AWS::CloudWatch::Alarm"
 # What says something about another resource, or is told of in its box.
 NOT_DRAWN = {
     *("AWS::IAM::Role", "AWS::Lambda::Permission", "AWS::KMS::Key", "AWS::SNS::Subscription", "AWS::Budgets::Budget"),
-    *("AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"),
+    *("AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::Glue::Table"),
 }
 
 _MACHINE = "PipelineStateMachine"
@@ -74,7 +75,8 @@ class _Stage:
             raise LookupError(f"docs/infrastructure.py has to know how to draw {', '.join(sorted(unknown))}.")
 
     def drawn(self) -> str:
-        arrows = dict.fromkeys((*self._from_rules(), *self._from_roles(), *self._from_alarms(), *self._watched()))
+        kinds = (self._from_rules, self._from_roles, self._from_alarms, self._watched, self._catalogued)
+        arrows = dict.fromkeys(arrow for found in kinds for arrow in found())
         lines = [*self._machine(), *self._boxes(), "", *_lines(arrows)]
         return "\n".join(["```mermaid", "flowchart LR", *(f"    {line}".rstrip() for line in lines), "```", ""])
 
@@ -147,6 +149,12 @@ class _Stage:
             if any(self._resources.get(shown, {}).get("Type") == ALARM for shown in _referred(dashboard)):
                 yield "alarms", "-->", name
 
+    def _catalogued(self) -> Iterator[Arrow]:
+        for _, table in self._of_type("AWS::Glue::Table"):
+            (database,) = _referred(table["DatabaseName"])
+            for bucket in _referred(table["TableInput"]["StorageDescriptor"]["Location"]):
+                yield bucket, "-. tables .->", database
+
     def _of_type(self, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return (
             (name, resource["Properties"]) for name, resource in self._resources.items() if resource["Type"] == kind
@@ -181,7 +189,7 @@ def _referred(value: Any) -> list[str]:
 
 def _text(value: Any) -> str:
     """A name, with the account in it where it has one."""
-    text = value["Fn::Sub"] if isinstance(value, dict) else value
+    text = value.get("Fn::Sub") or value["Name"] if isinstance(value, dict) else value
     return str(text).replace("${AWS::AccountId}", ACCOUNT)
 
 

@@ -37,6 +37,15 @@ def arrow_type(column: Column) -> pa.DataType:
     raise ContractInvalid(f"Column {column.name} has the type {column.type}.", f"Use one of {sorted(_SIMPLE)}.")
 
 
+def processed_type(column: Column) -> pa.DataType:
+    """The Arrow type of a column in the processed zone, which any engine reads: a time of day is text there.
+
+    Neither Athena's tables nor older Sparks know Parquet's TIME. `HH:MM:SS.mmm` sorts and compares as a time does.
+    """
+    kind = arrow_type(column)
+    return pa.string() if pa.types.is_time(kind) else kind
+
+
 def landed_schema(table: SourceTable) -> pa.Schema:
     """Of `data` in the landing zone: the table's columns as they are in totesys."""
     return pa.schema([_field(column) for column in table.columns])
@@ -44,7 +53,7 @@ def landed_schema(table: SourceTable) -> pa.Schema:
 
 def processed_schema(table: WarehouseTable) -> pa.Schema:
     """Of `data` in the processed zone: the table's columns but for the serial."""
-    return pa.schema([_field(column) for column in table.data_columns])
+    return pa.schema([_processed_field(column) for column in table.data_columns])
 
 
 def keys_schema(table: SourceTable) -> pa.Schema:
@@ -54,7 +63,7 @@ def keys_schema(table: SourceTable) -> pa.Schema:
 
 def deleted_schema(table: WarehouseTable) -> pa.Schema:
     """Of `deleted` in the processed zone."""
-    return pa.schema([_field(table.column(table.identity))])
+    return pa.schema([_processed_field(table.column(table.identity))])
 
 
 @contextmanager
@@ -91,3 +100,7 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 def _field(column: Column) -> pa.Field:
     return pa.field(column.name, arrow_type(column), nullable=column.nullable)
+
+
+def _processed_field(column: Column) -> pa.Field:
+    return pa.field(column.name, processed_type(column), nullable=column.nullable)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from totes.contracts import Column, WarehouseTable, source_tables
 from totes.currencies import currency_names
 from totes.errors import ContractBroken
-from totes.parquet import processed_schema
+from totes.parquet import arrow_type, processed_schema
 
 
 def shaped(table: WarehouseTable, rows: pa.RecordBatch | pa.Table) -> pa.Table:
@@ -90,7 +90,7 @@ def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Tab
 
 
 def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    made = _DERIVATIONS[column.derive](values) if column.derive else values.cast(field.type)
+    made = _DERIVATIONS[column.derive](values) if column.derive else values.cast(arrow_type(column)).cast(field.type)
     if column.default is not None:
         made = pc.fill_null(made, column.default)
     if not field.nullable and made.null_count:

@@ -1,5 +1,6 @@
 """The lake, the secrets and the alerts, of which moto's CloudFormation lacks all but half of the bucket."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -115,3 +116,35 @@ class Secret(ApiResource):
 
     def remove(self) -> None:
         self.api.delete_secret(SecretId=self.physical_resource_id, ForceDeleteWithoutRecovery=True)
+
+
+class GlueDatabase(ApiResource):
+    service = "glue"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        told = properties["DatabaseInput"]
+        if self.physical_resource_id == told["Name"]:
+            self.api.update_database(Name=told["Name"], DatabaseInput=told)
+        else:
+            self.api.create_database(DatabaseInput=told)
+            self.physical_resource_id = told["Name"]
+
+    def remove(self) -> None:
+        self.api.delete_database(Name=self.physical_resource_id)
+
+
+class GlueTable(ApiResource):
+    service = "glue"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        place, told = {"DatabaseName": properties["DatabaseName"]}, properties["TableInput"]
+        if self.physical_resource_id == told["Name"]:
+            self.api.update_table(**place, TableInput=told)
+        else:
+            self.api.create_table(**place, TableInput=told)
+            self.physical_resource_id, self.attributes = told["Name"], place
+
+    def remove(self) -> None:
+        # moto deletes in any order; with a database its tables are gone.
+        with contextlib.suppress(self.api.exceptions.EntityNotFoundException):
+            self.api.delete_table(**self.attributes, Name=self.physical_resource_id)

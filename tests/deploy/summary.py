@@ -39,6 +39,10 @@ UNPROVEN = (
         "the dashboard: that CloudWatch draws it, moto keeps its text only",
         "the output Dashboard, in a browser, after a day of executions: no widget is empty but those of failures",
     ),
+    (
+        "Athena: that its tables show all batches, and what its views say",
+        "docs/lake.md#athena: the views, then the query that counts batches",
+    ),
     ("X-Ray: that traces arrive", "the trace map of one execution in the console of CloudWatch"),
     (
         "lifecycle and log retention: moto keeps the rules and does nothing",

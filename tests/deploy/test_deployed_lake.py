@@ -4,8 +4,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.deploy.stage import Stage, statements
+from totes.contracts import warehouse_tables
 
 BUCKETS = ("landing_bucket", "processed_bucket")
+# One column of each type, in the table's order.
+SAMPLE = {
+    "payment_id": "int",
+    "created_date": "date",
+    "created_time": "string",
+    "payment_amount": "decimal(10,2)",
+    "paid": "boolean",
+}
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)
@@ -47,6 +56,21 @@ def test_bucket_refuses_plain_text_and_overwriting(stage: Stage, bucket: str) ->
     assert (overwriting["Effect"], overwriting["Principal"], overwriting["Action"]) == ("Deny", "*", "s3:PutObject")
     assert overwriting["NotResource"] == f"arn:aws:s3:::{name}/log/_latest.json"
     assert overwriting["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+
+
+def test_catalogue_has_every_folder_of_the_processed_zone(stage: Stage) -> None:
+    pages = stage.client("glue").get_paginator("get_tables").paginate(DatabaseName="totes_dev")
+    found = {table["Name"]: table for page in pages for table in page["TableList"]}
+    tables = warehouse_tables().values()
+
+    folders = [f"data/{table.name}" for table in tables]
+    folders += [f"deleted/{table.name}" for table in tables if table.kind != "calendar"]
+    assert {name: table["StorageDescriptor"]["Location"] for name, table in found.items()} == {
+        folder.replace("/", "_"): f"s3://{stage.names.processed_bucket}/{folder}/" for folder in folders
+    }
+    assert not any(table.get("PartitionKeys") for table in found.values())
+    payment = found["data_fact_payment"]["StorageDescriptor"]["Columns"]
+    assert [(column["Name"], column["Type"]) for column in payment if column["Name"] in SAMPLE] == list(SAMPLE.items())
 
 
 @pytest.mark.parametrize("secret", ["source_secret", "warehouse_secret"])

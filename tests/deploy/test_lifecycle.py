@@ -57,6 +57,7 @@ def test_removal_waits_for_empty_buckets_and_leaves_nothing(stage: Stage) -> Non
     assert stage.client("secretsmanager").list_secrets()["SecretList"] == []
     assert stage.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
     assert stage.client("cloudwatch").list_dashboards()["DashboardEntries"] == []
+    assert stage.client("glue").get_databases()["DatabaseList"] == []
     assert stage.client("iam").list_roles()["Roles"] == []
 
     stage.sls("deploy")

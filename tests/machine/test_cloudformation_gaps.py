@@ -55,6 +55,8 @@ def raw_or_repaired(repair: Repair, raw: object, repaired: object) -> pytest.Mar
     "kind",
     [
         "AWS::CloudWatch::Alarm",
+        "AWS::Glue::Database",
+        "AWS::Glue::Table",
         "AWS::S3::BucketPolicy",
         "AWS::SecretsManager::Secret",
         "AWS::SNS::Subscription",

@@ -14,6 +14,7 @@ from totes.parquet import (
     landed_schema,
     parquet_writer,
     processed_schema,
+    processed_type,
     write_keys,
 )
 
@@ -35,6 +36,15 @@ from totes.parquet import (
 )
 def test_declared_type_has_its_arrow_type(declared: str, expected: pa.DataType) -> None:
     assert arrow_type(Column("c", declared, "")) == expected
+
+
+@pytest.mark.parametrize("declared", ["integer", "text", "date", "timestamp(3)", "numeric(10,2)"])
+def test_type_is_the_same_in_both_zones(declared: str) -> None:
+    assert processed_type(Column("c", declared, "")) == arrow_type(Column("c", declared, ""))
+
+
+def test_time_of_day_is_text_in_the_processed_zone() -> None:
+    assert processed_type(Column("c", "time", "")) == pa.string()
 
 
 def test_unbounded_money_is_as_wide_as_its_origin() -> None:

@@ -80,9 +80,9 @@ def test_staged_rows_end_with_the_transaction(star: sqlalchemy.Connection, stage
 PAYMENT_ROW = {
     "payment_id": 7,
     "created_date": date(2024, 1, 1),
-    "created_time": time(8, 0, 0, 1_000),
+    "created_time": "08:00:00.001",
     "last_updated_date": date(2024, 1, 1),
-    "last_updated_time": time(8, 0),
+    "last_updated_time": "08:00:00.000",
     "transaction_id": 1,
     "counterparty_id": 1,
     "payment_amount": Decimal("0.10"),
@@ -110,6 +110,22 @@ def pay(star: sqlalchemy.Connection, stage: Stage) -> Callable[..., Loaded]:
     return loaded
 
 
+def test_batch_with_parquets_own_time_is_loaded_as_the_same(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    """Batches were processed like this before a time of day was text."""
+    assert pay({}).inserted == 1
+    star.commit()
+    kinds = {"created_time": pa.time32("ms"), "last_updated_time": pa.time32("ms")}
+    schema = pa.schema([field.with_type(kinds.get(field.name, field.type)) for field in processed_schema(PAYMENT)])
+    times = {"created_time": time(8, 0, 0, 1_000), "last_updated_time": time(8, 0)}
+    with parquet_writer(tmp_path / "older", schema) as writer:
+        writer.write_table(pa.Table.from_pylist([PAYMENT_ROW | times, PAYMENT_ROW | times | {"payment_id": 8}], schema))
+    staged = staging.stage(star, PAYMENT, tmp_path / "older")
+    assert staging.insert_versions(star, PAYMENT, staged) == Loaded(staged=2, inserted=1, first=2, last=2)
+    assert rows_of(star, "SELECT DISTINCT created_time, last_updated_time FROM fact_payment") == [tuple(times.values())]
+
+
 def test_version_is_added_only_where_it_differs(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
     assert pay({}, {"payment_id": 8}) == Loaded(staged=2, inserted=2, first=1, last=2)
     assert pay({}, {"payment_id": 8}) == Loaded(staged=2)
@@ -128,9 +144,9 @@ def test_version_is_added_only_where_it_differs(star: sqlalchemy.Connection, pay
     "change",
     [
         {"payment_amount": Decimal("0.11")},
-        {"created_time": time(8, 0, 0, 2_000)},
+        {"created_time": "08:00:00.002"},
         {"payment_date": date(2024, 12, 30)},
-        {"last_updated_time": time(8, 0, 1)},
+        {"last_updated_time": "08:00:01.000"},
     ],
     ids=lambda change: next(iter(change)),
 )

@@ -1,0 +1,395 @@
+-- The lake in Athena, engine version 3, in the database totes_<stage>, whose tables the deployment makes.
+-- Athena takes one statement at a time. The views find new batches by themselves.
+
+-- Three views of each table, after its name without fact_ or dim_:
+--   delivered_…  every row as it was delivered, with its batch; a row may come again unchanged
+--   deleted_…    the keys that were deleted, with the batch that says so
+--   current_…    of a fact, the newest row of each key that is not deleted; of a dimension it is called dim_…,
+--                and has deleted rows too, because facts of the past refer to them
+-- Written by `make docs` out of schemas/warehouse. docs/lake.md says how to use it.
+
+CREATE OR REPLACE VIEW delivered_counterparty AS
+SELECT
+    counterparty_id,
+    counterparty_legal_name,
+    counterparty_legal_address_line_1,
+    counterparty_legal_address_line_2,
+    counterparty_legal_district,
+    counterparty_legal_city,
+    counterparty_legal_postal_code,
+    counterparty_legal_country,
+    counterparty_legal_phone_number,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_counterparty;
+
+CREATE OR REPLACE VIEW deleted_counterparty AS
+SELECT
+    counterparty_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_dim_counterparty;
+
+CREATE OR REPLACE VIEW dim_counterparty AS
+SELECT
+    newest.counterparty_id,
+    newest.counterparty_legal_name,
+    newest.counterparty_legal_address_line_1,
+    newest.counterparty_legal_address_line_2,
+    newest.counterparty_legal_district,
+    newest.counterparty_legal_city,
+    newest.counterparty_legal_postal_code,
+    newest.counterparty_legal_country,
+    newest.counterparty_legal_phone_number
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY counterparty_id ORDER BY batch DESC) AS age
+    FROM delivered_counterparty
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_currency AS
+SELECT
+    currency_id,
+    currency_code,
+    currency_name,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_currency;
+
+CREATE OR REPLACE VIEW deleted_currency AS
+SELECT
+    currency_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_dim_currency;
+
+CREATE OR REPLACE VIEW dim_currency AS
+SELECT
+    newest.currency_id,
+    newest.currency_code,
+    newest.currency_name
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY currency_id ORDER BY batch DESC) AS age
+    FROM delivered_currency
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_date AS
+SELECT
+    date_id,
+    year,
+    month,
+    day,
+    day_of_week,
+    day_name,
+    month_name,
+    quarter,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_date;
+
+CREATE OR REPLACE VIEW dim_date AS
+SELECT
+    newest.date_id,
+    newest.year,
+    newest.month,
+    newest.day,
+    newest.day_of_week,
+    newest.day_name,
+    newest.month_name,
+    newest.quarter
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY date_id ORDER BY batch DESC) AS age
+    FROM delivered_date
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_design AS
+SELECT
+    design_id,
+    design_name,
+    file_location,
+    file_name,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_design;
+
+CREATE OR REPLACE VIEW deleted_design AS
+SELECT
+    design_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_dim_design;
+
+CREATE OR REPLACE VIEW dim_design AS
+SELECT
+    newest.design_id,
+    newest.design_name,
+    newest.file_location,
+    newest.file_name
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY design_id ORDER BY batch DESC) AS age
+    FROM delivered_design
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_location AS
+SELECT
+    location_id,
+    address_line_1,
+    address_line_2,
+    district,
+    city,
+    postal_code,
+    country,
+    phone,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_location;
+
+CREATE OR REPLACE VIEW deleted_location AS
+SELECT
+    location_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_dim_location;
+
+CREATE OR REPLACE VIEW dim_location AS
+SELECT
+    newest.location_id,
+    newest.address_line_1,
+    newest.address_line_2,
+    newest.district,
+    newest.city,
+    newest.postal_code,
+    newest.country,
+    newest.phone
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY location_id ORDER BY batch DESC) AS age
+    FROM delivered_location
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_payment_type AS
+SELECT
+    payment_type_id,
+    payment_type_name,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_payment_type;
+
+CREATE OR REPLACE VIEW deleted_payment_type AS
+SELECT
+    payment_type_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_dim_payment_type;
+
+CREATE OR REPLACE VIEW dim_payment_type AS
+SELECT
+    newest.payment_type_id,
+    newest.payment_type_name
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY payment_type_id ORDER BY batch DESC) AS age
+    FROM delivered_payment_type
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_staff AS
+SELECT
+    staff_id,
+    first_name,
+    last_name,
+    department_name,
+    location,
+    email_address,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_staff;
+
+CREATE OR REPLACE VIEW deleted_staff AS
+SELECT
+    staff_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_dim_staff;
+
+CREATE OR REPLACE VIEW dim_staff AS
+SELECT
+    newest.staff_id,
+    newest.first_name,
+    newest.last_name,
+    newest.department_name,
+    newest.location,
+    newest.email_address
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY staff_id ORDER BY batch DESC) AS age
+    FROM delivered_staff
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_transaction AS
+SELECT
+    transaction_id,
+    transaction_type,
+    sales_order_id,
+    purchase_order_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_dim_transaction;
+
+CREATE OR REPLACE VIEW deleted_transaction AS
+SELECT
+    transaction_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_dim_transaction;
+
+CREATE OR REPLACE VIEW dim_transaction AS
+SELECT
+    newest.transaction_id,
+    newest.transaction_type,
+    newest.sales_order_id,
+    newest.purchase_order_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY transaction_id ORDER BY batch DESC) AS age
+    FROM delivered_transaction
+) AS newest
+WHERE newest.age = 1;
+
+CREATE OR REPLACE VIEW delivered_purchase_order AS
+SELECT
+    purchase_order_id,
+    created_date,
+    created_time,
+    last_updated_date,
+    last_updated_time,
+    staff_id,
+    counterparty_id,
+    item_code,
+    item_quantity,
+    item_unit_price,
+    currency_id,
+    agreed_delivery_date,
+    agreed_payment_date,
+    agreed_delivery_location_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_fact_purchase_order;
+
+CREATE OR REPLACE VIEW deleted_purchase_order AS
+SELECT
+    purchase_order_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_fact_purchase_order;
+
+CREATE OR REPLACE VIEW current_purchase_order AS
+SELECT
+    newest.purchase_order_id,
+    newest.created_date,
+    newest.created_time,
+    newest.last_updated_date,
+    newest.last_updated_time,
+    newest.staff_id,
+    newest.counterparty_id,
+    newest.item_code,
+    newest.item_quantity,
+    newest.item_unit_price,
+    newest.currency_id,
+    newest.agreed_delivery_date,
+    newest.agreed_payment_date,
+    newest.agreed_delivery_location_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY purchase_order_id ORDER BY batch DESC) AS age
+    FROM delivered_purchase_order
+) AS newest
+LEFT JOIN (
+    SELECT purchase_order_id, max(batch) AS batch
+    FROM deleted_purchase_order
+    GROUP BY purchase_order_id
+) AS gone ON gone.purchase_order_id = newest.purchase_order_id
+WHERE newest.age = 1 AND (gone.batch IS NULL OR gone.batch < newest.batch);
+
+CREATE OR REPLACE VIEW delivered_sales_order AS
+SELECT
+    sales_order_id,
+    created_date,
+    created_time,
+    last_updated_date,
+    last_updated_time,
+    sales_staff_id,
+    counterparty_id,
+    units_sold,
+    unit_price,
+    currency_id,
+    design_id,
+    agreed_payment_date,
+    agreed_delivery_date,
+    agreed_delivery_location_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_fact_sales_order;
+
+CREATE OR REPLACE VIEW deleted_sales_order AS
+SELECT
+    sales_order_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_fact_sales_order;
+
+CREATE OR REPLACE VIEW current_sales_order AS
+SELECT
+    newest.sales_order_id,
+    newest.created_date,
+    newest.created_time,
+    newest.last_updated_date,
+    newest.last_updated_time,
+    newest.sales_staff_id,
+    newest.counterparty_id,
+    newest.units_sold,
+    newest.unit_price,
+    newest.currency_id,
+    newest.design_id,
+    newest.agreed_payment_date,
+    newest.agreed_delivery_date,
+    newest.agreed_delivery_location_id
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY sales_order_id ORDER BY batch DESC) AS age
+    FROM delivered_sales_order
+) AS newest
+LEFT JOIN (
+    SELECT sales_order_id, max(batch) AS batch
+    FROM deleted_sales_order
+    GROUP BY sales_order_id
+) AS gone ON gone.sales_order_id = newest.sales_order_id
+WHERE newest.age = 1 AND (gone.batch IS NULL OR gone.batch < newest.batch);
+
+CREATE OR REPLACE VIEW delivered_payment AS
+SELECT
+    payment_id,
+    created_date,
+    created_time,
+    last_updated_date,
+    last_updated_time,
+    transaction_id,
+    counterparty_id,
+    payment_amount,
+    currency_id,
+    payment_type_id,
+    paid,
+    payment_date,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM data_fact_payment;
+
+CREATE OR REPLACE VIEW deleted_payment AS
+SELECT
+    payment_id,
+    CAST(regexp_extract("$path", 'batch=([0-9]+)', 1) AS int) AS batch
+FROM deleted_fact_payment;
+
+CREATE OR REPLACE VIEW current_payment AS
+SELECT
+    newest.payment_id,
+    newest.created_date,
+    newest.created_time,
+    newest.last_updated_date,
+    newest.last_updated_time,
+    newest.transaction_id,
+    newest.counterparty_id,
+    newest.payment_amount,
+    newest.currency_id,
+    newest.payment_type_id,
+    newest.paid,
+    newest.payment_date
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY payment_id ORDER BY batch DESC) AS age
+    FROM delivered_payment
+) AS newest
+LEFT JOIN (
+    SELECT payment_id, max(batch) AS batch
+    FROM deleted_payment
+    GROUP BY payment_id
+) AS gone ON gone.payment_id = newest.payment_id
+WHERE newest.age = 1 AND (gone.batch IS NULL OR gone.batch < newest.batch);

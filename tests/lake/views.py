@@ -1,0 +1,14 @@
+"""What the views of the lake are called, as the warehouse calls its own."""
+
+from typing import Any
+
+from totes.contracts import warehouse_tables
+
+Rows = list[tuple[Any, ...]]
+
+VIEWS = {
+    f"current_{table.name.removeprefix('fact_')}" if table.is_fact else table.name: table
+    for table in warehouse_tables().values()
+}
+# A sales order that is deleted and comes back.
+BACK = 12
