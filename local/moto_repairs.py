@@ -106,7 +106,8 @@ def _threshold_exceeded(env: Environment) -> FailureEventException:
             env=env,
             error_name=StatesErrorName(typ=error),
             event_type=HistoryEventType.ExecutionFailed,
-            event_details=EventDetails(executionFailedEventDetails=details),
+            # The type wants all details of all events.
+            event_details=EventDetails(executionFailedEventDetails=details),  # type: ignore[typeddict-item]
         )
     )
 

@@ -21,7 +21,7 @@ from moto.sns.models import sns_backends
 
 from local import databases, provision
 from local.aws import environment_of, moto_server
-from local.deployment import STATE_MACHINE, Deployment
+from local.deployment import STATE_MACHINE, Deployment, newest_change
 from local.lake_folder import LakeFolder
 from local.lambda_runtime import Function, Invoker, LambdaRuntime
 from local.moto_repairs import conditional_writes_are_atomic, functions_run, maps_fail_with_their_parts
@@ -184,7 +184,7 @@ class Stack:
         provision.create_pipeline(self.client, NAMES, deployment, self._definition)
 
     def _workers(self, functions: list[Function], running: contextlib.ExitStack) -> Invoker:
-        runtime = LambdaRuntime(functions, self.logs, self._ship_logs)
+        runtime = LambdaRuntime(functions, self.logs, self._ship_logs, newest_change)
         running.callback(runtime.close)
         return runtime
 

@@ -86,8 +86,8 @@ class Backfill:
     def land(self) -> dict[str, Any]:
         """Commits all batches, in order.
 
-        All but the last say of the fence and of the keys what the batch before the backfill said. So where this breaks
-        off in the middle, the next execution of the pipeline reads anew what the backfill has not brought.
+        All but the last say of fence, columns and keys what the batch before the backfill said. So where this breaks off
+        in the middle, the next execution of the pipeline reads anew what the backfill has not brought.
 
         Raises:
             BackfillOutdated: another execution has landed a batch since the plan was made.
@@ -131,7 +131,7 @@ class Backfill:
     def _added(self, table: SourceTable, batch: int, path: Path, read: Extracted) -> Parts:
         if read.aside:
             raise ContractBroken(
-                f"totesys holds what schemas/source/{table.name}.toml does not allow, for instance where {table.key} is "
+                f"totesys holds what schemas/source/{table.name}.toml does not allow, as where {table.key} is "
                 f"{read.aside[0].business_id}: {read.aside[0].reason}. A backfill sets nothing aside.",
                 "Correct the rows in totesys, and redrive the execution.",
             )
@@ -143,8 +143,10 @@ class Backfill:
 
     def _manifests(self, plan: Plan) -> Iterator[Manifest]:
         previous = self._log.read(plan.first - 1) if plan.first > 1 else None
-        before = {name: _lasting(previous.tables[name]) if previous else {} for name in source_tables()}
-        brought = {plan.first: plan.tables} | {part.batch: {part.table: self._drafted(part.batch)} for part in plan.ranges}
+        before = {name: _lasting(previous.tables.get(name, {}) if previous else {}) for name in source_tables()}
+        brought = {plan.first: plan.tables} | {
+            part.batch: {part.table: self._drafted(part.batch)} for part in plan.ranges
+        }
         for batch, parts_of in brought.items():
             manifest = Manifest(
                 batch=batch,
@@ -153,7 +155,7 @@ class Backfill:
                 made_at=datetime.now(UTC),
                 # No row is older than the oldest id there is.
                 source=previous.source if previous else replace(plan.source, xmin=0),
-                columns={name: [column.name for column in table.columns] for name, table in source_tables().items()},
+                columns=previous.columns if previous else _declared(),
                 full_read=dict.fromkeys(parts_of, BACKFILL),
                 tables={
                     name: parts | ({"data": parts_of[name]["data"]} if name in parts_of else {})
@@ -163,15 +165,20 @@ class Backfill:
             yield manifest if batch < plan.last else self._closing(manifest, plan, [before, *brought.values()])
 
     def _closing(self, manifest: Manifest, plan: Plan, all_parts: list[Mapping[str, Parts]]) -> Manifest:
-        """The last manifest: of the plan's fence and of all keys, those of before too.
+        """The last manifest: of the plan's fence, all declared columns and all keys, those of before too.
 
         Which of these have gone, the next execution finds out as ever.
         """
         tables = {
-            name: {**parts, "keys": self._united(name, plan.last, [of[name]["keys"] for of in all_parts if "keys" in of.get(name, {})])}
+            name: {
+                **parts,
+                "keys": self._united(
+                    name, plan.last, [of[name]["keys"] for of in all_parts if "keys" in of.get(name, {})]
+                ),
+            }
             for name, parts in manifest.tables.items()
         }
-        return replace(manifest, source=plan.source, tables=tables)
+        return replace(manifest, source=plan.source, columns=_declared(), tables=tables)
 
     def _united(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
         table = source_tables()[name]
@@ -215,7 +222,11 @@ class Backfill:
         return self._key(f"batch={batch:08d}")
 
 
-def _lasting(parts: Parts) -> Parts:
+def _declared() -> dict[str, list[str]]:
+    return {name: [column.name for column in table.columns] for name, table in source_tables().items()}
+
+
+def _lasting(parts: Parts) -> dict[str, StoredObject]:
     """What a table's entry in one manifest says for the next one too."""
     return {name: stored for name, stored in parts.items() if name in ("keys", "aside")}
 

@@ -1,5 +1,6 @@
 """The plan of a backfill: which tables are read at once, and in which ranges of keys the others are."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -97,6 +98,6 @@ def divided(extents: Mapping[str, Extent], first: int, rows: int) -> Iterator[Ra
         number = max(1, -(-extent.rows // rows))
         width = extent.high + 1 - extent.low
         edges = [None, *(extent.low + width * part // number for part in range(1, number)), None]
-        for low, high in zip(edges, edges[1:], strict=False):
+        for low, high in itertools.pairwise(edges):
             yield Range(batch, table.name, low, high)
             batch += 1

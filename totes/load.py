@@ -136,7 +136,7 @@ def _load_next(
         fetched = _fetched(log, processed, pending.popleft(), Path(folder))
         with connection.begin():
             warehouse.lock(connection)
-            before = rules.record_ids(connection) | _unchecked(connection, log, last)
+            before = {**rules.record_ids(connection), **_unchecked(connection, log, last)}
             done = [(fetched.manifest, _load_batch(connection, fetched, execution, begins))]
             if fetched.manifest.is_of_backfill:
                 return done

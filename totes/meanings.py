@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 TIMED_OUT, ABORTED = "TIMED_OUT", "ABORTED"
 
-_UNREACHABLE = "could not be reached, or it dropped the connection."
+_UNREACHABLE = "could not be reached, dropped the connection, or refused the password."
 _BUSY = "was locked, overloaded or too slow to answer."
 _OUT_OF_TIME = "The function ran out of time."
 _LAMBDA = "AWS Lambda could not run the function."

@@ -87,6 +87,11 @@ class Names:
         """The rule on executions that end."""
         return f"{SERVICE}-{self.stage}-ended"
 
+    @property
+    def backfill_ended_rule(self) -> str:
+        """The rule on backfills that end."""
+        return f"{SERVICE}-{self.stage}-backfill-ended"
+
 
 def names_of_execution(arn: str) -> Names:
     """The names of the stage that an execution belongs to, from its ARN."""

@@ -23,7 +23,9 @@ from totes.manifest import Manifest
 
 Step = dict[str, Any]
 
-NEW_STAFF = "INSERT INTO staff SELECT 990, 'Ada', 'L', 1, 'a@x.io', created_at, last_updated FROM staff WHERE staff_id = 1"
+NEW_STAFF = (
+    "INSERT INTO staff SELECT 990, 'Ada', 'L', 1, 'a@x.io', created_at, last_updated FROM staff WHERE staff_id = 1"
+)
 NEW_ORDER = """
 INSERT INTO sales_order
 SELECT {0}, created_at, last_updated, design_id, {1}, counterparty_id, units_sold, unit_price, currency_id,

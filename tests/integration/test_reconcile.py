@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from console.sides import columns_of, warehouse_side
 from console.snapshots import snapshots
 from tests.conftest import Declares, MakesPipelines
 from tests.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
+from tests.reconciliation import names, reconcile
 from totes.contracts import source_tables
 from totes.database import connected
 from totes.errors import SourceBusy, WarehouseBusy
