@@ -86,8 +86,8 @@ class Backfill:
     def land(self) -> dict[str, Any]:
         """Commits all batches, in order.
 
-        All but the last say of fence, columns and keys what the batch before the backfill said. So where this breaks off
-        in the middle, the next execution of the pipeline reads anew what the backfill has not brought.
+        All but the last say of fence, columns and keys what the batch before the backfill said. So where this breaks
+        off in the middle, the next execution of the pipeline reads anew what the backfill has not brought.
 
         Raises:
             BackfillOutdated: another execution has landed a batch since the plan was made.

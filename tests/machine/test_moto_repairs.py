@@ -5,6 +5,7 @@ Then the repair can be deleted, and its canary with it.
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -154,7 +155,9 @@ def ended(machine: Any) -> dict[str, Any]:
     processor = part | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
     states = {"Map": {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": processor, "End": True}}
     arn = machine.create_state_machine(
-        name="maps", definition=json.dumps({"StartAt": "Map", "States": states}), roleArn=ROLE
+        name="maps",
+        definition=json.dumps({"StartAt": "Map", "States": states}),
+        roleArn="arn:aws:iam::123456789012:role/any",
     )["stateMachineArn"]
     execution = machine.start_execution(stateMachineArn=arn, input='{"items": [1, 2]}')["executionArn"]
     while (found := machine.describe_execution(executionArn=execution))["status"] == "RUNNING":
