@@ -20,6 +20,7 @@ from console.redrive import redrive
 from console.render import say_error
 from console.replay import replay
 from console.run import run
+from console.secret import secret
 from console.simulate import simulate
 from console.status import status
 from console.tail import logs
@@ -45,6 +46,7 @@ COMMANDS = (
     redrive,
     pause,
     resume,
+    secret,
     reconcile,
     replay,
     history,

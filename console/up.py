@@ -46,6 +46,9 @@ def up(
 
     PostgreSQL with source and warehouse, AWS's services, the shipped state machine and functions: all on this
     machine. The page shows it at work, and other commands reach it from another terminal.
+
+    What is saved in functions/, totes/ or schemas/ is deployed: the next execution uses it. Executions, mails and a
+    pause are forgotten when the stack ends, databases and lake without --data.
     """
     interval = parse_interval("--every", every) if every else None
     pace = Pace(parse_interval("--day", day), amendments) if simulate else None

@@ -37,6 +37,7 @@ NOT_DRAWN = {
 }
 
 _MACHINE = "PipelineStateMachine"
+_BACKFILL = "BackfillStateMachine"
 # The databases are no part of the stack; the secrets lead to them.
 _DATABASES = {"SourceSecret": "totesys", "WarehouseSecret": "warehouse"}
 _READS = {"s3:GetObject", "secretsmanager:GetSecretValue"}
@@ -87,6 +88,7 @@ class _Stage:
         yield from (f"    {self._function(name)}" for name in called if name in self._functions)
         yield "end"
         yield from (self._function(name) for name in self._functions if name not in called)
+        yield _box(_BACKFILL, "Step Functions", f"totes-{STAGE}-backfill")
 
     def _function(self, name: str) -> str:
         return _box(name, "Lambda", self._functions[name]["name"])
@@ -111,14 +113,17 @@ class _Stage:
                 yield machine, "-. an execution ends .->", name
             for target in rule["Targets"]:
                 (called,) = _referred(target["Arn"])
-                yield name, "-- starts -->" if called == _MACHINE else "-- calls -->", called
+                how = {_MACHINE: "starts", "AlertsTopic": "tells"}.get(called, "calls")
+                yield name, f"-- {how} -->", called
                 for queue in _referred(target.get("DeadLetterConfig", {})):
                     yield name, "-. could not start .->", queue
 
     def _from_roles(self) -> Iterator[Arrow]:
-        roles = {name: function["role"] for name, function in self._functions.items()} | {_MACHINE: "MachineRole"}
-        for name, role in roles.items():
+        roles = {name: function["role"] for name, function in self._functions.items()}
+        for name, role in (roles | {_MACHINE: "MachineRole", _BACKFILL: "BackfillRole"}).items():
             for statement in self._statements(role):
+                if name == _BACKFILL and statement["Action"] == ["lambda:InvokeFunction"]:
+                    yield from ((name, "-- runs in parts -->", other) for other in _referred(statement))
                 for other in _touched(statement):
                     if _READS & set(statement["Action"]):
                         yield other, "-->", name
@@ -169,8 +174,9 @@ class _Stage:
 
 
 def _touched(statement: Mapping[str, Any]) -> list[str]:
-    """What a statement is about; a log alone is read by whoever asks how far a zone is, and is no arrow."""
-    return _referred([resource for resource in statement["Resource"] if "/log/" not in str(resource)])
+    """What a statement is about; who reads a log to see how far a zone is, or what it has noted itself, is no arrow."""
+    noted = ("/log/", "/backfill/")
+    return _referred([found for found in statement["Resource"] if not any(folder in str(found) for folder in noted)])
 
 
 def _referred(value: Any) -> list[str]:

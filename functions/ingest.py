@@ -1,21 +1,25 @@
-"""The function behind the state Ingest: totesys → landing zone."""
+"""The function behind the state Ingest, and behind all states of a backfill that read totesys: → landing zone."""
 
 from dataclasses import asdict
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from totes.backfill import Backfill
+from totes.backfill_plan import Range
 from totes.ingest import ingest
 from totes.log import logger, metrics, observed
-from totes.requests import parse_request
+from totes.requests import parse_backfill, parse_request
 from totes.settings import IngestSettings, read_settings
 
 
 @observed
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Lands what is new; the result says whether there is anything to transform."""
-    request = parse_request(event)
-    done = ingest(read_settings(IngestSettings), request)
+    """Lands what is new; the result says whether there is anything to transform. Or takes one step of a backfill."""
+    request, settings = parse_request(event), read_settings(IngestSettings)
+    if step := event.get("backfill"):
+        return _backfill(Backfill(settings, request.execution), step)
+    done = ingest(settings, request)
     for warning in done.warnings:
         logger.warning(warning)
     metrics.add_metric("Warnings", MetricUnit.Count, len(done.warnings))
@@ -25,3 +29,9 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     # What is odd, in full, may be a table's every column; the warnings say it in short.
     result = {name: value for name, value in asdict(done).items() if name not in ("undeclared", "ahead")}
     return result | {"warnings": done.warnings, "new_data": done.new_data}
+
+
+def _backfill(backfill: Backfill, step: dict[str, Any]) -> dict[str, Any]:
+    if "read" in step:
+        return backfill.read(Range(**step["read"]))
+    return backfill.plan(parse_backfill(step["plan"])) if "plan" in step else backfill.land()

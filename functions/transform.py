@@ -8,14 +8,16 @@ from aws_lambda_powertools.metrics import MetricUnit
 from totes.log import logger, metrics, observed
 from totes.requests import parse_request
 from totes.settings import TransformSettings, read_settings
-from totes.transform import transform
+from totes.transform import prepare, transform
 
 
 @observed
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Brings every landed batch into the warehouse's shape."""
-    request = parse_request(event)
-    done = transform(read_settings(TransformSettings), request)
+    """Brings every landed batch into the warehouse's shape; of a backfill's, one that it is given."""
+    request, settings = parse_request(event), read_settings(TransformSettings)
+    if batch := event.get("batch"):
+        return asdict(prepare(settings, batch))
+    done = transform(settings, request)
     metrics.add_metric("RowsProcessed", MetricUnit.Count, sum(done.rows.values()))
     logger.info("transformed", first=done.first, last=done.last, rows=done.rows)
     return asdict(done) | {"batches": done.batches}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 SERVERLESS = ROOT / "serverless.yml"
 STATE_MACHINE = ROOT / "statemachine" / "pipeline.asl.json"
+BACKFILL = ROOT / "statemachine" / "backfill.asl.json"
 # For what serverless.yml does not say: the longest that Lambda allows, in seconds, and serverless's own default in MB.
 LONGEST_TIMEOUT = 900
 MEMORY = 1024
@@ -22,6 +23,10 @@ MEMORY = 1024
 _FILE = re.compile(r"\$\{file\(([\w./-]+)\)\}")
 _REFERENCE = re.compile(r"#\{([\w.:]+)\}")
 _VARIABLE = re.compile(r"\$\{(param|sls):([A-Za-z]\w*)\}")
+
+
+# What is packed, see `package` in serverless.yml.
+PACKED = ("functions", "totes", "schemas")
 
 
 class DeploymentInvalid(Exception):
@@ -74,13 +79,8 @@ class Deployment:
         )
 
     def ended_pattern(self) -> dict[str, Any]:
-        """The event pattern of the rule on executions that end."""
-        (pattern,) = [
-            resource["Properties"]["EventPattern"]
-            for resource in self.resources().values()
-            if resource["Type"] == "AWS::Events::Rule" and "EventPattern" in resource["Properties"]
-        ]
-        return dict(pattern)
+        """The event pattern of the rule on executions of the pipeline that end."""
+        return dict(self.resources()["EndedRule"]["Properties"]["EventPattern"])
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """All that `resources` declares, by logical id; CloudFormation's own functions are left as they are."""
@@ -148,6 +148,12 @@ class Deployment:
             return str(known[kind][name])
 
         return _VARIABLE.sub(value, text)
+
+
+def newest_change() -> int:
+    """When a file that would be deployed was last written, in nanoseconds: saved is deployed, on the local stack."""
+    files = (file for folder in PACKED for file in (ROOT / folder).rglob("*.*") if "__pycache__" not in file.parts)
+    return max(file.stat().st_mtime_ns for file in files)
 
 
 def state_machine_definition(file: Path, names: "Names") -> str:

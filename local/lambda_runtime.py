@@ -72,6 +72,7 @@ class LambdaRuntime:
         functions: what is deployed.
         logs: the folder for one log file per function.
         ship: is given what an invocation printed: the function, its log stream and the lines.
+        code: tells versions of the deployed files apart; a process that began with another one is not used again.
     """
 
     def __init__(
@@ -79,10 +80,13 @@ class LambdaRuntime:
         functions: list[Function],
         logs: Path,
         ship: Callable[[Function, str, list[str]], None] = lambda _function, _stream, _lines: None,
+        code: Callable[[], int] = lambda: 0,
     ) -> None:
         self._functions = {function.name: function for function in functions}
         self._logs = {function.name: logs / f"{function.name}.log" for function in functions}
         self._ship = ship
+        self._code = code
+        self._version = code()
         self._lock = threading.Lock()
         self._idle: dict[str, list[WorkerProcess]] = {function.name: [] for function in functions}
         self._busy: set[WorkerProcess] = set()
@@ -121,6 +125,7 @@ class LambdaRuntime:
         with self._lock:
             if self._closed:
                 raise ServiceError("ServiceException", "The stack is stopping.", 500)
+            self._discard_outdated()
             worker = self._idle[name].pop() if self._idle[name] else None
             if worker is None or not worker.alive:
                 if worker:
@@ -128,6 +133,13 @@ class LambdaRuntime:
                 worker = WorkerProcess(self._functions[name], self._logs[name])
             self._busy.add(worker)
             return worker
+
+    def _discard_outdated(self) -> None:
+        if (version := self._code()) != self._version:
+            self._version = version
+            for worker in (worker for workers in self._idle.values() for worker in workers):
+                worker.close()
+            self._idle = {name: [] for name in self._idle}
 
     def _give_back(self, name: str, worker: WorkerProcess) -> None:
         with self._lock:

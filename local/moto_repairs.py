@@ -13,6 +13,15 @@ from typing import Any
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.s3.responses import S3Response
+from moto.stepfunctions.parser.api import ExecutionFailedEventDetails, HistoryEventType
+from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import (
+    DistributedIterationComponent,
+)
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 
 from local.lambda_runtime import Invoker, ServiceError
 
@@ -63,6 +72,20 @@ def conditional_writes_are_atomic() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def maps_fail_with_their_parts() -> Iterator[None]:
+    """moto lets a distributed Map succeed whatever becomes of its parts: have it fail where one did, as AWS does."""
+    run = DistributedIterationComponent._map_run
+
+    def run_and_count(self: Any, env: Environment, eval_input: Any) -> None:
+        run(self, env, eval_input)
+        if eval_input.map_run_record.item_counter.failed.get() > eval_input.tolerated_failure_count:
+            raise _threshold_exceeded(env)
+
+    with replaced(DistributedIterationComponent, "_map_run", run_and_count):
+        yield
+
+
+@contextlib.contextmanager
 def replaced(owner: type | ModuleType, name: str, value: object) -> Iterator[None]:
     """Set an attribute of a class or module, and set it back at the end."""
     original = getattr(owner, name)
@@ -71,6 +94,22 @@ def replaced(owner: type | ModuleType, name: str, value: object) -> Iterator[Non
         yield
     finally:
         setattr(owner, name, original)
+
+
+def _threshold_exceeded(env: Environment) -> FailureEventException:
+    error = StatesErrorNameType.StatesExceedToleratedFailureThreshold
+    details = ExecutionFailedEventDetails(
+        error=error.to_name(), cause="The specified tolerated failure threshold was exceeded"
+    )
+    return FailureEventException(
+        FailureEvent(
+            env=env,
+            error_name=StatesErrorName(typ=error),
+            event_type=HistoryEventType.ExecutionFailed,
+            # The type wants all details of all events.
+            event_details=EventDetails(executionFailedEventDetails=details),  # type: ignore[typeddict-item]
+        )
+    )
 
 
 def _lambda_says(error: ServiceError) -> LambdaClientError:

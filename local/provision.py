@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any
 
-from local.deployment import Deployment, state_machine_definition
+from local.deployment import BACKFILL, Deployment, state_machine_definition
 from local.lambda_runtime import Function
 from totes.names import FUNCTIONS, Names
 
@@ -77,15 +77,16 @@ def create_alerts(sns: Any, names: Names) -> None:
 
 
 def create_pipeline(client: "Callable[[str], Any]", names: Names, deployment: Deployment, definition: "Path") -> None:
-    """The state machine, the rule of its schedule and the one on its executions' ends.
+    """The state machines, the rule of its schedule and the one on its executions' ends.
 
     The rules get no target: moto fires none, and fails every PutEvents where a rule has a state machine as its target.
     """
-    client("stepfunctions").create_state_machine(
-        name=names.state_machine,
-        definition=state_machine_definition(definition, names),
-        roleArn=f"arn:aws:iam::{names.account}:role/{ROLE}",
-    )
+    for name, file in ((names.state_machine, definition), (names.backfill, BACKFILL)):
+        client("stepfunctions").create_state_machine(
+            name=name,
+            definition=state_machine_definition(file, names),
+            roleArn=f"arn:aws:iam::{names.account}:role/{ROLE}",
+        )
     rule = deployment.schedule_rule()
     client("events").put_rule(
         Name=rule.name, ScheduleExpression=rule.expression, State=rule.state, Description=rule.description

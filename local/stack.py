@@ -21,10 +21,10 @@ from moto.sns.models import sns_backends
 
 from local import databases, provision
 from local.aws import environment_of, moto_server
-from local.deployment import STATE_MACHINE, Deployment
+from local.deployment import STATE_MACHINE, Deployment, newest_change
 from local.lake_folder import LakeFolder
 from local.lambda_runtime import Function, Invoker, LambdaRuntime
-from local.moto_repairs import conditional_writes_are_atomic, functions_run
+from local.moto_repairs import conditional_writes_are_atomic, functions_run, maps_fail_with_their_parts
 from local.postgres import Postgres
 from local.state import StackState, claimed_home, home, publish
 from totes.names import Names
@@ -174,6 +174,7 @@ class Stack:
         functions = provision.deployed_functions(NAMES, deployment)
         running.callback(self._clients.clear)
         running.enter_context(conditional_writes_are_atomic())
+        running.enter_context(maps_fail_with_their_parts())
         running.enter_context(functions_run(self._invoker or self._workers(functions, running)))
         running.callback(self._abort_executions)
         self._create_lake(running)
@@ -183,7 +184,7 @@ class Stack:
         provision.create_pipeline(self.client, NAMES, deployment, self._definition)
 
     def _workers(self, functions: list[Function], running: contextlib.ExitStack) -> Invoker:
-        runtime = LambdaRuntime(functions, self.logs, self._ship_logs)
+        runtime = LambdaRuntime(functions, self.logs, self._ship_logs, newest_change)
         running.callback(runtime.close)
         return runtime
 
@@ -218,8 +219,8 @@ class Stack:
     def _abort_executions(self) -> None:
         # Their threads would go on, and call the functions of the next stack in this process.
         machine = self.client("stepfunctions")
-        for execution in machine.list_executions(stateMachineArn=NAMES.state_machine_arn)["executions"]:
-            if execution["status"] == "RUNNING":
+        for arn in (NAMES.state_machine_arn, NAMES.backfill_arn):
+            for execution in machine.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
                 with contextlib.suppress(ClientError):  # it may have ended meanwhile
                     machine.stop_execution(executionArn=execution["executionArn"])
 

@@ -53,7 +53,7 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
         declared = {
             name: replace(table, quarantine=name in tables) for name, table in contracts.source_tables().items()
         }
-        for module in ("change", "source", "ingest"):
+        for module in ("change", "source", "ingest", "backfill"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare

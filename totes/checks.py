@@ -54,7 +54,7 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Iterable[Catalogue
     if differences := [text for table in tables.values() for text in _differences(table, columns)]:
         raise ContractBroken(
             "totesys is not as declared: " + "; ".join(differences) + ".",
-            "Change the declaration in schemas/source and deploy, or undo the change in totesys.",
+            "Change the declarations in schemas/ and deploy, or undo the change in totesys.",
         )
     refused = {column.table for column in columns.values() if not column.readable and _declared(tables, column)}
     if refused:
@@ -129,10 +129,12 @@ def _differences(table: SourceTable, found: Mapping[tuple[str, str], CatalogueCo
     if not any(name == table.name for name, _ in found):
         yield f"table {table.name} is not there"
         return
+    new = [name for owner, name in found if owner == table.name and not any(name == own.name for own in table.columns)]
+    renamed = f" (while {', '.join(new[:SHOWN])} is there, which no contract declares)" if new else ""
     for column in table.columns:
         actual = found.get((table.name, column.name))
         if actual is None:
-            yield f"column {table.name}.{column.name} is not there"
+            yield f"column {table.name}.{column.name} is not there{renamed}"
         elif actual.type != _full_type(column):
             yield f"column {table.name}.{column.name} has type {actual.type}, expected {_full_type(column)}"
 

@@ -17,6 +17,7 @@
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
     │   ├── ContractInvalid      a declaration in schemas/ is not well-formed (totes.contracts)
+    │   ├── BackfillOutdated     totesys or the landing zone is not any more what a backfill was planned for
     │   ├── DatabaseFailed       a statement failed in a way that no other class names
     │   └── Unforeseen           anything else: most likely a bug
     └── ContractBroken           the data is not what its declaration in schemas/ says
@@ -114,6 +115,10 @@ class VersionUnknown(TerminalError):
 
 class DatabaseFailed(TerminalError):
     """A statement failed in a way that no other class names."""
+
+
+class BackfillOutdated(TerminalError):
+    """totesys or the landing zone is not any more what a backfill was planned for."""
 
 
 class Unforeseen(TerminalError):

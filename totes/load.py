@@ -107,12 +107,14 @@ def load_pending(
     log = BatchLog(processed)
     warehouse.migrate(connection)
     result = result or LoadResult()
-    result.loaded_through = _loaded_through(connection, log)
+    last = _last_loaded(connection, log)
+    result.loaded_through = last.batch if last else 0
     result.processed_through = log.last() if through is None else through
     pending = deque(range(result.loaded_through + 1, result.processed_through + 1))
     while pending:
-        for manifest, loaded in _load_next(connection, log, processed, pending, execution, begins):
+        for manifest, loaded in _load_next(connection, log, processed, pending, last, execution, begins):
             result.add(manifest, loaded)
+            last = manifest
     return result
 
 
@@ -121,19 +123,23 @@ def _load_next(
     log: BatchLog,
     processed: Lake,
     pending: deque[int],
+    last: Manifest | None,
     execution: str,
     begins: Begins,
 ) -> list[tuple[Manifest, Mapping[str, staging.Loaded] | None]]:
     """Loads the next batch in one transaction, and with it as many after it as it takes for the checks to hold.
 
-    What is wrong in one batch and put right in a later one is never seen by a reader, and stops nobody.
+    What is wrong in one batch and put right in a later one is never seen by a reader, and stops nobody. What the
+    batches of a backfill are short of is in the first batch behind them, and that is where their rows are checked.
     """
     with tempfile.TemporaryDirectory(prefix="totes-load-") as folder:
         fetched = _fetched(log, processed, pending.popleft(), Path(folder))
         with connection.begin():
             warehouse.lock(connection)
-            before = rules.record_ids(connection)
+            before = {**rules.record_ids(connection), **_unchecked(connection, log, last)}
             done = [(fetched.manifest, _load_batch(connection, fetched, execution, begins))]
+            if fetched.manifest.is_of_backfill:
+                return done
             while broken := rules.broken_since(connection, before):
                 if not pending:
                     raise rules.broken_check(broken)
@@ -142,20 +148,29 @@ def _load_next(
     return done
 
 
-def _loaded_through(connection: sqlalchemy.Connection, log: BatchLog) -> int:
-    """The warehouse's last batch, having made sure that the lake knows it as the same."""
+def _unchecked(connection: sqlalchemy.Connection, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:
+    """The record ids before those of a backfill, where one was loaded last."""
+    if last is None or not last.is_of_backfill:
+        return {}
+    while last.batch > 1 and (before := log.read(last.batch - 1)).is_of_backfill:
+        last = before
+    return rules.record_ids_before(connection, last.batch)
+
+
+def _last_loaded(connection: sqlalchemy.Connection, log: BatchLog) -> Manifest | None:
+    """The warehouse's last batch, having made sure that the lake knows it as the same; None of an empty warehouse."""
     with connection.begin():
         row = connection.execute(warehouse.statement(connection, "last_batch")).one_or_none()
     if row is None:
-        return 0
-    if log.read(row.batch_id).snapshot_at != row.snapshot_at:
+        return None
+    if (known := log.read(row.batch_id)).snapshot_at != row.snapshot_at:
         raise LogBroken(
             f"The warehouse has loaded a batch {row.batch_id} of {row.snapshot_at}, which is not batch {row.batch_id} "
             "of the processed zone.",
             "Point the function at the bucket that the warehouse was loaded from, or drop the warehouse's tables: "
             "the next run loads it anew from batch 1.",
         )
-    return int(row.batch_id)
+    return known
 
 
 class _Fetched:

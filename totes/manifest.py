@@ -18,6 +18,8 @@ from totes.fence import SourcePosition
 from totes.lake import StoredObject
 
 VERSION = 2
+# The reason why a table was read in full, where a backfill has read it.
+BACKFILL = "backfill"
 
 # Of one table: `data` the rows, `deleted` the keys that are gone, `keys` all keys that are there, `aside` all rows that
 # are set aside.
@@ -36,7 +38,8 @@ class Manifest:
         source: where totesys stood at the snapshot.
         columns: the columns of totesys that were read, by table.
         full_read: the tables that were read in full, each with the reason.
-        tables: the objects of each table. In the landing zone every table has its `keys`, and those with rows in
+        tables: the objects of each table. In the landing zone every table has its `keys` (a backfill's those of the
+            batch before it, until its last batch), and those with rows in
             quarantine `aside`, which may lie in an earlier batch; a table in which nothing changed has no `data` and no
             `deleted`.
     """
@@ -49,6 +52,11 @@ class Manifest:
     columns: Mapping[str, list[str]]
     tables: Mapping[str, Parts]
     full_read: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_of_backfill(self) -> bool:
+        """Whether it is a part of a backfill, and so shows totesys at no one moment."""
+        return BACKFILL in self.full_read.values()
 
     def objects(self, part: str) -> dict[str, StoredObject]:
         """The objects of one part by table, for instance all `data`."""

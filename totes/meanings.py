@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 TIMED_OUT, ABORTED = "TIMED_OUT", "ABORTED"
 
-_UNREACHABLE = "could not be reached, or it dropped the connection."
+_UNREACHABLE = "could not be reached, dropped the connection, or refused the password."
 _BUSY = "was locked, overloaded or too slow to answer."
 _OUT_OF_TIME = "The function ran out of time."
 _LAMBDA = "AWS Lambda could not run the function."
@@ -28,6 +28,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version."),
     "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
     "ContractInvalid": ("A declaration in schemas/ is not well-formed.", "Correct it and deploy."),
+    "BackfillOutdated": (
+        "totesys or the landing zone has moved on under a backfill.",
+        "Pause the schedule, and start another backfill.",
+    ),
     "DatabaseFailed": ("A database refused a statement in a way that the pipeline does not know.", "Read the message."),
     "Unforeseen": ("Something happened that nobody foresaw: most likely a bug.", "Read the stack trace in the log."),
     "ContractBroken": (

@@ -31,6 +31,15 @@ class Names:
         return f"{SERVICE}-{self.stage}-pipeline"
 
     @property
+    def backfill(self) -> str:
+        """The state machine of backfills."""
+        return f"{SERVICE}-{self.stage}-backfill"
+
+    @property
+    def backfill_arn(self) -> str:
+        return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.backfill}"
+
+    @property
     def state_machine_arn(self) -> str:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
 
@@ -77,6 +86,11 @@ class Names:
     def ended_rule(self) -> str:
         """The rule on executions that end."""
         return f"{SERVICE}-{self.stage}-ended"
+
+    @property
+    def backfill_ended_rule(self) -> str:
+        """The rule on backfills that end."""
+        return f"{SERVICE}-{self.stage}-backfill-ended"
 
 
 def names_of_execution(arn: str) -> Names:

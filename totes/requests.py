@@ -30,6 +30,19 @@ class Request:
     dry_run: bool = False
 
 
+@dataclass(frozen=True)
+class BackfillRequest:
+    """What a person wants of a backfill.
+
+    Attributes:
+        rows: about how many of a table one function reads.
+        concurrency: how many functions read totesys at once.
+    """
+
+    rows: int
+    concurrency: int
+
+
 def parse_request(event: Mapping[str, Any]) -> Request:
     """The request in a function's event.
 
@@ -42,13 +55,7 @@ def parse_request(event: Mapping[str, Any]) -> Request:
             "The function's event names no execution.",
             "Start an execution of the state machine: it is the state machine that calls the functions.",
         )
-    allowed = input_schema()["properties"]
-    if isinstance(given, dict) and (unknown := sorted(given.keys() - allowed.keys())):
-        raise InputRefused(f"The execution's input has the unknown field {', '.join(unknown)}.", _remedy())
-    try:
-        _validator()(given)
-    except fastjsonschema.JsonSchemaValueException as error:
-        raise InputRefused(f"The execution's input is wrong: {error.message}.", _remedy()) from error
+    given = _checked(given, "pipeline")
     tables = tuple(given.get("full_read", ()))
     if undeclared := sorted(set(tables) - source_tables().keys()):
         raise InputRefused(
@@ -58,22 +65,42 @@ def parse_request(event: Mapping[str, Any]) -> Request:
     return Request(execution, tables, given.get("dry_run", False))
 
 
+def parse_backfill(given: object) -> BackfillRequest:
+    """The input of a backfill, with what it leaves out.
+
+    Raises:
+        InputRefused: names the first thing that is wrong, and lists what is allowed.
+    """
+    return BackfillRequest(**_checked(given, "backfill"))
+
+
 @cache
-def input_schema() -> dict[str, Any]:
-    """The JSON schema of an execution's input."""
+def input_schema(workflow: str) -> dict[str, Any]:
+    """The JSON schema of the input of an execution, of the `pipeline` or of a `backfill`."""
     document: dict[str, Any] = json.loads(
-        (SCHEMAS / "interfaces" / "pipeline-input.schema.json").read_text(encoding="utf-8")
+        (SCHEMAS / "interfaces" / f"{workflow}-input.schema.json").read_text(encoding="utf-8")
     )
     return document
 
 
+def _checked(given: Any, workflow: str) -> dict[str, Any]:
+    allowed = input_schema(workflow)["properties"]
+    if isinstance(given, dict) and (unknown := sorted(given.keys() - allowed.keys())):
+        raise InputRefused(f"The execution's input has the unknown field {', '.join(unknown)}.", _remedy(workflow))
+    try:
+        checked: dict[str, Any] = _validator(workflow)(given)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise InputRefused(f"The execution's input is wrong: {error.message}.", _remedy(workflow)) from error
+    return checked
+
+
 @cache
-def _validator() -> Any:
-    return fastjsonschema.compile(input_schema())
+def _validator(workflow: str) -> Any:
+    return fastjsonschema.compile(input_schema(workflow))
 
 
-def _remedy() -> str:
+def _remedy(workflow: str) -> str:
     fields = "; ".join(
-        f"{name}: {field['description'].rstrip('.')}" for name, field in input_schema()["properties"].items()
+        f"{name}: {field['description'].rstrip('.')}" for name, field in input_schema(workflow)["properties"].items()
     )
     return f"Start the execution with {{}} or with what is allowed: {fields}."

@@ -139,6 +139,18 @@ def record_ids(connection: sqlalchemy.Connection) -> Mapping[str, int]:
     return ids
 
 
+def record_ids_before(connection: sqlalchemy.Connection, batch: int) -> Mapping[str, int]:
+    """The same as they were before a batch, of the facts that have got any since."""
+    ids = {}
+    for table in warehouse_tables().values():
+        if table.checks:
+            query = warehouse.statement(connection, "newest_before")
+            last = connection.scalar(query, {"name": table.name, "batch": batch})
+            if last is not None:
+                ids[table.name] = last
+    return ids
+
+
 def broken_since(connection: sqlalchemy.Connection, before: Mapping[str, int]) -> list[Broken]:
     """The checks that rows break which came after some record ids."""
     found = []

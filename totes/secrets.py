@@ -52,7 +52,7 @@ def read_credentials(secret_id: str) -> Credentials:
         raise _translated(error, secret_id) from error
     except BotoCoreError as error:
         raise LakeUnavailable(f"Secret {secret_id}: {error}.", "Nothing to do unless it lasts.") from error
-    return _parsed(secret_id, text)
+    return parse_credentials(secret_id, text)
 
 
 def _translated(error: ClientError, secret_id: str) -> AccessRefused | LakeUnavailable:
@@ -68,7 +68,12 @@ def _translated(error: ClientError, secret_id: str) -> AccessRefused | LakeUnava
     )
 
 
-def _parsed(secret_id: str, text: str) -> Credentials:
+def parse_credentials(secret_id: str, text: str) -> Credentials:
+    """The credentials in the text of a secret.
+
+    Raises:
+        AccessRefused: it is not what is expected; the message does not have the text.
+    """
     try:
         document = json.loads(text)
         missing = [name for name in _NEEDED if not document.get(name)]

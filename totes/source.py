@@ -1,7 +1,7 @@
 """Reading totesys: one snapshot of all tables, in bulk, straight into typed Parquet."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +53,15 @@ class Window:
 
 
 Windows = Mapping[str, Window]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many rows a table has, and its lowest and its highest key; 0 where it is empty."""
+
+    rows: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -121,6 +130,37 @@ class Snapshot:
     ) -> Extracted:
         """The same for the rows with some keys, as far as they are there."""
         return self._copy(table, _among(table, keys), path, unavailable)
+
+    def extents(self, tables: Iterable[SourceTable]) -> dict[str, Extent]:
+        """Counts tables and finds their outermost keys, in one scan each and one round trip."""
+        selects = [
+            f"SELECT '{table.name}' AS name, count(*) AS all_rows, coalesce(min({key}), 0) AS low, "  # noqa: S608  names come from the contracts
+            f"coalesce(max({key}), 0) AS high FROM public.{quoted(table.name)}"
+            for table in tables
+            for key in [quoted(table.key)]
+        ]
+        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects)))
+        return {row.name: Extent(row.all_rows, row.low, row.high) for row in rows}
+
+    def extract_range(
+        self, table: SourceTable, keys: tuple[int | None, int | None], older_than: int | None, path: Path
+    ) -> Extracted:
+        """Writes the rows with keys from one on and below another to a Parquet file.
+
+        Args:
+            keys: the two; None is unbounded.
+            older_than: a fence that the rows have to be older than; None takes all.
+
+        Raises:
+            ContractBroken: a row is not what the contract allows, and may not be set aside.
+        """
+        key, (low, high) = quoted(table.name, table.key), keys
+        conditions = [
+            *([f"{key} >= {low:d}"] if low is not None else []),
+            *([f"{key} < {high:d}"] if high is not None else []),
+            *([f"NOT {fence.is_new(older_than, quoted(table.name))}"] if older_than is not None else []),
+        ]
+        return self._copy(table, " AND ".join(conditions) or "true", path, {})
 
     def _copy(self, table: SourceTable, condition: str, path: Path, unavailable: Mapping[str, pa.Array]) -> Extracted:
         columns = ", ".join(quoted(table.name, column.name) for column in table.columns)

@@ -16,7 +16,7 @@ from totes.contracts import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import CorruptObject
 from totes.lake import Lake, StoredObject, s3_client
 from totes.log import about, logger
-from totes.manifest import Manifest, Parts
+from totes.manifest import Manifest, Parts, parse_manifest
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.requests import Request
 from totes.settings import TransformSettings
@@ -43,6 +43,14 @@ class Transformed:
         return 0 if self.first is None or self.last is None else self.last - self.first + 1
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A batch that lies in the processed zone, but for its manifest."""
+
+    batch: int
+    rows: Mapping[str, int]
+
+
 def transform(settings: TransformSettings, request: Request) -> Transformed:
     """Processes all batches that are landed and not yet processed, in order.
 
@@ -58,12 +66,27 @@ def transform(settings: TransformSettings, request: Request) -> Transformed:
     rows: dict[str, int] = {}
     for batch in pending:
         logger.append_keys(batch=batch)
-        manifest = process(landed_log.read(batch), landing, processed)
+        manifest = _processed(landed_log.read(batch), landing, processed)
         processed_log.commit(replace(manifest, execution=request.execution, made_at=datetime.now(UTC)))
         for table, count in manifest.rows().items():
             rows[table] = rows.get(table, 0) + count
     first, last = (pending[0], pending[-1]) if pending else (None, None)
     return Transformed(first, last, rows, processed_through=last or done)
+
+
+def prepare(settings: TransformSettings, batch: int) -> Prepared:
+    """Processes one landed batch of a backfill, beside others; `transform` commits it when its turn has come.
+
+    Raises:
+        LakeUnavailable: worth another try.
+        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
+    """
+    s3 = s3_client()
+    landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)
+    with about(batch=batch):
+        manifest = process(BatchLog(landing).read(batch), landing, processed)
+        processed.add_json(_draft(batch), manifest.as_json())
+    return Prepared(batch, manifest.rows())
 
 
 def process(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
@@ -79,6 +102,16 @@ def process(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
             source: {"aside": batch.copied(source, stored)} for source, stored in landed.objects("aside").items()
         }
     return replace(landed, tables=tables)
+
+
+def _processed(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
+    if landed.is_of_backfill and (draft := processed.read(_draft(landed.batch))):
+        return parse_manifest(draft, f"s3://{processed.bucket}/{_draft(landed.batch)}")
+    return process(landed, landing, processed)
+
+
+def _draft(batch: int) -> str:
+    return f"backfill/{batch:08d}.json"
 
 
 class _Batch:

@@ -287,5 +287,6 @@ def fail(drill: Drill) -> None:
 def test_every_error_of_ours_has_its_mail() -> None:
     kept = {file.stem.partition(" ")[0] for file in GOLDEN.glob("*.txt")}
     # Those that share a section of the runbook share a sentence as well.
-    owed = {error for error in MEANINGS if section(error) == error} - {"States.Runtime"}
+    # A backfill catches nothing: a rule tells that it has ended.
+    owed = {error for error in MEANINGS if section(error) == error} - {"States.Runtime", "BackfillOutdated"}
     assert owed - kept == {"Lambda.ServiceException"}

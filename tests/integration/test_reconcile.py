@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ from console.sides import columns_of, warehouse_side
 from console.snapshots import snapshots
 from tests.conftest import Declares, MakesPipelines
 from tests.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
+from tests.reconciliation import names, reconcile
 from totes.contracts import source_tables
 from totes.database import connected
 from totes.errors import SourceBusy, WarehouseBusy
@@ -30,20 +30,6 @@ NEW_ORDER = (
     "unit_price, currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id "
     "FROM sales_order WHERE sales_order_id = 56"
 )
-
-
-def names(pipeline: Pipeline) -> Any:
-    """What a pipeline's resources are called."""
-    return SimpleNamespace(
-        landing_bucket=pipeline.landing_bucket,
-        processed_bucket=pipeline.processed_bucket,
-        source_secret=f"{pipeline.name}/source",
-        warehouse_secret=f"{pipeline.name}/warehouse",
-    )
-
-
-def reconcile(pipeline: Pipeline, *tables: str) -> Reconciliation:
-    return compare(names(pipeline), find_tables(tables or comparable()))
 
 
 def wrong(found: Reconciliation) -> dict[str, TableDifferences]:

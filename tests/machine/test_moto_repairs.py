@@ -5,6 +5,7 @@ Then the repair can be deleted, and its canary with it.
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
@@ -17,7 +18,7 @@ from moto.s3.models import S3Backend
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.lambda_runtime import InvokeResult, ServiceError
-from local.moto_repairs import conditional_writes_are_atomic, functions_run
+from local.moto_repairs import conditional_writes_are_atomic, functions_run, maps_fail_with_their_parts
 
 REGION = "eu-west-2"
 ANSWER = {"batch": 7}
@@ -146,3 +147,30 @@ def succeeds(write: Callable[[], object]) -> bool:
 def test_moto_still_redrives_nothing() -> None:
     # tests/redrives.py stands in for it.
     assert not hasattr(StepFunctionResponse, "redrive_execution")
+
+
+def ended(machine: Any) -> dict[str, Any]:
+    """What becomes of an execution whose distributed Map has a part that fails."""
+    part = {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "Mine"}}}
+    processor = part | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
+    states = {"Map": {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": processor, "End": True}}
+    arn = machine.create_state_machine(
+        name="maps",
+        definition=json.dumps({"StartAt": "Map", "States": states}),
+        roleArn="arn:aws:iam::123456789012:role/any",
+    )["stateMachineArn"]
+    execution = machine.start_execution(stateMachineArn=arn, input='{"items": [1, 2]}')["executionArn"]
+    while (found := machine.describe_execution(executionArn=execution))["status"] == "RUNNING":
+        time.sleep(0.02)
+    answer: dict[str, Any] = found
+    return answer
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_moto_still_lets_a_map_succeed_whose_parts_fail(repaired: bool) -> None:
+    repair = maps_fail_with_their_parts() if repaired else nullcontext()
+    with repair, mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        found = ended(boto3.client("stepfunctions", region_name=REGION))
+    assert (found["status"], found.get("error")) == (
+        ("FAILED", "States.ExceedToleratedFailureThreshold") if repaired else ("SUCCEEDED", None)
+    )

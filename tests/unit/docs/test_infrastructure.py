@@ -22,9 +22,9 @@ ERRORS = {contracts.ContractInvalid.__name__} | {
     if isinstance(kind, type) and issubclass(kind, errors.TotesError) and name not in ABSTRACT
 }
 # totes.database can tell of either database; each function has one. Load commits to no log in S3, and what Report and
-# Watch could find wrong with a log they leave out of the mail.
+# Watch could find wrong with a log they leave out of the mail. A backfill is no business of the pipeline.
 ELSEWHERE = {
-    "ingest": {"WarehouseUnreachable", "WarehouseBusy"},
+    "ingest": {"WarehouseUnreachable", "WarehouseBusy", "BackfillOutdated"},
     "transform": set(),
     "load": {"SourceUnreachable", "SourceBusy", "BatchContended"},
 }
@@ -70,6 +70,8 @@ def test_arrows_are_the_way_of_the_data() -> None:
         "LoadLambdaFunction --> warehouse",
         "ScheduleRule -- starts --> PipelineStateMachine",
         "EndedRule -- calls --> WatchLambdaFunction",
+        "BackfillStateMachine -- runs in parts --> IngestLambdaFunction",
+        "BackfillEndedRule -- tells --> AlertsTopic",
     }
     assert not [line for line in lines if re.search(r"Transform\w* <-|Load\w* --> Proc|warehouse -->", line)]
 

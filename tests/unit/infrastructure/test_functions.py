@@ -90,6 +90,7 @@ def test_named_resources_bear_the_names_of_the_stage() -> None:
         DEV.warehouse_secret,
         DEV.rule,
         DEV.ended_rule,
+        DEV.backfill_ended_rule,
     }
 
 
@@ -97,5 +98,5 @@ def test_architecture_draws_everything_that_has_a_name() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     diagram = page.partition("\n## In AWS\n")[2].partition("\n## ")[0]
     names = {TEMPLATE.text(found[key]) for found in named() for key in NAMES if key in found}
-    names |= {function["name"] for function in TEMPLATE.functions.values()} | {DEV.state_machine}
+    names |= {function["name"] for function in TEMPLATE.functions.values()} | {DEV.state_machine, DEV.backfill}
     assert {name for name in names if not re.search(rf">{re.escape(name)}[<\"]", diagram)} == set()

@@ -3,30 +3,33 @@
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import boto3
 import pytest
 
 from functions import fail
-from local.deployment import ROOT, STATE_MACHINE
+from local.deployment import BACKFILL, ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
 from tests.pipeline import Pipeline
 from tests.unit.infrastructure.template import DEV, Call, Statement, Template
+from totes.backfill import Backfill
+from totes.backfill_plan import Range
 from totes.contracts import source_tables
 from totes.ingest import ingest
 from totes.load import load
 from totes.names import FUNCTIONS, STAGES, Names
 from totes.report import Caught, Zones, failure_of
-from totes.requests import Request
+from totes.requests import BackfillRequest, Request
 from totes.settings import IngestSettings, LoadSettings, TransformSettings, WatchSettings, read_settings
-from totes.transform import transform
+from totes.transform import prepare, transform
 from totes.watch import age, tell
 
 TEMPLATE = Template()
-ROLES = (*(f"{name.title()}Role" for name in FUNCTIONS), "MachineRole", "ScheduleRole")
+ROLES = (*(f"{name.title()}Role" for name in FUNCTIONS), "MachineRole", "BackfillRole", "ScheduleRole")
 # The names that the documents use.
 DOCUMENTED = Template(Names("<stage>", "<account>", "<region>"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -38,6 +41,7 @@ REDRIVEN = {
 }
 DELETION = "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)"
 POISON = "UPDATE design SET last_updated = 'infinity' WHERE design_id = 1"
+CURE = "UPDATE design SET last_updated = created_at WHERE design_id = 1"
 Calls = Mapping[str, set[Call]]
 _OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject"}
 
@@ -80,14 +84,40 @@ def to_encrypt_alerts() -> set[Call]:
     return {Call("kms:GenerateDataKey", arn), Call("kms:Decrypt", arn)}
 
 
+def tasks(states: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The parameters of all tasks, those within Maps too."""
+    for state in states.values():
+        if state["Type"] == "Task":
+            yield state["Parameters"]
+        yield from tasks(state.get("ItemProcessor", {}).get("States", {}))
+
+
+def by_the_backfill() -> set[Call]:
+    """What Step Functions does in the name of a backfill; of what a Map does, what AWS documents."""
+    parts = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.backfill}/Facts:1"
+    following = ("DescribeExecution", "RedriveExecution", "StopExecution")
+    definition = json.loads(BACKFILL.read_text(encoding="utf-8"))
+    lists = {state["ItemReader"]["Resource"] for state in definition["States"].values() if "ItemReader" in state}
+    assert lists == {"arn:aws:states:::s3:getObject"}
+    return by_a_machine(definition) | {
+        Call("states:StartExecution", DEV.backfill_arn),
+        *(Call(f"states:{action}", parts) for action in following),
+        Call("s3:GetObject", f"arn:aws:s3:::{DEV.landing_bucket}/backfill/one/facts.json"),
+    }
+
+
 def by_the_machine() -> set[Call]:
-    """What Step Functions does in the name of the state machine, read from its definition."""
-    definition = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
-    targets = [state["Parameters"] for state in definition["States"].values() if state["Type"] == "Task"]
+    """What Step Functions does in the name of the pipeline."""
+    return by_a_machine(json.loads(STATE_MACHINE.read_text(encoding="utf-8"))) | to_encrypt_alerts()
+
+
+def by_a_machine(definition: Mapping[str, Any]) -> set[Call]:
+    """What Step Functions does in the name of a state machine, read from its definition."""
+    targets = list(tasks(definition["States"]))
     functions = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["FunctionName"]) for task in targets if "FunctionName" in task}
     topics = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["TopicArn"]) for task in targets if "TopicArn" in task}
     tracing = ("PutTraceSegments", "PutTelemetryRecords", "GetSamplingRules", "GetSamplingTargets")
-    return to_encrypt_alerts() | {
+    return {
         *(Call("lambda:InvokeFunction", TEMPLATE.text({"Fn::Sub": function})) for function in functions),
         *(Call("sns:Publish", TEMPLATE.text({"Fn::Sub": topic})) for topic in topics),
         *(Call(f"xray:{action}", "*") for action in tracing),
@@ -111,6 +141,7 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
     return {
         **made,
         "MachineRole": by_the_machine(),
+        "BackfillRole": by_the_backfill(),
         "ScheduleRole": {Call("states:StartExecution", DEV.state_machine_arn)},
     }
 
@@ -156,10 +187,34 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
             pipeline.totesys(change)
         for running, stage in stages().items():  # noqa: B007  the hook reads it
             stage()
+    pipeline.totesys(CURE)
+    running = "ingest"
+    for running, step in steps():  # noqa: B007  the hook reads it
+        step()
     for running, teller in tellers().items():
         made[running] = set()
         teller()
     return made
+
+
+def steps() -> Iterator[tuple[str, Callable[[], object]]]:
+    """A backfill, step by step, with the function that takes each."""
+    landing = IngestSettings(DEV.landing_bucket, DEV.processed_bucket, DEV.source_secret)
+    backfill = Backfill(landing, EXECUTION)
+    yield "ingest", lambda: backfill.plan(BackfillRequest(rows=500, concurrency=1))
+    ranges = [Range(**part) for which in ("dimensions", "facts") for part in listed(which)]
+    yield from (("ingest", partial(backfill.read, part)) for part in ranges)
+    yield "ingest", backfill.land
+    settings = TransformSettings(DEV.landing_bucket, DEV.processed_bucket)
+    yield from (("transform", partial(prepare, settings, batch)) for batch in listed("batches"))
+    yield "transform", lambda: transform(settings, Request(EXECUTION))
+
+
+def listed(which: str) -> list[Any]:
+    """What a backfill has listed for a Map."""
+    s3 = boto3.client("s3", region_name=DEV.region)
+    key = f"backfill/{EXECUTION.rpartition(':')[2]}/{which}.json"
+    return list(json.load(s3.get_object(Bucket=DEV.landing_bucket, Key=key)["Body"]))
 
 
 def tellers() -> dict[str, Callable[[], object]]:
@@ -252,6 +307,7 @@ def test_roles_are_all_known_here() -> None:
     [
         *((f"{function.title()}Role", "lambda.amazonaws.com") for function in FUNCTIONS),
         ("MachineRole", "states.amazonaws.com"),
+        ("BackfillRole", "states.amazonaws.com"),
         ("ScheduleRole", "events.amazonaws.com"),
     ],
 )

@@ -73,6 +73,17 @@ def test_warm_process_is_used_again(runtime: LambdaRuntime) -> None:
     assert first["request"] != second["request"]
 
 
+def test_process_that_began_with_other_code_is_not_used_again(tmp_path: Path) -> None:
+    code = 1
+    runtime = LambdaRuntime([function("describe")], tmp_path, code=lambda: code)
+    first = runtime("describe", {}).payload["process"]
+    assert runtime("describe", {}).payload["process"] == first
+    code = 2
+    assert runtime("describe", {}).payload["process"] != first
+    eventually(lambda: not runs(first))
+    runtime.close()
+
+
 def test_overlapping_invocations_get_a_process_each(runtime: LambdaRuntime) -> None:
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(lambda _: runtime("patient", {"seconds": 0.5}).payload, range(2)))

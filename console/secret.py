@@ -1,0 +1,73 @@
+"""`totes secret`: say how a database is reached, or change its password, without either being seen."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import boto3
+import typer
+from botocore.exceptions import ClientError
+from rich.text import Text
+
+from console.deployment import target
+from console.errors import Misused
+from console.render import screen
+from totes.secrets import SSL_MODES, parse_credentials
+
+# What Secrets Manager says of a secret that the deployment has made and nobody has filled.
+_EMPTY = "ResourceNotFoundException"
+
+
+def secret(
+    context: typer.Context,
+    which: Annotated[Literal["source", "warehouse"], typer.Argument(help="Whose credentials.")],
+    host: Annotated[str | None, typer.Option(help="A host name or address.")] = None,
+    port: Annotated[int | None, typer.Option(help="5432 unless told.", min=1, max=65535)] = None,
+    dbname: Annotated[str | None, typer.Option(help="The database's name.")] = None,
+    username: Annotated[str | None, typer.Option(help="Whom to log in as.")] = None,
+    sslmode: Annotated[str | None, typer.Option(help=f"One of {', '.join(SSL_MODES)}.")] = None,
+    password: Annotated[
+        str,
+        typer.Option(
+            prompt="Password",
+            hide_input=True,
+            envvar="TOTES_PASSWORD",
+            show_envvar=True,
+            metavar="TEXT",
+            help="Asked for where it is not in the environment, so that neither history nor process list has it.",
+        ),
+    ] = "",
+) -> None:
+    """Write the credentials of a database into its secret; what is not given stays as it is.
+
+    To rotate a password: change it in the database, then `totes secret warehouse`. No deployment, no restart: every
+    execution reads the secret anew.
+    """
+    names = target(context).connect()
+    secret_id = names.source_secret if which == "source" else names.warehouse_secret
+    client = boto3.client("secretsmanager")
+    given = {"host": host, "port": port, "dbname": dbname, "username": username, "sslmode": sslmode}
+    kept = _value(client, secret_id)
+    value = kept | {name: found for name, found in given.items() if found is not None} | {"password": password}
+    text = json.dumps(value)
+    # Whatever is missing or wrong is told before anything is written.
+    credentials = parse_credentials(secret_id, text)
+    client.put_secret_value(SecretId=secret_id, SecretString=text)
+    login = f"{credentials.username} at {credentials.host}:{credentials.port}, database {credentials.dbname}"
+    screen().print(Text(f"{secret_id} is written: {login}. The next execution uses it."), soft_wrap=True)
+
+
+def _value(client: Any, secret_id: str) -> dict[str, Any]:
+    """What the secret holds; nothing where it has no value yet, or none that is JSON."""
+    try:
+        text = client.get_secret_value(SecretId=secret_id).get("SecretString", "")
+    except ClientError as error:
+        if error.response["Error"]["Code"] != _EMPTY:
+            raise
+        return {}
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = {}
+    if not isinstance(found, dict):
+        raise Misused(f"{secret_id} holds no JSON object: write it anew in Secrets Manager's console.")
+    return found

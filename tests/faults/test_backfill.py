@@ -1,0 +1,231 @@
+"""Backfills: the shipped workflow reads totesys in ranges, and the back office goes on working."""
+
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from local.databases import READER
+from local.lambda_runtime import InvokeResult
+from tests.conftest import Declares
+from tests.faults.drill import PATIENCE, Drill
+from tests.injection import Countdown, die
+from tests.reconciliation import reconcile
+from totes.batch_log import BatchLog
+from totes.executions import readable
+from totes.lake import Lake
+from totes.manifest import Manifest
+
+Step = dict[str, Any]
+
+NEW_STAFF = (
+    "INSERT INTO staff SELECT 990, 'Ada', 'L', 1, 'a@x.io', created_at, last_updated FROM staff WHERE staff_id = 1"
+)
+NEW_ORDER = """
+INSERT INTO sales_order
+SELECT {0}, created_at, last_updated, design_id, {1}, counterparty_id, units_sold, unit_price, currency_id,
+    agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id
+FROM sales_order ORDER BY sales_order_id LIMIT 1
+"""
+AMENDED = "sales_order_id IN (2, 150, 200)"
+# A price and what is paid for it, in one transaction.
+REPRICED = """
+WITH repriced AS (UPDATE sales_order SET unit_price = unit_price + 1 WHERE sales_order_id = 100 RETURNING *)
+UPDATE payment SET payment_amount = repriced.units_sold * repriced.unit_price
+FROM repriced JOIN transaction USING (sales_order_id) WHERE payment.transaction_id = transaction.transaction_id
+"""
+
+
+class Backfills:
+    """Backfills of a drill's totesys, in ranges of some hundred rows."""
+
+    def __init__(self, drill: Drill) -> None:
+        self._drill = drill
+
+    def run(self, name: str | None = None, **given: Any) -> Step:
+        """One backfill, from its start to its end: the answer of DescribeExecution."""
+        stack = self._drill.stack
+        started = stack.client("stepfunctions").start_execution(
+            stateMachineArn=stack.names.backfill_arn,
+            name=name or str(uuid.uuid4()),
+            input=json.dumps({"rows": 150, "concurrency": 1} | given),
+        )
+        return stack.wait(started["executionArn"], PATIENCE)
+
+    def before(self, is_it: Callable[[Step], bool], action: Callable[[], object]) -> AbstractContextManager[None]:
+        """Does something once, just before the first step that reads or lands for which a condition holds."""
+        done = Countdown(1, action)
+
+        def invoke(name: str, event: Step) -> InvokeResult:
+            if is_it(event.get("backfill", {})):
+                done()
+            return self._drill.switchboard.usual(name, event)
+
+        return self._drill.instead("ingest", invoke)
+
+
+@pytest.fixture
+def backfills(drill: Drill) -> Backfills:
+    return Backfills(drill)
+
+
+def reads(table: str) -> Callable[[Step], bool]:
+    return lambda step: step.get("read", {}).get("table") == table
+
+
+def lands(step: Step) -> bool:
+    return "land" in step
+
+
+def full_reads(drill: Drill) -> list[str]:
+    """The tables that batches have brought by backfill, once for each batch."""
+    log = drill.pipeline.landed()
+    return [table for batch in range(1, log.last() + 1) for table in log.read(batch).full_read]
+
+
+def succeeded(execution: Step) -> bool:
+    assert execution["status"] == "SUCCEEDED", readable(execution.get("cause"))
+    return True
+
+
+def trade(drill: Drill, number: int) -> None:
+    """What the back office does in a busy minute: new rows that refer to new rows, amendments, deletions."""
+    drill.totesys(NEW_STAFF.replace("990", str(990 + number)))
+    drill.totesys(NEW_ORDER.format(80_000 + number, 990 + number))
+    drill.totesys(f"UPDATE sales_order SET agreed_delivery_location_id = 1, staff_id = {990 + number} WHERE {AMENDED}")
+    drill.totesys(REPRICED)
+    drill.totesys("UPDATE staff SET first_name = 'New' WHERE staff_id = 2")
+    drill.totesys("DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)")
+
+
+def test_a_first_backfill_brings_everything_and_leaves_nothing_to_the_next_execution(
+    backfills: Backfills, drill: Drill
+) -> None:
+    assert succeeded(backfills.run())
+    brought = full_reads(drill)
+    assert brought.count("sales_order") > 1
+    assert brought.count("transaction") > 1
+    assert brought.count("address") == 1
+    assert reconcile(drill.pipeline).agrees
+    assert drill.run().path[-1] == "NothingNew"
+
+
+@pytest.mark.parametrize("moment", [reads("transaction"), reads("payment"), lands])
+def test_what_changes_while_it_runs_comes_with_the_next_execution(
+    backfills: Backfills, drill: Drill, moment: Callable[[Step], bool]
+) -> None:
+    with backfills.before(moment, lambda: trade(drill, 1)):
+        assert succeeded(backfills.run())
+    assert drill.run().succeeded
+    assert reconcile(drill.pipeline).agrees
+    assert drill.star("SELECT units_sold FROM current_sales_order WHERE sales_order_id = 80001")
+
+
+def test_over_a_warehouse_that_is_there_it_adds_no_version_twice_and_deletions_are_found(
+    backfills: Backfills, drill: Drill
+) -> None:
+    drill.run()
+    before = drill.star("SELECT count(*) FROM fact_sales_order")
+    trade(drill, 1)
+    assert succeeded(backfills.run())
+    assert drill.run().succeeded
+    assert reconcile(drill.pipeline).agrees
+    # Three were amended, one repriced, and one is new.
+    assert drill.star("SELECT count(*) FROM fact_sales_order") == [[before[0][0] + 5]]
+    assert drill.star("SELECT count(*) FROM etl.tombstone WHERE table_name = 'fact_payment'") == [[1]]
+
+
+def test_where_landing_breaks_off_the_retry_goes_on(backfills: Backfills, drill: Drill) -> None:
+    dying, commit = Countdown(4, die), BatchLog.commit
+
+    def committing(log: BatchLog, manifest: Manifest) -> None:
+        dying()
+        commit(log, manifest)
+
+    with mock.patch.object(BatchLog, "commit", committing):
+        assert succeeded(backfills.run())
+    assert dying.left < 0
+    assert reconcile(drill.pipeline).agrees
+
+
+def test_a_batch_of_somebody_else_in_the_midst_ends_it_and_loses_nothing(backfills: Backfills, drill: Drill) -> None:
+    with backfills.before(lands, drill.run):
+        failed = backfills.run()
+    assert failed["status"] == "FAILED"
+    assert failed["error"] == "BackfillOutdated"
+    assert "another execution has landed batch 1" in failed["cause"]
+    assert drill.run().path[-1] == "NothingNew"
+    assert reconcile(drill.pipeline).agrees
+
+
+def test_where_half_of_it_is_landed_the_pipeline_reads_the_other_half(backfills: Backfills, drill: Drill) -> None:
+    drill.run()
+    trade(drill, 1)
+    landed, interrupting = drill.pipeline.landed().last(), Countdown(3, drill.run)
+
+    class Interrupted(BatchLog):
+        """Has another execution land a batch when two are landed."""
+
+        def commit(self, manifest: Manifest) -> None:
+            interrupting()
+            super().commit(manifest)
+
+    with mock.patch("totes.backfill.BatchLog", Interrupted):
+        failed = backfills.run()
+    assert drill.pipeline.landed().last() == landed + 3
+    assert failed["error"] == "BackfillOutdated"
+    assert drill.run().succeeded
+    assert reconcile(drill.pipeline).agrees
+
+
+def test_a_range_that_is_read_again_is_landed_once(backfills: Backfills, drill: Drill) -> None:
+    dying = Countdown(3, die)
+    add_json = Lake.add_json
+
+    def adding(lake: Lake, key: str, document: object) -> bool:
+        if "/batch=" in key:
+            dying()
+        return add_json(lake, key, document)
+
+    with mock.patch.object(Lake, "add_json", adding):
+        assert succeeded(backfills.run())
+    assert reconcile(drill.pipeline).agrees
+
+
+def test_totesys_restored_in_the_midst_ends_it(backfills: Backfills, drill: Drill, empty_totesys: str) -> None:
+    pipeline = drill.pipeline
+    other = f"{pipeline.source}_restored"
+
+    def restore() -> None:
+        pipeline.postgres.execute(f'CREATE DATABASE "{other}" TEMPLATE "{pipeline.source}"')
+        pipeline.put_secret("source", other, READER)
+
+    with backfills.before(reads("payment"), restore):
+        failed = backfills.run()
+    assert failed["error"] == "States.ExceedToleratedFailureThreshold"
+    assert "totesys was restored or moved" in str(drill.in_process.raised[failed["executionArn"]])
+
+
+def test_poison_rows_are_named_and_hold_it(backfills: Backfills, drill: Drill, quarantined: Declares) -> None:
+    quarantined("sales_order")
+    drill.totesys("UPDATE sales_order SET agreed_delivery_date = 'soon' WHERE sales_order_id = 7")
+    failed = backfills.run()
+    assert failed["error"] == "States.ExceedToleratedFailureThreshold"
+    assert "where sales_order_id is 7: " in str(drill.in_process.raised[failed["executionArn"]])
+
+
+def test_a_wrong_input_is_refused_with_what_is_allowed(backfills: Backfills) -> None:
+    failed = backfills.run(rows=0)
+    assert failed["error"] == "InputRefused"
+    assert "about how many rows" in failed["cause"]
+
+
+def test_functions_read_beside_each_other(backfills: Backfills, drill: Drill, tmp_path: Path) -> None:
+    with drill.worker_processes("ingest", tmp_path), drill.worker_processes("transform", tmp_path):
+        assert succeeded(backfills.run(concurrency=2))
+    assert reconcile(drill.pipeline).agrees

@@ -1,0 +1,238 @@
+"""Backfill: totesys read by many functions at once, for tables that are beyond one of them.
+
+One snapshot is taken for the plan, and its fence becomes that of the whole backfill: what changes afterwards is for the
+next execution of the pipeline. Tables are then read in ranges of keys, each in a snapshot of its own, and each range
+becomes a batch. Dimensions are read before facts, and of facts only the rows that are older than the fence: what such a
+row refers to was there when the plan was made, and can't have gone before the row itself had.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from totes.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_parts, parse_plan
+from totes.batch_log import BatchLog
+from totes.contracts import SourceTable, source_tables
+from totes.database import TOTESYS, connected
+from totes.errors import BackfillOutdated, ContractBroken, LogBroken
+from totes.fence import reason_to_read_all
+from totes.lake import Lake, StoredObject, s3_client
+from totes.log import about, logger
+from totes.manifest import BACKFILL, Manifest, Parts
+from totes.parquet import batches, keys_schema, write_keys
+from totes.requests import BackfillRequest
+from totes.secrets import read_credentials
+from totes.settings import IngestSettings
+from totes.source import Extracted, Snapshot, Window, snapshot
+
+
+class Backfill:
+    """The steps of one backfill. Each may be repeated: what it did stays as it is.
+
+    Args:
+        execution: the ARN of the workflow's execution, whose name is that of the backfill's folder in the lake.
+    """
+
+    def __init__(self, settings: IngestSettings, execution: str) -> None:
+        self._credentials = read_credentials(settings.source_secret)
+        self._execution = execution
+        self._landing = Lake(settings.landing_bucket, s3_client())
+        self._log = BatchLog(self._landing)
+        self._folder = f"backfill/{execution.rpartition(':')[2]}"
+
+    def plan(self, request: BackfillRequest) -> dict[str, Any]:
+        """Reads the tables that are not worth dividing, and divides the others.
+
+        Returns:
+            where the lists of ranges and batches lie, for the Maps of the workflow.
+        """
+        if self._landing.read(self._key("plan")) is None:
+            self._landing.add_json(self._key("plan"), self._made(request.rows).as_json())
+        plan = self._plan()
+        lists = {
+            "dimensions": [asdict(part) for part in plan.of_facts(False)],
+            "facts": [asdict(part) for part in plan.of_facts(True)],
+            "batches": list(range(plan.first, plan.last + 1)),
+        }
+        for name, items in lists.items():
+            self._landing.add_json(self._key(name), items)
+        logger.info("planned", first=plan.first, last=plan.last)
+        return {
+            "bucket": self._landing.bucket,
+            **{name: self._key(name) for name in lists},
+            "any_dimension": bool(lists["dimensions"]),
+            "concurrency": request.concurrency,
+            "first": plan.first,
+            "last": plan.last,
+        }
+
+    def read(self, part: Range) -> dict[str, Any]:
+        """Lands the rows of a range, but for the manifest."""
+        key = self._draft(part.batch)
+        if self._landing.read(key) is None:
+            with about(batch=part.batch, table=part.table), tempfile.TemporaryDirectory(prefix="totes-") as folder:
+                parts = self._read(part, self._plan(), Path(folder))
+                self._landing.add_json(key, {name: stored.as_json() for name, stored in parts.items()})
+        return {"batch": part.batch, "table": part.table, "rows": self._drafted(part.batch)["data"].rows}
+
+    def land(self) -> dict[str, Any]:
+        """Commits all batches, in order.
+
+        All but the last say of fence, columns and keys what the batch before the backfill said. So where this breaks
+        off in the middle, the next execution of the pipeline reads anew what the backfill has not brought.
+
+        Raises:
+            BackfillOutdated: another execution has landed a batch since the plan was made.
+        """
+        plan = self._plan()
+        last = self._log.last()
+        for manifest in self._manifests(plan):
+            if manifest.batch > last:
+                self._log.commit(manifest)
+            elif self._log.read(manifest.batch).execution != self._execution:
+                raise _outdated(f"another execution has landed batch {manifest.batch} meanwhile")
+        return {"first": plan.first, "last": plan.last}
+
+    def _made(self, rows: int) -> Plan:
+        first = self._log.last() + 1
+        with self._snapshot() as taken, tempfile.TemporaryDirectory(prefix="totes-") as folder:
+            ranges = tuple(divided(taken.extents(dividable()), first + 1, rows))
+            in_ranges = {part.table for part in ranges}
+            tables = {
+                name: self._read_whole(table, taken, first, Path(folder))
+                for name, table in source_tables().items()
+                if name not in in_ranges
+            }
+            return Plan(first, taken.taken_at, taken.position, tables, ranges)
+
+    def _read_whole(self, table: SourceTable, taken: Snapshot, batch: int, folder: Path) -> Parts:
+        path = folder / table.name
+        with about(table=table.name):
+            everything = dict.fromkeys(source_tables(), Window(None))
+            return self._added(table, batch, path, taken.extract(table, everything, path, {}))
+
+    def _read(self, part: Range, plan: Plan, folder: Path) -> Parts:
+        table = source_tables()[part.table]
+        older_than = plan.source.xmin if part.table in fact_sources() else None
+        with self._snapshot() as taken:
+            if reason := reason_to_read_all(plan.source, taken.position):
+                raise _outdated(reason)
+            read = taken.extract_range(table, (part.low, part.high), older_than, folder / "data")
+        return self._added(table, part.batch, folder / "data", read)
+
+    def _added(self, table: SourceTable, batch: int, path: Path, read: Extracted) -> Parts:
+        if read.aside:
+            raise ContractBroken(
+                f"totesys holds what schemas/source/{table.name}.toml does not allow, as where {table.key} is "
+                f"{read.aside[0].business_id}: {read.aside[0].reason}. A backfill sets nothing aside.",
+                "Correct the rows in totesys, and redrive the execution.",
+            )
+        logger.info("read", rows=read.rows)
+        return {
+            "data": self._landing.add(path, f"data/{table.name}/batch={batch:08d}", read.rows),
+            "keys": self._add_keys(table, batch, path.with_suffix(".keys"), read.keys),
+        }
+
+    def _manifests(self, plan: Plan) -> Iterator[Manifest]:
+        previous = self._log.read(plan.first - 1) if plan.first > 1 else None
+        before = {name: _lasting(previous.tables.get(name, {}) if previous else {}) for name in source_tables()}
+        brought = {plan.first: plan.tables} | {
+            part.batch: {part.table: self._drafted(part.batch)} for part in plan.ranges
+        }
+        for batch, parts_of in brought.items():
+            manifest = Manifest(
+                batch=batch,
+                snapshot_at=plan.snapshot_at,
+                execution=self._execution,
+                made_at=datetime.now(UTC),
+                # No row is older than the oldest id there is.
+                source=previous.source if previous else replace(plan.source, xmin=0),
+                columns=previous.columns if previous else _declared(),
+                full_read=dict.fromkeys(parts_of, BACKFILL),
+                tables={
+                    name: parts | ({"data": parts_of[name]["data"]} if name in parts_of else {})
+                    for name, parts in before.items()
+                },
+            )
+            yield manifest if batch < plan.last else self._closing(manifest, plan, [before, *brought.values()])
+
+    def _closing(self, manifest: Manifest, plan: Plan, all_parts: list[Mapping[str, Parts]]) -> Manifest:
+        """The last manifest: of the plan's fence, all declared columns and all keys, those of before too.
+
+        Which of these have gone, the next execution finds out as ever.
+        """
+        tables = {
+            name: {
+                **parts,
+                "keys": self._united(
+                    name, plan.last, [of[name]["keys"] for of in all_parts if "keys" in of.get(name, {})]
+                ),
+            }
+            for name, parts in manifest.tables.items()
+        }
+        return replace(manifest, source=plan.source, columns=_declared(), tables=tables)
+
+    def _united(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
+        table = source_tables()[name]
+        with tempfile.TemporaryDirectory(prefix="totes-") as folder:
+            found = [
+                rows.column(0)
+                for number, stored in enumerate(objects)
+                for rows in batches(self._landing.fetch(stored, Path(folder) / str(number)))
+            ]
+            keys = pa.chunked_array(found, keys_schema(table).types[0]).unique()
+            return self._add_keys(table, batch, Path(folder) / "keys", keys)
+
+    def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:
+        write_keys(path, keys.take(pc.array_sort_indices(keys)), keys_schema(table))
+        return self._landing.add(path, f"keys/{table.name}/batch={batch:08d}", len(keys))
+
+    @contextmanager
+    def _snapshot(self) -> Iterator[Snapshot]:
+        with connected(TOTESYS, self._credentials, "totes-ingest") as connection, snapshot(connection) as taken:
+            yield taken
+
+    def _plan(self) -> Plan:
+        return parse_plan(self._document(self._key("plan")))
+
+    def _drafted(self, batch: int) -> Parts:
+        return parse_parts(self._document(self._draft(batch)))
+
+    def _document(self, key: str) -> Any:
+        text = self._landing.read(key)
+        if text is None:
+            raise LogBroken(
+                f"s3://{self._landing.bucket}/{key} is missing.",
+                "Restore it in S3 (the buckets are versioned) and redrive the execution, or start another backfill.",
+            )
+        return json.loads(text)
+
+    def _key(self, name: str) -> str:
+        return f"{self._folder}/{name}.json"
+
+    def _draft(self, batch: int) -> str:
+        return self._key(f"batch={batch:08d}")
+
+
+def _declared() -> dict[str, list[str]]:
+    return {name: [column.name for column in table.columns] for name, table in source_tables().items()}
+
+
+def _lasting(parts: Parts) -> dict[str, StoredObject]:
+    """What a table's entry in one manifest says for the next one too."""
+    return {name: stored for name, stored in parts.items() if name in ("keys", "aside")}
+
+
+def _outdated(reason: str) -> BackfillOutdated:
+    return BackfillOutdated(
+        f"The backfill's plan does not fit any more: {reason}.",
+        "Pause the schedule with `totes pause`, wait for the execution that runs, and start another backfill.",
+    )
