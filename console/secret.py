@@ -20,6 +20,7 @@ _EMPTY = "ResourceNotFoundException"
 def secret(
     context: typer.Context,
     which: Annotated[Literal["source", "warehouse"], typer.Argument(help="Whose credentials.")],
+    *,
     host: Annotated[str | None, typer.Option(help="A host name or address.")] = None,
     port: Annotated[int | None, typer.Option(help="5432 unless told.", min=1, max=65535)] = None,
     dbname: Annotated[str | None, typer.Option(help="The database's name.")] = None,
@@ -35,7 +36,7 @@ def secret(
             metavar="TEXT",
             help="Asked for where it is not in the environment, so that neither history nor process list has it.",
         ),
-    ] = "",
+    ],
 ) -> None:
     """Write the credentials of a database into its secret; what is not given stays as it is.
 
