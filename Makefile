@@ -80,7 +80,7 @@ check-infrastructure: $(INSTALLED)
 ifeq ($(wildcard $(NPM_BIN)/sls),)
 	@echo "Skipped: the templates and the state machine are not checked without Node; install it and run npm ci."
 else
-	$(NPM_BIN)/asl-validator --json-path statemachine/pipeline.asl.json
+	for definition in statemachine/*.asl.json; do $(NPM_BIN)/asl-validator --json-path "$$definition"; done
 	$(BIN)/python -m local.template build/templates dev prod
 	$(BIN)/cfn-lint build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
 endif

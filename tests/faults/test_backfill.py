@@ -140,6 +140,18 @@ def test_over_a_warehouse_that_is_there_it_adds_no_version_twice_and_deletions_a
     assert drill.star("SELECT count(*) FROM etl.tombstone WHERE table_name = 'fact_payment'") == [[1]]
 
 
+def test_rules_between_facts_are_held_with_the_batch_behind_it(backfills: Backfills, drill: Drill) -> None:
+    drill.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id = 3")
+    assert succeeded(backfills.run())
+    drill.totesys("UPDATE staff SET first_name = 'New' WHERE staff_id = 2")
+    failed = drill.run()
+    assert failed.error == "ContractBroken"
+    assert "fact_payment breaks the rule `amount`" in failed.cause
+    drill.totesys("UPDATE payment SET payment_amount = payment_amount - 1 WHERE payment_id = 3")
+    assert drill.run().succeeded
+    assert reconcile(drill.pipeline).agrees
+
+
 def test_where_landing_breaks_off_the_retry_goes_on(backfills: Backfills, drill: Drill) -> None:
     dying, commit = Countdown(4, die), BatchLog.commit
 
