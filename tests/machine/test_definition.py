@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local.deployment import STATE_MACHINE, Deployment
+from local.deployment import BACKFILL, STATE_MACHINE, Deployment
 from totes.database import CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
 from totes.errors import TotesError, TransientError
 from totes.ingest import Ingested
@@ -21,6 +21,8 @@ from totes.transform import Transformed
 MACHINE = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
 STATES: dict[str, dict[str, Any]] = MACHINE["States"]
 STAGES = {name: STATES[name] for name in ("Ingest", "Transform", "Load")}
+BACKFILL_STATES: dict[str, dict[str, Any]] = json.loads(BACKFILL.read_text(encoding="utf-8"))["States"]
+MAPS = {name: state for name, state in BACKFILL_STATES.items() if state["Type"] == "Map"}
 # What a change may take at the very most to be seen in the warehouse, less the five minutes between two executions.
 LONGEST_EXECUTION = (30 - 5) * 60
 
@@ -182,3 +184,36 @@ def test_report_that_cannot_be_made_is_no_reason_not_to_tell() -> None:
     assert STATES["Report"]["Next"] == STATES["ReportPlainly"]["Next"] == "NotifyFailure"
     made = {field.removesuffix(".$") for field in STATES["Report"]["ResultSelector"]}
     assert made == {field.removesuffix(".$") for field in STATES["ReportPlainly"]["Parameters"]}
+
+
+def tasks_of_backfill() -> dict[str, dict[str, Any]]:
+    """All tasks of a backfill, those within Maps too."""
+    inside = [state["ItemProcessor"]["States"] for state in MAPS.values()]
+    states = {name: state for group in (BACKFILL_STATES, *inside) for name, state in group.items()}
+    return {name: state for name, state in states.items() if state["Type"] == "Task"}
+
+
+def test_backfill_is_retried_as_the_stages_are_but_for_a_load_that_takes_long() -> None:
+    usual = STAGES["Ingest"]["Retry"]
+    tasks = tasks_of_backfill()
+    assert len(tasks) == 4 + len(MAPS)
+    assert [name for name, task in tasks.items() if task["Retry"] != usual] == ["Load"]
+    *alike, again, once = tasks["Load"]["Retry"]
+    assert alike == usual[:2]
+    assert sorted(again["ErrorEquals"] + once["ErrorEquals"]) == sorted(usual[2]["ErrorEquals"])
+    # Its waits must not grow from one attempt to the next: there may be hundreds.
+    assert (again["BackoffRate"], again["IntervalSeconds"], once["MaxAttempts"]) == (1, 1, 1)
+    assert again["MaxAttempts"] >= 1000
+
+
+def test_backfill_catches_nothing_so_that_it_can_be_redriven_where_it_failed() -> None:
+    assert not [name for name, state in BACKFILL_STATES.items() if "Catch" in state or state["Type"] == "Fail"]
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_results_of_ten_thousand_parts_fit_into_what_step_functions_takes(name: str) -> None:
+    (part,) = MAPS[name]["ItemProcessor"]["States"].values()
+    (field,) = part["ResultSelector"]
+    result = json.dumps({field.removesuffix(".$"): 10_000_000}, separators=(",", ":")) + ","
+    assert len(result) * 10_000 < 256 * 1024
+    assert MAPS[name]["ResultPath"] is None
