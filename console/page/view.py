@@ -16,7 +16,9 @@ from console.logs import Freshness, LogHead, freshness, last_success, read_logs
 from console.page.graph import Graph, draw
 from console.page.progress import Shown, progress, ways_taken
 from console.page.workflow import State, Workflow, parse_workflow
+from console.pause import schedule_text
 from console.run import check_input, unique_name
+from console.schedule import read_schedule
 from totes.executions import RUNNING, Execution, StateRun, describe, latest, start
 
 if TYPE_CHECKING:
@@ -33,11 +35,12 @@ class NoSuchExecution(CommandFailed):
 
 @dataclass(frozen=True)
 class Logs:
-    """The heads of the three logs; `trouble` instead, where they can't be read."""
+    """Heads of the three logs, and the schedule's pause if any; `trouble` instead, where they can't be read."""
 
     heads: Sequence[LogHead] = ()
     success: Execution | None = None
     trouble: str | None = None
+    pause: str | None = None
 
     def freshness(self, now: datetime) -> Freshness | None:
         return freshness(self.heads, self.success, now) if self.heads else None
@@ -201,7 +204,9 @@ class Gatherer:
     def _read_logs(self) -> Logs:
         if time.monotonic() >= self._logs_due:
             try:
-                self._logs = Logs(read_logs(self._names), last_success(self._names))
+                schedule = read_schedule(self._names)
+                pause = schedule_text(schedule).plain if schedule.paused else None
+                self._logs = Logs(read_logs(self._names), last_success(self._names), pause=pause)
             except EXPECTED as error:
                 # The rest of the page is worth having without them.
                 self._logs = Logs(trouble=one_line(error))

@@ -4,6 +4,7 @@ import html
 import json
 import re
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from console.logs import LogHead
 from console.page.view import LOGS_SECONDS
+from console.schedule import pause_schedule, resume_schedule
 from local.deployment import STATE_MACHINE
 from local.stack import Stack
 from tests.machine.test_pipeline_machine import NOTHING_LANDED, NOTHING_LOADED, Functions
@@ -57,6 +59,19 @@ def test_success_is_shown_from_input_to_output(stack: Stack, page: Page) -> None
     assert '"loaded_through": 124' in detail
     assert "batch 124 loaded: sales_order 12" in words(parts["executions"])
     assert words(parts["announcement"]) == "Execution all-good: succeeded"
+
+
+def test_pause_is_told_with_its_reason(stack: Stack, page: Page) -> None:
+    assert "paused" not in words(page.parts()["batches"])
+    pause_schedule(stack.names, "totesys <is> moved")
+    try:
+        time.sleep(LOGS_SECONDS)
+        said = words(page.parts()["batches"])
+        assert re.search(
+            r"The schedule is paused since [\d: -]+ UTC: totesys <is> moved\. `totes resume` lets it run", said
+        )
+    finally:
+        resume_schedule(stack.names)
 
 
 def test_ways_that_were_taken_stand_out(stack: Stack, functions: Functions, page: Page) -> None:
