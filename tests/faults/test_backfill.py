@@ -53,9 +53,9 @@ class Backfills:
         started = stack.client("stepfunctions").start_execution(
             stateMachineArn=stack.names.backfill_arn,
             name=name or str(uuid.uuid4()),
-            input=json.dumps({"rows": 150, "concurrency": 1} | given),
+            input=json.dumps({"rows": 200, "concurrency": 1} | given),
         )
-        return stack.wait(started["executionArn"], PATIENCE)
+        return stack.wait(started["executionArn"], 4 * PATIENCE)
 
     def before(self, is_it: Callable[[Step], bool], action: Callable[[], object]) -> AbstractContextManager[None]:
         """Does something once, just before the first step that reads or lands for which a condition holds."""

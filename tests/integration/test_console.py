@@ -269,7 +269,7 @@ def test_second_stack_in_one_home_is_refused(stack: Stack) -> None:
 
 
 def test_up_runs_until_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
-    with up(tmp_path, "--every", "2s", "--simulate", "--day", "5s") as program:
+    with up(tmp_path, "--every", "5s", "--simulate", "--day", "5s") as program:
         first_load, later_load = (line_with(program, " loaded in ") for _ in range(2))
         program.send_signal(signal.SIGINT)
         rest, complaint = program.communicate()
