@@ -16,7 +16,7 @@ from console.deployment import WarehouseEmpty
 from console.errors import CommandFailed
 from totes import fence
 from totes.batch_log import BatchLog
-from totes.contracts import WarehouseTable, source_tables
+from totes.contracts import Column, WarehouseTable, source_tables
 from totes.database import quoted
 from totes.lake import Lake, StoredObject
 from totes.manifest import Manifest
@@ -72,7 +72,7 @@ class LoadedBatch:
         stored = self._processed.tables.get(table.name, {}).get("data")
         brought: dict[int, list[str | None]] = {}
         for rows in self._rows(self._names.processed_bucket, stored, table.identity, keys):
-            texts = zip(*(_texts(rows, column) for column in columns), strict=True)
+            texts = zip(*(_texts(rows, table.column(name)) for name in columns), strict=True)
             brought |= dict(zip(rows.column(table.identity).to_pylist(), map(list, texts), strict=True))
         return brought
 
@@ -117,13 +117,12 @@ def loaded_batch(names: "Names", snapshots: "Snapshots") -> Iterator[LoadedBatch
         yield LoadedBatch(names, manifest, no_fence, Path(folder))
 
 
-def _texts(rows: pa.RecordBatch, column: str) -> list[str | None]:
-    if column not in rows.schema.names:
+def _texts(rows: pa.RecordBatch, column: Column) -> list[str | None]:
+    if column.name not in rows.schema.names:
         # The batch was processed before the column was declared.
         return [None] * rows.num_rows
-    values = rows.column(column)
-    texts = values.cast(pa.string())
-    if pa.types.is_time(values.type):
+    texts = rows.column(column.name).cast(pa.string())
+    if column.type == "time":
         # PostgreSQL writes no zeros at the end of a second's fraction.
         texts = pc.replace_substring_regex(texts, r"\.?0+$", "")
     found: list[str | None] = texts.to_pylist()

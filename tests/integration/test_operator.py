@@ -394,9 +394,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 @pytest.mark.parametrize("command", documented())
 def test_documented_actions_are_those_that_a_command_needs(
-    totes: Totes, failed: str, command: str, asked: set[str], request: pytest.FixtureRequest
+    stack: Stack,
+    totes: Totes,
+    failed: str,
+    command: str,
+    asked: set[str],
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     request.addfinalizer(lambda: totes("resume"))
+    secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.names.warehouse_secret)["SecretString"]
+    monkeypatch.setenv("TOTES_PASSWORD", json.loads(secret)["password"])
     if command == "resume":
         totes("pause")
     lines = {
@@ -404,6 +412,7 @@ def test_documented_actions_are_those_that_a_command_needs(
         "query": "query revenue_by_currency",
         "redrive": f"redrive {failed}",
         "explain": f"explain {failed}",
+        "secret": "secret warehouse",
     }
     asked.clear()
     totes(lines.get(command, command))
