@@ -272,7 +272,9 @@ def test_second_stack_in_one_home_is_refused(stack: Stack) -> None:
 def test_up_runs_until_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
     with up(tmp_path, "--every", "5s", "--simulate", "--day", "5s") as program:
         # Executions that overlap on a slow machine are told in the order in which they end.
-        loads = {bool(FIRST_LOAD.search(line_with(program, " loaded in "))) for _ in range(2)}
+        loads: set[bool] = set()
+        while len(loads) < 2 and program.poll() is None:
+            loads.add(bool(FIRST_LOAD.search(line_with(program, " loaded in "))))
         program.send_signal(signal.SIGINT)
         rest, complaint = program.communicate()
     assert loads == {True, False}
