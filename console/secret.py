@@ -58,7 +58,11 @@ def secret(
 
 
 def _value(client: Any, secret_id: str) -> dict[str, Any]:
-    """What the secret holds; nothing where it has no value yet, or none that is JSON."""
+    """What the secret holds; nothing where it has no value yet.
+
+    Raises:
+        Misused: it holds something else than a JSON object, which is not for us to throw away.
+    """
     try:
         text = client.get_secret_value(SecretId=secret_id).get("SecretString", "")
     except ClientError as error:
@@ -68,7 +72,7 @@ def _value(client: Any, secret_id: str) -> dict[str, Any]:
     try:
         found = json.loads(text)
     except ValueError:
-        found = {}
+        found = None
     if not isinstance(found, dict):
         raise Misused(f"{secret_id} holds no JSON object: write it anew in Secrets Manager's console.")
     return found

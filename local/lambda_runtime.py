@@ -90,6 +90,7 @@ class LambdaRuntime:
         self._lock = threading.Lock()
         self._idle: dict[str, list[WorkerProcess]] = {function.name: [] for function in functions}
         self._busy: set[WorkerProcess] = set()
+        self._outdated: set[WorkerProcess] = set()
         self._shipped: dict[str, int] = {name: _size(log) for name, log in self._logs.items()}
         self._closed = False
 
@@ -137,6 +138,7 @@ class LambdaRuntime:
     def _discard_outdated(self) -> None:
         if (version := self._code()) != self._version:
             self._version = version
+            self._outdated |= self._busy
             for worker in (worker for workers in self._idle.values() for worker in workers):
                 worker.close()
             self._idle = {name: [] for name in self._idle}
@@ -144,7 +146,8 @@ class LambdaRuntime:
     def _give_back(self, name: str, worker: WorkerProcess) -> None:
         with self._lock:
             self._busy.discard(worker)
-            reusable = worker.alive and not self._closed
+            reusable = worker.alive and not self._closed and worker not in self._outdated
+            self._outdated.discard(worker)
             if reusable:
                 self._idle[name].append(worker)
             lines = self._new_lines(name)

@@ -188,7 +188,12 @@ class Backfill:
                 for number, stored in enumerate(objects)
                 for rows in batches(self._landing.fetch(stored, Path(folder) / str(number)))
             ]
-            keys = pa.chunked_array(found, keys_schema(table).types[0]).unique()
+            keys = pa.concat_arrays([pa.array([], keys_schema(table).types[0]), *found])
+            del found
+            # Neighbours are compared, because a hash of all keys takes 140 bytes a row.
+            keys = keys.take(pc.array_sort_indices(keys))
+            again = pc.equal(keys[1:], keys[:-1])
+            keys = keys.filter(pa.concat_arrays([pa.array([True][: len(keys)]), pc.invert(again)]))
             return self._add_keys(table, batch, Path(folder) / "keys", keys)
 
     def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:

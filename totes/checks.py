@@ -130,11 +130,11 @@ def _differences(table: SourceTable, found: Mapping[tuple[str, str], CatalogueCo
         yield f"table {table.name} is not there"
         return
     new = [name for owner, name in found if owner == table.name and not any(name == own.name for own in table.columns)]
-    renamed = f" (while {', '.join(new[:SHOWN])} is there, which no contract declares)" if new else ""
+    instead = f" (while {', '.join(new[:SHOWN])} {'is' if len(new) == 1 else 'are'} there, which no contract declares)"
     for column in table.columns:
         actual = found.get((table.name, column.name))
         if actual is None:
-            yield f"column {table.name}.{column.name} is not there{renamed}"
+            yield f"column {table.name}.{column.name} is not there{instead if new else ''}"
         elif actual.type != _full_type(column):
             yield f"column {table.name}.{column.name} has type {actual.type}, expected {_full_type(column)}"
 

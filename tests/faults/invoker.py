@@ -46,7 +46,11 @@ class Switchboard:
         self._instead: dict[str, Invoker] = {}
 
     def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
-        return self._instead.get(name, self.usual)(name, event)
+        return self.answering(name)(name, event)
+
+    def answering(self, name: str) -> Invoker:
+        """What answers for a function at present."""
+        return self._instead.get(name, self.usual)
 
     @contextmanager
     def instead(self, name: str, invoker: Invoker) -> Iterator[None]:

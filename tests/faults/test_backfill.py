@@ -175,9 +175,13 @@ def test_a_batch_of_somebody_else_in_the_midst_ends_it_and_loses_nothing(backfil
     assert reconcile(drill.pipeline).agrees
 
 
-def test_where_half_of_it_is_landed_the_pipeline_reads_the_other_half(backfills: Backfills, drill: Drill) -> None:
-    drill.run()
-    trade(drill, 1)
+@pytest.mark.parametrize("loaded", [True, False], ids=["loaded before", "nothing before"])
+def test_where_half_of_it_is_landed_the_pipeline_reads_the_other_half(
+    backfills: Backfills, drill: Drill, loaded: bool
+) -> None:
+    if loaded:
+        drill.run()
+        trade(drill, 1)
     landed, interrupting = drill.pipeline.landed().last(), Countdown(3, drill.run)
 
     class Interrupted(BatchLog):
@@ -206,6 +210,7 @@ def test_a_range_that_is_read_again_is_landed_once(backfills: Backfills, drill: 
 
     with mock.patch.object(Lake, "add_json", adding):
         assert succeeded(backfills.run(rows=200))
+    assert dying.left < 0
     assert reconcile(drill.pipeline).agrees
 
 
@@ -238,6 +243,19 @@ def test_a_wrong_input_is_refused_with_what_is_allowed(backfills: Backfills) -> 
 
 
 def test_functions_read_beside_each_other(backfills: Backfills, drill: Drill, tmp_path: Path) -> None:
+    at_work: list[int] = [0]
+
     with drill.worker_processes("ingest", tmp_path), drill.worker_processes("transform", tmp_path):
-        assert succeeded(backfills.run(rows=200, concurrency=2))
+
+        def counted(name: str, event: Step) -> InvokeResult:
+            at_work.append(at_work[-1] + 1)
+            try:
+                return processes(name, event)
+            finally:
+                at_work.append(at_work[-1] - 1)
+
+        processes = drill.switchboard.answering(drill.stack.names.function("ingest"))
+        with drill.instead("ingest", counted):
+            assert succeeded(backfills.run(rows=200, concurrency=2))
+    assert max(at_work) == 2
     assert reconcile(drill.pipeline).agrees

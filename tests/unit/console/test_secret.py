@@ -70,7 +70,11 @@ def test_what_could_not_be_used_is_not_written(
         manager.get_secret_value(SecretId=NAMES.source_secret)
 
 
-def test_a_secret_that_is_no_object_is_left_alone(manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    manager.put_secret_value(SecretId=NAMES.source_secret, SecretString='["hunter2"]')
+@pytest.mark.parametrize("held", ['["hunter2"]', "hunter2"])
+def test_a_secret_that_is_no_object_is_left_alone(manager: Any, capsys: pytest.CaptureFixture[str], held: str) -> None:
+    manager.put_secret_value(SecretId=NAMES.source_secret, SecretString=held)
     assert main.main(["secret", "source", *GIVEN]) == 2
-    assert "holds no JSON object" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds no JSON object" in said
+    assert "hunter2" not in said
+    assert manager.get_secret_value(SecretId=NAMES.source_secret)["SecretString"] == held
