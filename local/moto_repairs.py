@@ -1,4 +1,4 @@
-"""What moto 5.2.5 lacks or gets wrong, put right for as long as a stack runs.
+"""What moto 5.2.5 lacks, gets wrong or does again and again, put right for as long as a stack runs.
 
 Each repair has a canary in tests/machine/test_moto_repairs.py that fails as soon as moto does without it.
 """
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
+from moto import backends
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda_simple.models import LambdaSimpleBackend
 from moto.s3.responses import S3Response
@@ -22,6 +23,8 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.dist
 )
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
 
 from local.lambda_runtime import Invoker, ServiceError
 
@@ -82,6 +85,36 @@ def maps_fail_with_their_parts() -> Iterator[None]:
             raise _threshold_exceeded(env)
 
     with replaced(DistributedIterationComponent, "_map_run", run_and_count):
+        yield
+
+
+@contextlib.contextmanager
+def definitions_are_parsed_once() -> Iterator[None]:
+    """moto parses a state machine for each execution, which takes longer than some of the functions do.
+
+    The tree is kept. What moto makes of it has a state, so each execution gets its own; it is made by one at a time,
+    since the makers share a state too.
+    """
+    parse = AmazonStateLanguageParser.parse
+    trees: dict[str, Any] = {}
+    one_at_a_time = threading.Lock()
+
+    def parse_once(definition: str) -> tuple[Any, Any]:
+        with one_at_a_time:
+            if tree := trees.get(definition):
+                return Preprocessor().visit(tree), tree
+            program, trees[definition] = parse(definition)
+            return program, trees[definition]
+
+    with replaced(AmazonStateLanguageParser, "parse", staticmethod(parse_once)):
+        yield
+
+
+@contextlib.contextmanager
+def modules_are_listed_once() -> Iterator[None]:
+    """moto's server looks through its own folder twice a request."""
+    modules = tuple(backends.list_of_moto_modules())
+    with replaced(backends, "list_of_moto_modules", lambda: modules):
         yield
 
 

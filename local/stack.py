@@ -24,7 +24,13 @@ from local.aws import environment_of, moto_server
 from local.deployment import STATE_MACHINE, Deployment, newest_change
 from local.lake_folder import LakeFolder
 from local.lambda_runtime import Function, Invoker, LambdaRuntime
-from local.moto_repairs import conditional_writes_are_atomic, functions_run, maps_fail_with_their_parts
+from local.moto_repairs import (
+    conditional_writes_are_atomic,
+    definitions_are_parsed_once,
+    functions_run,
+    maps_fail_with_their_parts,
+    modules_are_listed_once,
+)
 from local.postgres import Postgres
 from local.state import StackState, claimed_home, home, publish
 from totes.names import Names
@@ -175,6 +181,8 @@ class Stack:
         running.callback(self._clients.clear)
         running.enter_context(conditional_writes_are_atomic())
         running.enter_context(maps_fail_with_their_parts())
+        running.enter_context(definitions_are_parsed_once())
+        running.enter_context(modules_are_listed_once())
         running.enter_context(functions_run(self._invoker or self._workers(functions, running)))
         running.callback(self._abort_executions)
         self._create_lake(running)

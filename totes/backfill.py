@@ -18,15 +18,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totes.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_parts, parse_plan
+from totes.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_plan
 from totes.batch_log import BatchLog
-from totes.contracts import SourceTable, source_tables
+from totes.contracts import SourceTable, source_columns, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import BackfillOutdated, ContractBroken, LogBroken
 from totes.fence import reason_to_read_all
 from totes.lake import Lake, StoredObject, s3_client
 from totes.log import about, logger
-from totes.manifest import BACKFILL, Manifest, Parts
+from totes.manifest import BACKFILL, Manifest, Parts, parse_parts
 from totes.parquet import batches, keys_schema, write_keys
 from totes.requests import BackfillRequest
 from totes.secrets import read_credentials
@@ -153,9 +153,9 @@ class Backfill:
                 snapshot_at=plan.snapshot_at,
                 execution=self._execution,
                 made_at=datetime.now(UTC),
-                # No row is older than the oldest id there is.
-                source=previous.source if previous else replace(plan.source, xmin=0),
-                columns=previous.columns if previous else _declared(),
+                # Without keys every row is one that the fence does not explain: a table is read in full then.
+                source=previous.source if previous else plan.source,
+                columns=previous.columns if previous else source_columns(),
                 full_read=dict.fromkeys(parts_of, BACKFILL),
                 tables={
                     name: parts | ({"data": parts_of[name]["data"]} if name in parts_of else {})
@@ -178,7 +178,7 @@ class Backfill:
             }
             for name, parts in manifest.tables.items()
         }
-        return replace(manifest, source=plan.source, columns=_declared(), tables=tables)
+        return replace(manifest, source=plan.source, columns=source_columns(), tables=tables)
 
     def _united(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
         table = source_tables()[name]
@@ -197,7 +197,7 @@ class Backfill:
             return self._add_keys(table, batch, Path(folder) / "keys", keys)
 
     def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:
-        write_keys(path, keys.take(pc.array_sort_indices(keys)), keys_schema(table))
+        write_keys(path, keys, keys_schema(table))
         return self._landing.add(path, f"keys/{table.name}/batch={batch:08d}", len(keys))
 
     @contextmanager
@@ -225,10 +225,6 @@ class Backfill:
 
     def _draft(self, batch: int) -> str:
         return self._key(f"batch={batch:08d}")
-
-
-def _declared() -> dict[str, list[str]]:
-    return {name: [column.name for column in table.columns] for name, table in source_tables().items()}
 
 
 def _lasting(parts: Parts) -> dict[str, StoredObject]:

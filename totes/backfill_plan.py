@@ -8,8 +8,7 @@ from typing import Any
 
 from totes.contracts import SourceTable, source_tables, warehouse_tables
 from totes.fence import SourcePosition
-from totes.lake import StoredObject
-from totes.manifest import Parts
+from totes.manifest import Parts, parse_parts
 from totes.source import Extent, joined_tables
 
 
@@ -63,11 +62,6 @@ def parse_plan(document: Mapping[str, Any]) -> Plan:
         tables={table: parse_parts(parts) for table, parts in document["tables"].items()},
         ranges=tuple(Range(**part) for part in document["ranges"]),
     )
-
-
-def parse_parts(document: Mapping[str, Any]) -> Parts:
-    """The objects of a table out of their JSON."""
-    return {name: StoredObject(**stored) for name, stored in document.items()}
 
 
 def fact_sources() -> set[str]:

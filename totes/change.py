@@ -224,7 +224,7 @@ class Change:
 
     def _write_keys(self, table: SourceTable, part: str, keys: pa.Array) -> None:
         path = self._folder / f"{table.name}.{part}"
-        write_keys(path, keys.take(pc.array_sort_indices(keys)), keys_schema(table))
+        write_keys(path, keys, keys_schema(table))
         self._files.setdefault(table.name, {})[part] = _File(path, len(keys))
 
 

@@ -140,6 +140,11 @@ def warehouse_tables() -> Mapping[str, WarehouseTable]:
     return _in_order_of_reference(_warehouse_table(path) for path in _declarations("warehouse"))
 
 
+def source_columns() -> dict[str, list[str]]:
+    """The declared columns of each table of totesys, as a manifest has them."""
+    return {name: [column.name for column in table.columns] for name, table in source_tables().items()}
+
+
 def origin_of(column: Column) -> Column:
     """The column of totesys that a warehouse column comes from."""
     if column.origin is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from totes.batch_log import BatchLog, entry
 from totes.change import ASKED_FOR, Change
 from totes.checks import SHOWN
-from totes.contracts import source_tables
+from totes.contracts import source_columns, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import LogBroken
 from totes.fence import FIRST_BATCH
@@ -131,7 +131,7 @@ def _manifest(change: Change, taken: Snapshot, batch: int, request: Request) -> 
         execution=request.execution,
         made_at=datetime.now(UTC),
         source=taken.position,
-        columns={name: [column.name for column in table.columns] for name, table in source_tables().items()},
+        columns=source_columns(),
         full_read=change.full_read,
         tables={table: dict(change.stored(table, batch)) for table in source_tables()},
     )

@@ -107,6 +107,11 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
         ) from error
 
 
+def parse_parts(document: Mapping[str, Any]) -> Parts:
+    """The objects of a table out of their JSON."""
+    return {part: StoredObject(**stored) for part, stored in document.items()}
+
+
 def _manifest(document: dict[str, Any]) -> Manifest:
     return Manifest(
         batch=document["batch"],
@@ -116,10 +121,7 @@ def _manifest(document: dict[str, Any]) -> Manifest:
         source=SourcePosition(**document["source"]),
         columns=document["columns"],
         full_read=document["full_read"],
-        tables={
-            table: {part: StoredObject(**stored) for part, stored in parts.items()}
-            for table, parts in document["tables"].items()
-        },
+        tables={table: parse_parts(parts) for table, parts in document["tables"].items()},
     )
 
 

@@ -13,7 +13,7 @@ from pg8000.native import identifier
 
 from local.aws import environment_of, moto_server
 from local.databases import LOADER, READER
-from local.moto_repairs import conditional_writes_are_atomic, functions_run
+from local.moto_repairs import conditional_writes_are_atomic, functions_run, modules_are_listed_once
 from local.postgres import Postgres
 from local.state import StackState
 from tests.deploy import layer
@@ -66,6 +66,7 @@ def stage(functions: UploadedFunctions, postgres: Postgres) -> Iterator[Stage]:
             cloudformation_repaired(),
             conditional_writes_are_atomic(),
             functions_run(functions),
+            modules_are_listed_once(),
         ):
             functions.stage.sls("deploy")
             yield functions.stage

@@ -133,6 +133,9 @@ def test_over_a_warehouse_that_is_there_it_adds_no_version_twice_and_deletions_a
     before = drill.star("SELECT count(*) FROM fact_sales_order")
     trade(drill, 1)
     assert succeeded(backfills.run())
+    landed = drill.pipeline.landed()
+    known = landed.read(landed.last()).tables["sales_order"]["keys"].rows
+    assert [[known]] == drill.totesys("SELECT count(*) FROM sales_order")
     assert drill.run().succeeded
     assert reconcile(drill.pipeline).agrees
     # Three were amended, one repriced, and one is new.

@@ -316,7 +316,9 @@ def test_explain_tells_where_an_execution_is(stack: Stack, totes: Totes) -> None
         refused = totes(f"redrive {name}")
     assert stack.wait(arn)["status"] == "SUCCEEDED"
     assert code == 0
-    assert re.search(rf"Execution {name} has been running for \d+ m?s\. It is in Ingest, for ", " ".join(shown.split()))
+    assert re.search(
+        rf"Execution {name} has been running for [\d.]+ m?s\. It is in Ingest, for ", " ".join(shown.split())
+    )
     assert refused == (2, "", f"totes: Execution {name} still runs: follow it with `totes logs {name} --follow`.\n")
 
 

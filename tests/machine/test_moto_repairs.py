@@ -13,12 +13,19 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
+from moto import backends, mock_aws
 from moto.s3.models import S3Backend
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.lambda_runtime import InvokeResult, ServiceError
-from local.moto_repairs import conditional_writes_are_atomic, functions_run, maps_fail_with_their_parts
+from local.moto_repairs import (
+    conditional_writes_are_atomic,
+    definitions_are_parsed_once,
+    functions_run,
+    maps_fail_with_their_parts,
+    modules_are_listed_once,
+)
 
 REGION = "eu-west-2"
 ANSWER = {"batch": 7}
@@ -111,6 +118,36 @@ def test_only_the_repaired_conditional_write_has_one_winner(
             thread.join()
 
     assert sum(won) == winners
+
+
+@pytest.mark.parametrize(
+    ("repair", "trees"), [(nullcontext, 2), (definitions_are_parsed_once, 1)], ids=["moto", "repaired"]
+)
+def test_only_with_the_repair_a_definition_is_parsed_once(
+    repair: Callable[[], AbstractContextManager[None]], trees: int
+) -> None:
+    definition = json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}})
+    with repair():
+        parsed = [AmazonStateLanguageParser.parse(definition) for _ in range(2)]
+    assert len({id(tree) for _program, tree in parsed}) == trees
+    # What is evaluated has a state, so each execution has its own.
+    assert len({id(program) for program, _tree in parsed}) == 2
+
+
+@pytest.mark.parametrize(
+    ("repair", "looks"), [(nullcontext, 2), (modules_are_listed_once, 1)], ids=["moto", "repaired"]
+)
+def test_only_with_the_repair_modules_are_listed_once(
+    repair: Callable[[], AbstractContextManager[None]], looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[object] = []
+    look = backends.os.listdir
+    monkeypatch.setattr(backends.os, "listdir", lambda path: looked.append(path) or look(path))
+    with repair():
+        found = [list(backends.list_of_moto_modules()) for _ in range(2)]
+    assert found[0] == found[1]
+    assert "stepfunctions" in found[0]
+    assert len(looked) == looks
 
 
 def put(s3: Any) -> Callable[[], object]:

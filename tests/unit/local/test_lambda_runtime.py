@@ -87,16 +87,16 @@ def test_process_that_began_with_other_code_is_not_used_again(tmp_path: Path) ->
 def test_process_that_was_at_work_while_the_code_changed_is_not_used_again(tmp_path: Path) -> None:
     code = 1
     runtime = LambdaRuntime([function("sleep", timeout=30), function("describe")], tmp_path, code=lambda: code)
+    before = set(descendants(os.getpid()))
     with ThreadPoolExecutor() as pool:
         at_work = pool.submit(runtime, "sleep", {"seconds": 1})
-        eventually(lambda: bool(descendants(os.getpid())))
+        assert eventually(lambda: bool(set(descendants(os.getpid())) - before))
         code = 2
         runtime("describe", {})
-        before = set(descendants(os.getpid()))
-        at_work.result()
-    eventually(lambda: len(set(descendants(os.getpid())) & before) == 1)
-    assert len(set(descendants(os.getpid())) & before) == 1
+        process = at_work.result().payload
+    gone = eventually(lambda: not runs(process))
     runtime.close()
+    assert gone
 
 
 def test_overlapping_invocations_get_a_process_each(runtime: LambdaRuntime) -> None:
