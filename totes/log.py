@@ -1,5 +1,6 @@
 """The one logger and the one set of metrics of a function: JSON lines to CloudWatch."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +24,6 @@ class _Formatter(LambdaPowertoolsFormatter):
 # Structured frames would repeat the trace, and the exception's message with it.
 logger = Logger(logger_formatter=_Formatter(serialize_stacktrace=False))
 metrics = Metrics()
-# S3 and Secrets Manager show as subsegments; patching whatever else is installed would only slow a cold start.
-tracer = Tracer(patch_modules=["botocore"])
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -58,10 +57,19 @@ def observed(handler: Handler) -> Handler:
         finally:
             metrics.add_metric("Duration", MetricUnit.Milliseconds, (time.monotonic() - began) * 1000)
 
-    traced = tracer.capture_lambda_handler(capture_response=False)(logged)
-    measured = metrics.log_metrics(traced)
+    measured = metrics.log_metrics(_traced(logged))
     injected: Handler = logger.inject_lambda_context(clear_state=True)(measured)
     return injected
+
+
+def _traced(handler: Handler) -> Handler:
+    # X-Ray's SDK is a third of what a function imports: only a stage that is traced has it.
+    if os.environ.get("POWERTOOLS_TRACE_DISABLED") != "false":
+        return handler
+    # S3 and Secrets Manager show as subsegments; patching whatever else is installed would only slow a cold start.
+    tracer = Tracer(patch_modules=["botocore"])
+    traced: Handler = tracer.capture_lambda_handler(capture_response=False)(handler)
+    return traced
 
 
 @contextmanager

@@ -1,5 +1,9 @@
 import io
 import json
+import os
+import socket
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -106,3 +110,38 @@ def test_secret_in_a_foreign_error_leaves_by_no_way(log: io.StringIO, capsys: py
     assert "postgresql://reader:***@db/totesys" in str(caught.value)
     assert "postgresql://reader:***@db/totesys" in lines(log)[0]["exception"]
     assert "hunter2" not in str(caught.value) + log.getvalue() + capsys.readouterr().out
+
+
+TRACED = """
+import sys
+from local.worker import LambdaContext
+from totes.log import observed
+observed(lambda _event, _context: {"answer": 1})({}, LambdaContext("f", 512, "arn", "req-1", 0.0))
+print("aws_xray_sdk.core" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("disabled", "traced"), [("false", True), ("true", False)])
+def test_only_a_traced_stage_sends_segments_and_imports_what_it_takes(disabled: str, traced: bool) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
+        daemon.bind(("127.0.0.1", 0))
+        daemon.settimeout(10 if traced else 0.1)
+        environment = {
+            "POWERTOOLS_TRACE_DISABLED": disabled,
+            "POWERTOOLS_METRICS_NAMESPACE": "Totes",
+            "POWERTOOLS_SERVICE_NAME": "ingest",
+            # As it is in Lambda.
+            "LAMBDA_TASK_ROOT": "/var/task",
+            "AWS_XRAY_DAEMON_ADDRESS": f"127.0.0.1:{daemon.getsockname()[1]}",
+            "_X_AMZN_TRACE_ID": "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+        }
+        run = subprocess.run(
+            [sys.executable, "-c", TRACED], env=os.environ | environment, capture_output=True, text=True, check=True
+        )
+        assert run.stdout.splitlines()[-1] == str(traced)
+        if traced:
+            _header, segment = daemon.recv(65536).decode().split("\n")
+            assert json.loads(segment)["trace_id"] == "1-5759e988-bd862e3fe1be46a994272793"
+        else:
+            with pytest.raises(TimeoutError):
+                daemon.recv(65536)
