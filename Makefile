@@ -69,11 +69,7 @@ check-security: $(INSTALLED)
 	$(BIN)/bandit -c pyproject.toml -q -r $(CODE)
 
 check-docs: $(INSTALLED)
-	$(BIN)/python -m docs.dictionary --check
-	$(BIN)/python -m docs.lake --check
-	$(BIN)/python -m docs.glue --check
-	$(BIN)/python -m docs.costs --check
-	$(BIN)/python -m docs.infrastructure --check
+	$(BIN)/python -m docs --check
 
 # What would be sent to AWS for either kind of stage, in half a minute: nothing is built and no account is asked.
 check-infrastructure: $(INSTALLED)
@@ -101,11 +97,7 @@ audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed (needs
 	$(BIN)/pip-audit --no-deps --disable-pip -r requirements.txt
 
 docs: $(INSTALLED) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
-	$(BIN)/python -m docs.dictionary
-	$(BIN)/python -m docs.lake
-	$(BIN)/python -m docs.glue
-	$(BIN)/python -m docs.costs
-	$(BIN)/python -m docs.infrastructure
+	$(BIN)/python -m docs
 
 picture: $(INSTALLED) ## Take docs/console.png anew, of the page while a drill is on; needs Chromium
 	$(BIN)/python -m pytest --quiet tests/page/test_drill.py -k page

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from benchmarks.contest import Outcome, Target, Verdict
 from console.render import plain_table
+from docs.pages import with_part
 from local.deployment import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -62,16 +62,12 @@ def write(name: str, outcome: Outcome, rounds: int, page: Path = PAGE) -> None:
 
 
 def replace(name: str, text: str, page: Path = PAGE) -> None:
-    """Puts text between two marks of the page.
+    """Puts text into a part of the page.
 
     Raises:
-        ValueError: the marks are not there.
+        ValueError: there is no such part.
     """
-    place = re.compile(rf"(?<=<!-- bench:{name} -->\n).*?(?=<!-- /bench:{name} -->)", re.DOTALL)
-    found = page.read_text(encoding="utf-8")
-    if not place.search(found):
-        raise ValueError(f"{page.name} has no place for {name}: put the marks bench:{name} and /bench:{name} into it")
-    page.write_text(place.sub(lambda _: text, found), encoding="utf-8")
+    page.write_text(with_part(page.read_text(encoding="utf-8"), f"bench:{name}", text), encoding="utf-8")
 
 
 def machine() -> str:

@@ -1,12 +1,9 @@
-"""Writes what a stage costs a month into docs/deploy.md, out of serverless.yml, the state machine and list prices.
+"""What a stage costs a month, for docs/deploy.md, out of serverless.yml, the state machine and list prices.
 
-`python -m docs.costs` writes the table; with `--check` it is only compared, and the exit code is 1 where it is stale.
 The databases are not in it: they are there whether the pipeline is or not.
 """
 
 import json
-import re
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +11,13 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from docs.pages import with_part
 from local.deployment import ROOT, STATE_MACHINE, Deployment
 from local.schedule import parse_rate
 from totes.contracts import warehouse_tables
 
 PAGE = Path(__file__).parent / "deploy.md"
 RATES = ("rate(1 minute)", "rate(5 minutes)", "rate(15 minutes)", "rate(1 hour)")
-_TABLE = re.compile(r"(?<=<!-- costs -->\n).*?(?=<!-- /costs -->)", re.DOTALL)
 HOURS_A_MONTH = 730
 FREE_DASHBOARDS = 3
 _MONTH = timedelta(hours=HOURS_A_MONTH)
@@ -125,14 +122,9 @@ def table() -> str:
     )
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Writes the table, or with `--check` exits with a message where the page has another."""
-    found = PAGE.read_text(encoding="utf-8")
-    expected = _TABLE.sub(lambda _: table(), found)
-    if "--check" not in arguments:
-        PAGE.write_text(expected, encoding="utf-8")
-    elif found != expected:
-        sys.exit("The costs in docs/deploy.md are not what serverless.yml says: run `make docs` and commit it.")
+def files() -> dict[Path, str]:
+    """The page, as it should be."""
+    return {PAGE: with_part(PAGE.read_text(encoding="utf-8"), "costs", table())}
 
 
 _Month = Sequence[tuple[Execution, int]]
@@ -204,7 +196,3 @@ def metrics_of_every_execution() -> int:
 
 def _plain(units: Decimal) -> str:
     return f"{units:,.0f}" if units >= 10 or units == int(units) else f"{units:.2f}"
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,11 +1,9 @@
-"""Writes docs/data-dictionary.md out of the contracts and the warehouse's DDL.
+"""docs/data-dictionary.md out of the contracts and the warehouse's DDL, written by `make docs`.
 
-`python -m docs.dictionary` writes it; with `--check` it is only compared, and the exit code is 1 where it is stale.
 The prose between the tables is docs/data-dictionary.template.md.
 """
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from string import Template
@@ -24,23 +22,16 @@ _CREATE_COLUMN = re.compile(r"^    ([a-z]\w*) (.+?),?$", re.MULTILINE)
 _COMMENT = re.compile(r"COMMENT ON (?:TABLE|COLUMN) (etl\.[\w.]+) IS '((?:[^']|'')*)';")
 
 
-def dictionary() -> str:
-    """The text of the data dictionary, as it should be."""
+def files() -> dict[Path, str]:
+    """The data dictionary, as it should be."""
     facts = [table for table in warehouse_tables().values() if table.is_fact]
-    return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
+    text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         source_tables="\n\n".join(map(_source_table, source_tables().values())),
         warehouse_tables="\n\n".join(map(_warehouse_table, warehouse_tables().values())),
         views="\n".join(_views(facts)),
         log_tables="\n\n".join(_log_tables()),
     )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Writes the dictionary, or with `--check` exits with a message where the file differs."""
-    if "--check" not in arguments:
-        DICTIONARY.write_text(dictionary(), encoding="utf-8")
-    elif not DICTIONARY.exists() or DICTIONARY.read_text(encoding="utf-8") != dictionary():
-        sys.exit("docs/data-dictionary.md is not what schemas/ says: run `make docs` and commit it.")
+    return {DICTIONARY: text}
 
 
 def _source_table(table: SourceTable) -> str:
@@ -141,7 +132,3 @@ def _log_tables() -> Iterator[str]:
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |".replace("  |", " |") for cells in lines)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,10 +1,6 @@
-"""Writes resources/glue.yml out of the contracts: the tables by which Athena knows the processed zone.
+"""resources/glue.yml out of the contracts: the tables by which Athena knows the processed zone."""
 
-`python -m docs.glue` writes it; with `--check` it is only compared, and the exit code is 1 where it is stale.
-"""
-
-import sys
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -24,23 +20,16 @@ _HEAD = """\
 _FORMAT = "org.apache.hadoop.hive.ql.io.parquet"
 
 
-def tables() -> str:
-    """The text of resources/glue.yml, as it should be."""
+def files() -> dict[Path, str]:
+    """The resources, as they should be."""
     resources = {DATABASE: _database()}
     for table in warehouse_tables().values():
         resources |= _table(table, "data", table.meaning, table.data_columns)
         if may_lose_rows(table):
             meaning = f"Keys that were deleted. {table.meaning}"
             resources |= _table(table, "deleted", meaning, (table.column(table.identity),))
-    return _HEAD + yaml.safe_dump({"Resources": resources}, default_flow_style=None, sort_keys=False, width=1000)
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Writes the file, or with `--check` exits with a message where it differs."""
-    if "--check" not in arguments:
-        FILE.write_text(tables(), encoding="utf-8")
-    elif not FILE.exists() or FILE.read_text(encoding="utf-8") != tables():
-        sys.exit("resources/glue.yml is not what schemas/ says: run `make docs` and commit it.")
+    text = yaml.safe_dump({"Resources": resources}, default_flow_style=None, sort_keys=False, width=1000)
+    return {FILE: _HEAD + text}
 
 
 def _database() -> dict[str, Any]:
@@ -77,7 +66,3 @@ def _table(table: WarehouseTable, part: str, meaning: str, columns: tuple[Column
         },
     }
     return {"".join(word.title() for word in name.split("_")): resource}
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

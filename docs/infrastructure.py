@@ -1,18 +1,17 @@
-"""Draws what a stage has in AWS into docs/architecture.md, and specifies its functions, out of what deploys them.
+"""What a stage has in AWS, drawn for docs/architecture.md, and its functions, specified, out of what deploys them.
 
-`python -m docs.infrastructure` writes both; with `--check` they are only compared, and the exit code is 1 where they
-are stale. Nothing is drawn by hand: an arrow is a target of a rule, what an alarm watches, or a right that a role has.
+Nothing is drawn by hand: an arrow is a target of a rule, what an alarm watches, or a right that a role has.
 """
 
 import re
-import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from docs.components import specifications
+from docs.pages import with_part
 from local.deployment import SERVERLESS, Deployment
 
 PAGE = Path(__file__).parent / "architecture.md"
@@ -52,17 +51,10 @@ def diagram() -> str:
     return _Stage(Deployment(STAGE)).drawn()
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Writes both parts, or with `--check` exits with a message where the page has others."""
-    found = PAGE.read_text(encoding="utf-8")
-    expected = found
-    for mark, text in (("infrastructure", diagram()), ("components", specifications())):
-        part = re.compile(rf"(?<=<!-- {mark} -->\n).*?(?=<!-- /{mark} -->)", re.DOTALL)
-        expected = part.sub(lambda _, text=text: text, expected)  # type: ignore[misc]
-    if "--check" not in arguments:
-        PAGE.write_text(expected, encoding="utf-8")
-    elif found != expected:
-        sys.exit("docs/architecture.md does not show what is deployed: run `make docs` and commit it.")
+def files() -> dict[Path, str]:
+    """The page, as it should be."""
+    drawn = with_part(PAGE.read_text(encoding="utf-8"), "infrastructure", diagram())
+    return {PAGE: with_part(drawn, "components", specifications())}
 
 
 class _Stage:
@@ -211,7 +203,3 @@ def _lines(arrows: Iterable[Arrow]) -> Iterator[str]:
             yield f"{source} {line} {target}"
         elif source < target:
             yield f"{source} <--> {target}"
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,10 +1,7 @@
-"""Writes queries/lake/*.sql out of the contracts: the processed zone as views, for DuckDB, Spark and Athena.
+"""queries/lake/*.sql out of the contracts: the processed zone as views, for DuckDB, Spark and Athena."""
 
-`python -m docs.lake` writes them; with `--check` they are only compared, and the exit code is 1 where one is stale.
-"""
-
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -51,24 +48,10 @@ def may_lose_rows(table: WarehouseTable) -> bool:
     return table.source is not None
 
 
-def files() -> Mapping[str, str]:
-    """The text of each file by its name, as it should be."""
-    return {
-        "duckdb.sql": _file(_DUCKDB, _duckdb),
-        "spark.sql": _file(_SPARK, _spark),
-        "athena.sql": _file(_ATHENA, _athena),
-    }
-
-
-def main(arguments: Sequence[str]) -> None:
-    """Writes the files, or with `--check` exits with a message where one differs."""
-    for name, text in files().items():
-        path = FOLDER / name
-        if "--check" not in arguments:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-        elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            sys.exit(f"queries/lake/{name} is not what schemas/ says: run `make docs` and commit it.")
+def files() -> dict[Path, str]:
+    """The views, as they should be."""
+    engines = {"duckdb": (_DUCKDB, _duckdb), "spark": (_SPARK, _spark), "athena": (_ATHENA, _athena)}
+    return {FOLDER / f"{engine}.sql": _file(head, delivered) for engine, (head, delivered) in engines.items()}
 
 
 _Statements = Callable[[WarehouseTable, str, tuple[Column, ...]], Iterator[str]]
@@ -182,7 +165,3 @@ def _view(table: WarehouseTable, part: str) -> str:
 
 def _entity(table: WarehouseTable) -> str:
     return table.name.partition("_")[2]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -55,7 +55,7 @@ def test_page_has_a_place_for_every_work(tmp_path: Path) -> None:
     for work in [*WORKS, "profile"]:
         report.replace(work, f"Of {work}.\n", page)
         assert f"-->\nOf {work}.\n<!-- /" in page.read_text(encoding="utf-8")
-    with pytest.raises(ValueError, match="no place for another"):
+    with pytest.raises(ValueError, match="no place for bench:another"):
         report.replace("another", "", page)
 
 

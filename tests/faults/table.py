@@ -3,7 +3,6 @@
 The exit code is 1 where a row failed or is missing. docs/promise.md has the same between two comments.
 """
 
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from docs.pages import with_part
 from tests.faults.catalogue import NUMBERS, Row, read_results
 
 PROMISE = Path(__file__).parents[2] / "docs" / "promise.md"
-BEGIN, END = "<!-- faults: written by `make faults` -->", "<!-- faults: end -->"
-_BETWEEN = re.compile(f"(?<={re.escape(BEGIN)}\n).*(?={re.escape(END)})", re.DOTALL)
 
 
 def main() -> None:
@@ -46,19 +44,15 @@ def markdown(rows: Mapping[str, Row]) -> str:
 
 
 def write_promise(rows: Mapping[str, Row]) -> None:
-    text = PROMISE.read_text(encoding="utf-8")
-    PROMISE.write_text(_with_table(text, rows), encoding="utf-8")
+    PROMISE.write_text(_with_table(rows), encoding="utf-8")
 
 
 def promise_is_stale(rows: Mapping[str, Row]) -> bool:
-    text = PROMISE.read_text(encoding="utf-8")
-    return text != _with_table(text, rows)
+    return PROMISE.read_text(encoding="utf-8") != _with_table(rows)
 
 
-def _with_table(text: str, rows: Mapping[str, Row]) -> str:
-    if not _BETWEEN.search(text):
-        raise ValueError(f"{PROMISE.name} lacks the comments {BEGIN} and {END}.")
-    return _BETWEEN.sub(lambda _: markdown(rows), text)
+def _with_table(rows: Mapping[str, Row]) -> str:
+    return with_part(PROMISE.read_text(encoding="utf-8"), "faults", markdown(rows))
 
 
 def _said(row: Row) -> str:

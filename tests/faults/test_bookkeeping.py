@@ -180,10 +180,10 @@ def test_parts_of_a_row_are_one_line_of_the_promise() -> None:
 
 def test_stale_promise_is_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     page = tmp_path / "promise.md"
-    page.write_text(f"# Before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    page.write_text("# Before\n<!-- faults -->\nold\n<!-- /faults -->\nafter\n")
     monkeypatch.setattr(table, "PROMISE", page)
     assert table.promise_is_stale({})
     table.write_promise({})
     assert not table.promise_is_stale({})
-    assert page.read_text().startswith(f"# Before\n{table.BEGIN}\n| # |")
-    assert page.read_text().endswith(f"{table.END}\nafter\n")
+    assert page.read_text().startswith("# Before\n<!-- faults -->\n| # |")
+    assert page.read_text().endswith("<!-- /faults -->\nafter\n")

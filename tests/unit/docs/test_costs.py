@@ -1,6 +1,5 @@
 from collections import Counter
 from decimal import Decimal
-from pathlib import Path
 
 import boto3
 import pytest
@@ -14,22 +13,6 @@ CHANGES = (
     "UPDATE purchase_order SET item_quantity = item_quantity + 1",
     "UPDATE design SET file_name = 'new'",
 )
-
-
-def test_page_has_the_costs_of_what_is_deployed() -> None:
-    costs.main(["--check"])
-
-
-def test_stale_costs_are_refused_until_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "deploy.md"
-    page.write_text("Before\n<!-- costs -->\nOld.\n<!-- /costs -->\nAfter\n", encoding="utf-8")
-    monkeypatch.setattr(costs, "PAGE", page)
-    with pytest.raises(SystemExit, match="make docs"):
-        costs.main(["--check"])
-    costs.main([])
-    costs.main(["--check"])
-    assert page.read_text(encoding="utf-8").startswith("Before\n<!-- costs -->\nAt `rate(5 minutes)`")
-    assert page.read_text(encoding="utf-8").endswith("<!-- /costs -->\nAfter\n")
 
 
 def test_bill_adds_up_by_hand() -> None:

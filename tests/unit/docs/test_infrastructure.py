@@ -5,7 +5,6 @@ import inspect
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -28,25 +27,6 @@ ELSEWHERE = {
     "transform": set(),
     "load": {"SourceUnreachable", "SourceBusy", "BatchContended"},
 }
-
-
-def test_page_shows_what_is_deployed() -> None:
-    infrastructure.main(["--check"])
-
-
-def test_stale_page_is_refused_until_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = tmp_path / "architecture.md"
-    marks = "".join(f"<!-- {mark} -->\nOld.\n<!-- /{mark} -->\n" for mark in ("infrastructure", "components"))
-    page.write_text(f"Before\n{marks}After\n", encoding="utf-8")
-    monkeypatch.setattr(infrastructure, "PAGE", page)
-    with pytest.raises(SystemExit, match="make docs"):
-        infrastructure.main(["--check"])
-    infrastructure.main([])
-    infrastructure.main(["--check"])
-    text = page.read_text(encoding="utf-8")
-    assert text.startswith("Before\n<!-- infrastructure -->\n```mermaid\n")
-    assert text.endswith("<!-- /components -->\nAfter\n")
-    assert "Old." not in text
 
 
 def test_every_arrow_joins_two_boxes_that_are_drawn() -> None:
