@@ -48,5 +48,5 @@ def test_part_takes_its_place_and_nothing_else_changes() -> None:
 
 
 def test_part_that_the_page_has_not_is_refused() -> None:
-    with pytest.raises(ValueError, match="no place for c: put <!-- c -->"):
+    with pytest.raises(ValueError, match="no place for c: put the marks <!-- c -->"):
         with_part("Before\n", "c", "text")
