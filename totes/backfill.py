@@ -24,7 +24,7 @@ from totes.contracts import SourceTable, source_columns, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import BackfillOutdated, ContractBroken, LogBroken
 from totes.fence import reason_to_read_all
-from totes.lake import Lake, StoredObject, s3_client
+from totes.lake import Lake, StoredObject
 from totes.log import about, logger
 from totes.manifest import BACKFILL, Manifest, Parts, parse_parts
 from totes.parquet import batches, keys_schema, write_keys
@@ -44,7 +44,7 @@ class Backfill:
     def __init__(self, settings: IngestSettings, execution: str) -> None:
         self._credentials = read_credentials(settings.source_secret)
         self._execution = execution
-        self._landing = Lake(settings.landing_bucket, s3_client())
+        self._landing = Lake(settings.landing_bucket)
         self._log = BatchLog(self._landing)
         self._folder = f"backfill/{execution.rpartition(':')[2]}"
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import boto3
+from totes.aws import client
 
 if TYPE_CHECKING:
     from totes.names import Names
@@ -99,18 +99,15 @@ class Execution:
 
 def start(names: "Names", name: str, document: str) -> str:
     """Starts an execution with a JSON document as its input, and returns its ARN."""
-    answer = boto3.client("stepfunctions").start_execution(
-        stateMachineArn=names.state_machine_arn, name=name, input=document
-    )
+    answer = client("stepfunctions").start_execution(stateMachineArn=names.state_machine_arn, name=name, input=document)
     return str(answer["executionArn"])
 
 
 def describe(arn: str) -> Execution:
     """An execution with the states that it has gone through so far."""
-    client = boto3.client("stepfunctions")
     # The outcome is read before the history: an execution that is over then has a history that is complete.
-    found = client.describe_execution(executionArn=arn)
-    pages = client.get_paginator("get_execution_history").paginate(executionArn=arn)
+    found = client("stepfunctions").describe_execution(executionArn=arn)
+    pages = client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     return replace(
         _execution(found),
         input=found.get("input") or "{}",
@@ -124,9 +121,7 @@ def describe(arn: str) -> Execution:
 def latest(names: "Names", limit: int, status: str | None = None) -> list[Execution]:
     """The newest executions, newest first, of one status or of all."""
     wanted = {"statusFilter": status} if status else {}
-    found = boto3.client("stepfunctions").list_executions(
-        stateMachineArn=names.state_machine_arn, maxResults=limit, **wanted
-    )
+    found = client("stepfunctions").list_executions(stateMachineArn=names.state_machine_arn, maxResults=limit, **wanted)
     # AWS lists the newest first, the local stack does not promise it.
     newest = sorted(found["executions"], key=lambda execution: execution["startDate"], reverse=True)
     return [_execution(execution) for execution in newest[:limit]]

@@ -13,7 +13,7 @@ from totes.contracts import source_columns, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import LogBroken
 from totes.fence import FIRST_BATCH
-from totes.lake import Lake, s3_client
+from totes.lake import Lake
 from totes.log import logger
 from totes.manifest import Manifest
 from totes.requests import Request
@@ -87,8 +87,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         ContractBroken: totesys is not as declared; nothing was landed.
         AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
     """
-    s3 = s3_client()
-    landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)
+    landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     log = BatchLog(landing)
     # Read first: another execution may land and process a batch in between.
     processed_through = BatchLog(processed).last()

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from totes.aws import client
 from totes.errors import AccessRefused, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
 
 if TYPE_CHECKING:
@@ -40,14 +39,6 @@ class StoredObject:
         return asdict(self)
 
 
-def s3_client() -> "S3Client":
-    """A client that retries throttling and server errors by itself before it gives up."""
-    return boto3.client(
-        "s3",
-        config=Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60),
-    )
-
-
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -61,9 +52,9 @@ class Lake:
         AccessRefused: the bucket or the permission is missing.
     """
 
-    def __init__(self, bucket: str, client: "S3Client | None" = None) -> None:
+    def __init__(self, bucket: str) -> None:
         self.bucket = bucket
-        self._client = client or s3_client()
+        self._client: S3Client = client("s3")
 
     def add(self, path: Path, folder: str, rows: int) -> StoredObject:
         """Stores a file under `<folder>/<first half of its sha256>.parquet`."""

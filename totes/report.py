@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
-
+from totes.aws import client
 from totes.batch_log import BatchLog
 from totes.errors import TotesError
 from totes.executions import SUCCEEDED, Execution, StateRun, fold, latest, readable
@@ -49,7 +48,7 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
         caught: what was caught, while the execution still runs; else the execution's own end is told.
     """
     names, events = names_of_execution(execution), _history(execution)
-    found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
+    found = client("stepfunctions").describe_execution(executionArn=execution)
     began = _began(found)
     stages = [state for state in fold(events) if state.name in STAGES]
     last = stages[-1] if stages else StateRun(STAGES[0], began)
@@ -72,7 +71,7 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
 def recovery_of(execution: str) -> Recovery | None:
     """The recovery that an execution which succeeded is; None where those before it had succeeded too."""
     names = names_of_execution(execution)
-    found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
+    found = client("stepfunctions").describe_execution(executionArn=execution)
     output = json.loads(found.get("output") or "{}")
     failures, good = _before(names, execution, _began(found))
     events = _history(execution) if found.get("redriveDate") else []
@@ -95,7 +94,7 @@ def fresh_as_of(execution: str) -> datetime | None:
     One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is when the last
     execution that succeeded, and did not only look, asked totesys; None where none has.
     """
-    found = boto3.client("stepfunctions").describe_execution(executionArn=execution)
+    found = client("stepfunctions").describe_execution(executionArn=execution)
     # Asked first: it may not be in the list yet.
     if found["status"] == SUCCEEDED and not is_dry_run(json.loads(found.get("output") or "{}")):
         return _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
@@ -118,7 +117,7 @@ def is_dry_run(output: Mapping[str, Any]) -> bool:
 
 
 def _history(execution: str) -> list[Any]:
-    pages = boto3.client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=execution)
+    pages = client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=execution)
     return [event for page in pages for event in page["events"]]
 
 
@@ -200,5 +199,5 @@ def _began(found: Mapping[str, Any]) -> datetime:
 
 
 def _looked_only(execution: Execution) -> bool:
-    found = boto3.client("stepfunctions").describe_execution(executionArn=execution.arn)
+    found = client("stepfunctions").describe_execution(executionArn=execution.arn)
     return is_dry_run(json.loads(found.get("output") or "{}"))

@@ -3,10 +3,9 @@
 import json
 from dataclasses import dataclass, field
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from totes.aws import client
 from totes.errors import AccessRefused, LakeUnavailable
 
 SSL_MODES = ("prefer", "require", "verify-full")
@@ -45,9 +44,8 @@ def read_credentials(secret_id: str) -> Credentials:
         AccessRefused: there is no such secret, it may not be read, or it is not what is expected.
         LakeUnavailable: Secrets Manager throttles or fails.
     """
-    client = boto3.client("secretsmanager", config=Config(retries={"mode": "standard", "max_attempts": 5}))
     try:
-        text = client.get_secret_value(SecretId=secret_id).get("SecretString", "")
+        text = client("secretsmanager").get_secret_value(SecretId=secret_id).get("SecretString", "")
     except ClientError as error:
         raise _translated(error, secret_id) from error
     except BotoCoreError as error:

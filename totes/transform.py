@@ -14,7 +14,7 @@ import pyarrow as pa
 from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import CorruptObject
-from totes.lake import Lake, StoredObject, s3_client
+from totes.lake import Lake, StoredObject
 from totes.log import about, logger
 from totes.manifest import Manifest, Parts, parse_manifest
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
@@ -58,8 +58,7 @@ def transform(settings: TransformSettings, request: Request) -> Transformed:
         LakeUnavailable, BatchContended: worth another try; what was finished stays finished.
         AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
     """
-    s3 = s3_client()
-    landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)
+    landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     landed_log, processed_log = BatchLog(landing), BatchLog(processed)
     done = processed_log.last()
     pending = range(done + 1, landed_log.last() + 1)
@@ -81,8 +80,7 @@ def prepare(settings: TransformSettings, batch: int) -> Prepared:
         LakeUnavailable: worth another try.
         AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
     """
-    s3 = s3_client()
-    landing, processed = Lake(settings.landing_bucket, s3), Lake(settings.processed_bucket, s3)
+    landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     with about(batch=batch):
         manifest = process(BatchLog(landing).read(batch), landing, processed)
         processed.add_json(_draft(batch), manifest.as_json())

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from totes.aws import client
 from totes.executions import SUCCEEDED
 from totes.log import logger
 from totes.mail import Mail, failure_mail, recovery_mail
@@ -16,7 +16,7 @@ def tell(execution: str, status: str, settings: WatchSettings) -> bool:
     """Publishes a mail, where there is anything to tell that was not told yet; says whether it did."""
     mail = _mail(execution, status, settings)
     if mail:
-        boto3.client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
+        client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
         logger.info("told", subject=mail.subject)
     return mail is not None
 

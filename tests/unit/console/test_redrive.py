@@ -26,7 +26,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """Step Functions of stage dev: what it is asked, in order, and what it answers."""
     client = boto3.client("stepfunctions")
     monkeypatch.setattr(Target, "connect", lambda _: NAMES)
-    monkeypatch.setattr(boto3, "client", lambda _: client)
+    monkeypatch.setattr(boto3, "client", lambda _, **__: client)
     with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()

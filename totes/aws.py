@@ -1,0 +1,20 @@
+"""Clients of AWS, which outlive the invocation that made them."""
+
+from functools import cache
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+
+@cache
+def client(service: str) -> Any:
+    """A client of a service, the same one each time: to make one takes longer than most of its requests.
+
+    It retries throttling and server errors by itself before it gives up, and gets new credentials as they expire.
+    """
+    make_client: Any = boto3.client  # typed for literal names only
+    return make_client(
+        service,
+        config=Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60),
+    )
