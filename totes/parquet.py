@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from totes.contracts import Column, ContractInvalid, SourceTable, WarehouseTable, origin_of
+from totes.lean_arrow import look_for_pandas_later
+
+look_for_pandas_later()
 
 _SIMPLE = {
     "integer": pa.int32(),

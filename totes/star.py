@@ -112,7 +112,7 @@ def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, fiel
 
 
 def _frame(rows: pa.Table) -> "pd.DataFrame":
-    # A third of a cold start, which only a batch with a dimension that joins others needs.
+    # Only a batch with a dimension that joins others needs it (totes.lean_arrow).
     import pandas as pd
 
     # Arrow's own types: a NULL in a column of integers must not turn them into floats.
