@@ -1,8 +1,8 @@
 """Runs all tests, in two processes side by side: `python -m tests.halves`.
 
-The one half has the drills, which wait for deployments and the state machine, and tells when it is over; the other is
-seen as it goes on. The exit code is 1 where either fails, or where the other covered too little of what is deployed: to
-watch the drills' every line would make them half as slow again, most of it in the libraries that stand in for AWS.
+The one half has the drills, which wait for deployments, stacks and the state machine, and tells when it is over; the
+other is seen as it goes on. The exit code is 1 where either fails, or where the other covered too little of what is
+deployed: to watch the drills' every line would make them half as slow again, most of it in what stands in for AWS.
 """
 
 import subprocess
@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-DRILLS = ["tests/deploy", "tests/faults", "tests/machine"]
+DRILLS = [
+    *("tests/deploy", "tests/faults", "tests/machine", "tests/page", "tests/benchmarks"),
+    *("tests/integration/test_console.py", "tests/integration/test_operator.py"),
+]
 LOG = ROOT / "build" / "drills.log"
 
 

@@ -18,6 +18,7 @@ from pg8000.core import Context
 from sqlalchemy import event
 
 from totes import copying, source
+from totes.aws import forget_clients
 
 Action = Callable[[], object]
 COMMIT = "COMMIT"
@@ -211,15 +212,17 @@ class _Body:
 
 @contextmanager
 def _aws_event(name: str, handler: Callable[..., object]) -> Iterator[None]:
-    """Hooks into every client that is made meanwhile: the functions make theirs at each invocation."""
+    """Hooks into every client that is made meanwhile; the functions have to make theirs anew."""
     if boto3.DEFAULT_SESSION is None:
         boto3.setup_default_session()
     session: Any = boto3.DEFAULT_SESSION
     session.events.register(name, handler)
+    forget_clients()
     try:
         yield
     finally:
         session.events.unregister(name, handler)
+        forget_clients()
 
 
 @contextmanager

@@ -7,12 +7,23 @@ import boto3
 from botocore.config import Config
 
 
-@cache
 def client(service: str) -> Any:
-    """A client of a service, the same one each time: to make one takes longer than most of its requests.
+    """A client of a service, the same one as long as boto3's session is: to make one takes longer than most requests.
 
     It retries throttling and server errors by itself before it gives up, and gets new credentials as they expire.
     """
+    if boto3.DEFAULT_SESSION is None:
+        boto3.setup_default_session()
+    return _made(service, boto3.DEFAULT_SESSION)
+
+
+def forget_clients() -> None:
+    """Has all clients made anew, for another AWS or with hooks that a session was given meanwhile."""
+    _made.cache_clear()
+
+
+@cache
+def _made(service: str, _session: object) -> Any:
     make_client: Any = boto3.client  # typed for literal names only
     return make_client(
         service,
