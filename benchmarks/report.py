@@ -10,7 +10,7 @@ from rich.table import Table
 
 from benchmarks.contest import Outcome, Target, Verdict
 from console.render import plain_table
-from docs.pages import with_part
+from docs.pages import with_parts
 from local.deployment import ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -67,7 +67,7 @@ def replace(name: str, text: str, page: Path = PAGE) -> None:
     Raises:
         ValueError: there is no such part.
     """
-    page.write_text(with_part(page.read_text(encoding="utf-8"), f"bench:{name}", text), encoding="utf-8")
+    page.write_text(with_parts(page, {f"bench:{name}": text}), encoding="utf-8")
 
 
 def machine() -> str:

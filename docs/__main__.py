@@ -4,7 +4,7 @@
 """
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from docs import costs, dictionary, glue, infrastructure, lake
@@ -14,9 +14,9 @@ Files = Callable[[], Mapping[Path, str]]
 MADE: tuple[Files, ...] = (dictionary.files, lake.files, glue.files, costs.files, infrastructure.files)
 
 
-def main(arguments: Sequence[str], made: Iterable[Files] = MADE) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Writes the files, or with `--check` exits with a message where one differs."""
-    texts = {path: text for files in made for path, text in files().items()}
+    texts = {path: text for files in MADE for path, text in files().items()}
     if "--check" in arguments:
         stale = [str(path.relative_to(ROOT)) for path, text in texts.items() if not _is(path, text)]
         if stale:

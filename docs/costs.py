@@ -11,7 +11,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
-from docs.pages import with_part
+from docs.pages import with_parts
 from local.deployment import ROOT, STATE_MACHINE, Deployment
 from local.schedule import parse_rate
 from totes.contracts import warehouse_tables
@@ -124,7 +124,7 @@ def table() -> str:
 
 def files() -> dict[Path, str]:
     """The page, as it should be."""
-    return {PAGE: with_part(PAGE.read_text(encoding="utf-8"), "costs", table())}
+    return {PAGE: with_parts(PAGE, {"costs": table()})}
 
 
 _Month = Sequence[tuple[Execution, int]]

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from docs.components import specifications
-from docs.pages import with_part
+from docs.pages import with_parts
 from local.deployment import SERVERLESS, Deployment
 
 PAGE = Path(__file__).parent / "architecture.md"
@@ -53,8 +53,7 @@ def diagram() -> str:
 
 def files() -> dict[Path, str]:
     """The page, as it should be."""
-    drawn = with_part(PAGE.read_text(encoding="utf-8"), "infrastructure", diagram())
-    return {PAGE: with_part(drawn, "components", specifications())}
+    return {PAGE: with_parts(PAGE, {"infrastructure": diagram(), "components": specifications()})}
 
 
 class _Stage:

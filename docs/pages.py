@@ -1,17 +1,22 @@
-"""Pages with a part that is made from something else: between two marks, `<!-- name -->` and `<!-- /name -->`."""
+"""Pages with parts that are made from something else: each between two marks, `<!-- name -->` and `<!-- /name -->`."""
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 
 
-def with_part(page: str, name: str, text: str) -> str:
-    """The text of a page with another one between the marks of a part.
+def with_parts(page: Path, parts: Mapping[str, str]) -> str:
+    """The text of a page with others between the marks of its parts, by their names.
 
     Raises:
         ValueError: the marks are not there.
     """
-    place = re.compile(rf"(?<=<!-- {re.escape(name)} -->\n).*?(?=<!-- /{re.escape(name)} -->)", re.DOTALL)
-    if not place.search(page):
-        raise ValueError(
-            f"The page has no place for {name}: put the marks <!-- {name} --> and <!-- /{name} --> into it."
-        )
-    return place.sub(lambda _: text, page)
+    text = page.read_text(encoding="utf-8")
+    for name, part in parts.items():
+        place = re.compile(rf"(?<=<!-- {re.escape(name)} -->\n).*?(?=<!-- /{re.escape(name)} -->)", re.DOTALL)
+        if not place.search(text):
+            raise ValueError(
+                f"{page.name} has no place for {name}: put the marks <!-- {name} --> and <!-- /{name} --> into it."
+            )
+        text = place.sub(lambda _, part=part: part, text)  # type: ignore[misc]
+    return text

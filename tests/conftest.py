@@ -16,8 +16,7 @@ from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_cr
 from local.postgres import Postgres
 from local.seed import seed
 from tests.pipeline import REAL_DATA, Pipeline, import_extract
-from totes import contracts
-from totes.aws import forget_clients
+from totes import aws, contracts
 from totes.database import WAREHOUSE, make_engine
 from totes.log import logger, metrics
 
@@ -38,7 +37,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(autouse=True)
 def _fresh_clients() -> None:
     """A client is made for the AWS that is there when it is, which another test may have made and taken away."""
-    forget_clients()
+    aws._client.cache_clear()
 
 
 @pytest.fixture

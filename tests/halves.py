@@ -11,8 +11,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 DRILLS = [
-    *("tests/deploy", "tests/faults", "tests/machine", "tests/page", "tests/benchmarks"),
-    *("tests/integration/test_console.py", "tests/integration/test_operator.py"),
+    "tests/benchmarks",
+    "tests/deploy",
+    "tests/faults",
+    "tests/integration/test_console.py",
+    "tests/integration/test_operator.py",
+    "tests/machine",
+    "tests/page",
 ]
 LOG = ROOT / "build" / "drills.log"
 

@@ -17,8 +17,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from pg8000.core import Context
 from sqlalchemy import event
 
-from totes import copying, source
-from totes.aws import forget_clients
+from totes import aws, copying, source
 
 Action = Callable[[], object]
 COMMIT = "COMMIT"
@@ -217,12 +216,12 @@ def _aws_event(name: str, handler: Callable[..., object]) -> Iterator[None]:
         boto3.setup_default_session()
     session: Any = boto3.DEFAULT_SESSION
     session.events.register(name, handler)
-    forget_clients()
+    aws._client.cache_clear()
     try:
         yield
     finally:
         session.events.unregister(name, handler)
-        forget_clients()
+        aws._client.cache_clear()
 
 
 @contextmanager

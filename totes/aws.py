@@ -14,16 +14,11 @@ def client(service: str) -> Any:
     """
     if boto3.DEFAULT_SESSION is None:
         boto3.setup_default_session()
-    return _made(service, boto3.DEFAULT_SESSION)
-
-
-def forget_clients() -> None:
-    """Has all clients made anew, for another AWS or with hooks that a session was given meanwhile."""
-    _made.cache_clear()
+    return _client(service, boto3.DEFAULT_SESSION)
 
 
 @cache
-def _made(service: str, _session: object) -> Any:
+def _client(service: str, _session: object) -> Any:
     make_client: Any = boto3.client  # typed for literal names only
     return make_client(
         service,

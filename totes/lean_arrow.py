@@ -1,4 +1,4 @@
-"""Keeps pyarrow from importing pandas, a third of a second and 40 MB of a cold start, where nobody asks for it.
+"""Keeps pyarrow from importing pandas, nearly half a second and 30 MB of a cold start, where nobody asks for it.
 
 pyarrow looks once whether there is pandas, when it is first given a list or a number: that might be one of pandas' own.
 It finds none then. Where a frame is asked for it looks again.

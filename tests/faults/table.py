@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from docs.pages import with_part
+from docs.pages import with_parts
 from tests.faults.catalogue import NUMBERS, Row, read_results
 
 PROMISE = Path(__file__).parents[2] / "docs" / "promise.md"
@@ -52,7 +52,7 @@ def promise_is_stale(rows: Mapping[str, Row]) -> bool:
 
 
 def _with_table(rows: Mapping[str, Row]) -> str:
-    return with_part(PROMISE.read_text(encoding="utf-8"), "faults", markdown(rows))
+    return with_parts(PROMISE, {"faults": markdown(rows)})
 
 
 def _said(row: Row) -> str:

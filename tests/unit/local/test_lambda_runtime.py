@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -86,17 +87,14 @@ def test_process_that_began_with_other_code_is_not_used_again(tmp_path: Path) ->
 
 def test_process_that_was_at_work_while_the_code_changed_is_not_used_again(tmp_path: Path) -> None:
     code = 1
-    runtime = LambdaRuntime([function("sleep", timeout=30), function("describe")], tmp_path, code=lambda: code)
+    functions = [function("sleep", timeout=30), function("describe")]
     before = set(descendants(os.getpid()))
-    with ThreadPoolExecutor() as pool:
+    with closing(LambdaRuntime(functions, tmp_path, code=lambda: code)) as runtime, ThreadPoolExecutor() as pool:
         at_work = pool.submit(runtime, "sleep", {"seconds": 1})
         assert eventually(lambda: bool(set(descendants(os.getpid())) - before))
         code = 2
         runtime("describe", {})
-        process = at_work.result().payload
-    gone = eventually(lambda: not runs(process))
-    runtime.close()
-    assert gone
+        assert eventually(lambda: not runs(at_work.result().payload))
 
 
 def test_overlapping_invocations_get_a_process_each(runtime: LambdaRuntime) -> None:
