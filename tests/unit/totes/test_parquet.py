@@ -99,3 +99,9 @@ def test_consecutive_keys_take_next_to_no_room(tmp_path: Path) -> None:
     write_keys(tmp_path / "keys", pa.array(range(1_000_000), pa.int32()), keys_schema(source_tables()["payment"]))
     assert (tmp_path / "keys").stat().st_size < 100_000
     assert pq.ParquetFile(tmp_path / "keys").metadata.num_rows == 1_000_000
+
+
+def test_keys_are_written_in_order(tmp_path: Path) -> None:
+    schema = keys_schema(source_tables()["design"])
+    write_keys(tmp_path / "keys", pa.array([3, 1, 2], pa.int32()), schema)
+    assert pq.read_table(tmp_path / "keys").column(0).to_pylist() == [1, 2, 3]
