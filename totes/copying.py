@@ -1,6 +1,6 @@
-"""COPY over pg8000, in blocks: rows by the thousand cost as little as a few large ones."""
+"""pg8000 in fewer round trips, and COPY in blocks: rows by the thousand cost as little as a few large ones."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from struct import Struct
@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import pg8000.dbapi
 import sqlalchemy
+from pg8000.converters import make_params
+from pg8000.core import NULL_BYTE, SYNC_MSG, Context
 
 _LENGTH = Struct("!i")
 _DATA = ord("d")
@@ -20,14 +22,28 @@ class Sink(Protocol):
 
 
 class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
-    """pg8000's connection, which takes rows of a COPY together as they have arrived.
+    """pg8000's connection, with fewer round trips for a statement and fewer calls for the rows of a COPY."""
 
-    PostgreSQL sends each row as a message of its own, and pg8000 reads each by several calls: for a million rows that
-    is more than half of an extraction's time.
-    """
+    def execute_unnamed(
+        self, statement: str, vals: Sequence[object] = (), oids: Sequence[int] = (), stream: object = None
+    ) -> Context:
+        """Runs a statement with parameters, a COPY or a COMMIT: in one round trip, where pg8000 takes three."""
+        context = Context(statement, stream=stream)
+        self.send_PARSE(NULL_BYTE, statement, oids)
+        self.send_DESCRIBE_STATEMENT(NULL_BYTE)
+        self.send_BIND(NULL_BYTE, make_params(self.py_types, vals))
+        self.send_EXECUTE()
+        self._sock.write(SYNC_MSG)
+        self._sock.flush()
+        self.handle_messages(context)
+        return context
 
     def handle_COPY_DATA(self, data: bytes, context: Any) -> None:  # noqa: N802  pg8000's name
-        """Takes a row, and with it all that lie complete in the buffer behind it."""
+        """Takes a row, and with it all that lie complete in the buffer behind it.
+
+        PostgreSQL sends each row as a message of its own, and pg8000 reads each by several calls: for a million rows
+        that is more than half of an extraction's time.
+        """
         arrived = self._sock.peek()
         rows, end = [data], 0
         while len(arrived) - end > _LENGTH.size and arrived[end] == _DATA:

@@ -196,8 +196,6 @@ def snapshot(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
         AccessRefused: a table may not be read.
     """
     with connection.begin():
-        # One round trip, where SQLAlchemy's execution options take twelve; and no pooler in between can lose it.
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         row = connection.execute(_statement("position")).one()
         system, timeline = connection.execute(_statement("identity")).one() if row.may_identify else (None, None)
         position = SourcePosition(system, timeline, row.database, row.xmin, row.xmax)

@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from benchmarks.wire import counted
+from local.databases import READER
 from tests.back_office import FOUNDATION
 from tests.pipeline import Pipeline, content
 from totes.batch_log import HINT
@@ -379,3 +381,14 @@ def rewrite_last(pipeline: Pipeline, **changes: object) -> None:
     document = log.read(log.last()).as_json() | changes
     key = f"log/{document['batch']:08d}.json"
     pipeline.s3.put_object(Bucket=pipeline.landing_bucket, Key=key, Body=json.dumps(document).encode())
+
+
+def test_quiet_run_takes_nine_round_trips_to_totesys(seeded: Pipeline) -> None:
+    """Three to connect, and one each for what it asks; a network makes each of them as long as it is."""
+    seeded.run()
+    with counted(seeded.postgres.host) as wire:
+        seeded.put_secret("source", seeded.source, READER, host=wire.host)
+        seeded.ingest()  # SQLAlchemy asks some things of its own when it first connects
+        before = wire.round_trips
+        assert seeded.ingest().batch is None
+    assert wire.round_trips - before == 9

@@ -1,4 +1,6 @@
--- Where totesys stands. The first statement of the transaction: it takes the snapshot.
+-- Where totesys stands. The first query of the transaction: it takes the snapshot, for which the isolation is set in the
+-- same round trip, where SQLAlchemy's execution options take twelve. No pooler in between can lose it so.
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 SELECT (SELECT CAST(oid AS bigint) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AS database,
        CAST(CAST(pg_catalog.pg_snapshot_xmin(snapshot.taken) AS text) AS bigint) AS xmin,
        CAST(CAST(pg_catalog.pg_snapshot_xmax(snapshot.taken) AS text) AS bigint) AS xmax,
