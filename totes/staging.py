@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.csv
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from totes import references, rules, warehouse
+from totes import binary_rows, references, rules, warehouse
 from totes.contracts import Column, WarehouseTable
 from totes.copying import copy_in
 from totes.database import quoted, sqlstate
@@ -175,13 +174,13 @@ def _copied(
     see: Callable[[pa.RecordBatch], None],
 ) -> int:
     names = ", ".join(quoted(column.name) for column in columns)
-    rows = _Csv(path, columns, see)
-    copy_in(connection, f"COPY {table} ({names}) FROM STDIN (FORMAT csv)", rows.blocks())
+    rows = _Rows(path, columns, see)
+    copy_in(connection, f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", rows.blocks())
     return rows.count
 
 
-class _Csv:
-    """A Parquet file as the blocks of CSV that COPY reads: NULL is nothing, an empty text is two quotes."""
+class _Rows:
+    """A Parquet file as the blocks that a binary COPY reads."""
 
     def __init__(self, path: Path, columns: tuple[Column, ...], see: Callable[[pa.RecordBatch], None]) -> None:
         self._path = path
@@ -190,12 +189,12 @@ class _Csv:
         self.count = 0
 
     def blocks(self) -> Iterator[bytes]:
+        yield binary_rows.HEADER
         for batch in batches(self._path):
             self.count += batch.num_rows
             self._see(batch)
-            sink = pa.BufferOutputStream()
-            pa.csv.write_csv(self._complete(batch), sink, pa.csv.WriteOptions(include_header=False))
-            yield sink.getvalue().to_pybytes()
+            yield from binary_rows.blocks(self._complete(batch), self._columns)
+        yield binary_rows.TRAILER
 
     def _complete(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The batch with all columns: one that was written before a column came has its default, or NULL."""

@@ -1,0 +1,121 @@
+"""What PostgreSQL reads is what Arrow holds."""
+
+import itertools
+from collections.abc import Iterable
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlalchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from totes import binary_rows
+from totes.contracts import Column, warehouse_tables
+from totes.copying import copy_in
+from totes.database import quoted
+from totes.parquet import arrow_type
+
+MAX = 2**31 - 1
+KINDS = (
+    "integer",
+    "boolean",
+    "varchar",
+    "date",
+    "time",
+    "numeric(10,2)",
+    "numeric(14,4)",
+    "numeric(5,5)",
+    "numeric(38,7)",
+)
+COLUMNS = tuple(Column(kind, kind, "") for kind in KINDS)
+
+
+def numerics(precision: int, scale: int) -> st.SearchStrategy[Decimal]:
+    most = 10**precision - 1
+    return st.one_of(st.sampled_from([-most, -1, 0, 1, 9_999, 10_000, most]), st.integers(-most, most)).map(
+        lambda unscaled: Decimal(unscaled).scaleb(-scale, None)
+    )
+
+
+VALUES = {
+    "integer": st.one_of(st.sampled_from([-MAX - 1, -1, 0, 1, MAX]), st.integers(-MAX - 1, MAX)),
+    "boolean": st.booleans(),
+    "varchar": st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12),
+    "date": st.one_of(st.sampled_from([date(1, 1, 1), date(1999, 12, 31), date(9999, 12, 31)]), st.dates()),
+    "time": st.times().map(lambda moment: moment.replace(microsecond=moment.microsecond // 1000 * 1000)),
+    "numeric(10,2)": numerics(10, 2),
+    "numeric(14,4)": numerics(14, 4),
+    "numeric(5,5)": numerics(5, 5),
+    "numeric(38,7)": st.integers(-(10**27), 10**27).map(lambda unscaled: Decimal(f"{unscaled}e-7")),
+}
+
+
+def arrays(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    """The rows behind a first one, which is cut off: what Arrow cuts off is still in its buffers."""
+    columns = [
+        pa.array([values[-1], *values], arrow_type(column))
+        for column, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=list(KINDS)).slice(1)
+
+
+def copied(star: sqlalchemy.Connection, batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...]) -> list[Any]:
+    definitions = ", ".join(f"{quoted(column.name)} {column.type}" for column in columns)
+    star.exec_driver_sql(f"CREATE TEMPORARY TABLE rows (number serial, {definitions}) ON COMMIT DROP")
+    names = ", ".join(quoted(column.name) for column in columns)
+    blocks = (block for batch in batches for block in binary_rows.blocks(batch, columns))
+    copy_in(
+        star,
+        f"COPY rows ({names}) FROM STDIN (FORMAT binary)",
+        itertools.chain([binary_rows.HEADER], blocks, [binary_rows.TRAILER]),
+    )
+    found = star.exec_driver_sql("SELECT * FROM rows ORDER BY number").all()
+    star.rollback()
+    return [tuple(row[1:]) for row in found]
+
+
+@settings(deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(*(st.none() | VALUES[kind] for kind in KINDS)), min_size=1, max_size=20))
+def test_every_value_of_every_type_is_read_as_it_was(star: sqlalchemy.Connection, rows: list[tuple[Any, ...]]) -> None:
+    assert copied(star, [arrays(rows), arrays(rows)], COLUMNS) == [*rows, *rows]
+
+
+def test_digits_behind_the_point_stay(star: sqlalchemy.Connection) -> None:
+    """Of a numeric without bounds, whose digits are its own."""
+    column = warehouse_tables()["fact_payment"].column("payment_amount")
+    assert column.type == "numeric"
+    amounts = pa.RecordBatch.from_arrays([pa.array(["1.50", "0", None, "100"])], names=[column.name])
+    assert [str(row[0]) for row in copied(star, [amounts], (column,))] == ["1.50", "0.00", "None", "100.00"]
+
+
+def test_time_of_day_may_be_text(star: sqlalchemy.Connection) -> None:
+    texts = ["00:00:00.000", "23:59:59.999", None, "14:20:52.186"]
+    batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["time"])
+    assert copied(star, [batch], (Column("time", "time", ""),)) == [
+        (time(0),),
+        (time(23, 59, 59, 999_000),),
+        (None,),
+        (time(14, 20, 52, 186_000),),
+    ]
+
+
+def test_long_text_is_sent_and_its_length_is_not_that_of_every_row(star: sqlalchemy.Connection) -> None:
+    texts = ["x" * 5_000_000, *map(str, range(2_000)), "y" * 300_000, "", None]
+    batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["text"])
+    column = Column("text", "text", "")
+    assert max(map(len, binary_rows.blocks(batch, (column,)))) < 6_000_000
+    assert copied(star, [batch], (column,)) == [(text,) for text in texts]
+
+
+def test_no_rows_are_no_blocks() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([], pa.string())], names=["text"])
+    assert list(binary_rows.blocks(batch, (Column("text", "text", ""),))) == []
+
+
+def test_type_without_a_known_format_is_refused() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([0], pa.timestamp("ms"))], names=["at"])
+    with pytest.raises(TypeError, match="no binary format of timestamp"):
+        list(binary_rows.blocks(batch, (Column("at", "timestamp(3)", ""),)))
