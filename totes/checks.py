@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from totes.contracts import Column, SourceTable
 from totes.currencies import currency_names
 from totes.errors import AccessRefused, ContractBroken
+from totes.keys import repeated_keys
 from totes.parquet import arrow_type
 
 SHOWN = 5
@@ -99,13 +100,9 @@ def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
 
 def repeated(table: SourceTable, keys: pa.Array) -> list[Violation]:
     """The keys that more than one row has."""
-    if pc.count_distinct(keys, mode="all").as_py() == len(keys):
-        return []
-    counts = pc.value_counts(keys).to_pylist()
     return [
-        Violation(table.name, count["values"], table.key, "one row with that key", f"that of {count['counts']} rows")
-        for count in counts
-        if count["counts"] > 1
+        Violation(table.name, key, table.key, "one row with that key", f"that of {rows} rows")
+        for key, rows in repeated_keys(keys).items()
     ]
 
 

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from totes.contracts import Column, ContractInvalid, SourceTable, WarehouseTable, origin_of
+from totes.keys import in_order
 from totes.lean_arrow import look_for_pandas_later
 
 look_for_pandas_later()
@@ -92,9 +92,8 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
 
 def write_keys(path: Path, keys: pa.Array, schema: pa.Schema) -> None:
     """One column of keys, in order: near nothing on disk where they follow each other."""
-    in_order = keys.take(pc.array_sort_indices(keys))
     with parquet_writer(path, schema) as writer:
-        writer.write_table(pa.table([in_order], schema=schema))
+        writer.write_table(pa.table([in_order(keys)], schema=schema))
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -15,6 +15,7 @@ from totes import warehouse
 from totes.contracts import Check, WarehouseTable, warehouse_tables
 from totes.database import quoted
 from totes.errors import ContractBroken
+from totes.keys import repeated_keys
 from totes.parquet import arrow_type
 
 SHOWN = 5
@@ -83,11 +84,8 @@ class StagedRows:
             raise _error(broken, _RESTORE)
 
     def _repeated_keys(self) -> Iterator[Broken]:
-        keys = pa.chunked_array(self._keys, arrow_type(self._table.column(self._table.identity)))
-        if pc.count_distinct(keys, mode="only_valid").as_py() != len(keys):
-            counts = pc.value_counts(keys).to_pylist()
-            wrong = [count["values"] for count in counts if count["counts"] > 1 or count["values"] is None]
-            yield self._broken(self._table.identity, "Each row has one of its own", wrong)
+        if wrong := repeated_keys(pa.chunked_array(self._keys, arrow_type(self._table.column(self._table.identity)))):
+            yield self._broken(self._table.identity, "Each row has one of its own", list(wrong))
 
     def _unaccepted_values(self) -> Iterator[Broken]:
         for name, wrong in self._unaccepted.items():
