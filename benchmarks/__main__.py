@@ -1,6 +1,7 @@
 """`make bench`: how fast the pipeline is, beside what others take for the same; writes docs/performance.md."""
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -123,6 +124,8 @@ def _progress() -> Iterator[Tell]:
 
 def main() -> int:
     """Returns the exit code: 1 where ours failed, 2 for wrong arguments."""
+    # Ours is compiled once and kept, as pip has done with the others, whatever this shell is set to.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         app(prog_name="python -m benchmarks")
     except OursFailed as error:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks import floor, totesys
 from benchmarks.bench import Bench, Work
@@ -52,13 +53,21 @@ def first_load(bench: Bench) -> Outcome:
 
 def extraction(bench: Bench) -> Outcome:
     """All orders, from totesys to Parquet in the landing zone."""
-    with filled(bench) as at, TemporaryDirectory(prefix="bench-") as folder:
+    with filled(bench) as at, TemporaryDirectory(prefix="bench-") as folder, warm(at.environment) as process:
+
+        def again() -> float:
+            ingested = process.run("ingest")["ingest"]
+            _require_all_landed(ingested, bench.rows)
+            return float(ingested["seconds"])
+
+        again()
         contestants = [
             Contestant(OURS, partial(_extract, at, bench.rows), at.forget),
+            Contestant(WARM, again, at.forget),
             Contestant(TO_FILE, lambda: floor.copy_to_file(at.postgres, Path(folder) / "orders")),
         ]
         lines = take_turns(contestants, bench.rounds, bench.tell)
-    return Outcome(lines, [Target(OURS, TO_FILE, 2.0)])
+    return Outcome(lines, [Target(OURS, TO_FILE, 2.0), Target(WARM, TO_FILE, 2.0)])
 
 
 def changed(bench: Bench) -> Outcome:
@@ -130,9 +139,13 @@ def _peers(bench: Bench, at: World, *, forget: bool = False) -> list[Contestant]
 
 def _extract(at: World, rows: int) -> float:
     seconds, answer = once(at.environment, "ingest")
-    if (landed := answer["ingest"]["result"]["rows"]["sales_order"]) != rows:
-        raise OursFailed(f"{landed} of {rows} orders were landed")
+    _require_all_landed(answer["ingest"], rows)
     return seconds
+
+
+def _require_all_landed(ingested: dict[str, Any], rows: int) -> None:
+    if (landed := ingested["result"]["rows"].get("sales_order")) != rows:
+        raise OursFailed(f"{landed} of {rows} orders were landed")
 
 
 def _check(at: World) -> None:
