@@ -21,7 +21,7 @@ from benchmarks.memory import peak_mb
 STATEMENTS = (
     (r"^COPY .* TO STDOUT", "COPY out"),
     (r"^COPY .* FROM STDIN", "COPY in"),
-    (r"new_rows", "counts"),
+    (r"first_new", "counts"),
     (r"(ADD|DROP) CONSTRAINT|(CREATE|DROP) INDEX|pg_get_constraintdef", "keys and indexes"),
     (r"^-- Adds a version|^(WITH .*)?INSERT INTO .*staged", "insert"),
     (r"CREATE TEMPORARY|ANALYZE|DROP TABLE", "staging table"),

@@ -100,6 +100,7 @@ class Change:
         self.ahead: dict[str, tuple[int, datetime]] = {}
         windows = self._windows()
         counts = self._taken.counts(windows)
+        windows = {name: replace(window, begin=counts[name].first_new) for name, window in windows.items()}
         for name, table in source_tables().items():
             with about(table=name):
                 explained = self._take(table, windows, counts)
@@ -113,7 +114,7 @@ class Change:
     def _take(self, table: SourceTable, windows: Windows, counts: Mapping[str, Count]) -> bool:
         """Reads what is due of a table; False where it has more rows than can be explained."""
         partners = (table.name, *joined_tables().get(table.name, {}))
-        if table.name in self.full_read or any(counts[partner].new for partner in partners):
+        if table.name in self.full_read or any(counts[partner].first_new for partner in partners):
             return self._read(table, windows, counts[table.name])
         return self._compare_keys(table, _no_keys(table), counts[table.name])
 
