@@ -104,8 +104,10 @@ def _block(fields: Sequence[_Field]) -> bytes:
 
 def _field(values: pa.Array) -> _Field:
     if pa.types.is_string(values.type):
-        lengths = _integers(pc.binary_length(values))
-        content = _text(values, lengths)
+        # Behind a NULL a text may lie that nobody is to see.
+        texts = pc.fill_null(values, "")
+        lengths = _integers(pc.binary_length(texts))
+        content = _text(texts, lengths)
     else:
         content = _fixed(values)
         lengths = np.full(len(values), content.shape[1])

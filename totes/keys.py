@@ -6,16 +6,19 @@ import pyarrow.compute as pc
 
 
 def without(keys: pa.Array, others: pa.Array) -> pa.Array:
-    """The keys that are not among others."""
-    # A hundred keys are looked up in a million by looking the million up in the hundred first: to look up in many costs
-    # seven times as much as to look up many.
-    among = others.filter(pc.is_in(others, value_set=keys))
-    return keys.filter(pc.invert(pc.is_in(keys, value_set=among)))
+    """The keys that are not among others; of neither may any be NULL."""
+    if not len(others):
+        return keys
+    # By sorting and searching: a hash table of ten million keys takes half a gigabyte, and longer to make.
+    ordered, sought = np.sort(np.asarray(others)), np.asarray(keys)
+    places = np.searchsorted(ordered, sought)
+    places[places == len(ordered)] = 0
+    return keys.filter(pa.array(ordered[places] != sought))
 
 
 def in_order(keys: pa.Array) -> pa.Array:
     """The keys, none of which is NULL, from the lowest to the highest."""
-    # NumPy sorts a million in a tenth of the time that Arrow takes, or in half of it where they are in order already.
+    # NumPy takes a tenth of Arrow's time for a million, or half of it where they are in order already.
     return pa.array(np.sort(np.asarray(keys)), keys.type)
 
 

@@ -102,6 +102,13 @@ def test_time_of_day_may_be_text(star: sqlalchemy.Connection) -> None:
     ]
 
 
+def test_what_lies_behind_a_null_is_not_sent(star: sqlalchemy.Connection) -> None:
+    valid, offsets = pa.py_buffer(b"\x05"), pa.array([0, 1, 7, 8], pa.int32()).buffers()[1]
+    texts = pa.Array.from_buffers(pa.string(), 3, [valid, offsets, pa.py_buffer(b"asecretb")])
+    batch = pa.RecordBatch.from_arrays([texts], names=["text"])
+    assert copied(star, [batch], (Column("text", "text", ""),)) == [("a",), (None,), ("b",)]
+
+
 def test_long_text_is_sent_and_its_length_is_not_that_of_every_row(star: sqlalchemy.Connection) -> None:
     texts = ["x" * 5_000_000, *map(str, range(2_000)), "y" * 300_000, "", None]
     batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["text"])
