@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from totes.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_plan
 from totes.batch_log import BatchLog
@@ -24,6 +23,7 @@ from totes.contracts import SourceTable, source_columns, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import BackfillOutdated, ContractBroken, LogBroken
 from totes.fence import reason_to_read_all
+from totes.keys import united
 from totes.lake import Lake, StoredObject
 from totes.log import about, logger
 from totes.manifest import BACKFILL, Manifest, Parts, parse_parts
@@ -190,11 +190,7 @@ class Backfill:
             ]
             keys = pa.concat_arrays([pa.array([], keys_schema(table).types[0]), *found])
             del found
-            # Neighbours are compared, because a hash of all keys takes 140 bytes a row.
-            keys = keys.take(pc.array_sort_indices(keys))
-            again = pc.equal(keys[1:], keys[:-1])
-            keys = keys.filter(pa.concat_arrays([pa.array([True][: len(keys)]), pc.invert(again)]))
-            return self._add_keys(table, batch, Path(folder) / "keys", keys)
+            return self._add_keys(table, batch, Path(folder) / "keys", united(keys))
 
     def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:
         write_keys(path, keys, keys_schema(table))

@@ -22,6 +22,13 @@ def in_order(keys: pa.Array) -> pa.Array:
     return pa.array(np.sort(np.asarray(keys)), keys.type)
 
 
+def united(keys: pa.Array) -> pa.Array:
+    """The same in order, each of them once; none may be NULL."""
+    # Neighbours are compared, because a hash of all keys takes 140 bytes a row.
+    ordered = np.sort(np.asarray(keys))
+    return pa.array(ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]], keys.type)
+
+
 def repeated_keys(keys: pa.Array | pa.ChunkedArray) -> dict[int | None, int]:
     """The keys that more than one row has, and NULL where any has that, each with the number of rows."""
     # Nearly always there are none, and by sorting that is seen ten times as soon as by counting.

@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes.keys import in_order, repeated_keys, without
+from totes.keys import in_order, repeated_keys, united, without
 
 MAX = 2**31 - 1
 NUMBERS = st.lists(st.sampled_from([-MAX - 1, -1, 0, 1, 2, 3, MAX]), max_size=9)
@@ -25,6 +25,13 @@ def test_keys_are_put_in_order(keys: list[int]) -> None:
     ordered = in_order(array(keys))
     assert ordered.to_pylist() == sorted(keys)
     assert ordered.type == pa.int32()
+
+
+@given(NUMBERS)
+def test_united_keys_are_there_once_and_in_order(keys: list[int]) -> None:
+    once = united(array(keys))
+    assert once.to_pylist() == sorted(set(keys))
+    assert once.type == pa.int32()
 
 
 @given(NUMBERS, NUMBERS, st.integers(0, 2))
