@@ -20,11 +20,11 @@ from totes.parquet import arrow_type
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
-# A matrix of this size lies in a processor's cache, and bounds the memory whatever the length of a text.
+# Bounds the memory whatever the length of a text.
 _BYTES_AT_ONCE = 4 << 20
 _NULL = -1
 _EPOCH_DAYS = 10_957  # from 1970-01-01, Arrow's first day, to 2000-01-01, PostgreSQL's
-_MIDNIGHT = "1970-01-01"
+_FIRST_DAY = "1970-01-01"
 _NUMERIC_BASE, _NUMERIC_DIGITS = 10_000, 4
 _NEGATIVE = 0x4000
 _INT64_DIGITS = 18
@@ -71,7 +71,7 @@ def blocks(rows: pa.RecordBatch, columns: Sequence[Column]) -> Iterator[bytes]:
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_time(kind) and pa.types.is_string(values.type):
         # Arrow reads no time of day, but a moment.
-        moments = pc.binary_join_element_wise(_MIDNIGHT, values, " ").cast(pa.timestamp("us"))
+        moments = pc.binary_join_element_wise(_FIRST_DAY, values, " ").cast(pa.timestamp("us"))
         return moments.cast(pa.time64("us"))
     return values.cast(pa.time64("us") if pa.types.is_time(kind) else kind)
 
@@ -158,11 +158,12 @@ def _numeric(unscaled: npt.NDArray[Any], kind: pa.Decimal128Type) -> _Bytes:
 
 def _unscaled(values: pa.Array) -> npt.NDArray[Any]:
     """Decimals as integers, in units of their last digit; NULL is any."""
-    kind, filled = values.type, pc.fill_null(values, 0)
-    if kind.precision + _NUMERIC_DIGITS <= _INT64_DIGITS:
-        # The first eight of each value's 16 bytes say all.
-        return np.frombuffer(filled.buffers()[1], np.int64)[filled.offset * 2 :: 2][: len(filled)]
-    return np.array([int(value.scaleb(kind.scale)) for value in filled.to_pylist()], object)
+    filled = pc.fill_null(values, 0)
+    # Each value has 16 bytes, of which the first eight say all where that many digits fit.
+    halves = np.frombuffer(filled.buffers()[1], np.int64).reshape(-1, 2)[filled.offset : filled.offset + len(filled)]
+    if values.type.precision + _NUMERIC_DIGITS <= _INT64_DIGITS:
+        return halves[:, 0]
+    return np.asarray(halves[:, 1].astype(object) * (1 << 64) + halves[:, 0].view(np.uint64).astype(object))
 
 
 def _integers(values: pa.Array) -> _Int64:
