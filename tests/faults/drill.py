@@ -247,7 +247,7 @@ def fault(
     """Declares a test to be a row of the catalogue, or a part of one.
 
     Args:
-        number: F01 to F55.
+        number: F01 to F68.
         what: the fault in a few words; the parts of a row may say different ones.
         outcome: what the test must see.
         because: why it is another one than the catalogue asks for.
