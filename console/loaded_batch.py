@@ -55,8 +55,10 @@ class LoadedBatch:
 
     def is_new(self) -> dict[str, str]:
         """SQL by table of totesys, true of the rows that are not older than the fence."""
-        at = self._processed.source.xmin
-        return {name: "false" if self.no_fence else fence.is_new(at, quoted(name)) for name in source_tables()}
+        at = self._processed.source.fence
+        return {
+            name: "false" if self.no_fence or at is None else fence.is_new(at, quoted(name)) for name in source_tables()
+        }
 
     def had(self, table: WarehouseTable, keys: Collection[int]) -> set[int]:
         """Those of the keys that were in totesys at the batch's snapshot."""

@@ -11,9 +11,9 @@ import sqlalchemy
 
 from console.deployment import warehouse
 from totes.database import TOTESYS, WAREHOUSE, Database, connected, database_errors
-from totes.fence import SourcePosition
+from totes.position import SourcePosition
 from totes.secrets import read_credentials
-from totes.source import snapshot
+from totes.snapshot import snapshot
 
 if TYPE_CHECKING:
     from totes.names import Names

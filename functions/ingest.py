@@ -12,6 +12,9 @@ from totes.log import logger, metrics, observed
 from totes.requests import parse_backfill, parse_request
 from totes.settings import IngestSettings, read_settings
 
+# What is odd, in full, may be every column of a table; the warnings say it in short.
+_ODD = ("undeclared", "ahead", "unlogged", "clock_back")
+
 
 @observed
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -26,8 +29,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     metrics.add_metric("RowsLanded", MetricUnit.Count, sum(done.rows.values()))
     metrics.add_metric("BatchesToTransform", MetricUnit.Count, done.landed_through - done.processed_through)
     logger.info("ingested", batch=done.batch, rows=done.rows, deleted=done.deleted, full_read=done.full_read)
-    # What is odd, in full, may be a table's every column; the warnings say it in short.
-    result = {name: value for name, value in asdict(done).items() if name not in ("undeclared", "ahead")}
+    result = {name: value for name, value in asdict(done).items() if name not in _ODD}
     return result | {"warnings": done.warnings, "new_data": done.new_data}
 
 

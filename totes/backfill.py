@@ -9,7 +9,6 @@ row refers to was there when the plan was made, and can't have gone before the r
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,15 +22,17 @@ from totes.contracts import SourceTable, source_columns, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import BackfillOutdated, ContractBroken, LogBroken
 from totes.fence import reason_to_read_all
+from totes.flush import durable_position
 from totes.keys import united
 from totes.lake import Lake, StoredObject
 from totes.log import about, logger
-from totes.manifest import BACKFILL, Manifest, Parts, parse_parts
+from totes.manifest import BACKFILL, Manifest, Parts, moment_after, parse_parts
 from totes.parquet import batches, keys_schema, write_keys
 from totes.requests import BackfillRequest
 from totes.secrets import read_credentials
 from totes.settings import IngestSettings
-from totes.source import Extracted, Snapshot, Window, snapshot
+from totes.snapshot import snapshot
+from totes.source import Extracted, Snapshot, Window
 
 
 class Backfill:
@@ -103,7 +104,12 @@ class Backfill:
 
     def _made(self, rows: int) -> Plan:
         first = self._log.last() + 1
-        with self._snapshot() as taken, tempfile.TemporaryDirectory(prefix="totes-") as folder:
+        previous = self._log.read(first - 1) if first > 1 else None
+        with (
+            connected(TOTESYS, self._credentials, "totes-ingest") as connection,
+            snapshot(connection) as taken,
+            tempfile.TemporaryDirectory(prefix="totes-") as folder,
+        ):
             ranges = tuple(divided(taken.extents(dividable()), first + 1, rows))
             in_ranges = {part.table for part in ranges}
             tables = {
@@ -111,7 +117,15 @@ class Backfill:
                 for name, table in source_tables().items()
                 if name not in in_ranges
             }
-            return Plan(first, taken.taken_at, taken.position, tables, ranges)
+            return Plan(
+                first=first,
+                snapshot_at=moment_after(previous, taken.taken_at),
+                # The ranges are read later, and what they see may not be flushed either.
+                source=replace(durable_position(connection, taken, previous), flushed=False),
+                structure=taken.structure,
+                tables=tables,
+                ranges=ranges,
+            )
 
     def _read_whole(self, table: SourceTable, taken: Snapshot, batch: int, folder: Path) -> Parts:
         path = folder / table.name
@@ -122,9 +136,14 @@ class Backfill:
     def _read(self, part: Range, plan: Plan, folder: Path) -> Parts:
         table = source_tables()[part.table]
         older_than = plan.source.xmin if part.table in fact_sources() else None
-        with self._snapshot() as taken:
+        with (
+            connected(TOTESYS, self._credentials, "totes-ingest") as connection,
+            snapshot(connection, [table.name]) as taken,
+        ):
             if reason := reason_to_read_all(plan.source, taken.position):
                 raise _outdated(reason)
+            if taken.structure[table.name] != plan.structure[table.name]:
+                raise _outdated(f"the structure of {table.name} in totesys is another one")
             read = taken.extract_range(table, (part.low, part.high), older_than, folder / "data")
         return self._added(table, part.batch, folder / "data", read)
 
@@ -156,6 +175,7 @@ class Backfill:
                 # Without keys every row is one that the fence does not explain: a table is read in full then.
                 source=previous.source if previous else plan.source,
                 columns=previous.columns if previous else source_columns(),
+                structure=previous.structure if previous else plan.structure,
                 full_read=dict.fromkeys(parts_of, BACKFILL),
                 tables={
                     name: parts | ({"data": parts_of[name]["data"]} if name in parts_of else {})
@@ -178,7 +198,7 @@ class Backfill:
             }
             for name, parts in manifest.tables.items()
         }
-        return replace(manifest, source=plan.source, columns=source_columns(), tables=tables)
+        return replace(manifest, source=plan.source, columns=source_columns(), structure=plan.structure, tables=tables)
 
     def _united(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
         table = source_tables()[name]
@@ -195,11 +215,6 @@ class Backfill:
     def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:
         write_keys(path, keys, keys_schema(table))
         return self._landing.add(path, f"keys/{table.name}/batch={batch:08d}", len(keys))
-
-    @contextmanager
-    def _snapshot(self) -> Iterator[Snapshot]:
-        with connected(TOTESYS, self._credentials, "totes-ingest") as connection, snapshot(connection) as taken:
-            yield taken
 
     def _plan(self) -> Plan:
         return parse_plan(self._document(self._key("plan")))

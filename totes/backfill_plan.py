@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from totes.catalogue import Structure
 from totes.contracts import SourceTable, source_tables, warehouse_tables
-from totes.fence import SourcePosition
-from totes.manifest import Parts, parse_parts
+from totes.manifest import Parts, parse_parts, parse_position
+from totes.position import SourcePosition
 from totes.source import Extent, joined_tables
 
 
@@ -30,6 +31,7 @@ class Plan:
         first: its first batch, which holds the tables that were read with the plan.
         snapshot_at: the moment, UTC, at which the plan saw totesys.
         source: where totesys stood then.
+        structure: the relations that held the rows of each table then.
         tables: the objects of the first batch.
         ranges: what else is to be read, in the order of the batches: there is one at least.
     """
@@ -37,6 +39,7 @@ class Plan:
     first: int
     snapshot_at: datetime
     source: SourcePosition
+    structure: Structure
     tables: Mapping[str, Parts]
     ranges: tuple[Range, ...]
 
@@ -58,7 +61,8 @@ def parse_plan(document: Mapping[str, Any]) -> Plan:
     return Plan(
         first=document["first"],
         snapshot_at=datetime.fromisoformat(document["snapshot_at"]),
-        source=SourcePosition(**document["source"]),
+        source=parse_position(document["source"]),
+        structure=document["structure"],
         tables={table: parse_parts(parts) for table, parts in document["tables"].items()},
         ranges=tuple(Range(**part) for part in document["ranges"]),
     )

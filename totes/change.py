@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from totes.catalogue import changed_relations
 from totes.contracts import SourceTable, source_tables
 from totes.fence import reason_to_read_all
 from totes.keys import without
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 ASKED_FOR = "asked for by the execution's input"
 UNEXPLAINED = "it holds rows that the fence did not show"
+UPGRADED = "the last batch was landed by a release that did not know the table's structure"
+RESTRUCTURED = (
+    "its structure is another one: it was replaced, columns were exchanged or made again, or an enum's labels changed"
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Change:
 
     Attributes:
         full_read: tables read in full, with the reason.
+        gone: how many landed keys are no longer there, and how many there were, by table.
         quarantine: the rows that are set aside now, by table and key.
         ahead: how many rows are stamped with a time to come, and up to when, by table.
     """
@@ -51,8 +57,11 @@ class Change:
         self._previous = previous
         self._landing = landing
         self._folder = folder
-        self._unfenced = reason_to_read_all(previous.source if previous else None, taken.position)
-        self.full_read = _reasons(self._unfenced, previous, asked_for)
+        # Whoever asks for everything needs no fence, and may so leave one behind that can't be used.
+        everything = set(asked_for) >= source_tables().keys()
+        before = previous.source if previous else None
+        self._unfenced = None if before and everything else reason_to_read_all(before, taken.position)
+        self.full_read = self._reasons(asked_for)
         self._collect()
 
     def is_new(self) -> bool:
@@ -61,7 +70,9 @@ class Change:
         While an old transaction of totesys keeps the fence where it is, the same rows come again; they are no news.
         Where the fence is of no use any more, a batch is due that brings a new one; and where somebody asked for one.
         """
-        if self._previous is None or self._unfenced or ASKED_FOR in self.full_read.values():
+        if self._unfenced or {ASKED_FOR, UPGRADED, RESTRUCTURED} & set(self.full_read.values()):
+            return True
+        if self._previous is None or any(self._changed_relations(table) for table in source_tables()):
             return True
         if any("deleted" in files for files in self._files.values()):
             return True
@@ -98,9 +109,14 @@ class Change:
         self._files: dict[str, dict[str, _File]] = {}
         self.quarantine: dict[str, Quarantine] = {}
         self.ahead: dict[str, tuple[int, datetime]] = {}
+        self.gone: dict[str, tuple[int, int]] = {}
         windows = self._windows()
         counts = self._taken.counts(windows)
-        windows = {name: replace(window, begin=counts[name].first_new) for name, window in windows.items()}
+        windows = {
+            # A row's place says nothing across the relations of a table.
+            name: replace(window, begin=counts[name].first_new) if len(self._taken.structure[name]) == 1 else window
+            for name, window in windows.items()
+        }
         for name, table in source_tables().items():
             with about(table=name):
                 explained = self._take(table, windows, counts)
@@ -120,12 +136,42 @@ class Change:
 
     def _windows(self) -> dict[str, Window]:
         """What to read of each table: what is new, and what was set aside and is now right, or wrong in another way."""
-        fence = self._previous.source.xmin if self._previous else None
+        fence = self._previous.source.fence if self._previous else None
         windows = {}
         for name, table in source_tables().items():
             again = self._look_again(table)
-            windows[name] = Window(None if name in self.full_read else fence, again)
+            everything = name in self.full_read
+            relations = () if everything else self._changed_relations(name)
+            windows[name] = Window(None if everything else fence, again, relations)
         return windows
+
+    def _reasons(self, asked_for: tuple[str, ...]) -> dict[str, str]:
+        """The tables to read in full, each with the reason."""
+        if self._unfenced:
+            return dict.fromkeys(source_tables(), self._unfenced)
+        reasons = {name: reason for name in source_tables() if (reason := self._reason_of_structure(name))}
+        return reasons | dict.fromkeys(asked_for, ASKED_FOR)
+
+    def _reason_of_structure(self, table: str) -> str | None:
+        """Why the stored rows of a table may have other values than before, though none of them is new."""
+        if self._previous is None:
+            return None
+        before = set(self._previous.columns.get(table, ()))
+        declared = [column.name for column in source_tables()[table].columns]
+        if new := [name for name in declared if name not in before]:
+            return f"newly declared: {', '.join(new)}"
+        if left := sorted(before - set(declared)):
+            return f"no longer declared: {', '.join(left)}"
+        if self._previous.structure is None:
+            return UPGRADED
+        now = self._taken.structure[table]
+        return RESTRUCTURED if now and len(self._changed_relations(table)) == len(now) else None
+
+    def _changed_relations(self, table: str) -> tuple[str, ...]:
+        """The relations of a table that were attached or changed since the batch before."""
+        if self._previous is None or self._previous.structure is None:
+            return ()
+        return changed_relations(self._previous.structure.get(table, {}), self._taken.structure[table])
 
     def _look_again(self, table: SourceTable) -> tuple[int, ...]:
         """Examines the rows that were set aside; those that are as they were, and only those, stay in quarantine."""
@@ -214,6 +260,8 @@ class Change:
         gone = without(gone, pa.array(unheard, gone.type))
         if len(gone):
             logger.info("deleted", rows=len(gone))
+            before = self._before(table.name, "keys")
+            self.gone[table.name] = len(gone), before.rows if before else 0
             self._write_keys(table, "deleted", gone)
 
     def _known_keys(self, table: SourceTable) -> pa.Array:
@@ -227,19 +275,6 @@ class Change:
         path = self._folder / f"{table.name}.{part}"
         write_keys(path, keys, keys_schema(table))
         self._files.setdefault(table.name, {})[part] = _File(path, len(keys))
-
-
-def _reasons(unfenced: str | None, previous: Manifest | None, asked_for: tuple[str, ...]) -> dict[str, str]:
-    """The tables to read in full, each with the reason."""
-    if unfenced:
-        return dict.fromkeys(source_tables(), unfenced)
-    read = previous.columns if previous else {}
-    undeclared_before = {
-        name: f"newly declared: {', '.join(new)}"
-        for name, table in source_tables().items()
-        if (new := [column.name for column in table.columns if column.name not in read.get(name, ())])
-    }
-    return undeclared_before | dict.fromkeys(asked_for, ASKED_FOR)
 
 
 def _no_keys(table: SourceTable) -> pa.Array:

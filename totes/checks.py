@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from totes.catalogue import CatalogueTable, Relation
 from totes.contracts import Column, SourceTable
 from totes.currencies import currency_names
 from totes.errors import AccessRefused, ContractBroken
@@ -14,17 +15,10 @@ from totes.parquet import arrow_type
 
 SHOWN = 5
 _LONGEST_VALUE = 80
+_TABLE, _HEAP = "r", "heap"
+# Letters of pg_class.relkind. A partitioned table holds no rows itself.
+_KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 _IN_FULL = {"timestamp(3)": "timestamp(3) without time zone"}
-
-
-@dataclass(frozen=True)
-class CatalogueColumn:
-    """A column as PostgreSQL's catalogue describes it."""
-
-    table: str
-    name: str
-    type: str
-    readable: bool
 
 
 @dataclass(frozen=True)
@@ -41,33 +35,33 @@ class Violation:
         return f"{self.table} {self.key}: {self.column} is {self.found}, expected {self.expected}"
 
 
-def check_catalogue(tables: Mapping[str, SourceTable], found: Iterable[CatalogueColumn]) -> dict[str, list[str]]:
+def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, CatalogueTable]) -> dict[str, list[str]]:
     """Compares the contracts with the catalogue, before a row is read.
 
     Returns:
         the columns that no contract declares, by table: they are carried on without.
 
     Raises:
-        ContractBroken: a table or column is missing or has another type.
-        AccessRefused: a column may not be read.
+        ContractBroken: a table or column is missing or has another type, or something else than a table has its name.
+        AccessRefused: a column may not be read, or a policy may hide rows.
     """
-    columns = {(column.table, column.name): column for column in found}
-    if differences := [text for table in tables.values() for text in _differences(table, columns)]:
+    if differences := [text for table in tables.values() for text in _differences(table, found.get(table.name))]:
         raise ContractBroken(
             "totesys is not as declared: " + "; ".join(differences) + ".",
             "Change the declarations in schemas/ and deploy, or undo the change in totesys.",
         )
-    refused = {column.table for column in columns.values() if not column.readable and _declared(tables, column)}
-    if refused:
+    if refused := sorted(name for name, table in found.items() if not _is_readable(tables[name], table)):
         raise AccessRefused(
-            f"The user may not read {', '.join(sorted(refused))} of totesys.",
-            f"GRANT SELECT ON {', '.join(sorted(refused))} to the user that the source's secret names.",
+            f"The user may not read {', '.join(refused)} of totesys.",
+            f"GRANT SELECT ON {', '.join(refused)} to the user that the source's secret names.",
         )
-    unknown: dict[str, list[str]] = {}
-    for column in columns.values():
-        if not _declared(tables, column):
-            unknown.setdefault(column.table, []).append(column.name)
-    return unknown
+    if hiding := sorted(name for name, table in found.items() if table.hides_rows):
+        raise AccessRefused(
+            f"Row-level security of totesys may hide rows of {', '.join(hiding)}, which would look deleted.",
+            "ALTER ROLE … BYPASSRLS for the user that the source's secret names; a policy that lets it see all rows is "
+            "not enough, because nothing tells it from one that doesn't.",
+        )
+    return {name: unknown for name, table in found.items() if (unknown := _undeclared(tables[name], table))}
 
 
 def violations(table: SourceTable, rows: pa.Table, unavailable: Mapping[str, pa.Array]) -> list[Violation]:
@@ -118,22 +112,41 @@ def raise_if_any(violations: list[Violation]) -> None:
     )
 
 
-def _declared(tables: Mapping[str, SourceTable], column: CatalogueColumn) -> bool:
-    return any(declared.name == column.name for declared in tables[column.table].columns)
+def _undeclared(declared: SourceTable, found: CatalogueTable) -> list[str]:
+    names = {column.name for column in declared.columns}
+    return [column.name for column in found.columns if column.name not in names]
 
 
-def _differences(table: SourceTable, found: Mapping[tuple[str, str], CatalogueColumn]) -> Iterable[str]:
-    if not any(name == table.name for name, _ in found):
+def _is_readable(declared: SourceTable, found: CatalogueTable) -> bool:
+    names = {column.name for column in declared.columns}
+    return all(column.readable for column in found.columns if column.name in names)
+
+
+def _differences(table: SourceTable, found: CatalogueTable | None) -> Iterator[str]:
+    if found is None:
         yield f"table {table.name} is not there"
         return
-    new = [name for owner, name in found if owner == table.name and not any(name == own.name for own in table.columns)]
+    if refused := [reason for relation in found.relations if (reason := _refused(relation))]:
+        yield f"{', '.join(refused[:SHOWN])}, expected tables whose rows bear the ids of transactions"
+        return
+    new = _undeclared(table, found)
     instead = f" (while {', '.join(new[:SHOWN])} {'is' if len(new) == 1 else 'are'} there, which no contract declares)"
+    columns = {column.name: column for column in found.columns}
     for column in table.columns:
-        actual = found.get((table.name, column.name))
+        actual = columns.get(column.name)
         if actual is None:
             yield f"column {table.name}.{column.name} is not there{instead if new else ''}"
         elif actual.type != _full_type(column):
             yield f"column {table.name}.{column.name} has type {actual.type}, expected {_full_type(column)}"
+
+
+def _refused(relation: Relation) -> str | None:
+    """Returns why the rows of a relation can't be captured: they bear no ids of transactions that a fence could use."""
+    if relation.kind != _TABLE:
+        return f"{relation.name} is {_KINDS[relation.kind]}"
+    if relation.access_method != _HEAP:
+        return f"{relation.name} is stored by {relation.access_method}"
+    return None
 
 
 def _full_type(column: Column) -> str:

@@ -57,6 +57,7 @@ class SourceTable:
 
     Attributes:
         quarantine: whether a row that breaks its contract is set aside, instead of holding the run.
+        max_deleted_share: of more than 100 rows, the share that may be gone in one batch without being confirmed.
     """
 
     name: str
@@ -64,6 +65,7 @@ class SourceTable:
     key: str
     columns: tuple[Column, ...]
     quarantine: bool = False
+    max_deleted_share: float = 0.1
 
     def column(self, name: str) -> Column:
         return _named(self.name, self.columns, name)

@@ -4,6 +4,7 @@
     ├── TransientError           may be gone in a moment: the state machine retries these by name
     │   ├── SourceUnreachable    totesys can't be connected to, or dropped the connection
     │   ├── SourceBusy           totesys is locked, overloaded or too slow
+    │   ├── SourceLagging        totesys is a standby that is older than the last batch
     │   ├── WarehouseUnreachable the same for the warehouse
     │   ├── WarehouseBusy
     │   ├── LakeUnavailable      S3 or Secrets Manager throttles or fails
@@ -17,6 +18,7 @@
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
     │   ├── ContractInvalid      a declaration in schemas/ is not well-formed (totes.contracts)
+    │   ├── DeletionsHeld        more rows of totesys are gone than are taken for true without being asked
     │   ├── BackfillOutdated     totesys or the landing zone is not any more what a backfill was planned for
     │   ├── DatabaseFailed       a statement failed in a way that no other class names
     │   └── Unforeseen           anything else: most likely a bug
@@ -63,6 +65,10 @@ class SourceUnreachable(TransientError):
 
 class SourceBusy(TransientError):
     """totesys is locked, overloaded or too slow."""
+
+
+class SourceLagging(TransientError):
+    """totesys is a standby that is older than the last batch."""
 
 
 class WarehouseUnreachable(TransientError):
@@ -115,6 +121,10 @@ class VersionUnknown(TerminalError):
 
 class DatabaseFailed(TerminalError):
     """A statement failed in a way that no other class names."""
+
+
+class DeletionsHeld(TerminalError):
+    """More rows of totesys are gone than are taken for true without being asked."""
 
 
 class BackfillOutdated(TerminalError):

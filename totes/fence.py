@@ -4,45 +4,62 @@ Each row version bears in `xmin` the id of the transaction that wrote it. A snap
 id that was still running when the snapshot was taken. Whatever the snapshot could not see was, or will be, written by
 an id at or above the fence; so the rows to read next are those whose `xmin` is not older than it. Rows come again
 while an old transaction keeps the fence where it is, and nothing is ever missed.
+
+That holds only while one history of transactions goes on. So a position also says which server this is, since when it
+has been running, and how far its write-ahead log has come; ADR 13 has the table of what follows from a difference.
 """
 
-from dataclasses import dataclass
+from totes.errors import SourceLagging
+from totes.position import SourcePosition, lsn_bytes
 
 # Row versions bear the low 32 bits of the 64-bit ids; two of them can be compared while fewer than 2^31 lie between.
 COMPARABLE = 1 << 31
 _LOW_32_BITS = (1 << 32) - 1
+
 FIRST_BATCH = "first batch"
-
-
-@dataclass(frozen=True)
-class SourcePosition:
-    """Where totesys stood when a snapshot was taken.
-
-    Attributes:
-        system: the cluster's system identifier; None where the user may not ask for it.
-        timeline: rises when the cluster is restored from a backup or promoted; None likewise.
-        database: the database's object id.
-        xmin: the snapshot's oldest running transaction id, 64 bits.
-        xmax: the first id that had not been given out.
-    """
-
-    system: str | None
-    timeline: int | None
-    database: int
-    xmin: int
-    xmax: int
+RESTARTED = "the server of totesys was restarted"
+FAILED_OVER = "totesys failed over to another server"
+CRASHED = "the server of totesys crashed, and may have lost what the last batch saw"
+NOT_FLUSHED = "the last batch has no fence: the server had not flushed its write-ahead log"
+MOVED = "totesys was restored or moved"
+WAL_WENT_BACK = "the write-ahead log of totesys went back: it was restored as it was a while ago"
+IDS_WENT_BACK = "transaction ids of totesys went backwards"
+TOO_LONG_AGO = "the last batch is too many transactions ago"
+# These reasons to read everything are part of normal operation: no warning.
+EXPECTED = frozenset({FIRST_BATCH, RESTARTED, FAILED_OVER, CRASHED, NOT_FLUSHED})
 
 
 def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> str | None:
-    """Why the fence of the batch before can't be used; None where it can."""
+    """Returns why the fence of the batch before can't be used; None if it can.
+
+    Raises:
+        SourceLagging: totesys is a standby that has not replayed what the batch before saw.
+    """
     if before is None:
         return FIRST_BATCH
-    if (before.system, before.timeline, before.database) != (now.system, now.timeline, now.database):
-        return "totesys was restored or moved"
+    if (before.system, before.database) != (now.system, now.database):
+        return MOVED
+    if _is_behind(now, before):
+        if now.in_recovery:
+            raise SourceLagging(
+                f"totesys is a standby that has replayed its write-ahead log up to {now.lsn}; the last batch saw it at "
+                f"{before.lsn}.",
+                "Nothing to do unless it lasts: the standby has to catch up. If it never will, because its primary was "
+                "restored as it was a while ago, start an execution with all tables in full_read.",
+            )
+        return WAL_WENT_BACK
     if now.xmax < before.xmin:
-        return "transaction ids of totesys went backwards"
-    if now.xmax - before.xmin >= COMPARABLE:
-        return "the last batch is too many transactions ago"
+        return IDS_WENT_BACK
+    if None not in (before.timeline, now.timeline) and before.timeline != now.timeline:
+        return FAILED_OVER
+    if None not in (before.started_at, now.started_at) and before.started_at != now.started_at:
+        return RESTARTED
+    if not before.flushed and before.recovered_at != now.recovered_at:
+        return CRASHED
+    if before.fence is None:
+        return NOT_FLUSHED
+    if now.xmax - before.fence >= COMPARABLE:
+        return TOO_LONG_AGO
     return None
 
 
@@ -50,7 +67,11 @@ def is_new(fence: int, row: str) -> str:
     """SQL that is true of the rows of `row` (an alias) that are not older than the fence.
 
     Both ages are counted back from one moment of the transaction, in 32 bits that wrap around, so they compare
-    rightly on both sides of a wrap-around. A row frozen more than 2^31 transactions ago may seem new: it is read once
-    more than needed.
+    rightly on both sides of a wrap-around. Of a row that was written more than 2^31 transactions ago the age is
+    negative. So would be that of a row newer than our own transaction's id, which is why the transaction has none.
     """
-    return f"pg_catalog.age({row}.xmin) <= pg_catalog.age(CAST('{fence & _LOW_32_BITS}' AS pg_catalog.xid))"
+    return f"pg_catalog.age({row}.xmin) BETWEEN 0 AND pg_catalog.age(CAST('{fence & _LOW_32_BITS}' AS pg_catalog.xid))"
+
+
+def _is_behind(now: SourcePosition, before: SourcePosition) -> bool:
+    return now.lsn is not None and before.lsn is not None and lsn_bytes(now.lsn) < lsn_bytes(before.lsn)

@@ -7,19 +7,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from totes.batch_log import BatchLog, entry
-from totes.change import ASKED_FOR, Change
+from totes.change import ASKED_FOR, UPGRADED, Change
 from totes.checks import SHOWN
 from totes.contracts import source_columns, source_tables
 from totes.database import TOTESYS, connected
+from totes.deletions import require_accepted
 from totes.errors import LogBroken
-from totes.fence import FIRST_BATCH
+from totes.fence import EXPECTED
+from totes.flush import durable_position
 from totes.lake import Lake
 from totes.log import logger
-from totes.manifest import Manifest
+from totes.manifest import Manifest, moment_after
+from totes.position import SourcePosition
 from totes.requests import Request
 from totes.secrets import read_credentials
 from totes.settings import IngestSettings
-from totes.source import Snapshot, snapshot
+from totes.snapshot import snapshot
+from totes.source import Snapshot
+
+_MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class Ingested:
         undeclared: columns of totesys that no contract declares, by table.
         quarantined: rows that are set aside at present, by table.
         ahead: how many landed rows totesys has stamped with a time to come, and up to when, by table.
+        unlogged: the tables whose rows do not survive a crash of totesys.
+        clock_back: what the clock of totesys said now and at the last batch, if it went back; else empty.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
         dry_run: whether nothing was landed, and the rows are those that the next batch would hold.
@@ -46,6 +54,8 @@ class Ingested:
     undeclared: Mapping[str, list[str]]
     quarantined: Mapping[str, int]
     ahead: Mapping[str, tuple[int, datetime]]
+    unlogged: list[str]
+    clock_back: str
     landed_through: int
     processed_through: int
     dry_run: bool = False
@@ -66,7 +76,7 @@ class Ingested:
             *(
                 f"{table} was read in full: {reason}"
                 for table, reason in self.full_read.items()
-                if reason not in (FIRST_BATCH, ASKED_FOR)
+                if reason not in EXPECTED | {ASKED_FOR, UPGRADED}
             ),
             *(
                 f"{table} has {_rows(rows, 'that is', 'that are')} set aside: see etl.quarantine"
@@ -76,6 +86,8 @@ class Ingested:
                 f"{table} has {_rows(rows, 'that is', 'that are')} stamped with a time to come, up to {latest}"
                 for table, (rows, latest) in self.ahead.items()
             ),
+            *(f"{table} is unlogged: a crash of totesys empties it" for table in self.unlogged),
+            *([f"the clock of totesys went back: {self.clock_back}"] if self.clock_back else []),
         ]
 
 
@@ -83,8 +95,9 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     """Lands the next batch, if anything is new.
 
     Raises:
-        SourceUnreachable, SourceBusy, LakeUnavailable, BatchContended: worth another try.
+        SourceUnreachable, SourceBusy, SourceLagging, LakeUnavailable, BatchContended: worth another try.
         ContractBroken: totesys is not as declared; nothing was landed.
+        DeletionsHeld: too many rows are gone; nothing was landed.
         AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
@@ -105,9 +118,13 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     with tempfile.TemporaryDirectory(prefix="totes-ingest-") as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:
             change = Change(taken, previous, request.full_read, landing, Path(folder))
-        manifest, new = None, change.is_new()
-        if new and not request.dry_run:
-            manifest = _manifest(change, taken, last + 1, request)
+            same_source = previous is None or taken.position.is_same_source(previous.source)
+            require_accepted(change.gone, same_source, request.accept_deletions)
+            new = change.is_new()
+            position = durable_position(connection, taken, previous) if new and not request.dry_run else None
+        manifest = None
+        if position:
+            manifest = _manifest(change, taken, position, previous, request)
             log.commit(manifest)
     return Ingested(
         batch=manifest.batch if manifest else None,
@@ -117,20 +134,32 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         undeclared=taken.undeclared,
         quarantined={table: len(rows) for table, rows in change.quarantine.items() if rows},
         ahead=change.ahead if new else {},
+        unlogged=taken.unlogged,
+        clock_back=_clock_back(taken, previous),
         landed_through=manifest.batch if manifest else last,
         processed_through=processed_through,
         dry_run=request.dry_run,
     )
 
 
-def _manifest(change: Change, taken: Snapshot, batch: int, request: Request) -> Manifest:
+def _clock_back(taken: Snapshot, previous: Manifest | None) -> str:
+    if previous is None or taken.taken_at >= previous.snapshot_at:
+        return ""
+    return f"it says {taken.taken_at:{_MOMENT}}, and said {previous.snapshot_at:{_MOMENT}} at the last batch"
+
+
+def _manifest(
+    change: Change, taken: Snapshot, position: SourcePosition, previous: Manifest | None, request: Request
+) -> Manifest:
+    batch = previous.batch + 1 if previous else 1
     return Manifest(
         batch=batch,
-        snapshot_at=taken.taken_at,
+        snapshot_at=moment_after(previous, taken.taken_at),
         execution=request.execution,
         made_at=datetime.now(UTC),
-        source=taken.position,
+        source=position,
         columns=source_columns(),
+        structure=taken.structure,
         full_read=change.full_read,
         tables={table: dict(change.stored(table, batch)) for table in source_tables()},
     )

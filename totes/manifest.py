@@ -6,18 +6,19 @@ Its shape is schemas/interfaces/manifest.schema.json.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
 import fastjsonschema
 
+from totes.catalogue import Structure
 from totes.contracts import SCHEMAS
 from totes.errors import CorruptObject, VersionUnknown
-from totes.fence import SourcePosition
 from totes.lake import StoredObject
+from totes.position import SourcePosition
 
-VERSION = 2
+VERSION = 3
 # The reason why a table was read in full, where a backfill has read it.
 BACKFILL = "backfill"
 
@@ -37,6 +38,7 @@ class Manifest:
         made_at: when the manifest was written, UTC.
         source: where totesys stood at the snapshot.
         columns: the columns of totesys that were read, by table.
+        structure: the relations that held the rows of each table; None before version 3.
         full_read: the tables that were read in full, each with the reason.
         tables: the objects of each table. In the landing zone every table has its `keys` (a backfill's those of the
             batch before it, until its last batch), and those with rows in
@@ -52,6 +54,7 @@ class Manifest:
     columns: Mapping[str, list[str]]
     tables: Mapping[str, Parts]
     full_read: Mapping[str, str] = field(default_factory=dict)
+    structure: Structure | None = None
 
     @property
     def is_of_backfill(self) -> bool:
@@ -75,12 +78,18 @@ class Manifest:
             "made_at": self.made_at.isoformat(),
             "source": asdict(self.source),
             "columns": dict(self.columns),
+            "structure": self.structure,
             "full_read": dict(self.full_read),
             "tables": {
                 table: {part: stored.as_json() for part, stored in parts.items()}
                 for table, parts in self.tables.items()
             },
         }
+
+
+def moment_after(previous: Manifest | None, moment: datetime) -> datetime:
+    """Returns a snapshot's moment, or one just after the batch before if the clock of totesys went back."""
+    return max(moment, previous.snapshot_at + timedelta(microseconds=1)) if previous else moment
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
@@ -112,14 +121,20 @@ def parse_parts(document: Mapping[str, Any]) -> Parts:
     return {part: StoredObject(**stored) for part, stored in document.items()}
 
 
+def parse_position(document: Mapping[str, Any]) -> SourcePosition:
+    """A position out of its JSON. Before version 3 the fence was always the snapshot's xmin."""
+    return SourcePosition(**{"fence": document["xmin"], **document})
+
+
 def _manifest(document: dict[str, Any]) -> Manifest:
     return Manifest(
         batch=document["batch"],
         snapshot_at=datetime.fromisoformat(document["snapshot_at"]),
         execution=document["execution"],
         made_at=datetime.fromisoformat(document["made_at"]),
-        source=SourcePosition(**document["source"]),
+        source=parse_position(document["source"]),
         columns=document["columns"],
+        structure=document.get("structure"),
         full_read=document["full_read"],
         tables={table: parse_parts(parts) for table, parts in document["tables"].items()},
     )

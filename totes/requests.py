@@ -5,7 +5,7 @@ The shapes are schemas/interfaces/*.schema.json.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -23,11 +23,13 @@ class Request:
         execution: the ARN of the Step Functions execution.
         full_read: the tables of totesys that the execution's input wants read in full.
         dry_run: whether it only wants to be told what the next batch would hold.
+        accept_deletions: how many rows of a table may be gone, however many that is of the table.
     """
 
     execution: str
     full_read: tuple[str, ...] = ()
     dry_run: bool = False
+    accept_deletions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,17 @@ def parse_request(event: Mapping[str, Any]) -> Request:
         )
     given = _checked(given, "pipeline")
     tables = tuple(given.get("full_read", ()))
-    if undeclared := sorted(set(tables) - source_tables().keys()):
-        raise InputRefused(
-            f"The execution's input wants {', '.join(undeclared)} read in full, which is no table of totesys.",
-            f"The tables are {', '.join(sorted(source_tables()))}.",
-        )
-    return Request(execution, tables, given.get("dry_run", False))
+    accepted = given.get("accept_deletions", {})
+    for undeclared, wish in (
+        (set(tables) - source_tables().keys(), "read in full"),
+        (accepted.keys() - source_tables().keys(), "with deletions accepted"),
+    ):
+        if undeclared:
+            raise InputRefused(
+                f"The execution's input wants {', '.join(sorted(undeclared))} {wish}, which is no table of totesys.",
+                f"The tables are {', '.join(sorted(source_tables()))}.",
+            )
+    return Request(execution, tables, given.get("dry_run", False), accepted)
 
 
 def parse_backfill(given: object) -> BackfillRequest:

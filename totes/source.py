@@ -1,9 +1,8 @@
 """Reading totesys: one snapshot of all tables, in bulk, straight into typed Parquet."""
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache, reduce
@@ -16,19 +15,21 @@ import pyarrow.csv
 import sqlalchemy
 
 from totes import fence
-from totes.checks import CatalogueColumn, Violation, check_catalogue, raise_if_any, repeated, unreadable, violations
+from totes.catalogue import CatalogueTable, structure_of
+from totes.checks import Violation, check_catalogue, raise_if_any, repeated, unreadable, violations
 from totes.contracts import SourceTable, source_tables, warehouse_tables
 from totes.copying import copy_out
 from totes.database import quoted
-from totes.fence import SourcePosition
 from totes.parquet import keys_schema, landed_schema, parquet_writer
+from totes.position import SourcePosition
 from totes.quarantine import MOST, SetAside, set_aside
 
-SQL = Path(__file__).parent / "sql"
 # Enough rows for a parser and a compressor to work well, few enough for the memory not to notice.
 BLOCK_BYTES = 16 << 20
 # A stamp further ahead of the server's clock than this comes from no time zone and from no clock that is a little off.
 CLOCKS_DIFFER = timedelta(days=1)
+# Of pg_class.relpersistence.
+_UNLOGGED = "u"
 
 
 @dataclass(frozen=True)
@@ -51,11 +52,13 @@ class Window:
     Attributes:
         fence: rows that are not older; None takes all.
         again: the keys of rows that are taken whatever their age.
+        relations: the object ids of relations whose rows are taken whatever their age.
         begin: the place of the first of them; None where that is not known.
     """
 
     fence: int | None
     again: tuple[int, ...] = ()
+    relations: tuple[str, ...] = ()
     begin: str | None = None
 
 
@@ -99,14 +102,29 @@ class Snapshot:
     Attributes:
         position: where totesys stands.
         taken_at: the moment, UTC.
+        flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
         undeclared: columns that no contract declares, by table.
+        structure: the relations that hold the rows of each table, as a manifest keeps them.
+        unlogged: the tables whose rows do not survive a crash.
     """
 
-    def __init__(self, connection: sqlalchemy.Connection, position: SourcePosition, taken_at: datetime) -> None:
+    def __init__(
+        self,
+        connection: sqlalchemy.Connection,
+        position: SourcePosition,
+        taken_at: datetime,
+        catalogue: Mapping[str, CatalogueTable],
+        flushed: str | None,
+    ) -> None:
         self._connection = connection
         self.position = position
         self.taken_at = taken_at
-        self.undeclared = check_catalogue(source_tables(), _catalogue(connection))
+        self.flushed = flushed
+        self.undeclared = check_catalogue(source_tables(), catalogue)
+        self.structure = structure_of(catalogue)
+        self.unlogged = sorted(
+            name for name, table in catalogue.items() if any(held.persistence == _UNLOGGED for held in table.relations)
+        )
 
     def counts(self, windows: Windows) -> dict[str, Count]:
         """Counts all tables, and looks for what is new, in one scan each and one round trip."""
@@ -183,30 +201,12 @@ class Snapshot:
 
     def keys(self, table: SourceTable) -> pa.Array:
         """All keys of a table."""
-        key = quoted(table.key)
         sink = io.BytesIO()
-        copy_out(
-            self._connection,
-            f"COPY public.{quoted(table.name)} ({key}) TO STDOUT (FORMAT csv)",
-            sink,
-        )
+        # A query, because COPY of a table leaves out the rows of its partitions and of tables that inherit from it.
+        query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
+        copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
         schema = keys_schema(table)
         return _read_csv(sink.getvalue(), schema).column(0).combine_chunks() if sink.tell() else _no_keys(schema)
-
-
-@contextmanager
-def snapshot(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
-    """Opens the one transaction that a batch is read in.
-
-    Raises:
-        ContractBroken: tables or columns are not as declared.
-        AccessRefused: a table may not be read.
-    """
-    with connection.begin():
-        row = connection.execute(_statement("position")).one()
-        system, timeline = connection.execute(_statement("identity")).one() if row.may_identify else (None, None)
-        position = SourcePosition(system, timeline, row.database, row.xmin, row.xmax)
-        yield Snapshot(connection, position, row.snapshot_at)
 
 
 @cache
@@ -225,21 +225,14 @@ def joined_tables() -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def _statement(name: str) -> sqlalchemy.TextClause:
-    return sqlalchemy.text((SQL / f"{name}.sql").read_text(encoding="utf-8"))
-
-
-def _catalogue(connection: sqlalchemy.Connection) -> list[CatalogueColumn]:
-    rows = connection.execute(_statement("catalogue"), {"tables": list(source_tables())})
-    return [CatalogueColumn(row.table_name, row.column_name, row.type, row.readable) for row in rows]
-
-
 def _taken(table: SourceTable, window: Window) -> str:
     if window.fence is None:
         return "true"
     taken = fence.is_new(window.fence, quoted(table.name))
     if window.again:
         taken = f"({taken} OR {_among(table, window.again)})"
+    if window.relations:
+        taken = f"({taken} OR {quoted(table.name, 'tableoid')} IN ({', '.join(window.relations)}))"
     if window.begin:
         # What is new mostly lies at the end, so that the table need not be scanned for it a second time.
         taken += f" AND {quoted(table.name, 'ctid')} >= '{window.begin}'"

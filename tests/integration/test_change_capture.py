@@ -12,7 +12,7 @@ from tests.pipeline import Pipeline, content
 from totes.batch_log import HINT
 from totes.database import TOTESYS
 from totes.errors import AccessRefused, ContractBroken, LogBroken, SourceBusy
-from totes.fence import SourcePosition
+from totes.position import SourcePosition
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 NEW_DESIGN = (

@@ -1,14 +1,68 @@
--- The columns of the given tables as they are in totesys now.
-SELECT relation.relname AS table_name,
-       attribute.attname AS column_name,
-       pg_catalog.format_type(attribute.atttypid, attribute.atttypmod) AS type,
-       pg_catalog.has_column_privilege(relation.oid, attribute.attnum, 'SELECT') AS readable
-FROM pg_catalog.pg_class AS relation
-JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
-JOIN pg_catalog.pg_attribute AS attribute ON attribute.attrelid = relation.oid
-WHERE namespace.nspname = 'public'
-  AND relation.relkind IN ('r', 'p')
-  AND relation.relname = ANY (:tables)
-  AND attribute.attnum > 0
-  AND NOT attribute.attisdropped
-ORDER BY relation.relname, attribute.attnum
+-- The given tables of schema public as they are now, a row each: what kind of relation it is, its columns, and every
+-- relation that holds rows for it (its partitions or the tables that inherit from it), with a digest of whatever
+-- decides how a stored row becomes values: which column bears which name, its type, a virtual column's expression, an
+-- enum's labels.
+WITH RECURSIVE declared AS (
+    SELECT relation.oid, relation.relname, relation.relkind
+    FROM pg_catalog.pg_class AS relation
+    JOIN pg_catalog.pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+    WHERE namespace.nspname = 'public'
+      AND relation.relkind IN ('r', 'p', 'v', 'm', 'f')
+      AND relation.relname = ANY (:tables)
+),
+tree (root, relation) AS (
+    SELECT oid, oid FROM declared
+    UNION
+    SELECT tree.root, inherits.inhrelid
+    FROM tree
+    JOIN pg_catalog.pg_inherits AS inherits ON inherits.inhparent = tree.relation
+)
+SELECT declared.relname AS name,
+       CAST(declared.relkind AS text) AS kind,
+       pg_catalog.row_security_active(declared.oid) AS hides_rows,
+       (
+           SELECT CAST(pg_catalog.json_agg(pg_catalog.json_build_array(
+               attribute.attname,
+               pg_catalog.format_type(attribute.atttypid, attribute.atttypmod),
+               pg_catalog.has_column_privilege(declared.oid, attribute.attnum, 'SELECT')
+           ) ORDER BY attribute.attnum) AS text)
+           FROM pg_catalog.pg_attribute AS attribute
+           WHERE attribute.attrelid = declared.oid AND attribute.attnum > 0 AND NOT attribute.attisdropped
+       ) AS columns,
+       (
+           SELECT CAST(pg_catalog.json_agg(pg_catalog.json_build_array(
+               CAST(relation.oid AS text),
+               CAST(CAST(relation.oid AS regclass) AS text),
+               relation.relkind,
+               relation.relpersistence,
+               method.amname,
+               (
+                   SELECT pg_catalog.left(pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(pg_catalog.string_agg(pg_catalog.concat_ws(' ',
+                       attribute.attname,
+                       attribute.attnum,
+                       attribute.atttypid,
+                       (
+                           SELECT pg_catalog.pg_get_expr(computed.adbin, computed.adrelid)
+                           FROM pg_catalog.pg_attrdef AS computed
+                           WHERE computed.adrelid = attribute.attrelid
+                             AND computed.adnum = attribute.attnum
+                             AND attribute.attgenerated = 'v'
+                       ),
+                       (
+                           SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', label.oid, label.enumlabel), ' ' ORDER BY label.oid)
+                           FROM pg_catalog.pg_enum AS label
+                           WHERE label.enumtypid = attribute.atttypid
+                       )
+                   ), ', ' ORDER BY attribute.attnum), 'UTF8')), 'hex'), 16)
+                   FROM pg_catalog.pg_attribute AS attribute
+                   WHERE attribute.attrelid = relation.oid
+                     AND pg_catalog.concat(declared.relname, '.', attribute.attname) = ANY (:columns)
+               )
+           )) AS text)
+           FROM tree
+           JOIN pg_catalog.pg_class AS relation ON relation.oid = tree.relation
+           LEFT JOIN pg_catalog.pg_am AS method ON method.oid = relation.relam
+           WHERE tree.root = declared.oid AND relation.relkind <> 'p'
+       ) AS relations
+FROM declared
+ORDER BY declared.relname

@@ -1,10 +1,18 @@
--- Where totesys stands. The first query of the transaction: it takes the snapshot, for which the isolation is set in the
--- same round trip, where SQLAlchemy's execution options take twelve. No pooler in between can lose it so.
+-- Takes the snapshot of a batch and says where totesys stands. Three statements in one round trip, in this order:
+-- the isolation is set here because a pooler may drop a setting of the session; the tables are locked before there is
+-- a snapshot, so that no rewrite or reload can commit between the two; NOWAIT, so that we neither wait in anybody's
+-- way nor take part in a deadlock.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
+LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT;
 SELECT (SELECT CAST(oid AS bigint) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AS database,
        CAST(CAST(pg_catalog.pg_snapshot_xmin(snapshot.taken) AS text) AS bigint) AS xmin,
        CAST(CAST(pg_catalog.pg_snapshot_xmax(snapshot.taken) AS text) AS bigint) AS xmax,
+       CAST(pg_catalog.pg_current_xact_id_if_assigned() AS text) AS own_id,
        pg_catalog.clock_timestamp() AS snapshot_at,
-       pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-           AND pg_catalog.has_function_privilege('pg_catalog.pg_control_checkpoint()', 'EXECUTE') AS may_identify
+       pg_catalog.pg_is_in_recovery() AS in_recovery,
+       ARRAY(
+           SELECT name
+           FROM pg_catalog.unnest(ARRAY[{functions}]) AS name
+           WHERE pg_catalog.has_function_privilege(name, 'EXECUTE')
+       ) AS allowed
 FROM (SELECT pg_catalog.pg_current_snapshot() AS taken) AS snapshot

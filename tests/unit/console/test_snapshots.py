@@ -11,7 +11,7 @@ import sqlalchemy
 
 from console.snapshots import Snapshots
 from totes.errors import SourceUnreachable, WarehouseUnreachable
-from totes.fence import SourcePosition
+from totes.position import SourcePosition
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 STATEMENT = sqlalchemy.text("SELECT 1")

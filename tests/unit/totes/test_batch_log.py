@@ -8,9 +8,9 @@ import pytest
 from tests.unit.totes.conftest import BUCKET
 from totes.batch_log import HINT, BatchLog, entry
 from totes.errors import BatchContended, LogBroken
-from totes.fence import SourcePosition
 from totes.lake import Lake, StoredObject
 from totes.manifest import Manifest
+from totes.position import SourcePosition
 
 SNAPSHOT = datetime(2024, 11, 15, 14, 40, 10, 188_123, tzinfo=UTC)
 MANIFEST = Manifest(

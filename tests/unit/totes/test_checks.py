@@ -3,26 +3,51 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from totes.checks import CatalogueColumn, check_catalogue, raise_if_any, repeated, unreadable, violations
+from totes.catalogue import CatalogueColumn, CatalogueTable, Relation
+from totes.checks import check_catalogue, raise_if_any, repeated, unreadable, violations
 from totes.contracts import SourceTable, source_tables
 from totes.errors import AccessRefused, ContractBroken
 from totes.parquet import landed_schema
 
-Columns = list[CatalogueColumn]
+Catalogue = dict[str, CatalogueTable]
 FULL_NAMES = {"timestamp(3)": "timestamp(3) without time zone", "varchar(3)": "character varying(3)"}
 
 
-def catalogue() -> Columns:
+def catalogue() -> Catalogue:
     """totesys exactly as declared, in PostgreSQL's words."""
-    return [
-        CatalogueColumn(table.name, column.name, FULL_NAMES.get(column.type, column.type), readable=True)
+    return {
+        table.name: CatalogueTable(
+            table.name,
+            "r",
+            hides_rows=False,
+            columns=tuple(
+                CatalogueColumn(column.name, FULL_NAMES.get(column.type, column.type), readable=True)
+                for column in table.columns
+            ),
+            relations=(Relation("16402", table.name, "r", "p", "heap", "0123"),),
+        )
         for table in source_tables().values()
-        for column in table.columns
-    ]
+    }
 
 
-def changed(table: str, column: str, **changes: object) -> Columns:
-    return [replace(c, **changes) if (c.table, c.name) == (table, column) else c for c in catalogue()]
+def without(*tables: str) -> Catalogue:
+    return {name: table for name, table in catalogue().items() if name not in tables}
+
+
+def changed(table: str, column: str, **changes: object) -> Catalogue:
+    columns = catalogue()[table].columns
+    found = tuple(replace(known, **changes) if known.name == column else known for known in columns)
+    return catalogue() | {table: replace(catalogue()[table], columns=found)}
+
+
+def lacking(table: str, column: str) -> Catalogue:
+    columns = tuple(known for known in catalogue()[table].columns if known.name != column)
+    return catalogue() | {table: replace(catalogue()[table], columns=columns)}
+
+
+def held_by(table: str, **changes: object) -> Catalogue:
+    (relation,) = catalogue()[table].relations
+    return catalogue() | {table: replace(catalogue()[table], relations=(replace(relation, **changes),))}
 
 
 def test_catalogue_as_declared_passes() -> None:
@@ -30,19 +55,21 @@ def test_catalogue_as_declared_passes() -> None:
 
 
 def test_undeclared_columns_are_returned() -> None:
-    more = [CatalogueColumn("staff", name, "text", readable=False) for name in ("nickname", "shoe_size")]
-    assert check_catalogue(source_tables(), catalogue() + more) == {"staff": ["nickname", "shoe_size"]}
+    more = tuple(CatalogueColumn(name, "text", readable=False) for name in ("nickname", "shoe_size"))
+    staff = catalogue()["staff"]
+    found = catalogue() | {"staff": replace(staff, columns=staff.columns + more)}
+    assert check_catalogue(source_tables(), found) == {"staff": ["nickname", "shoe_size"]}
 
 
 @pytest.mark.parametrize(
     ("found", "difference"),
     [
-        ([c for c in catalogue() if c.table != "payment"], "table payment is not there"),
+        (without("payment"), "table payment is not there"),
         (
             changed("staff", "last_name", name="surname"),
             "column staff.last_name is not there (while surname is there, which no contract declares)",
         ),
-        ([c for c in catalogue() if c.name != "last_name"], "column staff.last_name is not there"),
+        (lacking("staff", "last_name"), "column staff.last_name is not there"),
         (
             changed("sales_order", "unit_price", type="double precision"),
             "column sales_order.unit_price has type double precision, expected numeric(10,2)",
@@ -51,9 +78,21 @@ def test_undeclared_columns_are_returned() -> None:
             changed("currency", "currency_code", type="text"),
             "column currency.currency_code has type text, expected character varying(3)",
         ),
+        *(
+            (
+                held_by("payment", kind=letter, access_method=method),
+                f"payment {what}, expected tables whose rows bear the ids of transactions",
+            )
+            for letter, method, what in (
+                ("v", None, "is a view"),
+                ("m", "heap", "is a materialised view"),
+                ("f", None, "is a foreign table"),
+                ("r", "columnar", "is stored by columnar"),
+            )
+        ),
     ],
 )
-def test_difference_to_the_declaration_is_named(found: Columns, difference: str) -> None:
+def test_difference_to_the_declaration_is_named(found: Catalogue, difference: str) -> None:
     with pytest.raises(ContractBroken) as caught:
         check_catalogue(source_tables(), found)
     assert str(caught.value) == (
@@ -63,7 +102,11 @@ def test_difference_to_the_declaration_is_named(found: Columns, difference: str)
 
 
 def test_all_differences_are_named_at_once() -> None:
-    found = [c for c in changed("staff", "last_name", type="bytea") if c.table not in ("design", "address")]
+    found = {
+        name: table
+        for name, table in changed("staff", "last_name", type="bytea").items()
+        if name not in ("design", "address")
+    }
     with pytest.raises(ContractBroken, match=r"address is not there; .*design is not there; .*last_name has type byt"):
         check_catalogue(source_tables(), found)
 
@@ -71,6 +114,12 @@ def test_all_differences_are_named_at_once() -> None:
 def test_unreadable_table_is_named_with_the_grant() -> None:
     with pytest.raises(AccessRefused, match=r"may not read staff of totesys. GRANT SELECT ON staff to the user that"):
         check_catalogue(source_tables(), changed("staff", "email_address", readable=False))
+
+
+def test_table_with_hidden_rows_is_named_with_the_right_that_is_needed() -> None:
+    found = catalogue() | {name: replace(catalogue()[name], hides_rows=True) for name in ("staff", "payment")}
+    with pytest.raises(AccessRefused, match=r"may hide rows of payment, staff, .* ALTER ROLE … BYPASSRLS for the user"):
+        check_catalogue(source_tables(), found)
 
 
 VALID = {

@@ -7,9 +7,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.postgres import Postgres
-from totes.fence import COMPARABLE, SourcePosition, is_new, reason_to_read_all
+from totes.errors import SourceLagging
+from totes.fence import (
+    COMPARABLE,
+    CRASHED,
+    FAILED_OVER,
+    NOT_FLUSHED,
+    RESTARTED,
+    TOO_LONG_AGO,
+    WAL_WENT_BACK,
+    is_new,
+    reason_to_read_all,
+)
+from totes.position import SourcePosition
 
-BEFORE = SourcePosition("7437", 1, 16_384, xmin=1_000, xmax=1_010)
+BEFORE = SourcePosition(
+    "7437", 1, 16_384, xmin=1_000, xmax=1_010, started_at="2026-11-29T08:00:00Z", lsn="16/B374D848", fence=1_000
+)
+STANDBY = replace(BEFORE, started_at=None, in_recovery=True)
 
 
 @pytest.mark.parametrize(
@@ -20,9 +35,23 @@ BEFORE = SourcePosition("7437", 1, 16_384, xmin=1_000, xmax=1_010)
         (BEFORE, replace(BEFORE, xmin=1_200, xmax=1_200), None),
         (BEFORE, replace(BEFORE, xmin=1_000, xmax=1_000), None),
         (BEFORE, replace(BEFORE, system="7438"), "totesys was restored or moved"),
-        (BEFORE, replace(BEFORE, timeline=2), "totesys was restored or moved"),
         (BEFORE, replace(BEFORE, database=16_385), "totesys was restored or moved"),
         (BEFORE, replace(BEFORE, system=None, timeline=None), "totesys was restored or moved"),
+        (BEFORE, replace(BEFORE, timeline=2, started_at="2026-11-29T07:00:00Z"), FAILED_OVER),
+        (BEFORE, replace(BEFORE, started_at="2026-11-29T09:00:00Z"), RESTARTED),
+        (BEFORE, replace(BEFORE, started_at="2026-11-29T09:00:00Z", lsn="16/B374D847"), WAL_WENT_BACK),
+        (BEFORE, replace(BEFORE, lsn="15/FFFFFFFF"), WAL_WENT_BACK),
+        (BEFORE, replace(BEFORE, lsn="100/0"), None),
+        (BEFORE, replace(BEFORE, started_at=None, lsn=None), None),
+        (replace(BEFORE, started_at=None, lsn=None), BEFORE, None),
+        (BEFORE, replace(BEFORE, timeline=None), None),
+        (BEFORE, STANDBY, None),
+        (replace(STANDBY, started_at=BEFORE.started_at), BEFORE, None),
+        (replace(BEFORE, fence=None), BEFORE, NOT_FLUSHED),
+        (replace(BEFORE, fence=900), replace(BEFORE, xmax=900 + COMPARABLE), TOO_LONG_AGO),
+        (replace(BEFORE, flushed=False, recovered_at="a"), replace(BEFORE, recovered_at="b"), CRASHED),
+        (replace(BEFORE, flushed=False, recovered_at="a"), replace(BEFORE, recovered_at="a"), None),
+        (replace(BEFORE, recovered_at="a"), replace(BEFORE, recovered_at="b"), None),
         (BEFORE, replace(BEFORE, xmin=900, xmax=999), "transaction ids of totesys went backwards"),
         (BEFORE, replace(BEFORE, xmax=1_000 + COMPARABLE - 1), None),
         (BEFORE, replace(BEFORE, xmax=1_000 + COMPARABLE), "the last batch is too many transactions ago"),
@@ -33,6 +62,26 @@ def test_fence_is_used_only_where_it_can_be(
     before: SourcePosition | None, now: SourcePosition, reason: str | None
 ) -> None:
     assert reason_to_read_all(before, now) == reason
+
+
+def test_standby_that_is_older_than_the_last_batch_holds_the_run() -> None:
+    with pytest.raises(
+        SourceLagging, match=r"replayed its write-ahead log up to 16/B374D000; .* saw it at 16/B374D848"
+    ):
+        reason_to_read_all(BEFORE, replace(STANDBY, lsn="16/B374D000"))
+
+
+@pytest.mark.parametrize(
+    ("known", "now", "same"),
+    [
+        (BEFORE, replace(BEFORE, timeline=2, started_at=None), True),
+        (BEFORE, replace(BEFORE, system=None), True),
+        (BEFORE, replace(BEFORE, system="7438"), False),
+        (BEFORE, replace(BEFORE, database=1), False),
+    ],
+)
+def test_source_is_the_same_unless_it_says_otherwise(known: SourcePosition, now: SourcePosition, same: bool) -> None:
+    assert known.is_same_source(now) is now.is_same_source(known) is same
 
 
 def news(postgres: Postgres, fence: int, xmins: list[int]) -> list[bool]:
@@ -64,6 +113,12 @@ def test_order_is_kept_across_a_wrap_around(postgres: Postgres) -> None:
 
 def test_fence_of_a_later_epoch_counts_by_its_low_bits(postgres: Postgres) -> None:
     assert news(postgres, 3 * 2**32 + 500, [499, 500]) == [False, True]
+
+
+def test_row_of_more_than_two_billion_transactions_ago_is_not_new(postgres: Postgres) -> None:
+    at = next_xid(postgres)
+    long_ago = [(at - COMPARABLE - number) % 2**32 for number in (1, 1_000_000)]
+    assert news(postgres, at - 1, long_ago) == [False, False]
 
 
 def test_permanently_frozen_ids_are_never_new(postgres: Postgres) -> None:

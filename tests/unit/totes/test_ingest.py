@@ -1,6 +1,7 @@
 import pytest
 
 from tests.pipeline import Pipeline
+from totes.change import RESTRUCTURED
 from totes.errors import ContractBroken
 
 STAMPS = "'2024-01-01', '2024-01-01'"
@@ -19,7 +20,7 @@ def test_table_swapped_for_another_is_landed_with_its_parents(pipeline: Pipeline
         pipeline.totesys(f"ALTER TABLE {before} RENAME TO {after}")
     landed, _, _ = pipeline.run()
     assert landed.rows == {"staff": 2, "department": 1}
-    assert landed.full_read == {"staff": "it holds rows that the fence did not show"}
+    assert landed.full_read == {"staff": RESTRUCTURED}
     assert pipeline.star("SELECT staff_id, department_name FROM dim_staff ORDER BY 1") == [[1, "Leds"], [2, "Leds"]]
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.totes.test_batch_log import MANIFEST
 from totes.errors import CorruptObject, VersionUnknown
-from totes.fence import SourcePosition
 from totes.lake import StoredObject
 from totes.manifest import VERSION, parse_manifest
+from totes.position import SourcePosition
 
 WHERE = "s3://landing/log/00000001.json"
 

@@ -2,6 +2,7 @@ import contextlib
 import errno
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import sqlalchemy
 
 from local.databases import READER
 from tests.pipeline import Pipeline
+from totes import snapshot as snapshots
 from totes.contracts import source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import ContractBroken, SourceBusy
-from totes.source import BLOCK_BYTES, Count, Snapshot, Window, joined_tables, snapshot
+from totes.snapshot import snapshot
+from totes.source import BLOCK_BYTES, Count, Snapshot, Window, joined_tables
 
 ALL = dict.fromkeys(source_tables(), Window(None))
 DEPARTMENT, STAFF, DESIGN = (source_tables()[name] for name in ("department", "staff", "design"))
@@ -58,10 +61,25 @@ def test_position_names_cluster_and_database(staffed: Pipeline) -> None:
 
 
 def test_reader_that_may_not_identify_the_cluster_goes_without(staffed: Pipeline) -> None:
-    functions = "pg_control_system(), pg_control_checkpoint()"
+    functions = (
+        "pg_control_system(), pg_walfile_name(pg_lsn), pg_postmaster_start_time(), pg_current_wal_insert_lsn(), "
+        "pg_current_wal_flush_lsn()"
+    )
     staffed.totesys(f"REVOKE EXECUTE ON FUNCTION {functions} FROM PUBLIC")
     with taken(staffed) as made:
-        assert (made.position.system, made.position.timeline) == (None, None)
+        position = made.position
+    assert (position.system, position.timeline, position.started_at, position.lsn) == (None,) * 4
+    assert made.flushed is None
+
+
+def test_server_that_cannot_answer_goes_without_that_answer(staffed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = replace(snapshots._WRITING["lsn"], sql="CAST(pg_last_wal_replay_lsn() - 1 / 0 AS text)")
+    monkeypatch.setitem(snapshots._WRITING, "lsn", refusing)
+    with taken(staffed) as made:
+        position = made.position
+        assert made.counts({"staff": Window(None)})["staff"].all == 3
+    assert (position.lsn, position.timeline) == (None, 1)
+    assert position.started_at is not None
 
 
 def test_open_transaction_holds_the_fence(staffed: Pipeline) -> None:

@@ -1,0 +1,85 @@
+"""What PostgreSQL's catalogue says of the declared tables."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy
+
+from totes.contracts import source_tables
+
+_CATALOGUE = Path(__file__).parent / "sql" / "catalogue.sql"
+# By table: the relations that hold its rows, by object id, each with a digest of what makes values of stored rows.
+Structure = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class CatalogueColumn:
+    """A column."""
+
+    name: str
+    type: str
+    readable: bool
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation that holds rows of a table: the table itself, a partition, or a table that inherits from it.
+
+    Attributes:
+        kind, persistence: as in pg_class.
+        access_method: how its rows are stored; None if they are not stored here.
+        digest: changes with whatever decides how a stored row becomes values.
+    """
+
+    oid: str
+    name: str
+    kind: str
+    persistence: str
+    access_method: str | None
+    digest: str
+
+
+@dataclass(frozen=True)
+class CatalogueTable:
+    """A table, or whatever else bears its name.
+
+    Attributes:
+        kind: as in pg_class.
+        hides_rows: whether a policy of row-level security may hide rows from this user.
+    """
+
+    name: str
+    kind: str
+    hides_rows: bool
+    columns: tuple[CatalogueColumn, ...]
+    relations: tuple[Relation, ...]
+
+
+def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
+    """Reads all declared tables that are there, by name, in one round trip."""
+    columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
+    rows = connection.execute(
+        sqlalchemy.text(_CATALOGUE.read_text(encoding="utf-8")), {"tables": list(source_tables()), "columns": columns}
+    )
+    return {
+        row.name: CatalogueTable(
+            row.name,
+            row.kind,
+            row.hides_rows,
+            tuple(CatalogueColumn(*column) for column in json.loads(row.columns or "[]")),
+            tuple(Relation(*relation) for relation in json.loads(row.relations or "[]")),
+        )
+        for row in rows
+    }
+
+
+def structure_of(tables: Mapping[str, CatalogueTable]) -> Structure:
+    """Returns what a manifest keeps of the catalogue."""
+    return {name: {relation.oid: relation.digest for relation in table.relations} for name, table in tables.items()}
+
+
+def changed_relations(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns the relations of a table whose stored rows may have other values now, though none of them is new."""
+    return tuple(oid for oid, digest in now.items() if before.get(oid) != digest)

@@ -1,0 +1,78 @@
+"""Looks whether a crash of totesys could undo what a snapshot saw.
+
+A transaction's id is only as durable as its record in the write-ahead log. If a backend crashes before that is on disk,
+the server gives the same ids out again, below the fence, and what a transaction with `synchronous_commit = off` had
+shown is gone. So a manifest says whether the server had flushed its log past the snapshot; if it had not, and crashes
+before the next batch, everything is read.
+"""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sqlalchemy
+
+from totes.position import SourcePosition, lsn_bytes
+
+if TYPE_CHECKING:
+    from totes.manifest import Manifest
+    from totes.source import Snapshot
+
+# The log's writer flushes the end of a transaction at most three of its delays later. So long is waited, and never
+# longer than this, if a crash could not be seen.
+DELAYS = 3
+LONGEST_SECONDS = 30.0
+_PAUSE = 0.05
+_LONGEST_PAGE_HEADER = 40
+_FLUSHED = sqlalchemy.text(
+    "SELECT CAST(pg_catalog.pg_current_wal_flush_lsn() AS text) AS lsn, "
+    "(SELECT CAST(setting AS integer) FROM pg_catalog.pg_settings WHERE name = 'wal_writer_delay') AS delay"
+)
+
+
+def durable_position(
+    connection: sqlalchemy.Connection, taken: "Snapshot", previous: "Manifest | None"
+) -> SourcePosition:
+    """Returns a snapshot's position with what only the batch before and the server's disk can add to it."""
+    before = previous.source if previous else None
+    position, flushed = taken.position, wait_for_flush(connection, taken)
+    if flushed or position.recovered_at:
+        fence: int | None = position.xmin
+    else:
+        fence = before.fence if before else None
+    # A standby does not know since when its primary has been running.
+    started_at = position.started_at or (before.started_at if before else None)
+    return replace(position, fence=fence, flushed=flushed, started_at=started_at)
+
+
+def wait_for_flush(connection: sqlalchemy.Connection, taken: "Snapshot") -> bool:
+    """Returns whether the server has flushed its write-ahead log past a snapshot.
+
+    It waits for that only if the next run could not see that the server crashed in between. Nothing else is worth the
+    time: what a reader leaves in the log, setting hint bits for instance, may stay unflushed until somebody commits.
+
+    A server that can't be asked counts as flushed, and so does a standby, which replays only what is flushed.
+    """
+    position, flushed = taken.position, taken.flushed
+    if position.lsn is None or flushed is None or is_flushed(position.lsn, flushed):
+        return True
+    begun = time.monotonic()
+    while True:
+        row = connection.execute(_FLUSHED).one()
+        if is_flushed(position.lsn, row.lsn):
+            return True
+        patience = min(DELAYS * row.delay / 1_000, LONGEST_SECONDS) if position.recovered_at is None else 0
+        if time.monotonic() - begun >= patience:
+            return False
+        time.sleep(_PAUSE)
+
+
+def is_flushed(lsn: str, flushed: str) -> bool:
+    """Whether all records that end before `lsn` are on disk, where the log is flushed up to `flushed`.
+
+    After the last record of a page, the next place to write is behind the next page's header, which is flushed only
+    with what follows it. No page is smaller than 1,024 bytes.
+    """
+    end = lsn_bytes(flushed)
+    missing = lsn_bytes(lsn) - end
+    return missing <= 0 or (missing <= _LONGEST_PAGE_HEADER and end % 1_024 == 0)

@@ -1,0 +1,46 @@
+"""Where totesys stood when a snapshot was taken, as a manifest keeps it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SourcePosition:
+    """Where totesys stood when a snapshot was taken. What the user may not ask for, or the server can't say, is None.
+
+    Attributes:
+        system: the cluster's system identifier.
+        timeline: rises when the cluster is restored from a backup or promoted.
+        database: the database's object id.
+        xmin: the snapshot's oldest running transaction id, 64 bits.
+        xmax: the first id that had not been given out.
+        started_at: when the server was started that takes writes, ISO 8601. A standby does not know it.
+        recovered_at: when the server last recovered from a crash, or when its statistics were reset, ISO 8601.
+        lsn: the end of the write-ahead log, for instance `16/B374D848`; on a standby, of what it has replayed.
+        in_recovery: whether the server is a standby.
+        flushed: whether the server had flushed its write-ahead log past the snapshot before the batch was committed.
+        fence: the id from which the next batch reads: xmin, or an older one if neither a flush nor a crash can be
+            seen; None if there is none.
+    """
+
+    system: str | None
+    timeline: int | None
+    database: int
+    xmin: int
+    xmax: int
+    started_at: str | None = None
+    recovered_at: str | None = None
+    lsn: str | None = None
+    in_recovery: bool = False
+    flushed: bool = True
+    fence: int | None = None
+
+    def is_same_source(self, other: "SourcePosition") -> bool:
+        """Whether both are the same database of the same cluster, as far as that can be determined."""
+        known = None not in (self.system, other.system)
+        return self.database == other.database and (not known or self.system == other.system)
+
+
+def lsn_bytes(lsn: str) -> int:
+    """Returns a position in the write-ahead log, such as `16/B374D848`, as a number of bytes."""
+    high, _, low = lsn.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)

@@ -1,0 +1,161 @@
+"""Opens the transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+
+from totes.catalogue import read_catalogue
+from totes.checks import check_catalogue
+from totes.contracts import source_tables
+from totes.database import quoted, sqlstate
+from totes.errors import DatabaseFailed
+from totes.position import SourcePosition
+from totes.source import Snapshot
+
+SQL = Path(__file__).parent / "sql"
+# How long Ingest tries to get its locks, and the pause between two attempts.
+LOCKING_SECONDS = 20.0
+_PAUSE = 0.2
+_LOCK_NOT_AVAILABLE = "55P03"
+# A table is missing, may not be read, or is of a kind that can't be locked: the catalogue tells which.
+_NOT_LOCKABLE = ("42P01", "42501", "42809")
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """What a server may not be able to say, or its user not allowed to ask.
+
+    Attributes:
+        functions: what the user needs the right to execute.
+        sql: an expression.
+    """
+
+    functions: tuple[str, ...]
+    sql: str
+
+
+def _moment(function: str) -> _Fact:
+    stamp = f"pg_catalog.timezone('UTC', pg_catalog.{function})"
+    return _Fact((function,), f"""pg_catalog.to_char({stamp}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
+
+
+_SYSTEM = _Fact(
+    ("pg_control_system()",),
+    "(SELECT CAST(system_identifier AS text) FROM pg_catalog.pg_control_system())",
+)
+_WRITING = {
+    "system": _SYSTEM,
+    # From the log's file name, because the control file learns of a new timeline only at the next checkpoint.
+    "timeline": _Fact(
+        ("pg_walfile_name(pg_lsn)", "pg_current_wal_insert_lsn()"),
+        "CAST(CAST('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) "
+        "AS bit(32)) AS integer)",
+    ),
+    "started_at": _moment("pg_postmaster_start_time()"),
+    # Recovery from a crash throws the statistics away, whereas a restart keeps them.
+    "recovered_at": _moment("pg_stat_get_bgwriter_stat_reset_time()"),
+    "lsn": _Fact(("pg_current_wal_insert_lsn()",), "CAST(pg_catalog.pg_current_wal_insert_lsn() AS text)"),
+    "flushed": _Fact(("pg_current_wal_flush_lsn()",), "CAST(pg_catalog.pg_current_wal_flush_lsn() AS text)"),
+}
+_IN_RECOVERY = {
+    "system": _SYSTEM,
+    "timeline": _Fact(("pg_control_checkpoint()",), "(SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())"),
+    "lsn": _Fact(("pg_last_wal_replay_lsn()",), "CAST(pg_catalog.pg_last_wal_replay_lsn() AS text)"),
+}
+_FUNCTIONS = sorted({name for facts in (_WRITING, _IN_RECOVERY) for fact in facts.values() for name in fact.functions})
+
+
+@contextmanager
+def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
+    """Opens the one transaction that a batch is read in.
+
+    Args:
+        tables: the tables to lock against DDL; all declared ones if none is named.
+
+    Raises:
+        DBAPIError: a table could not be locked for 20 seconds (55P03), or the server refused a statement.
+        ContractBroken: tables or columns are not as declared.
+        AccessRefused: a table may not be read, or some of its rows are hidden.
+    """
+    transaction, row = _begin(connection, tables or source_tables().keys())
+    with transaction:
+        if row.own_id is not None:
+            raise DatabaseFailed(
+                f"The transaction that reads totesys has the id {row.own_id}, and newer rows would look old beside it.",
+                "Find what writes in that transaction: a function, or a setting of the role.",
+            )
+        facts = _facts(connection, _IN_RECOVERY if row.in_recovery else _WRITING, row.allowed)
+        flushed = facts.pop("flushed", None)
+        position = SourcePosition(
+            database=row.database, xmin=row.xmin, xmax=row.xmax, in_recovery=row.in_recovery, **facts
+        )
+        yield Snapshot(connection, position, row.snapshot_at, read_catalogue(connection), flushed)
+
+
+def _begin(
+    connection: sqlalchemy.Connection, tables: Collection[str]
+) -> tuple[sqlalchemy.RootTransaction, sqlalchemy.Row[Any]]:
+    """Locks the tables and takes the snapshot; releases everything and tries again while somebody is in the way."""
+    give_up_at = time.monotonic() + LOCKING_SECONDS
+    while True:
+        transaction = connection.begin()
+        try:
+            return transaction, connection.execute(_position(tables)).one()
+        except DBAPIError as error:
+            transaction.rollback()
+            if sqlstate(error) in _NOT_LOCKABLE:
+                with connection.begin():
+                    check_catalogue(source_tables(), read_catalogue(connection))
+            elif sqlstate(error) != _LOCK_NOT_AVAILABLE:
+                raise
+            if time.monotonic() > give_up_at:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _position(tables: Collection[str]) -> sqlalchemy.TextClause:
+    statement = (SQL / "position.sql").read_text(encoding="utf-8")
+    return sqlalchemy.text(
+        statement.format(
+            tables=", ".join(quoted("public", table) for table in sorted(tables)),
+            functions=", ".join(f"'pg_catalog.{function}'" for function in _FUNCTIONS),
+        )
+    )
+
+
+def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
+    """Returns what the server says of itself; None for what it can't say or may not be asked."""
+    permitted = {
+        name: fact
+        for name, fact in facts.items()
+        if all(f"pg_catalog.{function}" in allowed for function in fact.functions)
+    }
+    answers = _ask(connection, permitted)
+    if answers is None:
+        # A fork of PostgreSQL refuses one of them, as Aurora does positions in a log that it does not have.
+        answers = {}
+        for name, fact in permitted.items():
+            answers |= _ask(connection, {name: fact}) or {}
+    return dict.fromkeys(facts) | answers
+
+
+def _ask(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
+    """Returns the answers; None if the server refused, which ends no transaction."""
+    if not facts:
+        return {}
+    columns = ", ".join(f"{fact.sql} AS {name}" for name, fact in facts.items())
+    try:
+        # One round trip; all of it is a constant of this module.
+        row = connection.execute(sqlalchemy.text(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts"))
+        return dict(row.one()._mapping)
+    except DBAPIError as error:
+        if not sqlstate(error):
+            raise
+        connection.execute(sqlalchemy.text("ROLLBACK TO SAVEPOINT facts"))
+        return None
