@@ -6,7 +6,7 @@ an id at or above the fence; so the rows to read next are those whose `xmin` is 
 while an old transaction keeps the fence where it is, and nothing is ever missed.
 
 That holds only while one history of transactions goes on. So a position also says which server this is, since when it
-has been running, and how far its write-ahead log has come; ADR 13 has the table of what follows from a difference.
+has been running, and how far its write-ahead log has come; ADR 14 has the table of what follows from a difference.
 """
 
 from totes.errors import SourceLagging
