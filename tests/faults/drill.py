@@ -2,7 +2,6 @@
 
     @fault("F08", "UPDATE without touching last_updated", HEAL)
     def test_f08_silent_update_adds_a_version(drill: Drill) -> None:
-        drill.run()
         drill.totesys("UPDATE sales_order SET units_sold = 1 WHERE sales_order_id = 7")
         drill.run()
 
@@ -232,13 +231,13 @@ def functions() -> list[Function]:
     return provision.deployed_functions(Stack.names, Deployment(Stack.names.stage))
 
 
-def on(template: str) -> pytest.MarkDecorator:
-    """Has a row start from another totesys.
+def on(start: str) -> pytest.MarkDecorator:
+    """Has a row start with its first run still to come.
 
     Args:
-        template: the fixture that names the template database, for instance `empty_totesys`.
+        start: the fixture that names the template of totesys: `drill_totesys` or `empty_totesys`.
     """
-    return pytest.mark.parametrize("totesys_template", [template], indirect=True)
+    return pytest.mark.parametrize("start", [start], indirect=True)
 
 
 def fault(
