@@ -158,9 +158,16 @@ def pipeline(pipelines: MakesPipelines, empty_totesys: str) -> Iterator[Pipeline
 
 
 @pytest.fixture
-def seeded(pipelines: MakesPipelines, seeded_totesys: str) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is filled by our own seed."""
-    with pipelines(seeded_totesys) as made:
+def start(request: pytest.FixtureRequest) -> Start:
+    """What `seeded` starts from: a pipeline that has run once, unless the test bears `on`."""
+    found: Start = request.getfixturevalue(getattr(request, "param", "loaded_seeded"))
+    return found
+
+
+@pytest.fixture
+def seeded(pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
+    """A pipeline whose totesys is filled by our own seed, and which has run once."""
+    with pipelines(start) as made:
         yield made
 
 

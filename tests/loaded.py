@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+import pytest
 from moto.s3.models import S3Backend, s3_backends
 
 from tests.model import Witness
@@ -53,6 +54,16 @@ class Loaded:
             for key, body in objects.items():
                 # Past HTTP: 50 requests would take as long as a run.
                 _s3().put_object(bucket, key, _of_database(body, database) if _MANIFEST.fullmatch(key) else body)
+
+
+def on(start: str) -> pytest.MarkDecorator:
+    """Has a test start from a pipeline whose first run is still to come.
+
+    Args:
+        start: the fixture that names the template of totesys: `drill_totesys`, `seeded_totesys` or
+            `empty_totesys`.
+    """
+    return pytest.mark.parametrize("start", [start], indirect=True)
 
 
 def _objects(pipeline: Pipeline, bucket: str) -> dict[str, bytes]:

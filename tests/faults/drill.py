@@ -33,6 +33,7 @@ from local.stack import Stack
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
 from tests.injection import Action, Countdown
+from tests.loaded import on as on
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
 from tests.redrives import redriving
@@ -229,15 +230,6 @@ class Drill:
 def functions() -> list[Function]:
     """The functions as serverless.yml declares them."""
     return provision.deployed_functions(Stack.names, Deployment(Stack.names.stage))
-
-
-def on(start: str) -> pytest.MarkDecorator:
-    """Has a row start with its first run still to come.
-
-    Args:
-        start: the fixture that names the template of totesys: `drill_totesys` or `empty_totesys`.
-    """
-    return pytest.mark.parametrize("start", [start], indirect=True)
 
 
 def fault(
