@@ -15,6 +15,7 @@ from pg8000.native import identifier
 from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
 from local.postgres import Postgres
 from local.seed import seed
+from tests.loaded import Loaded
 from tests.pipeline import REAL_DATA, Pipeline, import_extract
 from totes import aws, contracts
 from totes.database import WAREHOUSE, make_engine
@@ -28,7 +29,9 @@ os.environ.update(
     AWS_EC2_METADATA_DISABLED="true",
 )
 
-MakesPipelines = Callable[[str], AbstractContextManager[Pipeline]]
+# What a pipeline starts from: the name of totesys' template, or a pipeline that has run once.
+Start = str | Loaded
+MakesPipelines = Callable[[Start], AbstractContextManager[Pipeline]]
 Declares = Callable[..., None]
 
 _numbers = itertools.count(1)
@@ -122,15 +125,29 @@ def drill_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def loaded_seeded(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str) -> Iterator[Loaded]:
+    """What a pipeline is after its first run, its totesys filled by our own seed."""
+    with _run_once(postgres, passwords, seeded_totesys) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
+def loaded_drill(postgres: Postgres, passwords: dict[str, str], drill_totesys: str) -> Iterator[Loaded]:
+    """The same with little in totesys."""
+    with _run_once(postgres, passwords, drill_totesys) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="session")
 def pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
-    """Makes pipelines, given the name of totesys' template."""
-    return lambda template: _pipeline(postgres, passwords, template)
+    """Makes pipelines, given what they start from."""
+    return lambda start: _pipeline(postgres, passwords, start)
 
 
 @pytest.fixture(scope="session")
 def stacked_pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
     """The same within the AWS of a stack that runs."""
-    return lambda template: _stacked_pipeline(postgres, passwords, template)
+    return lambda start: _stacked_pipeline(postgres, passwords, start)
 
 
 @pytest.fixture
@@ -141,9 +158,16 @@ def pipeline(pipelines: MakesPipelines, empty_totesys: str) -> Iterator[Pipeline
 
 
 @pytest.fixture
-def seeded(pipelines: MakesPipelines, seeded_totesys: str) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is filled by our own seed."""
-    with pipelines(seeded_totesys) as made:
+def start(request: pytest.FixtureRequest) -> Start:
+    """What `seeded` starts from: a pipeline that has run once, unless the test bears `on`."""
+    found: Start = request.getfixturevalue(getattr(request, "param", "loaded_seeded"))
+    return found
+
+
+@pytest.fixture
+def seeded(pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
+    """A pipeline whose totesys is filled by our own seed, and which has run once."""
+    with pipelines(start) as made:
         yield made
 
 
@@ -193,21 +217,36 @@ def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Ite
 
 
 @contextlib.contextmanager
-def _pipeline(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Pipeline]:
-    with mock_aws(), _stacked_pipeline(postgres, passwords, template) as made:
+def _run_once(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Loaded]:
+    with _databases(postgres, template) as (source, warehouse):
+        # The mocked AWS ends before any test's begins.
+        with mock_aws():
+            loaded = Loaded.by_running(Pipeline(postgres, source, warehouse, passwords))
+        yield loaded
+
+
+@contextlib.contextmanager
+def _pipeline(postgres: Postgres, passwords: dict[str, str], start: Start) -> Iterator[Pipeline]:
+    with mock_aws(), _stacked_pipeline(postgres, passwords, start) as made:
         yield made
 
 
 @contextlib.contextmanager
-def _stacked_pipeline(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Pipeline]:
-    with _databases(postgres, template) as (source, warehouse):
-        yield Pipeline(postgres, source, warehouse, passwords)
+def _stacked_pipeline(postgres: Postgres, passwords: dict[str, str], start: Start) -> Iterator[Pipeline]:
+    if isinstance(start, str):
+        with _databases(postgres, start) as (source, warehouse):
+            yield Pipeline(postgres, source, warehouse, passwords)
+    else:
+        with _databases(postgres, start.source, start.warehouse) as (source, warehouse):
+            made = Pipeline(postgres, source, warehouse, passwords)
+            start.put_lake(made)
+            yield made
 
 
 @contextlib.contextmanager
-def _databases(postgres: Postgres, template: str) -> Iterator[tuple[str, str]]:
-    with _database(postgres, template) as source, _database(postgres, "template0", owner=LOADER) as warehouse:
-        yield source, warehouse
+def _databases(postgres: Postgres, source: str, warehouse: str = "template0") -> Iterator[tuple[str, str]]:
+    with _database(postgres, source) as copy, _database(postgres, warehouse, owner=LOADER) as other:
+        yield copy, other
 
 
 @contextlib.contextmanager

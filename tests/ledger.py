@@ -46,6 +46,10 @@ class Zone:
         self._kept: dict[tuple[str, str], Any] = {}
         self._etags: dict[str, str] = {}
 
+    def know(self, other: "Zone") -> None:
+        """Keeps what another bucket was read for, too: what has the same key and digest is the same object."""
+        self._kept |= other._kept
+
     def entries(self) -> list[Entry]:
         """The log as it is now, in order of the batches."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)

@@ -35,16 +35,22 @@ _READABLE = "SET DateStyle = 'ISO, YMD'"
 class Witness:
     """Watches one pipeline, from any thread of this process, for as long as the `with` block lasts.
 
+    Args:
+        before: has watched the pipeline that this one is a copy of.
+
     Attributes:
         pictures: what was seen, by the moment of the snapshot; whether a batch came of it or not.
         set_aside: {batch: {(table, key)}} of rows that were left out of a batch on purpose.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, before: "Witness | None" = None) -> None:
         self.pipeline = pipeline
-        self.pictures: dict[datetime, Picture] = {}
+        self.pictures: dict[datetime, Picture] = dict(before.pictures) if before else {}
         self.set_aside: dict[int, set[tuple[str, int]]] = {}
         self._zones = Zone(pipeline.s3, pipeline.landing_bucket), Zone(pipeline.s3, pipeline.processed_bucket)
+        if before:
+            for zone, copied in zip(self._zones, before._zones, strict=True):
+                zone.know(copied)
         self._last_look: Logs = {}
         self._watching = contextlib.ExitStack()
 

@@ -48,6 +48,7 @@ class Pipeline:
         self.landing_bucket = f"landing-{self.name}"
         self.processed_bucket = f"processed-{self.name}"
         self.s3 = boto3.client("s3", region_name="eu-west-2")
+        self._secrets = boto3.client("secretsmanager", region_name="eu-west-2")
         for bucket in (self.landing_bucket, self.processed_bucket):
             self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
         self.put_secret("source", self.source, READER)
@@ -61,12 +62,11 @@ class Pipeline:
             "username": role,
             "password": self.passwords[role],
         }
-        secrets = boto3.client("secretsmanager", region_name="eu-west-2")
         text = json.dumps(secret | changes)
         try:
-            secrets.create_secret(Name=f"{self.name}/{which}", SecretString=text)
-        except secrets.exceptions.ResourceExistsException:
-            secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
+            self._secrets.create_secret(Name=f"{self.name}/{which}", SecretString=text)
+        except self._secrets.exceptions.ResourceExistsException:
+            self._secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
 
     def credentials(self, database: str, role: str = LOADER) -> Credentials:
         return Credentials(self.postgres.host, database, role, self.passwords[role])

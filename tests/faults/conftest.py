@@ -7,11 +7,12 @@ from types import SimpleNamespace
 import pytest
 
 from local.stack import Stack
-from tests.conftest import MakesPipelines
+from tests.conftest import MakesPipelines, Start
 from tests.faults import table
 from tests.faults.catalogue import Catalogue, Part
 from tests.faults.drill import Drill, functions
 from tests.faults.invoker import InProcess, Switchboard
+from tests.loaded import Loaded
 from tests.model import Witness
 
 RESULTS = pytest.StashKey[Catalogue]()
@@ -37,11 +38,18 @@ def stack(switchboard: Switchboard, tmp_path_factory: pytest.TempPathFactory) ->
             yield stack
 
 
+@pytest.fixture(scope="package")
+def loaded_drill(stack: Stack, stacked_pipelines: MakesPipelines, drill_totesys: str) -> Iterator[Loaded]:
+    """What a pipeline with little in totesys is after its first run."""
+    with stacked_pipelines(drill_totesys) as pipeline:
+        yield Loaded.by_running(pipeline)
+
+
 @pytest.fixture
-def totesys_template(request: pytest.FixtureRequest) -> str:
-    """The template of a row's totesys: a small one, unless the row bears `on`."""
-    template: str = request.getfixturevalue(getattr(request, "param", "drill_totesys"))
-    return template
+def start(request: pytest.FixtureRequest) -> Start:
+    """What a row starts from: a small pipeline that has run once, unless the row bears `on`."""
+    found: Start = request.getfixturevalue(getattr(request, "param", "loaded_drill"))
+    return found
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def drill(
     switchboard: Switchboard,
     in_process: InProcess,
     stacked_pipelines: MakesPipelines,
-    totesys_template: str,
+    start: Start,
     log: io.StringIO,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Drill]:
@@ -58,7 +66,8 @@ def drill(
     sdk_waits: list[float] = []
     monkeypatch.setattr(INTERPRETER, SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(SDK, SimpleNamespace(sleep=sdk_waits.append))
-    with stacked_pipelines(totesys_template) as pipeline, Witness(pipeline) as witness:
+    before = start.witness if isinstance(start, Loaded) else None
+    with stacked_pipelines(start) as pipeline, Witness(pipeline, before) as witness:
         made = Drill(stack, pipeline, witness, switchboard, in_process, log, waits, sdk_waits)
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)

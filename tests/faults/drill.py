@@ -2,7 +2,6 @@
 
     @fault("F08", "UPDATE without touching last_updated", HEAL)
     def test_f08_silent_update_adds_a_version(drill: Drill) -> None:
-        drill.run()
         drill.totesys("UPDATE sales_order SET units_sold = 1 WHERE sales_order_id = 7")
         drill.run()
 
@@ -34,6 +33,7 @@ from local.stack import Stack
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
 from tests.injection import Action, Countdown
+from tests.loaded import on as on
 from tests.model import Witness
 from tests.pipeline import Pipeline, physical_rows
 from tests.redrives import redriving
@@ -230,15 +230,6 @@ class Drill:
 def functions() -> list[Function]:
     """The functions as serverless.yml declares them."""
     return provision.deployed_functions(Stack.names, Deployment(Stack.names.stage))
-
-
-def on(template: str) -> pytest.MarkDecorator:
-    """Has a row start from another totesys.
-
-    Args:
-        template: the fixture that names the template database, for instance `empty_totesys`.
-    """
-    return pytest.mark.parametrize("totesys_template", [template], indirect=True)
 
 
 def fault(

@@ -70,6 +70,12 @@ class Backfills:
 
 
 @pytest.fixture
+def start(drill_totesys: str) -> str:
+    """A first backfill finds nothing in the lake."""
+    return drill_totesys
+
+
+@pytest.fixture
 def backfills(drill: Drill) -> Backfills:
     return Backfills(drill)
 

@@ -44,7 +44,6 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize(("which", "error"), [("source", "SourceUnreachable"), ("warehouse", "WarehouseUnreachable")])
 def test_f20_database_that_is_not_there_holds(drill: Drill, which: str, error: str, changes: dict[str, Any]) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     point(drill, which, **changes)
 
@@ -58,7 +57,6 @@ def test_f20_database_that_is_not_there_holds(drill: Drill, which: str, error: s
 
 @fault("F20", "connection refused for a moment", HEAL)
 def test_f20_database_that_comes_back_heals(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     point(drill, "source", host="127.0.0.1", port=1)
 
@@ -72,7 +70,6 @@ def test_f20_database_that_comes_back_heals(drill: Drill) -> None:
 @fault("F21", "a backend killed in mid-read", HEAL)
 @pytest.mark.parametrize("moment", ["count(*)", "COPY (SELECT"], ids=["while it counts", "before it reads"])
 def test_f21_killed_backend_heals_with_a_fresh_snapshot(drill: Drill, moment: str) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
 
     def kill() -> None:
@@ -90,7 +87,6 @@ def test_f21_killed_backend_heals_with_a_fresh_snapshot(drill: Drill, moment: st
 @fault("F22", "a query hangs on a lock", HOLD)
 @pytest.mark.usefixtures("impatient")
 def test_f22_lock_that_lasts_holds_and_is_named(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     with drill.session() as other:
         cursor = other.cursor()
@@ -108,7 +104,6 @@ def test_f22_lock_that_lasts_holds_and_is_named(drill: Drill) -> None:
 @fault("F22", "a statement takes too long", HOLD)
 @pytest.mark.usefixtures("impatient")
 def test_f22_statement_that_hangs_is_given_up(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     sleep = "BEGIN PERFORM pg_sleep(60); RETURN NEW; END"
     drill.star(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ {sleep} $$")
@@ -125,7 +120,6 @@ def test_f22_statement_that_hangs_is_given_up(drill: Drill) -> None:
 @fault("F23", "too many connections", HEAL)
 @pytest.mark.parametrize("which", ["source", "warehouse"])
 def test_f23_full_database_heals_by_retry(drill: Drill, which: str) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     database = identifier(getattr(drill.pipeline, which))
     drill.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 0")
@@ -146,7 +140,6 @@ def test_f23_full_database_heals_by_retry(drill: Drill, which: str) -> None:
 @fault("F24", "a password is rotated while the function is warm", HEAL)
 @pytest.mark.parametrize("first", ["database", "secret"])
 def test_f24_rotated_password_heals(drill: Drill, first: str) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     postgres, old = drill.pipeline.postgres, drill.pipeline.passwords[READER]
 
@@ -170,7 +163,6 @@ def test_f24_rotated_password_heals(drill: Drill, first: str) -> None:
 
 @fault("F25", "the warehouse fails over, and the socket is dead", HEAL)
 def test_f25_dead_socket_heals(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
 
     with at_statement("pg_advisory_xact_lock", lambda: end_sessions(drill, "totes-load")):
@@ -182,7 +174,6 @@ def test_f25_dead_socket_heals(drill: Drill) -> None:
 
 @fault("F25", "or the old primary is read-only", HOLD)
 def test_f25_warehouse_that_stays_read_only_holds(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     database = identifier(drill.pipeline.warehouse)
     drill.pipeline.postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
@@ -198,7 +189,6 @@ def test_f25_warehouse_that_stays_read_only_holds(drill: Drill) -> None:
 @fault("F26", "a deadlock", HEAL)
 def test_f26_deadlock_heals(drill: Drill) -> None:
     """The other one has the design and wants the log; load has the log and wants the design."""
-    drill.run()
     drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     wants: list[threading.Thread] = []
 
@@ -227,7 +217,6 @@ def test_f26_deadlock_heals(drill: Drill) -> None:
 @fault("F26", "a serialization failure", HEAL)
 def test_f26_serialization_failure_heals(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under an administrator's stricter default: the batch's snapshot is older than what it wants to update."""
-    drill.run()
     drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     strict = replace(WAREHOUSE, session={**WAREHOUSE.session, "default_transaction_isolation": "serializable"})
     monkeypatch.setattr("totes.load.WAREHOUSE", strict)
@@ -245,7 +234,6 @@ def test_f26_serialization_failure_heals(drill: Drill, monkeypatch: pytest.Monke
 @fault("F27", "a predecessor has vanished and holds its locks", HOLD)
 @pytest.mark.usefixtures("impatient")
 def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     pipeline = drill.pipeline
     with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").connect() as vanished:

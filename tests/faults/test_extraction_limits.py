@@ -13,7 +13,7 @@ from pg8000.native import identifier
 
 from local.databases import READER
 from tests.conftest import MakesPipelines
-from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
+from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
 from totes.batch_log import entry
 from totes.contracts import source_tables
 from totes.names import STAGES
@@ -32,6 +32,7 @@ COLUMNS = (
 )
 
 
+@on("drill_totesys")
 @fault(
     "F14",
     "very many changed rows at once",
@@ -60,8 +61,6 @@ def test_f14_memory_does_not_grow_with_the_rows(
 
 @fault("F15", "a column added to totesys", WARN)
 def test_f15_undeclared_column_is_told_and_carried_on_without(drill: Drill) -> None:
-    drill.run()
-
     drill.totesys("ALTER TABLE sales_order ADD COLUMN colour text DEFAULT 'red', ADD COLUMN weight integer")
     drill.totesys(AMENDED, 7)
     odd = drill.run()
@@ -72,7 +71,6 @@ def test_f15_undeclared_column_is_told_and_carried_on_without(drill: Drill) -> N
 
 @fault("F16", "a contracted column is renamed", HOLD)
 def test_f16_renamed_column_is_named_before_anything_is_written(drill: Drill) -> None:
-    drill.run()
     drill.totesys("ALTER TABLE sales_order RENAME units_sold TO units")
     drill.totesys(NEW_DESIGN, 90_001)
 
@@ -87,7 +85,6 @@ def test_f16_renamed_column_is_named_before_anything_is_written(drill: Drill) ->
 
 @fault("F16", "or dropped, and made anew", HOLD)
 def test_f16_dropped_column_is_named_before_anything_is_written(drill: Drill) -> None:
-    drill.run()
     drill.totesys("CREATE TABLE kept AS SELECT department_id, location FROM department")
     drill.totesys("ALTER TABLE department DROP location")
 
@@ -114,7 +111,6 @@ RETYPED = {
 @fault("F17", "a column's type changed", HOLD)
 @pytest.mark.parametrize(("table", "column", "found", "expected"), RETYPED.values(), ids=RETYPED)
 def test_f17_found_and_expected_type_are_told(drill: Drill, table: str, column: str, found: str, expected: str) -> None:
-    drill.run()
     retype = f"ALTER TABLE {table} ALTER {column} TYPE {{0}} USING CAST({column} AS {{0}})"
     drill.totesys(retype.format(found))
 
@@ -130,7 +126,6 @@ def test_f17_found_and_expected_type_are_told(drill: Drill, table: str, column: 
 
 @fault("F18", "SELECT on a table is revoked", HOLD)
 def test_f18_table_and_missing_grant_are_named(drill: Drill) -> None:
-    drill.run()
     drill.totesys(f"REVOKE SELECT ON payment FROM {READER}")
     drill.totesys(AMENDED, 7)
 
@@ -145,7 +140,6 @@ def test_f18_table_and_missing_grant_are_named(drill: Drill) -> None:
 
 @fault("F18", "or a table is missing", HOLD)
 def test_f18_missing_table_is_named(drill: Drill) -> None:
-    drill.run()
     drill.totesys("ALTER TABLE payment RENAME TO payments")
     drill.totesys(AMENDED, 7)
 
@@ -168,7 +162,6 @@ def restored(drill: Drill) -> Iterator[str]:
 
 @fault("F19", "totesys is restored as it was a while ago, under another name", WARN)
 def test_f19_restored_source_is_read_in_full_once(drill: Drill, restored: str) -> None:
-    drill.run()
     copy = f"CREATE DATABASE {identifier(restored)} TEMPLATE {identifier(drill.pipeline.source)}"
     drill.pipeline.postgres.execute(copy)
     drill.totesys(AMENDED, 7)
@@ -187,7 +180,6 @@ def test_f19_restored_source_is_read_in_full_once(drill: Drill, restored: str) -
 
 @fault("F19", "its transaction ids go back", WARN, nearest="the last manifest's are moved ahead")
 def test_f19_ids_that_go_back_are_noticed_and_change_nothing(drill: Drill) -> None:
-    drill.run()
     move_ahead(drill)
 
     back = drill.run()

@@ -39,7 +39,6 @@ def drill(drill: Drill) -> Drill:
     ],
 )
 def test_f28_moment_of_trouble_is_the_sdks_affair(drill: Drill, status: int, code: str, operation: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with s3_answers(status, code, operation, times=4):
@@ -50,7 +49,6 @@ def test_f28_moment_of_trouble_is_the_sdks_affair(drill: Drill, status: int, cod
 
 @fault("F28", "for longer than the SDK tries", HEAL)
 def test_f28_longer_trouble_is_the_state_machines_affair(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with s3_answers(503, "SlowDown", "PutObject", times=2 * SDK_ATTEMPTS):
@@ -61,7 +59,6 @@ def test_f28_longer_trouble_is_the_state_machines_affair(drill: Drill) -> None:
 
 @fault("F28", "for good", HOLD)
 def test_f28_lasting_trouble_holds(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with s3_answers(503, "SlowDown", "PutObject", times=1_000) as answers:
@@ -76,7 +73,6 @@ def test_f28_lasting_trouble_holds(drill: Drill) -> None:
 
 @fault("F29", "a crash after k of n landing PUTs, for every k", HEAL)
 def test_f29_death_at_any_put_leaves_orphans_at_most(drill: Drill) -> None:
-    drill.run()
     for put in itertools.count(1):
         drill.totesys(AMENDMENT)
         drill.totesys(PROMOTION)
@@ -96,7 +92,6 @@ def test_f29_death_at_any_put_leaves_orphans_at_most(drill: Drill) -> None:
 @fault("F29", "and again at the retry", HOLD)
 @pytest.mark.parametrize("at", ["data/sales_order", "keys/", "log/0000"])
 def test_f29_next_run_makes_good_too(drill: Drill, at: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     drill.totesys(DELETION)
 
@@ -114,7 +109,6 @@ FINDS_IT = "the retry finds the batch in the log and goes on behind it, instead 
 @fault("F30", "a crash after the manifest, before the return", HEAL, because=FINDS_IT)
 @pytest.mark.parametrize("death", [1, 2], ids=["ingest", "transform"])
 def test_f30_retry_finds_what_the_dead_had_committed(drill: Drill, death: int) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with at_key(HINT, Countdown(death, die), times=2):
@@ -128,7 +122,6 @@ def test_f30_retry_finds_what_the_dead_had_committed(drill: Drill, death: int) -
 @fault("F30", "the answer to the manifest's PUT is lost, and the SDK sends it again", HEAL, because=FINDS_IT)
 @pytest.mark.parametrize("loss", [1, 2], ids=["ingest", "transform"])
 def test_f30_writer_that_contends_with_itself_goes_on(drill: Drill, loss: int) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with put_answer_lost(entry(2), loss) as statuses:
@@ -159,7 +152,6 @@ def empty(_body: bytes) -> bytes:
 @pytest.mark.parametrize("harm", [flipped_bit, cut_short, empty])
 @IN_EITHER_ZONE
 def test_f31_harmed_rows_are_named(drill: Drill, reader: str, harm: Callable[[bytes], bytes]) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     stored = Stored(drill, reader, "data", batch=2)
 
@@ -176,7 +168,6 @@ def test_f31_harmed_rows_are_named(drill: Drill, reader: str, harm: Callable[[by
 
 @fault("F31", "the live keys of the batch before", HOLD)
 def test_f31_harmed_keys_are_named(drill: Drill) -> None:
-    drill.run()
     stored = Stored(drill, LANDED, "keys", batch=1)
     stored.overwrite(flipped_bit)
     drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 9")
@@ -192,7 +183,6 @@ def test_f31_harmed_keys_are_named(drill: Drill) -> None:
 @fault("F31", "a manifest", HOLD)
 @IN_EITHER_ZONE
 def test_f31_harmed_manifest_is_named(drill: Drill, reader: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     stored = Stored(drill, reader, "manifest", batch=2)
 
@@ -208,7 +198,6 @@ def test_f31_harmed_manifest_is_named(drill: Drill, reader: str) -> None:
 @fault("F32", "an object deleted between two steps", HOLD)
 @IN_EITHER_ZONE
 def test_f32_missing_rows_are_named(drill: Drill, reader: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     stored = Stored(drill, reader, "data", batch=2)
 
@@ -224,7 +213,6 @@ def test_f32_missing_rows_are_named(drill: Drill, reader: str) -> None:
 
 @fault("F32", "the live keys of the batch before", HOLD)
 def test_f32_missing_keys_are_named(drill: Drill) -> None:
-    drill.run()
     stored = Stored(drill, LANDED, "keys", batch=1)
     stored.delete()
     drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 9")
@@ -239,7 +227,6 @@ def test_f32_missing_keys_are_named(drill: Drill) -> None:
 
 @fault("F32", "the manifest of a landed batch", HOLD)
 def test_f32_missing_end_of_the_landed_log_is_named(drill: Drill) -> None:
-    drill.run()
     stored = Stored(drill, LANDED, "manifest", batch=1)
     stored.delete()
     drill.totesys(AMENDMENT)
@@ -258,7 +245,6 @@ MADE_AGAIN = "whatever it told of is still there to make it from"
 
 @fault("F32", "the manifest of a batch that was landed a moment ago", HEAL, because=MADE_AGAIN)
 def test_f32_batch_that_nobody_has_read_is_landed_again(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with drill.before("transform", Stored(drill, LANDED, "manifest", batch=2).delete):
@@ -270,7 +256,6 @@ def test_f32_batch_that_nobody_has_read_is_landed_again(drill: Drill) -> None:
 @fault("F32", "the manifest of a processed batch", HEAL, because=MADE_AGAIN)
 @pytest.mark.parametrize("at", ["load", "ingest"], ids=["not loaded yet", "loaded"])
 def test_f32_processed_batch_is_made_again(drill: Drill, at: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     stored = Stored(drill, PROCESSED, "manifest", batch=2)
 
@@ -291,7 +276,6 @@ HINTS = {"gone": None, "garbage": b"rubbish", "stale": b'{"batch": 1}', "ahead":
 @fault("F33", "the hint is gone, garbage, stale or ahead of the log", HEAL)
 @pytest.mark.parametrize("hint", HINTS.values(), ids=HINTS)
 def test_f33_log_is_found_whatever_the_hint_says(drill: Drill, hint: bytes | None) -> None:
-    drill.run()
     for _ in range(2):
         drill.totesys(AMENDMENT)
         drill.run()
@@ -310,7 +294,6 @@ def test_f33_log_is_found_whatever_the_hint_says(drill: Drill, hint: bytes | Non
 @fault("F33", "two writers commit one batch, in either zone", HEAL)
 @pytest.mark.parametrize("commit", [1, 2], ids=["landing", "processed"])
 def test_f33_loser_of_a_commit_goes_on_behind_the_winner(drill: Drill, commit: int) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     winners = []
 
@@ -326,7 +309,6 @@ def test_f33_loser_of_a_commit_goes_on_behind_the_winner(drill: Drill, commit: i
 
 @fault("F33", "and the loser has seen more", HEAL)
 def test_f33_loser_lands_what_the_winner_has_not_seen(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     def win() -> None:

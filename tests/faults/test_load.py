@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.lambda_runtime import InvokeResult
-from tests.faults.drill import HEAL, HOLD, Drill, fault
+from tests.faults.drill import HEAL, HOLD, Drill, fault, on
 from tests.injection import dying_at_statement, losing_acknowledgement
 from tests.pipeline import Pipeline, physical_rows
 from totes.batch_log import entry
@@ -35,7 +35,6 @@ LARGEST = 2**31 - 1
 )
 @pytest.mark.parametrize(("source", "table"), [("sales_order", "fact_sales_order"), ("design", "dim_design")])
 def test_f45_repeated_key_is_refused(drill: Drill, source: str, table: str, tmp_path: Path) -> None:
-    drill.run()
     drill.totesys(f"UPDATE {source} SET last_updated = {STAMP} WHERE {source}_id = 7")
     drill.totesys(NEW_DESIGN, 90_001, "Granite")
     drill.pipeline.ingest()
@@ -52,7 +51,6 @@ def test_f45_repeated_key_is_refused(drill: Drill, source: str, table: str, tmp_
 
 @fault("F46", "the load dies at every statement in turn", HEAL)
 def test_f46_batch_is_loaded_whole_or_not_at_all(drill: Drill) -> None:
-    drill.run()
     change(drill)
     before, halves, deaths = physical_rows(drill.pipeline), [], []
 
@@ -78,7 +76,6 @@ def test_f46_batch_is_loaded_whole_or_not_at_all(drill: Drill) -> None:
 
 @fault("F47", "the batch is committed, and its acknowledgement lost", HEAL)
 def test_f47_retry_finds_the_batch_loaded(drill: Drill) -> None:
-    drill.run()
     change(drill)
 
     with losing_acknowledgement(after="batch (batch_id, snapshot_at") as lost:
@@ -92,7 +89,6 @@ def test_f47_retry_finds_the_batch_loaded(drill: Drill) -> None:
 
 @fault("F48", "an order and its new design in one batch", HEAL)
 def test_f48_dimension_is_loaded_before_its_fact(drill: Drill) -> None:
-    drill.run()
     drill.totesys(NEW_DESIGN, 90_001, "Granite")
     drill.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7")
 
@@ -129,8 +125,6 @@ PARENTS = {
 @fault("F49", "a department renamed, an address changed; staff and counterparties untouched", HEAL)
 @pytest.mark.parametrize(("change", "seen"), PARENTS.values(), ids=PARENTS)
 def test_f49_rows_that_are_joined_with_the_change_come_again(drill: Drill, change: str, seen: str) -> None:
-    drill.run()
-
     drill.totesys(f"UPDATE {change}")
     drill.run()
 
@@ -139,8 +133,6 @@ def test_f49_rows_that_are_joined_with_the_change_come_again(drill: Drill, chang
 
 @fault("F49", "a currency's code", HEAL)
 def test_f49_currency_has_its_new_name(drill: Drill) -> None:
-    drill.run()
-
     drill.totesys("UPDATE currency SET currency_code = 'JPY' WHERE currency_id = 1")
     drill.run()
 
@@ -173,7 +165,6 @@ TEXTS = [
 
 @fault("F50", "quotes, newlines, emoji, NaN and NULL as texts", HEAL)
 def test_f50_every_text_is_the_same_in_the_warehouse(drill: Drill) -> None:
-    drill.run()
     for number, text in enumerate(TEXTS, start=90_000):
         drill.totesys(NEW_DESIGN, number, text)
 
@@ -183,6 +174,7 @@ def test_f50_every_text_is_the_same_in_the_warehouse(drill: Drill) -> None:
     assert [text for (text,) in arrived] == TEXTS
 
 
+@on("drill_totesys")
 @fault("F50", "an empty text beside NULL", HEAL)
 def test_f50_empty_text_is_not_null(drill: Drill) -> None:
     drill.totesys("UPDATE address SET address_line_2 = '', district = NULL WHERE address_id = 1")
@@ -201,7 +193,6 @@ def test_f50_empty_text_is_not_null(drill: Drill) -> None:
     nearest="integers up to 2^31 - 1 and numeric(10,2): totesys has none that are larger",
 )
 def test_f50_every_number_is_the_same_in_the_warehouse(drill: Drill) -> None:
-    drill.run()
     drill.totesys("UPDATE sales_order SET units_sold = %s, unit_price = 99999999.99 WHERE sales_order_id = 7", LARGEST)
     drill.totesys("UPDATE sales_order SET units_sold = %s, unit_price = -0.01 WHERE sales_order_id = 8", -LARGEST - 1)
     drill.totesys("UPDATE sales_order SET sales_order_id = %s WHERE sales_order_id = 9", LARGEST)
@@ -214,6 +205,7 @@ def test_f50_every_number_is_the_same_in_the_warehouse(drill: Drill) -> None:
     assert drill.star(beside, LARGEST) == [[None]]
 
 
+@on("drill_totesys")
 @fault("F50", "a zero byte", HEAL, nearest="PostgreSQL refuses to store one, so totesys can't hold it")
 def test_f50_zero_byte_can_not_be_in_totesys(drill: Drill) -> None:
     with pytest.raises(pg8000.dbapi.DatabaseError, match="invalid byte sequence"):

@@ -8,7 +8,7 @@ import pytest
 from local.databases import LOADER
 from local.lambda_runtime import InvokeResult
 from tests.conftest import Declares
-from tests.faults.drill import HEAL, HOLD, NOOP, WARN, Drill, fault
+from tests.faults.drill import HEAL, HOLD, NOOP, WARN, Drill, fault, on
 from tests.injection import COMMIT, at_statement
 from totes.batch_log import entry
 from totes.manifest import VERSION
@@ -29,6 +29,7 @@ POISON = "UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_
 CURE = "UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id = %s"
 
 
+@on("drill_totesys")
 @fault("F51", "rows that are loaded come again, because the fence stays where it is", HEAL)
 def test_f51_rows_that_come_again_add_no_version(drill: Drill) -> None:
     with drill.session() as idler:
@@ -48,7 +49,6 @@ def test_f51_rows_that_come_again_add_no_version(drill: Drill) -> None:
 
 @fault("F51", "an older batch comes to its turn after a newer one was loaded", HEAL)
 def test_f51_batch_that_was_overtaken_changes_nothing(drill: Drill) -> None:
-    drill.run()
     ((place,),) = drill.star(PLACES_OF, 7)
     change(drill, 1, 7, "older.json", place + 1)
 
@@ -66,6 +66,7 @@ def test_f51_batch_that_was_overtaken_changes_nothing(drill: Drill) -> None:
     assert drill.star(PLACES_OF, 7) == [[place], [place + 1], [place + 2]]
 
 
+@on("drill_totesys")
 @fault(
     "F51",
     "an old event of Load is delivered again",
@@ -92,7 +93,6 @@ def test_f51_old_event_finds_nothing_to_do(drill: Drill) -> None:
 
 @fault("F52", "an order of 2031, a year that dim_date lacks", HEAL)
 def test_f52_calendar_grows_in_the_same_transaction(drill: Drill) -> None:
-    drill.run()
     drill.totesys("UPDATE sales_order SET agreed_delivery_date = '2031-02-03' WHERE sales_order_id = 7")
     seen: list[tuple[int, int]] = []
 
@@ -107,7 +107,6 @@ def test_f52_calendar_grows_in_the_same_transaction(drill: Drill) -> None:
 
 @fault("F53", "one poison row among 10,000", HOLD)
 def test_f53_poison_row_holds_its_run(drill: Drill) -> None:
-    drill.run()
     drill.totesys(MANY_ORDERS)
     drill.totesys(POISON, 7)
 
@@ -124,7 +123,6 @@ def test_f53_poison_row_holds_its_run(drill: Drill) -> None:
 @pytest.mark.parametrize("cured", [False, True], ids=["left", "cured"])
 def test_f53_poison_row_is_set_aside(drill: Drill, quarantined: Declares, cured: bool) -> None:
     quarantined("sales_order")
-    drill.run()
     drill.totesys(MANY_ORDERS)
     drill.totesys(POISON, 7)
     drill.witness.set_aside[2] = {("sales_order", 7)}
@@ -144,7 +142,6 @@ def test_f53_poison_row_is_set_aside(drill: Drill, quarantined: Declares, cured:
 
 @fault("F54", "six failed runs, then recovery", HOLD)
 def test_f54_one_larger_run_catches_up(drill: Drill) -> None:
-    drill.run()
     ((place,),) = drill.star(PLACES_OF, 7)
     moves = [place % 20 + number for number in range(1, 8)]
     drill.pipeline.put_secret("warehouse", drill.pipeline.warehouse, LOADER, port=1)
@@ -161,6 +158,7 @@ def test_f54_one_larger_run_catches_up(drill: Drill) -> None:
     assert drill.star(PLACES_OF, 7) == [[place], *([move] for move in moves)]
 
 
+@on("drill_totesys")
 @fault("F55", "Ingest and Transform of the release before, Transform and Load of this one", HEAL)
 def test_f55_manifests_of_the_version_before_are_read(drill: Drill) -> None:
     def after_old_release(name: str, event: dict[str, Any]) -> InvokeResult:
@@ -181,7 +179,6 @@ def test_f55_manifests_of_the_version_before_are_read(drill: Drill) -> None:
 @fault("F55", "a manifest of a release to come", HOLD)
 @pytest.mark.parametrize(("zone", "step"), [("landing", "Ingest"), ("processed", "Load")])
 def test_f55_unknown_version_is_not_guessed(drill: Drill, zone: str, step: str) -> None:
-    drill.run()
     bucket = {"landing": drill.pipeline.landing_bucket, "processed": drill.pipeline.processed_bucket}[zone]
     rewrite(drill, bucket, 1, VERSION + 1)
     change(drill, 1, 7, "newer.json", 12)

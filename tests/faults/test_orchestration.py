@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.lambda_runtime import Invoker, InvokeResult, ServiceError
-from tests.faults.drill import HEAL, HOLD, NOOP, Drill, fault
+from tests.faults.drill import HEAL, HOLD, NOOP, Drill, fault, on
 from tests.faults.outcome import Effect, Execution
 from tests.faults.workers import kill_worker, load_hangs, waiting
 from tests.injection import at_key, at_statement
@@ -27,7 +27,6 @@ TIMED_OUT = "RequestId: 1 Error: Task timed out after 300.00 seconds"
 @pytest.fixture
 def hang(drill: Drill) -> Iterator[Callable[[], None]]:
     """Makes the next load hang at its payments, with the designs loaded already; ends that when called."""
-    drill.run()
     drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id < 5")
     drill.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
     with load_hangs(drill) as end:
@@ -100,6 +99,7 @@ def test_f35_load_that_is_killed_twice_holds(drill: Drill, hang: Callable[[], No
 REFUSALS = [("TooManyRequestsException", 429), ("ServiceException", 500), ("AWSLambdaException", 500)]
 
 
+@on("drill_totesys")
 @fault("F36", "Lambda throttles or fails, six times for each function", HEAL)
 @pytest.mark.parametrize(("code", "status"), REFUSALS)
 def test_f36_refusals_are_waited_out_with_jitter(drill: Drill, code: str, status: int) -> None:
@@ -114,6 +114,7 @@ def test_f36_refusals_are_waited_out_with_jitter(drill: Drill, code: str, status
     assert sum(drill.waits) < sum(longest)
 
 
+@on("drill_totesys")
 @fault("F36", "for longer than that", HOLD)
 def test_f36_refusals_that_last_hold(drill: Drill) -> None:
     with drill.instead("transform", refusing(drill, "TooManyRequestsException", 429, times=7)):
@@ -124,6 +125,7 @@ def test_f36_refusals_that_last_hold(drill: Drill) -> None:
     assert drill.run().output["load"]["batches"] == 1
 
 
+@on("drill_totesys")
 @fault("F37", "a start is delivered twice under one name", HEAL)
 def test_f37_starts_of_one_name_are_one_execution(drill: Drill) -> None:
     name = f"once-{drill.pipeline.name}"
@@ -137,6 +139,7 @@ def test_f37_starts_of_one_name_are_one_execution(drill: Drill) -> None:
         drill.start(name=name)
 
 
+@on("drill_totesys")
 @fault("F37", "one after the other under two names, as EventBridge may well do", NOOP)
 def test_f37_second_start_finds_nothing_left(drill: Drill) -> None:
     first, second = drill.run(), drill.run()
@@ -158,7 +161,6 @@ MEETINGS: dict[str, Meeting] = {
 @fault("F38", "an execution is overtaken by one that was started later", HEAL)
 @pytest.mark.parametrize("meeting", MEETINGS.values(), ids=MEETINGS)
 def test_f38_execution_that_is_overtaken_does_nothing_twice(drill: Drill, meeting: Meeting) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     overtaking: list[Execution] = []
@@ -171,7 +173,6 @@ def test_f38_execution_that_is_overtaken_does_nothing_twice(drill: Drill, meetin
 @fault("F38", "or ends while that one is on its way", HEAL)
 @pytest.mark.parametrize("meeting", MEETINGS.values(), ids=MEETINGS)
 def test_f38_execution_that_is_late_does_nothing_twice(drill: Drill, meeting: Meeting) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     first, second = queue.Queue[str](), queue.Queue[str]()
     both_are_here = threading.Event()
@@ -196,7 +197,6 @@ def test_f38_execution_that_is_late_does_nothing_twice(drill: Drill, meeting: Me
 
 @fault("F38", "or comes while that one loads", HEAL)
 def test_f38_second_load_waits_for_the_first(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     started = queue.Queue[str]()
 
@@ -221,7 +221,6 @@ LOSSES: dict[str, Callable[[], InvokeResult]] = {
 @fault("F39", "each function has done its work, its answer is lost, and it runs again", HEAL)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_f39_work_that_is_done_is_not_done_again(drill: Drill, loss: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     traces: list[Any] = []
 

@@ -8,7 +8,7 @@ import pytest
 from local.lambda_runtime import InvokeResult, ServiceError
 from tests.conftest import Declares
 from tests.faults.alarms import watching
-from tests.faults.drill import HOLD, WARN, Drill, fault
+from tests.faults.drill import HOLD, WARN, Drill, fault, on
 from tests.faults.outcome import Execution, one_line
 from tests.faults.workers import aborting, execution_limit, load_hangs, waiting
 from tests.injection import at_statement, die
@@ -31,7 +31,6 @@ POINTER = (
 
 @fault("F40", "12,000 rows break their contract", HOLD, because=POINTER)
 def test_f40_thousands_of_rejects_are_a_count_and_samples(drill: Drill) -> None:
-    drill.run()
     drill.totesys(POISONED_ORDERS, 12_000)
 
     failed = drill.run()
@@ -47,7 +46,6 @@ def test_f40_thousands_of_rejects_are_a_count_and_samples(drill: Drill) -> None:
 @fault("F40", "9,000 rows are set aside", WARN)
 def test_f40_thousands_set_aside_are_a_count(drill: Drill, quarantined: Declares) -> None:
     quarantined("sales_order")
-    drill.run()
     drill.totesys(POISONED_ORDERS, 9_000)
     poisoned = drill.totesys("SELECT sales_order_id FROM sales_order WHERE agreed_payment_date LIKE 'soon%%'")
     drill.witness.set_aside[2] = {("sales_order", key) for (key,) in poisoned}
@@ -60,6 +58,7 @@ def test_f40_thousands_set_aside_are_a_count(drill: Drill, quarantined: Declares
     assert told_bytes(drill, odd) < MOST_BYTES
 
 
+@on("drill_totesys")
 @fault("F40", "300 new columns in every table", WARN)
 def test_f40_hundreds_of_new_columns_are_a_count_and_samples(drill: Drill) -> None:
     longest = "x" * 58
@@ -81,7 +80,6 @@ def test_f40_hundreds_of_new_columns_are_a_count_and_samples(drill: Drill) -> No
     nearest="the rule's function is called as EventBridge calls it, which nothing here does by itself",
 )
 def test_f41_execution_that_times_out_is_told_by_the_rule(drill: Drill) -> None:
-    drill.run()
     drill.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id = 9")
 
     with load_hangs(drill) as end, execution_limit(drill, seconds=3):
@@ -97,7 +95,6 @@ def test_f41_execution_that_times_out_is_told_by_the_rule(drill: Drill) -> None:
 @fault("F41", "or is aborted", HOLD)
 @pytest.mark.parametrize("function", ["ingest", "transform"])
 def test_f41_execution_that_is_aborted_is_told_by_the_rule(drill: Drill, function: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with drill.instead(function, aborting(drill)):
@@ -116,7 +113,6 @@ def test_f41_execution_that_is_aborted_is_told_by_the_rule(drill: Drill, functio
     "ended",
 )
 def test_f42_redrive_after_newer_runs_changes_nothing(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     failed = load_fails(drill, {"full_read": ["staff"]})
     for _ in range(2):
@@ -135,7 +131,6 @@ def test_f42_redrive_after_newer_runs_changes_nothing(drill: Drill) -> None:
 
 @fault("F42", "or when newer batches wait", HOLD)
 def test_f42_redrive_before_newer_runs_loads_all_in_order(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     failed = load_fails(drill)
     drill.totesys(AMENDMENT)
@@ -154,7 +149,6 @@ def test_f42_redrive_before_newer_runs_loads_all_in_order(drill: Drill) -> None:
 @fault("F42", "or when what had failed it is over", HOLD)
 @pytest.mark.parametrize("stage", STAGES)
 def test_f42_redrive_of_what_failed_with_a_mail_begins_anew(drill: Drill, stage: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     with drill.instead(stage.lower(), refused):
         failed = drill.run()
@@ -168,7 +162,6 @@ def test_f42_redrive_of_what_failed_with_a_mail_begins_anew(drill: Drill, stage:
 
 @fault("F42", "or when it is not over yet, or something else is wrong", HOLD)
 def test_f42_redrive_that_fails_again_is_told_again(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     failed = load_fails(drill)
 
@@ -197,7 +190,6 @@ def refused(_name: str, _event: dict[str, Any]) -> InvokeResult:
     nearest="the alarms as they are declared",
 )
 def test_f43_execution_fails_though_no_mail_can_be_sent(drill: Drill) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
 
     with drill.mute():
@@ -220,7 +212,6 @@ SECRETS = {
 @fault("F44", "a cause of 30 KB with a password in it, at either end", HOLD)
 @pytest.mark.parametrize("secret", SECRETS)
 def test_f44_long_foreign_cause_is_told_in_short_without_its_secret(drill: Drill, secret: str) -> None:
-    drill.run()
     drill.totesys(AMENDMENT)
     text, password = SECRETS[secret]
 

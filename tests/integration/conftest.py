@@ -11,6 +11,7 @@ from local.postgres import Postgres
 from local.seed import seed
 from local.stack import Stack
 from tests.conftest import MakesPipelines
+from tests.loaded import Loaded
 from tests.pipeline import Pipeline
 from tests.replays import declare_quarantine, make_history
 
@@ -72,8 +73,7 @@ def live(history: Pipeline, postgres: Postgres) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def drilled(pipelines: MakesPipelines, drill_totesys: str) -> Iterator[Pipeline]:
+def drilled(pipelines: MakesPipelines, loaded_drill: Loaded) -> Iterator[Pipeline]:
     """A pipeline of some hundred orders that has run once."""
-    with pipelines(drill_totesys) as pipeline:
-        pipeline.run()
+    with pipelines(loaded_drill) as pipeline:
         yield pipeline

@@ -8,6 +8,7 @@ import pytest
 from benchmarks.wire import counted
 from local.databases import READER
 from tests.back_office import FOUNDATION
+from tests.loaded import on
 from tests.pipeline import Pipeline, content
 from totes.batch_log import HINT
 from totes.database import TOTESYS
@@ -21,6 +22,7 @@ NEW_DESIGN = (
 )
 
 
+@on("seeded_totesys")
 def test_late_commit_is_in_the_next_run(seeded: Pipeline) -> None:
     with seeded.connection(seeded.source) as writer:
         writer.cursor().execute(NEW_DESIGN, (90_001,))
@@ -34,6 +36,7 @@ def test_late_commit_is_in_the_next_run(seeded: Pipeline) -> None:
     assert designs(seeded, 90_000) == [90_001, 90_002]
 
 
+@on("seeded_totesys")
 def test_savepoints_of_a_late_commit_are_in_the_next_run(seeded: Pipeline) -> None:
     with seeded.connection(seeded.source) as writer:
         cursor = writer.cursor()
@@ -50,6 +53,7 @@ def test_savepoints_of_a_late_commit_are_in_the_next_run(seeded: Pipeline) -> No
     assert designs(seeded, 90_000) == [90_001, 90_002]
 
 
+@on("seeded_totesys")
 def test_rows_that_come_again_are_no_news(seeded: Pipeline) -> None:
     with seeded.connection(seeded.source) as idler:
         idler.cursor().execute("SELECT pg_current_xact_id()")
@@ -81,7 +85,6 @@ def test_rows_that_come_again_beside_empty_tables_are_no_news(pipeline: Pipeline
 
 
 def test_silent_amendment_adds_a_version(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 77")
     _, _, loaded = seeded.run()
     assert loaded.inserted == {"fact_sales_order": 1}
@@ -96,7 +99,6 @@ def test_silent_amendment_adds_a_version(seeded: Pipeline) -> None:
 
 
 def test_update_that_changes_nothing_adds_no_version(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold WHERE sales_order_id < 100")
     _, _, loaded = seeded.run()
     assert (loaded.batches, loaded.inserted, loaded.updated) == (1, {}, {})
@@ -117,7 +119,6 @@ def test_update_that_changes_nothing_adds_no_version(seeded: Pipeline) -> None:
 def test_change_of_a_parent_alone_refreshes_the_dimension(
     seeded: Pipeline, statement: str, dimension: str, column: str
 ) -> None:
-    seeded.run()
     seeded.totesys(statement)
     _, _, loaded = seeded.run()
     renamed = seeded.star(f"SELECT count(*) FROM {dimension} WHERE {column} = 'Renamed'")[0][0]
@@ -125,7 +126,6 @@ def test_change_of_a_parent_alone_refreshes_the_dimension(
 
 
 def test_deleted_order_leaves_a_tombstone(seeded: Pipeline) -> None:
-    seeded.run()
     before = seeded.star("SELECT * FROM fact_sales_order WHERE sales_order_id = 55")
     seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
     landed, _, loaded = seeded.run()
@@ -144,7 +144,6 @@ def test_deleted_order_leaves_a_tombstone(seeded: Pipeline) -> None:
 
 
 def test_order_that_comes_back_after_its_deletion_is_current(seeded: Pipeline) -> None:
-    seeded.run()
     row = seeded.totesys("SELECT * FROM sales_order WHERE sales_order_id = 55")[0]
     seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
     seeded.run()
@@ -160,6 +159,7 @@ def test_order_that_comes_back_after_its_deletion_is_current(seeded: Pipeline) -
     assert seeded.run("sales_order")[2].inserted == {}
 
 
+@on("seeded_totesys")
 def test_delete_without_another_change_is_a_batch(seeded: Pipeline) -> None:
     seeded.totesys(NEW_DESIGN, 90_001)
     seeded.run()
@@ -170,7 +170,6 @@ def test_delete_without_another_change_is_a_batch(seeded: Pipeline) -> None:
 
 
 def test_delete_and_insert_in_one_window_are_both_seen(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
     seeded.totesys(
         "INSERT INTO sales_order SELECT 80001, created_at, last_updated, design_id, staff_id, counterparty_id, "
@@ -182,7 +181,6 @@ def test_delete_and_insert_in_one_window_are_both_seen(seeded: Pipeline) -> None
 
 
 def test_restored_source_is_read_in_full_once(seeded: Pipeline) -> None:
-    seeded.run()
     log = seeded.landed()
     position = log.read(1).source
     ahead = SourcePosition(**vars(position) | {"xmin": position.xmax + 10**6, "xmax": position.xmax + 10**6})
@@ -195,7 +193,6 @@ def test_restored_source_is_read_in_full_once(seeded: Pipeline) -> None:
 
 
 def test_source_moved_to_another_cluster_is_read_in_full_once(seeded: Pipeline) -> None:
-    seeded.run()
     position = seeded.landed().read(1).source
     rewrite_position(seeded, SourcePosition(**vars(position) | {"timeline": (position.timeline or 0) + 1}))
     landed, _, loaded = seeded.run()
@@ -205,7 +202,6 @@ def test_source_moved_to_another_cluster_is_read_in_full_once(seeded: Pipeline) 
 
 def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
     """A source whose ids went back and then caught up: nothing tells but the number of rows."""
-    seeded.run()
     position = seeded.landed().read(1).source
     seeded.totesys(NEW_DESIGN, 90_001)
     behind = seeded.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")[0][0]
@@ -216,7 +212,6 @@ def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
 
 
 def test_full_read_on_request_changes_nothing(seeded: Pipeline) -> None:
-    seeded.run()
     before = content(seeded)
     landed, _, loaded = seeded.run("department", "sales_order")
     # The department's staff are joined with it, so they are landed too.
@@ -227,7 +222,6 @@ def test_full_read_on_request_changes_nothing(seeded: Pipeline) -> None:
 
 def test_full_read_on_request_is_news_however_often(seeded: Pipeline) -> None:
     """Somebody asks because the warehouse was damaged, and it may be damaged again."""
-    seeded.run()
     before = content(seeded)
     for _ in range(2):
         seeded.star("UPDATE dim_staff SET first_name = 'Nobody' WHERE staff_id = 7")
@@ -245,7 +239,6 @@ def test_first_run_of_an_empty_source_makes_an_empty_warehouse(pipeline: Pipelin
 
 @pytest.mark.parametrize("hint", [None, b"rubbish", b'{"batch": 1}', b'{"batch": 99}', b"[]"], ids=str)
 def test_log_is_found_whatever_its_hint_says(seeded: Pipeline, hint: bytes | None) -> None:
-    seeded.run()
     seeded.totesys(NEW_DESIGN, 90_001)
     seeded.run()
     for bucket in (seeded.landing_bucket, seeded.processed_bucket):
@@ -257,6 +250,7 @@ def test_log_is_found_whatever_its_hint_says(seeded: Pipeline, hint: bytes | Non
     assert (landed.batch, landed.landed_through, landed.processed_through, loaded.loaded_through) == (None, 2, 2, 2)
 
 
+@on("seeded_totesys")
 def test_gap_in_a_log_is_refused(seeded: Pipeline) -> None:
     for number in range(3):
         seeded.totesys(NEW_DESIGN, 90_001 + number)
@@ -268,7 +262,6 @@ def test_gap_in_a_log_is_refused(seeded: Pipeline) -> None:
 
 
 def test_undeclared_column_is_reported_and_carried_on_without(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys("ALTER TABLE design ADD COLUMN colour text")
     seeded.totesys(NEW_DESIGN, 90_001)
     landed, _, _ = seeded.run()
@@ -277,7 +270,6 @@ def test_undeclared_column_is_reported_and_carried_on_without(seeded: Pipeline) 
 
 
 def test_newly_declared_column_is_read_in_full_once(seeded: Pipeline) -> None:
-    seeded.run()
     manifest = seeded.landed().read(1)
     known = {**manifest.columns, "design": ["design_id", "created_at", "design_name", "file_name", "last_updated"]}
     rewrite_last(seeded, columns=known)
@@ -305,7 +297,6 @@ def test_newly_declared_column_is_read_in_full_once(seeded: Pipeline) -> None:
     ids=["renamed column", "other type", "renamed table"],
 )
 def test_drift_is_named_before_anything_is_written(seeded: Pipeline, change: str, message: str) -> None:
-    seeded.run()
     before = seeded.objects()
     seeded.totesys(change)
     with pytest.raises(ContractBroken, match=message):
@@ -331,7 +322,6 @@ NASTY = [
 
 @pytest.mark.parametrize(("change", "message"), NASTY, ids=[message for _, message in NASTY])
 def test_value_that_breaks_its_contract_is_named(seeded: Pipeline, change: str, message: str) -> None:
-    seeded.run()
     before = seeded.objects()
     for statement in change.split("; "):
         seeded.totesys(statement)
@@ -341,6 +331,7 @@ def test_value_that_breaks_its_contract_is_named(seeded: Pipeline, change: str, 
     assert seeded.objects() == before
 
 
+@on("seeded_totesys")
 def test_table_that_may_not_be_read_is_named(seeded: Pipeline) -> None:
     seeded.totesys("REVOKE SELECT ON payment FROM totes_reader")
     with pytest.raises(AccessRefused, match=r"may not read payment .* GRANT SELECT ON payment"):
@@ -348,11 +339,11 @@ def test_table_that_may_not_be_read_is_named(seeded: Pipeline) -> None:
 
 
 def test_prisma_migrations_stay_out(seeded: Pipeline) -> None:
-    seeded.run()
     assert seeded.totesys("SELECT count(*) > 0 FROM _prisma_migrations") == [[True]]
     assert not [key for key in seeded.objects() if "prisma" in key]
 
 
+@on("seeded_totesys")
 def test_locked_table_is_waited_for_only_so_long(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = replace(TOTESYS, session={**TOTESYS.session, "lock_timeout": "200ms"})
     monkeypatch.setattr("totes.ingest.TOTESYS", impatient)
@@ -385,7 +376,6 @@ def rewrite_last(pipeline: Pipeline, **changes: object) -> None:
 
 def test_quiet_run_takes_nine_round_trips_to_totesys(seeded: Pipeline) -> None:
     """Three to connect, and one each for what it asks; a network makes each of them as long as it is."""
-    seeded.run()
     with counted(seeded.postgres.host) as wire:
         seeded.put_secret("source", seeded.source, READER, host=wire.host)
         seeded.ingest()  # SQLAlchemy asks some things of its own when it first connects

@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import MakesPipelines
 from tests.injection import Killed, at_statement, dying_at_put, dying_at_statement
+from tests.loaded import on
 from tests.pipeline import Pipeline, content, physical_rows
 from totes.database import WAREHOUSE, make_engine
 from totes.errors import BatchContended, LogBroken, WarehouseBusy, WarehouseUnreachable
@@ -36,7 +37,6 @@ def undisturbed(pipelines: MakesPipelines, seeded_totesys: str) -> Content:
 
 
 def test_dying_after_landing_is_made_good(seeded: Pipeline, undisturbed: Content) -> None:
-    seeded.run()
     change(seeded)
     seeded.ingest()
     landed, processed, loaded = seeded.run()
@@ -45,7 +45,6 @@ def test_dying_after_landing_is_made_good(seeded: Pipeline, undisturbed: Content
 
 
 def test_dying_after_processing_is_made_good(seeded: Pipeline, undisturbed: Content) -> None:
-    seeded.run()
     change(seeded)
     seeded.ingest()
     seeded.transform()
@@ -56,7 +55,6 @@ def test_dying_after_processing_is_made_good(seeded: Pipeline, undisturbed: Cont
 
 @pytest.mark.parametrize("stage", ["ingest", "transform"])
 def test_dying_at_any_put_is_made_good(seeded: Pipeline, undisturbed: Content, stage: str) -> None:
-    seeded.run()
     change(seeded)
     if stage == "transform":
         seeded.ingest()
@@ -68,7 +66,6 @@ def test_dying_at_any_put_is_made_good(seeded: Pipeline, undisturbed: Content, s
 
 
 def test_dying_at_any_statement_of_the_load_is_made_good(seeded: Pipeline, undisturbed: Content) -> None:
-    seeded.run()
     before = physical_rows(seeded)
     change(seeded)
     seeded.ingest()
@@ -82,6 +79,7 @@ def test_dying_at_any_statement_of_the_load_is_made_good(seeded: Pipeline, undis
     assert content(seeded) == undisturbed
 
 
+@on("seeded_totesys")
 def test_dying_while_the_warehouse_is_created_is_made_good(seeded: Pipeline) -> None:
     seeded.ingest()
     seeded.transform()
@@ -94,7 +92,6 @@ def test_dying_while_the_warehouse_is_created_is_made_good(seeded: Pipeline) -> 
 
 
 def test_load_of_a_loaded_batch_writes_nothing(seeded: Pipeline) -> None:
-    seeded.run()
     change(seeded)
     seeded.run()
     rows = physical_rows(seeded)
@@ -102,6 +99,7 @@ def test_load_of_a_loaded_batch_writes_nothing(seeded: Pipeline) -> None:
     assert physical_rows(seeded) == rows
 
 
+@on("seeded_totesys")
 def test_killed_backend_is_a_transient_error(seeded: Pipeline) -> None:
     seeded.ingest()
     seeded.transform()
@@ -117,7 +115,6 @@ def test_killed_backend_is_a_transient_error(seeded: Pipeline) -> None:
 
 
 def test_replay_into_an_empty_warehouse_gives_the_same(seeded: Pipeline, undisturbed: Content) -> None:
-    seeded.run()
     change(seeded)
     seeded.run()
     objects = seeded.objects()
@@ -132,7 +129,6 @@ def test_replay_into_an_empty_warehouse_gives_the_same(seeded: Pipeline, undistu
 
 
 def test_same_batch_makes_the_same_bytes(seeded: Pipeline) -> None:
-    seeded.run()
     objects = {key for key in seeded.objects(seeded.processed_bucket) if "/log/" not in key}
     for page in seeded.s3.get_paginator("list_objects_v2").paginate(Bucket=seeded.processed_bucket):
         for item in page["Contents"]:
@@ -144,7 +140,6 @@ def test_same_batch_makes_the_same_bytes(seeded: Pipeline) -> None:
 
 
 def test_two_writers_of_one_batch_do_not_both_commit(seeded: Pipeline) -> None:
-    seeded.run()
     change(seeded)
     log = seeded.landed()
     manifest = log.read(1)
@@ -154,7 +149,6 @@ def test_two_writers_of_one_batch_do_not_both_commit(seeded: Pipeline) -> None:
 
 
 def test_older_snapshot_never_becomes_the_later_batch(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys("UPDATE design SET file_location = '/srv' WHERE design_id = 1")
     overtaken = []
 
@@ -172,7 +166,6 @@ def test_older_snapshot_never_becomes_the_later_batch(seeded: Pipeline) -> None:
 
 
 def test_several_batches_behind_are_all_made_good(seeded: Pipeline) -> None:
-    seeded.run()
     for units in (1, 2, 3):
         seeded.totesys("UPDATE sales_order SET units_sold = %s WHERE sales_order_id = 7", units)
         seeded.ingest()
@@ -183,7 +176,6 @@ def test_several_batches_behind_are_all_made_good(seeded: Pipeline) -> None:
 
 
 def test_second_load_waits_for_the_first_and_finds_nothing_left(seeded: Pipeline) -> None:
-    seeded.run()
     change(seeded)
     seeded.ingest()
     seeded.transform()
@@ -196,7 +188,6 @@ def test_second_load_waits_for_the_first_and_finds_nothing_left(seeded: Pipeline
 
 
 def test_batch_is_not_loaded_before_the_one_before_it(seeded: Pipeline) -> None:
-    seeded.run()
     change(seeded)
     seeded.ingest()
     seeded.transform()
@@ -212,7 +203,6 @@ def test_batch_is_not_loaded_before_the_one_before_it(seeded: Pipeline) -> None:
 def test_load_that_holds_the_lock_too_long_makes_the_other_one_give_up(
     seeded: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seeded.run()
     change(seeded)
     seeded.ingest()
     seeded.transform()
@@ -225,7 +215,6 @@ def test_load_that_holds_the_lock_too_long_makes_the_other_one_give_up(
 
 
 def test_warehouse_of_another_lake_is_refused(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.star("UPDATE etl.batch SET snapshot_at = snapshot_at - interval '1 day'")
     with pytest.raises(LogBroken, match="not batch 1 of the processed zone"):
         seeded.load()

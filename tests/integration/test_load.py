@@ -7,6 +7,7 @@ from datetime import date
 import pytest
 
 from tests.back_office import FOUNDATION
+from tests.loaded import on
 from tests.pipeline import FACTS, Pipeline, content
 from totes import warehouse
 from totes.contracts import warehouse_tables
@@ -21,7 +22,6 @@ FOREIGN_KEYS = (
 
 
 def test_every_reference_of_the_contracts_is_a_foreign_key(seeded: Pipeline) -> None:
-    seeded.run()
     expected = {
         (table.name, column.name, column.references)
         for table in warehouse_tables().values()
@@ -49,6 +49,7 @@ def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("totes.staging.BULK_SHARE", 0)
 
 
+@on("seeded_totesys")
 @pytest.mark.usefixtures("bulk")
 def test_bulk_load_leaves_the_same_keys_and_rows(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     seeded.run()
@@ -63,6 +64,7 @@ def test_bulk_load_leaves_the_same_keys_and_rows(seeded: Pipeline, monkeypatch: 
     assert seeded.star(INDEXES) == indexes
 
 
+@on("seeded_totesys")
 @pytest.mark.usefixtures("bulk")
 def test_bulk_that_comes_again_adds_nothing_to_what_is_there(seeded: Pipeline) -> None:
     seeded.run()
@@ -72,6 +74,7 @@ def test_bulk_that_comes_again_adds_nothing_to_what_is_there(seeded: Pipeline) -
     assert content(seeded) == before
 
 
+@on("seeded_totesys")
 @pytest.mark.usefixtures("bulk")
 def test_first_rows_leave_alone_what_others_have_built_on_an_empty_fact(seeded: Pipeline) -> None:
     seeded.ingest()
@@ -104,6 +107,7 @@ def test_first_rows_of_a_fact_without_their_dimension_hold_the_batch(pipeline: P
     assert pipeline.star("SELECT max(batch_id) FROM etl.batch") == [[1]]
 
 
+@on("seeded_totesys")
 @pytest.mark.parametrize("rows", [0, 10**9], ids=["bulk", "row by row"])
 def test_fact_without_its_dimension_holds_the_batch(
     seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int
@@ -127,7 +131,6 @@ def test_fact_without_its_dimension_holds_the_batch(
 
 
 def test_record_ids_grow_with_the_batches(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id IN (3, 2, 1)")
     seeded.run()
     ranges = seeded.star(
@@ -144,7 +147,6 @@ def test_record_ids_grow_with_the_batches(seeded: Pipeline) -> None:
 
 
 def test_state_as_of_a_batch_and_as_of_a_moment_agree(seeded: Pipeline) -> None:
-    seeded.run()
     before = seeded.star("SELECT * FROM current_sales_order ORDER BY 1")
     moment = seeded.star("SELECT snapshot_at FROM etl.batch")[0][0]
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
@@ -157,7 +159,6 @@ def test_state_as_of_a_batch_and_as_of_a_moment_agree(seeded: Pipeline) -> None:
 
 
 def test_calendar_grows_in_whole_years_with_the_data(seeded: Pipeline) -> None:
-    seeded.run()
     days = seeded.star("SELECT count(*), min(date_id), max(date_id) FROM dim_date")[0]
     seeded.totesys("UPDATE sales_order SET agreed_delivery_date = '2031-02-03' WHERE sales_order_id = 1")
     seeded.run()
@@ -177,6 +178,7 @@ def test_calendar_grows_in_whole_years_with_the_data(seeded: Pipeline) -> None:
     )
 
 
+@on("seeded_totesys")
 def test_location_that_is_not_known_has_the_documented_default(seeded: Pipeline) -> None:
     seeded.totesys("UPDATE department SET location = NULL WHERE department_id = 1")
     seeded.run()
@@ -205,7 +207,6 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
 def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(
     seeded: Pipeline, later_column: Callable[[], None]
 ) -> None:
-    seeded.run()
     # As if the column had not been declared when the warehouse was made.
     seeded.star("ALTER TABLE dim_staff DROP COLUMN location CASCADE")
     later_column()
@@ -220,6 +221,7 @@ def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(
     assert seeded.star("SELECT staff_id, location FROM dim_staff ORDER BY 1") == expected
 
 
+@on("seeded_totesys")
 def test_empty_warehouse_goes_through_all_versions(seeded: Pipeline, later_column: Callable[[], None]) -> None:
     later_column()
     seeded.run()
@@ -227,6 +229,7 @@ def test_empty_warehouse_goes_through_all_versions(seeded: Pipeline, later_colum
     assert seeded.star("SELECT count(location) FROM dim_staff") == seeded.totesys("SELECT count(*) FROM staff")
 
 
+@on("seeded_totesys")
 def test_batch_from_before_a_column_can_be_replayed(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     staff = warehouse_tables()["dim_staff"]
     older = replace(staff, columns=tuple(column for column in staff.columns if column.name != "location"))
@@ -238,7 +241,6 @@ def test_batch_from_before_a_column_can_be_replayed(seeded: Pipeline, monkeypatc
 
 
 def test_warehouse_of_a_newer_release_is_left_alone(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.star("INSERT INTO etl.schema_version (version) VALUES (99)")
     with pytest.raises(VersionUnknown, match=rf"schema has version 99; this release knows up to {LATEST}\. Deploy"):
         seeded.load()
@@ -246,6 +248,5 @@ def test_warehouse_of_a_newer_release_is_left_alone(seeded: Pipeline) -> None:
 
 @pytest.mark.parametrize("fact", FACTS)
 def test_rows_reconcile_from_source_to_warehouse(seeded: Pipeline, fact: str) -> None:
-    seeded.run()
     source = warehouse_tables()[fact].source
     assert seeded.star(f"SELECT count(*) FROM {fact}") == seeded.totesys(f"SELECT count(*) FROM {source}")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Declares
+from tests.loaded import on
 from tests.pipeline import Pipeline, physical_rows
 from totes import contracts
 from totes.errors import ContractBroken
@@ -32,7 +33,6 @@ def is_quiet(pipeline: Pipeline) -> bool:
 
 
 def test_poison_row_holds_the_run_where_nothing_else_is_declared(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys(POISON, 7)
     with pytest.raises(ContractBroken, match="sales_order 7: agreed_payment_date is 'soon', expected a date"):
         seeded.ingest()
@@ -40,7 +40,6 @@ def test_poison_row_holds_the_run_where_nothing_else_is_declared(seeded: Pipelin
 
 def test_poison_row_is_set_aside_and_the_others_go_on(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
-    seeded.run()
     before = seeded.star(DATE_OF, 7)
     seeded.totesys(POISON, 7)
     seeded.totesys(CURE, 8)
@@ -61,7 +60,6 @@ def test_poison_row_is_set_aside_and_the_others_go_on(seeded: Pipeline, quaranti
 
 def test_row_that_is_put_right_is_released(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
-    seeded.run()
     seeded.totesys(POISON, 7)
     seeded.run()
     seeded.totesys(CURE, 7)
@@ -74,7 +72,6 @@ def test_row_that_is_put_right_is_released(seeded: Pipeline, quarantined: Declar
 
 def test_row_that_becomes_wrong_in_another_way_is_noted_anew(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
-    seeded.run()
     seeded.totesys(POISON, 7)
     seeded.run()
     seeded.totesys("UPDATE sales_order SET agreed_payment_date = 'later' WHERE sales_order_id = 7")
@@ -87,7 +84,6 @@ def test_row_that_becomes_wrong_in_another_way_is_noted_anew(seeded: Pipeline, q
 
 def test_row_that_is_deleted_leaves_quarantine(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
-    seeded.run()
     seeded.totesys(POISON, 55)
     seeded.totesys(ORDER, 80_001, 1)
     seeded.totesys(POISON, 80_001)
@@ -115,7 +111,6 @@ def test_value_that_no_type_holds_can_be_set_aside(
     seeded: Pipeline, quarantined: Declares, change: str, column: str
 ) -> None:
     quarantined("sales_order")
-    seeded.run()
     for statement in change.split("; "):
         seeded.totesys(statement)
     seeded.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id IN (6, 8)")
@@ -131,7 +126,6 @@ CURE_DESIGN = f"UPDATE design SET last_updated = {STAMP} WHERE design_id = 90001
 
 def test_row_that_refers_to_a_row_set_aside_goes_with_it(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("design", "sales_order")
-    seeded.run()
     seeded.totesys(DESIGN, "infinity")
     seeded.totesys(ORDER, 80_001, 90_001)
     landed, _, _ = seeded.run()
@@ -150,7 +144,6 @@ def test_row_that_refers_to_a_row_set_aside_goes_with_it(seeded: Pipeline, quara
 
 def test_row_that_may_not_be_set_aside_holds_the_run(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("design")
-    seeded.run()
     seeded.totesys(DESIGN, "infinity")
     seeded.totesys(ORDER, 80_001, 90_001)
     with pytest.raises(ContractBroken, match=r"sales_order 80001: design_id is '90001', expected a design that is not"):
@@ -159,7 +152,6 @@ def test_row_that_may_not_be_set_aside_holds_the_run(seeded: Pipeline, quarantin
 
 def test_row_with_an_earlier_version_can_still_be_referred_to(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("design")
-    seeded.run()
     seeded.totesys("UPDATE design SET last_updated = 'infinity' WHERE design_id = 7")
     seeded.totesys(ORDER, 80_001, 7)
     landed, _, loaded = seeded.run()
@@ -168,7 +160,6 @@ def test_row_with_an_earlier_version_can_still_be_referred_to(seeded: Pipeline, 
 
 def test_parent_of_a_joined_dimension_takes_its_children_along(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("department", "staff")
-    seeded.run()
     before = seeded.star("SELECT * FROM dim_staff ORDER BY 1")
     seeded.totesys(
         "UPDATE department SET department_name = 'Renamed', last_updated = 'infinity' WHERE department_id = 2"
@@ -186,7 +177,6 @@ def test_parent_of_a_joined_dimension_takes_its_children_along(seeded: Pipeline,
 
 def test_rows_that_come_again_while_the_fence_stands_are_no_news(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
-    seeded.run()
     with seeded.connection(seeded.source) as idler:
         idler.cursor().execute("SELECT pg_current_xact_id()")
         seeded.totesys(POISON, 7)
@@ -199,7 +189,6 @@ def test_change_of_the_declaration_releases_what_it_allows(
     seeded: Pipeline, quarantined: Declares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarantined("payment_type")
-    seeded.run()
     with monkeypatch.context() as patch:
         narrow = narrowed(contracts.source_tables()["payment_type"])
         declared = {**contracts.source_tables(), "payment_type": replace(narrow, quarantine=True)}
@@ -222,6 +211,7 @@ def narrowed(table: contracts.SourceTable) -> contracts.SourceTable:
     return replace(table, columns=tuple(columns))
 
 
+@on("seeded_totesys")
 def test_table_that_is_itself_what_is_wrong_holds_the_run(
     seeded: Pipeline, quarantined: Declares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +224,6 @@ def test_table_that_is_itself_what_is_wrong_holds_the_run(
 
 def test_replay_has_the_same_quarantine(seeded: Pipeline, quarantined: Declares) -> None:
     quarantined("sales_order")
-    seeded.run()
     for order in (7, 8):
         seeded.totesys(POISON, order)
         seeded.run()

@@ -19,6 +19,7 @@ from console.reconcile import comparable, compare, find_tables
 from console.sides import columns_of, warehouse_side
 from console.snapshots import snapshots
 from tests.conftest import Declares, MakesPipelines
+from tests.loaded import on
 from tests.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
 from tests.reconciliation import names, reconcile
 from totes.contracts import source_tables
@@ -43,7 +44,6 @@ def on_their_way(found: Reconciliation) -> dict[str, list[int]]:
 @pytest.fixture
 def loaded(seeded: Pipeline) -> Pipeline:
     """A pipeline that has run once."""
-    seeded.run()
     return seeded
 
 
@@ -254,6 +254,7 @@ def test_damage_is_told_from_what_is_on_its_way(loaded: Pipeline) -> None:
     assert [cell.key for cell in wrong(found)["fact_sales_order"].cells] == [78]
 
 
+@on("seeded_totesys")
 def test_damage_behind_a_standing_fence_is_found(seeded: Pipeline) -> None:
     with seeded.connection(seeded.source) as idler:
         idler.cursor().execute("SELECT pg_current_xact_id()")
@@ -278,6 +279,7 @@ def test_damage_behind_a_standing_fence_is_found(seeded: Pipeline) -> None:
         }
 
 
+@on("seeded_totesys")
 def test_late_commit_is_on_its_way(seeded: Pipeline) -> None:
     with seeded.connection(seeded.source) as writer:
         writer.cursor().execute("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 77")
@@ -413,6 +415,7 @@ def test_warehouse_of_another_lake_is_refused(loaded: Pipeline) -> None:
         reconcile(loaded)
 
 
+@on("seeded_totesys")
 def test_empty_warehouse_is_said_to_be_empty(seeded: Pipeline) -> None:
     with pytest.raises(WarehouseEmpty, match="nothing is loaded yet"):
         reconcile(seeded)

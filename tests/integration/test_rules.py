@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.loaded import on
 from tests.pipeline import Pipeline, content, physical_rows
 from totes import staging
 from totes.contracts import warehouse_tables
@@ -18,7 +19,6 @@ RIGHT = "UPDATE payment SET payment_amount = payment_amount - 0.01 WHERE payment
 
 
 def test_payment_that_is_not_its_orders_amount_holds_the_batch(seeded: Pipeline) -> None:
-    seeded.run()
     before = physical_rows(seeded)
     for payment in (7, 9):
         seeded.totesys(WRONG, payment)
@@ -33,7 +33,6 @@ def test_payment_that_is_not_its_orders_amount_holds_the_batch(seeded: Pipeline)
 
 
 def test_correction_in_totesys_is_all_that_it_takes(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys(WRONG, 7)
     with pytest.raises(ContractBroken):
         seeded.run()
@@ -53,7 +52,6 @@ def test_correction_in_totesys_is_all_that_it_takes(seeded: Pipeline) -> None:
 
 
 def test_replay_does_the_same(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys(WRONG, 7)
     with pytest.raises(ContractBroken):
         seeded.run()
@@ -66,7 +64,6 @@ def test_replay_does_the_same(seeded: Pipeline) -> None:
 
 
 def test_payment_that_is_deleted_breaks_no_rule(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys(WRONG, 7)
     with pytest.raises(ContractBroken):
         seeded.run()
@@ -77,7 +74,6 @@ def test_payment_that_is_deleted_breaks_no_rule(seeded: Pipeline) -> None:
 
 def test_amount_may_be_that_of_an_earlier_version_of_the_order(seeded: Pipeline) -> None:
     """An order is amended, and its payment made later: the amount that was agreed stays."""
-    seeded.run()
     order = (
         "SELECT sales_order_id FROM transaction JOIN payment USING (transaction_id) WHERE NOT paid ORDER BY 1 LIMIT 1"
     )
@@ -91,7 +87,6 @@ def test_amount_may_be_that_of_an_earlier_version_of_the_order(seeded: Pipeline)
 
 
 def test_payment_of_a_deleted_order_has_nothing_to_agree_with(seeded: Pipeline) -> None:
-    seeded.run()
     seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
     seeded.totesys(
         "UPDATE payment SET payment_amount = 1 WHERE transaction_id IN "
@@ -100,6 +95,7 @@ def test_payment_of_a_deleted_order_has_nothing_to_agree_with(seeded: Pipeline) 
     assert seeded.run()[2].inserted == {"fact_payment": 1}
 
 
+@on("seeded_totesys")
 @pytest.mark.parametrize("rows", [0, 10**9], ids=["bulk", "row by row"])
 def test_rule_holds_for_the_first_batch_too(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr("totes.staging.BULK_ROWS", rows)
@@ -109,6 +105,7 @@ def test_rule_holds_for_the_first_batch_too(seeded: Pipeline, monkeypatch: pytes
     assert seeded.star("SELECT count(*) FROM etl.batch") == [[0]]
 
 
+@on("seeded_totesys")
 def test_key_that_comes_twice_does_not_fill_an_empty_fact(seeded: Pipeline, tmp_path: Path) -> None:
     seeded.ingest()
     seeded.transform()
