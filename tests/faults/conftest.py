@@ -13,6 +13,7 @@ from tests.faults.catalogue import Catalogue, Part
 from tests.faults.drill import Drill, functions
 from tests.faults.invoker import InProcess, Switchboard
 from tests.model import Witness
+from tests.pipeline import Pipeline
 
 RESULTS = pytest.StashKey[Catalogue]()
 INTERPRETER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"
@@ -45,12 +46,18 @@ def totesys_template(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def drilled(stacked_pipelines: MakesPipelines, totesys_template: str) -> Iterator[Pipeline]:
+    """The pipeline of a row."""
+    with stacked_pipelines(totesys_template) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
 def drill(
     stack: Stack,
     switchboard: Switchboard,
     in_process: InProcess,
-    stacked_pipelines: MakesPipelines,
-    totesys_template: str,
+    drilled: Pipeline,
     log: io.StringIO,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Drill]:
@@ -58,8 +65,8 @@ def drill(
     sdk_waits: list[float] = []
     monkeypatch.setattr(INTERPRETER, SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(SDK, SimpleNamespace(sleep=sdk_waits.append))
-    with stacked_pipelines(totesys_template) as pipeline, Witness(pipeline) as witness:
-        made = Drill(stack, pipeline, witness, switchboard, in_process, log, waits, sdk_waits)
+    with Witness(drilled) as witness:
+        made = Drill(stack, drilled, witness, switchboard, in_process, log, waits, sdk_waits)
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         yield made
