@@ -19,8 +19,11 @@ from pathlib import Path
 
 import pg8000.dbapi
 import psutil
+from pg8000.native import identifier, literal
 
+from local.databases import SOURCE, create_databases
 from local.postgres import BUILTIN_LOCALE, INITDB, Postgres
+from local.seed import seed
 
 PATIENCE = 30
 STANDBY_SIGNAL = "standby.signal"
@@ -147,11 +150,9 @@ class Cluster(Postgres):
         eventually(lambda: self.execute("SELECT pg_is_wal_replay_paused()") == ([True],))
 
     def catch_up(self, primary: "Cluster") -> None:
-        """Has a standby go on, and waits until it shows all that the primary has committed."""
-        ((target,),) = primary.execute("SELECT CAST(pg_current_wal_insert_lsn() AS text)")
+        """Has a standby go on, and waits until it shows all that the primary has written."""
+        ((target,),) = primary.execute("SELECT CAST(pg_current_wal_flush_lsn() AS text)")
         self.execute("SELECT pg_wal_replay_resume()")
-        # The primary need not have written the last bytes of it when nobody waits for them.
-        primary.execute("SELECT pg_switch_wal()")
         eventually(lambda: self.execute(f"SELECT pg_last_wal_replay_lsn() >= '{target}'") == ([True],))
 
     def promote(self) -> None:
@@ -198,6 +199,15 @@ class Cluster(Postgres):
             self._run_tool([self._binaries(folder) / name, *arguments], self.data)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def add_databases(cluster: Cluster, passwords: Mapping[str, str]) -> None:
+    """Adds a totesys with some hundred orders, an empty warehouse and the two roles to a new cluster."""
+    create_databases(cluster)
+    for role, password in passwords.items():
+        cluster.execute(f"ALTER ROLE {identifier(role)} PASSWORD {literal(password)}")
+    with contextlib.closing(cluster.connect(SOURCE)) as connection:
+        seed(connection, scale=0.02)
 
 
 def eventually(condition: Callable[[], bool]) -> None:
