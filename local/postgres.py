@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,12 +40,12 @@ ROOTS_SUBSTITUTE = "nobody"
 CURRENT_FOLDER = "/proc/self/cwd"
 
 HBA = f"local all {SUPERUSER} peer map=owner\nlocal all all scram-sha-256\n"
-# Builtin C.UTF-8: the same sort order on every machine, whatever its locales.
 INITDB = [
     *("--username", SUPERUSER, "--encoding", "UTF8", "--locale", "C"),
-    *("--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
     *("--auth-local", "peer", "--auth-host", "reject", "--no-sync", "--no-instructions"),
 ]
+# Builtin C.UTF-8: the same sort order on every machine, whatever its locales.
+BUILTIN_LOCALE = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
 NOT_WORTH_KEEPING = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
@@ -57,6 +58,7 @@ class Postgres:
 
     Args:
         data_dir: where to keep the cluster between runs; None for a temporary one that is deleted at the end.
+        settings: server settings other than the defaults, by name.
 
     Attributes:
         host: the folder of the Unix socket, as libpq and pg8000 take it.
@@ -66,9 +68,11 @@ class Postgres:
 
     port = PORT
     superuser = SUPERUSER
+    initdb_options = (*INITDB, *BUILTIN_LOCALE)
 
-    def __init__(self, data_dir: Path | None = None) -> None:
+    def __init__(self, data_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
         self._kept = data_dir.absolute() if data_dir else None
+        self._settings = settings or {}
         self._user = pwd.getpwnam(ROOTS_SUBSTITUTE) if os.geteuid() == 0 else None
         self._shepherd: subprocess.Popen[bytes] | None = None
         self.host = ""
@@ -185,8 +189,16 @@ class Postgres:
         data.mkdir(parents=True, exist_ok=True)
         data.chmod(0o700)
         self._hand_over(data)
-        made = subprocess.run(  # noqa: S603
-            [binaries / "initdb", "--pgdata", self._reachable_name(data), *INITDB],
+        self._run_tool([binaries / "initdb", "--pgdata", self._reachable_name(data), *self.initdb_options], data)
+
+    def _run_tool(self, command: Sequence[str | Path], data: Path) -> None:
+        """Runs one of PostgreSQL's programs as the server's user, in the data folder.
+
+        Raises:
+            PostgresFailed: it failed; the message holds its own words.
+        """
+        done = subprocess.run(  # noqa: S603
+            command,
             **self._as_server_user(),
             cwd=data,
             env=_server_environment(),
@@ -195,8 +207,8 @@ class Postgres:
             text=True,
             check=False,
         )
-        if made.returncode:
-            raise PostgresFailed(f"initdb could not create {data}: {made.stderr.strip()}")
+        if done.returncode:
+            raise PostgresFailed(f"{Path(command[0]).name} failed on {data}: {done.stderr.strip()}")
 
     def _write_access_rules(self, data: Path) -> None:
         owner = pwd.getpwuid(os.geteuid()).pw_name
@@ -212,6 +224,7 @@ class Postgres:
             "timezone": "UTC",
             "log_timezone": "UTC",
             **({} if self._kept else NOT_WORTH_KEEPING),
+            **self._settings,
         }
         plan = {
             "command": [

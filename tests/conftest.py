@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 
 import pg8000.dbapi
 import pytest
@@ -15,6 +16,7 @@ from pg8000.native import identifier
 from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
 from local.postgres import Postgres
 from local.seed import seed
+from tests.clusters import oldest_installed
 from tests.loaded import Loaded
 from tests.pipeline import REAL_DATA, Pipeline, import_extract
 from totes import aws, contracts
@@ -74,6 +76,14 @@ def postgres() -> Iterator[Postgres]:
         for role in (READER, LOADER):
             server.execute(f"CREATE ROLE {identifier(role)} LOGIN")
         yield server
+
+
+@pytest.fixture(scope="session")
+def oldest_postgres() -> Path:
+    """The programs of the oldest PostgreSQL that is installed besides the wheel's."""
+    if not (programs := oldest_installed()):
+        pytest.skip("no other PostgreSQL is installed: on Debian and Ubuntu, apt-get install postgresql")
+    return programs
 
 
 @pytest.fixture(scope="session")

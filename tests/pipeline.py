@@ -35,7 +35,12 @@ needs_real_data = pytest.mark.skipif(
 
 @dataclass
 class Pipeline:
-    """One test's pipeline. `execution` names the execution that the functions believe they run in."""
+    """One test's pipeline.
+
+    Attributes:
+        source_postgres: the server that totesys is on, where it is not the warehouse's.
+        execution: names the execution that the functions believe they run in.
+    """
 
     postgres: Postgres
     source: str
@@ -43,6 +48,7 @@ class Pipeline:
     passwords: dict[str, str]
     name: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     execution: str = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:test"
+    source_postgres: Postgres | None = None
 
     def __post_init__(self) -> None:
         self.landing_bucket = f"landing-{self.name}"
@@ -56,7 +62,7 @@ class Pipeline:
 
     def put_secret(self, which: str, database: str, role: str, **changes: Any) -> None:
         secret = {
-            "host": self.postgres.host,
+            "host": self._server(database).host,
             "port": self.postgres.port,
             "dbname": database,
             "username": role,
@@ -68,8 +74,13 @@ class Pipeline:
         except self._secrets.exceptions.ResourceExistsException:
             self._secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
 
+    def move_source(self, server: Postgres) -> None:
+        """Has the secret point to another server, or to the same one after a restart, which moves its socket."""
+        self.source_postgres = server
+        self.put_secret("source", self.source, READER)
+
     def credentials(self, database: str, role: str = LOADER) -> Credentials:
-        return Credentials(self.postgres.host, database, role, self.passwords[role])
+        return Credentials(self._server(database).host, database, role, self.passwords[role])
 
     def ingest(self, *full_read: str) -> Ingested:
         settings = IngestSettings(self.landing_bucket, self.processed_bucket, f"{self.name}/source")
@@ -101,7 +112,7 @@ class Pipeline:
 
     @contextlib.contextmanager
     def connection(self, database: str) -> Iterator[pg8000.dbapi.Connection]:
-        with contextlib.closing(self.postgres.connect(database)) as connection:
+        with contextlib.closing(self._server(database).connect(database)) as connection:
             yield connection
 
     def totesys(self, statement: str, *values: object) -> list[list[Any]]:
@@ -117,6 +128,9 @@ class Pipeline:
         self.star("DROP SCHEMA IF EXISTS etl CASCADE")
         self.star("DROP SCHEMA public CASCADE")
         self.star(f"CREATE SCHEMA public AUTHORIZATION {identifier(LOADER)}")
+
+    def _server(self, database: str) -> Postgres:
+        return self.source_postgres if self.source_postgres and database == self.source else self.postgres
 
     def _execute(self, database: str, statement: str, values: tuple[object, ...]) -> list[list[Any]]:
         with self.connection(database) as connection:

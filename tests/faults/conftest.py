@@ -14,6 +14,7 @@ from tests.faults.drill import Drill, functions
 from tests.faults.invoker import InProcess, Switchboard
 from tests.loaded import Loaded
 from tests.model import Witness
+from tests.pipeline import Pipeline
 
 RESULTS = pytest.StashKey[Catalogue]()
 INTERPRETER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"
@@ -53,11 +54,18 @@ def start(request: pytest.FixtureRequest) -> Start:
 
 
 @pytest.fixture
+def drilled(stacked_pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
+    """The pipeline of a row."""
+    with stacked_pipelines(start) as pipeline:
+        yield pipeline
+
+
+@pytest.fixture
 def drill(
     stack: Stack,
     switchboard: Switchboard,
     in_process: InProcess,
-    stacked_pipelines: MakesPipelines,
+    drilled: Pipeline,
     start: Start,
     log: io.StringIO,
     monkeypatch: pytest.MonkeyPatch,
@@ -67,8 +75,8 @@ def drill(
     monkeypatch.setattr(INTERPRETER, SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(SDK, SimpleNamespace(sleep=sdk_waits.append))
     before = start.witness if isinstance(start, Loaded) else None
-    with stacked_pipelines(start) as pipeline, Witness(pipeline, before) as witness:
-        made = Drill(stack, pipeline, witness, switchboard, in_process, log, waits, sdk_waits)
+    with Witness(drilled, before) as witness:
+        made = Drill(stack, drilled, witness, switchboard, in_process, log, waits, sdk_waits)
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         yield made

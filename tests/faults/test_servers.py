@@ -1,0 +1,457 @@
+"""F60 to F63: totesys on a server that is restored, restarted or promoted, that crashes, lags or is out of ids."""
+
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from local.databases import SOURCE
+from tests.clusters import Cluster, add_databases, folder_for_clusters
+from tests.conftest import MakesPipelines
+from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
+from tests.pipeline import Pipeline
+from totes.contracts import source_tables
+
+AMENDED = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = {}"
+NEW_DESIGN = (
+    "INSERT INTO design (design_id, created_at, design_name, file_location, file_name, last_updated) "
+    "VALUES ({}, TIMESTAMP '2024-11-18', 'Granite', '/srv', 'granite.json', TIMESTAMP '2024-11-18')"
+)
+# Another transaction id each, and next to no WAL.
+TAKE_AN_ID = "SELECT pg_current_xact_id()"
+# Much WAL, and one transaction id.
+WRITE_WAL = "CREATE TABLE ballast AS SELECT generate_series(1, 20000) AS number"
+PRIVILEGED = (
+    "pg_control_system()",
+    "pg_control_checkpoint()",
+    "pg_postmaster_start_time()",
+    "pg_current_wal_lsn()",
+    "pg_current_wal_insert_lsn()",
+    "pg_current_wal_flush_lsn()",
+    "pg_last_wal_replay_lsn()",
+    "pg_walfile_name(pg_lsn)",
+)
+IDS = 1 << 32
+MOST_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with folder_for_clusters() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def template(folder: Path, passwords: dict[str, str]) -> Cluster:
+    """A cluster to copy, with the wheel's PostgreSQL."""
+    return _template(Cluster(folder / "template"), passwords)
+
+
+@pytest.fixture(scope="module")
+def old_template(folder: Path, passwords: dict[str, str], oldest_postgres: Path) -> Cluster:
+    """A cluster to copy, with the oldest PostgreSQL that is installed."""
+    return _template(Cluster(folder / "old_template", programs=oldest_postgres), passwords)
+
+
+def _template(cluster: Cluster, passwords: dict[str, str]) -> Cluster:
+    with cluster:
+        add_databases(cluster, passwords)
+        cluster.stop()
+    return cluster
+
+
+@pytest.fixture
+def place(folder: Path) -> Iterator[Path]:
+    """A folder for the clusters of one test."""
+    made = folder / "test"
+    made.mkdir(mode=0o711)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def primary(request: pytest.FixtureRequest, place: Path) -> Iterator[Cluster]:
+    """The server that totesys is on, a copy of `template` or of another fixture."""
+    template: Cluster = request.getfixturevalue(getattr(request, "param", "template"))
+    with template.copy_to(place / "primary") as server:
+        yield server
+
+
+@pytest.fixture
+def standby(primary: Cluster, place: Path) -> Iterator[Cluster]:
+    """A server that repeats what the primary does."""
+    with primary.standby(place / "standby") as server:
+        yield server
+
+
+@pytest.fixture
+def other(place: Path, passwords: dict[str, str]) -> Iterator[Cluster]:
+    """A server that shares nothing with the primary but the content of totesys, as from a dump."""
+    with Cluster(place / "other") as server:
+        add_databases(server, passwords)
+        yield server
+
+
+@pytest.fixture
+def start(empty_totesys: str) -> str:
+    """Each row has its first run itself."""
+    return empty_totesys
+
+
+@pytest.fixture
+def drilled(stacked_pipelines: MakesPipelines, start: str, primary: Cluster) -> Iterator[Pipeline]:
+    """A pipeline whose totesys is on a server of its own."""
+    with stacked_pipelines(start) as pipeline:
+        pipeline.source = SOURCE
+        pipeline.move_source(primary)
+        yield pipeline
+
+
+both_versions = pytest.mark.parametrize(
+    "primary", ["template", "old_template"], indirect=True, ids=["the wheel's", "the oldest"]
+)
+
+
+@both_versions
+@fault("F60", "the source's server is restarted", HEAL)
+def test_f60_restart_is_followed_by_one_full_read(drill: Drill, primary: Cluster) -> None:
+    drill.run()
+    primary.restart()
+    drill.pipeline.move_source(primary)
+    drill.totesys(AMENDED.format(7))
+
+    restarted = drill.run()
+    drill.totesys(AMENDED.format(8))
+    later = drill.run()
+
+    assert restarted.output["ingest"]["full_read"].keys() == source_tables().keys()
+    assert restarted.output["load"]["inserted"] == {"fact_sales_order": 1}
+    assert (later.output["ingest"]["full_read"], later.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
+    assert restarted.warnings == later.warnings == []
+
+
+@fault("F60", "the source is restored from a copy of its storage, and has written more since", HEAL)
+def test_f60_restored_copy_that_is_ahead_is_read_in_full(drill: Drill, primary: Cluster, place: Path) -> None:
+    unhappen(drill, primary, place, before=[TAKE_AN_ID], since=[TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL])
+
+    restored = drill.run()
+
+    assert restored.output["ingest"]["full_read"].keys() == source_tables().keys()
+    assert restored.output["load"]["inserted"] == {"fact_sales_order": 3}
+    assert restored.warnings == []
+
+
+@fault("F60", "or less", WARN)
+def test_f60_restored_copy_that_is_behind_is_told(drill: Drill, primary: Cluster, place: Path) -> None:
+    unhappen(drill, primary, place, before=[WRITE_WAL], since=[TAKE_AN_ID] * 5)
+
+    restored = drill.run()
+
+    assert restored.output["ingest"]["full_read"].keys() == source_tables().keys()
+    assert restored.output["load"]["inserted"] == {"fact_sales_order": 3}
+    assert len(restored.warnings) == len(source_tables())
+
+
+@fault("F60", "another server, with a restored dump", WARN)
+def test_f60_other_system_is_read_in_full_and_told(drill: Drill, primary: Cluster, other: Cluster) -> None:
+    drill.run()
+    drill.pipeline.move_source(other)
+    drill.totesys(AMENDED.format(7))
+    for _ in range(100):
+        drill.totesys(TAKE_AN_ID)
+
+    moved = drill.run()
+
+    assert other.system != primary.system
+    assert moved.output["ingest"]["full_read"].keys() == source_tables().keys()
+    assert moved.output["load"]["inserted"] == {"fact_sales_order": 1}
+    assert len(moved.warnings) == len(source_tables())
+    assert later_read(drill) == {"sales_order": 1}
+
+
+@both_versions
+@fault("F60", "a standby is the source, and is restarted", HEAL)
+def test_f60_restart_of_a_standby_costs_no_full_read(drill: Drill, primary: Cluster, standby: Cluster) -> None:
+    drill.pipeline.move_source(standby)
+    drill.run()
+    standby.restart()
+    primary.execute(AMENDED.format(7), SOURCE)
+    standby.catch_up(primary)
+    drill.pipeline.move_source(standby)
+
+    restarted = drill.run()
+
+    assert restarted.output["ingest"]["full_read"] == {}
+    assert restarted.output["ingest"]["rows"] == {"sales_order": 1}
+
+
+@both_versions
+@fault("F60", "fail-over to a standby that lacked the primary's last transactions", HEAL)
+def test_f60_promoted_standby_is_read_in_full(drill: Drill, primary: Cluster, standby: Cluster) -> None:
+    drill.run()
+    standby.lag()
+    drill.totesys(AMENDED.format(7))
+    drill.run()
+    primary.crash()
+    standby.promote()
+    drill.pipeline.move_source(standby)
+    for statement in (AMENDED.format(8), TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL):
+        standby.execute(statement, SOURCE)
+
+    promoted = drill.run()
+
+    assert promoted.output["ingest"]["full_read"].keys() == source_tables().keys()
+    drill.totesys(AMENDED.format(9))
+    assert drill.run().output["ingest"]["rows"] == {"sales_order": 1}
+
+
+@fault("F60", "where the server stands may not be asked for", HEAL)
+@pytest.mark.parametrize("refused", [PRIVILEGED, *((one,) for one in PRIVILEGED)], ids=["all", *PRIVILEGED])
+def test_f60_what_may_not_be_asked_for_fails_no_run(drill: Drill, refused: tuple[str, ...]) -> None:
+    for function in refused:
+        drill.totesys(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+    drill.run()
+    drill.totesys(AMENDED.format(7))
+
+    later = drill.run()
+
+    assert (later.output["ingest"]["full_read"], later.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
+
+
+@pytest.fixture(params=["WAL is written late", "and soon"])
+def wal_is_late(request: pytest.FixtureRequest, primary: Cluster) -> bool:
+    """Whether only what somebody waits for reaches the disk. The process that writes the rest stands still then."""
+    late: bool = request.param == "WAL is written late"
+    if late:
+        primary.signal_process(signal.SIGSTOP, "walwriter")
+    return late
+
+
+@fault("F61", "a backend crashes, and the id of a transaction that was rolled back is given out again", HEAL)
+def test_f61_id_given_out_again_hides_no_change(drill: Drill, primary: Cluster, wal_is_late: bool) -> None:
+    drill.run()
+    drill.totesys(AMENDED.format(7))
+    given = roll_back(drill, AMENDED.format(8))
+    drill.run()
+    primary.crash_process("walwriter")
+    ((again,),) = drill.totesys(f"{AMENDED.format(9)} RETURNING CAST(CAST(xmin AS text) AS bigint)")
+    assert (again == given) is wal_is_late
+    drill.totesys(WRITE_WAL)  # neither ids nor the length of the WAL tell of the crash
+
+    crashed = drill.run()
+
+    assert crashed.output["load"]["inserted"] == {"fact_sales_order": 1}
+    assert later_read(drill) == {"sales_order": 1}
+
+
+@fault("F61", "a transaction that was seen, and did not wait for the disk, is lost", HEAL)
+@pytest.mark.parametrize("whole", [False, True], ids=["of a process", "of the server"])
+def test_f61_lost_transaction_is_taken_back(drill: Drill, primary: Cluster, wal_is_late: bool, whole: bool) -> None:
+    drill.run()
+    with drill.session() as hasty:
+        hasty.cursor().execute("SET synchronous_commit = off")
+        hasty.cursor().execute("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 7")
+        hasty.commit()
+    drill.run()
+
+    if whole:
+        primary.crash()
+        primary.start()
+        drill.pipeline.move_source(primary)
+    else:
+        primary.crash_process("walwriter")
+    lost = drill.totesys("SELECT count(*) FROM sales_order WHERE units_sold = 4242") == [[0]]
+    assert lost is wal_is_late
+    for statement in (AMENDED.format(8), TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL):
+        drill.totesys(statement)
+
+    drill.run()
+
+
+@fault("F61", "the last bytes of the WAL are not written for a long time", HEAL)
+@pytest.mark.parametrize("why", ["after a WAL switch", "an idle server"])
+def test_f61_idle_server_slows_no_run_down(drill: Drill, primary: Cluster, why: str) -> None:
+    drill.run()
+    usual = seconds(lambda: change_and_run(drill, 7))
+
+    slowest = 0.0
+    for key in (8, 9):
+        drill.totesys(AMENDED.format(key))
+        if why == "after a WAL switch":
+            drill.totesys("SELECT pg_switch_wal()")
+        slowest = max(slowest, seconds(drill.run))
+
+    assert slowest < usual + 1
+    assert later_read(drill) == {"sales_order": 1}
+
+
+@fault("F61", "the process that writes the WAL stands still", HEAL)
+def test_f61_wal_that_is_never_written_is_not_waited_for(drill: Drill, primary: Cluster) -> None:
+    drill.run()
+    primary.signal_process(signal.SIGSTOP, "walwriter")
+    drill.totesys(AMENDED.format(7))
+    roll_back(drill, AMENDED.format(8))
+
+    taken = seconds(drill.run)
+    primary.signal_process(signal.SIGCONT, "walwriter")
+
+    assert taken < MOST_SECONDS
+    assert later_read(drill) == {"sales_order": 1}
+
+
+@both_versions
+@fault("F62", "more than 2^31 transactions since most rows were written", HEAL)
+def test_f62_rows_of_long_ago_are_not_read_again(drill: Drill, primary: Cluster) -> None:
+    primary.give_ids_from(3_900_000_000)
+    drill.pipeline.move_source(primary)
+    drill.run()
+
+    assert later_read(drill) == {"sales_order": 1}
+
+
+@fault("F62", "the 32 bits of the ids wrap around between two runs", HEAL)
+def test_f62_wrap_around_hides_no_row(drill: Drill, primary: Cluster) -> None:
+    primary.give_ids_from(IDS - 20)
+    drill.pipeline.move_source(primary)
+    drill.run()
+    for key in range(1, 31):
+        drill.totesys(AMENDED.format(key))
+
+    wrapped = drill.run()
+
+    ((first, last),) = drill.totesys("SELECT min(age(xmin)), max(age(xmin)) FROM sales_order WHERE sales_order_id < 31")
+    ((next_id,),) = drill.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")
+    assert IDS - 20 <= next_id - last < IDS < next_id - first
+    assert wrapped.output["ingest"]["rows"] == {"sales_order": 30}
+    assert later_read(drill) == {"sales_order": 1}
+
+
+@both_versions
+@fault("F63", "one endpoint: the primary, a standby that lags, and the primary again", HOLD)
+def test_f63_lagging_standby_holds_the_run(drill: Drill, primary: Cluster, standby: Cluster) -> None:
+    drill.run()
+    standby.lag()
+    drill.totesys(AMENDED.format(7))
+    drill.totesys(NEW_DESIGN.format(90_001))
+    drill.run()
+
+    drill.pipeline.move_source(standby)
+    lagging = drill.run()
+    drill.pipeline.move_source(primary)
+
+    assert (lagging.error, set(lagging.retried)) == ("SourceLagging", {"SourceLagging"})
+    assert lagging.changed_nothing
+    assert later_read(drill) == {"sales_order": 1}
+
+
+@fault("F63", "and a standby that catches up while the state machine waits", HEAL)
+def test_f63_standby_that_catches_up_is_read(drill: Drill, primary: Cluster, standby: Cluster) -> None:
+    drill.run()
+    standby.lag()
+    drill.totesys(AMENDED.format(7))
+    drill.run()
+    primary.execute(AMENDED.format(8), SOURCE)
+    drill.pipeline.move_source(standby)
+
+    with drill.before("ingest", lambda: standby.catch_up(primary), attempt=2):
+        healed = drill.run()
+
+    assert healed.retried == ["SourceLagging"]
+    assert (healed.output["ingest"]["full_read"], healed.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
+
+
+@both_versions
+@fault("F63", "the primary and a standby that follows closely, by turns", HEAL)
+def test_f63_standby_that_keeps_up_costs_no_full_read(drill: Drill, primary: Cluster, standby: Cluster) -> None:
+    drill.run()
+
+    for key, server in enumerate([standby, standby, primary, standby, primary, primary], start=1):
+        primary.execute(AMENDED.format(key), SOURCE)
+        standby.catch_up(primary)
+        drill.pipeline.move_source(server)
+        execution = drill.run()
+        assert (execution.output["ingest"]["full_read"], execution.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
+
+
+@fault("F63", "and a primary that is idle after it has begun a new file of its WAL", HEAL)
+def test_f63_page_header_that_a_standby_lacks_is_no_lag(drill: Drill, primary: Cluster, standby: Cluster) -> None:
+    drill.run()
+    drill.totesys(AMENDED.format(7))
+    drill.totesys("SELECT pg_switch_wal()")
+    drill.run()
+
+    # The end of the WAL lies behind the header of a page that nobody writes until something follows.
+    standby.catch_up(primary)
+    drill.pipeline.move_source(standby)
+    idle = drill.run()
+
+    assert (idle.retried, idle.path[-1]) == ([], "NothingNew")
+    drill.pipeline.move_source(primary)
+    assert later_read(drill) == {"sales_order": 1}
+
+
+def unhappen(drill: Drill, primary: Cluster, place: Path, before: list[str], since: list[str]) -> None:
+    """Two runs with a cold copy between them, to which totesys then goes back, and goes on from there.
+
+    Args:
+        before: what is executed between the copy and the second run, and unhappens.
+        since: what is executed once totesys is restored; more transactions than before, so that ids tell nothing.
+    """
+    drill.run()
+    primary.stop()
+    copy = primary.copy_to(place / "copy")
+    primary.start()
+    drill.pipeline.move_source(primary)
+    drill.totesys(AMENDED.format(7))
+    drill.totesys(AMENDED.format(8))
+    for statement in before:
+        drill.totesys(statement)
+    drill.run()
+    stood = wal_position(primary)
+    primary.restore(copy)
+    drill.pipeline.move_source(primary)
+    drill.totesys(AMENDED.format(9))
+    for statement in since:
+        drill.totesys(statement)
+    assert (wal_position(primary) > stood) is (WRITE_WAL in since)
+
+
+def wal_position(server: Cluster) -> int:
+    ((position,),) = server.execute("SELECT CAST(pg_current_wal_insert_lsn() - '0/0' AS bigint)")
+    return int(position)
+
+
+def roll_back(drill: Drill, statement: str) -> int:
+    """Executes a statement that comes to nothing.
+
+    Returns:
+        the 32 bits of its transaction's id.
+    """
+    with drill.session() as undecided:
+        cursor = undecided.cursor()
+        cursor.execute(statement)
+        cursor.execute("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
+        ((given,),) = cursor.fetchall()
+        undecided.rollback()
+    return int(given)
+
+
+def later_read(drill: Drill) -> dict[str, int]:
+    """The rows that the next run reads once an order has been amended."""
+    drill.totesys(AMENDED.format(10))
+    rows: dict[str, int] = drill.run().output["ingest"]["rows"]
+    return rows
+
+
+def change_and_run(drill: Drill, key: int) -> None:
+    drill.totesys(AMENDED.format(key))
+    drill.run()
+
+
+def seconds(action: Callable[[], object]) -> float:
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start

@@ -1,0 +1,35 @@
+"""Totesys and the warehouse on the oldest PostgreSQL that is installed; the wheel's is tried by all other tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from moto import mock_aws
+
+from local.databases import SOURCE, WAREHOUSE
+from tests.clusters import Cluster, add_databases, folder_for_clusters
+from tests.model import Witness
+from tests.pipeline import Pipeline
+from tests.reconciliation import reconcile
+
+
+@pytest.fixture
+def old(oldest_postgres: Path, passwords: dict[str, str]) -> Iterator[Pipeline]:
+    """A pipeline whose databases are both on that PostgreSQL."""
+    with folder_for_clusters() as folder, Cluster(folder / "data", programs=oldest_postgres) as cluster, mock_aws():
+        add_databases(cluster, passwords)
+        yield Pipeline(cluster, SOURCE, WAREHOUSE, passwords)
+
+
+def test_all_stages_work_on_the_oldest_postgres(old: Pipeline) -> None:
+    with Witness(old) as witness:
+        old.run()
+        old.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id <= 7")
+        old.totesys("DELETE FROM payment WHERE payment_id = 8")
+
+        landed, _, _ = old.run()
+
+        assert (landed.rows, landed.deleted) == ({"sales_order": 7}, {"payment": 1})
+        assert witness.violations() == []
+        assert witness.quiet(old.run) == []
+    assert reconcile(old).agrees
