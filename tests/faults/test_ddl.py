@@ -13,6 +13,7 @@ import pytest
 from tests.faults.drill import HEAL, HOLD, PATIENCE, WARN, Drill, fault
 from tests.faults.relations import PARTITIONED, PREPARED, apart, at_once, until_waiting
 from tests.faults.test_backfill import Backfills, lands, reads, succeeded
+from tests.injection import at_statement
 from tests.pipeline import LOAD_ORDER
 from tests.reconciliation import reconcile
 from totes.database import TOTESYS
@@ -447,6 +448,30 @@ def test_f57_values_of_old_row_versions_are_read_again(
     assert len(changed.warnings) >= len(tables)
     assert changed.output["ingest"]["deleted"] == {}
     assert drill.run().output["ingest"]["full_read"] == {}
+
+
+# What needs no lock of a table, and so may commit while it is read: (before, meanwhile, the tables).
+IN_THE_MIDST = {
+    what: OLD_VERSIONS[what] for what in ("labels of another enum exchanged", "another schema in the place of public")
+}
+
+
+@fault("F57", "or change while Ingest reads", WARN)
+@pytest.mark.parametrize(("before", "statements", "tables"), IN_THE_MIDST.values(), ids=IN_THE_MIDST)
+def test_f57_what_changes_in_the_midst_is_read_again(
+    drill: Drill, before: Sequence[str], statements: Sequence[str], tables: list[str]
+) -> None:
+    at_once(drill, *before)
+    drill.run()
+    drill.totesys("UPDATE transaction SET last_updated = created_at WHERE transaction_id = 7")
+
+    with at_statement('COPY (SELECT "transaction"', lambda: at_once(drill, *statements)) as reading:
+        drill.run()
+    after = drill.run()
+
+    assert len(reading) == 1
+    assert sorted(after.output["ingest"]["full_read"]) == sorted(tables)
+    assert after.output["ingest"]["deleted"] == {}
 
 
 REWRITES = {
