@@ -62,12 +62,13 @@ def apart(drill: Drill, *statements: str) -> None:
 
 
 def until_waiting(drill: Drill, application: str = "totes-ingest") -> None:
-    """Returns when a session waits for a lock of totesys."""
-    waiting = (
-        "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
-        f"AND application_name = '{application}' AND datname = current_database()"
+    """Returns when a session wants locks of totesys: Ingest asks for them again and again, others wait in the queue."""
+    waiting = "" if application == "totes-ingest" else "wait_event_type = 'Lock' AND "
+    sessions = (
+        f"SELECT pid FROM pg_stat_activity WHERE {waiting}application_name = '{application}' "
+        "AND datname = current_database()"
     )
     give_up = time.monotonic() + SECONDS_TO_WAIT
-    while not drill.totesys(waiting):
+    while not drill.totesys(sessions):
         assert time.monotonic() < give_up, f"{application} waits for nothing"
         time.sleep(0.02)
