@@ -27,7 +27,6 @@ from totes import ingest
 from totes.manifest import Manifest
 from totes.source import Snapshot
 
-
 # Whatever the database or the role has for a default.
 _READABLE = "SET DateStyle = 'ISO, YMD'"
 
