@@ -10,8 +10,10 @@ The invariants I1 to I6 are those of docs/promise.md. A violation is a sentence 
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from unittest import mock
 
 import sqlalchemy
@@ -22,11 +24,8 @@ from tests.ledger import Zone
 from tests.oracle import SOURCE, Picture
 from tests.pipeline import Pipeline, physical_rows
 from totes import ingest
+from totes.manifest import Manifest
 from totes.source import Snapshot
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
 
 # Whatever the database or the role has for a default.
 _READABLE = "SET DateStyle = 'ISO, YMD'"
@@ -55,7 +54,7 @@ class Witness:
         self._watching = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        take = vars(ingest)["snapshot"]
+        take, after = vars(ingest)["snapshot"], vars(ingest)["moment_after"]
 
         @contextlib.contextmanager
         def witnessed(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
@@ -64,7 +63,15 @@ class Witness:
                 # Ingest has read all that it wants, and its transaction is still open: no lock can be in the way now.
                 self._look(connection, taken)
 
+        def moved(previous: Manifest | None, moment: datetime) -> datetime:
+            # A batch says another moment than its snapshot where the clock has gone back.
+            at: datetime = after(previous, moment)
+            if moment in self.pictures:
+                self.pictures[at] = replace(self.pictures[moment], taken_at=at)
+            return at
+
         self._watching.enter_context(mock.patch.object(ingest, "snapshot", witnessed))
+        self._watching.enter_context(mock.patch.object(ingest, "moment_after", moved))
         return self
 
     def __exit__(

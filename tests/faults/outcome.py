@@ -70,7 +70,9 @@ class Execution:
     @property
     def warnings(self) -> list[str]:
         """What the functions found odd."""
-        return [text for result in self.output.values() for text in result.get("warnings", [])]
+        # The input is in the output as well.
+        results = [self.output.get(stage.lower(), {}) for stage in STAGES]
+        return [text for result in results for text in result.get("warnings", [])]
 
     @property
     def mail(self) -> str:
