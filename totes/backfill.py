@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from totes.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_plan
 from totes.batch_log import BatchLog
+from totes.catalogue import relations_to_read, structure_of
 from totes.contracts import SourceTable, source_columns, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import BackfillOutdated, ContractBroken, LogBroken
@@ -122,7 +123,7 @@ class Backfill:
                 snapshot_at=moment_after(previous, taken.taken_at),
                 # The ranges are read later, and what they see may not be flushed either.
                 source=replace(durable_position(connection, taken, previous), flushed=False),
-                structure=taken.structure,
+                structure=structure_of(taken.catalogue),
                 tables=tables,
                 ranges=ranges,
             )
@@ -142,7 +143,7 @@ class Backfill:
         ):
             if reason := reason_to_read_all(plan.source, taken.position):
                 raise _outdated(reason)
-            if taken.structure[table.name] != plan.structure[table.name]:
+            if relations_to_read(plan.structure[table.name], taken.catalogue[table.name]):
                 raise _outdated(f"the structure of {table.name} in totesys is another one")
             read = taken.extract_range(table, (part.low, part.high), older_than, folder / "data")
         return self._added(table, part.batch, folder / "data", read)

@@ -10,7 +10,9 @@ import sqlalchemy
 from totes.contracts import source_tables
 
 _CATALOGUE = Path(__file__).parent / "sql" / "catalogue.sql"
-# By table: the relations that hold its rows, by object id, each with a digest of what makes values of stored rows.
+# Of pg_class.relkind.
+PARTITIONED = "p"
+# By table: the relations that make it up, by object id, each with a digest of what makes values of stored rows.
 Structure = Mapping[str, Mapping[str, str]]
 
 
@@ -25,7 +27,7 @@ class CatalogueColumn:
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation that holds rows of a table: the table itself, a partition, or a table that inherits from it.
+    """A relation that a table is made of: the table itself, a partition, or a table that inherits from it.
 
     Attributes:
         kind, persistence: as in pg_class.
@@ -56,6 +58,11 @@ class CatalogueTable:
     columns: tuple[CatalogueColumn, ...]
     relations: tuple[Relation, ...]
 
+    @property
+    def holding(self) -> tuple[str, ...]:
+        """The object ids of the relations that hold rows; a partitioned one holds none itself."""
+        return tuple(relation.oid for relation in self.relations if relation.kind != PARTITIONED)
+
 
 def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
     """Reads all declared tables that are there, by name, in one round trip."""
@@ -80,6 +87,10 @@ def structure_of(tables: Mapping[str, CatalogueTable]) -> Structure:
     return {name: {relation.oid: relation.digest for relation in table.relations} for name, table in tables.items()}
 
 
-def changed_relations(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
-    """Returns the relations of a table whose stored rows may have other values now, though none of them is new."""
-    return tuple(oid for oid, digest in now.items() if before.get(oid) != digest)
+def relations_to_read(before: Mapping[str, str], now: CatalogueTable) -> tuple[str, ...]:
+    """Returns the object ids of the relations whose rows may have other values now, though none of them is new.
+
+    A parent decides how the rows of all its partitions are read, so with one of those it is all.
+    """
+    changed = {relation.oid: relation.kind for relation in now.relations if before.get(relation.oid) != relation.digest}
+    return now.holding if PARTITIONED in changed.values() else tuple(changed)

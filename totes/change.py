@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from totes.catalogue import changed_relations
+from totes.catalogue import relations_to_read
 from totes.contracts import SourceTable, source_tables
 from totes.fence import reason_to_read_all
 from totes.keys import without
@@ -114,7 +114,9 @@ class Change:
         counts = self._taken.counts(windows)
         windows = {
             # A row's place says nothing across the relations of a table.
-            name: replace(window, begin=counts[name].first_new) if len(self._taken.structure[name]) == 1 else window
+            name: replace(window, begin=counts[name].first_new)
+            if len(self._taken.catalogue[name].relations) == 1
+            else window
             for name, window in windows.items()
         }
         for name, table in source_tables().items():
@@ -142,6 +144,8 @@ class Change:
             again = self._look_again(table)
             everything = name in self.full_read
             relations = () if everything else self._changed_relations(name)
+            if relations:
+                logger.info("relations read in full", table=name, relations=relations)
             windows[name] = Window(None if everything else fence, again, relations)
         return windows
 
@@ -164,14 +168,14 @@ class Change:
             return f"no longer declared: {', '.join(left)}"
         if self._previous.structure is None:
             return UPGRADED
-        now = self._taken.structure[table]
-        return RESTRUCTURED if now and len(self._changed_relations(table)) == len(now) else None
+        changed = self._changed_relations(table)
+        return RESTRUCTURED if changed and changed == self._taken.catalogue[table].holding else None
 
     def _changed_relations(self, table: str) -> tuple[str, ...]:
         """The relations of a table that were attached or changed since the batch before."""
         if self._previous is None or self._previous.structure is None:
             return ()
-        return changed_relations(self._previous.structure.get(table, {}), self._taken.structure[table])
+        return relations_to_read(self._previous.structure.get(table, {}), self._taken.catalogue[table])
 
     def _look_again(self, table: SourceTable) -> tuple[int, ...]:
         """Examines the rows that were set aside; those that are as they were, and only those, stay in quarantine."""

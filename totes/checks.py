@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totes.catalogue import CatalogueTable, Relation
+from totes.catalogue import PARTITIONED, CatalogueTable, Relation
 from totes.contracts import Column, SourceTable
 from totes.currencies import currency_names
 from totes.errors import AccessRefused, ContractBroken
@@ -15,8 +15,8 @@ from totes.parquet import arrow_type
 
 SHOWN = 5
 _LONGEST_VALUE = 80
-_TABLE, _HEAP = "r", "heap"
-# Letters of pg_class.relkind. A partitioned table holds no rows itself.
+_HEAP = "heap"
+# Of pg_class.relkind.
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 _IN_FULL = {"timestamp(3)": "timestamp(3) without time zone"}
 
@@ -127,7 +127,7 @@ def _differences(table: SourceTable, found: CatalogueTable | None) -> Iterator[s
         yield f"table {table.name} is not there"
         return
     if refused := [reason for relation in found.relations if (reason := _refused(relation))]:
-        yield f"{', '.join(refused[:SHOWN])}, expected tables whose rows bear the ids of transactions"
+        yield f"table {table.name}: {', '.join(refused[:SHOWN])}, expected a table whose rows bear ids of transactions"
         return
     new = _undeclared(table, found)
     instead = f" (while {', '.join(new[:SHOWN])} {'is' if len(new) == 1 else 'are'} there, which no contract declares)"
@@ -142,9 +142,9 @@ def _differences(table: SourceTable, found: CatalogueTable | None) -> Iterator[s
 
 def _refused(relation: Relation) -> str | None:
     """Returns why the rows of a relation can't be captured: they bear no ids of transactions that a fence could use."""
-    if relation.kind != _TABLE:
+    if relation.kind in _KINDS:
         return f"{relation.name} is {_KINDS[relation.kind]}"
-    if relation.access_method != _HEAP:
+    if relation.kind != PARTITIONED and relation.access_method != _HEAP:
         return f"{relation.name} is stored by {relation.access_method}"
     return None
 

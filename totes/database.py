@@ -169,7 +169,7 @@ def _lock_holders(connection: sqlalchemy.Connection) -> str:
     """Who may have been waited for. Another execution, or somebody at work on the tables."""
     with suppress(DBAPIError):
         rows = connection.execute(sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8")))
-        return ", ".join(f"pid {row.pid} ({row.user_name}, {row.application or 'no application name'})" for row in rows)
+        return ", ".join(f"{row.holder} ({row.user_name}, {row.application or 'no application name'})" for row in rows)
     return ""
 
 

@@ -10,7 +10,7 @@ has been running, and how far its write-ahead log has come; ADR 14 has the table
 """
 
 from totes.errors import SourceLagging
-from totes.position import SourcePosition, lsn_bytes
+from totes.position import SourcePosition, reaches
 
 # Row versions bear the low 32 bits of the 64-bit ids; two of them can be compared while fewer than 2^31 lie between.
 COMPARABLE = 1 << 31
@@ -54,7 +54,7 @@ def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> st
         return FAILED_OVER
     if None not in (before.started_at, now.started_at) and before.started_at != now.started_at:
         return RESTARTED
-    if not before.flushed and before.recovered_at != now.recovered_at:
+    if not (before.flushed or now.in_recovery) and before.recovered_at != now.recovered_at:
         return CRASHED
     if before.fence is None:
         return NOT_FLUSHED
@@ -74,4 +74,4 @@ def is_new(fence: int, row: str) -> str:
 
 
 def _is_behind(now: SourcePosition, before: SourcePosition) -> bool:
-    return now.lsn is not None and before.lsn is not None and lsn_bytes(now.lsn) < lsn_bytes(before.lsn)
+    return now.lsn is not None and before.lsn is not None and not reaches(now.lsn, before.lsn)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy
 
-from totes.position import SourcePosition, lsn_bytes
+from totes.position import SourcePosition, reaches
 
 if TYPE_CHECKING:
     from totes.manifest import Manifest
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 DELAYS = 3
 LONGEST_SECONDS = 30.0
 _PAUSE = 0.05
-_LONGEST_PAGE_HEADER = 40
 _FLUSHED = sqlalchemy.text(
     "SELECT CAST(pg_catalog.pg_current_wal_flush_lsn() AS text) AS lsn, "
     "(SELECT CAST(setting AS integer) FROM pg_catalog.pg_settings WHERE name = 'wal_writer_delay') AS delay"
@@ -42,7 +41,7 @@ def durable_position(
         fence = before.fence if before else None
     # A standby does not know since when its primary has been running.
     started_at = position.started_at or (before.started_at if before else None)
-    return replace(position, fence=fence, flushed=flushed, started_at=started_at)
+    return replace(position, fence=fence, flushed=flushed, started_at=started_at, lsn=taken.end)
 
 
 def wait_for_flush(connection: sqlalchemy.Connection, taken: "Snapshot") -> bool:
@@ -54,25 +53,14 @@ def wait_for_flush(connection: sqlalchemy.Connection, taken: "Snapshot") -> bool
     A server that can't be asked counts as flushed, and so does a standby, which replays only what is flushed.
     """
     position, flushed = taken.position, taken.flushed
-    if position.lsn is None or flushed is None or is_flushed(position.lsn, flushed):
+    if position.lsn is None or flushed is None or reaches(flushed, position.lsn):
         return True
     begun = time.monotonic()
     while True:
         row = connection.execute(_FLUSHED).one()
-        if is_flushed(position.lsn, row.lsn):
+        if reaches(row.lsn, position.lsn):
             return True
         patience = min(DELAYS * row.delay / 1_000, LONGEST_SECONDS) if position.recovered_at is None else 0
         if time.monotonic() - begun >= patience:
             return False
         time.sleep(_PAUSE)
-
-
-def is_flushed(lsn: str, flushed: str) -> bool:
-    """Whether all records that end before `lsn` are on disk, where the log is flushed up to `flushed`.
-
-    After the last record of a page, the next place to write is behind the next page's header, which is flushed only
-    with what follows it. No page is smaller than 1,024 bytes.
-    """
-    end = lsn_bytes(flushed)
-    missing = lsn_bytes(lsn) - end
-    return missing <= 0 or (missing <= _LONGEST_PAGE_HEADER and end % 1_024 == 0)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from totes.batch_log import BatchLog, entry
+from totes.catalogue import structure_of
 from totes.change import ASKED_FOR, UPGRADED, Change
 from totes.checks import SHOWN
 from totes.contracts import source_columns, source_tables
@@ -159,7 +160,7 @@ def _manifest(
         made_at=datetime.now(UTC),
         source=position,
         columns=source_columns(),
-        structure=taken.structure,
+        structure=structure_of(taken.catalogue),
         full_read=change.full_read,
         tables={table: dict(change.stored(table, batch)) for table in source_tables()},
     )

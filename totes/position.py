@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+_LONGEST_PAGE_HEADER = 40
+
 
 @dataclass(frozen=True)
 class SourcePosition:
@@ -15,7 +17,8 @@ class SourcePosition:
         xmax: the first id that had not been given out.
         started_at: when the server was started that takes writes, ISO 8601. A standby does not know it.
         recovered_at: when the server last recovered from a crash, or when its statistics were reset, ISO 8601.
-        lsn: the end of the write-ahead log, for instance `16/B374D848`; on a standby, of what it has replayed.
+        lsn: the end of the write-ahead log, for instance `16/B374D848`; on a standby, of what it had replayed before
+            the snapshot, or in a manifest, after it.
         in_recovery: whether the server is a standby.
         flushed: whether the server had flushed its write-ahead log past the snapshot before the batch was committed.
         fence: the id from which the next batch reads: xmin, or an older one if neither a flush nor a crash can be
@@ -40,7 +43,17 @@ class SourcePosition:
         return self.database == other.database and (not known or self.system == other.system)
 
 
-def lsn_bytes(lsn: str) -> int:
-    """Returns a position in the write-ahead log, such as `16/B374D848`, as a number of bytes."""
+def reaches(lsn: str, end: str) -> bool:
+    """Whether a position in the write-ahead log has all records that end before another one.
+
+    After the last record of a page, the next place to write is behind the next page's header, which is neither flushed
+    nor sent to a standby without what follows it. No page is smaller than 1,024 bytes.
+    """
+    there = _bytes(lsn)
+    missing = _bytes(end) - there
+    return missing <= 0 or (missing <= _LONGEST_PAGE_HEADER and there % 1_024 == 0)
+
+
+def _bytes(lsn: str) -> int:
     high, _, low = lsn.partition("/")
     return (int(high, 16) << 32) + int(low, 16)

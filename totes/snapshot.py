@@ -83,7 +83,15 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
         ContractBroken: tables or columns are not as declared.
         AccessRefused: a table may not be read, or some of its rows are hidden.
     """
-    transaction, row = _begin(connection, tables or source_tables().keys())
+    names = tables or source_tables().keys()
+    transaction, row = _begin(connection, names)
+    replayed = None
+    if row.in_recovery:
+        # A standby's snapshot has at least what was replayed before it, and may lack what was replayed when it was taken.
+        transaction.rollback()
+        with connection.begin():
+            replayed = _facts(connection, {"lsn": _IN_RECOVERY["lsn"]}, row.allowed)["lsn"]
+        transaction, row = _begin(connection, names)
     with transaction:
         if row.own_id is not None:
             raise DatabaseFailed(
@@ -91,11 +99,12 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
                 "Find what writes in that transaction: a function, or a setting of the role.",
             )
         facts = _facts(connection, _IN_RECOVERY if row.in_recovery else _WRITING, row.allowed)
-        flushed = facts.pop("flushed", None)
+        flushed, end = facts.pop("flushed", None), facts["lsn"]
+        facts["lsn"] = replayed if row.in_recovery else end
         position = SourcePosition(
             database=row.database, xmin=row.xmin, xmax=row.xmax, in_recovery=row.in_recovery, **facts
         )
-        yield Snapshot(connection, position, row.snapshot_at, read_catalogue(connection), flushed)
+        yield Snapshot(connection, position, row.snapshot_at, read_catalogue(connection), flushed, end)
 
 
 def _begin(

@@ -15,7 +15,7 @@ import pyarrow.csv
 import sqlalchemy
 
 from totes import fence
-from totes.catalogue import CatalogueTable, structure_of
+from totes.catalogue import CatalogueTable
 from totes.checks import Violation, check_catalogue, raise_if_any, repeated, unreadable, violations
 from totes.contracts import SourceTable, source_tables, warehouse_tables
 from totes.copying import copy_out
@@ -103,8 +103,9 @@ class Snapshot:
         position: where totesys stands.
         taken_at: the moment, UTC.
         flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
+        end: the end of that log after the snapshot, or of what a standby has replayed of it.
         undeclared: columns that no contract declares, by table.
-        structure: the relations that hold the rows of each table, as a manifest keeps them.
+        catalogue: the declared tables as they are.
         unlogged: the tables whose rows do not survive a crash.
     """
 
@@ -115,13 +116,15 @@ class Snapshot:
         taken_at: datetime,
         catalogue: Mapping[str, CatalogueTable],
         flushed: str | None,
+        end: str | None,
     ) -> None:
         self._connection = connection
         self.position = position
         self.taken_at = taken_at
         self.flushed = flushed
+        self.end = end
         self.undeclared = check_catalogue(source_tables(), catalogue)
-        self.structure = structure_of(catalogue)
+        self.catalogue = catalogue
         self.unlogged = sorted(
             name for name, table in catalogue.items() if any(held.persistence == _UNLOGGED for held in table.relations)
         )

@@ -1,7 +1,7 @@
--- The given tables of schema public as they are now, a row each: what kind of relation it is, its columns, and every
--- relation that holds rows for it (its partitions or the tables that inherit from it), with a digest of whatever
--- decides how a stored row becomes values: which column bears which name, its type, a virtual column's expression, an
--- enum's labels.
+-- The given tables of schema public as they are now, a row each: what kind of relation it is, its columns, and all
+-- relations that make it up (itself, its partitions, the tables that inherit from it), each with a digest of whatever
+-- decides how a stored row becomes values: which column bears which name, its type, a virtual column's expression (the
+-- parent's is used where the parent is read), an enum's labels. Nobody else can read a session's temporary tables.
 WITH RECURSIVE declared AS (
     SELECT relation.oid, relation.relname, relation.relkind
     FROM pg_catalog.pg_class AS relation
@@ -62,7 +62,7 @@ SELECT declared.relname AS name,
            FROM tree
            JOIN pg_catalog.pg_class AS relation ON relation.oid = tree.relation
            LEFT JOIN pg_catalog.pg_am AS method ON method.oid = relation.relam
-           WHERE tree.root = declared.oid AND relation.relkind <> 'p'
+           WHERE tree.root = declared.oid AND relation.relpersistence <> 't'
        ) AS relations
 FROM declared
 ORDER BY declared.relname

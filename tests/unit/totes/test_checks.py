@@ -81,7 +81,7 @@ def test_undeclared_columns_are_returned() -> None:
         *(
             (
                 held_by("payment", kind=letter, access_method=method),
-                f"payment {what}, expected tables whose rows bear the ids of transactions",
+                f"table payment: payment {what}, expected a table whose rows bear ids of transactions",
             )
             for letter, method, what in (
                 ("v", None, "is a view"),
