@@ -87,7 +87,7 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
     transaction, row = _begin(connection, names)
     replayed = None
     if row.in_recovery:
-        # A standby's snapshot has at least what was replayed before it, and may lack what was replayed when it was taken.
+        # A standby's snapshot has what was replayed before it. What is replayed now may have come after it.
         transaction.rollback()
         with connection.begin():
             replayed = _facts(connection, {"lsn": _IN_RECOVERY["lsn"]}, row.allowed)["lsn"]

@@ -205,7 +205,7 @@ def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
     position = seeded.landed().read(1).source
     seeded.totesys(NEW_DESIGN, 90_001)
     behind = seeded.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")[0][0]
-    rewrite_position(seeded, SourcePosition(**vars(position) | {"xmin": behind, "xmax": behind}))
+    rewrite_position(seeded, SourcePosition(**vars(position) | {"xmin": behind, "xmax": behind, "fence": behind}))
     landed, _, loaded = seeded.run()
     assert landed.full_read == {"design": "it holds rows that the fence did not show"}
     assert loaded.inserted == {"dim_design": 1}
@@ -352,7 +352,7 @@ def test_locked_table_is_waited_for_only_so_long(seeded: Pipeline, monkeypatch: 
         cursor.execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
         cursor.execute("SELECT pg_backend_pid()")
         ((pid,),) = cursor.fetchall()
-        with pytest.raises(SourceBusy, match=rf"lock timeout; .*locks are held by pid {pid} \(postgres, "):
+        with pytest.raises(SourceBusy, match=rf"could not obtain lock on relation .public.staff.; .*locks are held by pid {pid} \(postgres, "):
             seeded.ingest()
     assert seeded.ingest().batch == 1
 
