@@ -1,6 +1,7 @@
 """pg8000 in fewer round trips, and COPY in blocks: rows by the thousand cost as little as a few large ones."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from struct import Struct
@@ -13,6 +14,9 @@ from pg8000.core import NULL_BYTE, SYNC_MSG, Context
 
 _LENGTH = Struct("!i")
 _DATA = ord("d")
+# pg8000's, before the first statement of a transaction.
+_BEGIN = "begin transaction"
+_NO_SUCH_SETTING = "42704"
 
 
 class Sink(Protocol):
@@ -22,7 +26,57 @@ class Sink(Protocol):
 
 
 class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
-    """pg8000's connection, with fewer round trips for a statement and fewer calls for the rows of a COPY."""
+    """pg8000's connection, with settings in each transaction, and fewer round trips and fewer calls for a COPY's rows.
+
+    Args:
+        settings: what each transaction sets as it begins.
+        read_back: names of the settings that each transaction reads back.
+        check: is given their values; what it raises comes out of the transaction's first statement.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        read_back: Collection[str],
+        check: Callable[[Mapping[str, str]], None],
+        **parameters: Any,
+    ) -> None:
+        self._settings = dict(settings)
+        self._read_back = list(read_back)
+        self._check = check
+        super().__init__(**parameters)
+
+    def execute_simple(self, statement: str) -> Context:
+        """Runs statements without parameters; begins a transaction with its settings."""
+        return self._begin() if statement == _BEGIN else super().execute_simple(statement)
+
+    def _begin(self) -> Context:
+        """Begins a transaction, sets its settings and reads them back, in one round trip.
+
+        Neither SET nor SHOW takes a snapshot: the isolation can still be set, and tables can be locked before it. A
+        server without one of the settings costs a connection two round trips more.
+        """
+        sets = [f"SET LOCAL {name} = '{value}'" for name, value in self._settings.items()]
+        shows = [f"SHOW {name}" for name in self._read_back]
+        try:
+            context = super().execute_simple("; ".join([_BEGIN, *sets, *shows]))
+        except pg8000.dbapi.DatabaseError as error:
+            if not self._forget_unknown(error.args[0]):
+                raise
+            super().execute_simple("rollback")
+            return self._begin()
+        self._check(dict(zip(self._read_back, (value for (value,) in context.rows), strict=True)))
+        return context
+
+    def _forget_unknown(self, fields: Mapping[str, str]) -> bool:
+        """Drops the setting that the server says it doesn't know; returns whether there was one."""
+        if fields.get("C") != _NO_SUCH_SETTING:
+            return False
+        words = set(re.findall(r"\w+", fields.get("M", "")))
+        unknown = words.intersection([*self._settings, *self._read_back])
+        self._settings = {name: value for name, value in self._settings.items() if name not in unknown}
+        self._read_back = [name for name in self._read_back if name not in unknown]
+        return bool(unknown)
 
     def execute_unnamed(
         self, statement: str, vals: Sequence[object] = (), oids: Sequence[int] = (), stream: object = None

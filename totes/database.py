@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,33 +28,22 @@ from totes.errors import (
     WarehouseBusy,
     WarehouseUnreachable,
 )
+from totes.session import BYPASS_POLICIES, READ_BACK, SESSION, STATEMENT_SECONDS, check_settings
 
 if TYPE_CHECKING:
     from totes.secrets import Credentials
 
 _SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
-STATEMENT_SECONDS = 240
-LOCK_SECONDS = 20
-
-# A client that vanishes must not keep its locks, and a lock must not be waited for longer than a run may take.
-SESSION = {
-    "TimeZone": "UTC",
-    "DateStyle": "ISO, YMD",
-    "IntervalStyle": "postgres",
-    "extra_float_digits": "1",
-    "search_path": "public",
-    # Load looks again once it has its lock, and must see what was committed meanwhile.
-    "default_transaction_isolation": "read committed",
-    "statement_timeout": f"{STATEMENT_SECONDS}s",
-    "lock_timeout": f"{LOCK_SECONDS}s",
-    "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
-}
 
 
 @dataclass(frozen=True, eq=False)
 class Database:
-    """One of the two databases, with the errors that tell its troubles apart from the other's."""
+    """One of the two databases, with the errors that tell its troubles apart from the other's.
+
+    Attributes:
+        session: the settings of each transaction.
+    """
 
     name: str
     unreachable: type[TransientError]
@@ -95,6 +84,9 @@ def make_engine(database: Database, credentials: "Credentials", application: str
 
     def connect() -> Connection:
         return Connection(
+            settings=database.session,
+            read_back=READ_BACK,
+            check=partial(check_settings, database.name),
             user=credentials.username,
             password=credentials.password,
             database=credentials.dbname,
@@ -102,7 +94,8 @@ def make_engine(database: Database, credentials: "Credentials", application: str
             sock=_socket(credentials),
             ssl_context=_tls(credentials),
             application_name=application,
-            startup_params=dict(database.session),
+            # The encoding between transactions. Poolers refuse or drop nearly all other parameters.
+            startup_params={"client_encoding": "UTF8"},
         )
 
     return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
@@ -129,6 +122,11 @@ def database_errors(database: Database) -> Iterator[None]:
 def sqlstate(error: BaseException | None) -> str:
     """The server's code for an error; empty where the server has not said anything."""
     return str(_fields(error.orig if isinstance(error, DBAPIError) else error).get("C", ""))
+
+
+def server_message(error: BaseException) -> str:
+    """What the server said, with its code and the table that it named."""
+    return _said(_fields(error))
 
 
 def _socket(credentials: "Credentials") -> socket.socket:
@@ -180,6 +178,8 @@ _UNREACHABLE = ("08", "57P")
 _BUSY = ("40", "53", "55P03", "57014", "25006", "25P")
 _REFUSED = ("28", "42501", "3D")
 _CONSTRAINT = ("23", "22")
+# With `row_security` off; the grants are no help.
+_WOULD_HIDE_ROWS = "check_enable_rls"
 
 
 def _translated(database: Database, error: BaseException, holders: str = "") -> TotesError:
@@ -212,6 +212,11 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
         return database.busy(
             f"{database.name} could not do it now: {said}.",
             "Nothing to do unless it lasts: then look for long transactions and locks in pg_stat_activity.",
+        )
+    if fields.get("R") == _WOULD_HIDE_ROWS:
+        return AccessRefused(
+            f"Row-level security of {database.name} may hide rows: {said}.",
+            BYPASS_POLICIES,
         )
     if state.startswith(_REFUSED):
         return AccessRefused(

@@ -20,6 +20,7 @@ from totes.checks import Violation, check_catalogue, raise_if_any, repeated, unr
 from totes.contracts import SourceTable, source_tables, warehouse_tables
 from totes.copying import copy_out
 from totes.database import quoted
+from totes.encodings import named_in_source
 from totes.parquet import keys_schema, landed_schema, parquet_writer
 from totes.position import SourcePosition
 from totes.quarantine import MOST, SetAside, set_aside
@@ -197,6 +198,7 @@ class Snapshot:
         with (
             parquet_writer(path, landed_schema(table)) as writer,
             _RowSink(table, writer, unavailable, latest_stamp) as sink,
+            named_in_source(self._connection, table, condition),
         ):
             copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
             sink.flush()

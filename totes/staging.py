@@ -16,6 +16,7 @@ from totes import binary_rows, references, rules, warehouse
 from totes.contracts import Column, WarehouseTable
 from totes.copying import copy_in
 from totes.database import quoted, sqlstate
+from totes.encodings import named_in_warehouse
 from totes.parquet import batches
 
 # From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
@@ -175,7 +176,8 @@ def _copied(
 ) -> int:
     names = ", ".join(quoted(column.name) for column in columns)
     rows = _Rows(path, columns, see)
-    copy_in(connection, f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", rows.blocks())
+    with named_in_warehouse(path, columns):
+        copy_in(connection, f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", rows.blocks())
     return rows.count
 
 

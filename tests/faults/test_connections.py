@@ -218,7 +218,7 @@ def test_f26_deadlock_heals(drill: Drill) -> None:
 def test_f26_serialization_failure_heals(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under an administrator's stricter default: the batch's snapshot is older than what it wants to update."""
     drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
-    strict = replace(WAREHOUSE, session={**WAREHOUSE.session, "default_transaction_isolation": "serializable"})
+    strict = replace(WAREHOUSE, session={**WAREHOUSE.session, "transaction_isolation": "serializable"})
     monkeypatch.setattr("totes.load.WAREHOUSE", strict)
 
     def overtake() -> None:

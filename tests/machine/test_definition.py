@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from local.deployment import BACKFILL, STATE_MACHINE, Deployment
-from totes.database import CONNECT_SECONDS, LOCK_SECONDS, STATEMENT_SECONDS
+from totes.database import CONNECT_SECONDS
 from totes.errors import TotesError, TransientError
 from totes.ingest import Ingested
 from totes.load import LoadResult
 from totes.names import FUNCTIONS
+from totes.session import LOCK_SECONDS, STATEMENT_SECONDS
 from totes.transform import Transformed
 
 MACHINE = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))

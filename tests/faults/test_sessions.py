@@ -1,0 +1,321 @@
+"""F58 and F59: what a role, a database, a server or a pooler makes of a session."""
+
+import contextlib
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from pg8000.native import identifier, literal
+
+from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
+from local.postgres import SOCKET_NAME
+from local.seed import seed
+from tests.faults.drill import HEAL, HOLD, Drill, fault
+from totes.database import TOTESYS, WAREHOUSE
+
+AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
+RENAMED = "UPDATE staff SET first_name = %s WHERE staff_id = 7"
+OURS = {"source": READER, "warehouse": LOADER}
+# As far from ours as each of them goes.
+ODD = {
+    "client_encoding": "latin1",
+    "TimeZone": "Pacific/Chatham",
+    "DateStyle": "SQL, DMY",
+    "IntervalStyle": "sql_standard",
+    "extra_float_digits": "-15",
+    "bytea_output": "escape",
+    "xmlbinary": "hex",
+    "quote_all_identifiers": "on",
+    "standard_conforming_strings": "off",
+    "backslash_quote": "off",
+    "transform_null_equals": "on",
+    "array_nulls": "off",
+    "xmloption": "document",
+    "search_path": "nowhere",
+    "gin_fuzzy_search_limit": "1",
+    "default_transaction_isolation": "serializable",
+}
+
+
+def set_for_role(drill: Drill, which: str, **settings: str) -> None:
+    """Gives the user of a secret settings of its own, in its database."""
+    for name, value in settings.items():
+        drill.pipeline.postgres.execute(
+            f"ALTER ROLE {identifier(OURS[which])} IN DATABASE {identifier(getattr(drill.pipeline, which))} "
+            f"SET {name} = {literal(value)}"
+        )
+
+
+def set_for_database(drill: Drill, which: str, **settings: str) -> None:
+    for name, value in settings.items():
+        drill.pipeline.postgres.execute(
+            f"ALTER DATABASE {identifier(getattr(drill.pipeline, which))} SET {name} = {literal(value)}"
+        )
+
+
+def make_again(drill: Drill, which: str, encoding: str) -> None:
+    """Replaces one of the two databases, before the first run, by one in another encoding."""
+    postgres, name = drill.pipeline.postgres, getattr(drill.pipeline, which)
+    postgres.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
+    postgres.execute(
+        f"CREATE DATABASE {identifier(name)} OWNER {LOADER if which == 'warehouse' else 'postgres'} "
+        f"TEMPLATE template0 ENCODING {literal(encoding)} LOCALE_PROVIDER libc LOCALE 'C'"
+    )
+    # The tests' own sessions, which read and write as the superuser.
+    postgres.execute(f"ALTER ROLE postgres IN DATABASE {identifier(name)} SET client_encoding = 'UTF8'")
+    if which == "source":
+        with drill.session() as totesys:
+            for statement in (SOURCE_SCHEMA.read_text(encoding="utf-8"), *READER_RIGHTS):
+                totesys.cursor().execute(statement)
+            seed(totesys, scale=0.02)
+            totesys.commit()
+
+
+def first_name(drill: Drill) -> str:
+    ((name,),) = drill.star("SELECT first_name FROM dim_staff WHERE staff_id = 7")
+    return str(name)
+
+
+POLICIES = {
+    "no policy": "",
+    "a harmless one": "CREATE POLICY all_rows ON {} USING (true)",
+    "one that hides": "CREATE POLICY few_rows ON {} USING (last_updated > '2023-01-01')",
+}
+
+
+def secure(drill: Drill, table: str, policy: str) -> None:
+    drill.totesys(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+    if POLICIES[policy]:
+        drill.totesys(POLICIES[policy].format(table))
+
+
+@fault("F58", "row-level security on tables of totesys", HOLD)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_f58_tables_with_row_level_security_are_named(drill: Drill, policy: str) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    for table in ("payment", "design"):
+        secure(drill, table, policy)
+
+    failed = drill.run()
+
+    assert failed.error == "AccessRefused"
+    assert failed.changed_nothing
+    assert "may hide rows of design, payment, which would look deleted. ALTER ROLE … BYPASSRLS for the user" in failed.mail
+    for table in ("payment", "design"):
+        drill.totesys(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+    drill.run()
+
+
+@fault("F58", "before the first run", HOLD)
+def test_f58_first_run_does_not_load_a_part(drill: Drill) -> None:
+    secure(drill, "payment", "one that hides")
+
+    failed = drill.run()
+
+    assert failed.error == "AccessRefused"
+    drill.pipeline.postgres.execute(f"ALTER ROLE {READER} BYPASSRLS")
+    try:
+        drill.run()
+    finally:
+        drill.pipeline.postgres.execute(f"ALTER ROLE {READER} NOBYPASSRLS")
+        drill.totesys("ALTER TABLE payment DISABLE ROW LEVEL SECURITY")
+
+
+@fault("F58", "on a table of the warehouse, and forced upon its owner", HOLD)
+@pytest.mark.parametrize("table", ["dim_design", "fact_sales_order", "etl.batch"])
+def test_f58_rows_hidden_from_the_warehouses_owner_hold(drill: Drill, table: str) -> None:
+    drill.run()
+    drill.totesys(AMENDED, 1, 7)
+    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
+    drill.star(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+
+    failed = drill.run()
+
+    assert failed.error == "AccessRefused"
+    assert "Row-level security of the warehouse may hide rows" in failed.mail
+    assert "ALTER ROLE … BYPASSRLS" in failed.mail
+    drill.star(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+
+
+@fault("F59", "another client_encoding by role or by database", HEAL)
+@pytest.mark.parametrize("which", OURS)
+@pytest.mark.parametrize("by", [set_for_role, set_for_database])
+def test_f59_letters_arrive_whatever_encoding_is_preset(drill: Drill, which: str, by: object) -> None:
+    by(drill, which, client_encoding="latin1")  # type: ignore[operator]
+    drill.run()
+    drill.totesys(RENAMED, "Zoë")
+    drill.run()
+    assert first_name(drill) == "Zoë"
+
+
+@fault("F59", "settings of a role that print and read values in other ways", HEAL)
+@pytest.mark.parametrize("which", OURS)
+@pytest.mark.parametrize("settings", [ODD, {"quote_all_identifiers": "on"}], ids=["all", "quote_all_identifiers"])
+def test_f59_no_setting_of_a_role_changes_a_value(drill: Drill, which: str, settings: dict[str, str]) -> None:
+    drill.run()
+    set_for_role(drill, which, **settings)
+    drill.totesys(RENAMED, "Zoë \\' Łukasz")
+    drill.totesys(
+        "UPDATE sales_order SET agreed_delivery_date = '2026-02-03', unit_price = 3.1 WHERE sales_order_id = 7"
+    )
+    drill.run()
+    assert first_name(drill) == "Zoë \\' Łukasz"
+    order = "SELECT agreed_delivery_date::text, unit_price::text FROM current_sales_order WHERE sales_order_id = 7"
+    assert drill.star(order) == [["2026-02-03", "3.10"]]
+
+
+@fault("F59", "databases in other encodings", HEAL)
+@pytest.mark.parametrize(
+    ("which", "encoding", "name"),
+    [
+        ("source", "LATIN1", "Zoë"),
+        ("warehouse", "LATIN1", "Zoë"),
+        ("source", "SQL_ASCII", "Zoë"),
+        ("warehouse", "SQL_ASCII", "Łukasz 🙂"),
+        ("source", "WIN1252", "Zoë €"),
+        ("source", "EUC_JP", "明子"),
+        ("warehouse", "EUC_JP", "明子"),
+    ],
+)
+def test_f59_letters_arrive_whatever_encodes_them(drill: Drill, which: str, encoding: str, name: str) -> None:
+    make_again(drill, which, encoding)
+    drill.run()
+    drill.totesys(RENAMED, name)
+    drill.run()
+    assert first_name(drill) == name
+
+
+@fault("F59", "bytes that are no text in UTF-8", HOLD)
+@pytest.mark.parametrize(("encoding", "value"), [("SQL_ASCII", "5a6feb"), ("EUC_JP", "f5a1")])
+def test_f59_bytes_of_another_encoding_are_named(drill: Drill, encoding: str, value: str) -> None:
+    make_again(drill, "source", encoding)
+    drill.run()
+    drill.totesys(f"UPDATE staff SET first_name = convert_from('\\x{value}', '{encoding}') WHERE staff_id <= 7")
+
+    failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert failed.changed_nothing
+    assert f"staff 1: first_name is \\x{value}, expected" in failed.mail
+    assert f"staff 5: first_name is \\x{value}, expected" in failed.mail
+    assert "in UTF-8, too; and 2 more." in failed.mail
+    drill.totesys("UPDATE staff SET first_name = 'Zoe' WHERE staff_id <= 7")
+    drill.run()
+
+
+@fault("F59", "letters that the warehouse's encoding lacks", HOLD)
+@pytest.mark.parametrize("name", ["Łukasz", "🙂"])
+def test_f59_letters_that_the_warehouse_lacks_are_named(drill: Drill, name: str) -> None:
+    make_again(drill, "warehouse", "LATIN1")
+    drill.run()
+    drill.totesys(RENAMED, name)
+
+    failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert "dim_staff 7: first_name" in failed.mail
+    assert '"LATIN1"' in failed.mail
+    drill.totesys(RENAMED, "Zoë")
+    # The batch that is on its way holds the old name for good.
+    drill.pipeline.postgres.execute(f"DROP DATABASE {identifier(drill.pipeline.warehouse)} WITH (FORCE)")
+    drill.pipeline.postgres.execute(
+        f"CREATE DATABASE {identifier(drill.pipeline.warehouse)} OWNER {LOADER} TEMPLATE template0 ENCODING 'UTF8'"
+    )
+    drill.run()
+
+
+@fault("F59", "a setting that the server does not know", HEAL)
+@pytest.mark.parametrize(("module", "database"), [("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)])
+def test_f59_unknown_setting_stops_nothing(
+    drill: Drill, monkeypatch: pytest.MonkeyPatch, module: str, database: object
+) -> None:
+    asked = replace(database, session={"setting_of_a_later_server": "on", **database.session})  # type: ignore
+    monkeypatch.setattr(f"totes.{module}", asked)
+    set_for_role(drill, "source", DateStyle="SQL, DMY")
+    drill.run()
+    drill.totesys(RENAMED, "Zoë")
+    drill.run()
+    assert first_name(drill) == "Zoë"
+
+
+@fault("F59", "settings of a superuser that hide damage", HOLD)
+@pytest.mark.parametrize("which", OURS)
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("zero_damaged_pages", "on"), ("ignore_checksum_failure", "on"), ("session_replication_role", "replica")],
+)
+def test_f59_setting_that_hides_damage_is_named(drill: Drill, which: str, setting: str, value: str) -> None:
+    drill.run()
+    drill.totesys(RENAMED, "Zoë")
+    set_for_role(drill, which, **{setting: value})
+
+    failed = drill.run()
+
+    assert failed.error == "DatabaseFailed"
+    assert f"{setting} is '{value}' instead of" in failed.mail
+    assert "Have a superuser RESET it" in failed.mail
+    drill.pipeline.postgres.execute(
+        f"ALTER ROLE {OURS[which]} IN DATABASE {identifier(getattr(drill.pipeline, which))} RESET {setting}"
+    )
+    drill.run()
+
+
+@fault("F59", "a pooler that drops settings", HOLD)
+@pytest.mark.parametrize("which", OURS)
+@pytest.mark.parametrize("setting", [b"SET LOCAL DateStyle = 'ISO, YMD'", b"SET LOCAL client_encoding = 'UTF8'"])
+def test_f59_dropped_setting_is_named(drill: Drill, which: str, setting: bytes) -> None:
+    drill.run()
+    drill.totesys(RENAMED, "Zoë")
+    name = setting.decode().split()[2]
+    set_for_role(drill, which, **{name: ODD[name]})
+    with dropping(drill.pipeline.postgres.host, setting, b"client_encoding\0UTF8\0") as host:
+        drill.pipeline.put_secret(which, getattr(drill.pipeline, which), OURS[which], host=host)
+
+        failed = drill.run()
+
+    assert failed.error == "DatabaseFailed"
+    assert f"{name} is '{ODD[name]}' instead of" in failed.mail.replace("LATIN1", "latin1")
+    assert "A pooler, a proxy or the server drops or changes what a transaction sets" in failed.mail
+    drill.pipeline.put_secret(which, getattr(drill.pipeline, which), OURS[which])
+    drill.run()
+
+
+@contextlib.contextmanager
+def dropping(server: str, *dropped: bytes) -> Iterator[str]:
+    """The folder of a socket in front of a server, behind which parts of what a client sends never arrive."""
+    with (
+        tempfile.TemporaryDirectory(prefix="totes-", dir="/tmp") as folder,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+    ):
+        listener.bind(f"{folder}/{SOCKET_NAME}")
+        listener.listen()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    pooled = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                    pooled.connect(f"{server}/{SOCKET_NAME}")
+                    threading.Thread(target=pass_on, args=(client, pooled, dropped), daemon=True).start()
+                    threading.Thread(target=pass_on, args=(pooled, client, ()), daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        try:
+            yield folder
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def pass_on(sender: socket.socket, receiver: socket.socket, dropped: tuple[bytes, ...]) -> None:
+    with contextlib.suppress(OSError), sender:
+        while block := sender.recv(65_536):
+            for part in dropped:
+                # A message keeps its length: another parameter, or a comment, takes the place.
+                block = block.replace(part, b"lock_timeout\0" + b"1000000\0" if b"\0" in part else b"/*%b*/" % part[4:])
+            receiver.sendall(block)
+        receiver.shutdown(socket.SHUT_RDWR)

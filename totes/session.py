@@ -1,0 +1,89 @@
+"""The settings that each transaction sets and reads back, and why.
+
+A role, a database and a server can have settings of their own, and a pooler can drop ours in silence. docs/adr/0013
+lists the settings that are left alone.
+"""
+
+from collections.abc import Mapping
+
+from totes.errors import DatabaseFailed
+
+STATEMENT_SECONDS = 240
+LOCK_SECONDS = 20
+
+# The settings that a client may set and that change how values are printed, read or hidden. Each value is written as
+# PostgreSQL writes it, so that it can be compared.
+VALUES = {
+    # Printed.
+    "client_encoding": "UTF8",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    # It quotes the names of types, too, and check_catalogue compares those.
+    "quote_all_identifiers": "off",
+    # Read: the statements, and the values in them.
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "xmloption": "content",
+    "search_path": "public",
+    # Hidden: PostgreSQL raises an error instead of hiding rows, and a GIN index returns all the rows that match.
+    "row_security": "off",
+    "gin_fuzzy_search_limit": "0",
+}
+
+# The settings that only a superuser may set. Other values hide damaged rows, or leave foreign keys unchecked.
+SUPERUSERS = {
+    "zero_damaged_pages": "off",
+    "ignore_checksum_failure": "off",
+    "session_replication_role": "origin",
+}
+
+# A client that vanishes must not keep its locks, and a lock must not be waited for longer than a run may take.
+LIMITS = {
+    # Load looks again once it has its lock, and must see what was committed meanwhile.
+    "transaction_isolation": "read committed",
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "lock_timeout": f"{LOCK_SECONDS}s",
+    "idle_in_transaction_session_timeout": f"{STATEMENT_SECONDS}s",
+}
+
+SESSION = VALUES | LIMITS
+READ_BACK = VALUES | SUPERUSERS
+
+# The remedy when `row_security` is off and a policy applies.
+BYPASS_POLICIES = (
+    "ALTER ROLE … BYPASSRLS for the user that the secret names. Nobody can tell from outside what a policy hides, so a "
+    "harmless one is refused as well."
+)
+_DROPPED = (
+    "A pooler, a proxy or the server drops or changes what a transaction sets. Name the server itself in the secret, "
+    "or a pooler that passes SET LOCAL on and keeps a transaction on one connection."
+)
+_RESET = "Have a superuser RESET it for the role, for the database and for the server."
+
+
+def check_settings(database: str, found: Mapping[str, str]) -> None:
+    """Compares a transaction's settings with those that it needs.
+
+    Args:
+        found: the settings that the server knows, with their values as it writes them.
+
+    Raises:
+        DatabaseFailed: a setting has another value.
+    """
+    wrong = [name for name, value in found.items() if value != READ_BACK[name]]
+    if not wrong:
+        return
+    texts = [f"{name} is '{found[name]}' instead of '{READ_BACK[name]}'" for name in wrong]
+    raise DatabaseFailed(
+        f"A transaction on {database} does not have the settings that it needs: {', '.join(texts)}.",
+        _RESET if set(wrong) <= set(SUPERUSERS) else _DROPPED,
+    )
