@@ -267,7 +267,11 @@ def test_f59_setting_that_hides_damage_is_named(drill: Drill, which: str, settin
 
 @fault("F59", "a pooler that drops settings", HOLD)
 @pytest.mark.parametrize("which", OURS)
-@pytest.mark.parametrize("setting", [b"SET LOCAL DateStyle = 'ISO, YMD'", b"SET LOCAL client_encoding = 'UTF8'"])
+@pytest.mark.parametrize(
+    "setting",
+    [b"SET LOCAL DateStyle = 'ISO, YMD'", b"SET LOCAL client_encoding = 'UTF8'"],
+    ids=["DateStyle", "client_encoding"],
+)
 def test_f59_dropped_setting_is_named(drill: Drill, which: str, setting: bytes) -> None:
     drill.run()
     drill.totesys(RENAMED, "Zoë")

@@ -18,13 +18,14 @@ from console.loaded_batch import loaded_batch
 from console.reconcile import comparable, compare, find_tables
 from console.sides import columns_of, warehouse_side
 from console.snapshots import snapshots
+from local.databases import LOADER, READER
 from tests.conftest import Declares, MakesPipelines
 from tests.loaded import on
 from tests.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
 from tests.reconciliation import names, reconcile
 from totes.contracts import source_tables
 from totes.database import connected
-from totes.errors import SourceBusy, WarehouseBusy
+from totes.errors import AccessRefused, SourceBusy, WarehouseBusy
 
 NEW_ORDER = (
     "INSERT INTO sales_order SELECT 80001, created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, "
@@ -446,3 +447,25 @@ def physical_source(pipeline: Pipeline) -> dict[str, str]:
         table: pipeline.totesys(f"SELECT md5(string_agg(ctid || ' ' || xmin, ',' ORDER BY ctid)) FROM {table}")[0][0]
         for table in source_tables()
     }
+
+
+@pytest.mark.parametrize("which", ["source", "warehouse"])
+def test_settings_of_a_role_make_no_difference(loaded: Pipeline, which: str) -> None:
+    role = {"source": READER, "warehouse": LOADER}[which]
+    loaded.totesys("UPDATE staff SET first_name = 'Zoë' WHERE staff_id = 7")
+    loaded.run()
+    for setting in ("client_encoding = 'latin1'", "DateStyle = 'SQL, DMY'", "quote_all_identifiers = 'on'"):
+        loaded.postgres.execute(f"ALTER ROLE {role} IN DATABASE {getattr(loaded, which)} SET {setting}")
+    assert reconcile(loaded).agrees
+    loaded.star("UPDATE dim_staff SET first_name = 'ZoÃ«' WHERE staff_id = 7")
+    assert [table.cells for table in wrong(reconcile(loaded)).values()] == [[Cell(7, "first_name", "Zoë", "ZoÃ«")]]
+
+
+def test_rows_that_a_policy_hides_are_no_agreement(loaded: Pipeline) -> None:
+    """On both sides the policy hides the same rows."""
+    loaded.star("ALTER TABLE fact_payment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+    with pytest.raises(AccessRefused, match="Row-level security of the warehouse"):
+        reconcile(loaded)
+    loaded.totesys("ALTER TABLE payment ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(AccessRefused, match=r"Row-level security of totesys .* rows of payment"):
+        reconcile(loaded)
