@@ -28,7 +28,7 @@ from totes.errors import (
     WarehouseBusy,
     WarehouseUnreachable,
 )
-from totes.session import BYPASS_POLICIES, READ_BACK, SESSION, STATEMENT_SECONDS, check_settings
+from totes.session import READ_BACK, SESSION, STATEMENT_SECONDS, check_settings
 
 if TYPE_CHECKING:
     from totes.secrets import Credentials
@@ -216,7 +216,8 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     if fields.get("R") == _WOULD_HIDE_ROWS:
         return AccessRefused(
             f"Row-level security of {database.name} may hide rows: {said}.",
-            BYPASS_POLICIES,
+            "ALTER ROLE … BYPASSRLS for the user that the secret names. A policy that lets it see all rows is refused "
+            "as well, because nothing tells it from one that doesn't.",
         )
     if state.startswith(_REFUSED):
         return AccessRefused(

@@ -58,11 +58,6 @@ LIMITS = {
 SESSION = VALUES | LIMITS
 READ_BACK = VALUES | SUPERUSERS
 
-# The remedy when `row_security` is off and a policy applies.
-BYPASS_POLICIES = (
-    "ALTER ROLE … BYPASSRLS for the user that the secret names. Nobody can tell from outside what a policy hides, so a "
-    "harmless one is refused as well."
-)
 _DROPPED = (
     "A pooler, a proxy or the server drops or changes what a transaction sets. Name the server itself in the secret, "
     "or a pooler that passes SET LOCAL on and keeps a transaction on one connection."

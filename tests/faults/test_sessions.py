@@ -104,7 +104,9 @@ def test_f58_tables_with_row_level_security_are_named(drill: Drill, policy: str)
 
     assert failed.error == "AccessRefused"
     assert failed.changed_nothing
-    assert "may hide rows of design, payment, which would look deleted. ALTER ROLE … BYPASSRLS for the user" in failed.mail
+    assert (
+        "may hide rows of design, payment, which would look deleted. ALTER ROLE … BYPASSRLS for the user" in failed.mail
+    )
     for table in ("payment", "design"):
         drill.totesys(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
     drill.run()
