@@ -13,7 +13,7 @@ from pg8000.native import identifier, literal
 from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
 from local.postgres import SOCKET_NAME
 from local.seed import seed
-from tests.faults.drill import HEAL, HOLD, Drill, fault
+from tests.faults.drill import HEAL, HOLD, Drill, fault, on
 from totes.database import TOTESYS, WAREHOUSE
 
 AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
@@ -95,7 +95,6 @@ def secure(drill: Drill, table: str, policy: str) -> None:
 @fault("F58", "row-level security on tables of totesys", HOLD)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_f58_tables_with_row_level_security_are_named(drill: Drill, policy: str) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     for table in ("payment", "design"):
         secure(drill, table, policy)
@@ -113,6 +112,7 @@ def test_f58_tables_with_row_level_security_are_named(drill: Drill, policy: str)
 
 
 @fault("F58", "before the first run", HOLD)
+@on("drill_totesys")
 def test_f58_first_run_does_not_load_a_part(drill: Drill) -> None:
     secure(drill, "payment", "one that hides")
 
@@ -130,7 +130,6 @@ def test_f58_first_run_does_not_load_a_part(drill: Drill) -> None:
 @fault("F58", "on a table of the warehouse, and forced upon its owner", HOLD)
 @pytest.mark.parametrize("table", ["dim_design", "fact_sales_order", "etl.batch"])
 def test_f58_rows_hidden_from_the_warehouses_owner_hold(drill: Drill, table: str) -> None:
-    drill.run()
     drill.totesys(AMENDED, 1, 7)
     drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     drill.star(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
@@ -149,7 +148,6 @@ def test_f58_rows_hidden_from_the_warehouses_owner_hold(drill: Drill, table: str
 @pytest.mark.parametrize("by", [set_for_role, set_for_database])
 def test_f59_letters_arrive_whatever_encoding_is_preset(drill: Drill, which: str, by: object) -> None:
     by(drill, which, client_encoding="latin1")  # type: ignore[operator]
-    drill.run()
     drill.totesys(RENAMED, "Zoë")
     drill.run()
     assert first_name(drill) == "Zoë"
@@ -159,7 +157,6 @@ def test_f59_letters_arrive_whatever_encoding_is_preset(drill: Drill, which: str
 @pytest.mark.parametrize("which", OURS)
 @pytest.mark.parametrize("settings", [ODD, {"quote_all_identifiers": "on"}], ids=["all", "quote_all_identifiers"])
 def test_f59_no_setting_of_a_role_changes_a_value(drill: Drill, which: str, settings: dict[str, str]) -> None:
-    drill.run()
     set_for_role(drill, which, **settings)
     drill.totesys(RENAMED, "Zoë \\' Łukasz")
     drill.totesys(
@@ -184,6 +181,7 @@ def test_f59_no_setting_of_a_role_changes_a_value(drill: Drill, which: str, sett
         ("warehouse", "EUC_JP", "明子"),
     ],
 )
+@on("drill_totesys")
 def test_f59_letters_arrive_whatever_encodes_them(drill: Drill, which: str, encoding: str, name: str) -> None:
     make_again(drill, which, encoding)
     drill.run()
@@ -194,6 +192,7 @@ def test_f59_letters_arrive_whatever_encodes_them(drill: Drill, which: str, enco
 
 @fault("F59", "bytes that are no text in UTF-8", HOLD)
 @pytest.mark.parametrize(("encoding", "value"), [("SQL_ASCII", "5a6feb"), ("EUC_JP", "f5a1")])
+@on("drill_totesys")
 def test_f59_bytes_of_another_encoding_are_named(drill: Drill, encoding: str, value: str) -> None:
     make_again(drill, "source", encoding)
     drill.run()
@@ -212,6 +211,7 @@ def test_f59_bytes_of_another_encoding_are_named(drill: Drill, encoding: str, va
 
 @fault("F59", "letters that the warehouse's encoding lacks", HOLD)
 @pytest.mark.parametrize("name", ["Łukasz", "🙂"])
+@on("drill_totesys")
 def test_f59_letters_that_the_warehouse_lacks_are_named(drill: Drill, name: str) -> None:
     make_again(drill, "warehouse", "LATIN1")
     drill.run()
@@ -239,7 +239,6 @@ def test_f59_unknown_setting_stops_nothing(
     asked = replace(database, session={"setting_of_a_later_server": "on", **database.session})  # type: ignore
     monkeypatch.setattr(f"totes.{module}", asked)
     set_for_role(drill, "source", DateStyle="SQL, DMY")
-    drill.run()
     drill.totesys(RENAMED, "Zoë")
     drill.run()
     assert first_name(drill) == "Zoë"
@@ -252,7 +251,6 @@ def test_f59_unknown_setting_stops_nothing(
     [("zero_damaged_pages", "on"), ("ignore_checksum_failure", "on"), ("session_replication_role", "replica")],
 )
 def test_f59_setting_that_hides_damage_is_named(drill: Drill, which: str, setting: str, value: str) -> None:
-    drill.run()
     drill.totesys(RENAMED, "Zoë")
     set_for_role(drill, which, **{setting: value})
 
@@ -275,7 +273,6 @@ def test_f59_setting_that_hides_damage_is_named(drill: Drill, which: str, settin
     ids=["DateStyle", "client_encoding"],
 )
 def test_f59_dropped_setting_is_named(drill: Drill, which: str, setting: bytes) -> None:
-    drill.run()
     drill.totesys(RENAMED, "Zoë")
     name = setting.decode().split()[2]
     set_for_role(drill, which, **{name: ODD[name]})
