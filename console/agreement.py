@@ -10,9 +10,11 @@ from rich.text import Text
 
 from console.differences import Keys, Reconciliation, Sums, TableDifferences
 from console.render import cell, plain_table
+from totes.errors import shortened
 
 # The fields of a comparison that say what is wrong; their names are the words for it.
 WRONG = ("missing", "extra", "differing")
+_LONGEST_VALUE = 500
 _HEADINGS = ("warehouse table", "totesys table", "in totesys", "current in the warehouse", *WRONG, "on their way")
 
 
@@ -99,7 +101,7 @@ def _cells_table(table: TableDifferences) -> Table:
 
 
 def _value(text: str | None) -> Text:
-    return Text("NULL", "dim") if text is None else Text(text or "''")
+    return Text("NULL", "dim") if text is None else Text(shortened(text, _LONGEST_VALUE) or "''")
 
 
 def _apart(sums: Sums) -> bool:

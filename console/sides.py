@@ -144,7 +144,13 @@ def _text(column: Column, value: str) -> str:
 
 
 def _origin(column: Column) -> str:
-    return quoted(*(column.origin or "").split("."))
+    """The column that a value comes from; of a text that is too long to be loaded, how long it is."""
+    table, _, name = (column.origin or "").partition(".")
+    value, limit = quoted(table, name), source_tables()[table].byte_limits.get(name)
+    if limit is None:
+        return value
+    length = f"octet_length({value})"
+    return f"CASE WHEN {length} > {limit} THEN {length} || ' bytes' ELSE {value} END"
 
 
 def _default(column: Column) -> str:

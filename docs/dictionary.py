@@ -99,7 +99,8 @@ def _reference(column: Column) -> str:
 def _restriction(column: Column) -> str:
     if column.values:
         return f" One of {', '.join(column.values)}."
-    return f" {_FORMATS[column.format]}" if column.format else ""
+    limit = f" At most {column.max_bytes:,} bytes." if column.max_bytes else ""
+    return (f" {_FORMATS[column.format]}" if column.format else "") + limit
 
 
 def _since(column: Column) -> str:

@@ -2,6 +2,7 @@ import contextlib
 import io
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -22,6 +23,8 @@ from tests.pipeline import REAL_DATA, Pipeline, import_extract
 from totes import aws, contracts
 from totes.database import WAREHOUSE, make_engine
 from totes.log import logger, metrics
+from totes.source import joined_tables
+from totes.warehouse import metadata
 
 # No test may ever reach a real account.
 os.environ.update(
@@ -68,6 +71,20 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare
+
+
+@pytest.fixture
+def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of schemas/ that the declarations are read from. Change it before anything reads them."""
+    copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
+    monkeypatch.setattr(contracts, "SCHEMAS", copy)
+    monkeypatch.setattr("totes.warehouse.FOLDER", copy / "warehouse")
+    cached = (contracts.source_tables, contracts.warehouse_tables, metadata, joined_tables)
+    for function in cached:
+        function.cache_clear()
+    yield copy
+    for function in cached:
+        function.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,17 @@ def blocks(rows: pa.RecordBatch, columns: Sequence[Column]) -> Iterator[bytes]:
     """
     kinds = [arrow_type(column) for column in columns]
     ready = [_cast(values, kind) for values, kind in zip(rows.columns, kinds, strict=True)]
-    step = max(1, _BYTES_AT_ONCE // sum(map(_widest, ready)))
-    for start in range(0, rows.num_rows, step):
-        yield _block([_field(values[start : start + step]) for values in ready])
+    yield from _blocks(ready)
+
+
+def _blocks(values: Sequence[pa.Array]) -> Iterator[bytes]:
+    """Halves the rows until each half fits, so that a long row is alone and the others stay together."""
+    rows = len(values[0])
+    if rows > 1 and rows * sum(map(_widest, values)) > _BYTES_AT_ONCE:
+        yield from _blocks([column[: rows // 2] for column in values])
+        yield from _blocks([column[rows // 2 :] for column in values])
+    elif rows:
+        yield _block([_field(column) for column in values])
 
 
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:

@@ -92,6 +92,20 @@ def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
     return found
 
 
+def too_long(table: SourceTable, column: str, keys: pa.ChunkedArray, lengths: pa.ChunkedArray) -> list[Violation]:
+    """Returns a violation for each text of a column that has more bytes than it may.
+
+    Args:
+        keys: of their rows.
+        lengths: their bytes, as text.
+    """
+    expected = f"at most {table.byte_limits[column]:,}"
+    return [
+        Violation(table.name, key, column, expected, f"{int(length):,} bytes long")
+        for key, length in zip(keys.to_pylist(), lengths.to_pylist(), strict=True)
+    ]
+
+
 def repeated(table: SourceTable, keys: pa.Array) -> list[Violation]:
     """The keys that more than one row has."""
     return [

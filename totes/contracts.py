@@ -5,6 +5,7 @@ refused when it is read, with the file and the field in the message.
 """
 
 import graphlib
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,14 @@ from totes.errors import TerminalError
 _Table = TypeVar("_Table", "SourceTable", "WarehouseTable")
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
+# The most bytes that the texts of one row of totesys may have together: a function holds each row several times.
+MAX_ROW_BYTES = 80_000_000
+# The most bytes of one text, unless its column declares another number. In a table with more than ten texts each has an
+# equal share of MAX_ROW_BYTES.
+MAX_BYTES = 8_000_000
+# A longer varchar(n) counts as a text.
+_SHORT_CHARACTERS = 10_000
+_TEXT = re.compile(r"text|varchar(?:\((\d+)\))?")
 
 
 class ContractInvalid(TerminalError):
@@ -36,6 +45,7 @@ class Column:
         default: stands in for NULL on the way into the warehouse.
         derive: the function in totes.star that makes the value from its origin.
         since: the version of the warehouse's schema that brought the column.
+        max_bytes: the most bytes that a text of totesys may have; None stands for the default.
     """
 
     name: str
@@ -49,6 +59,13 @@ class Column:
     default: str | None = None
     derive: str | None = None
     since: int = 1
+    max_bytes: int | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether its values are texts of any length."""
+        found = _TEXT.fullmatch(self.type)
+        return found is not None and (found[1] is None or int(found[1]) > _SHORT_CHARACTERS)
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,15 @@ class SourceTable:
 
     def column(self, name: str) -> Column:
         return _named(self.name, self.columns, name)
+
+    @property
+    def byte_limits(self) -> dict[str, int]:
+        """The most bytes that a value may have, by text column."""
+        texts = [column for column in self.columns if column.is_text]
+        declared = {column.name: column.max_bytes for column in texts if column.max_bytes is not None}
+        others = len(texts) - len(declared)
+        share = (MAX_ROW_BYTES - sum(declared.values())) // others if others else 0
+        return {column.name: declared.get(column.name, min(MAX_BYTES, share)) for column in texts}
 
 
 @dataclass(frozen=True)
@@ -167,7 +193,21 @@ def _declarations(folder: str) -> list[Path]:
 
 
 def _source_table(path: Path) -> SourceTable:
-    return _checked(path, SourceTable)
+    table = _checked(path, SourceTable)
+    for column in table.columns:
+        if column.max_bytes is not None and not column.is_text:
+            raise ContractInvalid(
+                f"source/{path.name}: {column.name} has max_bytes, and the type {column.type}.",
+                "Declare max_bytes for a text or a varchar without a length.",
+            )
+    limits = table.byte_limits.values()
+    if sum(limits) > MAX_ROW_BYTES or min(limits, default=1) < 1:
+        raise ContractInvalid(
+            f"source/{path.name}: max_bytes of its columns add up to more than {MAX_ROW_BYTES:,}, or leave nothing for "
+            "another text.",
+            "Lower max_bytes: a function has not the memory for a longer row.",
+        )
+    return table
 
 
 def _warehouse_table(path: Path) -> WarehouseTable:

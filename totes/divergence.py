@@ -182,7 +182,8 @@ def _table(replayed: sqlalchemy.Table, live_schema: str) -> Table:
         replayed=quoted(replayed.schema or "", replayed.name),
         key=key,
         names=list(dict.fromkeys([*key, declared.identity] if declared else key)),
-        values=[column for column in columns if column not in left_out],
+        # SQL compares no rows without columns.
+        values=[column for column in columns if column not in left_out] or key,
         columns=columns,
     )
 

@@ -97,9 +97,13 @@ def write_keys(path: Path, keys: pa.Array, schema: pa.Schema) -> None:
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of a file in pieces of bounded size."""
+    """The rows of a file in pieces of bounded size.
+
+    A row group is what a writer held in memory. Arrow puts the rows of several together, however long they are.
+    """
     with pq.ParquetFile(path) as file:
-        yield from file.iter_batches(batch_size=ROWS_AT_ONCE)
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group])
 
 
 def _field(column: Column) -> pa.Field:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from totes.checks import Violation, raise_if_any
@@ -18,6 +19,8 @@ from totes.parquet import parquet_writer
 
 # Quarantine is for poison rows among good ones; a table with more than this is itself what is wrong.
 MOST = 10_000
+# The most characters of a value that quarantine keeps: all of its rows are in memory together.
+LONGEST_VALUE = 1_000
 
 SCHEMA = pa.schema(
     [
@@ -36,7 +39,8 @@ class SetAside:
     Attributes:
         business_id: its key in totesys.
         reason: what its contract does not allow.
-        row: the row as a JSON object of texts.
+        row: the row as a JSON object of texts, each cut at LONGEST_VALUE characters; null for a text that is longer
+            than its column allows.
         known: whether an earlier version of it was landed, so that other rows may refer to it.
     """
 
@@ -70,6 +74,11 @@ def set_aside(table: SourceTable, wrong: list[Violation], texts: pa.Table) -> li
     ]
 
 
+def abridged(texts: pa.Table) -> pa.Table:
+    """Returns rows with their texts cut at LONGEST_VALUE characters."""
+    return pa.table([_abridged(values) for values in texts.columns], names=texts.schema.names)
+
+
 def write_quarantine(path: Path, rows: Iterable[SetAside]) -> int:
     """Writes rows in the order of their keys; returns how many there are."""
     ordered = sorted(rows, key=lambda row: row.business_id)
@@ -81,3 +90,8 @@ def write_quarantine(path: Path, rows: Iterable[SetAside]) -> int:
 def read_quarantine(path: Path) -> Quarantine:
     """The rows of a file, by key."""
     return {row["business_id"]: SetAside(**row) for row in pq.read_table(path).to_pylist()}
+
+
+def _abridged(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    cut = pc.binary_join_element_wise(pc.utf8_slice_codeunits(values, 0, LONGEST_VALUE), "…", "")
+    return pc.if_else(pc.greater(pc.utf8_length(values), LONGEST_VALUE), cut, values)

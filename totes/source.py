@@ -1,6 +1,7 @@
 """Reading totesys: one snapshot of all tables, in bulk, straight into typed Parquet."""
 
 import io
+import secrets
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,17 +17,22 @@ import sqlalchemy
 
 from totes import fence
 from totes.catalogue import CatalogueTable
-from totes.checks import Violation, check_catalogue, raise_if_any, repeated, unreadable, violations
-from totes.contracts import SourceTable, source_tables, warehouse_tables
+from totes.checks import Violation, check_catalogue, raise_if_any, repeated, too_long, unreadable, violations
+from totes.contracts import Column, SourceTable, source_tables, warehouse_tables
 from totes.copying import copy_out
 from totes.database import quoted
 from totes.encodings import named_in_source
 from totes.parquet import keys_schema, landed_schema, parquet_writer
 from totes.position import SourcePosition
-from totes.quarantine import MOST, SetAside, set_aside
+from totes.quarantine import MOST, SetAside, abridged, set_aside
 
 # Enough rows for a parser and a compressor to work well, few enough for the memory not to notice.
 BLOCK_BYTES = 16 << 20
+# What Arrow parses at once.
+_CSV_BYTES = 1 << 20
+# Begins what stands in for a text that is too long. It is made of a random text, newer than the snapshot: no value of
+# totesys begins like that. The byte alone is rare enough to look into few blocks for the rest.
+_RARE = "\x01"
 # A stamp further ahead of the server's clock than this comes from no time zone and from no clock that is a little off.
 CLOCKS_DIFFER = timedelta(days=1)
 # Of pg_class.relpersistence.
@@ -192,12 +198,13 @@ class Snapshot:
         return self._copy(table, " AND ".join(conditions) or "true", path, {})
 
     def _copy(self, table: SourceTable, condition: str, path: Path, unavailable: Mapping[str, pa.Array]) -> Extracted:
-        columns = ", ".join(quoted(table.name, column.name) for column in table.columns)
-        query = f"SELECT {columns} FROM public.{quoted(table.name)} AS {quoted(table.name)} WHERE {condition}"  # noqa: S608  names come from the contracts, keys are numbers
+        instead = _RARE + secrets.token_hex()
+        values = ", ".join(_fetched(table, column, instead) for column in table.columns)
+        query = f"SELECT {values} FROM public.{quoted(table.name)} AS {quoted(table.name)} WHERE {condition}"  # noqa: S608  names come from the contracts, keys are numbers
         latest_stamp = self.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER
         with (
             parquet_writer(path, landed_schema(table)) as writer,
-            _RowSink(table, writer, unavailable, latest_stamp) as sink,
+            _RowSink(table, writer, unavailable, latest_stamp, instead) as sink,
             named_in_source(self._connection, table, condition),
         ):
             copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
@@ -244,6 +251,18 @@ def _taken(table: SourceTable, window: Window) -> str:
     return taken
 
 
+def _fetched(table: SourceTable, column: Column, instead: str) -> str:
+    """A column's value; instead of a text that is too long, `instead` and how many bytes it has.
+
+    PostgreSQL keeps the length of a long text in the row itself, so that it reads no text only to know how long it is.
+    """
+    name, limit = quoted(table.name, column.name), table.byte_limits.get(column.name)
+    if limit is None:
+        return name
+    length = f"pg_catalog.octet_length({name})"
+    return f"CASE WHEN {length} > {limit} THEN '{instead}' || {length} ELSE {name} END"
+
+
 def _among(table: SourceTable, keys: tuple[int, ...]) -> str:
     return f"{quoted(table.name, table.key)} IN ({', '.join(map(str, keys))})"
 
@@ -270,7 +289,9 @@ class _RowSink:
         writer: pa.parquet.ParquetWriter,
         unavailable: Mapping[str, pa.Array],
         latest_stamp: datetime,
+        instead: str,
     ) -> None:
+        self._instead = instead
         self._table = table
         self._writer = writer
         self._unavailable = unavailable
@@ -278,6 +299,8 @@ class _RowSink:
         self._ahead = 0
         self._latest: datetime | None = None
         self._block = bytearray()
+        # Bytes of the most that came at once: whole rows, so that no row is longer.
+        self._longest = 0
         self._worker = ThreadPoolExecutor(1)
         self._taken: Future[None] | None = None
         self._keys: list[pa.Array] = []
@@ -292,6 +315,7 @@ class _RowSink:
 
     def write(self, rows: bytes) -> None:
         self._block += rows
+        self._longest = max(self._longest, len(rows))
         if len(self._block) >= BLOCK_BYTES:
             self._hand_over()
 
@@ -312,15 +336,18 @@ class _RowSink:
 
     def _take(self, block: bytes) -> None:
         rows, wrong = self._typed(block)
-        wrong = wrong + violations(self._table, rows, self._unavailable)
+        if _RARE.encode() in block:
+            wrong += self._too_long(rows)
+            rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
+        wrong += violations(self._table, rows, self._unavailable)
         if wrong:
             texts = self._texts(block)
-            bad = self._with_keys_of(texts, wrong)
-            self._keys.append(texts.filter(bad).column(self._table.key).cast(keys_schema(self._table).types[0]))
+            bad = texts.filter(self._with_keys_of(texts, wrong))
+            self._keys.append(bad.column(self._table.key).cast(keys_schema(self._table).types[0]))
             self._wrong += wrong
             if len(self._wrong) > MOST:
                 raise_if_any(self._wrong)
-            self._wrong_rows.append(texts.filter(bad))
+            self._wrong_rows.append(abridged(self._without_instead(bad)))
             rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
         self._writer.write_table(rows.cast(landed_schema(self._table)))
         self._keys.append(rows.column(self._table.key))
@@ -340,6 +367,8 @@ class _RowSink:
 
     def _look_ahead(self, rows: pa.Table) -> None:
         stamps = [column for column in rows.columns if pa.types.is_timestamp(column.type)]
+        if not stamps:
+            return
         ahead = reduce(pc.or_, (pc.greater(column, self._latest_stamp) for column in stamps))
         if count := pc.sum(ahead, min_count=0).as_py():
             self._ahead += count
@@ -349,17 +378,37 @@ class _RowSink:
         """The rows that can be represented, and what is wrong with the others."""
         schema = landed_schema(self._table)
         try:
-            return _read_csv(block, schema), []
+            return _read_csv(block, schema, self._longest), []
         except pa.ArrowInvalid:
             texts = self._texts(block)
             wrong = unreadable(self._table, texts)
             if not wrong:
                 raise
             readable = texts.filter(pc.invert(self._with_keys_of(texts, wrong)))
-            return (_read_csv(_csv(readable), schema) if len(readable) else schema.empty_table()), wrong
+            if not len(readable):
+                return schema.empty_table(), wrong
+            written = _csv(readable)
+            return _read_csv(written, schema, len(written)), wrong
+
+    def _too_long(self, rows: pa.Table) -> list[Violation]:
+        found = []
+        for name in self._table.byte_limits:
+            long = rows.filter(self._is_long(rows.column(name)))
+            lengths = pc.replace_substring(long.column(name), self._instead, "")
+            found += too_long(self._table, name, long.column(self._table.key), lengths)
+        return found
+
+    def _without_instead(self, texts: pa.Table) -> pa.Table:
+        """The same rows whatever was selected instead of a text that is too long: NULL."""
+        columns = [pc.if_else(self._is_long(values), pa.scalar(None, pa.string()), values) for values in texts.columns]
+        return pa.table(columns, names=texts.schema.names)
+
+    def _is_long(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        return pc.fill_null(pc.starts_with(texts, self._instead), False)
 
     def _texts(self, block: bytes) -> pa.Table:
-        return _read_csv(block, pa.schema([pa.field(column.name, pa.string()) for column in self._table.columns]))
+        schema = pa.schema([pa.field(column.name, pa.string()) for column in self._table.columns])
+        return _read_csv(block, schema, self._longest)
 
     def _with_keys_of(self, rows: pa.Table, wrong: list[Violation]) -> pa.ChunkedArray:
         keys = pa.array(sorted({str(violation.key) for violation in wrong}), pa.string())
@@ -376,12 +425,22 @@ def _no_keys(schema: pa.Schema) -> pa.Array:
     return pa.array([], schema.types[0])
 
 
-def _read_csv(block: bytes, schema: pa.Schema) -> pa.Table:
-    """Rows as `COPY … (FORMAT csv)` writes them: NULL is nothing, an empty text is two quotes."""
+def _read_csv(block: bytes, schema: pa.Schema, longest: int = 0) -> pa.Table:
+    """Rows as `COPY … (FORMAT csv)` writes them: NULL is nothing, an empty text is two quotes.
+
+    Args:
+        longest: bytes of the longest row, or more.
+    """
     return pa.csv.read_csv(
-        io.BytesIO(block),
-        # The rows are parsed while the next ones arrive: more threads would only get into their way.
-        read_options=pa.csv.ReadOptions(column_names=schema.names, use_threads=False),
+        pa.BufferReader(block),
+        read_options=pa.csv.ReadOptions(
+            column_names=schema.names,
+            # Arrow refuses a row that is longer than the bytes that it parses at once. More of them do not fit into a
+            # processor's cache.
+            block_size=max(longest, _CSV_BYTES),
+            # The rows are parsed while the next ones arrive: more threads would only get into their way.
+            use_threads=False,
+        ),
         parse_options=pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
         convert_options=pa.csv.ConvertOptions(
             column_types=schema,

@@ -4,7 +4,7 @@ Everything follows from the declarations in schemas/warehouse: where a column co
 how it is converted. Only what a declaration can't say is a function here, named by `derive`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ from totes.parquet import arrow_type, processed_schema
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# A parent's texts are repeated in every row that refers to it: so many bytes of them are made at once.
+_PARENT_BYTES = 16 << 20
 
 
 def shaped(table: WarehouseTable, rows: pa.RecordBatch | pa.Table) -> pa.Table:
@@ -50,6 +53,18 @@ def joined(table: WarehouseTable, landed: Mapping[str, pa.Table]) -> pa.Table:
         rows = rows.merge(parent, how="left", left_on=column, right_on=key, validate="many_to_one")
         _require_parents(table, other, rows, key, column)
     return pa.Table.from_pandas(rows, preserve_index=False)
+
+
+def parts_to_join(
+    table: WarehouseTable, rows: pa.RecordBatch, parents: Mapping[str, pa.Table]
+) -> Iterator[pa.RecordBatch]:
+    """Cuts rows of a table's source into parts that fit into memory beside the parents that they are joined with."""
+    added = pa.repeat(0, rows.num_rows)
+    for other, column in table.join.items():
+        parent = parents[other]
+        place = pc.index_in(rows.column(column), parent.column(source_tables()[other].key).combine_chunks())
+        added = pc.add(added, pc.fill_null(_text_bytes(parent).take(place), 0))
+    yield from _halved(rows, added)
 
 
 def calendar(table: WarehouseTable, years: Iterable[int]) -> pa.Table:
@@ -109,6 +124,24 @@ def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, fiel
             f"Change the declaration in schemas/warehouse/{table.name}.toml and deploy: what is landed stays as it is.",
         )
     return made
+
+
+def _halved(rows: pa.RecordBatch, added: pa.Array) -> Iterator[pa.RecordBatch]:
+    if len(added) < 2 or pc.sum(added).as_py() <= _PARENT_BYTES:
+        yield rows
+        return
+    half = len(added) // 2
+    yield from _halved(rows[:half], added[:half])
+    yield from _halved(rows[half:], added[half:])
+
+
+def _text_bytes(rows: pa.Table) -> pa.ChunkedArray:
+    """The bytes of all texts of each row."""
+    total = pa.chunked_array([pa.repeat(0, len(rows))])
+    for values in rows.columns:
+        if pa.types.is_string(values.type):
+            total = pc.add(total, pc.fill_null(pc.binary_length(values), 0))
+    return total
 
 
 def _frame(rows: pa.Table) -> "pd.DataFrame":

@@ -20,7 +20,7 @@ from totes.manifest import Manifest, Parts, parse_manifest
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.requests import Request
 from totes.settings import TransformSettings
-from totes.star import calendar, joined, shaped, years_of
+from totes.star import calendar, joined, parts_to_join, shaped, years_of
 
 
 @dataclass(frozen=True)
@@ -142,15 +142,14 @@ class _Batch:
         return self._processed.add(self._fetched(aside), f"aside/{source}/batch={self._landed.batch:08d}", aside.rows)
 
     def _shaped(self, table: WarehouseTable) -> Iterator[pa.Table]:
-        if table.join:
-            yield shaped(
-                table, joined(table, {name: self._all_rows(name) for name in (table.source or "", *table.join)})
-            )
-            return
-        for rows in self._rows(table.source or ""):
-            made = shaped(table, rows)
-            self._years |= years_of(table, made)
-            yield made
+        source = table.source or ""
+        parents = {name: self._all_rows(name) for name in table.join}
+        for rows in self._rows(source):
+            for part in parts_to_join(table, rows, parents):
+                beside = joined(table, {source: pa.Table.from_batches([part]), **parents}) if parents else part
+                made = shaped(table, beside)
+                self._years |= years_of(table, made)
+                yield made
 
     def _rows(self, source: str) -> Iterator[pa.RecordBatch]:
         return batches(self._fetched(self._landed.tables[source]["data"]))

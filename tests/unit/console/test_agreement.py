@@ -90,3 +90,9 @@ def test_lack_of_a_fence_is_explained() -> None:
 
 def test_value_is_never_markup() -> None:
     assert "[red]x[/red]" in shown(replace(DAMAGED, cells=[Cell(1, "name", "[red]x[/red]", None)]))
+
+
+def test_long_value_is_shown_in_part() -> None:
+    text = shown(replace(DAMAGED, cells=[Cell(1, "name", "x" * 5_000_000, None)]))
+    assert text.count("x") < 1_000
+    assert "(5000000 characters)" in "".join(text.split("\n"))

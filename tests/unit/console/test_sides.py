@@ -4,7 +4,7 @@ import pytest
 
 from console.reconcile import comparable
 from console.sides import Side, columns_of, totesys_side, warehouse_side
-from totes.contracts import WarehouseTable, source_tables
+from totes.contracts import MAX_BYTES, WarehouseTable, source_tables
 
 TABLES = pytest.mark.parametrize("table", comparable().values(), ids=lambda table: table.name)
 NEVER = dict.fromkeys(source_tables(), "false")
@@ -36,6 +36,17 @@ def test_default_and_currency_names_are_no_part_of_the_statement() -> None:
     assert "Unknown" not in str(staff.values())
     assert '"GBP": "Pound Sterling"' in currency.bound["currency_names"]
     assert "Pound" not in str(currency.values())
+
+
+def test_text_that_is_too_long_is_compared_by_its_length() -> None:
+    totesys, warehouse = sides(comparable()["dim_design"])
+    name = '"design"."file_name"'
+    length = f"octet_length({name})"
+    assert (
+        totesys.texts["file_name"]
+        == f"CAST(CASE WHEN {length} > {MAX_BYTES} THEN {length} || ' bytes' ELSE {name} END AS text)"
+    )
+    assert warehouse.texts["file_name"] == 'CAST("file_name" AS text)'
 
 
 def test_every_table_but_the_calendar_is_compared() -> None:

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 import sqlalchemy
@@ -67,6 +68,14 @@ def test_every_view_of_a_real_warehouse_has_an_entry(warehouse: sqlalchemy.Engin
         assert f"`{name}`" in described
     for column in inspector.get_columns("payment_history", "public"):
         assert f"| `{column['name']}` |" in described + entries["fact_payment"]
+
+
+def test_declared_limit_is_in_the_column_s_row(schemas: Path) -> None:
+    path = schemas / "source" / "staff.toml"
+    declared = path.read_text(encoding="utf-8").replace("email_address = {", "email_address = { max_bytes = 9_000_000,")
+    path.write_text(declared, encoding="utf-8")
+    entry = dictionary.files()[dictionary.DICTIONARY].partition("### staff\n")[2].partition("###")[0]
+    assert _row(entry, "email_address").endswith(" At most 9,000,000 bytes. |")
 
 
 def _row(entry: str, column: str) -> str:

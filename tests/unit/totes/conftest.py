@@ -1,9 +1,7 @@
 import contextlib
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import boto3
 import pytest
@@ -11,7 +9,7 @@ import sqlalchemy
 from moto import mock_aws
 
 from tests.pipeline import Pipeline
-from totes import contracts, warehouse
+from totes import warehouse
 from totes.database import WAREHOUSE, connected
 from totes.lake import Lake
 
@@ -34,20 +32,6 @@ def star(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
         warehouse.migrate(connection)
         yield connection
-
-
-@pytest.fixture
-def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of schemas/ that the declarations are read from, to be changed before they are."""
-    copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
-    monkeypatch.setattr(contracts, "SCHEMAS", copy)
-    monkeypatch.setattr(warehouse, "FOLDER", copy / "warehouse")
-    cached = (contracts.source_tables, contracts.warehouse_tables, warehouse.metadata)
-    for function in cached:
-        function.cache_clear()
-    yield copy
-    for function in cached:
-        function.cache_clear()
 
 
 AwsAnswers = Callable[[int, str], list[str]]

@@ -114,6 +114,14 @@ def test_long_text_is_sent_and_its_length_is_not_that_of_every_row(star: sqlalch
     assert copied(star, [batch], (column,)) == [(text,) for text in texts]
 
 
+def test_long_row_does_not_cut_those_around_it_into_blocks_of_one(star: sqlalchemy.Connection) -> None:
+    texts = [*map(str, range(20_000)), "x" * 5_000_000, *map(str, range(20_000))]
+    batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["text"])
+    column = Column("text", "text", "")
+    assert len(list(binary_rows.blocks(batch, (column,)))) < 40
+    assert copied(star, [batch], (column,)) == [(text,) for text in texts]
+
+
 def test_no_rows_are_no_blocks() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([], pa.string())], names=["text"])
     assert list(binary_rows.blocks(batch, (Column("text", "text", ""),))) == []

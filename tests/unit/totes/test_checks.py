@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from totes.catalogue import CatalogueColumn, CatalogueTable, Relation
-from totes.checks import check_catalogue, raise_if_any, repeated, unreadable, violations
+from totes.checks import check_catalogue, raise_if_any, repeated, too_long, unreadable, violations
 from totes.contracts import SourceTable, source_tables
 from totes.errors import AccessRefused, ContractBroken
 from totes.parquet import landed_schema
@@ -258,6 +258,15 @@ def test_reference_to_what_is_set_aside_is_named() -> None:
 def test_null_that_is_allowed_refers_to_nothing() -> None:
     table = source_tables()["transaction"]
     assert violations(table, rows("transaction", {}), {"sales_order_id": pa.array([1], pa.int32())}) == []
+
+
+def test_text_that_is_too_long_is_named_with_its_length() -> None:
+    found = too_long(
+        source_tables()["department"], "location", pa.chunked_array([[2]]), pa.chunked_array([["8000001"]])
+    )
+    assert [str(violation) for violation in found] == [
+        "department 2: location is 8,000,001 bytes long, expected at most 8,000,000"
+    ]
 
 
 def test_key_of_two_rows_is_named() -> None:

@@ -2,7 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from totes.contracts import ContractInvalid, origin_of, source_tables, warehouse_tables
+from totes.contracts import (
+    MAX_BYTES,
+    MAX_ROW_BYTES,
+    Column,
+    ContractInvalid,
+    SourceTable,
+    origin_of,
+    source_tables,
+    warehouse_tables,
+)
 from totes.parquet import arrow_type
 
 
@@ -78,5 +87,46 @@ def test_malformed_declaration_is_refused_with_its_file(
     text = file.read_text(encoding="utf-8")
     assert found in text
     file.write_text(text.replace(found, replacement), encoding="utf-8")
+    with pytest.raises(ContractInvalid, match=complaint):
+        source_tables()
+
+
+@pytest.mark.parametrize("kind", ["text", "varchar", "varchar(10001)"])
+def test_text_of_any_length_has_a_limit(kind: str) -> None:
+    table = SourceTable("t", "", "id", (Column("id", "integer", ""), Column("long", kind, "")))
+    assert table.byte_limits == {"long": MAX_BYTES}
+
+
+@pytest.mark.parametrize("kind", ["varchar(3)", "varchar(10000)", "integer", "numeric(10,2)", '"varchar"'])
+def test_value_of_a_bounded_type_needs_no_limit(kind: str) -> None:
+    assert SourceTable("t", "", "id", (Column("short", kind, ""),)).byte_limits == {}
+
+
+def test_declared_limit_is_taken_and_many_texts_share_the_rest() -> None:
+    texts = [Column(f"c{number}", "text", "") for number in range(20)]
+    large = Column("large", "text", "", max_bytes=MAX_ROW_BYTES // 2)
+    limits = SourceTable("t", "", "id", (large, *texts)).byte_limits
+    assert limits["large"] == MAX_ROW_BYTES // 2
+    assert {limits[column.name] for column in texts} == {MAX_ROW_BYTES // 40}
+
+
+@pytest.mark.parametrize(
+    ("columns", "complaint"),
+    [
+        ('a = {type = "integer", meaning = ".", max_bytes = 9}', "large.toml: a has max_bytes, and the type integer"),
+        (
+            'a = {type = "text", meaning = ".", max_bytes = 80000001}',
+            "large.toml: max_bytes .* add up to more than 80,000",
+        ),
+        (
+            'a = {type = "text", meaning = ".", max_bytes = 80000000}\nb = {type = "text", meaning = "."}',
+            "large.toml: max_bytes .* leave nothing for another text",
+        ),
+    ],
+    ids=["no text", "too much", "nothing left"],
+)
+def test_limit_that_no_function_can_hold_is_refused(schemas: Path, columns: str, complaint: str) -> None:
+    declared = f'meaning = "."\nkey = "a"\n[columns]\n{columns}\n'
+    (schemas / "source" / "large.toml").write_text(declared, encoding="utf-8")
     with pytest.raises(ContractInvalid, match=complaint):
         source_tables()

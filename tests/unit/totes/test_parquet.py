@@ -105,3 +105,11 @@ def test_keys_are_written_in_order(tmp_path: Path) -> None:
     schema = keys_schema(source_tables()["design"])
     write_keys(tmp_path / "keys", pa.array([3, 1, 2], pa.int32()), schema)
     assert pq.read_table(tmp_path / "keys").column(0).to_pylist() == [1, 2, 3]
+
+
+def test_piece_is_no_longer_than_what_a_writer_held(tmp_path: Path) -> None:
+    schema = pa.schema([pa.field("text", pa.string())])
+    with parquet_writer(tmp_path / "long", schema) as writer:
+        for number in range(3):
+            writer.write_table(pa.table({"text": [str(number)] * 2}, schema=schema))
+    assert [piece.column(0).to_pylist() for piece in batches(tmp_path / "long")] == [["0"] * 2, ["1"] * 2, ["2"] * 2]

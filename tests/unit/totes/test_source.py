@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +11,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from local.databases import READER
 from tests.pipeline import Pipeline
 from totes import snapshot as snapshots
-from totes.contracts import source_tables
+from totes import source
+from totes.contracts import MAX_BYTES, source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import ContractBroken, SourceBusy
+from totes.quarantine import LONGEST_VALUE
 from totes.snapshot import snapshot
 from totes.source import BLOCK_BYTES, Count, Snapshot, Window, joined_tables
 
@@ -257,3 +262,109 @@ def test_rows_stamped_with_a_time_to_come_are_counted(staffed: Pipeline, tmp_pat
     with taken(staffed) as made:
         read = made.extract(STAFF, ALL, tmp_path / "staff", {})
     assert (read.ahead, str(read.latest)) == (1, "2099-01-01 00:00:00")
+
+
+def long_design(pipeline: Pipeline, size: int) -> None:
+    pipeline.totesys(
+        f"INSERT INTO design VALUES (7, {STAMPS[:25]}, repeat('x', %s), 'l', repeat('y', %s), {STAMPS[:25]})",
+        size,
+        size,
+    )
+
+
+@pytest.mark.parametrize("way", ["extract", "examine", "extract_range"])
+def test_text_that_is_too_long_is_named_whichever_way_it_is_read(pipeline: Pipeline, tmp_path: Path, way: str) -> None:
+    long_design(pipeline, MAX_BYTES + 1)
+    arguments = {"extract": (ALL, tmp_path / "f", {}), "examine": ((7,), tmp_path / "f", {})}
+    with (
+        pytest.raises(
+            ContractBroken,
+            match="design 7: design_name is 8,000,001 bytes long, expected at most 8,000,000; "
+            "design 7: file_name is 8,000,001 bytes long",
+        ),
+        taken(pipeline) as made,
+    ):
+        getattr(made, way)(DESIGN, *arguments.get(way, ((None, None), None, tmp_path / "f")))
+
+
+def test_longest_text_that_is_allowed_is_read(pipeline: Pipeline, tmp_path: Path) -> None:
+    long_design(pipeline, MAX_BYTES)
+    with taken(pipeline) as made:
+        made.extract(DESIGN, ALL, tmp_path / "design", {})
+    (row,) = pq.read_table(tmp_path / "design").to_pylist()
+    assert (row["design_name"], row["file_name"]) == ("x" * MAX_BYTES, "y" * MAX_BYTES)
+
+
+def test_text_that_looks_like_the_stand_in_is_read(pipeline: Pipeline, tmp_path: Path) -> None:
+    texts = ["\x01", "\x01" + "0" * 64 + "9", "a\x01"]
+    for number, text in enumerate(texts):
+        pipeline.totesys(f"INSERT INTO design VALUES ({number}, {STAMPS[:25]}, %s, '', '', {STAMPS[:25]})", text)
+    with taken(pipeline) as made:
+        made.extract(DESIGN, ALL, tmp_path / "design", {})
+    assert pq.read_table(tmp_path / "design").column("design_name").to_pylist() == texts
+
+
+def test_row_that_is_too_long_is_set_aside_as_the_same_each_time(pipeline: Pipeline, tmp_path: Path) -> None:
+    long_design(pipeline, MAX_BYTES + 1)
+    pipeline.totesys(f"INSERT INTO design VALUES (8, {STAMPS[:25]}, 'n', 'l', 'f', {STAMPS[:25]})")
+    may = replace(DESIGN, quarantine=True)
+    with taken(pipeline) as made:
+        read = made.extract(may, ALL, tmp_path / "design", {})
+        again = made.examine(may, (7,), tmp_path / "again", {})
+    assert pq.read_table(tmp_path / "design").column("design_id").to_pylist() == [8]
+    assert again.aside == read.aside
+    (row,) = read.aside
+    assert json.loads(row.row) == {
+        "design_id": "7",
+        "created_at": "2024-11-15 14:40:10.188",
+        "design_name": None,
+        "file_location": "l",
+        "file_name": None,
+        "last_updated": "2024-11-15 14:40:10.188",
+    }
+
+
+def test_row_that_is_wrong_in_other_ways_too_is_set_aside_once(pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline.totesys("ALTER TABLE design ALTER file_name DROP NOT NULL")
+    long_design(pipeline, MAX_BYTES + 1)
+    pipeline.totesys("UPDATE design SET created_at = 'infinity', file_location = repeat('z', 5000), file_name = NULL")
+    with taken(pipeline) as made:
+        read = made.extract(replace(DESIGN, quarantine=True), ALL, tmp_path / "design", {})
+    (row,) = read.aside
+    assert row.reason.startswith("design 7: created_at is 'infinity', expected")
+    assert json.loads(row.row)["file_location"] == "z" * LONGEST_VALUE + "…"
+    assert json.loads(row.row)["design_name"] is None
+
+
+SHORT = st.text(st.sampled_from('a"\n\r,;\\\x01é€😀 '), max_size=6)
+LONG = st.builds(str.__mul__, st.sampled_from(["a", '"', "\n", "€", '",\r\n"']), st.integers(300, 900))
+
+
+@settings(deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(SHORT | LONG, st.none() | SHORT | LONG), min_size=1, max_size=12))
+def test_texts_of_any_length_are_read_as_they_are(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, str | None]]
+) -> None:
+    """In blocks of 1 KB: a row may fill one, be longer, or lie across the end."""
+    limit = 1_000
+    department = replace(
+        DEPARTMENT,
+        quarantine=True,
+        columns=tuple(replace(c, max_bytes=limit) if c.is_text else c for c in DEPARTMENT.columns),
+    )
+    monkeypatch.setattr(source, "BLOCK_BYTES", 1_024)
+    pipeline.totesys("TRUNCATE department CASCADE")
+    with pipeline.connection(pipeline.source) as connection:
+        for number, (name, location) in enumerate(rows):
+            connection.cursor().execute(
+                f"INSERT INTO department VALUES (%s, %s, %s, '', {STAMPS})", (number, name, location)
+            )
+        connection.commit()
+    with taken(pipeline) as made:
+        read = made.extract(department, ALL, tmp_path / "department", {})
+    found = pq.read_table(tmp_path / "department").to_pylist()
+    allowed = {
+        number: row for number, row in enumerate(rows) if all(len((text or "").encode()) <= limit for text in row)
+    }
+    assert {row["department_id"]: (row["department_name"], row["location"]) for row in found} == allowed
+    assert {row.business_id for row in read.aside} == set(range(len(rows))) - allowed.keys()

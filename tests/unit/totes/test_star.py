@@ -9,7 +9,7 @@ import pytest
 from totes.contracts import source_tables, warehouse_tables
 from totes.errors import ContractBroken
 from totes.parquet import landed_schema, processed_schema
-from totes.star import calendar, joined, shaped, years_of
+from totes.star import calendar, joined, parts_to_join, shaped, years_of
 
 STAMP = datetime(2024, 11, 15, 14, 40, 10, 188_000, tzinfo=UTC).replace(tzinfo=None)
 DATES = warehouse_tables()["dim_date"]
@@ -116,6 +116,27 @@ def test_missing_parent_is_named() -> None:
         "staff.department_id refers to [20], which department of the same batch lacks. "
         'Start an execution with {"full_read": ["staff", "department"]}.'
     )
+
+
+def test_long_text_of_a_parent_is_joined_with_few_rows_at_once() -> None:
+    parents = {
+        "department": landed(
+            "department", department(10, "x" * 9_000_000), department(20, "short"), department(30, None)
+        )
+    }
+    wanted = [10, 10, 10, 20, 20, 30, 99, 20]
+    (rows,) = landed("staff", *(staff(number, at) for number, at in enumerate(wanted))).to_batches()
+    parts = [
+        part.column("department_id").to_pylist()
+        for part in parts_to_join(warehouse_tables()["dim_staff"], rows, parents)
+    ]
+    assert parts == [[10], [10], [10, 20], [20, 30, 99, 20]]
+
+
+def test_rows_without_long_parents_stay_together() -> None:
+    parents = {"department": landed("department", department(10, "Bath"))}
+    (rows,) = landed("staff", *(staff(number, 10) for number in range(9))).to_batches()
+    assert list(parts_to_join(warehouse_tables()["dim_staff"], rows, parents)) == [rows]
 
 
 def test_currencies_have_their_iso_names() -> None:

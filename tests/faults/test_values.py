@@ -1,0 +1,216 @@
+"""F65 and F66: tables without a timestamp, and values of any length."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from pg8000.native import identifier
+
+from local.databases import READER
+from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
+from tests.reconciliation import reconcile
+from tests.replays import swap, verify
+from totes.contracts import MAX_BYTES, source_tables
+from totes.copying import Connection
+
+# 98,304 digests: 3 MB without the separators, which CSV has to quote.
+LONG = "(SELECT string_agg(md5(CAST(i AS text)), '{}') FROM generate_series(1, 98304) AS i)"
+PLAIN, QUOTED = LONG.format(""), LONG.format('"\n,')
+
+# By file of schemas/, columns alone: every table's key is its first column.
+TABLES = {
+    "country": ("country_id = {integer}", "country_name = {text}"),
+    "region": ("region_id = {integer}", 'country_id = {integer, references = "country"}'),
+    "depot": ("depot_id = {integer}",),
+    "remark": ("remark_id = {integer}", "remark = {text, nullable = true}"),
+    "nothing": ("nothing_id = {integer}", "weight = {numeric(9,3)}"),
+}
+DIMENSIONS = {
+    "country": ("country_id = {integer, from = country}", "country_name = {varchar, from = country}"),
+    "region": ("region_id = {integer, from = region}", "country_name = {varchar, from = country}"),
+    "depot": ("depot_id = {integer, from = depot}",),
+    "remark": ("remark_id = {integer, from = remark}", "remark = {varchar, from = remark, nullable = true}"),
+    "nothing": ("nothing_id = {integer, from = nothing}", "weight = {numeric, from = nothing}"),
+}
+MADE = (
+    "CREATE TABLE country (country_id integer PRIMARY KEY, country_name text NOT NULL)",
+    "CREATE TABLE region (region_id integer PRIMARY KEY, country_id integer NOT NULL REFERENCES country)",
+    "CREATE TABLE depot (depot_id integer PRIMARY KEY)",
+    "CREATE TABLE remark (remark_id integer PRIMARY KEY, remark text)",
+    "CREATE TABLE nothing (nothing_id integer PRIMARY KEY, weight numeric(9,3) NOT NULL)",
+    "INSERT INTO country VALUES (1, 'UK'), (2, 'France')",
+    "INSERT INTO region VALUES (1, 1), (2, 1), (3, 2)",
+    "INSERT INTO depot VALUES (3), (1)",
+    "INSERT INTO remark VALUES (1, NULL), (2, NULL)",
+    f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {identifier(READER)}",
+)
+
+
+@pytest.fixture
+def unstamped(schemas: Path) -> None:
+    """Declares tables without a timestamp, each with a dimension of its own."""
+    for name, columns in TABLES.items():
+        write_declaration(schemas / "source" / f"{name}.toml", [f'key = "{name}_id"'], columns)
+        head = [f'key = "{name}_id"', f'source = "{name}"', 'grain = "."', 'kind = "dimension"']
+        if name == "region":
+            head.append('join = {country = "country_id"}')
+        write_declaration(schemas / "warehouse" / f"dim_{name}.toml", head, DIMENSIONS[name])
+
+
+def write_declaration(path: Path, head: list[str], columns: tuple[str, ...]) -> None:
+    """Writes a declaration out of columns in the short form of TABLES."""
+    lines = ['meaning = "."', *head, "[columns]"]
+    for column in columns:
+        name, _, fields = column.partition(" = ")
+        fields = re.sub(r"from = (\w+)", rf'from = "\1.{name}"', fields)
+        fields = re.sub(r"{([\w(),]+?)(?=}|, )", r'{type = "\1", meaning = "."', fields)
+        lines.append(f"{name} = {fields}")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@on("drill_totesys")
+@fault("F65", "tables without a timestamp: of keys alone, joined, of an empty text, without a row", HEAL)
+def test_f65_tables_without_a_timestamp_load(drill: Drill, unstamped: None) -> None:
+    for statement in MADE:
+        drill.totesys(statement)
+    first = drill.run()
+    drill.totesys("INSERT INTO depot VALUES (2)")
+    drill.totesys("UPDATE country SET country_name = 'Britain' WHERE country_id = 1")
+    drill.totesys("UPDATE remark SET remark = '' WHERE remark_id = 2")
+
+    again = drill.run()
+
+    assert first.output["load"]["inserted"]["dim_depot"] == 2
+    assert again.output["load"]["inserted"] == {"dim_depot": 1}
+    assert again.output["load"]["updated"] == {"dim_country": 1, "dim_region": 2, "dim_remark": 1}
+    assert drill.star("SELECT * FROM dim_depot ORDER BY 1") == [[1], [2], [3]]
+    assert drill.star("SELECT * FROM dim_remark ORDER BY 1") == [[1, None], [2, ""]]
+    assert drill.star("SELECT * FROM dim_nothing") == []
+    assert drill.star("SELECT region_id, country_name FROM dim_region ORDER BY 1") == [
+        [1, "Britain"],
+        [2, "Britain"],
+        [3, "France"],
+    ]
+
+
+@on("drill_totesys")
+@fault("F65", "the same beside totesys and beside a replay", HEAL)
+def test_f65_tables_without_a_timestamp_are_compared_and_healed(drill: Drill, unstamped: None) -> None:
+    for statement in MADE:
+        drill.totesys(statement)
+    drill.run()
+    assert reconcile(drill.pipeline).agrees
+
+    drill.star("UPDATE dim_depot SET depot_id = 5 WHERE depot_id = 3")
+
+    (found,) = [table for table in reconcile(drill.pipeline).tables if not table.agrees]
+    assert (found.table, found.missing.first, found.extra.first) == ("dim_depot", [3], [5])
+    swap(drill.pipeline)
+    assert verify(drill.pipeline).agrees
+    assert reconcile(drill.pipeline).agrees
+
+
+TEXTS = {
+    "one text": f"UPDATE design SET file_location = {PLAIN} WHERE design_id = 7",
+    "all of a row": f"UPDATE design SET design_name = {QUOTED}, file_location = {PLAIN}, file_name = {QUOTED} "
+    "WHERE design_id = 7",
+    "between short ones": f"UPDATE design SET file_name = CASE WHEN design_id % 40 = 7 THEN {QUOTED} ELSE '\"\n' END",
+    "of joined parents": f"UPDATE department SET location = {QUOTED} WHERE department_id = 1; "
+    f"UPDATE address SET district = {PLAIN}, phone = {QUOTED} WHERE address_id = 1",
+    "of a fact": f"UPDATE purchase_order SET item_code = {QUOTED} WHERE purchase_order_id IN (1, 5)",
+}
+
+
+@fault("F66", "texts of 3 MB and more", HEAL)
+@pytest.mark.parametrize("change", TEXTS.values(), ids=TEXTS)
+def test_f66_long_text_loads(drill: Drill, change: str) -> None:
+    for statement in change.split("; "):
+        drill.totesys(statement)
+
+    drill.run()
+
+    assert reconcile(drill.pipeline).agrees
+
+
+@fault("F66", "a text beyond the limit", HOLD)
+def test_f66_text_beyond_the_limit_is_named_and_not_fetched(drill: Drill) -> None:
+    ((name,),) = drill.totesys("SELECT file_name FROM design WHERE design_id = 7")
+    drill.totesys("UPDATE design SET file_name = repeat('x', %s) WHERE design_id = 7", MAX_BYTES + 1)
+
+    with fetched() as sizes:
+        failed = drill.run()
+
+    assert failed.error == "ContractBroken"
+    assert failed.changed_nothing
+    assert "design 7: file_name is 8,000,001 bytes long, expected at most 8,000,000" in failed.mail
+    assert max(sizes) < 1_000
+    drill.totesys("UPDATE design SET file_name = %s WHERE design_id = 7", name)
+    drill.run()
+
+
+@fault("F66", "or beyond one that is declared, until the declaration is changed", HOLD)
+def test_f66_declared_limit_is_held_and_can_be_raised(drill: Drill, schemas: Path) -> None:
+    declare(schemas, "department", "location", "max_bytes = 100")
+    drill.totesys("UPDATE department SET location = repeat('ä', 51) WHERE department_id = 1")
+
+    failed = drill.run()
+
+    assert "department 1: location is 102 bytes long, expected at most 100." in failed.mail
+    declare(schemas, "department", "location", "max_bytes = 102")
+    drill.run()
+
+
+@fault("F66", "the same, where its table says quarantine = true", WARN)
+@pytest.mark.parametrize("cured", [False, True], ids=["left", "cured"])
+def test_f66_row_with_a_text_beyond_the_limit_is_quarantined(drill: Drill, schemas: Path, cured: bool) -> None:
+    declare(schemas, "design", "file_name", "max_bytes = 100000", quarantine=True)
+    drill.totesys("UPDATE design SET file_name = repeat('x', 5000000) WHERE design_id = 7")
+    drill.totesys("UPDATE design SET file_name = 'other.json' WHERE design_id = 8")
+    drill.witness.set_aside[2] = {("design", 7)}
+
+    with fetched() as sizes:
+        odd = drill.run()
+        drill.run()
+
+    assert odd.warnings == ["design has 1 row that is set aside: see etl.quarantine"]
+    assert odd.output["load"]["updated"] == {"dim_design": 1}
+    reason = "design 7: file_name is 5,000,000 bytes long, expected at most 100,000"
+    ((found, text),) = drill.star("SELECT reason, source_row ->> 'file_name' FROM etl.quarantine")
+    assert (found, text) == (reason, None)
+    assert max(sizes) < 1_000
+    if cured:
+        drill.totesys("UPDATE design SET file_name = repeat('x', 100000) WHERE design_id = 7")
+        assert drill.run().output["load"]["updated"] == {"dim_design": 1}
+        assert drill.star("SELECT released_batch_id FROM etl.quarantine") == [[3]]
+
+
+def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: bool = False) -> None:
+    """Gives a column of totesys a limit, and has the declarations read again."""
+    path = schemas / "source" / f"{table}.toml"
+    text, found = re.subn(
+        rf"^{column} = {{ (max_bytes = \d+, )?",
+        f"{column} = {{ {limit}, ",
+        path.read_text(encoding="utf-8"),
+        flags=re.M,
+    )
+    assert found
+    path.write_text("quarantine = true\n" * quarantine + text, encoding="utf-8")
+    source_tables.cache_clear()
+
+
+@contextmanager
+def fetched() -> Iterator[list[int]]:
+    """Notes the bytes of each row that a COPY brings, as long as the block lasts."""
+    sizes: list[int] = []
+    take = Connection.handle_COPY_DATA
+
+    def noted(self: Connection, data: bytes, context: Any) -> None:
+        sizes.append(len(data))
+        take(self, data, context)
+
+    with mock.patch.object(Connection, "handle_COPY_DATA", noted):
+        yield sizes
