@@ -6,10 +6,11 @@ from contextlib import closing
 from struct import Struct
 from typing import Any, Protocol
 
-import pg8000.dbapi
 import sqlalchemy
 from pg8000.converters import make_params
 from pg8000.core import NULL_BYTE, SYNC_MSG, Context
+
+from totes import driver
 
 _LENGTH = Struct("!i")
 _DATA = ord("d")
@@ -21,7 +22,7 @@ class Sink(Protocol):
     def write(self, rows: bytes, /) -> object: ...
 
 
-class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
+class Connection(driver.Connection):
     """pg8000's connection, with fewer round trips for a statement and fewer calls for the rows of a COPY."""
 
     def execute_unnamed(

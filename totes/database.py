@@ -99,10 +99,11 @@ def make_engine(database: Database, credentials: "Credentials", application: str
             password=credentials.password,
             database=credentials.dbname,
             host=credentials.host,
-            sock=_socket(credentials),
             ssl_context=_tls(credentials),
             application_name=application,
             startup_params=dict(database.session),
+            # Opened last: the connection closes it, whatever happens.
+            sock=_socket(credentials),
         )
 
     return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
