@@ -14,6 +14,8 @@ from local.postgres import Postgres, PostgresFailed
 from tests.unit.local.processes import eventually, runs
 from totes import driver
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[3]
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
