@@ -37,7 +37,7 @@ _numbers = itertools.count(1)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks each test that uses the server, so that `-m "not server"` selects those that need none."""
     for item in items:
-        if "postgres" in getattr(item, "fixturenames", ()):
+        if not {"postgres", "stack"}.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.server)
 
 
