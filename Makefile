@@ -7,16 +7,22 @@ SHELL := /bin/bash
 # The interpreter that .venv is made from, for instance `make test PYTHON=python3.13`.
 PYTHON ?= python3
 
+# The Python that Lambda runs, if this machine has it: the layer and the deployed functions are then tried with it.
+export TOTES_PYTHON := $(shell for python in "$${TOTES_PYTHON:-}" python3.13 ~/.pyenv/versions/3.13.*/bin/python; do \
+    if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2> /dev/null; then \
+    command -v "$$python"; break; fi; done)
+
 REQUIREMENTS := requirements.txt requirements-local.txt requirements-dev.txt
 CODE := totes functions local console docs benchmarks
 BIN := .venv/bin
+DEPLOYED := build/deployed-python
 SPARK := build/spark/.installed
 NODE_MODULES := node_modules/.package-lock.json
 NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
-.PHONY: help run drill up test spark-test faults mutants soak bench profile lint check-style check-types check-security \
+.PHONY: help run drill up test test-deployed-python spark-test faults mutants soak bench profile lint check-style check-types check-security \
     check-docs check-infrastructure check-workflows format audit docs picture clean
 
 help: ## List the targets
@@ -35,6 +41,15 @@ test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and fun
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
 	@$(BIN)/python -m tests.halves
+
+ifeq ($(TOTES_PYTHON),)
+test-deployed-python: ## Run the unit tests that start no server under the Python that Lambda runs, if there is one
+	@echo "Skipped: nothing was run under Python 3.13, which Lambda runs. TOTES_PYTHON, the path and pyenv have none."
+else
+test-deployed-python: $(DEPLOYED)/.installed
+	@echo "Under $$($(DEPLOYED)/bin/python --version), which Lambda runs:"
+	@$(DEPLOYED)/bin/python -m pytest --quiet tests/unit -m "not server"
+endif
 
 spark-test: $(INSTALLED) $(SPARK) ## Read the lake with Spark in local mode; needs Java 17, and half a GB for Spark, once
 	@PYTHONPATH=build/spark $(BIN)/python -m pytest tests/lake/test_spark.py
@@ -114,6 +129,13 @@ $(INSTALLED): $(REQUIREMENTS)
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) install --quiet --quiet $(addprefix -r ,$(REQUIREMENTS))
 	@$(PIP) install --quiet --quiet --no-deps -e .
+	@touch $@
+
+$(DEPLOYED)/.installed: $(REQUIREMENTS)
+	@echo "Installing into $(DEPLOYED), a minute or two, once …"
+	@$(TOTES_PYTHON) -m venv --clear $(DEPLOYED)
+	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet $(addprefix -r ,$(REQUIREMENTS))
+	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet --no-deps -e .
 	@touch $@
 
 $(SPARK): requirements-spark.txt | $(INSTALLED)

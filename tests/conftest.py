@@ -42,6 +42,24 @@ Declares = Callable[..., None]
 _numbers = itertools.count(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks each test that uses the server, so that `-m "not server"` selects those that need none."""
+    for item in items:
+        if not {"postgres", "stack"}.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.server)
+
+
+@pytest.fixture(autouse=True)
+def _servers_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test that starts a server of its own without the mark."""
+    if request.node.get_closest_marker("server") is None:
+        monkeypatch.setattr(Postgres, "start", _start_without_the_mark)
+
+
+def _start_without_the_mark(_server: Postgres) -> None:
+    pytest.fail("This test starts a PostgreSQL: mark it with @pytest.mark.server.")
+
+
 @pytest.fixture(autouse=True)
 def _fresh_clients() -> None:
     """A client is made for the AWS that is there when it is, which another test may have made and taken away."""

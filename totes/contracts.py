@@ -8,7 +8,7 @@ import graphlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 from totes.errors import TerminalError
 
 _Table = TypeVar("_Table", "SourceTable", "WarehouseTable")
+_Part = TypeVar("_Part", "Column", "Check", "SourceTable", "WarehouseTable")
+_Value = TypeVar("_Value", bound=dict[str, Any] | list[Any])
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 # The most bytes that the texts of one row of totesys may have together: a function holds each row several times.
@@ -215,24 +217,44 @@ def _warehouse_table(path: Path) -> WarehouseTable:
 
 
 def _checked(path: Path, kind: type[_Table]) -> _Table:
+    where = f"{path.parent.name}/{path.name}"
     try:
         declared = tomllib.loads(path.read_text(encoding="utf-8"))
-        columns = declared.pop("columns", {})
-        if "checks" in declared:
-            declared["checks"] = tuple(Check(name, **fields) for name, fields in declared["checks"].items())
-        return kind(
-            name=path.stem,
-            columns=tuple(_column(name, fields) for name, fields in columns.items()),
-            **declared,
-        )
-    except (TypeError, tomllib.TOMLDecodeError) as error:
-        raise ContractInvalid(f"{path.parent.name}/{path.name}: {error}.", "Correct the declaration.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ContractInvalid(f"{where} is no TOML: {error}.", "Correct the declaration.") from error
+    for plural, part in {"columns": Column, "checks": Check}.items():
+        if plural in declared:
+            parts = _expected(declared[plural], dict, f"{where}: {plural}")
+            declared[plural] = tuple(
+                _made(part, name, given, f"{where}, {part.__name__.lower()} {name}") for name, given in parts.items()
+            )
+    return _made(kind, path.stem, declared, where)
 
 
-def _column(name: str, fields: dict[str, Any]) -> Column:
-    if "from" in fields:
-        fields["origin"] = fields.pop("from")
-    return Column(name=name, **fields | {"values": tuple(fields.get("values", ()))})
+def _made(kind: type[_Part], name: str, declared: Any, where: str) -> _Part:
+    """Makes a dataclass of the fields of a declaration.
+
+    Raises:
+        ContractInvalid: a field is unknown, missing or of the wrong kind.
+    """
+    given = _expected(declared, dict, f"{where}: it")
+    # A keyword of Python can't name an attribute.
+    known = {"from" if each.name == "origin" else each.name: each for each in fields(kind) if each.name != "name"}
+    needed = {key for key, each in known.items() if each.default is MISSING and each.default_factory is MISSING}
+    for key in sorted(given.keys() - known.keys()):
+        problem = f"{where}: field {key} is unknown. Known are {', '.join(sorted(known))}."
+        raise ContractInvalid(problem, "Correct the declaration.")
+    for key in sorted(needed - given.keys()):
+        raise ContractInvalid(f"{where}: field {key} is missing.", "Correct the declaration.")
+    if "values" in given:
+        given["values"] = tuple(_expected(given["values"], list, f"{where}: field values"))
+    return kind(name=name, **{known[key].name: value for key, value in given.items()})
+
+
+def _expected(value: Any, kind: type[_Value], what: str) -> _Value:
+    if not isinstance(value, kind):
+        raise ContractInvalid(f"{what} is no {'table' if kind is dict else 'list'}.", "Correct the declaration.")
+    return value
 
 
 def _in_order_of_reference(tables: Iterable[_Table]) -> dict[str, _Table]:

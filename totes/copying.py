@@ -12,6 +12,8 @@ import sqlalchemy
 from pg8000.converters import make_params
 from pg8000.core import NULL_BYTE, SYNC_MSG, Context
 
+from totes import driver
+
 _LENGTH = Struct("!i")
 _DATA = ord("d")
 # pg8000's, before the first statement of a transaction.
@@ -25,7 +27,7 @@ class Sink(Protocol):
     def write(self, rows: bytes, /) -> object: ...
 
 
-class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
+class Connection(driver.Connection):
     """pg8000's connection, with settings in each transaction, and fewer round trips and fewer calls for a COPY's rows.
 
     Args:

@@ -91,11 +91,12 @@ def make_engine(database: Database, credentials: "Credentials", application: str
             password=credentials.password,
             database=credentials.dbname,
             host=credentials.host,
-            sock=_socket(credentials),
             ssl_context=_tls(credentials),
             application_name=application,
             # The encoding between transactions. Poolers refuse or drop nearly all other parameters.
             startup_params={"client_encoding": "UTF8"},
+            # Opened last: the connection closes it, whatever happens.
+            sock=_socket(credentials),
         )
 
     return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)

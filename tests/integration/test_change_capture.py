@@ -1,7 +1,6 @@
 """What is new in totesys is found, whatever last_updated says and whenever it was committed."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -11,7 +10,6 @@ from tests.back_office import FOUNDATION
 from tests.loaded import on
 from tests.pipeline import Pipeline, content
 from totes.batch_log import HINT
-from totes.database import TOTESYS
 from totes.errors import AccessRefused, ContractBroken, LogBroken, SourceBusy
 from totes.position import SourcePosition
 
@@ -345,14 +343,16 @@ def test_prisma_migrations_stay_out(seeded: Pipeline) -> None:
 
 @on("seeded_totesys")
 def test_locked_table_is_waited_for_only_so_long(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    impatient = replace(TOTESYS, session={**TOTESYS.session, "lock_timeout": "200ms"})
-    monkeypatch.setattr("totes.ingest.TOTESYS", impatient)
+    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.2)
     with seeded.connection(seeded.source) as other:
         cursor = other.cursor()
         cursor.execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
         cursor.execute("SELECT pg_backend_pid()")
         ((pid,),) = cursor.fetchall()
-        with pytest.raises(SourceBusy, match=rf"could not obtain lock on relation .public.staff.; .*locks are held by pid {pid} \(postgres, "):
+        with pytest.raises(
+            SourceBusy,
+            match=rf"could not obtain lock on relation .public.staff.; .*locks are held by pid {pid} \(postgres, ",
+        ):
             seeded.ingest()
     assert seeded.ingest().batch == 1
 

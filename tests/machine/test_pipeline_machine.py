@@ -32,6 +32,8 @@ from totes.executions import readable
 from totes.names import FUNCTIONS, STAGES
 from totes.requests import parse_request
 
+pytestmark = pytest.mark.server
+
 RETRIER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"
 INGESTED = {
     "batch": 124,

@@ -6,6 +6,7 @@ import pytest
 
 from local.databases import LOADER, READER, SOURCE, WAREHOUSE, create_databases, new_credentials
 from local.postgres import Postgres
+from totes import driver
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def postgres() -> Iterator[Postgres]:
 def execute(credentials: dict[str, str | int], statement: str) -> list[list[object]]:
     """Run a statement as a function would connect."""
     with contextlib.closing(
-        pg8000.dbapi.connect(
+        driver.Connection(
             credentials["username"],
             password=credentials["password"],
             database=credentials["dbname"],

@@ -12,6 +12,8 @@ from totes.database import WAREHOUSE, connected
 from totes.errors import WarehouseUnreachable
 from totes.secrets import Credentials, read_credentials
 
+pytestmark = pytest.mark.server
+
 
 def credentials(stack: Stack) -> Credentials:
     return read_credentials(stack.names.warehouse_secret)

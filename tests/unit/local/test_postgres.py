@@ -12,6 +12,9 @@ import pytest
 
 from local.postgres import Postgres, PostgresFailed
 from tests.unit.local.processes import eventually, runs
+from totes import driver
+
+pytestmark = pytest.mark.server
 
 ROOT = Path(__file__).parents[3]
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -122,7 +125,7 @@ def test_role_without_a_password_is_refused() -> None:
         server.execute("CREATE ROLE guest LOGIN")
 
         with pytest.raises(pg8000.dbapi.Error) as refused:
-            pg8000.dbapi.connect(
+            driver.Connection(
                 "guest",
                 password="guess",
                 database="postgres",

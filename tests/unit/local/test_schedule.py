@@ -10,6 +10,8 @@ from local.schedule import Schedule, parse_rate
 from local.stack import Stack
 from tests.unit.local.processes import eventually
 
+pytestmark = pytest.mark.server
+
 QUICK = timedelta(seconds=0.15)
 
 

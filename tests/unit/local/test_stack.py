@@ -23,6 +23,8 @@ from tests.unit.local.conftest import obey
 from tests.unit.local.processes import descendants, eventually, runs
 from totes.names import FUNCTIONS
 
+pytestmark = pytest.mark.server
+
 ROOT = Path(__file__).parents[3]
 
 OWNER = """

@@ -1,7 +1,11 @@
 from pathlib import Path
 
+import pytest
+
 from local.stack import Stack
 from tests.unit.local.conftest import obey
+
+pytestmark = pytest.mark.server
 
 
 def test_kept_stack_has_its_data_again(home: Path, small_machine: Path, tmp_path: Path) -> None:

@@ -72,11 +72,27 @@ def test_column_without_origin_is_named() -> None:
 @pytest.mark.parametrize(
     ("found", "replacement", "complaint"),
     [
-        ('key = "staff_id"', "", "source/staff.toml: .*missing .* 'key'. Correct the declaration."),
-        ('key = "staff_id"', 'key = "staff_id"\nfolder = "x"', "source/staff.toml: .*unexpected .* 'folder'"),
-        ('key = "staff_id"', "key = staff_id", "source/staff.toml: Invalid value"),
-        ('type = "integer", references', 'nullable = "no", references', "source/staff.toml: .*missing .* 'type'"),
-        ('type = "integer", references', 'typ = "integer", references', "source/staff.toml: .*unexpected .* 'typ'"),
+        ('key = "staff_id"', "", r"^source/staff.toml: field key is missing. Correct the declaration.$"),
+        (
+            'key = "staff_id"',
+            'key = "staff_id"\nfolder = "x"',
+            r"^source/staff.toml: field folder is unknown. Known are columns, key, meaning, quarantine. Correct",
+        ),
+        ('key = "staff_id"', "key = staff_id", r"^source/staff.toml is no TOML: Invalid value"),
+        ("[columns]", "[[columns]]", r"^source/staff.toml: columns is no table. Correct"),
+        ('staff_id = { type = "integer",', "staff_id = 5 # ", r"staff.toml, column staff_id: it is no table. Correct"),
+        (
+            'type = "integer", references',
+            "nullable = true, references",
+            "column department_id: field type is missing",
+        ),
+        (
+            'type = "integer", references',
+            'typ = "integer", references',
+            r"column department_id: field typ is unknown. Known are default, derive, format, from, meaning,",
+        ),
+        ('type = "integer", references', 'type = "integer", origin', "column department_id: field origin is unknown"),
+        ('type = "integer", references', 'type = "integer", values = 1, references', "id: field values is no list"),
         ('references = "department"', 'references = "team"', r"staff references \['team'\], which is not declared"),
     ],
 )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy
@@ -16,11 +17,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from pg8000.exceptions import InterfaceError
 
 from local.databases import LOADER, READER
 from tests.pipeline import Pipeline
 from totes.copying import copy_in, copy_out
-from totes.database import SESSION, TOTESYS, WAREHOUSE, Database, connected, quoted
+from totes.database import SESSION, TOTESYS, WAREHOUSE, Database, connected, make_engine, quoted
 from totes.errors import (
     AccessRefused,
     ContractBroken,
@@ -339,6 +341,79 @@ def untrusted_server(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
         thread.start()
         yield server.getsockname()[1], asked
         thread.join()
+
+
+REFUSAL = b"SFATAL\0C28P01\0Mno such user\0\0"
+REFUSES = b"E" + (len(REFUSAL) + 4).to_bytes(4, "big") + REFUSAL
+
+
+@pytest.mark.parametrize(
+    ("sslmode", "answers"),
+    [
+        ("prefer", [b"N", REFUSES]),
+        ("prefer", [b"N", REFUSES[:9]]),
+        ("prefer", []),
+        ("require", [b"S", b"not TLS"]),
+        ("require", [b"N"]),
+        ("prefer", None),
+    ],
+    ids=["refused", "cut short", "gone at once", "TLS that is none", "no TLS", "silent"],
+)
+def test_failed_connection_closes_its_socket_at_once(
+    monkeypatch: pytest.MonkeyPatch, sslmode: str, answers: list[bytes] | None
+) -> None:
+    """While the error still exists, with all that its traceback refers to: no garbage collector has helped."""
+    if answers is None:
+        monkeypatch.setattr("totes.database.STATEMENT_SECONDS", 0)
+        monkeypatch.setattr("totes.database.CONNECT_SECONDS", 1)
+    with closing_server(answers) as (port, client_has_closed):
+        credentials = Credentials("127.0.0.1", "totesys", "reader", "hunter2", port, sslmode)
+        with pytest.raises(SourceUnreachable) as caught, connected(TOTESYS, credentials, "totes-test"):
+            pytest.fail("connected")
+        assert client_has_closed.wait(5)
+        del caught
+
+
+@contextlib.contextmanager
+def closing_server(answers: list[bytes] | None) -> Iterator[tuple[int, threading.Event]]:
+    """Runs a server that answers each message of one client and then ends its side; given None, it is silent.
+
+    Yields its port, and the event that the client has closed the connection.
+    """
+    closed = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            client, _ = server.accept()
+            # A client that closes with something unread resets the connection.
+            with client, contextlib.suppress(ConnectionError):
+                for answer in answers or []:
+                    client.recv(1024)
+                    client.sendall(answer)
+                if answers is not None:
+                    client.shutdown(socket.SHUT_WR)
+                while client.recv(1024):
+                    pass
+            closed.set()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1], closed
+        thread.join()
+
+
+def test_close_of_a_lost_connection_closes_its_socket_at_once(pipeline: Pipeline, reader: Credentials) -> None:
+    pooled = make_engine(TOTESYS, reader, "totes-test").raw_connection()
+    connection: Any = pooled.dbapi_connection
+    pooled.detach()
+    client = connection._usock
+    with contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        pipeline.postgres.execute(f"SELECT pg_terminate_backend({cursor.fetchone()[0]}, 5000)")
+    with pytest.raises(InterfaceError) as caught:
+        connection.close()
+    assert client.fileno() == -1
+    del caught
 
 
 def _certificate(folder: Path) -> Path:
