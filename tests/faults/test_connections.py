@@ -33,6 +33,7 @@ def end_sessions(drill: Drill, application: str) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks and statements are not waited for as long as they would be."""
+    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.15)
     for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
         hasty = {**database.session, "lock_timeout": "150ms", "statement_timeout": "2s"}
         monkeypatch.setattr(f"totes.{name}", replace(database, session=hasty))
@@ -97,7 +98,9 @@ def test_f22_lock_that_lasts_holds_and_is_named(drill: Drill) -> None:
         failed = drill.run()
 
     assert (failed.error, failed.retried) == ("SourceBusy", ["SourceBusy"] * RETRIES)
-    assert f"lock timeout; SQLSTATE 55P03; locks are held by pid {pid}" in failed.mail
+    assert (
+        f'could not obtain lock on relation "public.staff"; SQLSTATE 55P03; locks are held by pid {pid}' in failed.mail
+    )
     drill.run()
 
 

@@ -19,7 +19,7 @@ from tests.faults.drill import Drill
 from tests.faults.workers import aborting, execution_limit, load_hangs
 from tests.injection import at_statement, die, s3_answers
 from totes import contracts
-from totes.database import TOTESYS, WAREHOUSE, make_engine
+from totes.database import WAREHOUSE, make_engine
 from totes.meanings import ABORTED, MEANINGS, TIMED_OUT, section
 from totes.warehouse import lock
 
@@ -51,9 +51,9 @@ def running(drill: Drill) -> Drill:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock is not waited for as long as it would be."""
-    for module, database in (("ingest", TOTESYS), ("load", WAREHOUSE)):
-        hasty = replace(database, session={**database.session, "lock_timeout": "100ms"})
-        monkeypatch.setattr(f"totes.{module}.{database.name.split()[-1].upper()}", hasty)
+    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.1)
+    hasty = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "100ms"})
+    monkeypatch.setattr("totes.load.WAREHOUSE", hasty)
 
 
 def change(drill: Drill) -> None:

@@ -18,7 +18,7 @@ from local.postgres import Postgres
 from tests.back_office import FOUNDATION
 from tests.conftest import MakesPipelines
 from tests.interleaving import Interleaving, Tally
-from totes.database import TOTESYS, WAREHOUSE
+from totes.database import WAREHOUSE
 
 SECONDS = float(os.environ.get("MODEL_SECONDS", "0"))
 SETTINGS = settings(
@@ -44,8 +44,9 @@ def founded_totesys(postgres: Postgres, empty_totesys: str) -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An execution that comes in the middle of another one would wait in vain: that one goes on after it."""
-    for place, database in (("totes.ingest.TOTESYS", TOTESYS), ("totes.load.WAREHOUSE", WAREHOUSE)):
-        monkeypatch.setattr(place, replace(database, session={**database.session, "lock_timeout": "50ms"}))
+    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.05)
+    hasty = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "50ms"})
+    monkeypatch.setattr("totes.load.WAREHOUSE", hasty)
 
 
 @pytest.mark.usefixtures("impatient")
