@@ -60,13 +60,10 @@ def parse_request(event: Mapping[str, Any]) -> Request:
     given = _checked(given, "pipeline")
     tables = tuple(given.get("full_read", ()))
     accepted = given.get("accept_deletions", {})
-    for undeclared, wish in (
-        (set(tables) - source_tables().keys(), "read in full"),
-        (accepted.keys() - source_tables().keys(), "with deletions accepted"),
-    ):
-        if undeclared:
+    for field_name, named in (("full_read", tables), ("accept_deletions", accepted)):
+        if undeclared := sorted(set(named) - source_tables().keys()):
             raise InputRefused(
-                f"The execution's input wants {', '.join(sorted(undeclared))} {wish}, which is no table of totesys.",
+                f"The execution's input has {', '.join(undeclared)} in {field_name}, which is no table of totesys.",
                 f"The tables are {', '.join(sorted(source_tables()))}.",
             )
     return Request(execution, tables, given.get("dry_run", False), accepted)

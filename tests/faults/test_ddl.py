@@ -13,6 +13,7 @@ from tests.faults.drill import HEAL, HOLD, PATIENCE, WARN, Drill, fault
 from tests.faults.relations import PARTITIONED, PARTITIONED_STAFF, PREPARED, apart, at_once, until_waiting
 from tests.faults.test_backfill import Backfills, lands, reads, succeeded
 from tests.injection import at_statement
+from tests.loaded import on
 from tests.pipeline import LOAD_ORDER
 from tests.reconciliation import reconcile
 
@@ -463,6 +464,7 @@ PARTS = {
 
 
 @fault("F57", "or a partition is exchanged", HEAL)
+@on("drill_totesys")
 @pytest.mark.parametrize(("before", "statements"), PARTS.values(), ids=PARTS)
 def test_f57_part_that_is_another_one_is_read_again(
     drill: Drill, before: Sequence[str], statements: Sequence[str]
@@ -514,6 +516,7 @@ REWRITES = {
 
 
 @fault("F57", "or are written anew by ALTER TABLE", HEAL)
+@on("drill_totesys")
 @pytest.mark.parametrize("statements", REWRITES.values(), ids=REWRITES)
 def test_f57_rewritten_rows_are_new(drill: Drill, statements: Sequence[str]) -> None:
     drill.totesys(GENERATED.format("STORED"))

@@ -71,6 +71,7 @@ def backward(drill: Drill) -> list[list[Any]]:
 
 
 @fault("F67", "the clock of totesys goes back", WARN)
+@on("drill_totesys")
 def test_f67_no_version_ends_before_it_began(drill: Drill) -> None:
     with clock_ahead():
         drill.run()
@@ -90,6 +91,7 @@ def test_f67_no_version_ends_before_it_began(drill: Drill) -> None:
 
 
 @fault("F67", "and nothing is new", WARN)
+@on("drill_totesys")
 def test_f67_clock_that_goes_back_is_no_news(drill: Drill) -> None:
     with clock_ahead():
         drill.run()
@@ -100,6 +102,7 @@ def test_f67_clock_that_goes_back_is_no_news(drill: Drill) -> None:
     assert any("clock" in text for text in back.warnings)
 
 
+@on("drill_totesys")
 def test_backfill_is_not_earlier_than_the_batch_before_it(drill: Drill) -> None:
     with clock_ahead():
         drill.run()
@@ -282,6 +285,7 @@ def test_f68_keys_that_are_there_again_are_not_gone(drill: Drill) -> None:
 
 
 @fault("F68", "rows that were quarantined from the start", WARN)
+@on("drill_totesys")
 def test_f68_rows_that_were_never_landed_are_not_gone(drill: Drill, quarantined: Declares) -> None:
     quarantined("design")
     drill.totesys(DESIGNS, 300)
@@ -373,7 +377,7 @@ def share(monkeypatch: pytest.MonkeyPatch) -> Any:
     def declare(table: str, most: float) -> None:
         tables = contracts.source_tables()
         declared = {**tables, table: replace(tables[table], max_deleted_share=most)}
-        for module in ("change", "source", "ingest", "backfill"):
+        for module in ("change", "source", "ingest", "backfill", "deletions"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare

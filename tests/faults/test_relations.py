@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
 from tests.faults.relations import INHERITED, PARTITIONED, PARTITIONED_STAFF, apart, at_once
+from tests.loaded import on
 from tests.reconciliation import reconcile
 
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
@@ -29,6 +30,7 @@ def tombstones(drill: Drill) -> list[int]:
 
 
 @fault("F64", "a partitioned table: first run, changes, deletions", HEAL)
+@on("drill_totesys")
 def test_f64_partitioned_table_is_read_and_its_deletions_found(drill: Drill) -> None:
     at_once(drill, *PARTITIONED)
     first = drill.run()
@@ -46,6 +48,7 @@ def test_f64_partitioned_table_is_read_and_its_deletions_found(drill: Drill) -> 
 
 
 @fault("F64", "a row that moves from one partition to another", HEAL)
+@on("drill_totesys")
 def test_f64_row_that_moves_is_a_version_and_no_deletion(drill: Drill) -> None:
     at_once(drill, *PARTITIONED)
     drill.run()
@@ -72,6 +75,7 @@ def test_f64_table_that_becomes_partitioned_has_no_new_versions(drill: Drill) ->
 
 
 @fault("F64", "a filled partition is attached, and detached", HEAL)
+@on("drill_totesys")
 def test_f64_partition_comes_and_goes_with_its_rows(drill: Drill) -> None:
     at_once(drill, *PARTITIONED, *MORE)
     drill.run()
@@ -91,6 +95,7 @@ def test_f64_partition_comes_and_goes_with_its_rows(drill: Drill) -> None:
 
 
 @fault("F64", "or is detached without a lock of the whole", HEAL)
+@on("drill_totesys")
 def test_f64_partition_detached_concurrently_is_gone(drill: Drill) -> None:
     at_once(drill, *PARTITIONED, *MORE, ATTACHED)
     drill.run()
@@ -102,6 +107,7 @@ def test_f64_partition_detached_concurrently_is_gone(drill: Drill) -> None:
 
 
 @fault("F64", "joined tables are partitioned", HEAL)
+@on("drill_totesys")
 @pytest.mark.parametrize("key", [2, 7])
 def test_f64_partitioned_parent_refreshes_what_is_joined_with_it(drill: Drill, key: int) -> None:
     at_once(drill, *PARTITIONED_STAFF)
@@ -118,6 +124,7 @@ def test_f64_partitioned_parent_refreshes_what_is_joined_with_it(drill: Drill, k
 
 
 @fault("F64", "a table with children that inherit from it", HEAL)
+@on("drill_totesys")
 def test_f64_rows_of_a_child_are_rows_of_its_parent(drill: Drill) -> None:
     at_once(drill, *INHERITED)
     first = drill.run()
@@ -149,6 +156,7 @@ def test_f64_temporary_child_is_nobodys_business(drill: Drill) -> None:
 
 
 @fault("F64", "a partitioned table in a backfill, and in reconcile", HEAL)
+@on("drill_totesys")
 def test_f64_partitions_and_children_agree_with_the_warehouse(drill: Drill) -> None:
     at_once(drill, *PARTITIONED, *PARTITIONED_STAFF)
     drill.run()
@@ -248,6 +256,7 @@ UNLOGGED = {
 
 
 @fault("F64", "an unlogged table, which a crash empties", WARN)
+@on("drill_totesys")
 @pytest.mark.parametrize(("statements", "table"), UNLOGGED.values(), ids=UNLOGGED)
 def test_f64_unlogged_table_is_warned_about(drill: Drill, statements: Sequence[str], table: str) -> None:
     at_once(drill, *statements)

@@ -41,9 +41,13 @@ def test_refusal_names_the_fault_and_what_is_allowed(given: object, found: str) 
     assert "full_read: list of tables of totesys to read in full" in str(caught.value)
 
 
-def test_unknown_tables_are_named_beside_the_known() -> None:
-    with pytest.raises(InputRefused, match=r"wants orders, refunds read in full, .* The tables are address, counterp"):
-        parse_request({"execution": EXECUTION, "input": {"full_read": ["refunds", "staff", "orders"]}})
+@pytest.mark.parametrize(
+    ("field", "given"),
+    [("full_read", ["refunds", "staff", "orders"]), ("accept_deletions", {"refunds": 1, "staff": 2, "orders": 3})],
+)
+def test_unknown_tables_are_named_beside_the_known(field: str, given: object) -> None:
+    with pytest.raises(InputRefused, match=rf"has orders, refunds in {field}, .* The tables are address, counterp"):
+        parse_request({"execution": EXECUTION, "input": {field: given}})
 
 
 @pytest.mark.parametrize("event", [{}, {"execution": None}, {"execution": 7, "input": {}}])
