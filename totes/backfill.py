@@ -218,7 +218,10 @@ class Backfill:
         return self._landing.add(path, f"keys/{table.name}/batch={batch:08d}", len(keys))
 
     def _plan(self) -> Plan:
-        return parse_plan(self._document(self._key("plan")))
+        document = self._document(self._key("plan"))
+        if "structure" not in document:
+            raise _outdated("an earlier release made it")
+        return parse_plan(document)
 
     def _drafted(self, batch: int) -> Parts:
         return parse_parts(self._document(self._draft(batch)))

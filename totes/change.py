@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 ASKED_FOR = "asked for by the execution's input"
 UNEXPLAINED = "it holds rows that the fence did not show"
-UPGRADED = "the last batch was landed by a release that did not know the table's structure"
-RESTRUCTURED = (
-    "its structure is another one: it was replaced, columns were exchanged or made again, or an enum's labels changed"
-)
+UPGRADED = "the last batch was landed by an earlier release"
+RESTRUCTURED = "its relation, columns or labels are not those of the last batch"
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class Change:
         While an old transaction of totesys keeps the fence where it is, the same rows come again; they are no news.
         Where the fence is of no use any more, a batch is due that brings a new one; and where somebody asked for one.
         """
-        if self._unfenced or {ASKED_FOR, UPGRADED, RESTRUCTURED} & set(self.full_read.values()):
+        if self._unfenced or {ASKED_FOR, UPGRADED} & set(self.full_read.values()):
             return True
         if self._previous is None or any(self._changed_relations(table) for table in source_tables()):
             return True

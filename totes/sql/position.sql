@@ -13,6 +13,6 @@ SELECT (SELECT CAST(oid AS bigint) FROM pg_catalog.pg_database WHERE datname = p
        ARRAY(
            SELECT name
            FROM pg_catalog.unnest(ARRAY[{functions}]) AS name
-           WHERE pg_catalog.has_function_privilege(name, 'EXECUTE')
+           WHERE pg_catalog.has_function_privilege(pg_catalog.to_regprocedure(name), 'EXECUTE')
        ) AS allowed
 FROM (SELECT pg_catalog.pg_current_snapshot() AS taken) AS snapshot
