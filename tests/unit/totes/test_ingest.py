@@ -2,7 +2,7 @@ import pytest
 
 from tests.pipeline import Pipeline
 from totes.change import RESTRUCTURED
-from totes.errors import ContractBroken
+from totes.errors import ContractBroken, DeletionsHeld
 
 STAMPS = "'2024-01-01', '2024-01-01'"
 
@@ -33,3 +33,14 @@ def test_row_that_transform_could_not_shape_is_never_landed(pipeline: Pipeline) 
     pipeline.totesys("UPDATE currency SET currency_code = 'GBP'")
     pipeline.run()
     assert pipeline.star("SELECT currency_name FROM dim_currency") == [["Pound Sterling"]]
+
+
+def test_mass_deletion_is_held_and_nothing_landed(pipeline: Pipeline) -> None:
+    pipeline.totesys(
+        "INSERT INTO design SELECT n, '2024-01-01', 'n', 'l', 'f', '2024-01-01' FROM generate_series(1, 101) AS n"
+    )
+    pipeline.ingest()
+    pipeline.totesys("DELETE FROM design")
+    with pytest.raises(DeletionsHeld, match="101 of 101 rows of design"):
+        pipeline.ingest()
+    assert pipeline.landed().last() == 1

@@ -1,0 +1,139 @@
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pg8000.dbapi
+import pytest
+import sqlalchemy
+
+from local.databases import READER
+from tests.injection import at_statement
+from tests.pipeline import Pipeline
+from tests.unit.totes.test_checks import catalogue
+from totes import snapshot as snapshots
+from totes.contracts import source_tables
+from totes.database import TOTESYS, connected
+from totes.errors import DatabaseFailed, SourceBusy
+from totes.snapshot import snapshot
+
+LOCK = "LOCK TABLE"
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locks are not tried for as long as they would be, and one that is waited for is given up after a second."""
+    monkeypatch.setattr(snapshots, "LOCKING_SECONDS", 0.5)
+    monkeypatch.setitem(TOTESYS.session, "lock_timeout", "1s")  # type: ignore[arg-type]  # it is a dict
+
+
+@contextlib.contextmanager
+def reader(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
+    credentials = pipeline.credentials(pipeline.source, READER)
+    with connected(TOTESYS, credentials, "totes-test") as connection:
+        yield connection
+
+
+@contextlib.contextmanager
+def locked(pipeline: Pipeline, table: str) -> Iterator[pg8000.dbapi.Connection]:
+    """A session that has a table for itself."""
+    with pipeline.connection(pipeline.source) as other:
+        other.cursor().execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        yield other
+
+
+@pytest.mark.parametrize("tables", [(), ("payment", "staff")], ids=["all", "those that are named"])
+def test_tables_are_locked(pipeline: Pipeline, tables: Sequence[str]) -> None:
+    locks = (
+        "SELECT relname FROM pg_locks JOIN pg_class ON pg_class.oid = relation "
+        "WHERE pid = pg_backend_pid() AND mode = 'AccessShareLock'"
+    )
+    with reader(pipeline) as connection, snapshot(connection, tables):
+        found = {name for (name,) in connection.execute(sqlalchemy.text(locks))}
+    assert found & source_tables().keys() == set(tables or source_tables())
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("table", ["address", "transaction"])
+def test_lock_is_tried_again_and_never_waited_for(pipeline: Pipeline, table: str) -> None:
+    with (
+        locked(pipeline, table),
+        at_statement(LOCK, lambda: None) as attempts,
+        pytest.raises(SourceBusy, match="locks are held by pid"),
+        reader(pipeline) as connection,
+        snapshot(connection),
+    ):
+        pass
+    assert len(attempts) > 1
+
+
+def test_table_that_becomes_free_is_locked(pipeline: Pipeline) -> None:
+    with locked(pipeline, "payment") as other:
+
+        def commit() -> None:
+            if len(attempts) == 2:
+                other.commit()
+
+        with at_statement(LOCK, commit, times=2) as attempts, reader(pipeline) as connection, snapshot(connection):
+            pass
+    assert len(attempts) == 2
+
+
+def test_transaction_with_an_id_of_its_own_is_refused(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = (snapshots.SQL / "position.sql").read_text(encoding="utf-8")
+    takes_one = "DO 'BEGIN PERFORM pg_catalog.pg_current_xact_id(); END'"
+    (tmp_path / "position.sql").write_text(statement.replace("NOWAIT;", f"NOWAIT; {takes_one};"), encoding="utf-8")
+    monkeypatch.setattr(snapshots, "SQL", tmp_path)
+    with pytest.raises(DatabaseFailed, match="has the id"), reader(pipeline) as connection, snapshot(connection):
+        pass
+
+
+class Transaction(contextlib.nullcontext[None]):
+    def rollback(self) -> None: ...
+
+
+class Standby:
+    """Replays a byte more before each statement.
+
+    Attributes:
+        seen: how much the last snapshot has of it.
+    """
+
+    def __init__(self) -> None:
+        self._replayed = 0
+        self.seen = 0
+
+    def begin(self) -> Transaction:
+        return Transaction()
+
+    def execute(self, statement: object) -> Any:
+        self._replayed += 1
+        if "pg_last_wal_replay_lsn() AS text)" in str(statement):
+            answer: Any = SimpleNamespace(_mapping={"lsn": f"0/{self._replayed:X}"})
+        else:
+            self.seen = self._replayed
+            answer = SimpleNamespace(
+                database=1,
+                xmin=1_000,
+                xmax=1_000,
+                own_id=None,
+                snapshot_at=datetime.now(UTC),
+                in_recovery=True,
+                allowed=[f"pg_catalog.{function}" for function in snapshots._FUNCTIONS],
+            )
+        return SimpleNamespace(one=lambda: answer)
+
+
+def test_standby_is_asked_before_its_snapshot_and_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshots, "read_catalogue", lambda _connection: catalogue())
+    standby: Any = Standby()
+    with snapshot(standby) as taken:
+        assert (taken.position.in_recovery, taken.position.timeline) == (True, None)
+    # What is replayed in between may be in the snapshot or not.
+    assert taken.position.lsn is not None
+    assert taken.end is not None
+    assert int(taken.position.lsn[2:], 16) < standby.seen < int(taken.end[2:], 16)
