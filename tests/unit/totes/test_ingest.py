@@ -1,7 +1,11 @@
+import json
+
 import pytest
 
 from tests.pipeline import Pipeline
-from totes.change import RESTRUCTURED
+from totes.batch_log import entry
+from totes.change import RESTRUCTURED, UPGRADED
+from totes.contracts import source_tables
 from totes.errors import ContractBroken, DeletionsHeld
 
 STAMPS = "'2024-01-01', '2024-01-01'"
@@ -44,3 +48,15 @@ def test_mass_deletion_is_held_and_nothing_landed(pipeline: Pipeline) -> None:
     with pytest.raises(DeletionsHeld, match="101 of 101 rows of design"):
         pipeline.ingest()
     assert pipeline.landed().last() == 1
+
+
+def test_batch_of_a_release_that_kept_no_structure_is_read_over_once(pipeline: Pipeline) -> None:
+    pipeline.ingest()
+    place = {"Bucket": pipeline.landing_bucket, "Key": entry(1)}
+    document = json.loads(pipeline.s3.get_object(**place)["Body"].read())
+    del document["structure"]
+    pipeline.s3.put_object(**place, Body=json.dumps(document | {"version": 2}))
+    upgraded = pipeline.ingest()
+    assert upgraded.full_read == dict.fromkeys(source_tables(), UPGRADED)
+    assert upgraded.warnings == []
+    assert pipeline.ingest().batch is None
