@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.totes.test_batch_log import MANIFEST
+from totes import flush
 from totes.flush import durable_position, wait_for_flush
 from totes.position import SourcePosition
 
@@ -15,6 +16,7 @@ WATCHED = replace(BLIND, recovered_at="2026-11-29T07:00:00Z")
 STANDBY = replace(BLIND, started_at=None, in_recovery=True)
 FENCED = replace(MANIFEST, source=replace(BLIND, xmin=950, fence=900))
 SHORT, LONG = 20, 60_000
+FOR_EVER = 50
 
 
 class Server:
@@ -27,6 +29,7 @@ class Server:
 
     def execute(self, _statement: object) -> Any:
         self.asked += 1
+        assert self.asked < FOR_EVER, "the flush is awaited without end"
         lsn = self._flushed.pop(0) if len(self._flushed) > 1 else self._flushed[0]
         return SimpleNamespace(one=lambda: SimpleNamespace(lsn=lsn, delay=self._delay))
 
@@ -68,8 +71,10 @@ def test_flush_is_not_awaited_where_a_crash_could_be_seen() -> None:
     assert server.asked == 1
 
 
-def test_flush_that_does_not_come_is_given_up() -> None:
-    server = Server(BEHIND)
+@pytest.mark.parametrize("delay", [SHORT, LONG])
+def test_flush_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch, delay: int) -> None:
+    monkeypatch.setattr(flush, "LONGEST_SECONDS", 0.1)
+    server = Server(BEHIND, delay=delay)
     assert not waits(server, taken(BLIND))
     assert server.asked > 1
 

@@ -101,17 +101,20 @@ class Standby:
 
     Attributes:
         seen: how much the last snapshot has of it.
+        asked: all statements.
     """
 
     def __init__(self) -> None:
         self._replayed = 0
         self.seen = 0
+        self.asked = ""
 
     def begin(self) -> Transaction:
         return Transaction()
 
     def execute(self, statement: object) -> Any:
         self._replayed += 1
+        self.asked += str(statement)
         if "pg_last_wal_replay_lsn() AS text)" in str(statement):
             answer: Any = SimpleNamespace(_mapping={"lsn": f"0/{self._replayed:X}"})
         else:
@@ -137,3 +140,13 @@ def test_standby_is_asked_before_its_snapshot_and_after(monkeypatch: pytest.Monk
     assert taken.position.lsn is not None
     assert taken.end is not None
     assert int(taken.position.lsn[2:], 16) < standby.seen < int(taken.end[2:], 16)
+
+
+def test_start_of_a_standby_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was restarted says nothing of the server that takes writes."""
+    monkeypatch.setattr(snapshots, "read_catalogue", lambda _connection: catalogue())
+    standby: Any = Standby()
+    with snapshot(standby) as taken:
+        assert taken.position.started_at is None
+    assert "AS lsn" in standby.asked
+    assert "AS started_at" not in standby.asked
