@@ -1,5 +1,7 @@
 import contextlib
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,8 +20,10 @@ from totes.contracts import source_tables
 from totes.database import TOTESYS, connected
 from totes.errors import DatabaseFailed, SourceBusy
 from totes.snapshot import snapshot
+from totes.source import Window
 
 LOCK = "LOCK TABLE"
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 
 
 @pytest.fixture
@@ -81,13 +85,45 @@ def test_table_that_becomes_free_is_locked(pipeline: Pipeline) -> None:
     assert len(attempts) == 2
 
 
-def test_transaction_with_an_id_of_its_own_is_refused(
-    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def insert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Inserts a statement into those that take the snapshot, before a text of theirs."""
+
+    def change(before: str, statement: str) -> None:
+        text = (snapshots.SQL / "position.sql").read_text(encoding="utf-8")
+        assert text.count(f"\n{before}") == 1
+        (tmp_path / "position.sql").write_text(
+            text.replace(f"\n{before}", f"\n{statement};\n{before}"), encoding="utf-8"
+        )
+        monkeypatch.setattr(snapshots, "SQL", tmp_path)
+
+    return change
+
+
+def test_what_is_committed_before_the_locks_is_in_the_snapshot(
+    pipeline: Pipeline, insert: Callable[[str, str], None]
 ) -> None:
-    statement = (snapshots.SQL / "position.sql").read_text(encoding="utf-8")
-    takes_one = "DO 'BEGIN PERFORM pg_catalog.pg_current_xact_id(); END'"
-    (tmp_path / "position.sql").write_text(statement.replace("NOWAIT;", f"NOWAIT; {takes_one};"), encoding="utf-8")
-    monkeypatch.setattr(snapshots, "SQL", tmp_path)
+    pipeline.totesys("CREATE TABLE gate ()")
+    # It waits here, and like any LOCK takes no snapshot.
+    insert(LOCK, "LOCK TABLE gate IN ACCESS SHARE MODE")
+    with locked(pipeline, "gate") as gate:
+
+        def reload() -> None:
+            give_up = time.monotonic() + 10
+            while not pipeline.totesys(WAITING):
+                assert time.monotonic() < give_up
+            pipeline.totesys("INSERT INTO currency VALUES (1, 'GBP', '2024-01-01', '2024-01-01')")
+            gate.commit()
+
+        with ThreadPoolExecutor(1) as worker, reader(pipeline) as connection:
+            reloaded = worker.submit(reload)
+            with snapshot(connection) as taken:
+                reloaded.result()
+                assert taken.counts({"currency": Window(None)})["currency"].all == 1
+
+
+def test_transaction_with_an_id_of_its_own_is_refused(pipeline: Pipeline, insert: Callable[[str, str], None]) -> None:
+    insert("SELECT", "DO 'BEGIN PERFORM pg_catalog.pg_current_xact_id(); END'")
     with pytest.raises(DatabaseFailed, match="has the id"), reader(pipeline) as connection, snapshot(connection):
         pass
 
