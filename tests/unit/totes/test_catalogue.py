@@ -64,11 +64,11 @@ CHANGES = {
         exchanged('ALTER TYPE "PaymentTypeName" RENAME VALUE', "'SALES_REFUND'", "'PURCHASE_REFUND'", "'held'"),
         {"payment_type"},
     ),
-    "a table made anew": (
+    "another table in its place": (
         [
-            "CREATE TABLE anew (LIKE payment)",
+            "CREATE TABLE prepared (LIKE payment)",
             "ALTER TABLE payment RENAME TO old",
-            "ALTER TABLE anew RENAME TO payment",
+            "ALTER TABLE prepared RENAME TO payment",
         ],
         {"payment"},
     ),

@@ -74,7 +74,7 @@ def test_single_deletion_is_held_if_the_source_is_another_one(pipeline: Pipeline
         pipeline.ingest()
 
 
-def test_clock_that_goes_back_is_told_and_not_followed(pipeline: Pipeline) -> None:
+def test_clock_that_goes_back_is_reported_and_not_followed(pipeline: Pipeline) -> None:
     pipeline.ingest()
     rewrite_first_manifest(pipeline, lambda document: document.update(snapshot_at="2999-12-31T23:59:59.999999+00:00"))
     insert_designs(pipeline, 1)
@@ -85,7 +85,7 @@ def test_clock_that_goes_back_is_told_and_not_followed(pipeline: Pipeline) -> No
     assert pipeline.landed().read(2).snapshot_at == datetime(3000, 1, 1, tzinfo=UTC)
 
 
-def test_batch_of_a_release_that_kept_no_structure_is_read_over_once(pipeline: Pipeline) -> None:
+def test_tables_are_read_in_full_once_after_an_upgrade(pipeline: Pipeline) -> None:
     def age(document: dict[str, Any]) -> None:
         document["version"] = 2
         del document["structure"]

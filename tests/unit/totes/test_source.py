@@ -262,7 +262,7 @@ def test_rows_of_a_relation_are_read_whatever_their_age(divided: Pipeline, tmp_p
         assert sorted(made.extract(DESIGN, windows, tmp_path / "design", {}).keys.to_pylist()) == [1, 6, 16]
 
 
-def test_table_with_an_unlogged_partition_is_told(divided: Pipeline) -> None:
+def test_table_with_an_unlogged_partition_is_reported(divided: Pipeline) -> None:
     divided.totesys("ALTER TABLE design_high SET UNLOGGED")
     with taken(divided) as made:
         assert made.unlogged == ["design"]
