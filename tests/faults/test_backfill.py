@@ -121,6 +121,13 @@ def test_a_first_backfill_brings_everything_and_leaves_nothing_to_the_next_execu
     assert drill.run().path[-1] == "NothingNew"
 
 
+def test_its_last_batch_does_not_count_as_flushed(backfills: Backfills, drill: Drill) -> None:
+    """Ranges are read later than the plan, so that a crash may take back what they saw."""
+    assert succeeded(backfills.run(rows=200))
+    log = drill.pipeline.landed()
+    assert not log.read(log.last()).source.flushed
+
+
 @pytest.mark.parametrize("moment", [reads("transaction"), reads("payment"), lands])
 def test_what_changes_while_it_runs_comes_with_the_next_execution(
     backfills: Backfills, drill: Drill, moment: Callable[[Step], bool]

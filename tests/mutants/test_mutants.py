@@ -39,7 +39,7 @@ def test_tests_that_are_to_catch_it_are_there(mutant: Mutant) -> None:
     assert mutant.tests
     for test in mutant.tests:
         path, _, function = test.partition("::")
-        assert function in functions_of(ROOT / path) or not function, f"{test} is not there"
+        assert function.partition("[")[0] in functions_of(ROOT / path) or not function, f"{test} is not there"
 
 
 @pytest.mark.parametrize(

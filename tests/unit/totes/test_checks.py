@@ -50,8 +50,18 @@ def held_by(table: str, **changes: object) -> Catalogue:
     return catalogue() | {table: replace(catalogue()[table], relations=(replace(relation, **changes),))}
 
 
-def test_catalogue_as_declared_passes() -> None:
-    assert check_catalogue(source_tables(), catalogue()) == {}
+def partitioned(**changes: object) -> Catalogue:
+    """A table with two partitions, the last of which has changes."""
+    (plain,) = catalogue()["payment"].relations
+    parent = replace(plain, kind="p", access_method=None)
+    low, high = (replace(plain, oid=oid, name=name) for oid, name in (("2", "payment_low"), ("3", "payment_high")))
+    table = replace(catalogue()["payment"], kind="p", relations=(parent, low, replace(high, **changes)))
+    return catalogue() | {"payment": table}
+
+
+@pytest.mark.parametrize("found", [catalogue(), partitioned()], ids=["plain", "partitioned"])
+def test_catalogue_as_declared_passes(found: Catalogue) -> None:
+    assert check_catalogue(source_tables(), found) == {}
 
 
 def test_undeclared_columns_are_returned() -> None:
@@ -89,6 +99,10 @@ def test_undeclared_columns_are_returned() -> None:
                 ("f", None, "is a foreign table"),
                 ("r", "columnar", "is stored by columnar"),
             )
+        ),
+        (
+            partitioned(kind="f", access_method=None),
+            "table payment: payment_high is a foreign table, expected a table whose rows bear ids of transactions",
         ),
     ],
 )

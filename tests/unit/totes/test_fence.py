@@ -71,19 +71,6 @@ def test_standby_that_is_older_than_the_last_batch_holds_the_run() -> None:
         reason_to_read_all(BEFORE, replace(STANDBY, lsn="16/B374D000"))
 
 
-@pytest.mark.parametrize(
-    ("known", "now", "same"),
-    [
-        (BEFORE, replace(BEFORE, timeline=2, started_at=None), True),
-        (BEFORE, replace(BEFORE, system=None), True),
-        (BEFORE, replace(BEFORE, system="7438"), False),
-        (BEFORE, replace(BEFORE, database=1), False),
-    ],
-)
-def test_source_is_the_same_unless_it_says_otherwise(known: SourcePosition, now: SourcePosition, same: bool) -> None:
-    assert known.is_same_source(now) is now.is_same_source(known) is same
-
-
 def news(postgres: Postgres, fence: int, xmins: list[int]) -> list[bool]:
     """What PostgreSQL says of rows whose `xmin` holds these ids, without one of them being written."""
     with contextlib.closing(postgres.connect()) as connection:

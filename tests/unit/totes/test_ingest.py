@@ -1,8 +1,16 @@
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from tests.pipeline import Pipeline
-from totes.change import RESTRUCTURED
-from totes.errors import ContractBroken
+from totes.batch_log import entry
+from totes.change import RESTRUCTURED, UPGRADED
+from totes.contracts import source_tables
+from totes.errors import ContractBroken, DeletionsHeld
 
 STAMPS = "'2024-01-01', '2024-01-01'"
 
@@ -33,3 +41,58 @@ def test_row_that_transform_could_not_shape_is_never_landed(pipeline: Pipeline) 
     pipeline.totesys("UPDATE currency SET currency_code = 'GBP'")
     pipeline.run()
     assert pipeline.star("SELECT currency_name FROM dim_currency") == [["Pound Sterling"]]
+
+
+def insert_designs(pipeline: Pipeline, count: int) -> None:
+    pipeline.totesys(
+        "INSERT INTO design SELECT n, '2024-01-01', 'n', 'l', 'f', '2024-01-01' FROM generate_series(1, %s) AS n", count
+    )
+
+
+def rewrite_first_manifest(pipeline: Pipeline, change: Callable[[dict[str, Any]], object]) -> None:
+    place = {"Bucket": pipeline.landing_bucket, "Key": entry(1)}
+    document = json.loads(pipeline.s3.get_object(**place)["Body"].read())
+    change(document)
+    pipeline.s3.put_object(**place, Body=json.dumps(document))
+
+
+def test_mass_deletion_is_held_and_nothing_landed(pipeline: Pipeline) -> None:
+    insert_designs(pipeline, 101)
+    pipeline.ingest()
+    pipeline.totesys("DELETE FROM design")
+    with pytest.raises(DeletionsHeld, match="101 of 101 rows of design"):
+        pipeline.ingest()
+    assert pipeline.landed().last() == 1
+
+
+def test_single_deletion_is_held_if_the_source_is_another_one(pipeline: Pipeline) -> None:
+    insert_designs(pipeline, 2)
+    pipeline.ingest()
+    pipeline.totesys("DELETE FROM design WHERE design_id = 1")
+    rewrite_first_manifest(pipeline, lambda document: document["source"].update(database=7))
+    with pytest.raises(DeletionsHeld, match=r"1 of 2 rows of design\. It is another database or server"):
+        pipeline.ingest()
+
+
+def test_clock_that_goes_back_is_reported_and_not_followed(pipeline: Pipeline) -> None:
+    pipeline.ingest()
+    rewrite_first_manifest(pipeline, lambda document: document.update(snapshot_at="2999-12-31T23:59:59.999999+00:00"))
+    insert_designs(pipeline, 1)
+    (warning,) = pipeline.ingest().warnings
+    assert re.fullmatch(
+        "the clock of totesys went back: it says 2.* UTC, and said 2999-12-31 23:59:59 UTC at the last batch", warning
+    )
+    assert pipeline.landed().read(2).snapshot_at == datetime(3000, 1, 1, tzinfo=UTC)
+
+
+def test_tables_are_read_in_full_once_after_an_upgrade(pipeline: Pipeline) -> None:
+    def age(document: dict[str, Any]) -> None:
+        document["version"] = 2
+        del document["structure"]
+
+    pipeline.ingest()
+    rewrite_first_manifest(pipeline, age)
+    upgraded = pipeline.ingest()
+    assert upgraded.full_read == dict.fromkeys(source_tables(), UPGRADED)
+    assert upgraded.warnings == []
+    assert pipeline.ingest().batch is None

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.unit.totes.test_batch_log import MANIFEST
 from totes.errors import CorruptObject, VersionUnknown
 from totes.lake import StoredObject
-from totes.manifest import VERSION, parse_manifest
+from totes.manifest import VERSION, moment_after, parse_manifest
 from totes.position import SourcePosition
 
 WHERE = "s3://landing/log/00000001.json"
@@ -47,6 +48,23 @@ def test_newer_version_is_not_guessed() -> None:
 
 def test_manifest_of_the_first_version_is_read() -> None:
     assert parsed(MANIFEST.as_json() | {"version": 1}) == MANIFEST
+
+
+def test_manifest_before_positions_has_its_snapshots_fence() -> None:
+    """One of version 2, as release 0.1 wrote it."""
+    document = MANIFEST.as_json() | {"version": 2}
+    del document["structure"]
+    document["source"] = {name: document["source"][name] for name in ("system", "timeline", "database", "xmin", "xmax")}
+    expected = replace(MANIFEST, structure=None, source=replace(MANIFEST.source, fence=MANIFEST.source.xmin))
+    assert parsed(document) == expected
+
+
+def test_batch_is_later_than_the_one_before() -> None:
+    moment = MANIFEST.snapshot_at
+    second, microsecond = timedelta(seconds=1), timedelta(microseconds=1)
+    assert moment_after(None, moment) == moment
+    assert moment_after(MANIFEST, moment + second) == moment + second
+    assert [moment_after(MANIFEST, moment - ago) for ago in (timedelta(0), second)] == [moment + microsecond] * 2
 
 
 def without(name: str) -> dict[str, Any]:

@@ -230,6 +230,44 @@ def test_table_beyond_one_block_is_read_whole(pipeline: Pipeline, tmp_path: Path
     assert (rows.metadata.num_rows, rows.metadata.num_row_groups) == (count, 3)
 
 
+@pytest.fixture
+def divided(pipeline: Pipeline) -> Pipeline:
+    """Designs 1 and 6 in one partition; 11 and 16 in another."""
+    for statement in (
+        "ALTER TABLE design RENAME TO plain",
+        "CREATE TABLE design (LIKE plain) PARTITION BY RANGE (design_id)",
+        "CREATE TABLE design_low PARTITION OF design FOR VALUES FROM (0) TO (10)",
+        "CREATE TABLE design_high PARTITION OF design FOR VALUES FROM (10) TO (20)",
+        f"INSERT INTO design SELECT n, {STAMPS[:25]}, 'n', 'l', 'f', {STAMPS[:25]} FROM generate_series(1, 16, 5) AS n",
+    ):
+        pipeline.totesys(statement)
+    return pipeline
+
+
+def test_keys_of_all_partitions_and_children_are_read(divided: Pipeline) -> None:
+    divided.totesys("CREATE TABLE department_more () INHERITS (department)")
+    divided.totesys(f"INSERT INTO department_more VALUES (7, 'Sales', NULL, '', {STAMPS})")
+    with taken(divided) as made:
+        assert sorted(made.keys(DESIGN).to_pylist()) == [1, 6, 11, 16]
+        assert made.keys(DEPARTMENT).to_pylist() == [7]
+
+
+def test_rows_of_a_relation_are_read_whatever_their_age(divided: Pipeline, tmp_path: Path) -> None:
+    at = fence(divided)
+    ((low,),) = divided.totesys("SELECT CAST(CAST('design_low' AS regclass) AS oid)")
+    divided.totesys("UPDATE design SET file_name = 'g' WHERE design_id = 16")
+    windows = dict.fromkeys(source_tables(), Window(at)) | {"design": Window(at, relations=(str(low),))}
+    with taken(divided) as made:
+        assert made.counts(windows)["design"] == Count(4, "(0,1)")
+        assert sorted(made.extract(DESIGN, windows, tmp_path / "design", {}).keys.to_pylist()) == [1, 6, 16]
+
+
+def test_table_with_an_unlogged_partition_is_reported(divided: Pipeline) -> None:
+    divided.totesys("ALTER TABLE design_high SET UNLOGGED")
+    with taken(divided) as made:
+        assert made.unlogged == ["design"]
+
+
 def test_undeclared_column_is_told(staffed: Pipeline) -> None:
     staffed.totesys("ALTER TABLE staff ADD nickname text")
     with taken(staffed) as made:
