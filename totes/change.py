@@ -110,10 +110,7 @@ class Change:
         self.gone: dict[str, tuple[int, int]] = {}
         windows = self._windows()
         counts = self._taken.counts(windows)
-        for name, window in windows.items():
-            # A row's place says nothing across the relations of a table.
-            if len(self._taken.catalogue[name].relations) == 1:
-                windows[name] = replace(window, begin=counts[name].first_new)
+        windows = {name: replace(window, begin=counts[name].first_new) for name, window in windows.items()}
         for name, table in source_tables().items():
             with about(table=name):
                 explained = self._take(table, windows, counts)

@@ -45,7 +45,8 @@ class Count:
 
     Attributes:
         all: all that are there.
-        first_new: the place, `(page,line)`, of the first of those that a window takes; None where it takes none.
+        first_new: the lowest place, `(page,line)`, of those that a window takes, in any relation of the table; None
+            where it takes none.
     """
 
     all: int
