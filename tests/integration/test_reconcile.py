@@ -339,7 +339,7 @@ def test_without_a_fence_nothing_counts_as_on_its_way(loaded: Pipeline) -> None:
     assert reconcile(loaded).agrees
     loaded.totesys(NEW_ORDER)
     found = reconcile(loaded)
-    assert found.no_fence == "totesys was restored or moved"
+    assert found.no_fence == "totesys failed over to another server"
     assert wrong(found)["fact_sales_order"].missing == Keys(1, [80001])
 
 

@@ -152,7 +152,7 @@ def test_time_limits_nest() -> None:
 @pytest.mark.parametrize(
     ("stage", "result", "computed", "in_warnings"),
     [
-        ("Ingest", Ingested, {"new_data", "warnings"}, {"undeclared", "ahead"}),
+        ("Ingest", Ingested, {"new_data", "warnings"}, {"undeclared", "ahead", "unlogged", "clock_back"}),
         ("Transform", Transformed, {"batches"}, set()),
         ("Load", LoadResult, {"batches"}, {"processed_through", "snapshot_at"}),
     ],

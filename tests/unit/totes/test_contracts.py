@@ -76,7 +76,7 @@ def test_column_without_origin_is_named() -> None:
         (
             'key = "staff_id"',
             'key = "staff_id"\nfolder = "x"',
-            r"^source/staff.toml: field folder is unknown. Known are columns, key, meaning, quarantine. Correct",
+            r"^source/staff.toml: field folder is unknown. Known are columns, key, max_deleted_share, meaning, quarantine. Correct",
         ),
         ('key = "staff_id"', "key = staff_id", r"^source/staff.toml is no TOML: Invalid value"),
         ("[columns]", "[[columns]]", r"^source/staff.toml: columns is no table. Correct"),
@@ -89,7 +89,7 @@ def test_column_without_origin_is_named() -> None:
         (
             'type = "integer", references',
             'typ = "integer", references',
-            r"column department_id: field typ is unknown. Known are default, derive, format, from, meaning,",
+            r"column department_id: field typ is unknown. Known are default, derive, format, from, max_bytes, meaning,",
         ),
         ('type = "integer", references', 'type = "integer", origin', "column department_id: field origin is unknown"),
         ('type = "integer", references', 'type = "integer", values = 1, references', "id: field values is no list"),
