@@ -76,7 +76,7 @@ def test_column_without_origin_is_named() -> None:
         (
             'key = "staff_id"',
             'key = "staff_id"\nfolder = "x"',
-            r"^source/staff.toml: field folder is unknown. Known are columns, key, max_deleted_share, meaning, quarantine.",
+            r"^source/staff.toml: field folder is unknown. Known are columns, key, max_deleted_share, meaning, quar",
         ),
         ('key = "staff_id"', "key = staff_id", r"^source/staff.toml is no TOML: Invalid value"),
         ("[columns]", "[[columns]]", r"^source/staff.toml: columns is no table. Correct"),
