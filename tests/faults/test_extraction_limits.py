@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -162,20 +163,43 @@ def restored(drill: Drill) -> Iterator[str]:
 
 @fault("F19", "totesys is restored as it was a while ago, under another name", WARN)
 def test_f19_restored_source_is_read_in_full_once(drill: Drill, restored: str) -> None:
-    copy = f"CREATE DATABASE {identifier(restored)} TEMPLATE {identifier(drill.pipeline.source)}"
-    drill.pipeline.postgres.execute(copy)
+    dump(drill, restored)
     drill.totesys(AMENDED, 7)
-    drill.totesys(NEW_DESIGN, 90_001)
     drill.run()
 
-    drill.pipeline.source = restored
-    drill.pipeline.put_secret("source", restored, READER)
+    restore(drill, restored)
     back = drill.run()
 
     assert back.warnings == [f"{table} was read in full: totesys was restored or moved" for table in source_tables()]
     # What happened after the dump was taken has unhappened, and that is history too.
     assert back.output["load"]["inserted"] == {"fact_sales_order": 1}
-    assert back.output["load"]["tombstones"] == {"dim_design": 1}
+
+
+@fault("F19", "and lacks rows that were landed", HOLD)
+def test_f19_rows_that_a_restored_source_lacks_are_held(drill: Drill, restored: str) -> None:
+    dump(drill, restored)
+    drill.totesys(NEW_DESIGN, 90_001)
+    drill.run()
+
+    restore(drill, restored)
+    failed = drill.run()
+    accepted = drill.run({"accept_deletions": {"design": 1}})
+
+    assert failed.error == "DeletionsHeld"
+    assert re.search(r"1 of \d+ rows of design", failed.mail)
+    assert "another database or server" in failed.mail
+    assert accepted.output["load"]["tombstones"] == {"dim_design": 1}
+
+
+def dump(drill: Drill, name: str) -> None:
+    """Copies totesys as it is."""
+    drill.pipeline.postgres.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(drill.pipeline.source)}")
+
+
+def restore(drill: Drill, name: str) -> None:
+    """Puts the copy in the place of totesys."""
+    drill.pipeline.source = name
+    drill.pipeline.put_secret("source", name, READER)
 
 
 @fault("F19", "its transaction ids go back", WARN, nearest="the last manifest's are moved ahead")

@@ -4,6 +4,7 @@ What differs from run to run, names of executions, moments and the like, is put 
 writes them anew; read what changed before you commit it.
 """
 
+import json
 import os
 import re
 import shutil
@@ -19,8 +20,11 @@ from tests.faults.drill import Drill
 from tests.faults.workers import aborting, execution_limit, load_hangs
 from tests.injection import at_statement, die, s3_answers
 from totes import contracts
+from totes.batch_log import entry
 from totes.database import WAREHOUSE, make_engine
+from totes.fence import reason_to_read_all
 from totes.meanings import ABORTED, MEANINGS, TIMED_OUT, section
+from totes.position import SourcePosition
 from totes.warehouse import lock
 
 GOLDEN = Path(__file__).parent / "mails"
@@ -37,6 +41,7 @@ VARYING = (
     (r"\b[0-9A-Za-z]{52}\b", "<request>"),
     (r"\b[0-9a-f]{32}\.parquet", "<object>.parquet"),
     (r"test_\d+", "test_<n>"),
+    (r"\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b", "<lsn>"),
     (r"(holds|says)\s+\d+\s+bytes", r"\1 <n> bytes"),
 )
 
@@ -100,6 +105,26 @@ def test_mail_of_a_locked_table(running: Drill) -> None:
     with running.session() as other:
         other.cursor().execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
         told(running, "SourceBusy")
+
+
+def test_mail_of_a_standby_that_lags(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = running.pipeline.landed()
+    document = log.read(log.last()).as_json()
+    document["source"]["lsn"] = "FFFF/0"
+    running.pipeline.s3.put_object(
+        Bucket=running.pipeline.landing_bucket, Key=entry(log.last()), Body=json.dumps(document).encode()
+    )
+
+    def as_standby(before: SourcePosition, now: SourcePosition) -> str | None:
+        return reason_to_read_all(before, replace(now, in_recovery=True))
+
+    monkeypatch.setattr("totes.change.reason_to_read_all", as_standby)
+    told(running, "SourceLagging")
+
+
+def test_mail_of_mass_deletions(running: Drill) -> None:
+    running.totesys("DELETE FROM payment WHERE payment_id > 20")
+    told(running, "DeletionsHeld")
 
 
 @pytest.mark.usefixtures("impatient")
@@ -220,7 +245,7 @@ def test_mail_of_a_rule_that_is_broken(running: Drill) -> None:
 @pytest.mark.filterwarnings("ignore:No application metrics to publish")
 def test_mail_of_a_killed_function(running: Drill) -> None:
     change(running)
-    with at_statement("insert", die, times=2):
+    with at_statement('INTO "etl".batch (', die, times=2):
         told(running, "Runtime.ExitError")
 
 
