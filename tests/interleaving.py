@@ -75,8 +75,8 @@ TROUBLE = st.sampled_from(
 )
 CARE = st.sampled_from(
     [
-        *["vacuum", "freeze", "vacuum full", "drop landing hint", "drop processed hint", "drop warehouse", "settle"]
-        * 2,
+        *["configure", "vacuum", "freeze", "vacuum full"] * 2,
+        *["drop landing hint", "drop processed hint", "drop warehouse", "settle"] * 2,
         *DOWNS,
     ]
 )
@@ -88,7 +88,6 @@ SETTINGS = {
     "quote_all_identifiers": ("on",),
     "row_security": ("off", "on"),
     "bytea_output": ("escape",),
-    "search_path": ("pg_catalog",),
     "extra_float_digits": ("-15",),
 }
 SETTING = st.sampled_from([(name, value) for name, values in SETTINGS.items() for value in values])
@@ -216,26 +215,13 @@ class Interleaving(RuleBasedStateMachine):
         if then != "wait":
             self._migrator.end(commit=then == "commit")
 
-    @rule(setting=SETTING, scope=SCOPE, reset=st.booleans())
-    def configure(self, setting: tuple[str, str], scope: str, reset: bool) -> None:
-        self._tally["steps"] += 1
-        name, value = setting
-        database = identifier(self._pipeline.source)
-        change = f"RESET {name}" if reset else f"SET {name} = '{value}'"
-        match scope:
-            case "role":
-                self._alter("ROLE", READER, change)
-            case "database":
-                self._alter("DATABASE", database, change)
-            case "role in database":
-                self._alter("ROLE", READER, f"IN DATABASE {database} {change}")
-        self._tally["settings reset" if reset else "settings set"] += 1
-
-    @rule(care=CARE)
-    def maintain(self, care: str) -> None:
+    @rule(care=CARE, setting=SETTING, scope=SCOPE, reset=st.booleans())
+    def maintain(self, care: str, setting: tuple[str, str], scope: str, reset: bool) -> None:
         self._tally["steps"] += 1
         pipeline = self._pipeline
         match care:
+            case "configure":
+                self._configure(setting, scope, reset)
             case "vacuum":
                 self._vacuum("VACUUM")
             case "freeze":
@@ -290,6 +276,19 @@ class Interleaving(RuleBasedStateMachine):
         for obstacle in obstacles(self._pipeline) & REMOVALS.keys():
             self._migrate((REMOVALS[obstacle], 0))
             self._migrator.end(commit=True)
+
+    def _configure(self, setting: tuple[str, str], scope: str, reset: bool) -> None:
+        name, value = setting
+        database = identifier(self._pipeline.source)
+        change = f"RESET {name}" if reset else f"SET {name} = '{value}'"
+        match scope:
+            case "role":
+                self._alter("ROLE", READER, change)
+            case "database":
+                self._alter("DATABASE", database, change)
+            case "role in database":
+                self._alter("ROLE", READER, f"IN DATABASE {database} {change}")
+        self._tally["settings reset" if reset else "settings set"] += 1
 
     def _vacuum(self, statement: str) -> None:
         """Unless somebody has a lock."""

@@ -37,7 +37,7 @@ SERVER = {"wal_writer_delay": "10s", "lock_timeout": "20ms", "autovacuum": "off"
 SECONDS = float(os.environ.get("MODEL_SECONDS", "0"))
 SETTINGS = settings(
     max_examples=8,
-    stateful_step_count=25,
+    stateful_step_count=40,
     deadline=None,
     print_blob=True,
     # Every step takes its time, and no two hosts the same.
