@@ -39,9 +39,12 @@ RUNS_TO_QUIET = 4
 ABOUT_TO_LOAD = ('INTO "etl".batch (', 1)
 # Where Ingest has not got its locks, has waited, and tries again.
 TRIES_AGAIN = ("LOCK TABLE", 2)
+# Where Ingest has its snapshot and has read nothing yet.
+HAS_SNAPSHOT = ("SAVEPOINT facts", 1)
 # The n-th statement that contains a text, where two executions may get into each other's way …
 STATEMENTS = (
     ("pg_control_system", 1),
+    HAS_SNAPSHOT,
     ("COPY", 1),
     ("pg_advisory_xact_lock", 1),
     ABOUT_TO_LOAD,
@@ -168,9 +171,18 @@ class Interleaving(RuleBasedStateMachine):
         writer=WRITER,
         late=CHANGE,
         migration=MIGRATION,
+        early=st.booleans(),
     )
     def execute(
-        self, change: Change, work: str, moment: Moment, trouble: str, writer: int, late: Change, migration: Change
+        self,
+        change: Change,
+        work: str,
+        moment: Moment,
+        trouble: str,
+        writer: int,
+        late: Change,
+        migration: Change,
+        early: bool,
     ) -> None:
         """Work, of which there is some since the clerk has changed something, and trouble in the midst of it."""
         self._tally["steps"] += 1
@@ -178,6 +190,8 @@ class Interleaving(RuleBasedStateMachine):
         if trouble == "finish migrating":
             moment = TRIES_AGAIN
             self._migrate(migration)
+        elif trouble == "migrate" and early:
+            moment = HAS_SNAPSHOT
 
         def happens() -> None:
             match trouble:
