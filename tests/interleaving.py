@@ -78,9 +78,9 @@ TROUBLE = st.sampled_from(
 )
 CARE = st.sampled_from(
     [
-        *["configure", "vacuum", "freeze", "vacuum full"] * 2,
-        *["drop landing hint", "drop processed hint", "drop warehouse", "settle"] * 2,
-        *DOWNS,
+        *["configure", "vacuum", "freeze", "vacuum full"] * 3,
+        *["drop landing hint", "drop processed hint", "drop warehouse", "settle"] * 3,
+        *DOWNS * 2,
     ]
 )
 # Of a role or a database; whatever they are, the pipeline reads the same.
@@ -172,6 +172,7 @@ class Interleaving(RuleBasedStateMachine):
         late=CHANGE,
         migration=MIGRATION,
         early=st.booleans(),
+        durable=st.booleans(),
     )
     def execute(
         self,
@@ -183,10 +184,12 @@ class Interleaving(RuleBasedStateMachine):
         late: Change,
         migration: Change,
         early: bool,
+        durable: bool,
     ) -> None:
         """Work, of which there is some since the clerk has changed something, and trouble in the midst of it."""
         self._tally["steps"] += 1
-        self._commit(self._clerk, change)
+        # What is not durable the run sees, and a crash undoes.
+        self._commit(self._clerk, change, durable=durable)
         if trouble == "finish migrating":
             moment = TRIES_AGAIN
             self._migrate(migration)
@@ -277,9 +280,9 @@ class Interleaving(RuleBasedStateMachine):
             )
             assert not found, "\n".join(found)
 
-    def _commit(self, writer: Writer, change: Change) -> None:
+    def _commit(self, writer: Writer, change: Change, *, durable: bool = True) -> None:
         writer.write(*change)
-        writer.end(commit=True)
+        writer.end(commit=True, durable=durable)
 
     def _migrate(self, migration: Change) -> None:
         name, number = migration
