@@ -62,7 +62,7 @@ faults: $(INSTALLED) ## Break it in 68 ways, and see a table of what it survives
 mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
-soak: $(INSTALLED) ## Interleave writers, executions and crashes at random for SECONDS; fails where anything is lost or doubled
+soak: $(INSTALLED) ## Interleave writers, migrations, executions and crashes at random for SECONDS; fails where anything is lost or doubled
 	@MODEL_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest --quiet --no-header tests/integration/test_model.py
 
 bench: $(INSTALLED) ## Measure it beside other programs and write docs/performance.md; ARGS="--help" for less, or more

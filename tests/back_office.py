@@ -3,7 +3,9 @@
 What one of them can't have because another one holds it, it does without: its transaction is rolled back.
 """
 
+from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pg8000.dbapi
@@ -35,7 +37,7 @@ AMENDMENTS = {
     "design": "file_location = '/{}'",
     "staff": "email_address = '{}@totes', department_id = (SELECT min(department_id) FROM department)",
     "address": "address_line_2 = nullif('{}', '3')",
-    "counterparty": "counterparty_legal_name = 'P{}'",
+    "counterparty": "counterparty_legal_name = 'Zoë {}'",
     "department": "department_name = 'D{}'",
 }
 _REFERRING = {
@@ -52,49 +54,80 @@ _REFERRING = {
 
 
 class Writer:
-    """One client.
+    """One client, of a server that lets nobody wait for a lock for long.
 
     Attributes:
         savepoints: how many there are to go back to.
+        committed: how often each change was committed, by its name.
     """
 
     def __init__(self, pipeline: Pipeline, deleted: list[tuple[str, list[Any]]]) -> None:
-        self._connection = pipeline.postgres.connect(pipeline.source)
-        self._cursor = self._connection.cursor()
+        self._pipeline = pipeline
         self._deleted = deleted
-        self.savepoints = 0
-        self._cursor.execute("SET lock_timeout = '20ms'")
-        self._connection.commit()
+        self.committed: Counter[str] = Counter()
+        self._connect()
 
     def close(self) -> None:
-        self._connection.close()
+        """Hangs up; the server may be gone already."""
+        with suppress(pg8000.dbapi.Error, OSError):
+            self._connection.close()
+
+    def reconnect(self) -> None:
+        """Goes on after the server was restarted: what was not committed is lost."""
+        self.close()
+        self._connect()
 
     def begin(self) -> None:
         """Has a transaction id from now on, and so holds the fence, whenever it writes."""
-        self._run("SELECT pg_current_xact_id()")
+        self.run("SELECT pg_current_xact_id()")
 
-    def end(self, *, commit: bool) -> None:
-        self.savepoints = 0
+    def end(self, *, commit: bool, durable: bool = True) -> None:
+        """Ends the transaction, if there is one.
+
+        Args:
+            durable: whether the commit waits until a crash of the server can't undo it.
+        """
         if commit:
+            if not durable:
+                self.run("SET LOCAL synchronous_commit = off")
             self._connection.commit()
+            self.committed.update(self._changes)
         else:
             self._connection.rollback()
+        self._begin_anew()
 
     def set_savepoint(self) -> None:
         self.savepoints += 1
-        self._run(f"SAVEPOINT s{self.savepoints}")
+        self.run(f"SAVEPOINT s{self.savepoints}")
 
     def go_back(self) -> None:
         """To the last savepoint, which stays."""
         if self.savepoints:
-            self._run(f"ROLLBACK TO SAVEPOINT s{self.savepoints}")
+            self.run(f"ROLLBACK TO SAVEPOINT s{self.savepoints}")
 
     def write(self, change: str, number: int) -> None:
         """One of CHANGES to the row that a number below ten picks, as far as there is one and nobody else holds it."""
+        self.attempt(change, lambda: CHANGES[change](self, number))
+
+    def attempt(self, name: str, change: Callable[[], object]) -> None:
+        """Makes a change; rolls everything back if somebody is in its way."""
         try:
-            CHANGES[change](self, number)
+            change()
+            self._changes.append(name)
         except pg8000.dbapi.DatabaseError:
             self.end(commit=False)
+
+    def _connect(self) -> None:
+        self._connection = self._pipeline.server(self._pipeline.source).connect(self._pipeline.source)
+        self._cursor = self._connection.cursor()
+        # Whatever the database has for a default.
+        self._cursor.execute("SET DateStyle = 'ISO, YMD'")
+        self._connection.commit()
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        self.savepoints = 0
+        self._changes: list[str] = []
 
     def sell(self, number: int) -> None:
         """An order, its transaction and its payment, which is units times price."""
@@ -113,8 +146,8 @@ class Writer:
         """Other units, and the payment with them; last_updated stays where it was."""
         order = self._locked("sales_order", self._any("sales_order", number))
         if order is not None:
-            self._run("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = %s", order)
-            self._run(
+            self.run("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = %s", order)
+            self.run(
                 "UPDATE payment SET payment_amount = units_sold * unit_price FROM sales_order, transaction "
                 "WHERE payment.transaction_id = transaction.transaction_id "
                 "AND transaction.sales_order_id = sales_order.sales_order_id AND sales_order.sales_order_id = %s",
@@ -125,7 +158,7 @@ class Writer:
         """A row of a table that orders refer to, like one that is there."""
         if (like := self._any(table, number)) is not None:
             columns = ", ".join(SOURCE[table][1:])
-            self._run(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} WHERE {table}_id = %s", like)
+            self.run(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} WHERE {table}_id = %s", like)
 
     def amend(self, table: str, number: int) -> None:
         self._update(table, number, AMENDMENTS[table].format(number))
@@ -146,30 +179,31 @@ class Writer:
         )
         row = self._locked(table, self._any(table, number, free or "true"), "UPDATE")
         if row is not None:
-            (values,) = self._run(f"DELETE FROM {table} WHERE {table}_id = %s RETURNING *", row)
+            columns = ", ".join(SOURCE[table])
+            (values,) = self.run(f"DELETE FROM {table} WHERE {table}_id = %s RETURNING {columns}", row)
             self._deleted.append((table, values))
 
     def restore(self, number: int) -> None:
         """A row that was deleted once, as it was then."""
         if self._deleted:
             table, values = self._deleted[number % len(self._deleted)]
-            places = ", ".join(["%s"] * len(values))
-            self._run(f"INSERT INTO {table} VALUES ({places}) ON CONFLICT DO NOTHING", *values)
+            columns, places = ", ".join(SOURCE[table]), ", ".join(["%s"] * len(values))
+            self.run(f"INSERT INTO {table} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING", *values)
 
     def _deal(self, table: str, columns: str, parties: list[Any], number: int, kind: str) -> None:
         places = ", ".join(["%s"] * len(parties))
-        ((order,),) = self._run(
+        ((order,),) = self.run(
             f"INSERT INTO {table} ({columns}, currency_id, agreed_delivery_date, agreed_payment_date, last_updated) "
             f"VALUES ({places}, {1000 + number}, 2.50, 1, '2024-12-01', '2024-12-02', '2024-11-18') "
             f"RETURNING {table}_id",
             *parties,
         )
-        ((transaction,),) = self._run(
+        ((transaction,),) = self.run(
             f"INSERT INTO transaction (transaction_type, {table}_id, last_updated) "
             f"VALUES ('{kind}', %s, '2024-11-18') RETURNING transaction_id",
             order,
         )
-        self._run(
+        self.run(
             "INSERT INTO payment (transaction_id, counterparty_id, payment_amount, currency_id, payment_type_id, paid, "
             "payment_date, company_ac_number, counterparty_ac_number, last_updated) "
             f"VALUES (%s, %s, {1000 + number} * 2.50, 1, %s, false, '2024-12-02', 1, 2, '2024-11-18')",
@@ -181,17 +215,17 @@ class Writer:
     def _update(self, table: str, number: int, assignments: str) -> None:
         row = self._locked(table, self._any(table, number))
         if row is not None:
-            self._run(f"UPDATE {table} SET {assignments} WHERE {table}_id = %s", row)
+            self.run(f"UPDATE {table} SET {assignments} WHERE {table}_id = %s", row)
 
     def _any(self, table: str, number: int, where: str = "true") -> int | None:
-        rows = self._run(f"SELECT {table}_id FROM {table} WHERE {where} ORDER BY 1")
+        rows = self.run(f"SELECT {table}_id FROM {table} WHERE {where} ORDER BY 1")
         return rows[number % len(rows)][0] if rows else None
 
     def _locked(self, table: str, key: int | None, strength: str = "NO KEY UPDATE") -> int | None:
-        found = self._run(f"SELECT {table}_id FROM {table} WHERE {table}_id = %s FOR {strength} SKIP LOCKED", key)
+        found = self.run(f"SELECT {table}_id FROM {table} WHERE {table}_id = %s FOR {strength} SKIP LOCKED", key)
         return key if found else None
 
-    def _run(self, statement: str, *values: object) -> list[list[Any]]:
+    def run(self, statement: str, *values: object) -> list[list[Any]]:
         self._cursor.execute(statement, values)
         return list(self._cursor.fetchall()) if self._cursor.description else []
 

@@ -9,7 +9,8 @@ The invariants I1 to I6 are those of docs/promise.md. A violation is a sentence 
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
@@ -24,6 +25,7 @@ from tests.ledger import Zone
 from tests.oracle import SOURCE, Picture
 from tests.pipeline import Pipeline, physical_rows
 from totes import ingest
+from totes.errors import DeletionsHeld
 from totes.manifest import Manifest
 from totes.source import Snapshot
 
@@ -40,12 +42,14 @@ class Witness:
     Attributes:
         pictures: what was seen, by the moment of the snapshot; whether a batch came of it or not.
         set_aside: {batch: {(table, key)}} of rows that were left out of a batch on purpose.
+        held: what the last run saw that was held because of deletions.
     """
 
     def __init__(self, pipeline: Pipeline, before: "Witness | None" = None) -> None:
         self.pipeline = pipeline
         self.pictures: dict[datetime, Picture] = dict(before.pictures) if before else {}
         self.set_aside: dict[int, set[tuple[str, int]]] = {}
+        self.held: Picture | None = None
         self._zones = Zone(pipeline.s3, pipeline.landing_bucket), Zone(pipeline.s3, pipeline.processed_bucket)
         if before:
             for zone, copied in zip(self._zones, before._zones, strict=True):
@@ -59,7 +63,11 @@ class Witness:
         @contextlib.contextmanager
         def witnessed(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
             with take(connection) as taken:
-                yield taken
+                try:
+                    yield taken
+                except DeletionsHeld:
+                    self.held = self._look(connection, taken)
+                    raise
                 # Ingest has read all that it wants, and its transaction is still open: no lock can be in the way now.
                 self._look(connection, taken)
 
@@ -94,6 +102,30 @@ class Witness:
                 found += look.warehouse_violations(history[:loaded])
         return found
 
+    def held_rightly(self, counts: Mapping[str, int]) -> bool:
+        """Whether the last run that was held because of deletions was right, and named these.
+
+        It was held against the last batch that it knew of, which may not be the last one that there is now.
+        """
+        with self._inspection() as look:
+            seen = [self.pictures[at] for at in look.moments]
+        return self.held is not None and any(oracle.gone_at_once(batch, self.held) == counts for batch in seen)
+
+    def unconfirmed(self, confirmed: Sequence[Mapping[str, int]]) -> list[str]:
+        """Deletions of more rows than a batch may have if nobody has confirmed them.
+
+        Args:
+            confirmed: what somebody has, rows by table.
+        """
+        with self._inspection() as look:
+            seen = [self.pictures[at] for at in look.moments]
+        return [
+            f"I1 batch {batch} has lost {gone} rows of {table}, which nobody has confirmed"
+            for batch, (before, now) in enumerate(itertools.pairwise(seen), start=2)
+            for table, gone in oracle.gone_at_once(before, now).items()
+            if all(gone > counts.get(table, 0) for counts in confirmed)
+        ]
+
     def quiet(self, run: Callable[[], object]) -> list[str]:
         """What contradicts I6, where nothing was left to do: the run changes no object and no row.
 
@@ -127,15 +159,17 @@ class Witness:
         """Whatever a run could leave: objects with their digests, tables with where their rows lie."""
         return self.pipeline.objects() | {f"{name} {digest}" for name, digest in physical_rows(self.pipeline).items()}
 
-    def _look(self, connection: sqlalchemy.Connection, taken: Snapshot) -> None:
+    def _look(self, connection: sqlalchemy.Connection, taken: Snapshot) -> Picture | None:
         driver: Any = connection.connection.driver_connection
         # Past SQLAlchemy, so that whoever counts the pipeline's statements does not count this one.
         with contextlib.closing(driver.cursor()) as cursor:
             cursor.execute("SELECT current_database(), pg_export_snapshot()")
             ((database, exported),) = cursor.fetchall()
-        if database == self.pipeline.source:
-            seen = self._read(exported)
-            self.pictures[taken.taken_at] = Picture(taken.taken_at, seen.tables)
+        if database != self.pipeline.source:
+            return None
+        seen = Picture(taken.taken_at, self._read(exported).tables)
+        self.pictures[taken.taken_at] = seen
+        return seen
 
     def _read(self, exported: str | None = None) -> Picture:
         """All of totesys, as a snapshot shows it or as it is now."""

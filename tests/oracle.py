@@ -291,6 +291,12 @@ def tombstones(table: str, source: str, history: Sequence[Picture]) -> set[tuple
     }
 
 
+def gone_at_once(before: Picture, now: Picture) -> dict[str, int]:
+    """How many rows of a table are gone, of the tables that have lost more than may go without being asked."""
+    found = {table: len(rows.keys() - now.tables[table].keys()) for table, rows in before.tables.items()}
+    return {table: gone for table, gone in found.items() if gone > max(100, len(before.tables[table]) / 10)}
+
+
 def days(facts: Iterable[Mapping[int, list[Version]]]) -> list[tuple[Any, ...]]:
     """The calendar: whole years, each that any date of any version falls in."""
     years = {

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Pipeline:
 
     def put_secret(self, which: str, database: str, role: str, **changes: Any) -> None:
         secret = {
-            "host": self._server(database).host,
+            "host": self.server(database).host,
             "port": self.postgres.port,
             "dbname": database,
             "username": role,
@@ -80,11 +80,11 @@ class Pipeline:
         self.put_secret("source", self.source, READER)
 
     def credentials(self, database: str, role: str = LOADER) -> Credentials:
-        return Credentials(self._server(database).host, database, role, self.passwords[role])
+        return Credentials(self.server(database).host, database, role, self.passwords[role])
 
-    def ingest(self, *full_read: str) -> Ingested:
+    def ingest(self, *full_read: str, accept_deletions: Mapping[str, int] | None = None) -> Ingested:
         settings = IngestSettings(self.landing_bucket, self.processed_bucket, f"{self.name}/source")
-        return ingest(settings, Request(self.execution, full_read))
+        return ingest(settings, Request(self.execution, full_read, accept_deletions=accept_deletions or {}))
 
     def transform(self) -> Transformed:
         return transform(TransformSettings(self.landing_bucket, self.processed_bucket), Request(self.execution))
@@ -92,9 +92,11 @@ class Pipeline:
     def load(self) -> LoadResult:
         return load(LoadSettings(self.processed_bucket, f"{self.name}/warehouse"), Request(self.execution))
 
-    def run(self, *full_read: str) -> tuple[Ingested, Transformed, LoadResult]:
+    def run(
+        self, *full_read: str, accept_deletions: Mapping[str, int] | None = None
+    ) -> tuple[Ingested, Transformed, LoadResult]:
         """All three stages, as an execution of the state machine runs them."""
-        return self.ingest(*full_read), self.transform(), self.load()
+        return self.ingest(*full_read, accept_deletions=accept_deletions), self.transform(), self.load()
 
     def landed(self) -> BatchLog:
         return BatchLog(Lake(self.landing_bucket))
@@ -112,7 +114,7 @@ class Pipeline:
 
     @contextlib.contextmanager
     def connection(self, database: str) -> Iterator[pg8000.dbapi.Connection]:
-        with contextlib.closing(self._server(database).connect(database)) as connection:
+        with contextlib.closing(self.server(database).connect(database)) as connection:
             yield connection
 
     def totesys(self, statement: str, *values: object) -> list[list[Any]]:
@@ -129,7 +131,8 @@ class Pipeline:
         self.star("DROP SCHEMA public CASCADE")
         self.star(f"CREATE SCHEMA public AUTHORIZATION {identifier(LOADER)}")
 
-    def _server(self, database: str) -> Postgres:
+    def server(self, database: str) -> Postgres:
+        """The server that a database is on."""
         return self.source_postgres if self.source_postgres and database == self.source else self.postgres
 
     def _execute(self, database: str, statement: str, values: tuple[object, ...]) -> list[list[Any]]:

@@ -408,6 +408,22 @@ def test_f57_values_of_old_row_versions_are_read_again(
     assert drill.run().output["ingest"]["full_read"] == {}
 
 
+@fault("F57", "labels of an enum are exchanged while Ingest reads them, and exchanged back", WARN)
+def test_f57_labels_that_came_and_went_are_read_again(drill: Drill) -> None:
+    labels = relabelled("PaymentTypeName", "SALES_RECEIPT", "SALES_REFUND")
+    drill.run()
+    drill.totesys("UPDATE payment_type SET created_at = created_at")
+    with at_statement("COPY", lambda: at_once(drill, *labels)):
+        drill.run()
+    at_once(drill, *labels)
+
+    back = drill.run()
+
+    assert back.output["ingest"]["full_read"].keys() == {"payment_type"}
+    assert back.output["load"]["updated"] == {"dim_payment_type": 2}
+    assert drill.run().output["ingest"]["full_read"] == {}
+
+
 # {what: (before the first run, in one transaction after it)}: only a part of payment is another one.
 PARTS = {
     "a partition exchanged": (

@@ -5,25 +5,39 @@ brings it back as well, by @reproduce_failure on `machine`. With MODEL_SECONDS, 
 as long, and an example that fails is made as small as it gets.
 """
 
+import contextlib
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from moto import mock_aws
+from pg8000.native import literal
 
+from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
 from local.postgres import Postgres
 from tests.back_office import FOUNDATION
-from tests.conftest import MakesPipelines
+from tests.clusters import Cluster, folder_for_clusters
 from tests.interleaving import Interleaving, Tally
-from totes.database import WAREHOUSE
+from tests.migrations import PREPARATIONS
+from tests.pipeline import Pipeline
+from totes.database import TOTESYS, WAREHOUSE
 
+MakesPipeline = Callable[[], AbstractContextManager[Pipeline]]
+
+FOUNDED = "template_founded"
+# A commit that nobody waits for is not on the disk for as long as an example takes. Nobody releases a lock while
+# somebody else waits for it.
+SERVER = {"wal_writer_delay": "10s", "lock_timeout": "20ms", "autovacuum": "off"}
 SECONDS = float(os.environ.get("MODEL_SECONDS", "0"))
 SETTINGS = settings(
     max_examples=8,
-    stateful_step_count=25,
+    stateful_step_count=40,
     deadline=None,
     print_blob=True,
     # Every step takes its time, and no two hosts the same.
@@ -33,30 +47,54 @@ SETTINGS = settings(
 
 
 @pytest.fixture
-def founded_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: totesys with what orders refer to, and no order."""
-    postgres.execute(f"CREATE DATABASE template_founded TEMPLATE {empty_totesys}")
-    for statement in FOUNDATION:
-        postgres.execute(statement, "template_founded")
-    return "template_founded"
+def cluster(passwords: dict[str, str]) -> Iterator[Cluster]:
+    """The server that totesys is on: it crashes and is restarted, and nobody waits there for a lock for long."""
+    with folder_for_clusters() as folder, Cluster(folder / "source", SERVER) as server:
+        server.execute(f"CREATE ROLE {READER} LOGIN PASSWORD {literal(passwords[READER])}")
+        server.create_database(FOUNDED)
+        with contextlib.closing(server.connect(FOUNDED)) as connection:
+            cursor = connection.cursor()
+            for statement in (SOURCE_SCHEMA.read_text(encoding="utf-8"), *READER_RIGHTS, *FOUNDATION, *PREPARATIONS):
+                cursor.execute(statement)
+            connection.commit()
+        yield server
+
+
+@pytest.fixture
+def founded(postgres: Postgres, passwords: dict[str, str], cluster: Cluster) -> MakesPipeline:
+    """Makes pipelines whose totesys has what orders refer to, and no order."""
+    numbers = count(1)
+
+    @contextlib.contextmanager
+    def make() -> Iterator[Pipeline]:
+        source, warehouse = (f"{name}_of_example_{next(numbers)}" for name in ("totesys", "warehouse"))
+        cluster.execute(f"CREATE DATABASE {source} TEMPLATE {FOUNDED}")
+        postgres.execute(f"CREATE DATABASE {warehouse} OWNER {LOADER}")
+        yield Pipeline(postgres, source, warehouse, passwords, source_postgres=cluster)
+        cluster.execute(f"DROP DATABASE {source} WITH (FORCE)")
+        postgres.execute(f"DROP DATABASE {warehouse} WITH (FORCE)")
+
+    return make
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An execution that comes in the middle of another one would wait in vain: that one goes on after it."""
-    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.05)
-    hasty = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "50ms"})
-    monkeypatch.setattr("totes.load.WAREHOUSE", hasty)
+    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.03)
+    monkeypatch.setattr("totes.snapshot._PAUSE", 0.02)
+    for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
+        hasty = replace(database, session={**database.session, "lock_timeout": "50ms"})
+        monkeypatch.setattr(f"totes.{name}", hasty)
 
 
 @pytest.mark.usefixtures("impatient")
 def test_no_interleaving_loses_or_doubles_anything(
-    stacked_pipelines: MakesPipelines, founded_totesys: str, capsys: pytest.CaptureFixture[str]
+    founded: MakesPipeline, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tally, end = Tally(), time.monotonic() + SECONDS
 
     def machine() -> Interleaving:
-        return Interleaving(stacked_pipelines(founded_totesys), tally)
+        return Interleaving(founded(), cluster, tally)
 
     try:
         with mock_aws():
@@ -64,7 +102,7 @@ def test_no_interleaving_loses_or_doubles_anything(
             while time.monotonic() < end:
                 run_state_machine_as_test(machine, settings=SETTINGS)
     except Exception:
-        tally.violations += 1
+        tally["violations"] += 1
         raise
     finally:
         if SECONDS:

@@ -8,7 +8,7 @@ from pg8000.native import identifier
 
 from tests.conftest import MakesPipelines
 from tests.model import Witness
-from tests.oracle import admitted
+from tests.oracle import Picture, admitted
 from tests.pipeline import Pipeline
 
 
@@ -142,6 +142,25 @@ def test_new_row_set_aside_is_not_there(witness: Witness) -> None:
     seen = [witness.pictures[moment] for moment in sorted(witness.pictures)]
     taken_up = admitted(seen, {1: {("payment", 33)}})
     assert [33 in picture.tables["payment"] for picture in taken_up] == [False, True, True]
+
+
+GONE = [pytest.param(101, {"payment": 101}, id="101"), pytest.param(100, {}, id="100")]
+
+
+@pytest.mark.parametrize(("gone", "counts"), GONE)
+def test_mass_deletion_that_nobody_has_confirmed_is_named(witness: Witness, gone: int, counts: dict[str, int]) -> None:
+    *_, seen = (witness.pictures[moment] for moment in sorted(witness.pictures))
+    payments = dict(sorted(seen.tables["payment"].items())[gone:])
+    emptied = Picture(seen.taken_at, {**seen.tables, "payment": payments})
+    witness.pictures[seen.taken_at] = witness.held = emptied
+
+    named = [
+        f"I1 batch 3 has lost {rows} rows of {table}, which nobody has confirmed" for table, rows in counts.items()
+    ]
+    assert witness.unconfirmed([]) == witness.unconfirmed([{"payment": 100}, {"design": 101}]) == named
+    assert witness.unconfirmed([{"payment": 101}]) == []
+    assert witness.held_rightly({"payment": 101}) is bool(counts)
+    assert not witness.held_rightly({"payment": 99})
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 -- The given tables of schema public as they are now, a row each: what kind of relation it is, its columns, and all
 -- relations that make it up (itself, its partitions, the tables that inherit from it), each with a digest of whatever
 -- decides how a stored row becomes values: which column bears which name, its type, a virtual column's expression (the
--- parent's is used where the parent is read), an enum's labels. Nobody else can read a session's temporary tables.
+-- parent's is used where the parent is read), an enum's labels. A label's xmin, because renaming one locks no table: it
+-- may have had another name while a batch was read. Nobody else can read a session's temporary tables.
 WITH RECURSIVE declared AS (
     SELECT relation.oid, relation.relname, relation.relkind
     FROM pg_catalog.pg_class AS relation
@@ -49,7 +50,7 @@ SELECT declared.relname AS name,
                              AND attribute.attgenerated = 'v'
                        ),
                        (
-                           SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', label.oid, label.enumlabel), ' ' ORDER BY label.oid)
+                           SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', label.oid, label.xmin, label.enumlabel), ' ' ORDER BY label.oid)
                            FROM pg_catalog.pg_enum AS label
                            WHERE label.enumtypid = attribute.atttypid
                        )
