@@ -58,8 +58,8 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
     if hiding := sorted(name for name, table in found.items() if table.hides_rows):
         raise AccessRefused(
             f"Row-level security of totesys may hide rows of {', '.join(hiding)}, which would look deleted.",
-            "ALTER ROLE … BYPASSRLS for the user that the source's secret names; a policy that lets it see all rows is "
-            "not enough, because nothing tells it from one that doesn't.",
+            "ALTER ROLE … BYPASSRLS for the user that the source's secret names. A policy that shows it all rows is "
+            "not enough, because Ingest can't see whether a policy does.",
         )
     return {name: unknown for name, table in found.items() if (unknown := _undeclared(tables[name], table))}
 

@@ -217,8 +217,8 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     if fields.get("R") == _WOULD_HIDE_ROWS:
         return AccessRefused(
             f"Row-level security of {database.name} may hide rows: {said}.",
-            "ALTER ROLE … BYPASSRLS for the user that the secret names. A policy that lets it see all rows is refused "
-            "as well, because nothing tells it from one that doesn't.",
+            "ALTER ROLE … BYPASSRLS for the user that the secret names. A policy that shows it all rows is not "
+            "enough, because totes can't see whether a policy does.",
         )
     if state.startswith(_REFUSED):
         return AccessRefused(

@@ -36,8 +36,12 @@ def require_accepted(gone: Mapping[str, tuple[int, int]], same_source: bool, acc
     counts = ", ".join(f"{rows:,} of {of:,} rows of {table}" for table, (rows, of) in held.items())
     whence = "" if same_source else " It is another database or server than the last batch was read from."
     confirm = json.dumps({"accept_deletions": {table: rows for table, (rows, _) in held.items()}})
+    otherwise = (
+        "restore them in totesys; then the next execution succeeds."
+        if same_source
+        else "put the right host and database into the source's secret; then the next execution succeeds."
+    )
     raise DeletionsHeld(
         f"totesys no longer has {counts}.{whence}",
-        f"If they were meant to go, start an execution with the input {confirm}. If not, check which database the "
-        "source's secret names, and restore what is missing.",
+        f"If they were meant to go, start an execution with the input {confirm}. If not, {otherwise}",
     )
