@@ -245,7 +245,9 @@ def _taken(table: SourceTable, window: Window) -> str:
     if window.again:
         taken = f"({taken} OR {_among(table, window.again)})"
     if window.relations:
-        taken = f"({taken} OR {quoted(table.name, 'tableoid')} IN ({', '.join(window.relations)}))"
+        # As literals, since an operator of schema public could fit a number better than those of pg_catalog.
+        oids = ", ".join(f"'{oid}'" for oid in window.relations)
+        taken = f"({taken} OR {quoted(table.name, 'tableoid')} IN ({oids}))"
     if window.begin:
         # What is new mostly lies at the end, so that the table need not be scanned for it a second time.
         taken += f" AND {quoted(table.name, 'ctid')} >= '{window.begin}'"

@@ -267,3 +267,26 @@ def test_f64_unlogged_table_is_warned_about(drill: Drill, statements: Sequence[s
     (warning,) = odd.warnings
     assert "payment" in warning
     assert "unlogged" in warning
+
+
+@fault("F64", "somebody's operator that fits our numbers better", HEAL)
+@on("drill_totesys")
+def test_f64_operator_of_schema_public_changes_nothing(drill: Drill) -> None:
+    at_once(drill, *MORE, "ALTER TABLE more INHERIT payment")
+    drill.run()
+    at_once(drill, "CREATE TABLE others (LIKE more)", "INSERT INTO others SELECT * FROM more")
+    drill.totesys("UPDATE others SET paid = NOT paid")
+    drill.totesys("UPDATE currency SET last_updated = last_updated WHERE currency_id = 1")
+    # Now the fence is past the rows of both.
+    drill.run()
+
+    at_once(
+        drill,
+        "CREATE FUNCTION never(oid, integer) RETURNS boolean LANGUAGE sql AS 'SELECT false'",
+        "CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = integer, PROCEDURE = never)",
+        "ALTER TABLE more NO INHERIT payment",
+        "ALTER TABLE others INHERIT payment",
+    )
+    exchanged = drill.run()
+
+    assert exchanged.output["ingest"]["rows"] == {"payment": 20}
