@@ -50,11 +50,13 @@ class CatalogueTable:
     Attributes:
         kind: as in pg_class.
         hides_rows: whether a policy of row-level security may hide rows from this user.
+        unique_columns: the columns that have a unique index of their own in this relation.
     """
 
     name: str
     kind: str
     hides_rows: bool
+    unique_columns: tuple[str, ...]
     columns: tuple[CatalogueColumn, ...]
     relations: tuple[Relation, ...]
 
@@ -62,6 +64,10 @@ class CatalogueTable:
     def holding(self) -> tuple[str, ...]:
         """The object ids of the relations that hold rows; a partitioned one holds none itself."""
         return tuple(relation.oid for relation in self.relations if relation.kind != PARTITIONED)
+
+    def has_unique(self, column: str) -> bool:
+        """Whether no two rows can have the same value: tables that inherit from one another share no index."""
+        return column in self.unique_columns and (self.kind == PARTITIONED or len(self.relations) == 1)
 
 
 def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
@@ -75,6 +81,7 @@ def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTabl
             row.name,
             row.kind,
             row.hides_rows,
+            tuple(row.unique_columns),
             tuple(CatalogueColumn(*column) for column in json.loads(row.columns or "[]")),
             tuple(Relation(*relation) for relation in json.loads(row.relations or "[]")),
         )

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from totes.catalogue import relations_to_read
 from totes.contracts import SourceTable, source_tables
+from totes.errors import SourceBusy
 from totes.fence import reason_to_read_all
 from totes.keys import without
 from totes.lake import Lake, StoredObject, sha256_of
@@ -115,6 +116,11 @@ class Change:
             with about(table=name):
                 explained = self._take(table, windows, counts)
             if not explained:
+                if self.full_read.get(name) == UNEXPLAINED:
+                    raise SourceBusy(
+                        f"{name} of totesys was altered while it was read: it had other rows each time.",
+                        "Nothing to do unless it lasts: then look for what attaches and detaches its partitions.",
+                    )
                 # Once more from the start: the tables that it is joined with are due as well.
                 self.full_read[name] = UNEXPLAINED
                 self._collect()
@@ -230,21 +236,23 @@ class Change:
             self._files.setdefault(table.name, {})["aside"] = _File(path, write_quarantine(path, rows.values()))
 
     def _compare_keys(self, table: SourceTable, read: pa.Array, count: Count) -> bool:
-        """Finds the keys that came and went; False where there are more rows than can be explained.
+        """Finds the keys that came and went; False if the number of rows can't be explained by them.
 
-        Every key that was not there before belongs to a row that was read. So the number of rows alone tells whether
-        any key has gone, exactly, and the keys themselves are asked for only then.
+        Every key that was not there before belongs to a row that was read, and no two rows have the same. So the number
+        of rows alone shows whether any key has gone, exactly, and the keys themselves are asked for only then.
         """
         before = self._before(table.name, "keys")
         if before is not None and not len(read) and count.all == before.rows:
             return True
         known = self._known_keys(table)
         came = without(read, known)
-        live = pa.concat_arrays([known, came])
-        if count.all > len(live):
-            return False
+        live = read if table.name in self.full_read else pa.concat_arrays([known, came])
         if count.all < len(live):
             live = self._taken.keys(table)
+        if count.all != len(live):
+            # There are rows that the fence did not show, or keys came out of an index that lacks some.
+            return False
+        if len(live) < len(known) + len(came):
             self._bury(table, without(known, live))
         if before is None or len(came) or len(live) != before.rows:
             self._write_keys(table, "keys", live)

@@ -108,10 +108,12 @@ def too_long(table: SourceTable, column: str, keys: pa.ChunkedArray, lengths: pa
 
 def repeated(table: SourceTable, keys: pa.Array) -> list[Violation]:
     """The keys that more than one row has."""
-    return [
-        Violation(table.name, key, table.key, "one row with that key", f"that of {rows} rows")
-        for key, rows in repeated_keys(keys).items()
-    ]
+    return [repeated_key(table, key, rows) for key, rows in repeated_keys(keys).items()]
+
+
+def repeated_key(table: SourceTable, key: int | None, rows: int) -> Violation:
+    """What is wrong with a key that more than one row has."""
+    return Violation(table.name, key, table.key, "one row with that key", f"that of {rows} rows")
 
 
 def raise_if_any(violations: list[Violation]) -> None:

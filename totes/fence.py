@@ -37,7 +37,7 @@ def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> st
     """
     if before is None:
         return FIRST_BATCH
-    if (before.system, before.database) != (now.system, now.database):
+    if not before.is_same_source(now):
         return MOVED
     if _is_behind(now, before):
         if now.in_recovery:

@@ -17,7 +17,16 @@ import sqlalchemy
 
 from totes import fence
 from totes.catalogue import CatalogueTable
-from totes.checks import Violation, check_catalogue, raise_if_any, repeated, too_long, unreadable, violations
+from totes.checks import (
+    Violation,
+    check_catalogue,
+    raise_if_any,
+    repeated,
+    repeated_key,
+    too_long,
+    unreadable,
+    violations,
+)
 from totes.contracts import Column, SourceTable, source_tables, warehouse_tables
 from totes.copying import copy_out
 from totes.database import quoted
@@ -138,15 +147,36 @@ class Snapshot:
         )
 
     def counts(self, windows: Windows) -> dict[str, Count]:
-        """Counts all tables, and looks for what is new, in one scan each and one round trip."""
+        """Counts all tables, and looks for what is new, in one scan each and one round trip.
+
+        Raises:
+            ContractBroken: two rows of a table have the same key, which nothing in totesys prevents.
+        """
         selects = [
-            f"SELECT '{table}' AS name, count(*) AS all_rows, "  # noqa: S608  names come from the contracts
+            f"SELECT '{table}' AS name, count(*) AS all_rows, {self._keys_again(table)} AS again, "  # noqa: S608  names come from the contracts
             f"CAST(min({quoted(table, 'ctid')}) FILTER (WHERE {_taken(source_tables()[table], window)}) AS text) "
             f"AS first_new FROM public.{quoted(table)} AS {quoted(table)}"
             for table, window in windows.items()
         ]
-        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects)))
+        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects))).all()
+        for row in rows:
+            raise_if_any(self._repeated(source_tables()[row.name]) if row.again else [])
         return {row.name: Count(row.all_rows, row.first_new) for row in rows}
+
+    def _keys_again(self, table: str) -> str:
+        """SQL of how many rows have a key that another row has, too. A unique index has answered that already."""
+        key = source_tables()[table].key
+        return "0" if self.catalogue[table].has_unique(key) else f"count(*) - count(DISTINCT {quoted(table, key)})"
+
+    def _repeated(self, table: SourceTable) -> list[Violation]:
+        key = quoted(table.key)
+        rows = self._connection.execute(
+            sqlalchemy.text(
+                f"SELECT {key} AS key, count(*) AS number FROM public.{quoted(table.name)} "  # noqa: S608  names come from the contracts
+                f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {MOST}"
+            )
+        )
+        return [repeated_key(table, row.key, row.number) for row in rows]
 
     def extract(
         self, table: SourceTable, windows: Windows, path: Path, unavailable: Mapping[str, pa.Array]

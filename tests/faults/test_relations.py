@@ -269,6 +269,49 @@ def test_f64_unlogged_table_is_warned_about(drill: Drill, statements: Sequence[s
     assert "unlogged" in warning
 
 
+@fault("F64", "two relations of a table hold the same key", HOLD)
+def test_f64_key_that_two_relations_hold_is_refused_beside_a_deletion(drill: Drill) -> None:
+    # As many rows came as went, so the number of rows alone does not show it.
+    at_once(
+        drill,
+        "CREATE TABLE kept () INHERITS (payment)",
+        "INSERT INTO kept SELECT * FROM payment WHERE payment_id = 7",
+        "DELETE FROM ONLY payment WHERE payment_id = 8",
+    )
+
+    held = drill.run()
+
+    assert (held.status, held.error) == ("FAILED", "ContractBroken")
+    assert "payment 7: payment_id is that of 2 rows, expected one row with that key" in held.mail
+    drill.totesys("DROP TABLE kept")
+    drill.run()
+    assert tombstones(drill) == [8]
+
+
+@fault("F64", "an index of the source lacks rows", WARN)
+def test_f64_row_that_an_index_lacks_is_not_taken_for_deleted(drill: Drill) -> None:
+    ready = "UPDATE pg_index SET indisready = {} WHERE indrelid = 'payment'::regclass"
+    apart(
+        drill,
+        ready.format("false"),
+        "UPDATE payment SET payment_id = payment_id WHERE payment_id = 7",
+        "INSERT INTO payment SELECT payment_id + 10000, created_at, last_updated, transaction_id + 10000, "
+        "counterparty_id, payment_amount, currency_id, payment_type_id, paid, payment_date, company_ac_number, "
+        "counterparty_ac_number FROM payment WHERE payment_id = 7",
+        ready.format("true"),
+        "VACUUM ANALYZE payment",
+        # An index is read rather than the table.
+        f'ALTER DATABASE "{drill.pipeline.source}" SET enable_seqscan = off',
+    )
+    drill.run()
+
+    drill.totesys("DELETE FROM payment WHERE payment_id = 8")
+    apart(drill, "VACUUM payment")
+    drill.run()
+
+    assert tombstones(drill) == [8]
+
+
 @fault("F64", "somebody's operator that fits our numbers better", HEAL)
 @on("drill_totesys")
 def test_f64_operator_of_schema_public_changes_nothing(drill: Drill) -> None:

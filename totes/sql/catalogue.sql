@@ -17,10 +17,23 @@ tree (root, relation) AS (
     SELECT tree.root, inherits.inhrelid
     FROM tree
     JOIN pg_catalog.pg_inherits AS inherits ON inherits.inhparent = tree.relation
+    -- Since version 14: a partition that an interrupted DETACH … CONCURRENTLY has left behind is not read any more.
+    WHERE NOT coalesce(CAST(pg_catalog.to_jsonb(inherits) ->> 'inhdetachpending' AS boolean), false)
 )
 SELECT declared.relname AS name,
        CAST(declared.relkind AS text) AS kind,
        pg_catalog.row_security_active(declared.oid) AS hides_rows,
+       ARRAY(
+           SELECT CAST(attribute.attname AS text)
+           FROM pg_catalog.pg_index AS unique_index
+           JOIN pg_catalog.pg_attribute AS attribute
+               ON attribute.attrelid = declared.oid AND attribute.attnum = unique_index.indkey[0]
+           WHERE unique_index.indrelid = declared.oid
+             AND unique_index.indisunique
+             AND unique_index.indisvalid
+             AND unique_index.indnkeyatts = 1
+             AND unique_index.indpred IS NULL
+       ) AS unique_columns,
        (
            SELECT CAST(pg_catalog.json_agg(pg_catalog.json_build_array(
                attribute.attname,

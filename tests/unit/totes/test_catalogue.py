@@ -1,4 +1,6 @@
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,9 @@ PARENT, LOW, HIGH = (
     Relation("2", "payment_low", "r", "p", "heap", "b"),
     Relation("3", "payment_high", "r", "p", "heap", "c"),
 )
-PAYMENT = CatalogueTable("payment", "p", hides_rows=False, columns=(), relations=(PARENT, LOW, HIGH))
+PAYMENT = CatalogueTable(
+    "payment", "p", hides_rows=False, unique_columns=("payment_id",), columns=(), relations=(PARENT, LOW, HIGH)
+)
 BEFORE = {"1": "a", "2": "b", "3": "c"}
 
 
@@ -130,3 +134,17 @@ def test_all_relations_that_make_up_a_table_are_known(pipeline: Pipeline) -> Non
     assert [name for name, relation in relations.items() if relation.persistence == "u"] == ["design_least"]
     assert found["design"].holding == (relations["design_least"].oid,)
     assert set(found["staff"].holding) == {relations["staff"].oid, relations["far.staff_more"].oid}
+
+
+@pytest.mark.parametrize(
+    ("changes", "unique"),
+    [
+        ({}, True),
+        ({"unique_columns": ()}, False),
+        ({"kind": "r", "relations": (LOW,)}, True),
+        # Tables that inherit from one another have an index each.
+        ({"kind": "r", "relations": (LOW, HIGH)}, False),
+    ],
+)
+def test_key_is_unique_where_one_index_says_so(changes: dict[str, Any], unique: bool) -> None:
+    assert replace(PAYMENT, **changes).has_unique("payment_id") is unique

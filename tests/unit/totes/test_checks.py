@@ -20,6 +20,7 @@ def catalogue() -> Catalogue:
             table.name,
             "r",
             hides_rows=False,
+            unique_columns=(table.key,),
             columns=tuple(
                 CatalogueColumn(column.name, FULL_NAMES.get(column.type, column.type), readable=True)
                 for column in table.columns

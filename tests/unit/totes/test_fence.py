@@ -36,7 +36,7 @@ STANDBY = replace(BEFORE, started_at=None, in_recovery=True)
         (BEFORE, replace(BEFORE, xmin=1_000, xmax=1_000), None),
         (BEFORE, replace(BEFORE, system="7438"), "totesys was restored or moved"),
         (BEFORE, replace(BEFORE, database=16_385), "totesys was restored or moved"),
-        (BEFORE, replace(BEFORE, system=None, timeline=None), "totesys was restored or moved"),
+        (BEFORE, replace(BEFORE, system=None, timeline=None), None),
         (BEFORE, replace(BEFORE, timeline=2, started_at="2026-11-29T07:00:00Z"), FAILED_OVER),
         (BEFORE, replace(BEFORE, started_at="2026-11-29T09:00:00Z"), RESTARTED),
         (BEFORE, replace(BEFORE, started_at="2026-11-29T09:00:00Z", lsn="16/B374D847"), WAL_WENT_BACK),
