@@ -41,6 +41,8 @@ ABOUT_TO_LOAD = ('INTO "etl".batch (', 1)
 TRIES_AGAIN = ("LOCK TABLE", 2)
 # Where Ingest has its snapshot and has read nothing yet.
 HAS_SNAPSHOT = ("SAVEPOINT facts", 1)
+# Where a batch has landed, which a crash may make untrue.
+HAS_LANDED = ("log/0", 2)
 # The n-th statement that contains a text, where two executions may get into each other's way …
 STATEMENTS = (
     ("pg_control_system", 1),
@@ -72,7 +74,7 @@ DOWNS = ("restarts", "crashes of the server", "crashes of a backend")
 # What may happen in the middle of an execution. A run or a stage is that of another one.
 TROUBLE = st.sampled_from(
     [
-        *["run", "run", "ingest", "load", "kill", "late commit", "nothing", "migrate", "finish migrating"] * 3,
+        *["run", "run", "ingest", "load", "kill", "late commit", "migrate", "migrate", "finish migrating"] * 3,
         *DOWNS,
     ]
 )
@@ -171,7 +173,7 @@ class Interleaving(RuleBasedStateMachine):
         writer=WRITER,
         late=CHANGE,
         migration=MIGRATION,
-        early=st.booleans(),
+        at_worst=st.booleans(),
         durable=st.booleans(),
     )
     def execute(
@@ -183,18 +185,20 @@ class Interleaving(RuleBasedStateMachine):
         writer: int,
         late: Change,
         migration: Change,
-        early: bool,
+        at_worst: bool,
         durable: bool,
     ) -> None:
         """Work, of which there is some since the clerk has changed something, and trouble in the midst of it."""
         self._tally["steps"] += 1
         # What is not durable the run sees, and a crash undoes.
-        self._commit(self._clerk, change, durable=durable)
+        self._commit(self._clerk, change, durable=durable and trouble not in DOWNS)
         if trouble == "finish migrating":
             moment = TRIES_AGAIN
             self._migrate(migration)
-        elif trouble == "migrate" and early:
+        elif trouble == "migrate" and at_worst:
             moment = HAS_SNAPSHOT
+        elif trouble in DOWNS and at_worst:
+            moment = HAS_LANDED
 
         def happens() -> None:
             match trouble:

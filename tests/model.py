@@ -29,6 +29,11 @@ from totes.errors import DeletionsHeld
 from totes.manifest import Manifest
 from totes.source import Snapshot
 
+# A snapshot shows a table empty, or as it never was, if it is rewritten afterwards.
+_REWRITTEN = (
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = CAST('public' AS regnamespace) "
+    f"AND relname IN ({', '.join(map(repr, SOURCE))}) AND relfilenode IS DISTINCT FROM pg_relation_filenode(oid)"
+)
 # Whatever the database or the role has for a default.
 _READABLE = "SET DateStyle = 'ISO, YMD'"
 
@@ -50,6 +55,7 @@ class Witness:
         self.pictures: dict[datetime, Picture] = dict(before.pictures) if before else {}
         self.set_aside: dict[int, set[tuple[str, int]]] = {}
         self.held: Picture | None = None
+        self._rewritten: list[str] = []
         self._zones = Zone(pipeline.s3, pipeline.landing_bucket), Zone(pipeline.s3, pipeline.processed_bucket)
         if before:
             for zone, copied in zip(self._zones, before._zones, strict=True):
@@ -90,7 +96,7 @@ class Witness:
     def violations(self) -> list[str]:
         """What contradicts I1 to I4, as far as the warehouse has come; nothing where all is well."""
         with self._inspection() as look:
-            found = look.log_violations(self._last_look)
+            found = look.log_violations(self._last_look) + self._rewritten
             self._last_look = look.logs
             if unseen := [batch for batch, at in enumerate(look.moments, start=1) if at not in self.pictures]:
                 found.append(f"I1 nobody saw the snapshots of batches {unseen}")
@@ -178,6 +184,8 @@ class Witness:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if exported:
                 cursor.execute(f"SET TRANSACTION SNAPSHOT '{exported}'")
+            cursor.execute(_REWRITTEN)
+            self._rewritten += [f"I1 {name} was rewritten while a batch was read" for (name,) in cursor.fetchall()]
             cursor.execute(_READABLE)
             cursor.execute("SELECT clock_timestamp()")
             ((now,),) = cursor.fetchall()
