@@ -54,10 +54,10 @@ _REFERRING = {
 
 
 class Writer:
-    """One client, of a server that lets nobody wait for a lock for long.
+    """One client. Its server lets no session wait long for a lock.
 
     Attributes:
-        savepoints: how many there are to go back to.
+        savepoints: how many savepoints the transaction has.
         committed: how often each change was committed, by its name.
     """
 
@@ -68,12 +68,12 @@ class Writer:
         self._connect()
 
     def close(self) -> None:
-        """Hangs up; the server may be gone already."""
+        """Closes the connection, even if the server is gone already."""
         with suppress(pg8000.dbapi.Error, OSError):
             self._connection.close()
 
     def reconnect(self) -> None:
-        """Goes on after the server was restarted: what was not committed is lost."""
+        """Connects again after a restart of the server. The open transaction is lost."""
         self.close()
         self._connect()
 
@@ -120,7 +120,7 @@ class Writer:
     def _connect(self) -> None:
         self._connection = self._pipeline.server(self._pipeline.source).connect(self._pipeline.source)
         self._cursor = self._connection.cursor()
-        # Whatever the database has for a default.
+        # Overrides the database's default.
         self._cursor.execute("SET DateStyle = 'ISO, YMD'")
         self._connection.commit()
         self._begin_anew()

@@ -1,7 +1,7 @@
-"""PostgreSQL clusters of a test's own: they crash, are copied and restored, lag behind a primary and are promoted.
+"""PostgreSQL clusters for one test: they crash, are copied and restored, lag behind a primary and are promoted.
 
-A cluster keeps its data in a folder that the test names, so they outlive a stop and a crash. A commit waits until its
-WAL is written, as in production. Nothing waits for the disk: what was written survives a killed process.
+A cluster keeps its data in a folder that the test names, so the data survive a stop and a crash. A commit waits until
+its WAL is written, as in production. Nothing waits for the disk: written WAL survives a killed process.
 
     primary = template.copy_to(tmp_path / "primary")
     with primary:
@@ -27,19 +27,19 @@ from local.seed import seed
 
 PATIENCE = 30
 STANDBY_SIGNAL = "standby.signal"
-# PostgreSQL keeps what became of a transaction in two bits: 2^20 ids fill a file of pg_xact.
+# PostgreSQL keeps a transaction's status in two bits, so a file of pg_xact has the status of 2^20 ids.
 IDS_PER_FILE = 1 << 20
 FILE_BYTES = 1 << 18
-# Ids can be told apart while fewer than 2^31 lie between them, so a longer way is gone in steps.
+# Ids can be compared if they are fewer than 2^31 apart, so a longer distance takes several steps.
 STEP = 3 << 29
-# Small files of WAL make small copies.
+# Small WAL files make small copies.
 FRUGAL = ("--wal-segsize", "1")
 DEBIANS = Path("/usr/lib/postgresql")
 
 
 @contextlib.contextmanager
 def folder_for_clusters() -> Iterator[Path]:
-    """A folder that every server's user may enter, unlike pytest's; deleted at the end."""
+    """Yields a folder that every server's user may enter, unlike pytest's, and deletes it."""
     folder = Path(tempfile.mkdtemp(prefix="totes-clusters-"))
     folder.chmod(0o711)
     try:
@@ -49,13 +49,13 @@ def folder_for_clusters() -> Iterator[Path]:
 
 
 def oldest_installed() -> Path | None:
-    """The programs of the oldest PostgreSQL that Debian or Ubuntu have installed here; None where there is none."""
+    """Returns the programs' folder of the oldest PostgreSQL that Debian or Ubuntu installed; None if there is none."""
     found = {int(path.parent.name): path for path in DEBIANS.glob("*/bin") if (path / "initdb").exists()}
     return found[min(found)] if found else None
 
 
 class Cluster(Postgres):
-    """A server whose data outlive it, with the settings of a production server.
+    """A server with a production server's settings. Its data remain when it is stopped.
 
     Args:
         data: the data folder.
@@ -72,23 +72,23 @@ class Cluster(Postgres):
         self.initdb_options = (*INITDB, *([] if programs else BUILTIN_LOCALE), *FRUGAL)
 
     def __exit__(self, *_error: object) -> None:
-        """Kills the server: nobody needs it any more, and a process of it may stand still."""
+        """Kills the server, because one of its processes may be suspended and could not stop."""
         if self._shepherd is not None:
             self.crash()
 
     @property
     def system(self) -> str:
-        """The cluster's system identifier."""
+        """Returns the cluster's system identifier."""
         ((system,),) = self.execute("SELECT CAST(system_identifier AS text) FROM pg_control_system()")
         return str(system)
 
     def restart(self) -> None:
-        """Stops the server in an orderly way and starts it again. Its socket is in another folder then."""
+        """Stops the server cleanly and starts it again, with its socket in another folder."""
         self.stop()
         self.start()
 
     def crash(self) -> None:
-        """Kills all processes of the server: what its WAL on disk does not have is lost."""
+        """Kills all processes of the server. All that is not in the WAL on disk is lost."""
         postmaster = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
         postmaster.suspend()
         processes = [*postmaster.children(), postmaster]
@@ -98,7 +98,7 @@ class Cluster(Postgres):
         self.stop()
 
     def crash_process(self, kind: str = "client backend") -> None:
-        """Kills a process, at which the postmaster ends all others and recovers from the WAL on disk."""
+        """Kills a process, so the postmaster ends all others and recovers from the WAL on disk."""
         other = self.connect()
         self.signal_process(signal.SIGKILL, kind)
         eventually(lambda: not _lives(other))
@@ -112,20 +112,20 @@ class Cluster(Postgres):
         os.kill(pids[0][0], number)
 
     def copy_to(self, data: Path, **settings: str) -> "Cluster":
-        """A cold copy of the data folder, as the storage's snapshots are; this server must have stopped."""
+        """Returns a cold copy of the data folder, like a storage snapshot; this server must have stopped."""
         copy = Cluster(data, self.settings | settings, self.programs)
         copy._take(self.data)
         return copy
 
     def restore(self, copy: "Cluster") -> None:
-        """Stops the server, puts a copy's data in the place of its own, and starts it."""
+        """Stops the server, replaces its data by a copy's, and starts it."""
         self.stop()
         shutil.rmtree(self.data)
         self._take(copy.data)
         self.start()
 
     def standby(self, data: Path, **settings: str) -> "Cluster":
-        """Another server, not started yet, that repeats what this one does."""
+        """Returns a standby of this server, not started yet."""
         made = Cluster(data, self.settings | settings, self.programs)
         data.mkdir(mode=0o700)
         made._hand_over(data)
@@ -136,7 +136,7 @@ class Cluster(Postgres):
         return made
 
     def follow(self, primary: "Cluster") -> None:
-        """Has this server, which must have stopped, repeat what another one does."""
+        """Makes this server, which must have stopped, a standby of another one."""
         host, user, port = primary.host, primary.superuser, primary.port
         with (self.data / "postgresql.auto.conf").open("a") as settings:
             settings.write(f"primary_conninfo = 'host={host} port={port} user={user}'\n")
@@ -145,22 +145,22 @@ class Cluster(Postgres):
         self._hand_over(signal_file)
 
     def lag(self) -> None:
-        """Has a standby stand still."""
+        """Pauses a standby's replay."""
         self.execute("SELECT pg_wal_replay_pause()")
         eventually(lambda: self.execute("SELECT pg_is_wal_replay_paused()") == ([True],))
 
     def catch_up(self, primary: "Cluster") -> None:
-        """Has a standby go on, and waits until it shows all that the primary has written."""
+        """Resumes a standby's replay, and waits until it shows all that the primary has written."""
         ((target,),) = primary.execute("SELECT CAST(pg_current_wal_flush_lsn() AS text)")
         self.execute("SELECT pg_wal_replay_resume()")
         eventually(lambda: self.execute(f"SELECT pg_last_wal_replay_lsn() >= '{target}'") == ([True],))
 
     def promote(self) -> None:
-        """Makes a standby the primary; waits until it is."""
+        """Promotes a standby, and waits until it is the primary."""
         assert self.execute("SELECT pg_promote()") == ([True],)
 
     def give_ids_from(self, next_id: int) -> None:
-        """Has the next transaction be a certain one of the 2^32 ids, and all rows be frozen. Restarts the server."""
+        """Freezes all rows, and gives the next transaction one of the 2^32 ids. Restarts the server."""
         while (now := self._next_id()) < next_id:
             self._skip_to(min(next_id, now + STEP))
 
@@ -189,7 +189,7 @@ class Cluster(Postgres):
 
     def _write_access_rules(self, data: Path) -> None:
         super()._write_access_rules(data)
-        # Only the server's user, and root, may enter the socket's folder.
+        # Only the server's user and root may enter the socket's folder.
         with (data / "pg_hba.conf").open("a") as rules:
             rules.write(f"local replication {self.superuser} trust\n")
 
@@ -202,7 +202,7 @@ class Cluster(Postgres):
 
 
 def add_databases(cluster: Cluster, passwords: Mapping[str, str]) -> None:
-    """Adds a totesys with some hundred orders, an empty warehouse and the two roles to a new cluster."""
+    """Adds to a new cluster a totesys with some hundred orders, an empty warehouse and the two roles."""
     create_databases(cluster)
     for role, password in passwords.items():
         cluster.execute(f"ALTER ROLE {identifier(role)} PASSWORD {literal(password)}")
@@ -211,7 +211,7 @@ def add_databases(cluster: Cluster, passwords: Mapping[str, str]) -> None:
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    """Waits until something is so."""
+    """Waits until a condition is true."""
     give_up = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < give_up, f"not so after {PATIENCE} s"

@@ -34,7 +34,7 @@ os.environ.update(
     AWS_EC2_METADATA_DISABLED="true",
 )
 
-# What a pipeline starts from: the name of totesys' template, or a pipeline that has run once.
+# A pipeline starts from the name of totesys' template, or from a pipeline that has run once.
 Start = str | Loaded
 MakesPipelines = Callable[[Start], AbstractContextManager[Pipeline]]
 Declares = Callable[..., None]
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _servers_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fails a test that starts a server of its own without the mark."""
+    """Fails a test that starts a server of its own and lacks the mark `server`."""
     if request.node.get_closest_marker("server") is None:
         monkeypatch.setattr(Postgres, "start", _start_without_the_mark)
 
@@ -93,7 +93,7 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
 
 @pytest.fixture
 def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of schemas/ that the declarations are read from. Change it before anything reads them."""
+    """Yields a copy of schemas/ from which the declarations are read. Change it before anything reads them."""
     copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
     monkeypatch.setattr(contracts, "SCHEMAS", copy)
     monkeypatch.setattr("totes.warehouse.FOLDER", copy / "warehouse")
@@ -115,7 +115,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def oldest_postgres() -> Path:
-    """The programs of the oldest PostgreSQL that is installed besides the wheel's."""
+    """Returns the programs' folder of the oldest PostgreSQL that is installed besides the wheel's."""
     if not (programs := oldest_installed()):
         pytest.skip("no other PostgreSQL is installed: on Debian and Ubuntu, apt-get install postgresql")
     return programs
@@ -171,27 +171,27 @@ def drill_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 @pytest.fixture(scope="session")
 def loaded_seeded(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str) -> Iterator[Loaded]:
-    """What a pipeline is after its first run, its totesys filled by our own seed."""
+    """Yields the state after the first run of a pipeline whose totesys has the seed's rows."""
     with _run_once(postgres, passwords, seeded_totesys) as loaded:
         yield loaded
 
 
 @pytest.fixture(scope="session")
 def loaded_drill(postgres: Postgres, passwords: dict[str, str], drill_totesys: str) -> Iterator[Loaded]:
-    """The same with little in totesys."""
+    """Yields the state after the first run of a pipeline with a small totesys."""
     with _run_once(postgres, passwords, drill_totesys) as loaded:
         yield loaded
 
 
 @pytest.fixture(scope="session")
 def pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
-    """Makes pipelines, given what they start from."""
+    """Returns a function that makes a pipeline from a start."""
     return lambda start: _pipeline(postgres, passwords, start)
 
 
 @pytest.fixture(scope="session")
 def stacked_pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
-    """The same within the AWS of a stack that runs."""
+    """Returns a function that makes a pipeline within the AWS of a running stack."""
     return lambda start: _stacked_pipeline(postgres, passwords, start)
 
 
@@ -204,14 +204,14 @@ def pipeline(pipelines: MakesPipelines, empty_totesys: str) -> Iterator[Pipeline
 
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Start:
-    """What `seeded` starts from: a pipeline that has run once, unless the test bears `on`."""
+    """Returns the state that `seeded` starts from: a pipeline that has run once, unless `on` marks the test."""
     found: Start = request.getfixturevalue(getattr(request, "param", "loaded_seeded"))
     return found
 
 
 @pytest.fixture
 def seeded(pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is filled by our own seed, and which has run once."""
+    """Yields a pipeline that has run once; its totesys has the seed's rows."""
     with pipelines(start) as made:
         yield made
 
@@ -264,7 +264,7 @@ def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Ite
 @contextlib.contextmanager
 def _run_once(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Loaded]:
     with _databases(postgres, template) as (source, warehouse):
-        # The mocked AWS ends before any test's begins.
+        # This mocked AWS ends before any test starts its own.
         with mock_aws():
             loaded = Loaded.by_running(Pipeline(postgres, source, warehouse, passwords))
         yield loaded

@@ -1,4 +1,4 @@
-"""A state machine for Hypothesis: writers and administrators of totesys and runs of the pipeline, interleaved."""
+"""A Hypothesis state machine that interleaves writers and administrators of totesys with runs of the pipeline."""
 
 import contextlib
 import json
@@ -37,11 +37,11 @@ RUNS_TO_QUIET = 4
 
 # Where a load has looked at the warehouse's log and is about to write into it: the moment that its lock is for.
 ABOUT_TO_LOAD = ('INTO "etl".batch (', 1)
-# Where Ingest has not got its locks, has waited, and tries again.
+# When Ingest did not get its locks, has waited, and tries again.
 TRIES_AGAIN = ("LOCK TABLE", 2)
-# Where Ingest has its snapshot and has read nothing yet.
+# When Ingest has its snapshot and has read nothing yet.
 HAS_SNAPSHOT = ("SAVEPOINT facts", 1)
-# Where a batch has landed, which a crash may make untrue.
+# When a batch has landed, and a crash may undo transactions that it holds.
 HAS_LANDED = ("log/0", 2)
 # The n-th statement that contains a text, where two executions may get into each other's way …
 STATEMENTS = (
@@ -65,11 +65,11 @@ CHANGE = st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 9))
 ENDS = st.sampled_from(["wait", "commit", "commit", "hasty commit", "rollback", "savepoint", "go back"])
 WORK = st.sampled_from(["run", "run", "run", "confirm", "ingest", "transform", "load"])
 MOMENT = st.sampled_from((*STATEMENTS, *PUTS)) | st.sampled_from((*PUTS, *ANYWHERE)) | st.just(ABOUT_TO_LOAD)
-# A table is exchanged by two of them, and few truncations are seen by a run.
+# More often than others: exchanging a table takes two, and a run sees few of the truncations.
 OFTEN = ["prepared tables", "row security on", *["truncations"] * 3]
 MIGRATION = st.tuples(st.sampled_from(sorted([*MIGRATIONS, *OFTEN])), st.integers(0, 9))
 MIGRATION_ENDS = st.sampled_from([*["commit"] * 4, "wait", "rollback"])
-# How the server goes down. Each takes the time of a dozen other moves.
+# How the server goes down. Each takes as long as a dozen other moves.
 DOWNS = ("restarts", "crashes of the server", "crashes of a backend")
 # What may happen in the middle of an execution. A run or a stage is that of another one.
 TROUBLE = st.sampled_from(
@@ -85,7 +85,7 @@ CARE = st.sampled_from(
         *DOWNS * 2,
     ]
 )
-# Of a role or a database; whatever they are, the pipeline reads the same.
+# Settings of a role or a database. The pipeline must read the same values under all of them.
 SETTINGS = {
     "client_encoding": ("latin1", "win1252"),
     "DateStyle": ("German", "SQL, DMY", "Postgres, MDY"),
@@ -100,7 +100,7 @@ SCOPE = st.sampled_from(["role", "database", "role in database"])
 
 
 class Tally(Counter[str]):
-    """What was tried, and how often it happened, over all examples."""
+    """Counts the moves over all examples, by name."""
 
     def __str__(self) -> str:
         return "\n".join(f"{number:>8,}  {what}" for what, number in sorted(self.items()))
@@ -110,8 +110,8 @@ class Interleaving(RuleBasedStateMachine):
     """One example: a totesys, a lake and a warehouse of its own.
 
     Args:
-        made: the pipeline, whose totesys holds what orders refer to.
-        cluster: the server that totesys is on, and nothing else that is in use.
+        made: the pipeline; its totesys holds the rows to which orders refer.
+        cluster: the server that totesys is on; no other test uses it.
     """
 
     def __init__(self, made: AbstractContextManager[Pipeline], cluster: Cluster, tally: Tally) -> None:
@@ -130,7 +130,7 @@ class Interleaving(RuleBasedStateMachine):
         self._clerk, self._migrator, *self._writers = clients
         for client in clients:
             self._running.callback(client.close)
-        # What somebody who is told of deletions confirms; and what has been confirmed.
+        # The deletions that the last error named, and all that have been confirmed.
         self._gone: dict[str, int] = {}
         self._confirmed: list[dict[str, int]] = []
         tally["examples"] += 1
@@ -145,7 +145,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @initialize(many=st.sampled_from([True, True, False]))
     def found(self, many: bool) -> None:
-        """Most of the examples have a table whose loss is held."""
+        """Gives most examples a table so large that its loss is held."""
         for statement in MANY_PAYMENTS if many else ():
             self._pipeline.totesys(statement)
 
@@ -190,7 +190,7 @@ class Interleaving(RuleBasedStateMachine):
     ) -> None:
         """Work, of which there is some since the clerk has changed something, and trouble in the midst of it."""
         self._tally["steps"] += 1
-        # What is not durable the run sees, and a crash undoes.
+        # A run sees a commit that is not durable, and a crash undoes it.
         self._commit(self._clerk, change, durable=durable and trouble not in DOWNS)
         if trouble == "finish migrating":
             moment = TRIES_AGAIN
@@ -225,7 +225,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(migration=MIGRATION, then=MIGRATION_ENDS, alone=st.booleans(), tidy=st.booleans())
     def migrate(self, migration: Change, then: str, alone: bool, tidy: bool) -> None:
-        """A transaction of an administrator, who may wait for the writers and may remove obstacles first."""
+        """Runs an administrator's transaction, which may wait for the writers and may remove obstacles first."""
         self._tally["steps"] += 1
         self._migrator.end(commit=True)
         for writer in self._writers if alone else ():
@@ -293,7 +293,7 @@ class Interleaving(RuleBasedStateMachine):
         self._migrator.attempt(name, lambda: MIGRATIONS[name](self._migrator, number))
 
     def _remove_obstacles(self) -> None:
-        """As far as nobody is in the way; nobody is when all have finished."""
+        """Removes the obstacles, unless a lock is in the way. When all clients have finished there is none."""
         for obstacle in obstacles(self._pipeline) & REMOVALS.keys():
             self._migrate((REMOVALS[obstacle], 0))
             self._migrator.end(commit=True)
@@ -312,7 +312,7 @@ class Interleaving(RuleBasedStateMachine):
         self._tally["settings reset" if reset else "settings set"] += 1
 
     def _vacuum(self, statement: str) -> None:
-        """Unless somebody has a lock."""
+        """Runs a VACUUM, unless somebody has a lock."""
         with suppress(pg8000.dbapi.DatabaseError):
             self._cluster.execute(statement, self._pipeline.source)
             self._tally[statement.lower()] += 1
@@ -321,7 +321,7 @@ class Interleaving(RuleBasedStateMachine):
         self._cluster.execute(f"ALTER {kind} {name} {change}")
 
     def _take_down(self, how: str) -> None:
-        """What was not committed is lost, and in a crash perhaps more."""
+        """Restarts or crashes the server. Open transactions are lost; a crash may undo more."""
         match how:
             case "restarts":
                 self._cluster.restart()
@@ -339,7 +339,7 @@ class Interleaving(RuleBasedStateMachine):
         """Runs all stages or one, and judges the error if there is one.
 
         Returns:
-            what they return; None if the run was held, as it has to be.
+            the result; None if the run was held, and rightly so.
         """
         self._tally["runs"] += 1
         expected, downs = obstacles(self._pipeline), self._downs
@@ -365,7 +365,7 @@ class Interleaving(RuleBasedStateMachine):
         return sum(self._tally[how] for how in DOWNS)
 
     def _is_right(self, error: TotesError, expected: set[str]) -> bool:
-        """Whether an execution may end with an error, as totesys and other executions are."""
+        """Returns whether an execution may end with an error, given the state of totesys and other executions."""
         match error:
             case DeletionsHeld():
                 remedy = error.remedy
@@ -373,7 +373,7 @@ class Interleaving(RuleBasedStateMachine):
                 return self._witness.held_rightly(self._gone)
             case SourceBusy() | SourceUnreachable() | AccessRefused() | ContractBroken():
                 return type(error).__name__ in expected
-        # The lake and the warehouse may be somebody else's for the moment.
+        # Another execution may have the lake or the warehouse for the moment.
         return isinstance(error, TransientError) and not isinstance(error, SourceLagging)
 
     @contextlib.contextmanager

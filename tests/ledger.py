@@ -47,7 +47,7 @@ class Zone:
         self._etags: dict[str, str] = {}
 
     def know(self, other: "Zone") -> None:
-        """Keeps what another bucket was read for, too: what has the same key and digest is the same object."""
+        """Adds another zone's knowledge of objects: the same key and digest mean the same object."""
         self._kept |= other._kept
 
     def entries(self) -> list[Entry]:

@@ -1,7 +1,7 @@
-"""A pipeline that has run once, for tests to start from: a first run takes a second, its copy a tenth of that.
+"""A pipeline that has run once, as a start for tests. A first run takes a second; copying its result takes a tenth.
 
-A copied database has the rows, transaction ids and relation ids of its template, so the copy's next run sees what the
-original's would. Only the database's own id differs; the copied manifests get the new one.
+A copied database has its template's rows, transaction ids and relation ids, so the copy's next run sees the same as the
+original's. Only the database's own id differs; the copied manifests get the new one.
 """
 
 import json
@@ -26,7 +26,7 @@ class Loaded:
     Attributes:
         source, warehouse: the names of the template databases.
         landing, processed: the bytes of each object, by its key.
-        witness: saw the run.
+        witness: watched the run.
     """
 
     source: str
@@ -37,7 +37,7 @@ class Loaded:
 
     @classmethod
     def by_running(cls, pipeline: Pipeline) -> Self:
-        """Runs a pipeline for the first time. Its databases become the templates, so nobody may use it after that."""
+        """Runs a pipeline for the first time. Its databases become the templates, so no test may use it after that."""
         with Witness(pipeline) as witness:
             pipeline.run()
         assert witness.violations() == []
@@ -52,12 +52,12 @@ class Loaded:
         buckets = {pipeline.landing_bucket: self.landing, pipeline.processed_bucket: self.processed}
         for bucket, objects in buckets.items():
             for key, body in objects.items():
-                # Past HTTP: 50 requests would take as long as a run.
+                # Written without HTTP: 50 requests would take as long as a run.
                 _s3().put_object(bucket, key, _of_database(body, database) if _MANIFEST.fullmatch(key) else body)
 
 
 def on(start: str) -> pytest.MarkDecorator:
-    """Has a test start from a pipeline whose first run is still to come.
+    """Makes a test start from a pipeline that has not run yet.
 
     Args:
         start: the fixture that names the template of totesys: `drill_totesys`, `seeded_totesys` or

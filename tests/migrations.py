@@ -1,7 +1,7 @@
-"""What administrators do to totesys while the back office works: schema changes, truncations, row-level security.
+"""Administrators' changes to totesys while the back office works: schema changes, truncations, row-level security.
 
-Each migration is one transaction of a client, or a part of one. Some leave an obstacle behind, for which the pipeline
-has to hold its runs until it is removed.
+Each migration is one transaction of a client, or a part of one. Some leave an obstacle behind: the pipeline has to hold
+its runs until another migration removes it.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ from tests.back_office import Writer
 from tests.oracle import SOURCE
 from tests.pipeline import Pipeline
 
-# More rows than may go without being asked.
+# More rows than may go without confirmation.
 MANY = 130
-# What migrations need: payments that no sequence holds to one table, and room for those that were truncated.
+# Lets migrations replace payment: no table owns its sequence, and `kept` has room for truncated payments.
 PREPARATIONS = (
     "ALTER SEQUENCE payment_payment_id_seq OWNED BY NONE",
     "CREATE TABLE kept (LIKE payment INCLUDING ALL)",
@@ -32,7 +32,7 @@ _ALIKE = (
     ("address", "address_line_2", "district"),
     ("sales_order", "agreed_delivery_date", "agreed_payment_date"),
 )
-# Columns that can be dropped and added again with a default, which old rows then have without being written again.
+# Columns that can be dropped and added again with a default, which old rows get without a rewrite.
 _REMADE = (
     ("design", "file_location", "text NOT NULL DEFAULT '/made again {}'"),
     ("department", "location", "text DEFAULT 'Köln {}'"),
@@ -48,9 +48,9 @@ _RETYPED = (
 _REWRITTEN = ("payment", "sales_order", "transaction", "address")
 _INDEXED = ("payment", "design", "staff")
 _SECURED = ("payment", "staff", "sales_order", "currency")
-# What payments refer to and somebody may delete.
+# Tables to which payments refer and from which somebody may delete rows.
 _REFERRED = ("transaction", "counterparty")
-# The orders of one kind and what refers to them, in the order that rows can be inserted.
+# The purchase orders and the tables that refer to them, in the order of insertion.
 _DEALS = ("purchase_order", "transaction", "payment")
 _AWAY = "_away"
 OBSTACLES = f"""
@@ -65,12 +65,12 @@ WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation' AND datname = curre
 
 
 def obstacles(pipeline: Pipeline) -> set[str]:
-    """The names of the errors that a run may end with, as totesys is now."""
+    """Returns the names of the errors that a run may end with in totesys' present state."""
     return {name for (name,) in pipeline.totesys(OBSTACLES)}
 
 
 def prepare_or_swap(client: Writer, number: int) -> None:
-    """Makes a copy of the payments that differs from them; or puts the one that there is in their place."""
+    """Prepares a copy of payment with different values; if there is one already, renames it into place."""
     if not _exists(client, "prepared"):
         client.run("CREATE TABLE prepared (LIKE payment INCLUDING ALL)")
         _copy(client, "payment", "prepared")
@@ -126,14 +126,14 @@ def index(client: Writer, number: int) -> None:
 
 
 def empty(client: Writer, _number: int) -> None:
-    """Truncates the payments, which may be refilled."""
+    """Truncates the payments; `refill` can bring them back."""
     client.run("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
     _copy(client, "payment", "kept")
     client.run("TRUNCATE payment")
 
 
 def refill(client: Writer, _number: int) -> None:
-    """Brings the payments back that were truncated, as far as what they refer to is still there."""
+    """Brings the truncated payments back, except those whose referenced rows are gone."""
     client.run("LOCK TABLE payment IN EXCLUSIVE MODE")
     _forget_orphans(client, "kept")
     _copy(client, "kept", "payment")
@@ -149,12 +149,12 @@ def reload_payments(client: Writer, number: int) -> None:
 
 
 def reload_deals(client: Writer, _number: int) -> None:
-    """The same of three tables, whose rows stay as they are."""
+    """Truncates three tables and loads them again, with the same rows."""
     _reload(client, _DEALS)
 
 
 def secure(client: Writer, number: int) -> None:
-    """Hides rows from the pipeline's user, all or some of them."""
+    """Hides some or all rows of a table from the pipeline's user."""
     table = _SECURED[number % len(_SECURED)]
     if number > 5:
         client.run(f"DROP POLICY IF EXISTS some ON {table}")
@@ -168,7 +168,7 @@ def unsecure(client: Writer, _number: int) -> None:
 
 
 def take_away(client: Writer, number: int) -> None:
-    """Gives a column, or a label in use, a name that no contract declares."""
+    """Renames a column, or a label in use, to a name that no contract declares."""
     if number < 5:
         client.run(f"ALTER TABLE design RENAME file_name TO file_name{_AWAY}")
     else:
@@ -182,7 +182,7 @@ def bring_back(client: Writer, _number: int) -> None:
         _rename_label(client, label, label.removesuffix(_AWAY))
 
 
-# By what the tally calls it; each takes a client and a number below ten.
+# By its name in the tally; each takes a client and a number below ten.
 MIGRATIONS: dict[str, Callable[[Writer, int], None]] = {
     "prepared tables": prepare_or_swap,
     "columns exchanged": exchange_columns,
@@ -200,7 +200,7 @@ MIGRATIONS: dict[str, Callable[[Writer, int], None]] = {
     "names taken away": take_away,
     "names brought back": bring_back,
 }
-# What removes the obstacle that a run is held for, by the name of the error.
+# {error that holds a run: migration that removes the obstacle}
 REMOVALS = {"AccessRefused": "row security off", "ContractBroken": "names brought back"}
 
 
@@ -219,7 +219,7 @@ def _copy(client: Writer, source: str, target: str, names: Sequence[str] = SOURC
 
 
 def _forget_orphans(client: Writer, payments: str) -> None:
-    """Deletes the payments of a table that refer to what is no more."""
+    """Deletes the table's payments that refer to deleted rows."""
     for table in _REFERRED:
         client.run(
             f"DELETE FROM {payments} WHERE NOT EXISTS "
@@ -228,7 +228,7 @@ def _forget_orphans(client: Writer, payments: str) -> None:
 
 
 def _reprice(client: Writer, payments: str) -> None:
-    """Has the payments of a table follow orders that have been repriced meanwhile."""
+    """Updates the table's payments to the orders' present prices."""
     client.run(
         f"UPDATE {payments} SET payment_amount = units_sold * unit_price FROM sales_order, transaction "
         f"WHERE {payments}.transaction_id = transaction.transaction_id "
@@ -237,7 +237,7 @@ def _reprice(client: Writer, payments: str) -> None:
 
 
 def _rename_label(client: Writer, old: str, new: str) -> None:
-    # It takes no lock itself: whoever reads the table at that moment sees the label change.
+    # RENAME VALUE takes no lock itself, so a session that reads the table meanwhile would see the label change.
     client.run("LOCK TABLE payment_type IN ACCESS EXCLUSIVE MODE")
     client.run(f"ALTER TYPE \"PaymentTypeName\" RENAME VALUE '{old}' TO '{new}'")
 

@@ -29,12 +29,12 @@ from totes.errors import DeletionsHeld
 from totes.manifest import Manifest
 from totes.source import Snapshot
 
-# A snapshot shows a table empty, or as it never was, if it is rewritten afterwards.
+# If a table is rewritten after a snapshot, the snapshot shows it empty, or as it never was.
 _REWRITTEN = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = CAST('public' AS regnamespace) "
     f"AND relname IN ({', '.join(map(repr, SOURCE))}) AND relfilenode IS DISTINCT FROM pg_relation_filenode(oid)"
 )
-# Whatever the database or the role has for a default.
+# Overrides the defaults of the database and the role.
 _READABLE = "SET DateStyle = 'ISO, YMD'"
 
 
@@ -42,12 +42,12 @@ class Witness:
     """Watches one pipeline, from any thread of this process, for as long as the `with` block lasts.
 
     Args:
-        before: has watched the pipeline that this one is a copy of.
+        before: the witness of the pipeline that this one is a copy of.
 
     Attributes:
-        pictures: what was seen, by the moment of the snapshot; whether a batch came of it or not.
+        pictures: the rows that each snapshot saw, by its time, even if no batch came of it.
         set_aside: {batch: {(table, key)}} of rows that were left out of a batch on purpose.
-        held: what the last run saw that was held because of deletions.
+        held: the picture of the last run that was held because of deletions.
     """
 
     def __init__(self, pipeline: Pipeline, before: "Witness | None" = None) -> None:
@@ -78,7 +78,7 @@ class Witness:
                 self._look(connection, taken)
 
         def moved(previous: Manifest | None, moment: datetime) -> datetime:
-            # A batch says another moment than its snapshot where the clock has gone back.
+            # If the clock went back, a batch has a later time than its snapshot.
             at: datetime = after(previous, moment)
             if moment in self.pictures:
                 self.pictures[at] = replace(self.pictures[moment], taken_at=at)
@@ -109,19 +109,19 @@ class Witness:
         return found
 
     def held_rightly(self, counts: Mapping[str, int]) -> bool:
-        """Whether the last run that was held because of deletions was right, and named these.
+        """Returns whether the last run that was held because of deletions was right, and named exactly these.
 
-        It was held against the last batch that it knew of, which may not be the last one that there is now.
+        That run compared totesys with the last batch that it knew, which may not be the last one now.
         """
         with self._inspection() as look:
             seen = [self.pictures[at] for at in look.moments]
         return self.held is not None and any(oracle.gone_at_once(batch, self.held) == counts for batch in seen)
 
     def unconfirmed(self, confirmed: Sequence[Mapping[str, int]]) -> list[str]:
-        """Deletions of more rows than a batch may have if nobody has confirmed them.
+        """Returns a violation for each mass deletion in a batch that nobody has confirmed.
 
         Args:
-            confirmed: what somebody has, rows by table.
+            confirmed: the confirmed deletions, as rows by table.
         """
         with self._inspection() as look:
             seen = [self.pictures[at] for at in look.moments]

@@ -292,7 +292,7 @@ def tombstones(table: str, source: str, history: Sequence[Picture]) -> set[tuple
 
 
 def gone_at_once(before: Picture, now: Picture) -> dict[str, int]:
-    """How many rows of a table are gone, of the tables that have lost more than may go without being asked."""
+    """Returns how many rows are gone, by table, for tables that lost more than may go without confirmation."""
     found = {table: len(rows.keys() - now.tables[table].keys()) for table, rows in before.tables.items()}
     return {table: gone for table, gone in found.items() if gone > max(100, len(before.tables[table]) / 10)}
 

@@ -38,8 +38,8 @@ class Pipeline:
     """One test's pipeline.
 
     Attributes:
-        source_postgres: the server that totesys is on, where it is not the warehouse's.
-        execution: names the execution that the functions believe they run in.
+        source_postgres: the server that totesys is on, if it is not the warehouse's.
+        execution: the name of the execution that the functions believe they run in.
     """
 
     postgres: Postgres
@@ -75,7 +75,7 @@ class Pipeline:
             self._secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
 
     def move_source(self, server: Postgres) -> None:
-        """Has the secret point to another server, or to the same one after a restart, which moves its socket."""
+        """Points the secret to another server, or to the same one after a restart, which moves its socket."""
         self.source_postgres = server
         self.put_secret("source", self.source, READER)
 
@@ -132,7 +132,7 @@ class Pipeline:
         self.star(f"CREATE SCHEMA public AUTHORIZATION {identifier(LOADER)}")
 
     def server(self, database: str) -> Postgres:
-        """The server that a database is on."""
+        """Returns the server that a database is on."""
         return self.source_postgres if self.source_postgres and database == self.source else self.postgres
 
     def _execute(self, database: str, statement: str, values: tuple[object, ...]) -> list[list[Any]]:

@@ -121,7 +121,7 @@ class Backfill:
             return Plan(
                 first=first,
                 snapshot_at=moment_after(previous, taken.taken_at),
-                # The ranges are read later, and what they see may not be flushed either.
+                # The ranges are read later, and the WAL of their rows may not be flushed either.
                 source=replace(durable_position(connection, taken, previous), flushed=False),
                 structure=structure_of(taken.catalogue),
                 tables=tables,

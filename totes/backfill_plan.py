@@ -29,11 +29,11 @@ class Plan:
 
     Attributes:
         first: its first batch, which holds the tables that were read with the plan.
-        snapshot_at: the moment, UTC, at which the plan saw totesys.
+        snapshot_at: when the plan's snapshot was taken, UTC.
         source: where totesys stood then.
         structure: the relations that held the rows of each table then.
         tables: the objects of the first batch.
-        ranges: what else is to be read, in the order of the batches: there is one at least.
+        ranges: the ranges still to read, in the order of the batches; at least one.
     """
 
     first: int

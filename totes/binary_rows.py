@@ -67,7 +67,7 @@ def blocks(rows: pa.RecordBatch, columns: Sequence[Column]) -> Iterator[bytes]:
 
 
 def _blocks(values: Sequence[pa.Array]) -> Iterator[bytes]:
-    """Halves the rows until each half fits, so that a long row is alone and the others stay together."""
+    """Splits the rows in half until each part fits, so a long row is alone and the others stay together."""
     rows = len(values[0])
     if rows > 1 and rows * sum(map(_widest, values)) > _BYTES_AT_ONCE:
         yield from _blocks([column[: rows // 2] for column in values])

@@ -12,7 +12,7 @@ from totes.contracts import source_tables
 _CATALOGUE = Path(__file__).parent / "sql" / "catalogue.sql"
 # Of pg_class.relkind.
 PARTITIONED = "p"
-# By table: the relations that make it up, by object id, each with a digest of what makes values of stored rows.
+# {table: {object id of a relation that makes it up: digest of how a stored row becomes values}}.
 Structure = Mapping[str, Mapping[str, str]]
 
 
@@ -27,12 +27,12 @@ class CatalogueColumn:
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation that a table is made of: the table itself, a partition, or a table that inherits from it.
+    """A relation that makes up a table: the table itself, a partition, or a table that inherits from it.
 
     Attributes:
         kind, persistence: as in pg_class.
         access_method: how its rows are stored; None if they are not stored here.
-        digest: changes with whatever decides how a stored row becomes values.
+        digest: changes if anything changes that turns a stored row into values.
     """
 
     oid: str
@@ -45,11 +45,11 @@ class Relation:
 
 @dataclass(frozen=True)
 class CatalogueTable:
-    """A table, or whatever else bears its name.
+    """A declared table, or another relation with its name.
 
     Attributes:
         kind: as in pg_class.
-        hides_rows: whether a policy of row-level security may hide rows from this user.
+        hides_rows: whether row-level security may hide rows from this user.
         unique_columns: the columns that have a unique index of their own in this relation.
     """
 
@@ -62,16 +62,16 @@ class CatalogueTable:
 
     @property
     def holding(self) -> tuple[str, ...]:
-        """The object ids of the relations that hold rows; a partitioned one holds none itself."""
+        """Returns the object ids of the relations that hold rows; a partitioned table holds none itself."""
         return tuple(relation.oid for relation in self.relations if relation.kind != PARTITIONED)
 
     def has_unique(self, column: str) -> bool:
-        """Whether no two rows can have the same value: tables that inherit from one another share no index."""
+        """Returns whether no two rows can have the same value; tables that inherit from one another share no index."""
         return column in self.unique_columns and (self.kind == PARTITIONED or len(self.relations) == 1)
 
 
 def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
-    """Reads all declared tables that are there, by name, in one round trip."""
+    """Reads all declared tables that exist, by name, in one round trip."""
     columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
     rows = connection.execute(
         sqlalchemy.text(_CATALOGUE.read_text(encoding="utf-8")), {"tables": list(source_tables()), "columns": columns}
@@ -90,14 +90,14 @@ def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTabl
 
 
 def structure_of(tables: Mapping[str, CatalogueTable]) -> Structure:
-    """Returns what a manifest keeps of the catalogue."""
+    """Returns the structure of the tables, as a manifest keeps it."""
     return {name: {relation.oid: relation.digest for relation in table.relations} for name, table in tables.items()}
 
 
 def relations_to_read(before: Mapping[str, str], now: CatalogueTable) -> tuple[str, ...]:
     """Returns the object ids of the relations whose rows may have other values now, though none of them is new.
 
-    A parent decides how the rows of all its partitions are read, so with one of those it is all.
+    A partitioned parent decides how the rows of all its partitions are read: if it changed, all are returned.
     """
     changed = {relation.oid: relation.kind for relation in now.relations if before.get(relation.oid) != relation.digest}
     return now.holding if PARTITIONED in changed.values() else tuple(changed)

@@ -39,8 +39,8 @@ class Change:
 
     Attributes:
         full_read: tables read in full, with the reason.
-        gone: how many landed keys are no longer there, and how many there were, by table.
-        quarantine: the rows that are set aside now, by table and key.
+        gone: (landed keys that are no longer there, landed keys), by table.
+        quarantine: the rows that are quarantined now, by table and key.
         ahead: how many rows are stamped with a time to come, and up to when, by table.
     """
 
@@ -56,7 +56,7 @@ class Change:
         self._previous = previous
         self._landing = landing
         self._folder = folder
-        # Whoever asks for everything needs no fence, and may so leave one behind that can't be used.
+        # A request for everything needs no fence, so it works even if the fence can't be used.
         everything = set(asked_for) >= source_tables().keys()
         before = previous.source if previous else None
         self._unfenced = None if before and everything else reason_to_read_all(before, taken.position)
@@ -148,14 +148,14 @@ class Change:
         return windows
 
     def _reasons(self, asked_for: tuple[str, ...]) -> dict[str, str]:
-        """The tables to read in full, each with the reason."""
+        """Returns the tables to read in full, each with the reason."""
         if self._unfenced:
             return dict.fromkeys(source_tables(), self._unfenced)
         reasons = {name: reason for name in source_tables() if (reason := self._reason_of_structure(name))}
         return reasons | dict.fromkeys(asked_for, ASKED_FOR)
 
     def _reason_of_structure(self, table: str) -> str | None:
-        """Why the stored rows of a table may have other values than before, though none of them is new."""
+        """Returns why all stored rows may have other values than before, though none is new; None if they can't."""
         if self._previous is None:
             return None
         before = set(self._previous.columns.get(table, ()))
@@ -170,7 +170,7 @@ class Change:
         return RESTRUCTURED if changed and changed == self._taken.catalogue[table].holding else None
 
     def _changed_relations(self, table: str) -> tuple[str, ...]:
-        """The relations of a table that were attached or changed since the batch before."""
+        """Returns the table's relations that were attached or changed since the batch before."""
         if self._previous is None or self._previous.structure is None:
             return ()
         return relations_to_read(self._previous.structure.get(table, {}), self._taken.catalogue[table])
@@ -236,10 +236,10 @@ class Change:
             self._files.setdefault(table.name, {})["aside"] = _File(path, write_quarantine(path, rows.values()))
 
     def _compare_keys(self, table: SourceTable, read: pa.Array, count: Count) -> bool:
-        """Finds the keys that came and went; False if the number of rows can't be explained by them.
+        """Finds the keys that came and went; returns False if they don't explain the number of rows.
 
-        Every key that was not there before belongs to a row that was read, and no two rows have the same. So the number
-        of rows alone shows whether any key has gone, exactly, and the keys themselves are asked for only then.
+        Every key that was not there before belongs to a row that was read, and no two rows have the same key. So the
+        number of rows shows exactly whether any key has gone. Only then are the keys themselves fetched.
         """
         before = self._before(table.name, "keys")
         if before is not None and not len(read) and count.all == before.rows:
@@ -250,7 +250,7 @@ class Change:
         if count.all < len(live):
             live = self._taken.keys(table)
         if count.all != len(live):
-            # There are rows that the fence did not show, or keys came out of an index that lacks some.
+            # The fence missed rows, or the keys came from an index that lacks some.
             return False
         if len(live) < len(known) + len(came):
             self._bury(table, without(known, live))

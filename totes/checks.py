@@ -39,11 +39,11 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
     """Compares the contracts with the catalogue, before a row is read.
 
     Returns:
-        the columns that no contract declares, by table: they are carried on without.
+        the columns that no contract declares, by table; they are left out.
 
     Raises:
-        ContractBroken: a table or column is missing or has another type, or something else than a table has its name.
-        AccessRefused: a column may not be read, or a policy may hide rows.
+        ContractBroken: a table or column is missing or has another type, or a relation of another kind has its name.
+        AccessRefused: a column may not be read, or row-level security may hide rows.
     """
     if differences := [text for table in tables.values() for text in _differences(table, found.get(table.name))]:
         raise ContractBroken(
@@ -93,11 +93,11 @@ def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
 
 
 def too_long(table: SourceTable, column: str, keys: pa.ChunkedArray, lengths: pa.ChunkedArray) -> list[Violation]:
-    """Returns a violation for each text of a column that has more bytes than it may.
+    """Returns a violation for each text that has more bytes than its column allows.
 
     Args:
-        keys: of their rows.
-        lengths: their bytes, as text.
+        keys: the keys of the rows that hold such texts.
+        lengths: the bytes of each text, as text.
     """
     expected = f"at most {table.byte_limits[column]:,}"
     return [
@@ -107,12 +107,12 @@ def too_long(table: SourceTable, column: str, keys: pa.ChunkedArray, lengths: pa
 
 
 def repeated(table: SourceTable, keys: pa.Array) -> list[Violation]:
-    """The keys that more than one row has."""
+    """Returns a violation for each key that more than one row has."""
     return [repeated_key(table, key, rows) for key, rows in repeated_keys(keys).items()]
 
 
 def repeated_key(table: SourceTable, key: int | None, rows: int) -> Violation:
-    """What is wrong with a key that more than one row has."""
+    """Returns the violation of a key that more than one row has."""
     return Violation(table.name, key, table.key, "one row with that key", f"that of {rows} rows")
 
 
@@ -157,7 +157,7 @@ def _differences(table: SourceTable, found: CatalogueTable | None) -> Iterator[s
 
 
 def _refused(relation: Relation) -> str | None:
-    """Returns why the rows of a relation can't be captured: they bear no ids of transactions that a fence could use."""
+    """Returns why a relation can't be captured, if its rows bear no transaction ids for the fence; else None."""
     if relation.kind in _KINDS:
         return f"{relation.name} is {_KINDS[relation.kind]}"
     if relation.kind != PARTITIONED and relation.access_method != _HEAP:

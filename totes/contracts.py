@@ -20,12 +20,12 @@ _Part = TypeVar("_Part", "Column", "Check", "SourceTable", "WarehouseTable")
 _Value = TypeVar("_Value", bound=dict[str, Any] | list[Any])
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
-# The most bytes that the texts of one row of totesys may have together: a function holds each row several times.
+# The most bytes that a row's texts may have together: a function holds each row several times.
 MAX_ROW_BYTES = 80_000_000
-# The most bytes of one text, unless its column declares another number. In a table with more than ten texts each has an
-# equal share of MAX_ROW_BYTES.
+# The most bytes of one text, unless its column declares another limit. In a table with more than ten text columns, each
+# gets an equal share of MAX_ROW_BYTES.
 MAX_BYTES = 8_000_000
-# A longer varchar(n) counts as a text.
+# A varchar(n) with a larger n counts as a text.
 _SHORT_CHARACTERS = 10_000
 _TEXT = re.compile(r"text|varchar(?:\((\d+)\))?")
 
@@ -47,7 +47,7 @@ class Column:
         default: stands in for NULL on the way into the warehouse.
         derive: the function in totes.star that makes the value from its origin.
         since: the version of the warehouse's schema that brought the column.
-        max_bytes: the most bytes that a text of totesys may have; None stands for the default.
+        max_bytes: the most bytes that a text of totesys may have; None means the default.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Column:
 
     @property
     def is_text(self) -> bool:
-        """Whether its values are texts of any length."""
+        """Returns whether its values are texts without a short length limit."""
         found = _TEXT.fullmatch(self.type)
         return found is not None and (found[1] is None or int(found[1]) > _SHORT_CHARACTERS)
 
@@ -75,8 +75,9 @@ class SourceTable:
     """A table of totesys.
 
     Attributes:
-        quarantine: whether a row that breaks its contract is set aside, instead of holding the run.
-        max_deleted_share: of more than 100 rows, the share that may be gone in one batch without being confirmed.
+        quarantine: whether a row that breaks its contract is quarantined, instead of holding the run.
+        max_deleted_share: the share of the table's rows that may go in one batch without confirmation; up to 100
+            rows always may.
     """
 
     name: str
@@ -91,7 +92,7 @@ class SourceTable:
 
     @property
     def byte_limits(self) -> dict[str, int]:
-        """The most bytes that a value may have, by text column."""
+        """Returns the most bytes that a value may have, by text column."""
         texts = [column for column in self.columns if column.is_text]
         declared = {column.name: column.max_bytes for column in texts if column.max_bytes is not None}
         others = len(texts) - len(declared)
@@ -232,13 +233,13 @@ def _checked(path: Path, kind: type[_Table]) -> _Table:
 
 
 def _made(kind: type[_Part], name: str, declared: Any, where: str) -> _Part:
-    """Makes a dataclass of the fields of a declaration.
+    """Makes a dataclass from a declaration's fields.
 
     Raises:
         ContractInvalid: a field is unknown, missing or of the wrong kind.
     """
     given = _expected(declared, dict, f"{where}: it")
-    # A keyword of Python can't name an attribute.
+    # A Python keyword can't name an attribute.
     known = {"from" if each.name == "origin" else each.name: each for each in fields(kind) if each.name != "name"}
     needed = {key for key, each in known.items() if each.default is MISSING and each.default_factory is MISSING}
     for key in sorted(given.keys() - known.keys()):

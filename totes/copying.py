@@ -16,7 +16,7 @@ from totes import driver
 
 _LENGTH = Struct("!i")
 _DATA = ord("d")
-# pg8000's, before the first statement of a transaction.
+# pg8000 sends this before a transaction's first statement.
 _BEGIN = "begin transaction"
 _NO_SUCH_SETTING = "42704"
 
@@ -28,12 +28,12 @@ class Sink(Protocol):
 
 
 class Connection(driver.Connection):
-    """pg8000's connection, with settings in each transaction, and fewer round trips and fewer calls for a COPY's rows.
+    """pg8000's connection, with settings in each transaction, fewer round trips, and fewer calls for a COPY's rows.
 
     Args:
-        settings: what each transaction sets as it begins.
+        settings: the settings of each transaction, by name.
         read_back: names of the settings that each transaction reads back.
-        check: is given their values; what it raises comes out of the transaction's first statement.
+        check: is called with their values; the transaction's first statement raises its errors.
     """
 
     def __init__(
@@ -49,14 +49,14 @@ class Connection(driver.Connection):
         super().__init__(**parameters)
 
     def execute_simple(self, statement: str) -> Context:
-        """Runs statements without parameters; begins a transaction with its settings."""
+        """Runs statements without parameters; a BEGIN also sets the settings."""
         return self._begin() if statement == _BEGIN else super().execute_simple(statement)
 
     def _begin(self) -> Context:
         """Begins a transaction, sets its settings and reads them back, in one round trip.
 
-        Neither SET nor SHOW takes a snapshot: the isolation can still be set, and tables can be locked before it. A
-        server without one of the settings costs a connection two round trips more.
+        Neither SET nor SHOW takes a snapshot, so a transaction can still set its isolation and lock tables first. If
+        the server lacks a setting, a connection takes two more round trips for it, once.
         """
         sets = [f"SET LOCAL {name} = '{value}'" for name, value in self._settings.items()]
         shows = [f"SHOW {name}" for name in self._read_back]

@@ -39,7 +39,7 @@ CONNECT_SECONDS = 10
 
 @dataclass(frozen=True, eq=False)
 class Database:
-    """One of the two databases, with the errors that tell its troubles apart from the other's.
+    """One of the two databases, with error classes of its own.
 
     Attributes:
         session: the settings of each transaction.
@@ -93,9 +93,9 @@ def make_engine(database: Database, credentials: "Credentials", application: str
             host=credentials.host,
             ssl_context=_tls(credentials),
             application_name=application,
-            # The encoding between transactions. Poolers refuse or drop nearly all other parameters.
+            # For statements between transactions. Poolers refuse or drop nearly all other parameters.
             startup_params={"client_encoding": "UTF8"},
-            # Opened last: the connection closes it, whatever happens.
+            # Opened last: from here on the connection closes it, whatever happens.
             sock=_socket(credentials),
         )
 
@@ -126,7 +126,7 @@ def sqlstate(error: BaseException | None) -> str:
 
 
 def server_message(error: BaseException) -> str:
-    """What the server said, with its code and the table that it named."""
+    """Returns the server's message, with its code and the table that it names."""
     return _said(_fields(error))
 
 
@@ -179,7 +179,7 @@ _UNREACHABLE = ("08", "57P")
 _BUSY = ("40", "53", "55P03", "57014", "25006", "25P")
 _REFUSED = ("28", "42501", "3D")
 _CONSTRAINT = ("23", "22")
-# With `row_security` off; the grants are no help.
+# PostgreSQL raises it because `row_security` is off; a grant would not help.
 _WOULD_HIDE_ROWS = "check_enable_rls"
 
 

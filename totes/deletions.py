@@ -1,7 +1,7 @@
 """Deletions that are held until somebody confirms them.
 
-A tombstone is written for every key that is gone. If the source was emptied or exchanged by mistake, that would be all
-of them: the history would keep every row, but no view would show one.
+Every key that is gone gets a tombstone. If somebody emptied or exchanged the source by mistake, every key would get
+one: the history would keep every row, but the current views would show none.
 """
 
 import json
@@ -10,20 +10,20 @@ from collections.abc import Mapping
 from totes.contracts import source_tables
 from totes.errors import DeletionsHeld
 
-# Up to so many rows may go at once, however small the table is.
+# Up to this many rows may go at once, however small the table is.
 FEW = 100
 
 
 def require_accepted(gone: Mapping[str, tuple[int, int]], same_source: bool, accepted: Mapping[str, int]) -> None:
-    """Checks that no more rows are gone than are taken for deleted without being asked.
+    """Raises if more rows are gone than may go without confirmation.
 
     Args:
-        gone: how many rows of a table are gone, and how many there were.
-        same_source: whether the source is the one of the batch before; if it is not, no deletion is believed.
-        accepted: how many rows of a table somebody has confirmed.
+        gone: (rows gone, rows before), by table.
+        same_source: whether the source is that of the batch before; if not, every deletion needs confirmation.
+        accepted: how many deletions somebody has confirmed, by table.
 
     Raises:
-        DeletionsHeld: names all tables, with the input that confirms them.
+        DeletionsHeld: names the tables, with the input that confirms the deletions.
     """
     held = {
         table: (rows, of)

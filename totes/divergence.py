@@ -182,7 +182,7 @@ def _table(replayed: sqlalchemy.Table, live_schema: str) -> Table:
         replayed=quoted(replayed.schema or "", replayed.name),
         key=key,
         names=list(dict.fromkeys([*key, declared.identity] if declared else key)),
-        # SQL compares no rows without columns.
+        # SQL can't compare rows without columns.
         values=[column for column in columns if column not in left_out] or key,
         columns=columns,
     )

@@ -10,8 +10,8 @@ import pg8000.dbapi
 class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
     """Closes its socket when it is closed, and when it can't be opened.
 
-    pg8000 closes the socket but not the file that it makes of it, which keeps the socket open until the garbage
-    collector comes; when a connection fails early, it closes neither. Python 3.13 warns of both.
+    pg8000 closes the socket but not the file that wraps it, which keeps the socket open until garbage collection. If a
+    connection fails early, it closes neither. Python 3.13 warns about both.
     """
 
     def __init__(self, *args: object, sock: socket.socket | None = None, **parameters: object) -> None:
@@ -24,7 +24,7 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
             raise
 
     def close(self) -> None:
-        """Says goodbye to the server and closes the socket.
+        """Ends the session and closes the socket.
 
         Raises:
             InterfaceError: the connection was lost, or is closed already.

@@ -1,4 +1,4 @@
-"""Values that one database's encoding holds and UTF-8 or the other database's does not: named, never replaced."""
+"""Names values that can't be converted from totesys to UTF-8, or from UTF-8 to the warehouse; never replaces them."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def named_in_source(connection: sqlalchemy.Connection, table: SourceTable, condi
     """Names the values of totesys that stop a COPY because they can't be written in UTF-8.
 
     Args:
-        condition: of the rows that are read, as SQL.
+        condition: SQL that is true of the rows to read.
 
     Raises:
         ContractBroken: there are such values.
@@ -53,7 +53,7 @@ def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
     """Names the value that stops a COPY into the warehouse because the warehouse's encoding lacks a character.
 
     Args:
-        path: the file of rows.
+        path: the file with the rows.
         columns: the file's columns; the first is the key.
 
     Raises:
@@ -76,9 +76,9 @@ def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
 
 
 def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tuple[int, list[Violation]]:
-    """How many values there are, and the first of them; none where the server doesn't let us look.
+    """Returns how many such values there are, and the first ones; 0 and none if the server refuses the search.
 
-    The error has ended the transaction and the connection, so this is another one.
+    The error ended the transaction and the connection, so this opens another one.
     """
     columns = [column for column in table.columns if pa.types.is_string(arrow_type(column))]
     statement = _FIND.read_text(encoding="utf-8").format(
@@ -102,7 +102,7 @@ def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tupl
 
 
 def _nth(path: Path, key: str, number: int) -> object:
-    """The key of a file's n-th row, counted from 1."""
+    """Returns the key of a file's n-th row, counted from 1."""
     for batch in batches(path):
         if number <= batch.num_rows:
             return batch.column(key)[number - 1].as_py()

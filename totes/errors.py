@@ -18,7 +18,7 @@
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
     │   ├── ContractInvalid      a declaration in schemas/ is not well-formed (totes.contracts)
-    │   ├── DeletionsHeld        more rows of totesys are gone than are taken for true without being asked
+    │   ├── DeletionsHeld        more rows of totesys are gone than may go without confirmation
     │   ├── BackfillOutdated     totesys or the landing zone is not any more what a backfill was planned for
     │   ├── DatabaseFailed       a statement failed in a way that no other class names
     │   └── Unforeseen           anything else: most likely a bug
@@ -124,7 +124,7 @@ class DatabaseFailed(TerminalError):
 
 
 class DeletionsHeld(TerminalError):
-    """More rows of totesys are gone than are taken for true without being asked."""
+    """More rows of totesys are gone than may go without confirmation."""
 
 
 class BackfillOutdated(TerminalError):

@@ -1,12 +1,12 @@
-"""The fence: which rows of totesys are new, by PostgreSQL's own account of it.
+"""The fence: which rows of totesys are new, by their transaction ids.
 
 Each row version bears in `xmin` the id of the transaction that wrote it. A snapshot's xmin, the fence, is the oldest
 id that was still running when the snapshot was taken. Whatever the snapshot could not see was, or will be, written by
-an id at or above the fence; so the rows to read next are those whose `xmin` is not older than it. Rows come again
-while an old transaction keeps the fence where it is, and nothing is ever missed.
+an id at or above the fence; so the rows to read next are those whose `xmin` is not older than it. While a
+long-running transaction holds the fence back, rows are read again; none is ever missed.
 
-That holds only while one history of transactions goes on. So a position also says which server this is, since when it
-has been running, and how far its write-ahead log has come; ADR 14 has the table of what follows from a difference.
+This holds only within one history of transactions. So a position also says which server this is, when it was started,
+and where its write-ahead log ends. ADR 14 has a table of the differences and their consequences.
 """
 
 from totes.errors import SourceLagging
@@ -33,7 +33,7 @@ def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> st
     """Returns why the fence of the batch before can't be used; None if it can.
 
     Raises:
-        SourceLagging: totesys is a standby that has not replayed what the batch before saw.
+        SourceLagging: totesys is a standby that has not replayed all that the batch before saw.
     """
     if before is None:
         return FIRST_BATCH
@@ -64,11 +64,11 @@ def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> st
 
 
 def is_new(fence: int, row: str) -> str:
-    """SQL that is true of the rows of `row` (an alias) that are not older than the fence.
+    """Returns SQL that is true of those rows of `row`, an alias, that are not older than the fence.
 
-    Both ages are counted back from one moment of the transaction, in 32 bits that wrap around, so they compare
-    rightly on both sides of a wrap-around. Of a row that was written more than 2^31 transactions ago the age is
-    negative. So would be that of a row newer than our own transaction's id, which is why the transaction has none.
+    PostgreSQL counts both ages back from the same id, modulo 2^32, so they compare correctly across a wrap-around. A
+    row that was written more than 2^31 transactions ago has a negative age. A row newer than our transaction's own id
+    would have one as well, so our transaction must have no id.
     """
     return f"pg_catalog.age({row}.xmin) BETWEEN 0 AND pg_catalog.age(CAST('{fence & _LOW_32_BITS}' AS pg_catalog.xid))"
 

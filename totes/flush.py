@@ -1,9 +1,9 @@
-"""Looks whether a crash of totesys could undo what a snapshot saw.
+"""Checks whether a crash of totesys could undo transactions that a snapshot saw.
 
-A transaction's id is only as durable as its record in the write-ahead log. If a backend crashes before that is on disk,
-the server gives the same ids out again, below the fence, and what a transaction with `synchronous_commit = off` had
-shown is gone. So a manifest says whether the server had flushed its log past the snapshot; if it had not, and crashes
-before the next batch, everything is read.
+A transaction's id is only as durable as its record in the write-ahead log. If a backend crashes before that record is
+on disk, the server assigns the same ids again, below the fence. Commits with `synchronous_commit = off` may be undone,
+too. So a manifest says whether the server had flushed its log past the snapshot. If it had not, and crashes before the
+next batch, that batch reads everything.
 """
 
 import time
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from totes.manifest import Manifest
     from totes.source import Snapshot
 
-# The log's writer flushes the end of a transaction at most three of its delays later. So long is waited, and never
-# longer than this, if a crash could not be seen.
+# The WAL writer flushes a transaction's end at most three of its delays later. If a crash could not be seen, Ingest
+# waits that long, but never longer than LONGEST_SECONDS.
 DELAYS = 3
 LONGEST_SECONDS = 30.0
 _PAUSE = 0.05
@@ -32,14 +32,14 @@ _FLUSHED = sqlalchemy.text(
 def durable_position(
     connection: sqlalchemy.Connection, taken: "Snapshot", previous: "Manifest | None"
 ) -> SourcePosition:
-    """Returns a snapshot's position with what only the batch before and the server's disk can add to it."""
+    """Completes a snapshot's position: whether its WAL is flushed, the next batch's fence, and a standby's start."""
     before = previous.source if previous else None
     position, flushed = taken.position, wait_for_flush(connection, taken)
     if flushed or position.recovered_at:
         fence: int | None = position.xmin
     else:
         fence = before.fence if before else None
-    # A standby does not know since when its primary has been running.
+    # A standby does not know when its primary was started.
     started_at = position.started_at or (before.started_at if before else None)
     return replace(position, fence=fence, flushed=flushed, started_at=started_at, lsn=taken.end)
 
@@ -47,8 +47,8 @@ def durable_position(
 def wait_for_flush(connection: sqlalchemy.Connection, taken: "Snapshot") -> bool:
     """Returns whether the server has flushed its write-ahead log past a snapshot.
 
-    It waits for that only if the next run could not see that the server crashed in between. Nothing else is worth the
-    time: what a reader leaves in the log, setting hint bits for instance, may stay unflushed until somebody commits.
+    Waits for the flush only if the next run could not see a crash in between. Otherwise a wait is not worth it: WAL
+    that a reader writes, by setting hint bits for instance, may stay unflushed until somebody commits.
 
     A server that can't be asked counts as flushed, and so does a standby, which replays only what is flushed.
     """

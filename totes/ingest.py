@@ -39,10 +39,10 @@ class Ingested:
         deleted: keys found gone, by table.
         full_read: tables read in full, with the reason.
         undeclared: columns of totesys that no contract declares, by table.
-        quarantined: rows that are set aside at present, by table.
+        quarantined: rows that are quarantined now, by table.
         ahead: how many landed rows totesys has stamped with a time to come, and up to when, by table.
         unlogged: the tables whose rows do not survive a crash of totesys.
-        clock_back: what the clock of totesys said now and at the last batch, if it went back; else empty.
+        clock_back: both times of totesys' clock, now and at the last batch, if it went back; else empty.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
         dry_run: whether nothing was landed, and the rows are those that the next batch would hold.

@@ -33,7 +33,7 @@ class Manifest:
 
     Attributes:
         batch: 1, 2, 3 …
-        snapshot_at: the moment, UTC, at which totesys was as the batch shows it.
+        snapshot_at: when the snapshot was taken, UTC; later if the clock of totesys went back.
         execution: the ARN of the execution that made it.
         made_at: when the manifest was written, UTC.
         source: where totesys stood at the snapshot.
@@ -41,9 +41,9 @@ class Manifest:
         structure: the relations that held the rows of each table; None before version 3.
         full_read: the tables that were read in full, each with the reason.
         tables: the objects of each table. In the landing zone every table has its `keys` (a backfill's those of the
-            batch before it, until its last batch), and those with rows in
-            quarantine `aside`, which may lie in an earlier batch; a table in which nothing changed has no `data` and no
-            `deleted`.
+            batch before it, until its last batch), and those with quarantined
+            rows have `aside`, which may be an earlier batch's object. A table in which nothing changed has no `data`
+            and no `deleted`.
     """
 
     batch: int
@@ -88,7 +88,7 @@ class Manifest:
 
 
 def moment_after(previous: Manifest | None, moment: datetime) -> datetime:
-    """Returns a snapshot's moment, or one just after the batch before if the clock of totesys went back."""
+    """Returns a snapshot's time, or a microsecond after the batch before if the clock of totesys went back."""
     return max(moment, previous.snapshot_at + timedelta(microseconds=1)) if previous else moment
 
 
@@ -122,7 +122,7 @@ def parse_parts(document: Mapping[str, Any]) -> Parts:
 
 
 def parse_position(document: Mapping[str, Any]) -> SourcePosition:
-    """A position out of its JSON. Before version 3 the fence was always the snapshot's xmin."""
+    """Reads a position from its JSON. Before version 3 the fence was always the snapshot's xmin."""
     return SourcePosition(**{"fence": document["xmin"], **document})
 
 

@@ -97,9 +97,9 @@ def write_keys(path: Path, keys: pa.Array, schema: pa.Schema) -> None:
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """The rows of a file in pieces of bounded size.
+    """Yields a file's rows in pieces of bounded size, one row group at a time.
 
-    A row group is what a writer held in memory. Arrow puts the rows of several together, however long they are.
+    The writer held each row group in memory. Arrow itself would join several of them, however long their rows are.
     """
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):

@@ -7,7 +7,7 @@ _LONGEST_PAGE_HEADER = 40
 
 @dataclass(frozen=True)
 class SourcePosition:
-    """Where totesys stood when a snapshot was taken. What the user may not ask for, or the server can't say, is None.
+    """Where totesys stood when a snapshot was taken; None for values that the user may not ask for or the server lacks.
 
     Attributes:
         system: the cluster's system identifier.
@@ -15,14 +15,14 @@ class SourcePosition:
         database: the database's object id.
         xmin: the snapshot's oldest running transaction id, 64 bits.
         xmax: the first id that had not been given out.
-        started_at: when the server was started that takes writes, ISO 8601. A standby does not know it.
+        started_at: when the primary was started, ISO 8601. A standby does not know it.
         recovered_at: when the server last recovered from a crash, or when its statistics were reset, ISO 8601.
-        lsn: the end of the write-ahead log, for instance `16/B374D848`; on a standby, of what it had replayed before
-            the snapshot, or in a manifest, after it.
+        lsn: the end of the write-ahead log, for instance `16/B374D848`. On a standby, the end of the log that it had
+            replayed: before the snapshot, or in a manifest, after it.
         in_recovery: whether the server is a standby.
         flushed: whether the server had flushed its write-ahead log past the snapshot before the batch was committed.
-        fence: the id from which the next batch reads: xmin, or an older one if neither a flush nor a crash can be
-            seen; None if there is none.
+        fence: the id from which the next batch reads: xmin, or the fence before it if neither a flush nor a crash can
+            be seen; None if there is none.
     """
 
     system: str | None
@@ -38,16 +38,16 @@ class SourcePosition:
     fence: int | None = None
 
     def is_same_source(self, other: "SourcePosition") -> bool:
-        """Whether both are the same database of the same cluster, as far as that can be determined."""
+        """Returns whether both are the same database of the same cluster, as far as that can be determined."""
         known = None not in (self.system, other.system)
         return self.database == other.database and (not known or self.system == other.system)
 
 
 def reaches(lsn: str, end: str) -> bool:
-    """Whether a position in the write-ahead log has all records that end before another one.
+    """Returns whether the write-ahead log up to `lsn` has all records that end before `end`.
 
-    After the last record of a page, the next place to write is behind the next page's header, which is neither flushed
-    nor sent to a standby without what follows it. No page is smaller than 1,024 bytes.
+    After a page's last record, `end` is behind the next page's header. That header is neither flushed nor sent to a
+    standby before a record follows it. No page is smaller than 1,024 bytes.
     """
     there = _bytes(lsn)
     missing = _bytes(end) - there

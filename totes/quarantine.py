@@ -19,7 +19,7 @@ from totes.parquet import parquet_writer
 
 # Quarantine is for poison rows among good ones; a table with more than this is itself what is wrong.
 MOST = 10_000
-# The most characters of a value that quarantine keeps: all of its rows are in memory together.
+# The most characters that quarantine keeps of a value: all of its rows are in memory together.
 LONGEST_VALUE = 1_000
 
 SCHEMA = pa.schema(
@@ -34,11 +34,11 @@ SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class SetAside:
-    """A row that was set aside.
+    """A quarantined row.
 
     Attributes:
         business_id: its key in totesys.
-        reason: what its contract does not allow.
+        reason: how it breaks its contract.
         row: the row as a JSON object of texts, each cut at LONGEST_VALUE characters; null for a text that is longer
             than its column allows.
         known: whether an earlier version of it was landed, so that other rows may refer to it.

@@ -21,9 +21,9 @@ class Request:
 
     Attributes:
         execution: the ARN of the Step Functions execution.
-        full_read: the tables of totesys that the execution's input wants read in full.
-        dry_run: whether it only wants to be told what the next batch would hold.
-        accept_deletions: how many rows of a table may be gone, however many that is of the table.
+        full_read: the tables of totesys to read in full, from the execution's input.
+        dry_run: whether to land nothing, and only report what the next batch would hold.
+        accept_deletions: how many rows may be gone, by table, whatever share of the table that is.
     """
 
     execution: str

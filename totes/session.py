@@ -1,7 +1,7 @@
 """The settings that each transaction sets and reads back, and why.
 
-A role, a database and a server can have settings of their own, and a pooler can drop ours in silence. docs/adr/0013
-lists the settings that are left alone.
+A role, a database and a server can preset settings, and a pooler can silently drop ours. docs/adr/0013 lists the
+settings that we leave alone.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ VALUES = {
     "lc_monetary": "C",
     "lc_numeric": "C",
     "lc_time": "C",
-    # It quotes the names of types, too, and check_catalogue compares those.
+    # It would quote type names, too, and check_catalogue compares those.
     "quote_all_identifiers": "off",
     # Read: the statements, and the values in them.
     "standard_conforming_strings": "on",
@@ -34,7 +34,7 @@ VALUES = {
     "array_nulls": "on",
     "xmloption": "content",
     "search_path": "public",
-    # Hidden: PostgreSQL raises an error instead of hiding rows, and a GIN index returns all the rows that match.
+    # Hidden: PostgreSQL raises an error instead of hiding rows, and a GIN index returns all matching rows.
     "row_security": "off",
     "gin_fuzzy_search_limit": "0",
 }
@@ -46,9 +46,9 @@ SUPERUSERS = {
     "session_replication_role": "origin",
 }
 
-# A client that vanishes must not keep its locks, and a lock must not be waited for longer than a run may take.
+# A client that vanishes must not keep its locks, and no statement may wait too long for one.
 LIMITS = {
-    # Load looks again once it has its lock, and must see what was committed meanwhile.
+    # Once Load has its lock it reads again, and must see rows that were committed meanwhile.
     "transaction_isolation": "read committed",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
@@ -69,7 +69,7 @@ def check_settings(database: str, found: Mapping[str, str]) -> None:
     """Compares a transaction's settings with those that it needs.
 
     Args:
-        found: the settings that the server knows, with their values as it writes them.
+        found: the values of the settings that the server knows, as it writes them.
 
     Raises:
         DatabaseFailed: a setting has another value.

@@ -23,17 +23,17 @@ SQL = Path(__file__).parent / "sql"
 LOCKING_SECONDS = 20.0
 _PAUSE = 0.2
 _LOCK_NOT_AVAILABLE = "55P03"
-# A table is missing, may not be read, or is of a kind that can't be locked: the catalogue tells which.
+# A table is missing, may not be read, or is of a kind that can't be locked; the catalogue shows which.
 _NOT_LOCKABLE = ("42P01", "42501", "42809")
 
 
 @dataclass(frozen=True)
 class _Fact:
-    """What a server may not be able to say, or its user not allowed to ask.
+    """A value that the server may lack, or that the user may not be allowed to ask for.
 
     Attributes:
-        functions: what the user needs the right to execute.
-        sql: an expression.
+        functions: the functions that the user must be allowed to execute.
+        sql: the expression that returns the value.
     """
 
     functions: tuple[str, ...]
@@ -51,14 +51,14 @@ _SYSTEM = _Fact(
 )
 _WRITING = {
     "system": _SYSTEM,
-    # From the log's file name, because the control file learns of a new timeline only at the next checkpoint.
+    # From the WAL file's name, because the control file has a new timeline only after the next checkpoint.
     "timeline": _Fact(
         ("pg_walfile_name(pg_lsn)", "pg_current_wal_insert_lsn()"),
         "CAST(CAST('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) "
         "AS bit(32)) AS integer)",
     ),
     "started_at": _moment("pg_postmaster_start_time()"),
-    # Recovery from a crash throws the statistics away, whereas a restart keeps them.
+    # Recovery from a crash discards the statistics; a restart keeps them.
     "recovered_at": _moment("pg_stat_get_bgwriter_stat_reset_time()"),
     "lsn": _Fact(("pg_current_wal_insert_lsn()",), "CAST(pg_catalog.pg_current_wal_insert_lsn() AS text)"),
     "flushed": _Fact(("pg_current_wal_flush_lsn()",), "CAST(pg_catalog.pg_current_wal_flush_lsn() AS text)"),
@@ -73,7 +73,7 @@ _FUNCTIONS = sorted({name for facts in (_WRITING, _IN_RECOVERY) for fact in fact
 
 @contextmanager
 def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
-    """Opens the one transaction that a batch is read in.
+    """Opens the transaction that a batch is read in.
 
     Args:
         tables: the tables to lock against DDL; all declared ones if none is named.
@@ -87,7 +87,7 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
     transaction, row = _begin(connection, names)
     replayed = None
     if row.in_recovery:
-        # A standby's snapshot has what was replayed before it. What is replayed now may have come after it.
+        # A standby's snapshot shows only records that were replayed before it. Later ones may be replayed by now.
         transaction.rollback()
         with connection.begin():
             replayed = _facts(connection, {"lsn": _IN_RECOVERY["lsn"]}, row.allowed)["lsn"]
@@ -110,7 +110,7 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
 def _begin(
     connection: sqlalchemy.Connection, tables: Collection[str]
 ) -> tuple[sqlalchemy.RootTransaction, sqlalchemy.Row[Any]]:
-    """Locks the tables and takes the snapshot; releases everything and tries again while somebody is in the way."""
+    """Locks the tables and takes the snapshot; if a lock is not free, releases everything and tries again."""
     give_up_at = time.monotonic() + LOCKING_SECONDS
     while True:
         transaction = connection.begin()
@@ -139,7 +139,7 @@ def _position(tables: Collection[str]) -> sqlalchemy.TextClause:
 
 
 def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
-    """Returns what the server says of itself; None for what it can't say or may not be asked."""
+    """Returns the server's facts; None for each that it lacks or that the user may not ask for."""
     permitted = {
         name: fact
         for name, fact in facts.items()
@@ -147,7 +147,7 @@ def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowe
     }
     answers = _ask(connection, permitted)
     if answers is None:
-        # A fork of PostgreSQL refuses one of them, as Aurora does positions in a log that it does not have.
+        # A fork of PostgreSQL may refuse one: Aurora has no such log, and refuses positions in it.
         answers = {}
         for name, fact in permitted.items():
             answers |= _ask(connection, {name: fact}) or {}
@@ -155,12 +155,12 @@ def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowe
 
 
 def _ask(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
-    """Returns the answers; None if the server refused, which ends no transaction."""
+    """Returns the answers; None if the server refused. Either way the transaction goes on."""
     if not facts:
         return {}
     columns = ", ".join(f"{fact.sql} AS {name}" for name, fact in facts.items())
     try:
-        # One round trip; all of it is a constant of this module.
+        # One round trip; its whole text is made of constants of this module.
         row = connection.execute(sqlalchemy.text(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts"))
         return dict(row.one()._mapping)
     except DBAPIError as error:

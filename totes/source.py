@@ -37,10 +37,10 @@ from totes.quarantine import MOST, SetAside, abridged, set_aside
 
 # Enough rows for a parser and a compressor to work well, few enough for the memory not to notice.
 BLOCK_BYTES = 16 << 20
-# What Arrow parses at once.
+# The bytes that Arrow parses at once.
 _CSV_BYTES = 1 << 20
-# Begins what stands in for a text that is too long. It is made of a random text, newer than the snapshot: no value of
-# totesys begins like that. The byte alone is rare enough to look into few blocks for the rest.
+# The first byte of the stand-in for a text that is too long. A random text follows it, newer than the snapshot, so no
+# value of totesys begins like that. The byte is rare, so few blocks have to be searched for the rest.
 _RARE = "\x01"
 # A stamp further ahead of the server's clock than this comes from no time zone and from no clock that is a little off.
 CLOCKS_DIFFER = timedelta(days=1)
@@ -50,12 +50,12 @@ _UNLOGGED = "u"
 
 @dataclass(frozen=True)
 class Count:
-    """Rows of a table.
+    """How many rows a table has, and where the new ones begin.
 
     Attributes:
-        all: all that are there.
-        first_new: the lowest place, `(page,line)`, of those that a window takes, in any relation of the table; None
-            where it takes none.
+        all: all rows.
+        first_new: the lowest place, `(page,line)`, of a row that the window takes, in any relation of the table; None
+            if it takes none.
     """
 
     all: int
@@ -67,10 +67,10 @@ class Window:
     """Which rows of a table a batch takes.
 
     Attributes:
-        fence: rows that are not older; None takes all.
+        fence: rows that are not older than this id are taken; None takes all.
         again: the keys of rows that are taken whatever their age.
         relations: the object ids of relations whose rows are taken whatever their age.
-        begin: the place of the first of them; None where that is not known.
+        begin: the place of the first row to take; None if it is not known.
     """
 
     fence: int | None
@@ -114,15 +114,15 @@ class Extracted:
 
 
 class Snapshot:
-    """One moment of totesys, for as long as its transaction is open.
+    """A snapshot of totesys, for as long as its transaction is open.
 
     Attributes:
         position: where totesys stands.
-        taken_at: the moment, UTC.
+        taken_at: when it was taken, UTC.
         flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
-        end: the end of that log after the snapshot, or of what a standby has replayed of it.
+        end: the end of that log after the snapshot; on a standby, the end of the log that it had replayed.
         undeclared: columns that no contract declares, by table.
-        catalogue: the declared tables as they are.
+        catalogue: the declared tables as the catalogue shows them.
         unlogged: the tables whose rows do not survive a crash.
     """
 
@@ -147,7 +147,7 @@ class Snapshot:
         )
 
     def counts(self, windows: Windows) -> dict[str, Count]:
-        """Counts all tables, and looks for what is new, in one scan each and one round trip.
+        """Counts the rows of all tables and finds the first new ones, in one scan each and one round trip.
 
         Raises:
             ContractBroken: two rows of a table have the same key, which nothing in totesys prevents.
@@ -164,7 +164,7 @@ class Snapshot:
         return {row.name: Count(row.all_rows, row.first_new) for row in rows}
 
     def _keys_again(self, table: str) -> str:
-        """SQL of how many rows have a key that another row has, too. A unique index has answered that already."""
+        """Returns SQL for how many rows repeat another row's key; 0 if a unique index rules them out."""
         key = source_tables()[table].key
         return "0" if self.catalogue[table].has_unique(key) else f"count(*) - count(DISTINCT {quoted(table, key)})"
 
@@ -245,7 +245,7 @@ class Snapshot:
     def keys(self, table: SourceTable) -> pa.Array:
         """All keys of a table."""
         sink = io.BytesIO()
-        # A query, because COPY of a table leaves out the rows of its partitions and of tables that inherit from it.
+        # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
         query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
         copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
         schema = keys_schema(table)
@@ -275,7 +275,7 @@ def _taken(table: SourceTable, window: Window) -> str:
     if window.again:
         taken = f"({taken} OR {_among(table, window.again)})"
     if window.relations:
-        # As literals, since an operator of schema public could fit a number better than those of pg_catalog.
+        # As literals: for numbers, an operator of schema public could match better than those of pg_catalog.
         oids = ", ".join(f"'{oid}'" for oid in window.relations)
         taken = f"({taken} OR {quoted(table.name, 'tableoid')} IN ({oids}))"
     if window.begin:
@@ -285,9 +285,9 @@ def _taken(table: SourceTable, window: Window) -> str:
 
 
 def _fetched(table: SourceTable, column: Column, instead: str) -> str:
-    """A column's value; instead of a text that is too long, `instead` and how many bytes it has.
+    """Returns SQL for a column's value, or for `instead` and the number of bytes if the text is too long.
 
-    PostgreSQL keeps the length of a long text in the row itself, so that it reads no text only to know how long it is.
+    PostgreSQL keeps a long text's length in the row itself, so it does not read the text only to measure it.
     """
     name, limit = quoted(table.name, column.name), table.byte_limits.get(column.name)
     if limit is None:
@@ -332,7 +332,7 @@ class _RowSink:
         self._ahead = 0
         self._latest: datetime | None = None
         self._block = bytearray()
-        # Bytes of the most that came at once: whole rows, so that no row is longer.
+        # The most bytes that came at once. They are whole rows, so no row is longer.
         self._longest = 0
         self._worker = ThreadPoolExecutor(1)
         self._taken: Future[None] | None = None
@@ -432,7 +432,7 @@ class _RowSink:
         return found
 
     def _without_instead(self, texts: pa.Table) -> pa.Table:
-        """The same rows whatever was selected instead of a text that is too long: NULL."""
+        """Returns the rows with NULL in place of each stand-in for a text that is too long."""
         columns = [pc.if_else(self._is_long(values), pa.scalar(None, pa.string()), values) for values in texts.columns]
         return pa.table(columns, names=texts.schema.names)
 
@@ -459,19 +459,19 @@ def _no_keys(schema: pa.Schema) -> pa.Array:
 
 
 def _read_csv(block: bytes, schema: pa.Schema, longest: int = 0) -> pa.Table:
-    """Rows as `COPY … (FORMAT csv)` writes them: NULL is nothing, an empty text is two quotes.
+    """Parses rows that `COPY … (FORMAT csv)` wrote: NULL is nothing, an empty text is two quotes.
 
     Args:
-        longest: bytes of the longest row, or more.
+        longest: an upper bound of the longest row's bytes.
     """
     return pa.csv.read_csv(
         pa.BufferReader(block),
         read_options=pa.csv.ReadOptions(
             column_names=schema.names,
-            # Arrow refuses a row that is longer than the bytes that it parses at once. More of them do not fit into a
+            # Arrow refuses a row that is longer than a block. Blocks are no larger than needed, to fit into the
             # processor's cache.
             block_size=max(longest, _CSV_BYTES),
-            # The rows are parsed while the next ones arrive: more threads would only get into their way.
+            # The rows are parsed while the next ones arrive, so more threads would only slow both down.
             use_threads=False,
         ),
         parse_options=pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),

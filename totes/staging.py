@@ -212,7 +212,7 @@ class _Rows:
 
 def _statement(connection: sqlalchemy.Connection, name: str, table: WarehouseTable) -> sqlalchemy.TextClause:
     names = [column.name for column in table.data_columns]
-    # SQL compares no rows without columns, and of a table that is all key nothing else can differ.
+    # SQL can't compare rows without columns. If every column is a part of the key, nothing else can differ.
     others = [name for name in names if name != table.identity] or names
     return warehouse.statement(
         connection,

@@ -19,7 +19,7 @@ from totes.parquet import arrow_type, processed_schema
 if TYPE_CHECKING:
     import pandas as pd
 
-# A parent's texts are repeated in every row that refers to it: so many bytes of them are made at once.
+# A parent's texts are repeated in every row that refers to it; at most this many bytes of them at a time.
 _PARENT_BYTES = 16 << 20
 
 
@@ -58,7 +58,7 @@ def joined(table: WarehouseTable, landed: Mapping[str, pa.Table]) -> pa.Table:
 def parts_to_join(
     table: WarehouseTable, rows: pa.RecordBatch, parents: Mapping[str, pa.Table]
 ) -> Iterator[pa.RecordBatch]:
-    """Cuts rows of a table's source into parts that fit into memory beside the parents that they are joined with."""
+    """Cuts a table's source rows into parts that fit into memory, joined with their parents."""
     added = pa.repeat(0, rows.num_rows)
     for other, column in table.join.items():
         parent = parents[other]
@@ -136,7 +136,7 @@ def _halved(rows: pa.RecordBatch, added: pa.Array) -> Iterator[pa.RecordBatch]:
 
 
 def _text_bytes(rows: pa.Table) -> pa.ChunkedArray:
-    """The bytes of all texts of each row."""
+    """Returns the bytes of each row's texts together."""
     total = pa.chunked_array([pa.repeat(0, len(rows))])
     for values in rows.columns:
         if pa.types.is_string(values.type):

@@ -41,21 +41,21 @@ def stack(switchboard: Switchboard, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="package")
 def loaded_drill(stack: Stack, stacked_pipelines: MakesPipelines, drill_totesys: str) -> Iterator[Loaded]:
-    """What a pipeline with little in totesys is after its first run."""
+    """Yields the state after the first run of a pipeline with a small totesys."""
     with stacked_pipelines(drill_totesys) as pipeline:
         yield Loaded.by_running(pipeline)
 
 
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Start:
-    """What a row starts from: a small pipeline that has run once, unless the row bears `on`."""
+    """Returns the state that a test starts from: a small pipeline that has run once, unless `on` marks the test."""
     found: Start = request.getfixturevalue(getattr(request, "param", "loaded_drill"))
     return found
 
 
 @pytest.fixture
 def drilled(stacked_pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
-    """The pipeline of a row."""
+    """Yields the pipeline of a test."""
     with stacked_pipelines(start) as pipeline:
         yield pipeline
 

@@ -241,7 +241,7 @@ def fault(
         number: F01 to F68.
         what: the fault in a few words; the parts of a row may say different ones.
         outcome: what the test must see.
-        because: why it is another one than the catalogue asks for.
+        because: why the outcome is not the one that the catalogue asks for.
         nearest: what is shown in place of a fault that can't be had here.
     """
 

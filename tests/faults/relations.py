@@ -1,10 +1,10 @@
-"""What a row does to the relations of totesys: statements in one transaction, and tables that become partitioned."""
+"""Changes to the relations of totesys, for tests: statements in one transaction, tables that become partitioned."""
 
 import time
 
 from tests.faults.drill import Drill
 
-# Payments by key; those from 200 on once more, by whether they are paid. One part lies where the reader may not look.
+# Partitions payments by key, and those from 200 on also by paid. The reader has no rights in one partition's schema.
 PARTITIONED = (
     "CREATE SCHEMA archive",
     "ALTER TABLE payment RENAME TO plain",
@@ -17,7 +17,7 @@ PARTITIONED = (
     "INSERT INTO payment SELECT * FROM plain",
     "DROP TABLE plain",
 )
-# The same for the two tables that dim_staff is made of.
+# Partitions the two tables that dim_staff is made of.
 PARTITIONED_STAFF = tuple(
     statement
     for table in ("department", "staff")
@@ -30,14 +30,14 @@ PARTITIONED_STAFF = tuple(
         "DROP TABLE plain CASCADE",
     )
 )
-# Payments below 50 are rows of a child.
+# Moves the payments below 50 into a child table.
 INHERITED = (
     "CREATE SCHEMA archive",
     "CREATE TABLE archive.payment_old () INHERITS (payment)",
     "INSERT INTO archive.payment_old SELECT * FROM payment WHERE payment_id < 50",
     "DELETE FROM ONLY payment WHERE payment_id < 50",
 )
-# Another payment table, whose rows are older than the next fence and differ from those of payment.
+# Prepares a copy of payment with different values; its rows will be older than the next fence.
 PREPARED = (
     "CREATE TABLE prepared (LIKE payment)",
     "INSERT INTO prepared SELECT * FROM payment",
@@ -56,13 +56,13 @@ def at_once(drill: Drill, *statements: str) -> None:
 
 
 def apart(drill: Drill, *statements: str) -> None:
-    """Runs statements each outside a transaction, as VACUUM and others have to be."""
+    """Runs each statement outside a transaction, as VACUUM and others require."""
     for statement in statements:
         drill.pipeline.postgres.execute(statement, drill.pipeline.source)
 
 
 def until_waiting(drill: Drill, application: str = "totes-ingest") -> None:
-    """Returns when a session wants locks of totesys: Ingest asks for them again and again, others wait in the queue."""
+    """Returns when a session is after locks of totesys: Ingest asks again and again, others wait in a queue."""
     waiting = "" if application == "totes-ingest" else "wait_event_type = 'Lock' AND "
     sessions = (
         f"SELECT pid FROM pg_stat_activity WHERE {waiting}application_name = '{application}' "

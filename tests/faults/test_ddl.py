@@ -18,7 +18,7 @@ from tests.pipeline import LOAD_ORDER
 from tests.reconciliation import reconcile
 
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
-# Long enough for every attempt at a lock to be given up once.
+# Seconds for which a migration holds its locks: longer than Ingest and the server's deadlock check wait.
 WHILE = 1.5
 TRUNCATED = (
     "CREATE TEMP TABLE kept AS SELECT * FROM payment",
@@ -30,18 +30,18 @@ SWAPPED = ("ALTER TABLE payment RENAME TO retired", "ALTER TABLE prepared RENAME
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks are not waited for as long as they would be."""
+    """Makes Ingest give up its attempts at locks sooner."""
     monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.3)
 
 
 def altering(table: str, column: str) -> tuple[str, ...]:
-    """A rewrite of a table that changes neither values nor types."""
+    """Returns statements that rewrite a table and change neither values nor types."""
     return (f"ALTER TABLE {table} ALTER {column} TYPE text USING {column} || ''",)
 
 
 @contextlib.contextmanager
 def uncommitted(drill: Drill, statements: Sequence[str], name: str = "migrate") -> Iterator[pg8000.dbapi.Connection]:
-    """A session that has run statements and not committed them yet."""
+    """Yields a session that has run statements and not committed them yet."""
     with drill.session() as connection:
         cursor = connection.cursor()
         cursor.execute(f"SET application_name = '{name}'")
@@ -52,7 +52,7 @@ def uncommitted(drill: Drill, statements: Sequence[str], name: str = "migrate") 
 
 
 def commits_while_it_waits(drill: Drill, statements: Sequence[str]) -> str:
-    """The ARN of an execution that waited for the locks of a transaction, which then committed."""
+    """Starts an execution that waits for a transaction's locks, then commits the transaction; returns its ARN."""
     with uncommitted(drill, statements) as migration:
         arn = drill.start()
         until_waiting(drill)
@@ -164,7 +164,7 @@ def test_f56_migration_wants_tables_and_neither_dies_nor_waits(drill: Drill) -> 
     with uncommitted(drill, [AMENDED % 7, "LOCK TABLE payment IN ACCESS EXCLUSIVE MODE"]) as migration:
         arn = drill.start()
         until_waiting(drill)
-        # Until whoever waits has looked for deadlocks: from here on it would be the migration that dies of one.
+        # By now any session that waited would have looked for deadlocks, so a deadlock would kill the migration.
         time.sleep(WHILE)
         waits = []
         for table in LOAD_ORDER[:-1]:
@@ -176,7 +176,7 @@ def test_f56_migration_wants_tables_and_neither_dies_nor_waits(drill: Drill) -> 
 
     waited = drill.wait(arn)
 
-    # Nobody has waited long enough for the server to look for deadlocks.
+    # The migration never waited long enough for the server to look for deadlocks.
     assert max(waits) < 1, waits
     assert waited.output["load"]["inserted"] == {"fact_payment": 1}
 
@@ -209,7 +209,7 @@ def test_f56_both_who_wait_and_who_are_waited_for_are_named(drill: Drill) -> Non
         queued = threading.Thread(target=migration.cursor().execute, args=(statement,), daemon=True)
         queued.start()
         until_waiting(drill, "migrate")
-        # A lock that conflicts with none of ours, so that not everybody who has locks is named.
+        # This lock conflicts with none of ours, so the e-mail must not name its session.
         with uncommitted(drill, ["UPDATE design SET file_name = 'new.json' WHERE design_id = 1"], "shop") as shop:
             failed = drill.run()
             shop.commit()
@@ -232,7 +232,7 @@ def test_f56_both_who_wait_and_who_are_waited_for_are_named(drill: Drill) -> Non
         (None, altering("address", "city")),
         (None, TRUNCATED),
         ("payment", TRUNCATED),
-        # Facts refer to its rows, so that Load can't wait for the next execution to bring them.
+        # Facts refer to its rows, so Load can't wait for the next execution to bring them.
         ("design", altering("design", "file_name")),
     ],
     ids=["of a dimension", "with its plan", "with a range", "with a range of a dimension"],
@@ -288,7 +288,7 @@ def test_table_exchanged_after_a_backfill_has_read_it_is_read_again(drill: Drill
 
 
 def relabelled(name: str, one: str, other: str) -> tuple[str, ...]:
-    """Two labels of an enum, exchanged."""
+    """Returns statements that exchange two labels of an enum."""
     return tuple(
         f"ALTER TYPE \"{name}\" RENAME VALUE '{old}' TO '{new}'"
         for old, new in ((one, "held"), (other, one), ("held", other))
@@ -296,13 +296,13 @@ def relabelled(name: str, one: str, other: str) -> tuple[str, ...]:
 
 
 def exchanged(table: str, one: str, other: str) -> tuple[str, ...]:
-    """Two columns of a table, exchanged."""
+    """Returns statements that exchange the names of two columns."""
     return tuple(
         f"ALTER TABLE {table} RENAME {old} TO {new}" for old, new in ((one, "held"), (other, one), ("held", other))
     )
 
 
-# Every table once more in a schema of its own, with other payments.
+# A copy of every table in another schema, with different payments.
 ANOTHER_SCHEMA = (
     "CREATE SCHEMA other",
     "GRANT USAGE ON SCHEMA other TO PUBLIC",
@@ -400,7 +400,7 @@ def test_f57_values_of_old_row_versions_are_read_again(
 
     full_read = changed.output["ingest"]["full_read"]
     assert sorted(full_read) == sorted(tables)
-    # The warehouse's own words for it are in the manifest as well, and nothing was lost by it.
+    # The manifest has the same reasons, and no row was lost.
     log = drill.pipeline.landed()
     assert log.read(log.last()).full_read == full_read
     assert len(changed.warnings) >= len(tables)
@@ -424,7 +424,7 @@ def test_f57_labels_that_came_and_went_are_read_again(drill: Drill) -> None:
     assert drill.run().output["ingest"]["full_read"] == {}
 
 
-# {what: (before the first run, in one transaction after it)}: only a part of payment is another one.
+# {what: (before the first run, in one transaction after it)}: only some relations of payment change.
 PARTS = {
     "a partition exchanged": (
         (
@@ -499,14 +499,14 @@ def test_f57_part_that_is_another_one_is_read_again(
     at_once(drill, *statements)
     changed = drill.run()
 
-    # Of the other parts nothing is read.
+    # Nothing is read from the other relations.
     assert changed.output["ingest"]["full_read"] == {}
     assert 0 < changed.output["ingest"]["rows"]["payment"] < 200
     assert changed.output["ingest"]["deleted"] == {}
     assert changed.output["load"]["inserted"].keys() == {"fact_payment"}
 
 
-# What needs no lock of a table, and so may commit while it is read: (before, meanwhile, the tables).
+# Changes that lock no table, so they may commit while it is read: {what: (before, meanwhile, the tables)}.
 IN_THE_MIDST = {
     what: OLD_VERSIONS[what] for what in ("labels of another enum exchanged", "another schema in the place of public")
 }
@@ -585,7 +585,7 @@ HARMLESS = (
 
 @pytest.fixture
 def tablespace(drill: Drill) -> Iterator[str]:
-    """The name of a tablespace, which is gone once the row is over."""
+    """Yields the name of a tablespace, and drops it after the test."""
     postgres = drill.pipeline.postgres
     with contextlib.closing(postgres.connect()) as connection:
         connection.autocommit = True

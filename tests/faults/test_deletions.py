@@ -1,4 +1,4 @@
-"""F67 and F68: a clock that goes back, and a totesys that has lost more than anybody deletes."""
+"""F67 and F68: a clock that goes back, and a totesys that has lost more rows than anybody deletes."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ ORDERS = "sales_order", "purchase_order"
 
 @contextlib.contextmanager
 def clock_ahead(interval: str = "1 hour") -> Iterator[None]:
-    """The source's clock is ahead of the time, by what Ingest is told of it."""
+    """Sets the source's clock ahead, as far as Ingest's queries show it."""
 
     def shift(
         _connection: object, _cursor: object, statement: str, parameters: object, *_: object
@@ -62,7 +62,7 @@ def snapshot_times(drill: Drill) -> list[Any]:
 
 
 def backward(drill: Drill) -> list[list[Any]]:
-    """Versions that ended before they began."""
+    """Returns the versions that ended before they began."""
     return [
         row
         for fact in (*ORDERS, "payment")
@@ -121,7 +121,7 @@ def test_backfill_is_not_earlier_than_the_batch_before_it(drill: Drill) -> None:
 
 
 def held(failed: Execution, counts: dict[str, int]) -> None:
-    """Asserts that an execution was held because of deletions, and says of which and how to let them through."""
+    """Asserts that an execution was held because of deletions, and names them and the input that accepts them."""
     assert failed.error == "DeletionsHeld"
     assert failed.retried == []
     assert failed.changed_nothing
@@ -302,14 +302,14 @@ def test_f68_rows_that_were_never_landed_are_not_gone(drill: Drill, quarantined:
 
 @pytest.fixture
 def another(drill: Drill) -> Iterator[str]:
-    """The name of a database that is not there yet, and will be gone."""
+    """Yields the name of a database to create, and drops it after the test."""
     name = f"{drill.pipeline.source}_another"
     yield name
     drill.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
 
 
 def move(drill: Drill, name: str, template: str) -> None:
-    """Makes a database from a template and has the secret point to it."""
+    """Creates a database from a template and points the secret to it."""
     drill.pipeline.postgres.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)}")
     drill.pipeline.put_secret("source", name, READER)
 
@@ -325,7 +325,7 @@ def test_f68_any_deletion_from_another_database_is_held(drill: Drill, another: s
 
     accepted = drill.run({"accept_deletions": {"payment": 1}})
     assert accepted.output["load"]["tombstones"] == {"fact_payment": 1}
-    # From here on it is the one that it was before.
+    # From here on the database is that of the batch before.
     drill.totesys("DELETE FROM payment WHERE payment_id = 8")
     assert drill.run().output["load"]["tombstones"] == {"fact_payment": 1}
 
@@ -340,7 +340,7 @@ def test_f68_wrong_database_is_held(drill: Drill, another: str, empty_totesys: s
     assert failed.error == "DeletionsHeld"
     assert failed.changed_nothing
     assert '"payment": 317' in failed.mail
-    # Any deletion counts here, however few rows the table had.
+    # In another database any deletion is held, however few rows the table had.
     assert '"currency": 3' in failed.mail
     drill.pipeline.put_secret("source", drill.pipeline.source, READER)
     drill.totesys(AMENDED, 7)
@@ -372,7 +372,7 @@ def test_f68_wrong_acceptance_is_refused(drill: Drill, given: Any) -> None:
 
 @pytest.fixture
 def share(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Declares of a table how much of it may go in one batch."""
+    """Declares which share of a table may go in one batch."""
 
     def declare(table: str, most: float) -> None:
         tables = contracts.source_tables()

@@ -11,7 +11,7 @@ from tests.reconciliation import reconcile
 
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
 DUE = "SELECT min(payment_id) FROM payment WHERE payment_id > 200 AND NOT paid"
-# Payments that lie beside a partitioned table, with keys of their own: {0} of them.
+# Copies of 20 payments in a table of their own, with other keys.
 MORE = (
     "CREATE TABLE more (LIKE payment)",
     "INSERT INTO more SELECT payment_id + 10000, created_at, last_updated, transaction_id, counterparty_id, "
@@ -36,7 +36,7 @@ def test_f64_partitioned_table_is_read_and_its_deletions_found(drill: Drill) -> 
     first = drill.run()
     assert [[first.output["ingest"]["rows"]["payment"]]] == drill.totesys("SELECT count(*) FROM payment")
 
-    # A new row in each part, so that the first one that is new lies at different places.
+    # A new row in each partition, so that the first new rows are at different places.
     drill.totesys("UPDATE payment SET payment_date = '2024-12-24' WHERE payment_id IN (7, 150, 210)")
     changed = drill.run()
     drill.totesys("DELETE FROM payment WHERE payment_id IN (8, 151)")
@@ -172,7 +172,7 @@ FAR = (
     "string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) || ') SERVER far' "
     "FROM pg_attribute WHERE attrelid = CAST('base' AS regclass) AND attnum > 0); END $$"
 )
-# {what: (statements in place of a table, what is said, statements that undo it)}
+# {what: (statements that replace a table, text of the e-mail, statements that undo it)}
 REFUSED = {
     "a view": (
         ("ALTER TABLE staff RENAME TO base", "CREATE VIEW staff AS SELECT * FROM base"),
@@ -271,7 +271,7 @@ def test_f64_unlogged_table_is_warned_about(drill: Drill, statements: Sequence[s
 
 @fault("F64", "two relations of a table hold the same key", HOLD)
 def test_f64_key_that_two_relations_hold_is_refused_beside_a_deletion(drill: Drill) -> None:
-    # As many rows came as went, so the number of rows alone does not show it.
+    # As many rows came as went, so the number of rows alone does not show the deletion.
     at_once(
         drill,
         "CREATE TABLE kept () INHERITS (payment)",
@@ -300,7 +300,7 @@ def test_f64_row_that_an_index_lacks_is_not_taken_for_deleted(drill: Drill) -> N
         "counterparty_ac_number FROM payment WHERE payment_id = 7",
         ready.format("true"),
         "VACUUM ANALYZE payment",
-        # An index is read rather than the table.
+        # Makes PostgreSQL read the index rather than the table.
         f'ALTER DATABASE "{drill.pipeline.source}" SET enable_seqscan = off',
     )
     drill.run()
@@ -320,7 +320,7 @@ def test_f64_operator_of_schema_public_changes_nothing(drill: Drill) -> None:
     at_once(drill, "CREATE TABLE others (LIKE more)", "INSERT INTO others SELECT * FROM more")
     drill.totesys("UPDATE others SET paid = NOT paid")
     drill.totesys("UPDATE currency SET last_updated = last_updated WHERE currency_id = 1")
-    # Now the fence is past the rows of both.
+    # After this run the fence is past the rows of both tables.
     drill.run()
 
     at_once(

@@ -20,9 +20,9 @@ NEW_DESIGN = (
     "INSERT INTO design (design_id, created_at, design_name, file_location, file_name, last_updated) "
     "VALUES ({}, TIMESTAMP '2024-11-18', 'Granite', '/srv', 'granite.json', TIMESTAMP '2024-11-18')"
 )
-# Another transaction id each, and next to no WAL.
+# Takes a new transaction id, and writes next to no WAL.
 TAKE_AN_ID = "SELECT pg_current_xact_id()"
-# Much WAL, and one transaction id.
+# Writes much WAL, and takes one transaction id.
 WRITE_WAL = "CREATE TABLE ballast AS SELECT generate_series(1, 20000) AS number"
 PRIVILEGED = (
     "pg_control_system()",
@@ -46,13 +46,13 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def template(folder: Path, passwords: dict[str, str]) -> Cluster:
-    """A cluster to copy, with the wheel's PostgreSQL."""
+    """Returns a cluster to copy, with the wheel's PostgreSQL."""
     return _template(Cluster(folder / "template"), passwords)
 
 
 @pytest.fixture(scope="module")
 def old_template(folder: Path, passwords: dict[str, str], oldest_postgres: Path) -> Cluster:
-    """A cluster to copy, with the oldest PostgreSQL that is installed."""
+    """Returns a cluster to copy, with the oldest PostgreSQL that is installed."""
     return _template(Cluster(folder / "old_template", programs=oldest_postgres), passwords)
 
 
@@ -65,7 +65,7 @@ def _template(cluster: Cluster, passwords: dict[str, str]) -> Cluster:
 
 @pytest.fixture
 def place(folder: Path) -> Iterator[Path]:
-    """A folder for the clusters of one test."""
+    """Yields a folder for the clusters of one test, and deletes it."""
     made = folder / "test"
     made.mkdir(mode=0o711)
     yield made
@@ -74,7 +74,7 @@ def place(folder: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def primary(request: pytest.FixtureRequest, place: Path) -> Iterator[Cluster]:
-    """The server that totesys is on, a copy of `template` or of another fixture."""
+    """Yields the server of totesys, a copy of `template` or of the fixture in the parameter."""
     template: Cluster = request.getfixturevalue(getattr(request, "param", "template"))
     with template.copy_to(place / "primary") as server:
         yield server
@@ -82,14 +82,14 @@ def primary(request: pytest.FixtureRequest, place: Path) -> Iterator[Cluster]:
 
 @pytest.fixture
 def standby(primary: Cluster, place: Path) -> Iterator[Cluster]:
-    """A server that repeats what the primary does."""
+    """Yields a standby of the primary."""
     with primary.standby(place / "standby") as server:
         yield server
 
 
 @pytest.fixture
 def other(place: Path, passwords: dict[str, str]) -> Iterator[Cluster]:
-    """A server that shares nothing with the primary but the content of totesys, as from a dump."""
+    """Yields another cluster with the same content of totesys, as after restoring a dump."""
     with Cluster(place / "other") as server:
         add_databases(server, passwords)
         yield server
@@ -97,13 +97,13 @@ def other(place: Path, passwords: dict[str, str]) -> Iterator[Cluster]:
 
 @pytest.fixture
 def start(empty_totesys: str) -> str:
-    """Each row has its first run itself."""
+    """Starts from an empty totesys: each test does its own first run."""
     return empty_totesys
 
 
 @pytest.fixture
 def drilled(stacked_pipelines: MakesPipelines, start: str, primary: Cluster) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is on a server of its own."""
+    """Yields a pipeline whose totesys is on a server of its own."""
     with stacked_pipelines(start) as pipeline:
         pipeline.source = SOURCE
         pipeline.move_source(primary)
@@ -223,7 +223,7 @@ def test_f60_what_may_not_be_asked_for_fails_no_run(drill: Drill, refused: tuple
 
 @pytest.fixture(params=["WAL is written late", "and soon"])
 def wal_is_late(request: pytest.FixtureRequest, primary: Cluster) -> bool:
-    """Whether only what somebody waits for reaches the disk. The process that writes the rest stands still then."""
+    """Returns whether WAL reaches the disk only if somebody waits for it; if so, stops the WAL writer."""
     late: bool = request.param == "WAL is written late"
     if late:
         primary.signal_process(signal.SIGSTOP, "walwriter")
@@ -239,7 +239,7 @@ def test_f61_id_given_out_again_hides_no_change(drill: Drill, primary: Cluster, 
     primary.crash_process("walwriter")
     ((again,),) = drill.totesys(f"{AMENDED.format(9)} RETURNING CAST(CAST(xmin AS text) AS bigint)")
     assert (again == given) is wal_is_late
-    drill.totesys(WRITE_WAL)  # neither ids nor the length of the WAL tell of the crash
+    drill.totesys(WRITE_WAL)  # neither ids nor the end of the WAL show the crash
 
     crashed = drill.run()
 
@@ -383,7 +383,7 @@ def test_f63_page_header_that_a_standby_lacks_is_no_lag(drill: Drill, primary: C
     drill.totesys("SELECT pg_switch_wal()")
     drill.run()
 
-    # The end of the WAL lies behind the header of a page that nobody writes until something follows.
+    # The WAL ends behind a page's header, which is not written before a record follows.
     standby.catch_up(primary)
     drill.pipeline.move_source(standby)
     idle = drill.run()
@@ -394,11 +394,11 @@ def test_f63_page_header_that_a_standby_lacks_is_no_lag(drill: Drill, primary: C
 
 
 def unhappen(drill: Drill, primary: Cluster, place: Path, before: list[str], since: list[str]) -> None:
-    """Two runs with a cold copy between them, to which totesys then goes back, and goes on from there.
+    """Does two runs with a cold copy between them, restores totesys from the copy, and resumes from there.
 
     Args:
-        before: what is executed between the copy and the second run, and unhappens.
-        since: what is executed once totesys is restored; more transactions than before, so that ids tell nothing.
+        before: statements to execute between the copy and the second run; the restore undoes them.
+        since: statements to execute after the restore: more transactions than before, so ids don't show it.
     """
     drill.run()
     primary.stop()
@@ -425,7 +425,7 @@ def wal_position(server: Cluster) -> int:
 
 
 def roll_back(drill: Drill, statement: str) -> int:
-    """Executes a statement that comes to nothing.
+    """Executes a statement and rolls it back.
 
     Returns:
         the 32 bits of its transaction's id.
@@ -440,7 +440,7 @@ def roll_back(drill: Drill, statement: str) -> int:
 
 
 def later_read(drill: Drill) -> dict[str, int]:
-    """The rows that the next run reads once an order has been amended."""
+    """Amends an order and returns how many rows of each table the next run reads."""
     drill.totesys(AMENDED.format(10))
     rows: dict[str, int] = drill.run().output["ingest"]["rows"]
     return rows

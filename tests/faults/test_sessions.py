@@ -1,4 +1,4 @@
-"""F58 and F59: what a role, a database, a server or a pooler makes of a session."""
+"""F58 and F59: settings that a role, a database, a server or a pooler changes, and row-level security."""
 
 import contextlib
 import socket
@@ -19,7 +19,7 @@ from totes.database import TOTESYS, WAREHOUSE
 AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
 RENAMED = "UPDATE staff SET first_name = %s WHERE staff_id = 7"
 OURS = {"source": READER, "warehouse": LOADER}
-# As far from ours as each of them goes.
+# Values that differ from ours as much as possible.
 ODD = {
     "client_encoding": "latin1",
     "TimeZone": "Pacific/Chatham",
@@ -41,7 +41,7 @@ ODD = {
 
 
 def set_for_role(drill: Drill, which: str, **settings: str) -> None:
-    """Gives the user of a secret settings of its own, in its database."""
+    """Presets settings for a secret's user, in its database."""
     for name, value in settings.items():
         drill.pipeline.postgres.execute(
             f"ALTER ROLE {identifier(OURS[which])} IN DATABASE {identifier(getattr(drill.pipeline, which))} "
@@ -57,14 +57,14 @@ def set_for_database(drill: Drill, which: str, **settings: str) -> None:
 
 
 def make_again(drill: Drill, which: str, encoding: str) -> None:
-    """Replaces one of the two databases, before the first run, by one in another encoding."""
+    """Replaces one of the two databases by one in another encoding, before the first run."""
     postgres, name = drill.pipeline.postgres, getattr(drill.pipeline, which)
     postgres.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
     postgres.execute(
         f"CREATE DATABASE {identifier(name)} OWNER {LOADER if which == 'warehouse' else 'postgres'} "
         f"TEMPLATE template0 ENCODING {literal(encoding)} LOCALE_PROVIDER libc LOCALE 'C'"
     )
-    # The tests' own sessions, which read and write as the superuser.
+    # For the tests' own sessions, which read and write as the superuser.
     postgres.execute(f"ALTER ROLE postgres IN DATABASE {identifier(name)} SET client_encoding = 'UTF8'")
     if which == "source":
         with drill.session() as totesys:
@@ -223,7 +223,7 @@ def test_f59_letters_that_the_warehouse_lacks_are_named(drill: Drill, name: str)
     assert "dim_staff 7: first_name" in failed.mail
     assert '"LATIN1"' in failed.mail
     drill.totesys(RENAMED, "Zoë")
-    # The batch that is on its way holds the old name for good.
+    # The batch in flight keeps the old name, so the warehouse needs another encoding.
     drill.pipeline.postgres.execute(f"DROP DATABASE {identifier(drill.pipeline.warehouse)} WITH (FORCE)")
     drill.pipeline.postgres.execute(
         f"CREATE DATABASE {identifier(drill.pipeline.warehouse)} OWNER {LOADER} TEMPLATE template0 ENCODING 'UTF8'"
@@ -290,7 +290,7 @@ def test_f59_dropped_setting_is_named(drill: Drill, which: str, setting: bytes) 
 
 @contextlib.contextmanager
 def dropping(server: str, *dropped: bytes) -> Iterator[str]:
-    """The folder of a socket in front of a server, behind which parts of what a client sends never arrive."""
+    """Yields the folder of a socket that passes messages on to a server, without some parts of the client's."""
     with (
         tempfile.TemporaryDirectory(prefix="totes-", dir="/tmp") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
@@ -318,7 +318,7 @@ def pass_on(sender: socket.socket, receiver: socket.socket, dropped: tuple[bytes
     with contextlib.suppress(OSError), sender:
         while block := sender.recv(65_536):
             for part in dropped:
-                # A message keeps its length: another parameter, or a comment, takes the place.
+                # The message must keep its length, so another parameter or a comment takes the part's place.
                 block = block.replace(part, b"lock_timeout\0" + b"1000000\0" if b"\0" in part else b"/*%b*/" % part[4:])
             receiver.sendall(block)
         receiver.shutdown(socket.SHUT_RDWR)

@@ -17,11 +17,11 @@ from tests.replays import swap, verify
 from totes.contracts import MAX_BYTES, source_tables
 from totes.copying import Connection
 
-# 98,304 digests: 3 MB without the separators, which CSV has to quote.
+# 98,304 digests: 3 MB without the separators. CSV has to quote these.
 LONG = "(SELECT string_agg(md5(CAST(i AS text)), '{}') FROM generate_series(1, 98304) AS i)"
 PLAIN, QUOTED = LONG.format(""), LONG.format('"\n,')
 
-# By file of schemas/, columns alone: every table's key is its first column.
+# {file of schemas/: its columns}. Every table's key is its first column.
 TABLES = {
     "country": ("country_id = {integer}", "country_name = {text}"),
     "region": ("region_id = {integer}", 'country_id = {integer, references = "country"}'),
@@ -62,7 +62,7 @@ def unstamped(schemas: Path) -> None:
 
 
 def write_declaration(path: Path, head: list[str], columns: tuple[str, ...]) -> None:
-    """Writes a declaration out of columns in the short form of TABLES."""
+    """Writes a declaration from columns in the short form of TABLES."""
     lines = ['meaning = "."', *head, "[columns]"]
     for column in columns:
         name, _, fields = column.partition(" = ")
@@ -189,7 +189,7 @@ def test_f66_row_with_a_text_beyond_the_limit_is_quarantined(drill: Drill, schem
 
 
 def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: bool = False) -> None:
-    """Gives a column of totesys a limit, and has the declarations read again."""
+    """Declares a limit for a column of totesys, and has the declarations read again."""
     path = schemas / "source" / f"{table}.toml"
     text, found = re.subn(
         rf"^{column} = {{ (max_bytes = \d+, )?",
@@ -204,7 +204,7 @@ def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: b
 
 @contextmanager
 def fetched() -> Iterator[list[int]]:
-    """Notes the bytes of each row that a COPY brings, as long as the block lasts."""
+    """Yields a list of the bytes of each row that a COPY brings while the block lasts."""
     sizes: list[int] = []
     take = Connection.handle_COPY_DATA
 

@@ -1,8 +1,8 @@
--- The given tables of schema public as they are now, a row each: what kind of relation it is, its columns, and all
--- relations that make it up (itself, its partitions, the tables that inherit from it), each with a digest of whatever
--- decides how a stored row becomes values: which column bears which name, its type, a virtual column's expression (the
--- parent's is used where the parent is read), an enum's labels. A label's xmin, because renaming one locks no table: it
--- may have had another name while a batch was read. Nobody else can read a session's temporary tables.
+-- Returns one row per given table of schema public: its kind, its columns, and the relations that make it up (itself, its
+-- partitions, the tables that inherit from it). Each relation has a digest of all that turns a stored row into values:
+-- each column's number, name and type, a virtual column's expression, an enum's labels. PostgreSQL uses the parent's
+-- expression if the parent is read. A label counts with its xmin, because renaming one locks no table: it may have had
+-- another name while a batch was read. Temporary tables are left out: only their own session can read them.
 WITH RECURSIVE declared AS (
     SELECT relation.oid, relation.relname, relation.relkind
     FROM pg_catalog.pg_class AS relation
@@ -17,7 +17,7 @@ tree (root, relation) AS (
     SELECT tree.root, inherits.inhrelid
     FROM tree
     JOIN pg_catalog.pg_inherits AS inherits ON inherits.inhparent = tree.relation
-    -- Since version 14: a partition that an interrupted DETACH … CONCURRENTLY has left behind is not read any more.
+    -- From version 14 on, a partition whose DETACH … CONCURRENTLY was interrupted is no longer read.
     WHERE NOT coalesce(CAST(pg_catalog.to_jsonb(inherits) ->> 'inhdetachpending' AS boolean), false)
 )
 SELECT declared.relname AS name,

@@ -1,5 +1,6 @@
--- Other sessions that may be in the way in this database: who holds or awaits a lock that readers or writers have to
--- wait for, and whoever keeps those waiting, by whatever lock. A prepared transaction holds its locks without a session.
+-- Returns the other sessions of this database that may be in the way: those that hold or await a lock for which readers
+-- or writers have to wait, and those that block the waiting ones by any lock. A prepared transaction holds its locks
+-- without a session.
 WITH strong AS (
     SELECT held.pid, held.granted, held.virtualtransaction
     FROM pg_catalog.pg_locks AS held

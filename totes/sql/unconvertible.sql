@@ -1,6 +1,6 @@
--- Looks for values that can't be written in UTF-8, after one has stopped a read: how many, and the first ones with their
--- bytes. The server converts each by itself, as nothing else knows its encodings. The answer, all ASCII, is left in a
--- setting of the transaction, since a DO returns nothing.
+-- Finds the values that can't be converted to UTF-8, after one has stopped a read: how many, and the first ones with
+-- their bytes. The server converts each value, because only it knows its encodings. A DO block returns nothing, so it
+-- leaves the answer, all ASCII, in a setting of the transaction.
 DO $totes$
 DECLARE
     held record;
