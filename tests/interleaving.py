@@ -188,7 +188,7 @@ class Interleaving(RuleBasedStateMachine):
         at_worst: bool,
         durable: bool,
     ) -> None:
-        """Work, of which there is some since the clerk has changed something, and trouble in the midst of it."""
+        """Commits a change of the clerk, then runs the pipeline, with trouble in the midst of it."""
         self._tally["steps"] += 1
         # A run sees a commit that is not durable, and a crash undoes it.
         self._commit(self._clerk, change, durable=durable and trouble not in DOWNS)

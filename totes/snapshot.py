@@ -155,7 +155,7 @@ def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowe
 
 
 def _ask(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
-    """Returns the answers; None if the server refused. Either way the transaction goes on."""
+    """Returns the answers; None if the server refused. Either way the transaction can be used on."""
     if not facts:
         return {}
     columns = ", ".join(f"{fact.sql} AS {name}" for name, fact in facts.items())

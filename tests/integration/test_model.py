@@ -31,8 +31,8 @@ from totes.database import TOTESYS, WAREHOUSE
 MakesPipeline = Callable[[], AbstractContextManager[Pipeline]]
 
 FOUNDED = "template_founded"
-# A commit that nobody waits for is not on the disk for as long as an example takes. Nobody releases a lock while
-# somebody else waits for it.
+# While an example lasts, no commit that nobody waits for reaches the disk. No client releases a lock while another one
+# waits for it.
 SERVER = {"wal_writer_delay": "10s", "lock_timeout": "20ms", "autovacuum": "off"}
 SECONDS = float(os.environ.get("MODEL_SECONDS", "0"))
 SETTINGS = settings(
@@ -48,7 +48,7 @@ SETTINGS = settings(
 
 @pytest.fixture
 def cluster(passwords: dict[str, str]) -> Iterator[Cluster]:
-    """The server that totesys is on: it crashes and is restarted, and nobody waits there for a lock for long."""
+    """Yields the server of totesys. It crashes and is restarted, and no session waits long for a lock."""
     with folder_for_clusters() as folder, Cluster(folder / "source", SERVER) as server:
         server.execute(f"CREATE ROLE {READER} LOGIN PASSWORD {literal(passwords[READER])}")
         server.create_database(FOUNDED)
@@ -62,7 +62,7 @@ def cluster(passwords: dict[str, str]) -> Iterator[Cluster]:
 
 @pytest.fixture
 def founded(postgres: Postgres, passwords: dict[str, str], cluster: Cluster) -> MakesPipeline:
-    """Makes pipelines whose totesys has what orders refer to, and no order."""
+    """Returns a function that makes pipelines whose totesys has the rows to which orders refer, and no order."""
     numbers = count(1)
 
     @contextlib.contextmanager

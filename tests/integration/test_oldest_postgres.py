@@ -1,4 +1,4 @@
-"""Totesys and the warehouse on the oldest PostgreSQL that is installed; the wheel's is tried by all other tests."""
+"""totesys and the warehouse on the oldest PostgreSQL that is installed; all other tests use the wheel's."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.reconciliation import reconcile
 
 @pytest.fixture
 def old(oldest_postgres: Path, passwords: dict[str, str]) -> Iterator[Pipeline]:
-    """A pipeline whose databases are both on that PostgreSQL."""
+    """Yields a pipeline with both databases on that PostgreSQL."""
     with folder_for_clusters() as folder, Cluster(folder / "data", programs=oldest_postgres) as cluster, mock_aws():
         add_databases(cluster, passwords)
         yield Pipeline(cluster, SOURCE, WAREHOUSE, passwords)

@@ -462,7 +462,7 @@ def test_settings_of_a_role_make_no_difference(loaded: Pipeline, which: str) -> 
 
 
 def test_rows_that_a_policy_hides_are_no_agreement(loaded: Pipeline) -> None:
-    """On both sides the policy hides the same rows."""
+    """The policies hide the same rows in totesys and in the warehouse."""
     loaded.star("ALTER TABLE fact_payment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     with pytest.raises(AccessRefused, match="Row-level security of the warehouse"):
         reconcile(loaded)

@@ -42,7 +42,7 @@ def catalogue(pipeline: Pipeline) -> dict[str, CatalogueTable]:
 
 
 def changed_tables(pipeline: Pipeline, statements: Sequence[str]) -> set[str]:
-    """The tables whose structure is another one after statements."""
+    """Runs statements and returns the tables whose structure has changed."""
     before = catalogue(pipeline)
     with pipeline.connection(pipeline.source) as connection:
         for statement in statements:
@@ -142,7 +142,7 @@ def test_all_relations_that_make_up_a_table_are_known(pipeline: Pipeline) -> Non
         ({}, True),
         ({"unique_columns": ()}, False),
         ({"kind": "r", "relations": (LOW,)}, True),
-        # Tables that inherit from one another have an index each.
+        # Each of the tables that inherit from one another has an index of its own.
         ({"kind": "r", "relations": (LOW, HIGH)}, False),
     ],
 )

@@ -52,7 +52,7 @@ def held_by(table: str, **changes: object) -> Catalogue:
 
 
 def partitioned(**changes: object) -> Catalogue:
-    """A table with two partitions, the last of which has changes."""
+    """Returns a table with two partitions; the second one has the given changes."""
     (plain,) = catalogue()["payment"].relations
     parent = replace(plain, kind="p", access_method=None)
     low, high = (replace(plain, oid=oid, name=name) for oid, name in (("2", "payment_low"), ("3", "payment_high")))

@@ -362,7 +362,7 @@ REFUSES = b"E" + (len(REFUSAL) + 4).to_bytes(4, "big") + REFUSAL
 def test_failed_connection_closes_its_socket_at_once(
     monkeypatch: pytest.MonkeyPatch, sslmode: str, answers: list[bytes] | None
 ) -> None:
-    """While the error still exists, with all that its traceback refers to: no garbage collector has helped."""
+    """The error and its traceback still exist, so no garbage collection has closed the socket."""
     if answers is None:
         monkeypatch.setattr("totes.database.STATEMENT_SECONDS", 0)
         monkeypatch.setattr("totes.database.CONNECT_SECONDS", 1)
@@ -378,7 +378,7 @@ def test_failed_connection_closes_its_socket_at_once(
 def closing_server(answers: list[bytes] | None) -> Iterator[tuple[int, threading.Event]]:
     """Runs a server that answers each message of one client and then ends its side; given None, it is silent.
 
-    Yields its port, and the event that the client has closed the connection.
+    Yields its port, and an event that is set when the client has closed the connection.
     """
     closed = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:

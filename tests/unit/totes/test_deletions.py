@@ -11,7 +11,7 @@ Gone = Mapping[str, tuple[int, int]]
 
 
 def held(gone: Gone, same_source: bool = True, accepted: Mapping[str, int] | None = None) -> str:
-    """What is said of deletions that are held; empty if they pass."""
+    """Returns the error message of held deletions; empty if none are held."""
     try:
         require_accepted(gone, same_source, accepted or {})
     except DeletionsHeld as error:

@@ -21,7 +21,7 @@ SAID = {"C": "22P05", "M": "character 0xc5 has no equivalent"}
 
 @pytest.fixture
 def staff(tmp_path: Path) -> Path:
-    """A file of three members of staff, in two groups of rows."""
+    """Returns a file with three members of staff, in two row groups."""
     path = tmp_path / "staff.parquet"
     pq.write_table(pa.table({"staff_id": [4, 5, 6], "first_name": ["A", "B", "C"]}), path, row_group_size=2)
     return path

@@ -10,7 +10,7 @@ from totes.flush import durable_position, wait_for_flush
 from totes.position import SourcePosition
 
 BEHIND, LSN, END = "16/B374D000", "16/B374D848", "16/B374D900"
-# Whether it has crashed can't be asked.
+# The user may not ask whether the server has crashed.
 BLIND = SourcePosition("7437", 1, 16_384, xmin=1_000, xmax=1_010, started_at="2026-11-29T08:00:00Z", lsn=LSN)
 WATCHED = replace(BLIND, recovered_at="2026-11-29T07:00:00Z")
 STANDBY = replace(BLIND, started_at=None, in_recovery=True)
@@ -20,7 +20,7 @@ FOR_EVER = 50
 
 
 class Server:
-    """Answers how far it has flushed its log: one answer after the other, and the last one for ever."""
+    """Answers how far it has flushed its log: one answer after the other, then the last one again and again."""
 
     def __init__(self, *flushed: str, delay: int = SHORT) -> None:
         self._flushed = list(flushed)

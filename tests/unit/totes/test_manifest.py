@@ -51,7 +51,7 @@ def test_manifest_of_the_first_version_is_read() -> None:
 
 
 def test_manifest_before_positions_has_its_snapshots_fence() -> None:
-    """One of version 2, as release 0.1 wrote it."""
+    """The manifest has version 2, as release 0.1 wrote it."""
     document = MANIFEST.as_json() | {"version": 2}
     del document["structure"]
     document["source"] = {name: document["source"][name] for name in ("system", "timeline", "database", "xmin", "xmax")}

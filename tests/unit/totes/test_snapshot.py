@@ -28,7 +28,7 @@ WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND d
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks are not tried for as long as they would be, and one that is waited for is given up after a second."""
+    """Makes Ingest give up its attempts at locks sooner, and any wait for a lock end after a second."""
     monkeypatch.setattr(snapshots, "LOCKING_SECONDS", 0.5)
     monkeypatch.setitem(TOTESYS.session, "lock_timeout", "1s")  # type: ignore[arg-type]  # it is a dict
 
@@ -42,7 +42,7 @@ def reader(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
 
 @contextlib.contextmanager
 def locked(pipeline: Pipeline, table: str) -> Iterator[pg8000.dbapi.Connection]:
-    """A session that has a table for itself."""
+    """Yields a session that has an exclusive lock on a table."""
     with pipeline.connection(pipeline.source) as other:
         other.cursor().execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
         yield other
@@ -87,7 +87,7 @@ def test_table_that_becomes_free_is_locked(pipeline: Pipeline) -> None:
 
 @pytest.fixture
 def insert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Inserts a statement into those that take the snapshot, before a text of theirs."""
+    """Returns a function that inserts a statement into position.sql, before the line that begins with a text."""
 
     def change(before: str, statement: str) -> None:
         text = (snapshots.SQL / "position.sql").read_text(encoding="utf-8")
@@ -104,7 +104,7 @@ def test_what_is_committed_before_the_locks_is_in_the_snapshot(
     pipeline: Pipeline, insert: Callable[[str, str], None]
 ) -> None:
     pipeline.totesys("CREATE TABLE gate ()")
-    # It waits here, and like any LOCK takes no snapshot.
+    # This LOCK waits, and takes no snapshot.
     insert(LOCK, "LOCK TABLE gate IN ACCESS SHARE MODE")
     with locked(pipeline, "gate") as gate:
 
@@ -133,10 +133,10 @@ class Transaction(contextlib.nullcontext[None]):
 
 
 class Standby:
-    """Replays a byte more before each statement.
+    """A standby that replays one more byte before each statement.
 
     Attributes:
-        seen: how much the last snapshot has of it.
+        seen: how many bytes the last snapshot shows.
         asked: all statements.
     """
 
@@ -172,14 +172,14 @@ def test_standby_is_asked_before_its_snapshot_and_after(monkeypatch: pytest.Monk
     standby: Any = Standby()
     with snapshot(standby) as taken:
         assert (taken.position.in_recovery, taken.position.timeline) == (True, None)
-    # What is replayed in between may be in the snapshot or not.
+    # The snapshot may or may not show a record that was replayed in between.
     assert taken.position.lsn is not None
     assert taken.end is not None
     assert int(taken.position.lsn[2:], 16) < standby.seen < int(taken.end[2:], 16)
 
 
 def test_start_of_a_standby_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it was restarted says nothing of the server that takes writes."""
+    """A standby's restart says nothing about the primary."""
     monkeypatch.setattr(snapshots, "read_catalogue", lambda _connection: catalogue())
     standby: Any = Standby()
     with snapshot(standby) as taken:

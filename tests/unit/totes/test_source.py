@@ -232,7 +232,7 @@ def test_table_beyond_one_block_is_read_whole(pipeline: Pipeline, tmp_path: Path
 
 @pytest.fixture
 def divided(pipeline: Pipeline) -> Pipeline:
-    """Designs 1 and 6 in one partition; 11 and 16 in another."""
+    """Returns a pipeline with designs 1 and 6 in one partition, 11 and 16 in another."""
     for statement in (
         "ALTER TABLE design RENAME TO plain",
         "CREATE TABLE design (LIKE plain) PARTITION BY RANGE (design_id)",
@@ -383,7 +383,7 @@ LONG = st.builds(str.__mul__, st.sampled_from(["a", '"', "\n", "€", '",\r\n"']
 def test_texts_of_any_length_are_read_as_they_are(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: list[tuple[str, str | None]]
 ) -> None:
-    """In blocks of 1 KB: a row may fill one, be longer, or lie across the end."""
+    """Blocks have 1 KB: a row may fill one, be longer than one, or cross its end."""
     limit = 1_000
     department = replace(
         DEPARTMENT,
