@@ -144,7 +144,7 @@ class Backfill:
             if reason := reason_to_read_all(plan.source, taken.position):
                 raise _outdated(reason)
             if relations_to_read(plan.structure[table.name], taken.catalogue[table.name]):
-                raise _outdated(f"the structure of {table.name} in totesys is another one")
+                raise _outdated(f"the structure of {table.name} in totesys has changed")
             read = taken.extract_range(table, (part.low, part.high), older_than, folder / "data")
         return self._added(table, part.batch, folder / "data", read)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ASKED_FOR = "asked for by the execution's input"
 UNEXPLAINED = "it holds rows that the fence did not show"
 UPGRADED = "the last batch was landed by an earlier release"
-RESTRUCTURED = "its relation, columns or labels are not those of the last batch"
+RESTRUCTURED = "its relation, columns or labels have changed since the last batch"
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ class Change:
             if not explained:
                 if self.full_read.get(name) == UNEXPLAINED:
                     raise SourceBusy(
-                        f"{name} of totesys was altered while it was read: it had other rows each time.",
-                        "Nothing to do unless it lasts: then look for what attaches and detaches its partitions.",
+                        f"{name} of totesys was altered while it was read: its row counts differed.",
+                        "Nothing to do unless it lasts: then find what attaches and detaches its partitions.",
                     )
                 # Once more from the start: the tables that it is joined with are due as well.
                 self.full_read[name] = UNEXPLAINED

@@ -34,14 +34,14 @@ def require_accepted(gone: Mapping[str, tuple[int, int]], same_source: bool, acc
     if not held:
         return
     counts = ", ".join(f"{rows:,} of {of:,} rows of {table}" for table, (rows, of) in held.items())
-    whence = "" if same_source else " It is another database or server than the last batch was read from."
+    whence = "" if same_source else " It is not the database or server of the last batch."
     confirm = json.dumps({"accept_deletions": {table: rows for table, (rows, _) in held.items()}})
     otherwise = (
-        "restore them in totesys; then the next execution succeeds."
+        "restore them in totesys; the next execution then succeeds."
         if same_source
-        else "put the right host and database into the source's secret; then the next execution succeeds."
+        else "put the right host and database into the source's secret; the next execution then succeeds."
     )
     raise DeletionsHeld(
         f"totesys no longer has {counts}.{whence}",
-        f"If they were meant to go, start an execution with the input {confirm}. If not, {otherwise}",
+        f"If they were removed on purpose, start an execution with the input {confirm}. If not, {otherwise}",
     )

@@ -19,10 +19,10 @@ _LOW_32_BITS = (1 << 32) - 1
 FIRST_BATCH = "first batch"
 RESTARTED = "the server of totesys was restarted"
 FAILED_OVER = "totesys failed over to another server"
-CRASHED = "the server of totesys crashed, and may have lost what the last batch saw"
-NOT_FLUSHED = "the last batch has no fence: the server had not flushed its write-ahead log"
+CRASHED = "the server of totesys crashed and may have lost rows of the last batch"
+NOT_FLUSHED = "the last batch has no fence: the write-ahead log was not flushed"
 MOVED = "totesys was restored or moved"
-WAL_WENT_BACK = "the write-ahead log of totesys went back: it was restored as it was a while ago"
+WAL_WENT_BACK = "the write-ahead log of totesys went back: totesys was restored to an earlier state"
 IDS_WENT_BACK = "transaction ids of totesys went backwards"
 TOO_LONG_AGO = "the last batch is too many transactions ago"
 # These reasons to read everything are part of normal operation: no warning.
@@ -42,10 +42,10 @@ def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> st
     if _is_behind(now, before):
         if now.in_recovery:
             raise SourceLagging(
-                f"totesys is a standby that has replayed its write-ahead log up to {now.lsn}; the last batch saw it at "
-                f"{before.lsn}.",
-                "Nothing to do unless it lasts: the standby has to catch up. If it never will, because its primary was "
-                "restored as it was a while ago, start an execution with all tables in full_read.",
+                f"totesys is a standby that has replayed its write-ahead log up to {now.lsn}; the last batch was read "
+                f"at {before.lsn}.",
+                "Nothing to do unless it lasts: the standby has to catch up. If it can't, because its primary was "
+                "restored to an earlier state, start an execution with all tables in full_read.",
             )
         return WAL_WENT_BACK
     if now.xmax < before.xmin:

@@ -146,7 +146,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
 def _clock_back(taken: Snapshot, previous: Manifest | None) -> str:
     if previous is None or taken.taken_at >= previous.snapshot_at:
         return ""
-    return f"it says {taken.taken_at:{_MOMENT}}, and said {previous.snapshot_at:{_MOMENT}} at the last batch"
+    return f"from {previous.snapshot_at:{_MOMENT}} at the last batch to {taken.taken_at:{_MOMENT}} now"
 
 
 def _manifest(

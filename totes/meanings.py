@@ -16,7 +16,7 @@ _MORE = (
 MEANINGS: Mapping[str, tuple[str, str]] = {
     "SourceUnreachable": (f"totesys {_UNREACHABLE}", _WAIT),
     "SourceBusy": (f"totesys {_BUSY}", _WAIT),
-    "SourceLagging": ("totesys was a standby that had not replayed what the last batch saw.", _WAIT),
+    "SourceLagging": ("totesys was a standby that had not yet replayed all that the last batch saw.", _WAIT),
     "WarehouseUnreachable": (f"The warehouse {_UNREACHABLE}", _WAIT),
     "WarehouseBusy": (f"The warehouse {_BUSY}", _WAIT),
     "LakeUnavailable": ("S3 or Secrets Manager throttled or failed, again and again.", _WAIT),
@@ -30,8 +30,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
     "ContractInvalid": ("A declaration in schemas/ is not well-formed.", "Correct it and deploy."),
     "DeletionsHeld": (
-        "More rows of totesys are gone than the pipeline deletes without being asked.",
-        "Look whether they were meant to go; if so, start an execution that accepts it.",
+        "More rows of totesys are gone than the pipeline deletes without confirmation.",
+        "Check whether they were removed on purpose. If so, start an execution that accepts the deletions.",
     ),
     "BackfillOutdated": (
         "totesys or the landing zone has moved on under a backfill.",

@@ -95,8 +95,8 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
     with transaction:
         if row.own_id is not None:
             raise DatabaseFailed(
-                f"The transaction that reads totesys has the id {row.own_id}, and newer rows would look old beside it.",
-                "Find what writes in that transaction: a function, or a setting of the role.",
+                f"The transaction that reads totesys has the id {row.own_id}, so newer rows would look old.",
+                "Find the function or the role's setting that makes this transaction write.",
             )
         facts = _facts(connection, _IN_RECOVERY if row.in_recovery else _WRITING, row.allowed)
         flushed, end = facts.pop("flushed", None), facts["lsn"]

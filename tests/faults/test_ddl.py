@@ -272,7 +272,7 @@ def test_table_exchanged_before_a_backfill_reads_it_ends_it(drill: Drill) -> Non
     with backfills.before(reads("payment"), lambda: at_once(drill, *SWAPPED)):
         failed = backfills.run(rows=200)
 
-    assert "the structure of payment in totesys is another one" in str(drill.in_process.raised[failed["executionArn"]])
+    assert "the structure of payment in totesys has changed" in str(drill.in_process.raised[failed["executionArn"]])
     drill.run()
     assert reconcile(drill.pipeline).agrees
 

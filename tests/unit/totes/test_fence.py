@@ -66,7 +66,7 @@ def test_fence_is_used_only_where_it_can_be(
 
 def test_standby_that_is_older_than_the_last_batch_holds_the_run() -> None:
     with pytest.raises(
-        SourceLagging, match=r"replayed its write-ahead log up to 16/B374D000; .* saw it at 16/B374D848"
+        SourceLagging, match=r"replayed its write-ahead log up to 16/B374D000; .* was read at 16/B374D848"
     ):
         reason_to_read_all(BEFORE, replace(STANDBY, lsn="16/B374D000"))
 

@@ -70,7 +70,7 @@ def test_single_deletion_is_held_if_the_source_is_another_one(pipeline: Pipeline
     pipeline.ingest()
     pipeline.totesys("DELETE FROM design WHERE design_id = 1")
     rewrite_first_manifest(pipeline, lambda document: document["source"].update(database=7))
-    with pytest.raises(DeletionsHeld, match=r"1 of 2 rows of design\. It is another database or server"):
+    with pytest.raises(DeletionsHeld, match=r"1 of 2 rows of design\. It is not the database or server"):
         pipeline.ingest()
 
 
@@ -80,7 +80,7 @@ def test_clock_that_goes_back_is_reported_and_not_followed(pipeline: Pipeline) -
     insert_designs(pipeline, 1)
     (warning,) = pipeline.ingest().warnings
     assert re.fullmatch(
-        "the clock of totesys went back: it says 2.* UTC, and said 2999-12-31 23:59:59 UTC at the last batch", warning
+        "the clock of totesys went back: from 2999-12-31 23:59:59 UTC at the last batch to 2.* UTC now", warning
     )
     assert pipeline.landed().read(2).snapshot_at == datetime(3000, 1, 1, tzinfo=UTC)
 
