@@ -1,15 +1,8 @@
 """What PostgreSQL's catalogue says of the declared tables."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import sqlalchemy
-
-from totes.contracts import source_tables
-
-_CATALOGUE = Path(__file__).parent / "sql" / "catalogue.sql"
 # Of pg_class.relkind.
 PARTITIONED = "p"
 # {table: {object id of a relation that makes it up: digest of how a stored row becomes values}}.
@@ -68,25 +61,6 @@ class CatalogueTable:
     def has_unique(self, column: str) -> bool:
         """Returns whether no two rows can have the same value; tables that inherit from one another share no index."""
         return column in self.unique_columns and (self.kind == PARTITIONED or len(self.relations) == 1)
-
-
-def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
-    """Reads all declared tables that exist, by name, in one round trip."""
-    columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
-    rows = connection.execute(
-        sqlalchemy.text(_CATALOGUE.read_text(encoding="utf-8")), {"tables": list(source_tables()), "columns": columns}
-    )
-    return {
-        row.name: CatalogueTable(
-            row.name,
-            row.kind,
-            row.hides_rows,
-            tuple(row.unique_columns),
-            tuple(CatalogueColumn(*column) for column in json.loads(row.columns or "[]")),
-            tuple(Relation(*relation) for relation in json.loads(row.relations or "[]")),
-        )
-        for row in rows
-    }
 
 
 def structure_of(tables: Mapping[str, CatalogueTable]) -> Structure:

@@ -1,5 +1,6 @@
 """Opens the transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
 
+import json
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from totes.catalogue import read_catalogue
+from totes.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.checks import check_catalogue
 from totes.contracts import source_tables
 from totes.database import quoted, sqlstate
@@ -19,6 +20,7 @@ from totes.position import SourcePosition
 from totes.source import Snapshot
 
 SQL = Path(__file__).parent / "sql"
+_CATALOGUE = SQL / "catalogue.sql"
 # How long Ingest tries to get its locks, and the pause between two attempts.
 LOCKING_SECONDS = 20.0
 _PAUSE = 0.2
@@ -105,6 +107,24 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
             database=row.database, xmin=row.xmin, xmax=row.xmax, in_recovery=row.in_recovery, **facts
         )
         yield Snapshot(connection, position, row.snapshot_at, read_catalogue(connection), flushed, end)
+
+
+def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
+    """Reads all declared tables that exist, by name, in one round trip."""
+    columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
+    statement = sqlalchemy.text(_CATALOGUE.read_text(encoding="utf-8"))
+    rows = connection.execute(statement, {"tables": list(source_tables()), "columns": columns})
+    return {
+        row.name: CatalogueTable(
+            row.name,
+            row.kind,
+            row.hides_rows,
+            tuple(row.unique_columns),
+            tuple(CatalogueColumn(*column) for column in json.loads(row.columns or "[]")),
+            tuple(Relation(*relation) for relation in json.loads(row.relations or "[]")),
+        )
+        for row in rows
+    }
 
 
 def _begin(

@@ -17,7 +17,7 @@ tree (root, relation) AS (
     SELECT tree.root, inherits.inhrelid
     FROM tree
     JOIN pg_catalog.pg_inherits AS inherits ON inherits.inhparent = tree.relation
-    -- From version 14 on, a partition whose DETACH … CONCURRENTLY was interrupted is no longer read.
+    -- From version 14 on, a partition whose DETACH CONCURRENTLY was interrupted is no longer read.
     WHERE NOT coalesce(CAST(pg_catalog.to_jsonb(inherits) ->> 'inhdetachpending' AS boolean), false)
 )
 SELECT declared.relname AS name,

@@ -1,13 +1,16 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from local.databases import READER
 from tests.pipeline import Pipeline
-from totes.catalogue import CatalogueTable, Relation, read_catalogue, relations_to_read, structure_of
+from totes.catalogue import CatalogueTable, Relation, relations_to_read, structure_of
+from totes.contracts import SCHEMAS
 from totes.database import TOTESYS, connected
+from totes.snapshot import SQL, read_catalogue
 
 PARENT, LOW, HIGH = (
     Relation("1", "payment", "p", "p", None, "a"),
@@ -148,3 +151,11 @@ def test_all_relations_that_make_up_a_table_are_known(pipeline: Pipeline) -> Non
 )
 def test_key_is_unique_where_one_index_says_so(changes: dict[str, Any], unique: bool) -> None:
     assert replace(PAYMENT, **changes).has_unique("payment_id") is unique
+
+
+@pytest.mark.parametrize(
+    "path", [*SQL.glob("*.sql"), *(SCHEMAS / "warehouse").glob("*.sql")], ids=lambda path: path.name
+)
+def test_statements_are_ascii(path: Path) -> None:
+    """A server in another encoding refuses a character that it lacks, in a comment too."""
+    assert path.read_text(encoding="utf-8").isascii()
