@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from local.deployment import ROOT
+from local.deployment import ROOT, Deployment
 from tests.unit.infrastructure.template import DEV, Template
 from totes.batch_log import HINT
 
@@ -69,6 +69,16 @@ def test_bucket_is_private_versioned_and_encrypted(bucket: str) -> None:
     assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
     assert properties["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
     assert properties["BucketEncryption"]
+
+
+def test_prod_keeps_what_it_holds_but_not_what_a_failed_creation_made() -> None:
+    """Retain alone also keeps what a failed creation made, and its fixed name refuses the next attempt."""
+    resources = Deployment("prod").resources()
+    kept = {name for name, found in resources.items() if "DeletionPolicy" in found}
+    assert kept == {*BUCKETS, "SourceSecret", "WarehouseSecret", "AlertsKey"}
+    for name in kept:
+        policies = resources[name]["DeletionPolicy"], resources[name]["UpdateReplacePolicy"]
+        assert policies == ("RetainExceptOnCreate", "Retain"), name
 
 
 @pytest.mark.parametrize("bucket", BUCKETS)

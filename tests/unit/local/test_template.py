@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(
 def test_templates_are_those_of_their_stages(tmp_path: Path) -> None:
     compile_templates(tmp_path, ["dev", "prod"])
 
-    for stage, policy in (("dev", "Delete"), ("prod", "Retain")):
+    for stage, policy in (("dev", "Delete"), ("prod", "RetainExceptOnCreate")):
         resources = json.loads((tmp_path / f"{stage}.json").read_text(encoding="utf-8"))["Resources"]
         assert resources["LoadLambdaFunction"]["Properties"]["FunctionName"] == f"totes-{stage}-load"
         assert resources["LandingBucket"]["DeletionPolicy"] == policy
