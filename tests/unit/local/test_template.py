@@ -19,6 +19,7 @@ def test_templates_are_those_of_their_stages(tmp_path: Path) -> None:
         resources = json.loads((tmp_path / f"{stage}.json").read_text(encoding="utf-8"))["Resources"]
         assert resources["LoadLambdaFunction"]["Properties"]["FunctionName"] == f"totes-{stage}-load"
         assert resources["LandingBucket"]["DeletionPolicy"] == policy
+        assert resources["FreshnessAlarm"]["Properties"]["Period"] == 900
         # What the plugins add, not just what serverless.yml says.
         kinds = {resource["Type"] for resource in resources.values()}
         assert {"AWS::Lambda::LayerVersion", "AWS::StepFunctions::StateMachine", "AWS::Logs::LogGroup"} <= kinds
