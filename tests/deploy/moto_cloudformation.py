@@ -26,6 +26,7 @@ KINDS: dict[str, type[ApiResource]] = {
     "AWS::CloudWatch::Alarm": moto_resources.Alarm,
     "AWS::Glue::Database": moto_resources.GlueDatabase,
     "AWS::Glue::Table": moto_resources.GlueTable,
+    "AWS::Lambda::EventInvokeConfig": moto_compute.EventInvokeConfig,
     "AWS::Lambda::Function": moto_compute.Function,
     "AWS::Lambda::LayerVersion": moto_compute.LayerVersion,
     "AWS::S3::Bucket": moto_resources.Bucket,

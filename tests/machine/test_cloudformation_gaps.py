@@ -57,6 +57,7 @@ def raw_or_repaired(repair: Repair, raw: object, repaired: object) -> pytest.Mar
         "AWS::CloudWatch::Alarm",
         "AWS::Glue::Database",
         "AWS::Glue::Table",
+        "AWS::Lambda::EventInvokeConfig",
         "AWS::S3::BucketPolicy",
         "AWS::SecretsManager::Secret",
         "AWS::SNS::Subscription",

@@ -124,6 +124,8 @@ class Template:
         logical_id, _, attribute = name.partition(".")
         if logical_id == "PipelineStateMachine":
             return self.names.state_machine_arn
+        if logical_id == "BackfillStateMachine":
+            return self.names.backfill_arn
         if logical_id.endswith("LambdaFunction"):
             function = self.functions[logical_id.removesuffix("LambdaFunction").lower()]
             return f"arn:aws:lambda:{self.names.region}:{self.names.account}:function:{function['name']}"

@@ -138,7 +138,9 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
             f"{name.title()}Role": found | by_the_platform(name)
             for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
         }
-    made["WatchRole"] |= to_encrypt_alerts()
+    # What Lambda sends in the function's name if it fails.
+    queue = TEMPLATE.text({"Fn::GetAtt": ["MissedEnds", "Arn"]})
+    made["WatchRole"] |= to_encrypt_alerts() | {Call("sqs:SendMessage", queue)}
     return {
         **made,
         "MachineRole": by_the_machine(),
