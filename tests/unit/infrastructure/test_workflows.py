@@ -97,6 +97,21 @@ def test_workflow_gives_e_mails_an_address_to_link_to() -> None:
     assert "format('{0}/{1}/blob/{2}/docs', github.server_url, github.repository, github.sha)" in job["env"][variable]
 
 
+def test_workflow_bounds_the_roles_as_the_deploy_role_needs_it() -> None:
+    (job,) = STAGE["jobs"].values()
+    assert SERVERLESS_PARAMS["boundary"] == "${env:TOTES_BOUNDARY, 'false'}"
+    assert job["env"]["TOTES_BOUNDARY"] == "true"
+
+
+def test_deploy_role_trusts_what_the_workflow_presents() -> None:
+    """The token's subject is that of the job's environment, which is called like the stage."""
+    (job,) = STAGE["jobs"].values()
+    (trust,) = ROLE["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    subject = trust["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]["Fn::Sub"]
+    assert (job["environment"], subject) == ("${{ inputs.stage }}", "repo:${Repository}:environment:${Stage}")
+    assert job["permissions"]["id-token"] == "write"
+
+
 def test_session_is_no_longer_than_the_role_allows_and_outlasts_the_job() -> None:
     (role,) = [step["with"] for step in STEPS if "configure-aws-credentials" in step.get("uses", "")]
     (job,) = STAGE["jobs"].values()
