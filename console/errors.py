@@ -5,6 +5,8 @@ deployment.
 """
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from botocore.exceptions import BotoCoreError, ClientError
 from typer import TyperException
@@ -39,6 +41,14 @@ class Misused(TyperException):
     """The arguments don't fit each other, or what is there."""
 
     exit_code = MISUSED
+
+
+def no_such(kind: str, name: str, known: Iterable[str]) -> str:
+    """Says that there is no thing of this name, with the nearest name if one is near, and all that there are."""
+    names = sorted(known)
+    nearest = get_close_matches(name, names, 1)
+    meant = f", did you mean {nearest[0]}?" if nearest else ";"
+    return f"There is no {kind} {name}{meant} There are: {', '.join(names)}."
 
 
 def exit_code(error: BaseException) -> int:
