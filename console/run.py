@@ -4,10 +4,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
+from botocore.exceptions import ClientError
 
 from console.deployment import target
 from console.errors import FAILED, Misused, no_such
@@ -15,6 +16,9 @@ from console.follow import follow, wait
 from console.render import AsJson, say_json, screen
 from totes.contracts import source_tables
 from totes.executions import SUCCEEDED, Execution, start
+
+if TYPE_CHECKING:
+    from totes.names import Names
 
 
 def run(
@@ -43,7 +47,7 @@ def run(
     """
     document = json.dumps(_input(full_read or (), accept_deletions or ()))
     names = target(context).connect()
-    arn = start(names, name or unique_name("manual"), document)
+    arn = _start(names, name, document)
     if as_json:
         execution = wait(arn)
         say_json(as_document(execution))
@@ -51,6 +55,18 @@ def run(
         execution = follow(arn, screen())
     if execution.status != SUCCEEDED:
         raise typer.Exit(FAILED)
+
+
+def _start(names: "Names", name: str | None, document: str) -> str:
+    try:
+        return start(names, name or unique_name("manual"), document)
+    except ClientError as error:
+        match error.response["Error"]["Code"]:
+            case "ExecutionAlreadyExists":
+                raise Misused(f"There has been an execution {name} already: give another --name, or none.") from None
+            case "InvalidName":
+                raise Misused(f"--name {name} is no name: take up to 80 letters, digits, - and _.") from None
+        raise
 
 
 def unique_name(origin: str) -> str:
