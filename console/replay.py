@@ -55,9 +55,8 @@ def replay(
         if not as_json:
             show_comparison(screen(), found)
             if not (found.agrees or swap):
-                screen().print(
-                    Text.assemble(("totes replay --swap", "bold"), " brings the warehouse to what the lake says.")
-                )
+                remedy = Text.assemble(("totes replay --swap", "bold"), " brings the warehouse to what the lake says.")
+                screen().print(remedy)
         swapped = swap and not found.agrees
         if swapped:
             if ask:
