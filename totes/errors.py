@@ -33,7 +33,9 @@ from typing import Self
 # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
 _LONGEST = 4_000
 _URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]+@")
-_NAMED_SECRET = re.compile(r"(?i)\b(password|passwd|pwd|secret|token)(\"?'?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}]+)")
+_NAMED_SECRET = re.compile(
+    r"(?i)(\w*(?:password|passwd|pwd|secret|token)(?:_access)?(?:_key)?)(\"?'?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}]+)"
+)
 
 
 class TotesError(Exception):
