@@ -153,7 +153,8 @@ class Backfill:
             raise ContractBroken(
                 f"totesys holds what schemas/source/{table.name}.toml does not allow, as where {table.key} is "
                 f"{read.aside[0].business_id}: {read.aside[0].reason}. A backfill sets nothing aside.",
-                "Correct the rows in totesys, and redrive the execution.",
+                "Correct the rows in totesys and redrive the execution, or change the declaration, deploy and start "
+                "another backfill.",
             )
         logger.info("read", rows=read.rows)
         return {

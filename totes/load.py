@@ -14,7 +14,7 @@ from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, warehouse_tables
 from totes.database import WAREHOUSE, connected
 from totes.errors import CorruptObject, LogBroken
-from totes.lake import Lake
+from totes.lake import FIRST_VERSIONS, Lake
 from totes.log import about, logger
 from totes.manifest import Manifest
 from totes.requests import Request
@@ -167,8 +167,8 @@ def _last_loaded(connection: sqlalchemy.Connection, log: BatchLog) -> Manifest |
         raise LogBroken(
             f"The warehouse has loaded a batch {row.batch_id} of {row.snapshot_at}, which is not batch {row.batch_id} "
             "of the processed zone.",
-            "Point the function at the bucket that the warehouse was loaded from, or drop the warehouse's tables: "
-            "the next run loads it anew from batch 1.",
+            "Put this stage's warehouse into the secret. If it is there already, `totes replay --swap` brings it to "
+            "what the lake says.",
         )
     return known
 
@@ -260,5 +260,5 @@ def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> Non
     if staged != expected.rows:
         raise CorruptObject(
             f"{expected.key} holds {staged} rows; its manifest says {expected.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
+            FIRST_VERSIONS,
         )

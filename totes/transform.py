@@ -14,7 +14,7 @@ import pyarrow as pa
 from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import CorruptObject
-from totes.lake import Lake, StoredObject
+from totes.lake import FIRST_VERSIONS, Lake, StoredObject
 from totes.log import about, logger
 from totes.manifest import Manifest, Parts, parse_manifest
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
@@ -186,5 +186,5 @@ def _require_rows(landed: StoredObject, written: int) -> None:
     if written != landed.rows:
         raise CorruptObject(
             f"{landed.key} made {written} rows; its manifest says {landed.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
+            FIRST_VERSIONS,
         )
