@@ -8,7 +8,7 @@ from local.postgres import Postgres
 from tests.injection import at_statement
 from tests.pipeline import REAL_DATA, Pipeline, needs_real_data
 from totes import warehouse
-from totes.contracts import ContractInvalid
+from totes.contracts import ContractInvalid, declared
 from totes.database import WAREHOUSE, connected
 from totes.errors import VersionUnknown
 
@@ -98,7 +98,7 @@ def add_column(schemas: Path, table: str, declaration: str) -> None:
     with (schemas / "warehouse" / f"{table}.toml").open("a", encoding="utf-8") as file:
         file.write(f"\n{declaration}\n")
     warehouse.metadata.cache_clear()
-    warehouse.warehouse_tables.cache_clear()
+    declared.cache_clear()
 
 
 MANAGER = (
@@ -131,7 +131,7 @@ def test_new_table_comes_with_its_version(pipeline: Pipeline, schemas: Path) -> 
     text = (folder / "dim_design.toml").read_text(encoding="utf-8")
     (folder / "dim_print.toml").write_text(f"since = {NEXT}\n{text}", encoding="utf-8")
     warehouse.metadata.cache_clear()
-    warehouse.warehouse_tables.cache_clear()
+    declared.cache_clear()
     migrated(pipeline)
     assert pipeline.star("SELECT count(*) FROM dim_print") == [[0]]
 
