@@ -148,7 +148,7 @@ class _Table:
 
     def check_column(self, of: File, name: str, what: str, *place: str) -> None:
         columns = of.part_names("columns")
-        if name not in columns:
+        if name not in columns and of.fields is not None:
             self.find(f"{what}: {of.table} declares no column {name}{nearest(name, columns)}", *place)
 
     def check_key_column(self, name: str, what: str) -> bool:
@@ -174,7 +174,7 @@ class _Table:
             self.find(f"{what} has no meaning: say it in one sentence", *place, "meaning")
 
     def _check_values(self, column: "Column") -> None:
-        if not (column.values or self._file.fields["columns"][column.name].get("values") is not None):
+        if not self._file.says(*_at(column, "values")):
             return
         if not column.values or len(set(column.values)) < len(column.values):
             self.find(f"{column.name}: values is empty or names one twice", *_at(column, "values"))
@@ -215,7 +215,7 @@ class _Source(_Table):
             )
 
     def _is_type(self, kind: str) -> bool:
-        return super()._is_type(kind) or any(each.fullmatch(kind) for each in (_VARCHAR, _ENUM))
+        return _is_source_type(kind)
 
     def _check_format(self, column: "Column") -> None:
         if column.format is None:
@@ -392,14 +392,15 @@ class _Star(_Table):
         if self._file.table != CALENDAR:
             self.find(f"the calendar's name is {CALENDAR}: only to that one Transform adds the facts' days")
         for field in ("source", "join"):
-            if field in self._file.fields:
+            if self._file.says(field):
                 self.find(f"{field} means nothing in a calendar", field)
         for column in self._star.columns:
             if column.name not in CALENDAR_COLUMNS:
                 hint = nearest(column.name, CALENDAR_COLUMNS)
                 self.find(f"totes/star.py calculates no column {column.name}{hint}", "columns", column.name)
-            for field in {"from", "derive", "default"} & self._file.fields["columns"][column.name].keys():
-                self.find(f"{column.name}: {field} means nothing in a calendar", *_at(column, field))
+            for field in ("from", "derive", "default"):
+                if self._file.says(*_at(column, field)):
+                    self.find(f"{column.name}: {field} means nothing in a calendar", *_at(column, field))
 
     def _check_source(self) -> bool:
         name = self._star.source
@@ -432,7 +433,8 @@ class _Star(_Table):
             self.find(f"{column.name} has no `from`, so it would always be NULL", "columns", column.name)
             return
         table, _, name = column.origin.partition(".")
-        if table not in (self._star.source, *self._star.join):
+        # A join that is wrong has a finding of its own.
+        if table not in (self._star.source, *self._star.join) and self._star.join.keys() <= self._known.source.keys():
             known = (self._star.source or "", *self._star.join)
             hint = nearest(table, known)
             self.find(
@@ -446,7 +448,7 @@ class _Star(_Table):
             self._check_identity(column, table, name)
 
     def _check_conversion(self, column: "Column", origin: "Column") -> None:
-        if problem := self._misfit(column, origin):
+        if _is_source_type(origin.type) and (problem := self._misfit(column, origin)):
             self.find(f"{column.name} can't be made from {column.origin}: {problem}", *_at(column, "from"))
         if origin.nullable and not column.nullable and column.default is None:
             self.find(
@@ -466,7 +468,8 @@ class _Star(_Table):
         if column.default is not None and (expected := _not_held(column)):
             self.find(f"{column.name}: default is {column.default!r}, expected {expected}", *_at(column, "default"))
         other = self._warehouse.get(column.references or "")
-        if other and other.kind == "dimension" and origin.references != other.source:
+        is_known = origin.references is None or origin.references in self._known.source
+        if other and other.kind == "dimension" and is_known and origin.references != other.source:
             self.find(
                 f"{column.name} references {other.name}, which is made of {other.source}; {column.origin} references "
                 f"{origin.references or 'nothing'}",
@@ -657,6 +660,10 @@ def _versioned(schemas: Path) -> Iterable[Path]:
 def _is_numeric(kind: str) -> bool:
     found = _NUMERIC.fullmatch(kind)
     return found is not None and 1 <= int(found[1]) <= _DIGITS and int(found[2]) <= int(found[1])
+
+
+def _is_source_type(kind: str) -> bool:
+    return kind in _SOURCE_TYPES or _is_numeric(kind) or any(each.fullmatch(kind) for each in (_VARCHAR, _ENUM))
 
 
 def _family(kind: str) -> str:

@@ -48,7 +48,7 @@ class File:
 
     Attributes:
         table: the name of the table that it declares.
-        fields: what it says; empty if it is no TOML.
+        fields: what it says; None if it is no TOML.
         findings: what was found wrong with it so far.
     """
 
@@ -56,7 +56,7 @@ class File:
         self.table = path.stem
         self.name = f"{path.parent.name}/{path.name}"
         self.findings: list[Finding] = []
-        self.fields: dict[str, Any] = {}
+        self.fields: dict[str, Any] | None = None
         self._text = ""
         try:
             self._text = path.read_text(encoding="utf-8")
@@ -74,12 +74,21 @@ class File:
 
     def part_names(self, parts: str) -> Collection[str]:
         """The names of the columns or checks, also of those that are wrong."""
-        found = self.fields.get(parts)
+        found = (self.fields or {}).get(parts)
         return found.keys() if isinstance(found, dict) else ()
+
+    def says(self, *place: str) -> bool:
+        """Returns whether it has a field, which is named by the path to it."""
+        found: Any = self.fields
+        for name in place:
+            if not isinstance(found, dict) or name not in found:
+                return False
+            found = found[name]
+        return True
 
     def parts(self, parts: str, kind: _Kind[_Part], known: Collection[str]) -> Iterator[_Part]:
         """Yields the columns or checks that are well-formed, and notes what is wrong with the others."""
-        declared = self.fields.get(parts, {})
+        declared = (self.fields or {}).get(parts, {})
         if not isinstance(declared, dict):
             self.find(f"{parts} is {_said(declared)}, expected a table", parts)
             return
@@ -91,6 +100,8 @@ class File:
 
     def made(self, kind: _Kind[_Part], known: Collection[str], **parts: object) -> _Part | None:
         """Makes the table from its fields and its parts; None if a field is unknown, missing or of the wrong type."""
+        if self.fields is None:
+            return None
         given = {name: value for name, value in self.fields.items() if name not in parts}
         return self._made(kind, self.table, given, known, **parts)
 

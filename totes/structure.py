@@ -172,8 +172,8 @@ def _undeclared(table: WarehouseTable, column: LiveColumn, following: int) -> Di
     return Difference(
         f"column {table.name}.{column.name} is there and not declared"
         + (", and takes no row without it" if refuses else ""),
-        f"If it was declared, put its line back into schemas/warehouse/{table.name}.toml and add `until = {following}`: "
-        "the next Load then drops the column. If it is yours, make it nullable.",
+        f"If it was declared, put its line back into schemas/warehouse/{table.name}.toml, and add `until = {following}` "
+        "to it: the next Load then drops the column. If it is yours, make it nullable.",
         refuses,
     )
 

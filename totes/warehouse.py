@@ -140,8 +140,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         # Another execution may have done it while this one waited.
         structure = read(connection)
         applied = _applied(connection, structure)
-        if applied > latest:
-            raise _newer(structure, applied)
+        require_known(structure, applied)
         _require_free(structure, applied)
         rights = _rights(connection)
         for version in range(applied + 1, latest + 1):
@@ -155,7 +154,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
 
 
 def applied_version(connection: sqlalchemy.Connection) -> int:
-    """The version that the schema has; 0 where there is none.
+    """The version that the schema has; 0 where there is none. It may be one that this release does not know.
 
     Raises:
         LogBroken, DatabaseFailed: see `migrate`.
@@ -213,7 +212,10 @@ def _applied(connection: sqlalchemy.Connection, structure: Structure) -> int:
     return last
 
 
-def _newer(structure: Structure, applied: int) -> VersionUnknown:
+def require_known(structure: Structure, applied: int) -> None:
+    """Raises VersionUnknown if a newer release than this one has been here."""
+    if applied <= latest_version():
+        return
     undeclared = [
         f"{table.name}.{name}"
         for table in warehouse_tables().values()
@@ -226,10 +228,10 @@ def _newer(structure: Structure, applied: int) -> VersionUnknown:
     if undeclared:
         found += f" It has {', '.join(undeclared)}, which schemas/ does not declare."
         remedy += (
-            " To take a column back, leave its line in schemas/ and add "
-            f"`until = {applied + 1}`: the next Load then drops the column."
+            f" To take a column back, leave its line in schemas/ and add `until = {applied + 1}`: the next Load then "
+            "drops the column."
         )
-    return VersionUnknown(found, remedy)
+    raise VersionUnknown(found, remedy)
 
 
 def _require_free(structure: Structure, applied: int) -> None:
@@ -358,8 +360,6 @@ def _column(table: WarehouseTable, column: Column) -> sqlalchemy.Column[object]:
 def _type(column: Column) -> sqlalchemy.types.TypeEngine[Any]:
     if numeric := _NUMERIC.fullmatch(column.type):
         return sqlalchemy.Numeric(int(numeric[1]), int(numeric[2]))
-    if column.type not in _TYPES:
-        raise ContractInvalid(f"Column {column.name} has the type {column.type}.", f"Use one of {sorted(_TYPES)}.")
     return _TYPES[column.type]()
 
 

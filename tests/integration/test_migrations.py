@@ -34,7 +34,8 @@ CATALOGUE = """
     UNION ALL
     SELECT 'view', viewname, '', 0, definition, true, '', '', '', '' FROM pg_views WHERE schemaname IN ('public', 'etl')
     UNION ALL
-    SELECT 'function', proname, pg_get_function_arguments(oid), 0, pg_get_functiondef(oid), true, '', '', '', proacl::text
+    SELECT 'function', proname, pg_get_function_arguments(oid), 0, pg_get_functiondef(oid), true, '', '', '',
+           proacl::text
     FROM pg_proc WHERE pronamespace IN ('public'::regnamespace, 'etl'::regnamespace)
     ORDER BY 1, 2, 3, 4
 """
@@ -120,8 +121,8 @@ def test_deleted_line_is_told_the_way_back(pipeline: Pipeline, schemas: Path) ->
         migrate(pipeline)
     assert str(caught.value) == (
         "The warehouse's schema has version 2; this release knows up to 1. It has dim_design.file_name, "
-        "fact_sales_order.units_sold, which schemas/ does not declare. Deploy the release that made it, or a later one. "
-        "To take a column back, leave its line in schemas/ and add `until = 3`: the next Load then drops the column."
+        "fact_sales_order.units_sold, which schemas/ does not declare. Deploy the release that made it, or a later "
+        "one. To take a column back, leave its line in schemas/ and add `until = 3`: the next Load then drops the column."
     )
 
 
