@@ -39,7 +39,7 @@ _WAREHOUSE_COLUMN = (*_COLUMN, "from", "default", "derive", "since", "until")
 
 
 class ContractInvalid(TerminalError):
-    """A declaration in schemas/ is not well-formed."""
+    """Declarations in schemas/ are wrong, or the warehouse is not as they say."""
 
 
 @dataclass(frozen=True)

@@ -169,11 +169,16 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
 
 def _undeclared(table: WarehouseTable, column: LiveColumn, following: int) -> Difference:
     refuses = column.not_null and column.default is None
+    yours = (
+        f"make it nullable: ALTER TABLE {table.name} ALTER COLUMN {column.name} DROP NOT NULL"
+        if refuses
+        else "leave it"
+    )
     return Difference(
         f"column {table.name}.{column.name} is there and not declared"
         + (", and takes no row without it" if refuses else ""),
-        f"If it was declared, put its line back into schemas/warehouse/{table.name}.toml, and add `until = {following}` "
-        "to it: the next Load then drops the column. If it is yours, make it nullable.",
+        f"If it was declared, put its line back into schemas/warehouse/{table.name}.toml with "
+        f"`until = {following}`: the next Load then drops the column. If it is yours, {yours}.",
         refuses,
     )
 

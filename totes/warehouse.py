@@ -8,6 +8,8 @@ the end.
 
 import re
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,6 +38,7 @@ _TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
     "boolean": sqlalchemy.Boolean,
 }
 _DEPENDED_UPON = "2BP01"
+_OTHER_COLUMNS = "42P16"
 _RIGHTS = sqlalchemy.text("""
     SELECT given.privilege_type,
            CAST(relation.oid AS regclass)::text,
@@ -147,7 +150,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
             _bring_forward(connection, version)
         for table in warehouse_tables().values():
             if table.is_fact:
-                connection.exec_driver_sql(views(connection, table))
+                _make_views(connection, table)
         _comment(connection, latest)
         _restore_rights(connection, rights)
         _require_declared(read(connection))
@@ -288,17 +291,41 @@ def _add_column(connection: sqlalchemy.Connection, table: sqlalchemy.Table, colu
 
 def _drop_column(connection: sqlalchemy.Connection, table: WarehouseTable, column: Column) -> None:
     """Drops a column that was taken back. The fact's views, which show it, are made again after the last version."""
-    try:
-        for view in _view_names(table):
-            connection.exec_driver_sql(f"DROP VIEW IF EXISTS {star(connection, view)}")
+    with _used_by_nobody(f"Column {table.name}.{column.name}"):
+        _drop_views(connection, table)
         connection.exec_driver_sql(f"ALTER TABLE {star(connection, table.name)} DROP COLUMN {quoted(column.name)}")
+
+
+def _make_views(connection: sqlalchemy.Connection, fact: WarehouseTable) -> None:
+    """Makes a fact's views and functions, in the place of those that are there."""
+    ddl = views(connection, fact)
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(ddl)
+    except DBAPIError as error:
+        # A view can be replaced only by one that has the same columns and then more.
+        if sqlstate(error) != _OTHER_COLUMNS:
+            raise
+        with _used_by_nobody(f"The old view of {fact.name}"):
+            _drop_views(connection, fact)
+        connection.exec_driver_sql(ddl)
+
+
+def _drop_views(connection: sqlalchemy.Connection, table: WarehouseTable) -> None:
+    for view in _view_names(table):
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {star(connection, view)}")
+
+
+@contextmanager
+def _used_by_nobody(what: str) -> Iterator[None]:
+    try:
+        yield
     except DBAPIError as error:
         if sqlstate(error) != _DEPENDED_UPON:
             raise
         raise ContractInvalid(
-            f"{table.name}.{column.name} can't be taken back, because something needs it: {server_message(error)}. "
-            "Nothing was changed.",
-            "Let its owner drop it; the next execution takes the column back, and then it can be made again.",
+            f"{what} can't be dropped, because something needs it: {server_message(error)}. Nothing was changed.",
+            "Let its owner drop it; the next execution brings the schema forward, and then it can be made again.",
         ) from error
 
 

@@ -84,6 +84,25 @@ def test_rows_and_readers_outlive_each_version(pipeline: Pipeline, schemas: Path
     assert pipeline.star("SELECT count(*) FROM mine.orders") == [[1]]
 
 
+def test_added_column_is_as_declared(pipeline: Pipeline, schemas: Path) -> None:
+    """Whatever a schema made from empty has."""
+    for version in (1, 3):
+        deploy(schemas, version)
+        migrate(pipeline)
+    assert pipeline.star(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
+        "WHERE conrelid = 'fact_sales_order'::regclass AND contype = 'f' ORDER BY 1"
+    ) == [
+        ["fact_sales_order_created_date_fkey", "FOREIGN KEY (created_date) REFERENCES dim_date(date_id)"],
+        ["fact_sales_order_staff_id_fkey", "FOREIGN KEY (staff_id) REFERENCES dim_staff(staff_id)"],
+    ]
+    assert pipeline.star(
+        "SELECT attname, col_description(attrelid, attnum), attnotnull, pg_get_expr(adbin, adrelid) FROM pg_attribute "
+        "LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum "
+        "WHERE attrelid = 'fact_sales_order'::regclass AND attnum > 3 ORDER BY attnum"
+    ) == [["units_sold", "Totes sold.", True, "7"], ["staff_id", "Who sold it.", False, None]]
+
+
 def test_column_that_was_taken_back_goes(pipeline: Pipeline, schemas: Path) -> None:
     deploy(schemas, 3)
     migrate(pipeline)
@@ -106,11 +125,24 @@ def test_column_that_somebody_reads_is_not_taken_back(pipeline: Pipeline, schema
     pipeline.star("CREATE SCHEMA mine; CREATE VIEW mine.orders AS SELECT * FROM current_sales_order")
     before = catalogue(pipeline)
     deploy(schemas, 4)
-    with pytest.raises(ContractInvalid, match=r"units_sold can't be taken back.* view mine.orders depends on view cu"):
+    with pytest.raises(ContractInvalid, match=r"units_sold can't be dropped, .* view mine.orders depends on view cu"):
         migrate(pipeline)
     assert catalogue(pipeline) == before
     pipeline.star("DROP VIEW mine.orders")
     migrate(pipeline)
+
+
+def test_view_with_other_columns_keeps_its_grants(pipeline: Pipeline, schemas: Path) -> None:
+    deploy(schemas, 2)
+    migrate(pipeline)
+    pipeline.star("GRANT SELECT ON sales_order_history TO totes_reader")
+    deploy(schemas, 3)
+    path = schemas / "warehouse" / "views.sql"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("    came.batch_id,\n", "    came.batch_id AS batch,\n"), encoding="utf-8")
+    migrate(pipeline)
+    assert pipeline.star("SELECT batch FROM sales_order_history") == []
+    assert pipeline.star("SELECT has_table_privilege('totes_reader', 'sales_order_history', 'SELECT')") == [[True]]
 
 
 def test_deleted_line_is_told_the_way_back(pipeline: Pipeline, schemas: Path) -> None:
@@ -122,7 +154,8 @@ def test_deleted_line_is_told_the_way_back(pipeline: Pipeline, schemas: Path) ->
     assert str(caught.value) == (
         "The warehouse's schema has version 2; this release knows up to 1. It has dim_design.file_name, "
         "fact_sales_order.units_sold, which schemas/ does not declare. Deploy the release that made it, or a later "
-        "one. To take a column back, leave its line in schemas/ and add `until = 3`: the next Load then drops the column."
+        "one. To take a column back, leave its line in schemas/ and add `until = 3`: the next Load then drops the "
+        "column."
     )
 
 
@@ -152,7 +185,7 @@ def test_deleted_line_is_told_the_way_back(pipeline: Pipeline, schemas: Path) ->
             'design_name = { type = "varchar", from = "design.design_name", meaning = "Its name." }\n',
             "",
             "column dim_design.design_name is there and not declared, and takes no row without it",
-            "add `until = 2`",
+            "with `until = 2`: the next Load then drops",
         ),
     ],
     ids=["renamed", "new without since", "type", "nullable", "line deleted"],
@@ -174,6 +207,29 @@ def test_changed_declaration_is_told(
     assert f"The warehouse is not as declared: {found}" in caught.value.found
     assert remedy in caught.value.remedy
     assert catalogue(pipeline) == before
+
+
+def test_remedies_lead_to_the_same_schema(pipeline: Pipeline, schemas: Path) -> None:
+    """The old column of another type is taken back, and nullable becomes so by a file: here, and from empty."""
+    deploy(schemas, 1)
+    migrate(pipeline)
+    path = schemas / "warehouse" / "dim_design.toml"
+    old = 'design_name = { type = "varchar", from = "design.design_name", '
+    later = 'number = { type = "integer", from = "design.design_id", nullable = true, since = 2, meaning = "." }\n'
+    path.write_text(path.read_text(encoding="utf-8").replace(old, f"{later}{old}until = 2, "), encoding="utf-8")
+    path = schemas / "warehouse" / "dim_date.toml"
+    text = path.read_text(encoding="utf-8").replace("year = {", "year = { nullable = true,")
+    path.write_text(text, encoding="utf-8")
+    file = "ALTER TABLE {stars}.dim_date ALTER COLUMN year DROP NOT NULL;"
+    (schemas / "warehouse" / "0002_alter.sql").write_text(file, encoding="utf-8")
+    warehouse.metadata.cache_clear()
+    declared.cache_clear()
+    migrate(pipeline)
+    brought_forward = catalogue(pipeline)
+    assert [row[2] for row in brought_forward if row[:2] == ["column", "dim_design"]] == ["design_id", "number"]
+    pipeline.drop_warehouse()
+    migrate(pipeline)
+    assert catalogue(pipeline) == brought_forward
 
 
 def test_new_table_without_since_is_told(pipeline: Pipeline, schemas: Path) -> None:
