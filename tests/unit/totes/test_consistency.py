@@ -194,6 +194,11 @@ def test_file_that_nothing_reads_is_found(schemas: Path, name: str, expected: st
     assert findings(schemas) == [f"{name}:1: nothing reads a file of this name; {expected}"]
 
 
+def test_table_without_columns_is_found(schemas: Path) -> None:
+    (schemas / "source" / "bare.toml").write_text('meaning = "."\nkey = "a"\n', encoding="utf-8")
+    assert "source/bare.toml:1: it declares no columns" in findings(schemas)
+
+
 def test_hidden_file_does_not_matter(schemas: Path) -> None:
     (schemas / "source" / ".DS_Store").write_bytes(b"\0")
     assert findings(schemas) == []
