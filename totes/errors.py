@@ -17,7 +17,7 @@
     │   ├── ObjectMissing        a manifest names an object that is not there
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
-    │   ├── ContractInvalid      a declaration in schemas/ is not well-formed (totes.contracts)
+    │   ├── ContractInvalid      declarations in schemas/ are wrong, or the warehouse is not so (totes.contracts)
     │   ├── DeletionsHeld        more rows of totesys are gone than may go without confirmation
     │   ├── BackfillOutdated     totesys or the landing zone is not any more what a backfill was planned for
     │   ├── DatabaseFailed       a database refused in a way that no other class names
