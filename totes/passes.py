@@ -1,0 +1,27 @@
+"""What a stage has done in all its passes: an execution that catches up goes through Transform and Load repeatedly."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def in_total(stage: str, so_far: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of a stage's pass, with what the passes before it did added: batches, and rows by table.
+
+    Args:
+        stage: its name in lower case, under which the state machine keeps its result.
+        so_far: what the stages have returned so far, by their names.
+    """
+    before = so_far.get(stage) or {"first": None, "last": None, "batches": 0}
+    return {
+        **{
+            name: _sum(before.get(name, {}), value) if isinstance(value, dict) else value
+            for name, value in result.items()
+        },
+        "first": before["first"] or result["first"],
+        "last": result["last"] or before["last"],
+        "batches": before["batches"] + result["batches"],
+    }
+
+
+def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {table: counts.get(table, 0) + more.get(table, 0) for table in [*counts, *(more.keys() - counts.keys())]}
