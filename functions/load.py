@@ -11,7 +11,7 @@ from totes.allowance import Allowance
 from totes.contracts import warehouse_tables
 from totes.load import LoadResult, load
 from totes.log import count_by_table, logger, metrics, observed
-from totes.passes import in_total
+from totes.passes import in_total, left_to
 from totes.requests import parse_request
 from totes.settings import LoadSettings, read_settings
 
@@ -30,11 +30,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
         _measure(done)
     logger.info("loaded", first=done.first, last=done.last, inserted=done.inserted, updated=done.updated)
     so_far = event.get("so_far", {})
-    transformed = so_far.get("transform", {})
-    result = {name: value for name, value in asdict(done).items() if name not in ("processed_through", "snapshot_at")}
+    result = {name: value for name, value in asdict(done).items() if name != "processed_through"}
     return in_total("load", so_far, result | {"batches": done.batches}) | {
-        "more": done.more or transformed.get("more", False),
-        "catching_up": done.catching_up or transformed.get("catching_up"),
+        "snapshot_at": done.snapshot_at.isoformat() if done.snapshot_at else so_far.get("load", {}).get("snapshot_at"),
+        "more": done.more or so_far.get("transform", {}).get("more", False),
+        "catching_up": left_to(so_far, result),
     }
 
 

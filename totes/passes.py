@@ -23,5 +23,19 @@ def in_total(stage: str, so_far: Mapping[str, Any], result: Mapping[str, Any]) -
     }
 
 
+def left_to(so_far: Mapping[str, Any], loaded: Mapping[str, Any]) -> str | None:
+    """The ARN of the execution to which this one leaves batches; None if all that it found landed is loaded.
+
+    Args:
+        so_far: what Ingest and Transform have returned.
+        loaded: what Load is about to return.
+    """
+    landed = so_far.get("ingest", {}).get("landed_through")
+    if landed is not None and loaded["loaded_through"] >= landed:
+        return None
+    other: str | None = loaded["catching_up"] or so_far.get("transform", {}).get("catching_up")
+    return other
+
+
 def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
     return {table: counts.get(table, 0) + more.get(table, 0) for table in [*counts, *(more.keys() - counts.keys())]}
