@@ -189,7 +189,7 @@ def test_choices_look_at_what_results_hold() -> None:
         _, stage, field = path.split(".")
         if stage != "failure":
             assert f"{field}.$" in STAGES[stage.title()]["ResultSelector"]
-    assert variables[2:5] == ["$.load.more", "$.load.catching_up", "$.load.batches"]
+    assert variables[1:4] == ["$.load.more", "$.load.catching_up", "$.load.batches"]
 
 
 def test_workflow_refers_to_the_deployed_resources_only() -> None:

@@ -45,7 +45,6 @@ INGESTED = {
     "landed_through": 124,
     "processed_through": 123,
     "new_data": True,
-    "dry_run": False,
 }
 NOTHING_LANDED = INGESTED | {"batch": None, "rows": {}, "processed_through": 124, "new_data": False}
 TRANSFORMED = {
