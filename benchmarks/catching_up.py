@@ -16,9 +16,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
+from unittest import mock
 
 import pyarrow as pa
 import typer
+from moto.s3.models import s3_backends
 
 from console.outcome import summary
 from console.render import took
@@ -48,8 +50,8 @@ def land(lake: Lake, number: int) -> None:
             with parquet_writer(path, landed_schema(source_tables()[ORDERS])) as writer:
                 writer.write_table(_amended(orders, previous))
             data = lake.add(path, f"data/{ORDERS}/batch={previous.batch:08d}", 1)
-            keys = previous.tables[ORDERS]
-            log.commit(replace(previous, tables={**previous.tables, ORDERS: {**keys, "data": data}}))
+            tables = {**previous.tables, ORDERS: {**previous.tables[ORDERS], "data": data}}
+            log.commit(replace(previous, tables=tables), hint=previous.batch == first.batch + number)
 
 
 def _next(before: Manifest) -> Manifest:
@@ -84,7 +86,8 @@ def main(
                 seed(connection, scale=0.1)
             stack.wait(stack.start_execution())
             began = time.monotonic()
-            land(Lake(stack.names.landing_bucket), number)
+            with mock.patch.object(Lake, "_put_if_absent", _put_without_http):
+                land(Lake(stack.names.landing_bucket), number)
             _say(f"{number:,} batches landed in {took(time.monotonic() - began)}")
             arn = stack.start_execution(name="catches-up")
             others = list(_others(stack, arn))
@@ -93,6 +96,13 @@ def main(
             _say_states(stack, found)
             for other in others:
                 _say(f"{other.name}: {other.status} after {took(other.seconds)}: {summary(other)}")
+
+
+def _put_without_http(lake: Lake, key: str, body: Any) -> bool:
+    """Puts an object into moto, which is in this process: as requests, all of them would take as long as the rest."""
+    content = body if isinstance(body, bytes) else body.read()
+    s3_backends[Stack.names.account]["aws"].put_object(lake.bucket, key, content)
+    return True
 
 
 def _others(stack: Stack, arn: str) -> Iterator[Execution]:
