@@ -40,6 +40,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "totesys or the landing zone has moved on under a backfill.",
         "Pause the schedule, and start another backfill.",
     ),
+    "DiskFull": (
+        "A batch did not fit on the disk of the function that moves it.",
+        "Raise ephemeralStorageSize in serverless.yml and deploy.",
+    ),
     "DatabaseFailed": ("A database refused in a way that the pipeline does not know.", "Read the message."),
     "Unforeseen": ("Something happened that nobody foresaw: most likely a bug.", "Read the stack trace in the log."),
     "ContractBroken": (
