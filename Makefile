@@ -93,7 +93,8 @@ ifeq ($(wildcard $(NPM_BIN)/sls),)
 else
 	for definition in statemachine/*.asl.json; do $(NPM_BIN)/asl-validator --json-path "$$definition"; done
 	$(BIN)/python -m local.template build/templates dev prod
-	$(BIN)/cfn-lint build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
+# I3510: each action of a policy is on a resource that it takes. That there is such an action is checked by default.
+	$(BIN)/cfn-lint --include-checks I3510 -- build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
 endif
 
 check-workflows: $(INSTALLED)
