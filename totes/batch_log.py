@@ -63,8 +63,12 @@ class BatchLog:
             )
         return parse_manifest(text, f"s3://{self._lake.bucket}/{key}")
 
-    def commit(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
         """Makes the batch exist, once and for all.
+
+        Args:
+            hint: whether to note that the log ends here. Of many batches in a row only some need it: a reader walks on
+                from there, 1,000 batches a request.
 
         Raises:
             BatchContended: another execution has committed this number in the meantime.
@@ -74,7 +78,8 @@ class BatchLog:
                 f"Batch {manifest.batch} of s3://{self._lake.bucket} was committed by another execution meanwhile.",
                 "Nothing to do: this one starts over with the batch after it.",
             )
-        self._lake.replace_hint(HINT, {"batch": manifest.batch})
+        if hint:
+            self._lake.replace_hint(HINT, {"batch": manifest.batch})
 
     def _hint(self) -> int:
         text = self._lake.read(HINT)

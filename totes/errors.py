@@ -17,9 +17,10 @@
     │   ├── ObjectMissing        a manifest names an object that is not there
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
-    │   ├── ContractInvalid      a declaration in schemas/ is not well-formed (totes.contracts)
+    │   ├── ContractInvalid      declarations in schemas/ are wrong, or the warehouse is not so (totes.contracts)
     │   ├── DeletionsHeld        more rows of totesys are gone than may go without confirmation
     │   ├── BackfillOutdated     totesys or the landing zone is not any more what a backfill was planned for
+    │   ├── DiskFull             a batch does not fit on the disk of the function that moves it
     │   ├── DatabaseFailed       a database refused in a way that no other class names
     │   └── Unforeseen           anything else: most likely a bug
     └── ContractBroken           the data is not what its declaration in schemas/ says
@@ -119,6 +120,10 @@ class CorruptObject(TerminalError):
 
 class VersionUnknown(TerminalError):
     """A manifest or a warehouse was written by a newer release than this one."""
+
+
+class DiskFull(TerminalError):
+    """A batch does not fit on the disk of the function that moves it."""
 
 
 class DatabaseFailed(TerminalError):

@@ -28,7 +28,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
     "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version in S3."),
     "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
-    "ContractInvalid": ("A declaration in schemas/ is not well-formed.", "Correct it and deploy."),
+    "ContractInvalid": (
+        "Declarations in schemas/ are wrong, or the warehouse is not as they say.",
+        "Correct them and deploy.",
+    ),
     "DeletionsHeld": (
         "More rows of totesys are gone than the pipeline deletes without confirmation.",
         "Check whether they were removed on purpose. If so, start an execution that accepts the deletions.",
@@ -36,6 +39,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "BackfillOutdated": (
         "totesys or the landing zone has moved on under a backfill.",
         "Pause the schedule, and start another backfill.",
+    ),
+    "DiskFull": (
+        "A batch did not fit on the disk of the function that moves it.",
+        "Raise ephemeralStorageSize in serverless.yml and deploy.",
     ),
     "DatabaseFailed": ("A database refused in a way that the pipeline does not know.", "Read the message."),
     "Unforeseen": ("Something happened that nobody foresaw: most likely a bug.", "Read the stack trace in the log."),

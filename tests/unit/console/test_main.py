@@ -8,7 +8,7 @@ from console.main import app, main
 
 COMMANDS = (
     *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
-    *("reconcile", "replay", "history", "query", "simulate", "demo"),
+    *("check", "reconcile", "replay", "history", "query", "simulate", "demo"),
 )
 
 
