@@ -145,14 +145,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         applied = _applied(connection, structure)
         require_known(structure, applied)
         _require_free(structure, applied)
-        rights = _rights(connection)
-        for version in range(applied + 1, latest + 1):
-            _bring_forward(connection, version)
-        for table in warehouse_tables().values():
-            if table.is_fact:
-                _make_views(connection, table)
-        _comment(connection, latest)
-        _restore_rights(connection, rights)
+        _bring_from(connection, applied, latest)
         _require_declared(read(connection))
 
 
@@ -257,6 +250,17 @@ def _require_declared(structure: Structure) -> None:
             f"The warehouse is not as declared: {'; '.join(each.found for each in stopping)}. Nothing was changed.",
             " ".join(dict.fromkeys(each.remedy for each in stopping)),
         )
+
+
+def _bring_from(connection: sqlalchemy.Connection, applied: int, latest: int) -> None:
+    rights = _rights(connection)
+    for version in range(applied + 1, latest + 1):
+        _bring_forward(connection, version)
+    for table in warehouse_tables().values():
+        if table.is_fact:
+            _make_views(connection, table)
+    _comment(connection, latest)
+    _restore_rights(connection, rights)
 
 
 def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:
