@@ -118,10 +118,13 @@ def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, sta
     return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
 
 
-def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int) -> Loaded:
-    """Inserts the staged rows that are new, and updates those that differ."""
+def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int, batch: int) -> Loaded:
+    """Inserts the staged rows that are new, and updates those that differ; a row that came back is deleted no more."""
     with _moved(connection, dimension):
         row = connection.execute(_statement(connection, "upsert", dimension)).one()
+        if dimension.source:  # the calendar has none, and loses no day
+            came_back = {"name": dimension.name, "batch": batch}
+            connection.execute(_statement(connection, "end_tombstones", dimension), came_back)
     return Loaded(staged, inserted=row.inserted, updated=row.updated)
 
 
