@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy.schema import CreateColumn
 
+from totes import locks
 from totes.contracts import SCHEMAS, Column, ContractInvalid, WarehouseTable, warehouse_tables
 from totes.database import quoted
 from totes.errors import VersionUnknown
@@ -103,7 +104,10 @@ def lock(connection: sqlalchemy.Connection) -> None:
 
 
 def migrate(connection: sqlalchemy.Connection) -> None:
-    """Brings the schema to this release's version, in one transaction; does nothing where it is there already.
+    """Brings the schema to this release's version, in one transaction; does nothing if it has it already.
+
+    It needs tables and views for itself for a moment. While somebody uses them, it lets other readers pass and tries
+    again, for LOCK_SECONDS.
 
     Raises:
         VersionUnknown: a newer release has been here.
@@ -120,11 +124,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
                 f"The warehouse's schema has version {applied}; this release knows up to {latest}.",
                 "Deploy the release that made it, or a later one.",
             )
-        for version in range(applied + 1, latest + 1):
-            _bring_forward(connection, version)
-        for table in warehouse_tables().values():
-            if table.is_fact:
-                connection.exec_driver_sql(views(connection, table))
+        locks.change_when_free(connection, lambda: _bring_from(connection, applied, latest))
 
 
 def applied_version(connection: sqlalchemy.Connection) -> int:
@@ -149,6 +149,14 @@ def views(connection: sqlalchemy.Connection, fact: WarehouseTable) -> str:
         record_id=quoted(fact.key),
         business_id=quoted(fact.identity),
     )
+
+
+def _bring_from(connection: sqlalchemy.Connection, applied: int, latest: int) -> None:
+    for version in range(applied + 1, latest + 1):
+        _bring_forward(connection, version)
+    for table in warehouse_tables().values():
+        if table.is_fact:
+            connection.exec_driver_sql(views(connection, table))
 
 
 def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:
