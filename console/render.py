@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +30,16 @@ def screen() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
+def prepare_streams() -> None:
+    """Makes every text printable: a letter that the encoding lacks becomes its code, and a closed stream takes all."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say_error(line: str) -> None:
     """One line on stderr, never wrapped."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(Text("totes: ", "bold red") + Text(line))
@@ -35,7 +47,9 @@ def say_error(line: str) -> None:
 
 def say_json(document: object) -> None:
     """Pure JSON on stdout. Money is a string, so that no reader makes a float of it; moments are ISO 8601."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False, default=_json_value))
+    # JSON has codes of its own for letters that the encoding lacks.
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=ascii_only, default=_json_value))
 
 
 def say_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:

@@ -16,10 +16,7 @@ def told(execution: Execution) -> str:
     ingest, transform, load = (execution.output.get(stage.lower(), {}) for stage in STAGES)
     sentences = [f"Execution {execution.name} SUCCEEDED. It began at {_moment(execution.started)}"]
     sentences[0] += f" and took {took(execution.seconds)}."
-    if ingest.get("dry_run"):
-        sentences += [_dry_run(ingest)]
-    else:
-        sentences += [_landed(ingest), _processed(transform), _loaded(load)]
+    sentences += [_landed(ingest), _processed(transform), _loaded(load)]
     repeated = [f"{state.name} took {state.attempts} attempts." for state in execution.states if state.attempts > 1]
     warnings = [f"A warning: {warning}." for warning in ingest.get("warnings", [])]
     return " ".join(sentence for sentence in (*sentences, *repeated, *warnings) if sentence)
@@ -57,13 +54,6 @@ def _loaded(load: Output) -> str:
     counts = (("added", load["inserted"]), ("updated", load["updated"]), ("marked as deleted", load["tombstones"]))
     done = [f"{_sum(rows):,} {word}" for word, rows in counts if _sum(rows)]
     return f"Load brought {_batches(load)} into the warehouse: {', '.join(done) or 'none differed'}."
-
-
-def _dry_run(ingest: Output) -> str:
-    if not ingest["rows"] and not ingest["deleted"]:
-        return "It was a dry run: nothing is new, and nothing was written."
-    gone = f" and {_sum(ingest['deleted']):,} deleted" if ingest["deleted"] else ""
-    return f"It was a dry run: the next batch would hold {_rows(ingest['rows'])}{gone}. Nothing was written."
 
 
 def _rows(rows: Mapping[str, int]) -> str:

@@ -181,7 +181,6 @@ def _transitions(*, new: bool) -> int:
     name, count = definition["StartAt"], 1
     while name:
         state = definition["States"][name]
-        # The last choice is taken where something is new; one before it is for dry runs.
         name = (state["Choices"][-1]["Next"] if new else state["Default"]) if "Choices" in state else state.get("Next")
         count += 1
     return count

@@ -45,7 +45,6 @@ class Ingested:
         clock_back: both times of totesys' clock, now and at the last batch, if it went back; else empty.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
-        dry_run: whether nothing was landed, and the rows are those that the next batch would hold.
     """
 
     batch: int | None
@@ -59,7 +58,6 @@ class Ingested:
     clock_back: str
     landed_through: int
     processed_through: int
-    dry_run: bool = False
 
     @property
     def new_data(self) -> bool:
@@ -122,7 +120,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
             same_source = previous is None or taken.position.is_same_source(previous.source)
             require_accepted(change.gone, same_source, request.accept_deletions)
             new = change.is_new()
-            position = durable_position(connection, taken, previous) if new and not request.dry_run else None
+            position = durable_position(connection, taken, previous) if new else None
         manifest = None
         if position:
             manifest = _manifest(change, taken, position, previous, request)
@@ -139,7 +137,6 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         clock_back=_clock_back(taken, previous),
         landed_through=manifest.batch if manifest else last,
         processed_through=processed_through,
-        dry_run=request.dry_run,
     )
 
 

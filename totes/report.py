@@ -72,11 +72,10 @@ def recovery_of(execution: str) -> Recovery | None:
     """The recovery that an execution which succeeded is; None where those before it had succeeded too."""
     names = names_of_execution(execution)
     found = client("stepfunctions").describe_execution(executionArn=execution)
-    output = json.loads(found.get("output") or "{}")
     failures, good = _before(names, execution, _began(found))
     events = _history(execution) if found.get("redriveDate") else []
     failures += _had_failed(events, good)
-    if not failures or is_dry_run(output):
+    if not failures:
         return None
     return Recovery(
         names=names,
@@ -84,7 +83,7 @@ def recovery_of(execution: str) -> Recovery | None:
         succeeded=_asked(events, found["startDate"]),
         failures=failures,
         since=_good_since(good),
-        loaded=output.get("load", {}),
+        loaded=json.loads(found.get("output") or "{}").get("load", {}),
     )
 
 
@@ -92,15 +91,14 @@ def fresh_as_of(execution: str) -> datetime | None:
     """The moment of totesys that the warehouse shows at least, when an execution has ended.
 
     One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is when the last
-    execution that succeeded, and did not only look, asked totesys; None where none has.
+    execution that succeeded asked totesys; None if none has.
     """
     found = client("stepfunctions").describe_execution(executionArn=execution)
     # Asked first: it may not be in the list yet.
-    if found["status"] == SUCCEEDED and not is_dry_run(json.loads(found.get("output") or "{}")):
+    if found["status"] == SUCCEEDED:
         return _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
     succeeded = latest(names_of_execution(execution), _LOOKED_AT, SUCCEEDED)
-    latest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
-    return _good_since(next((other for other in latest_first if not _looked_only(other)), None))
+    return _good_since(max(succeeded, key=lambda other: other.began, default=None))
 
 
 def was_told(execution: str) -> bool:
@@ -109,11 +107,6 @@ def was_told(execution: str) -> bool:
     redrives = [event["timestamp"] for event in events if event["type"] == "ExecutionRedriven"]
     told = [state.exited for state in fold(events) if state.name == TELLER and state.error is None]
     return any(at is not None and (not redrives or at >= redrives[-1]) for at in told)
-
-
-def is_dry_run(output: Mapping[str, Any]) -> bool:
-    """Whether an execution only looked."""
-    return bool(output.get("ingest", {}).get("dry_run"))
 
 
 def _history(execution: str) -> list[Any]:
@@ -167,10 +160,9 @@ def _before(names: Names, execution: str, began: datetime) -> tuple[int, Executi
     ]
     failures = 0
     for other in sorted(others, key=lambda other: other.began, reverse=True):
-        if other.status != SUCCEEDED:
-            failures += 1
-        elif not _looked_only(other):
+        if other.status == SUCCEEDED:
             return failures, other
+        failures += 1
     return failures, None
 
 
@@ -196,8 +188,3 @@ def _began(found: Mapping[str, Any]) -> datetime:
     """When the last attempt of an execution did, from the answer of DescribeExecution."""
     began: datetime = found.get("redriveDate") or found["startDate"]
     return began
-
-
-def _looked_only(execution: Execution) -> bool:
-    found = client("stepfunctions").describe_execution(executionArn=execution.arn)
-    return is_dry_run(json.loads(found.get("output") or "{}"))

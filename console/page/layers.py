@@ -13,7 +13,7 @@ from itertools import pairwise
 from console.page.workflow import Transition, Workflow
 
 SWEEPS = 6
-BEGINNINGS = 40
+BEGINNINGS = 160
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,9 @@ def _untangled(layers: Layers) -> list[Layers]:
     for _ in range(BEGINNINGS):
         for _ in range(SWEEPS):
             _sweep(layers.rows, steps)
-            seen[_frozen(layers.rows)] = crossings(layers)
+            if (rows := _frozen(layers.rows)) in seen:
+                break  # what follows from here has been seen, too
+            seen[rows] = crossings(layers)
         for row in layers.rows:
             chance.shuffle(row)
     fewest = min(seen.values())

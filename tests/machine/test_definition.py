@@ -171,7 +171,7 @@ def test_choices_look_at_what_results_hold() -> None:
         _, stage, field = path.split(".")
         if stage != "failure":
             assert f"{field}.$" in STAGES[stage.title()]["ResultSelector"]
-    assert variables[:3] == ["$.ingest.dry_run", "$.ingest.new_data", "$.load.batches"]
+    assert variables[:2] == ["$.ingest.new_data", "$.load.batches"]
 
 
 def test_workflow_refers_to_the_deployed_resources_only() -> None:

@@ -45,7 +45,6 @@ INGESTED = {
     "landed_through": 124,
     "processed_through": 123,
     "new_data": True,
-    "dry_run": False,
 }
 NOTHING_LANDED = INGESTED | {"batch": None, "rows": {}, "processed_through": 124, "new_data": False}
 TRANSFORMED = {"first": 124, "last": 124, "batches": 1, "rows": {"fact_sales_order": 12}, "processed_through": 124}

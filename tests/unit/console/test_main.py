@@ -39,8 +39,34 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("history", "Missing argument 'order'. See `totes history --help`.", id="no order"),
         pytest.param("history x", "Invalid value for 'order'", id="order that is no number"),
         pytest.param("history 1 --purchase --payment", "Give --purchase or --payment, not both.", id="two kinds"),
-        pytest.param("run --input {", "The input is not JSON", id="broken input"),
-        pytest.param("run --input []", "The input is list [], not a JSON object", id="input that is a list"),
+        pytest.param(
+            "run --full-read stff",
+            "--full-read: There is no table of totesys stff, did you mean staff? There are: address, counterparty, ",
+            id="table misspelt",
+        ),
+        pytest.param(
+            "run --full-read fact_payment --full-read staff",
+            "--full-read: There is no table of totesys fact_payment, did you mean payment? There are: address, ",
+            id="table of the warehouse",
+        ),
+        pytest.param(
+            "run --accept-deletions paymnt=1",
+            "--accept-deletions: There is no table of totesys paymnt, did you mean payment? There are: address, ",
+            id="deletions of a table misspelt",
+        ),
+        *(
+            pytest.param(
+                f"run --accept-deletions {given}",
+                f"--accept-deletions {given} is not TABLE=ROWS, like payment=120.",
+                id=f"deletions {given}",
+            )
+            for given in ("payment", "payment=", "payment=0", "payment=-1", "payment=many", "payment=²")
+        ),
+        pytest.param(
+            "run --accept-deletions payment=1 --accept-deletions payment=2",
+            "--accept-deletions names payment twice.",
+            id="deletions twice",
+        ),
         pytest.param("query", "Which question? `totes query --list` shows them all.", id="no question"),
         pytest.param("query profit", "There is no query profit; there are: growth_by_quarter", id="unknown question"),
         pytest.param("query order_history", "order_history needs --param order_id=…", id="missing parameter"),

@@ -62,6 +62,7 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "landed_through": 1,
         "processed_through": 0,
         "new_data": True,
+        # The workflow of the release before asks for it.
         "dry_run": False,
     }
     assert invoke("transform") == {
