@@ -297,8 +297,8 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     if holders:
         return database.busy(
             f"{database.name} could not do it now: {said}; locks are held by {holders}.",
-            f"{_UNLESS} ask its user to commit or roll back, or end it yourself: a session by pg_terminate_backend, a "
-            "prepared transaction by ROLLBACK PREPARED.",
+            f"{_UNLESS} ask these users to commit or roll back, or end their sessions by pg_terminate_backend and "
+            "prepared transactions by ROLLBACK PREPARED.",
         )
     if fields.get("R") == _WOULD_HIDE_ROWS:
         return AccessRefused(
