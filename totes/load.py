@@ -302,8 +302,9 @@ def _load_rows(
         return filled
     staged = staging.stage(connection, table, path)
     _require_rows(fetched.manifest, table.name, "data", staged)
-    move = staging.insert_versions if table.is_fact else staging.upsert
-    return move(connection, table, staged)
+    if table.is_fact:
+        return staging.insert_versions(connection, table, staged)
+    return staging.upsert(connection, table, staged, fetched.manifest.batch)
 
 
 def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> None:

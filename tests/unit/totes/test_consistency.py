@@ -225,6 +225,15 @@ def test_fact_has_a_name_of_its_own(schemas: Path) -> None:
     )
 
 
+def test_name_of_a_fact_leaves_room_for_those_of_its_views(schemas: Path) -> None:
+    path = schemas / "warehouse" / "fact_sales_order.toml"
+    name = "fact_" + "x" * 53
+    path.with_name(f"{name}.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert findings(schemas) == [
+        f"warehouse/{name}.toml:1: the name {name}_versions is longer than 63 bytes, to which PostgreSQL cuts it"
+    ]
+
+
 def test_circle_of_references_is_shown(schemas: Path) -> None:
     replaced(
         schemas,
