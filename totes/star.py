@@ -162,5 +162,6 @@ def _require_parents(table: WarehouseTable, other: str, rows: "pd.DataFrame", ke
     if len(orphans):
         raise ContractBroken(
             f"{table.source}.{column} refers to {sorted(orphans.unique())[:5]}, which {other} of the same batch lacks.",
-            f'Start an execution with {{"full_read": ["{table.source}", "{other}"]}}.',
+            "Ingest lets no such row pass: restore the first versions of the batch's objects in S3 (the buckets are "
+            "versioned). If they have no others, report it: this is a bug.",
         )

@@ -19,6 +19,7 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, SetColumnComment, SetTableComment
 
+from totes import locks
 from totes.consistency import log_tables
 from totes.contracts import SCHEMAS, Column, ContractInvalid, WarehouseTable, warehouse_tables
 from totes.database import quoted, server_message, sqlstate
@@ -125,7 +126,10 @@ def lock(connection: sqlalchemy.Connection) -> None:
 
 
 def migrate(connection: sqlalchemy.Connection) -> None:
-    """Brings the schema to this release's version, in one transaction; does nothing where it is there already.
+    """Brings the schema to this release's version, in one transaction; does nothing if it has it already.
+
+    It needs tables and views for itself for a moment. While somebody uses them, it lets other readers pass and tries
+    again, for LOCK_SECONDS.
 
     Raises:
         VersionUnknown: a newer release has been here.
@@ -145,7 +149,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         applied = _applied(connection, structure)
         require_known(structure, applied)
         _require_free(structure, applied)
-        _bring_from(connection, applied, latest)
+        locks.change_when_free(connection, lambda: _bring_from(connection, applied, latest))
         _require_declared(read(connection))
 
 

@@ -115,7 +115,8 @@ def test_missing_parent_is_named() -> None:
         joined(warehouse_tables()["dim_staff"], rows)
     assert str(caught.value) == (
         "staff.department_id refers to [20], which department of the same batch lacks. "
-        'Start an execution with {"full_read": ["staff", "department"]}.'
+        "Ingest lets no such row pass: restore the first versions of the batch's objects in S3 (the buckets are "
+        "versioned). If they have no others, report it: this is a bug."
     )
 
 
