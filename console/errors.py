@@ -78,8 +78,8 @@ def no_such(kind: str, name: str, known: Iterable[str]) -> str:
     """Says that there is no thing of this name, with the nearest name if one is near, and all that there are."""
     names = sorted(known)
     nearest = get_close_matches(name, names, 1)
-    meant = f", did you mean {nearest[0]}?" if nearest else ";"
-    return f"There is no {kind} {name}{meant} There are: {', '.join(names)}."
+    meant = f" Did you mean {nearest[0]}?" if nearest else ""
+    return f"There is no {kind} {name}.{meant} There are: {', '.join(names)}."
 
 
 def exit_code(error: BaseException) -> int:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from console import errors
+from console.check import check
 from console.demo import demo
 from console.deployment import LOCAL, Target
 from console.drill import drill
@@ -48,6 +49,7 @@ COMMANDS = (
     pause,
     resume,
     secret,
+    check,
     reconcile,
     replay,
     history,

@@ -251,7 +251,7 @@ _MEANINGS = {
     "53": _busy("raise the limit that the message names."),
     "53100": _busy("give the server more disk space."),
     "53200": _busy("end sessions that take much memory, or give the server more."),
-    "53300": _busy("end sessions that nobody needs, or raise the limit that the message names."),
+    "53300": _busy("end sessions that nobody needs, or raise the limit of the server, the role or the database."),
     LOCK_TIMEOUT: _LONG,
     "57014": _LONG,
     "25P": _LONG,

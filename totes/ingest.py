@@ -1,10 +1,8 @@
 """Ingest: what changed in totesys since the batch before becomes the next batch of the landing zone."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from totes.batch_log import BatchLog, entry
 from totes.catalogue import structure_of
@@ -21,6 +19,7 @@ from totes.log import logger
 from totes.manifest import Manifest, moment_after
 from totes.position import SourcePosition
 from totes.requests import Request
+from totes.scratch import scratch
 from totes.secrets import read_credentials
 from totes.settings import IngestSettings
 from totes.snapshot import snapshot
@@ -114,9 +113,9 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
-    with tempfile.TemporaryDirectory(prefix="totes-ingest-") as folder:
+    with scratch() as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:
-            change = Change(taken, previous, request.full_read, landing, Path(folder))
+            change = Change(taken, previous, request.full_read, landing, folder)
             same_source = previous is None or taken.position.is_same_source(previous.source)
             require_accepted(change.gone, same_source, request.accept_deletions)
             new = change.is_new()

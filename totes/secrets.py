@@ -66,7 +66,8 @@ def _translated(error: ClientError, secret_id: str) -> AccessRefused | LakeUnava
     if code in _REFUSED:
         return AccessRefused(
             f"Secret {secret_id}: Secrets Manager says {code}.",
-            "Check that the secret has a value and that the function's role may read it.",
+            "Check that the secret exists, has a value and is not being deleted, and that the role which asks may read "
+            "it and use its key.",
         )
     return LakeUnavailable(
         f"Secret {secret_id}: Secrets Manager says {code}.",

@@ -41,6 +41,9 @@ def test_docstring_draws_the_tree_as_it_is() -> None:
         ('{"username": "reader", "password": "hunter, 2"}', '{"username": "reader", "password": ***}'),
         ("{'PASSWORD': 'hunter2'}", "{'PASSWORD': ***}"),
         ("secret = hunter2, token:hunter2;", "secret = ***, token:***;"),
+        ("passwd=hunter2 pwd: hunter2", "passwd=*** pwd: ***"),
+        ("TOTES_PASSWORD=hunter2 PGPASSWORD=hunter2", "TOTES_PASSWORD=*** PGPASSWORD=***"),
+        ("AWS_SECRET_ACCESS_KEY=hunter2 AWS_SESSION_TOKEN=hunter2", "AWS_SECRET_ACCESS_KEY=*** AWS_SESSION_TOKEN=***"),
     ],
 )
 def test_secrets_are_redacted(text: str, without: str) -> None:
