@@ -149,8 +149,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         applied = _applied(connection, structure)
         require_known(structure, applied)
         _require_free(structure, applied)
-        if applied < latest:
-            locks.change_when_free(connection, lambda: _bring_from(connection, applied))
+        locks.change_when_free(connection, lambda: _bring_from(connection, applied, latest))
         _require_declared(read(connection))
 
 
@@ -257,9 +256,7 @@ def _require_declared(structure: Structure) -> None:
         )
 
 
-def _bring_from(connection: sqlalchemy.Connection, applied: int) -> None:
-    """Brings the schema forward from a version to the latest, and its views and comments with it."""
-    latest = latest_version()
+def _bring_from(connection: sqlalchemy.Connection, applied: int, latest: int) -> None:
     rights = _rights(connection)
     for version in range(applied + 1, latest + 1):
         _bring_forward(connection, version)

@@ -172,9 +172,9 @@ def test_rules_between_facts_are_held_with_the_batch_behind_it(backfills: Backfi
 def test_where_landing_breaks_off_the_retry_goes_on(backfills: Backfills, drill: Drill) -> None:
     dying, commit = Countdown(4, die), BatchLog.commit
 
-    def committing(log: BatchLog, manifest: Manifest) -> None:
+    def committing(log: BatchLog, manifest: Manifest, **given: bool) -> None:
         dying()
-        commit(log, manifest)
+        commit(log, manifest, **given)
 
     with mock.patch.object(BatchLog, "commit", committing):
         assert succeeded(backfills.run(rows=200))
@@ -204,9 +204,9 @@ def test_where_half_of_it_is_landed_the_pipeline_reads_the_other_half(
     class Interrupted(BatchLog):
         """Has another execution land a batch when two are landed."""
 
-        def commit(self, manifest: Manifest) -> None:
+        def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
             interrupting()
-            super().commit(manifest)
+            super().commit(manifest, hint=hint)
 
     with mock.patch("totes.backfill.BatchLog", Interrupted):
         failed = backfills.run(rows=200)
@@ -276,3 +276,16 @@ def test_functions_read_beside_each_other(backfills: Backfills, drill: Drill, tm
             assert succeeded(backfills.run(rows=200, concurrency=2))
     assert max(at_work) == 2
     assert reconcile(drill.pipeline).agrees
+
+
+def test_row_in_quarantine_is_released_when_a_backfill_has_read_it(
+    backfills: Backfills, drill: Drill, quarantined: Declares
+) -> None:
+    drill.run()
+    quarantined("sales_order")
+    drill.totesys("UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_id = 7")
+    assert drill.run().warnings
+    drill.totesys("UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id = 7")
+    assert succeeded(backfills.run())
+    assert drill.run().warnings == []
+    assert drill.star("SELECT count(*) FROM etl.quarantine WHERE released_batch_id IS NULL") == [[0]]

@@ -15,11 +15,12 @@ from tests.pipeline import Pipeline, content
 from totes.allowance import Allowance
 from totes.batch_log import HINT
 from totes.errors import ContractBroken
+from totes.lake import Lake
 from totes.load import LoadResult, load
 from totes.passes import left_to
 from totes.requests import Request
 from totes.settings import LoadSettings, TransformSettings
-from totes.transform import Transformed, transform
+from totes.transform import Transformed, prepare, transform
 
 LAST = 6
 NO_TIME = Allowance(lambda: 0)
@@ -227,3 +228,13 @@ def test_broken_check_that_no_batch_in_time_corrects_names_the_rule(behind: Pipe
     with pytest.raises(ContractBroken, match=r"`amount` .*: 7\. The 2 batches .*timeout, at most 900 s"):
         Execution(behind, behind.execution).load(Allowance(lambda: next(times, 5)))
     assert left(behind) == (0, 3)
+
+
+def test_batch_that_is_prepared_again_keeps_its_first_draft(behind: Pipeline) -> None:
+    """The draft names objects that are there; one that is made anew by another release may name others."""
+    settings = TransformSettings(behind.landing_bucket, behind.processed_bucket)
+    prepare(settings, 2)
+    (key,) = [key for key in Lake(behind.processed_bucket).keys("backfill/", "") if key.endswith(".json")]
+    behind.s3.put_object(Bucket=behind.processed_bucket, Key=key, Body=b"the first draft")
+    prepare(settings, 2)
+    assert Lake(behind.processed_bucket).read(key) == b"the first draft"
