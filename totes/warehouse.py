@@ -149,7 +149,8 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         applied = _applied(connection, structure)
         require_known(structure, applied)
         _require_free(structure, applied)
-        locks.change_when_free(connection, lambda: _bring_from(connection, applied, latest))
+        if applied < latest:
+            locks.change_when_free(connection, lambda: _bring_from(connection, applied, latest))
         _require_declared(read(connection))
 
 
