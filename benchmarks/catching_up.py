@@ -90,7 +90,7 @@ def main(
                 land(Lake(stack.names.landing_bucket), number)
             _say(f"{number:,} batches landed in {took(time.monotonic() - began)}")
             arn = stack.start_execution(name="catches-up")
-            others = list(_others(stack, arn))
+            others = [describe(other) for other in _others(stack, arn)]
             found = describe(arn)
             _say(f"{found.name}: {found.status} after {took(found.seconds)}: {summary(found)}")
             _say_states(stack, found)
@@ -105,17 +105,19 @@ def _put_without_http(lake: Lake, key: str, body: Any) -> bool:
     return True
 
 
-def _others(stack: Stack, arn: str) -> Iterator[Execution]:
-    """The executions that the schedule starts until one has ended."""
+def _others(stack: Stack, arn: str) -> Iterator[str]:
+    """The executions that the schedule starts until one has ended, each when it has ended too."""
+    others = []
     while True:
         try:
             stack.wait(arn, EVERY_SECONDS)
         except TimeoutError:
-            other = stack.start_execution()
-            stack.wait(other)
-            yield describe(other)
+            others.append(stack.start_execution())
         else:
-            return
+            break
+    for other in others:
+        stack.wait(other, 10 * EVERY_SECONDS)
+        yield other
 
 
 def _say_states(stack: Stack, execution: Execution) -> None:

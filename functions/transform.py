@@ -20,7 +20,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     request, settings = parse_request(event), read_settings(TransformSettings)
     if batch := event.get("batch"):
         return asdict(prepare(settings, batch))
-    done = transform(settings, request, Allowance(context.get_remaining_time_in_millis))
+    so_far = event.get("so_far", {})
+    since = so_far.get("transform", {}).get("first")
+    done = transform(settings, request, Allowance(context.get_remaining_time_in_millis), since)
     metrics.add_metric("RowsProcessed", MetricUnit.Count, sum(done.rows.values()))
     logger.info("transformed", first=done.first, last=done.last, rows=done.rows)
-    return in_total("transform", event.get("so_far", {}), asdict(done) | {"batches": done.batches})
+    return in_total("transform", so_far, asdict(done) | {"batches": done.batches})

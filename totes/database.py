@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pg8000.dbapi
 import sqlalchemy
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
+# A lock was not to be had in time.
+LOCK_TIMEOUT = "55P03"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +73,9 @@ def connected(database: Database, credentials: "Credentials", application: str) 
         try:
             yield connection
         except DBAPIError as error:
-            if sqlstate(error) != _LOCK_TIMEOUT:
+            if sqlstate(error) != LOCK_TIMEOUT:
                 raise
-            raise _translated(database, error.orig or error, _lock_holders(connection)) from error
+            raise _translated(database, error.orig or error, _lock_holders(connection, error)) from error
 
 
 @lru_cache(maxsize=4)
@@ -165,16 +167,27 @@ def _tls(credentials: "Credentials") -> ssl.SSLContext | bool | None:
     return False if credentials.host.startswith("/") else None
 
 
-def _lock_holders(connection: sqlalchemy.Connection) -> str:
-    """Who may have been waited for. Another execution, or somebody at work on the tables."""
+def _lock_holders(connection: sqlalchemy.Connection, refused: DBAPIError) -> str:
+    """Returns who may have been waited for: another execution, or somebody at work on the tables.
+
+    Our own wait is over by now. So the refused statement tells, with what the server says of it, which tables we wanted
+    and what for.
+    """
+    wanted = f"{refused.statement} {_fields(refused.orig).get('W', '')}"
     with suppress(DBAPIError):
-        rows = connection.execute(sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8")))
-        return ", ".join(f"{row.holder} ({row.user_name}, {row.application or 'no application name'})" for row in rows)
+        connection.rollback()
+        query = sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8"))
+        return "; ".join(map(_described, connection.execute(query, {"wanted": wanted})))
     return ""
 
 
+def _described(holder: "sqlalchemy.Row[Any]") -> str:
+    # Its state is hidden from a role that is no member of pg_read_all_stats.
+    state = f", {holder.state} since {holder.since}" if holder.state else ""
+    return f"{holder.holder} ({holder.user_name}, {holder.application or 'no application name'}){state}"
+
+
 _UNLESS = "Nothing to do unless it lasts: then"
-_LOCK_TIMEOUT = "55P03"
 # PostgreSQL raises it because `row_security` is off; a grant would not help.
 _WOULD_HIDE_ROWS = "check_enable_rls"
 _Kind = Literal["unreachable", "busy"] | type[TotesError]
@@ -239,7 +252,7 @@ _MEANINGS = {
     "53100": _busy("give the server more disk space."),
     "53200": _busy("end sessions that take much memory, or give the server more."),
     "53300": _busy("end sessions that nobody needs, or raise the limit of the server, the role or the database."),
-    _LOCK_TIMEOUT: _LONG,
+    LOCK_TIMEOUT: _LONG,
     "57014": _LONG,
     "25P": _LONG,
     "25006": _busy(
@@ -284,7 +297,8 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     if holders:
         return database.busy(
             f"{database.name} could not do it now: {said}; locks are held by {holders}.",
-            f"{_UNLESS} look that session up in pg_stat_activity, and end it by pg_terminate_backend if it is dead.",
+            f"{_UNLESS} ask these users to commit or roll back, or end their sessions by pg_terminate_backend and "
+            "prepared transactions by ROLLBACK PREPARED.",
         )
     if fields.get("R") == _WOULD_HIDE_ROWS:
         return AccessRefused(

@@ -114,9 +114,9 @@ def load_pending(
 ) -> LoadResult:
     """Does what `load` does over a connection, which tells the place of the warehouse (totes.warehouse).
 
-    Two executions that are at it at once wait for each other. The one that finds that the other has loaded its batch
-    meanwhile leaves it the rest. The one that goes on looks at the end of the log when it has reached it, so nothing is
-    left behind (ADR 19).
+    Two executions that are at it at once wait for each other. The younger one, when it finds that the other has loaded
+    its batch meanwhile, leaves it the rest. The one that goes on looks at the end of the log when it has reached it, so
+    nothing is left behind (ADR 19).
 
     Args:
         through: the last batch to load; None: the last that there is.
@@ -147,10 +147,17 @@ def load_pending(
 
 
 def _other_loader(connection: sqlalchemy.Connection, execution: str, end: int) -> str | None:
-    """The ARN of the execution that loaded the last batch; None if it is this one, or if there is none left to load."""
+    """The ARN of the execution that loaded the last batch, if it was at it before this one.
+
+    None if it is this one or came later, or if there is no batch left to load.
+    """
     with connection.begin():
         row = connection.execute(warehouse.statement(connection, "last_batch")).one()
-    return None if row.execution == execution or row.batch_id >= end else str(row.execution)
+        if row.execution == execution or row.batch_id >= end:
+            return None
+        given = {"ours": execution, "other": row.execution}
+        first = connection.execute(warehouse.statement(connection, "first_batches"), given).one()
+    return str(row.execution) if first.ours is None or first.other < first.ours else None
 
 
 def _load_next(
@@ -302,8 +309,9 @@ def _load_rows(
         return filled
     staged = staging.stage(connection, table, path)
     _require_rows(fetched.manifest, table.name, "data", staged)
-    move = staging.insert_versions if table.is_fact else staging.upsert
-    return move(connection, table, staged)
+    if table.is_fact:
+        return staging.insert_versions(connection, table, staged)
+    return staging.upsert(connection, table, staged, fetched.manifest.batch)
 
 
 def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> None:

@@ -65,11 +65,17 @@ class Prepared:
     rows: Mapping[str, int]
 
 
-def transform(settings: TransformSettings, request: Request, allowance: Allowance = UNLIMITED) -> Transformed:
+def transform(
+    settings: TransformSettings, request: Request, allowance: Allowance = UNLIMITED, since: int | None = None
+) -> Transformed:
     """Processes all batches that are landed and not yet processed, in order, or as many as there is time for.
 
-    Two executions that are at it at once both do a batch, and one of them commits it. The other one leaves it the rest.
-    The one that goes on looks at the end of the log when it has reached it, so nothing is left behind (ADR 19).
+    Two executions that are at it at once both do a batch, and one of them commits it. The younger one then leaves the
+    rest to the other. The one that goes on looks at the end of the log when it has reached it, so nothing is left
+    behind (ADR 19).
+
+    Args:
+        since: the first batch that this execution has processed in an earlier pass.
 
     Raises:
         LakeUnavailable: worth another try; what was finished stays finished.
@@ -91,7 +97,7 @@ def transform(settings: TransformSettings, request: Request, allowance: Allowanc
         done.processed_through = begun
         if committer == request.execution:
             done.add(manifest)
-        elif begun < end:
+        elif begun < end and _is_older(committer, since or done.first, processed_log):
             done.catching_up = committer
             break
         if begun == end:
@@ -141,6 +147,11 @@ def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
     except BatchContended:
         return log.read(manifest.batch).execution
     return manifest.execution
+
+
+def _is_older(other: str, first: int | None, log: BatchLog) -> bool:
+    """Whether another execution was at it before this one, whose first batch is given: it committed the one before."""
+    return first is None or (first > 1 and log.read(first - 1).execution == other)
 
 
 def _draft(batch: int) -> str:

@@ -19,6 +19,7 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn, SetColumnComment, SetTableComment
 
+from totes import locks
 from totes.consistency import log_tables
 from totes.contracts import SCHEMAS, Column, ContractInvalid, WarehouseTable, warehouse_tables
 from totes.database import quoted, server_message, sqlstate
@@ -125,7 +126,10 @@ def lock(connection: sqlalchemy.Connection) -> None:
 
 
 def migrate(connection: sqlalchemy.Connection) -> None:
-    """Brings the schema to this release's version, in one transaction; does nothing where it is there already.
+    """Brings the schema to this release's version, in one transaction; does nothing if it has it already.
+
+    It needs tables and views for itself for a moment. While somebody uses them, it lets other readers pass and tries
+    again, for LOCK_SECONDS.
 
     Raises:
         VersionUnknown: a newer release has been here.
@@ -145,14 +149,8 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         applied = _applied(connection, structure)
         require_known(structure, applied)
         _require_free(structure, applied)
-        rights = _rights(connection)
-        for version in range(applied + 1, latest + 1):
-            _bring_forward(connection, version)
-        for table in warehouse_tables().values():
-            if table.is_fact:
-                _make_views(connection, table)
-        _comment(connection, latest)
-        _restore_rights(connection, rights)
+        if applied < latest:
+            locks.change_when_free(connection, lambda: _bring_from(connection, applied))
         _require_declared(read(connection))
 
 
@@ -257,6 +255,19 @@ def _require_declared(structure: Structure) -> None:
             f"The warehouse is not as declared: {'; '.join(each.found for each in stopping)}. Nothing was changed.",
             " ".join(dict.fromkeys(each.remedy for each in stopping)),
         )
+
+
+def _bring_from(connection: sqlalchemy.Connection, applied: int) -> None:
+    """Brings the schema forward from a version to the latest, and its views and comments with it."""
+    latest = latest_version()
+    rights = _rights(connection)
+    for version in range(applied + 1, latest + 1):
+        _bring_forward(connection, version)
+    for table in warehouse_tables().values():
+        if table.is_fact:
+            _make_views(connection, table)
+    _comment(connection, latest)
+    _restore_rights(connection, rights)
 
 
 def _bring_forward(connection: sqlalchemy.Connection, version: int) -> None:

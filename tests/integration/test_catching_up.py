@@ -15,14 +15,16 @@ from tests.pipeline import Pipeline, content
 from totes.allowance import Allowance
 from totes.batch_log import HINT
 from totes.errors import ContractBroken
+from totes.lake import Lake
 from totes.load import LoadResult, load
 from totes.passes import left_to
 from totes.requests import Request
 from totes.settings import LoadSettings, TransformSettings
-from totes.transform import Transformed, transform
+from totes.transform import Transformed, prepare, transform
 
 LAST = 6
 NO_TIME = Allowance(lambda: 0)
+YOUNG = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:young"
 OTHER = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:other"
 
 
@@ -49,9 +51,9 @@ class Execution:
     pipeline: Pipeline
     name: str
 
-    def transform(self, allowance: Allowance = NO_TIME) -> Transformed:
+    def transform(self, allowance: Allowance = NO_TIME, since: int | None = None) -> Transformed:
         settings = TransformSettings(self.pipeline.landing_bucket, self.pipeline.processed_bucket)
-        return transform(settings, Request(self.name), allowance)
+        return transform(settings, Request(self.name), allowance, since)
 
     def load(self, allowance: Allowance = NO_TIME) -> LoadResult:
         settings = LoadSettings(self.pipeline.processed_bucket, f"{self.pipeline.name}/warehouse")
@@ -63,8 +65,10 @@ class Execution:
         Args:
             landed: the last batch that Ingest found.
         """
+        since = None
         while True:
-            transformed, loaded = self.transform(allowance()), self.load(allowance())
+            transformed = self.transform(allowance(), since)
+            since, loaded = since or transformed.first, self.load(allowance())
             if not (transformed.more or loaded.more):
                 so_far = {"ingest": {"landed_through": landed}, "transform": vars(transformed)}
                 return replace(loaded, catching_up=left_to(so_far, vars(loaded)))
@@ -131,9 +135,9 @@ def test_batch_that_is_landed_meanwhile_is_not_left_behind(behind: Pipeline) -> 
 
 def test_transform_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeline) -> None:
     other = Execution(behind, OTHER)
-    with at_key("log/00000003", lambda: other.transform(half_used_after(2))):
+    with at_key("log/00000002", lambda: other.transform(half_used_after(2))):
         overtaken = behind.transform()
-    assert (overtaken.last, overtaken.processed_through, overtaken.catching_up) == (2, 3, OTHER)
+    assert (overtaken.last, overtaken.processed_through, overtaken.catching_up) == (None, 2, OTHER)
     assert other.transform(half_used_after(9)).last == LAST
 
 
@@ -141,9 +145,34 @@ def test_load_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeline) -
     behind.transform()
     other = Execution(behind, OTHER)
     with at_statement("pg_advisory_xact_lock", lambda: other.load(half_used_after(2))):
-        overtaken = behind.load()
+        overtaken = Execution(behind, YOUNG).load()
     assert (overtaken.batches, overtaken.loaded_through, overtaken.catching_up) == (0, 2, OTHER)
     assert other.load(half_used_after(9)).last == LAST
+
+
+def test_older_one_goes_on_though_a_younger_one_overtakes_it(behind: Pipeline) -> None:
+    older, younger = Execution(behind, behind.execution), Execution(behind, OTHER)
+    assert older.transform(half_used_after(1)).last == older.load().last == 2
+    with at_key("log/00000003", younger.transform):
+        transformed = older.transform(half_used_after(9), since=2)
+    assert (transformed.first, transformed.last, transformed.catching_up) == (4, LAST, None)
+    with at_statement("pg_advisory_xact_lock", younger.load):
+        loaded = older.load(half_used_after(9))
+    assert (loaded.first, loaded.last, loaded.catching_up) == (4, LAST, None)
+
+
+def test_younger_one_leaves_the_rest_though_it_has_done_some(behind: Pipeline) -> None:
+    older, younger = Execution(behind, OTHER), Execution(behind, YOUNG)
+    older.transform()
+    older.load()
+    with at_key("log/00000004", older.transform):
+        transformed = younger.transform(half_used_after(9))
+    assert (transformed.last, transformed.catching_up) == (3, OTHER)
+    older.transform(half_used_after(9))
+    younger.load()
+    with at_statement("pg_advisory_xact_lock", older.load):
+        loaded = younger.load(half_used_after(9))
+    assert (loaded.batches, loaded.catching_up) == (0, OTHER)
 
 
 def test_one_that_is_overtaken_by_itself_goes_on(behind: Pipeline) -> None:
@@ -227,3 +256,13 @@ def test_broken_check_that_no_batch_in_time_corrects_names_the_rule(behind: Pipe
     with pytest.raises(ContractBroken, match=r"`amount` .*: 7\. The 2 batches .*timeout, at most 900 s"):
         Execution(behind, behind.execution).load(Allowance(lambda: next(times, 5)))
     assert left(behind) == (0, 3)
+
+
+def test_batch_that_is_prepared_again_keeps_its_first_draft(behind: Pipeline) -> None:
+    """The draft names objects that are there; one that is made anew by another release may name others."""
+    settings = TransformSettings(behind.landing_bucket, behind.processed_bucket)
+    prepare(settings, 2)
+    (key,) = [key for key in Lake(behind.processed_bucket).keys("backfill/", "") if key.endswith(".json")]
+    behind.s3.put_object(Bucket=behind.processed_bucket, Key=key, Body=b"the first draft")
+    prepare(settings, 2)
+    assert Lake(behind.processed_bucket).read(key) == b"the first draft"

@@ -194,6 +194,20 @@ def test_file_that_nothing_reads_is_found(schemas: Path, name: str, expected: st
     assert findings(schemas) == [f"{name}:1: nothing reads a file of this name; {expected}"]
 
 
+@pytest.mark.parametrize("limit", [80_000_001, 80_000_000], ids=["too much", "nothing left"])
+def test_limits_that_no_function_can_hold_are_found(schemas: Path, limit: int) -> None:
+    columns = [
+        'a_id = { type = "integer", meaning = "." }',
+        f'b = {{ type = "text", meaning = ".", max_bytes = {limit} }}',
+    ]
+    if limit == 80_000_000:
+        columns.append('c = { type = "text", meaning = "." }')
+    text = "\n".join(['meaning = "."', 'key = "a_id"', "[columns]", *columns])
+    (schemas / "source" / "large.toml").write_text(text, encoding="utf-8")
+    (found,) = findings(schemas)
+    assert "max_bytes of its columns add up to more than 80,000,000, or leave nothing for another text" in found
+
+
 def test_table_without_columns_is_found(schemas: Path) -> None:
     (schemas / "source" / "bare.toml").write_text('meaning = "."\nkey = "a"\n', encoding="utf-8")
     assert "source/bare.toml:1: it declares no columns" in findings(schemas)
@@ -223,6 +237,15 @@ def test_fact_has_a_name_of_its_own(schemas: Path) -> None:
     assert any(
         "the fact has a view or function current_sales_order, and a table of that name" in each for each in found
     )
+
+
+def test_name_of_a_fact_leaves_room_for_those_of_its_views(schemas: Path) -> None:
+    path = schemas / "warehouse" / "fact_sales_order.toml"
+    name = "fact_" + "x" * 53
+    path.with_name(f"{name}.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert findings(schemas) == [
+        f"warehouse/{name}.toml:1: the name {name}_versions is longer than 63 bytes, to which PostgreSQL cuts it"
+    ]
 
 
 def test_circle_of_references_is_shown(schemas: Path) -> None:
