@@ -12,7 +12,8 @@ from typer import TyperException
 from local.deployment import DeploymentInvalid
 from local.postgres import PostgresFailed
 from local.state import StackAlreadyRunning
-from totes.errors import TotesError, redacted
+from totes.errors import TotesError
+from totes.redaction import redacted
 
 FAILED = 1
 MISUSED = 2
@@ -51,6 +52,6 @@ def exit_code(error: BaseException) -> int:
 def one_line(error: BaseException) -> str:
     """What an expected error says, without line breaks and without secrets."""
     text = error.format_message() if isinstance(error, TyperException) else str(error)
-    line = redacted(re.sub(r"\s+", " ", text).strip())
+    line = re.sub(r"\s+", " ", redacted(text)).strip()
     command = getattr(getattr(error, "ctx", None), "command_path", None)
     return f"{line.rstrip('.')}. See `{command} --help`." if command else line

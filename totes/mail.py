@@ -6,13 +6,14 @@ look. It is plain text, and readable for somebody who has never seen the code.
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from totes.errors import redacted, shortened
+from totes.errors import shortened
 from totes.meanings import ABORTED, TIMED_OUT, meaning, section
 from totes.names import STAGES, Names
+from totes.redaction import redacted
 
 LONGEST_SUBJECT = 100
 # Of what was found; the log has more of it.
@@ -93,7 +94,10 @@ class Recovery:
 
 
 def failure_mail(failure: Failure) -> Mail:
-    """The mail about a failure."""
+    """The mail about a failure, without secrets: masked before lines are wrapped, which would cut them in two."""
+    failure = replace(
+        failure, state=redacted(failure.state), error=redacted(failure.error), execution=redacted(failure.execution)
+    )
     meant, usual_remedy = meaning(failure.error)
     found, remedy = _told(failure.cause)
     how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
@@ -118,7 +122,7 @@ def failure_mail(failure: Failure) -> Mail:
         "",
         *_links(failure),
     ]
-    return Mail(_ascii(subject), redacted("\n".join(body)) + "\n")
+    return Mail(_ascii(subject), "\n".join(body) + "\n")
 
 
 def recovery_mail(recovery: Recovery) -> Mail:

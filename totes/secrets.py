@@ -7,6 +7,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from totes.aws import client
 from totes.errors import AccessRefused, LakeUnavailable
+from totes.redaction import remember_secret
 
 SSL_MODES = ("prefer", "require", "verify-full")
 _LAST_PORT = 65535
@@ -87,6 +88,7 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
             "Store JSON with host, port, dbname, username and password; "
             f"sslmode is optional, one of {', '.join(SSL_MODES)}.",
         ) from None
+    remember_secret(document["password"])
     return Credentials(
         host=document["host"],
         dbname=document["dbname"],
