@@ -11,6 +11,7 @@ from rich.text import Text
 from console.differences import Keys, Reconciliation, Sums, TableDifferences
 from console.render import cell, plain_table
 from totes.errors import shortened
+from totes.redaction import visible
 
 # The fields of a comparison that say what is wrong; their names are the words for it.
 WRONG = ("missing", "extra", "differing")
@@ -101,7 +102,7 @@ def _cells_table(table: TableDifferences) -> Table:
 
 
 def _value(text: str | None) -> Text:
-    return Text("NULL", "dim") if text is None else Text(shortened(text, _LONGEST_VALUE) or "''")
+    return Text("NULL", "dim") if text is None else Text(visible(shortened(text, _LONGEST_VALUE)) or "''")
 
 
 def _apart(sums: Sums) -> bool:

@@ -13,7 +13,7 @@ from local.deployment import DeploymentInvalid
 from local.postgres import PostgresFailed
 from local.state import StackAlreadyRunning
 from totes.errors import TotesError
-from totes.redaction import redacted
+from totes.redaction import redacted, visible
 
 FAILED = 1
 MISUSED = 2
@@ -52,6 +52,6 @@ def exit_code(error: BaseException) -> int:
 def one_line(error: BaseException) -> str:
     """What an expected error says, without line breaks and without secrets."""
     text = error.format_message() if isinstance(error, TyperException) else str(error)
-    line = re.sub(r"\s+", " ", redacted(text)).strip()
+    line = visible(re.sub(r"[ \t\n]+", " ", redacted(text)).strip())
     command = getattr(getattr(error, "ctx", None), "command_path", None)
     return f"{line.rstrip('.')}. See `{command} --help`." if command else line

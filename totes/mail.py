@@ -13,7 +13,7 @@ from urllib.parse import quote
 from totes.errors import shortened
 from totes.meanings import ABORTED, TIMED_OUT, meaning, section
 from totes.names import STAGES, Names
-from totes.redaction import redacted
+from totes.redaction import redacted, visible, visible_line
 
 LONGEST_SUBJECT = 100
 # Of what was found; the log has more of it.
@@ -96,7 +96,10 @@ class Recovery:
 def failure_mail(failure: Failure) -> Mail:
     """The mail about a failure, without secrets: masked before lines are wrapped, which would cut them in two."""
     failure = replace(
-        failure, state=redacted(failure.state), error=redacted(failure.error), execution=redacted(failure.execution)
+        failure,
+        state=_safe_line(failure.state),
+        error=_safe_line(failure.error),
+        execution=_safe_line(failure.execution),
     )
     meant, usual_remedy = meaning(failure.error)
     found, remedy = _told(failure.cause)
@@ -147,6 +150,10 @@ def recovery_mail(recovery: Recovery) -> Mail:
 def anchor(heading: str) -> str:
     """The anchor of a section of the runbook: its heading as GitHub makes links of it."""
     return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "_-")
+
+
+def _safe_line(text: str) -> str:
+    return visible_line(redacted(text))
 
 
 def _sentence(failure: Failure, meant: str) -> str:
@@ -247,7 +254,7 @@ def _starred(text: str) -> str:
 
 def _told(cause: str) -> tuple[str, str]:
     """What was found, and the remedy where there is one on the last line."""
-    found, newline, remedy = redacted(cause).rpartition("\n")
+    found, newline, remedy = visible(redacted(cause)).rpartition("\n")
     found, remedy = (found, remedy) if newline else (remedy, "")
     return shortened(found, _LONGEST_CAUSE), shortened(remedy, _LONGEST_CAUSE)
 

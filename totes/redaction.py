@@ -1,8 +1,8 @@
-"""Masks secrets in texts that leave: logs, causes, mails and the terminal.
+"""What must not leave by logs, causes, mails and the terminal: secrets are masked, control characters written out.
 
-Two ways. The credentials that this process has read are known: their values are masked wherever they are, however they
-are written. Other people's secrets are known by their names and forms only: `PGPASSWORD=`, `"SessionToken": "…"`,
-`PASSWORD '…'`, `Authorization:`, the password of a URL. Where a form leaves open where the secret ends, more is masked.
+Secrets are known in two ways. The credentials that this process has read are masked wherever they are, however they are
+written. Other people's are known by their names and forms only: `PGPASSWORD=`, `"SessionToken": "…"`, `PASSWORD '…'`,
+`Authorization:`, the password of a URL. Where a form leaves open where the secret ends, more is masked.
 """
 
 import json
@@ -47,6 +47,9 @@ _RUN_IN_STRING = re.compile(r"""(?:\\.|[^\s"]|"(?![\s,}\])]|\Z))*""")
 _LINE = re.compile(r".*")
 _LINE_IN_STRING = re.compile(r"""(?:\\.|[^"])*""")
 _QUOTE = re.compile(r'(?<!\\)"')
+
+# All control characters but tab and line feed, marks and changes of direction, other line breaks, halves of characters.
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 _known: set[str] = set()
 
@@ -209,3 +212,20 @@ def _closing(text: str, opening: re.Match[str], escapes: int, doubled: bool, lin
         elif not text[end : end + 1].isalnum():
             return end
     return line_end
+
+
+def visible(text: str) -> str:
+    r"""Returns `text` with control characters, escape sequences and changes of direction written out: `\x1b[31m`.
+
+    A terminal or a mail would obey them, and show something else than what is there. Line breaks and tabs stay.
+    """
+    return _OBEYED.sub(lambda found: _escape(ord(found[0])), text)
+
+
+def visible_line(text: str) -> str:
+    """The same without line breaks, which would make more lines of one."""
+    return visible(text).replace("\n", r"\n")
+
+
+def _escape(code: int) -> str:
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
