@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from pg8000.native import literal
 
@@ -119,6 +119,8 @@ def test_named_secret_is_masked_in_every_form(form: str, password: str, name: st
 
 @pytest.mark.parametrize("form", PASSWORD_FORMS)
 @given(password=PASSWORDS)
+@example(password="Xyzzy' Plugh")
+@example(password="Xyzzy\\' Plugh")
 def test_password_is_masked_in_every_form(form: str, password: str) -> None:
     left = redacted(f"can't connect: {PASSWORD_FORMS[form](password)}\nsee the log")
     assert clean(left)
