@@ -59,7 +59,7 @@ endif
 spark-test: $(INSTALLED) $(SPARK) ## Read the lake with Spark in local mode; needs Java 17, and half a GB for Spark, once
 	@PYTHONPATH=build/spark $(BIN)/python -m pytest tests/lake/test_spark.py
 
-faults: $(INSTALLED) ## Break it in 68 ways, and see a table of what it survives; fails where a row fails or is missing
+faults: $(INSTALLED) ## Break it in 73 ways, and see a table of what it survives; fails where a row fails or is missing
 	@rm -f build/faults.json
 	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --all-cases --write-promise || status=$$?; \
 	    $(BIN)/python -m tests.faults.table && exit $$status

@@ -1,6 +1,5 @@
 """How a reconciliation looks on a terminal."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -10,6 +9,8 @@ from rich.text import Text
 
 from console.differences import Keys, Reconciliation, Sums, TableDifferences
 from console.render import cell, plain_table
+from console.run import command
+from totes.contracts import warehouse_tables
 from totes.errors import shortened
 from totes.redaction import visible
 
@@ -122,12 +123,27 @@ def _sums_table(found: Sequence[tuple[str, str, Sums]]) -> Table:
 
 
 def _remedies(found: Reconciliation) -> Iterator[Text]:
-    sources = [table.source for table in found.tables if table.missing.rows or table.differing.rows]
-    if sources:
-        command = f"totes run --input '{json.dumps({'full_read': sources})}'"
-        yield Text.assemble("What is missing or differs is loaded anew by ", (command, "bold"))
-    if any(table.extra.rows for table in found.tables):
-        yield Text.assemble("What is extra is taken out by ", ("totes replay --swap", "bold"))
+    """What to do, in order: the lake tells whether the warehouse was changed, or has never been told.
+
+    A full read of what somebody changed in the warehouse would add false versions of facts.
+    """
+    if found.agrees or found.no_fence:
+        return
+    read = command({"full_read": _sources(found)})
+    yield Text.assemble(
+        "1. ",
+        ("totes replay", "bold"),
+        " compares the warehouse with the lake. If they differ, the warehouse was changed: ",
+        ("totes replay --swap", "bold"),
+        " puts it right. Then reconcile again.",
+    )
+    yield Text.assemble("2. If they agree, the lake lacks it, too: ", (read, "bold"), ". Then reconcile again.")
+
+
+def _sources(found: Reconciliation) -> list[str]:
+    """The tables of totesys that the tables which differ are made of."""
+    apart = [warehouse_tables()[table.table] for table in found.tables if not table.agrees]
+    return list(dict.fromkeys(name for table in apart for name in (table.source or "", *table.join)))
 
 
 def _verdict(found: Reconciliation) -> Text:

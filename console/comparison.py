@@ -23,15 +23,15 @@ VALUES_AT_ONCE = 1000
 Seen = Callable[[str], object]
 
 _T = TypeVar("_T")
-_BURIED = sqlalchemy.text(
-    "SELECT business_id FROM etl.tombstone WHERE table_name = :table AND business_id = ANY(:keys)"
-)
+_DELETED = "SELECT business_id FROM etl.tombstone WHERE table_name = :table AND business_id = ANY(:keys)"
 _SET_ASIDE = sqlalchemy.text(
     "SELECT business_id FROM etl.quarantine "
     "WHERE table_name = :source AND released_batch_id IS NULL AND business_id = ANY(:keys)"
 )
 # The version of the warehouse's schema that has a quarantine.
 QUARANTINE_SINCE = 2
+# The version in which a tombstone ends when a dimension's row comes back.
+TOMBSTONES_END_SINCE = 3
 
 
 class Comparison:
@@ -112,7 +112,8 @@ class Comparison:
     def _buried(self, keys: Collection[int]) -> set[int]:
         if self._table.is_fact or not keys:
             return set()
-        rows = self._snapshots.warehouse(_BURIED, table=self._table.name, keys=list(keys))
+        query = _DELETED if self._version < TOMBSTONES_END_SINCE else f"{_DELETED} AND ended_batch_id IS NULL"
+        rows = self._snapshots.warehouse(sqlalchemy.text(query), table=self._table.name, keys=list(keys))
         return {row.business_id for row in rows}
 
 

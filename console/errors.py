@@ -4,7 +4,12 @@
 deployment.
 """
 
+import os
 import re
+import tempfile
+import traceback
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from botocore.exceptions import BotoCoreError, ClientError
 from typer import TyperException
@@ -29,6 +34,34 @@ EXPECTED = (
     OSError,
 )
 
+_LOG_IN = "Log in to AWS, or name another profile with --profile."
+_NOT_THERE = "Check --stage, --region and --profile: is the stage deployed there?"
+_NO_WAY = "Check the network, and the proxy if you have one; for the local stack, whether `totes up` still runs."
+# What to do about an error of AWS or of its SDK, by code or class.
+_REMEDIES = {
+    **dict.fromkeys(
+        (
+            *("ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "InvalidAccessKeyId"),
+            *("UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException"),
+            *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"),
+            *("SSOTokenLoadError", "UnauthorizedSSOTokenError", "TokenRetrievalError"),
+        ),
+        _LOG_IN,
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException", "AuthorizationError"),
+        "docs/deploy.md says which rights each command needs.",
+    ),
+    **dict.fromkeys(("StateMachineDoesNotExist", "NoSuchBucket", "ResourceNotFoundException"), _NOT_THERE),
+    **dict.fromkeys(
+        (
+            *("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError"),
+            *("ProxyConnectionError", "SSLError"),
+        ),
+        _NO_WAY,
+    ),
+}
+
 
 class CommandFailed(TyperException):
     """It was tried, and the outcome is bad."""
@@ -42,6 +75,14 @@ class Misused(TyperException):
     exit_code = MISUSED
 
 
+def no_such(kind: str, name: str, known: Iterable[str]) -> str:
+    """Says that there is no thing of this name, with the nearest name if one is near, and all that there are."""
+    names = sorted(known)
+    nearest = get_close_matches(name, names, 1)
+    meant = f" Did you mean {nearest[0]}?" if nearest else ""
+    return f"There is no {kind} {name}.{meant} There are: {', '.join(names)}."
+
+
 def exit_code(error: BaseException) -> int:
     """The exit code that goes with an expected error."""
     if isinstance(error, TyperException):
@@ -51,7 +92,39 @@ def exit_code(error: BaseException) -> int:
 
 def one_line(error: BaseException) -> str:
     """What an expected error says, without line breaks and without secrets."""
-    text = error.format_message() if isinstance(error, TyperException) else str(error)
-    line = visible(re.sub(r"[ \t\n]+", " ", redacted(text)).strip())
+    line = _without_breaks(_text(error))
+    if remedy := _remedy(error):
+        return f"{line.rstrip('.')}. {remedy}"
     command = getattr(getattr(error, "ctx", None), "command_path", None)
     return f"{line.rstrip('.')}. See `{command} --help`." if command else line
+
+
+def unexpected(error: BaseException) -> str:
+    """What an error says that nobody thought of, and where its traceback is."""
+    said = f"{type(error).__name__}: {_without_breaks(str(error)) or 'no more is known'}"
+    try:
+        descriptor, path = tempfile.mkstemp(prefix="totes-", suffix=".txt")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(redacted("".join(traceback.format_exception(error))))
+    except OSError:
+        return f"{said.rstrip('.')}. This is a bug; its traceback could not be written."
+    return f"{said.rstrip('.')}. This is a bug; its traceback is in {path}."
+
+
+def _text(error: BaseException) -> str:
+    if isinstance(error, TyperException):
+        return error.format_message()
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
+
+
+def _without_breaks(text: str) -> str:
+    # Redacted first: a secret that is known may have a line break in it.
+    return visible(re.sub(r"[ \t\n]+", " ", redacted(text)).strip())
+
+
+def _remedy(error: BaseException) -> str:
+    if isinstance(error, ClientError):
+        return _REMEDIES.get(error.response.get("Error", {}).get("Code", ""), "")
+    return _REMEDIES.get(type(error).__name__, "") if isinstance(error, BotoCoreError) else ""

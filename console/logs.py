@@ -11,7 +11,7 @@ from console.deployment import WarehouseEmpty, warehouse
 from console.errors import one_line
 from totes.batch_log import BatchLog
 from totes.errors import TotesError
-from totes.executions import SUCCEEDED, Execution, describe, latest
+from totes.executions import SUCCEEDED, Execution, describe, latest, stood_aside
 from totes.lake import Lake
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What the business was promised: a change is in the warehouse within this time.
 PROMISE = timedelta(minutes=30)
+# Of the executions that succeeded: as many as start in a day at the usual rate, should another one be catching up.
+_LOOKED_AT = 300
 
 _LOADED = sqlalchemy.text(
     "SELECT batch_id, loaded_at, snapshot_at, COALESCE(SUM(rows_inserted + rows_updated), 0) AS rows"
@@ -88,8 +90,9 @@ def read_logs(names: "Names") -> list[LogHead]:
 
 
 def last_success(names: "Names") -> Execution | None:
-    """The newest execution that SUCCEEDED."""
-    return next(iter(latest(names, 1, SUCCEEDED)), None)
+    """The newest execution that SUCCEEDED and left no batch to another one that is catching up."""
+    succeeded = latest(names, _LOOKED_AT, SUCCEEDED)
+    return next((found for found in succeeded if not stood_aside(describe(found.arn).output)), None)
 
 
 def freshness(logs: Sequence[LogHead], success: Execution | None, now: datetime) -> Freshness:

@@ -1,5 +1,6 @@
 """The `totes` command: the global options, the commands, and what an error looks like."""
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from console import errors
+from console.check import check
 from console.demo import demo
 from console.deployment import LOCAL, Target
 from console.drill import drill
@@ -17,7 +19,7 @@ from console.pause import pause, resume
 from console.query import query
 from console.reconcile import reconcile
 from console.redrive import redrive
-from console.render import say_error
+from console.render import prepare_streams, say_error
 from console.replay import replay
 from console.run import run
 from console.secret import secret
@@ -47,6 +49,7 @@ COMMANDS = (
     pause,
     resume,
     secret,
+    check,
     reconcile,
     replay,
     history,
@@ -58,12 +61,25 @@ for command in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code; an expected error is one line on stderr."""
+    """Runs the command line and returns its exit code; an error is one line on stderr, whatever it is."""
+    prepare_streams()
     try:
-        return app(args=arguments, prog_name="totes", standalone_mode=False) or 0
+        code: int = app(args=arguments, prog_name="totes", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read has seen enough. Python would flush once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.FAILED
+    except typer.Abort:
+        say_error("Nothing was answered, so nothing was done.")
+        return errors.FAILED
     except errors.EXPECTED as error:
         say_error(errors.one_line(error))
         return errors.exit_code(error)
+    except Exception as error:  # noqa: BLE001 - nobody but us can read a traceback
+        say_error(errors.unexpected(error))
+        return errors.FAILED
 
 
 def _show_version(wanted: bool) -> None:
@@ -90,7 +106,3 @@ def _global_options(
     context.obj = Target(stage, region, profile)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.render import plain_table, took
-from totes.executions import RUNNING, SUCCEEDED, Execution, StateRun
+from totes.executions import RUNNING, SUCCEEDED, Execution, StateRun, stood_aside
 from totes.redaction import visible
 
 NOTHING_NEW = "nothing new: no object and no row was written"
@@ -57,15 +57,27 @@ def headline(execution: Execution) -> Text:
     if execution.status != SUCCEEDED:
         return status_text(execution).append_text(_error(execution, " "))
     load = execution.output.get("load", {})
+    if stood_aside(execution.output):
+        return Text(f"{catching_up(execution.output)} ({took(execution.seconds)})", "yellow")
     if not load.get("batches"):
         return Text(f"{NOTHING_NEW} ({took(execution.seconds)})", "dim")
     return Text.assemble((_batches(load), "green"), f" in {took(execution.seconds)}: {_short(load)}")
 
 
+def catching_up(output: Mapping[str, Any]) -> str:
+    """What an execution says that left batches to another one."""
+    load, name = output["load"], output["load"]["catching_up"].rpartition(":")[2]
+    landed = output["ingest"]["landed_through"]
+    return f"another execution, {name}, is catching up: batch {load['loaded_through']:,} of {landed:,} is loaded"
+
+
 def summary(execution: Execution) -> str:
     """What an execution that SUCCEEDED did, without how long it took."""
     load = execution.output.get("load", {})
-    return f"{_batches(load)}: {_short(load)}" if load.get("batches") else NOTHING_NEW
+    done = [f"{_batches(load)}: {_short(load)}"] if load.get("batches") else []
+    if stood_aside(execution.output):
+        done.append(catching_up(execution.output))
+    return "; ".join(done) or NOTHING_NEW
 
 
 def rows_moved(output: Mapping[str, Any]) -> RenderableType:
@@ -76,16 +88,19 @@ def rows_moved(output: Mapping[str, Any]) -> RenderableType:
     found = [table for table in (landed, loaded) if table.row_count]
     if found:
         return Columns(found, padding=(0, 4))
+    if stood_aside(output):
+        return Text(f"Nothing: {catching_up(output)}.", "yellow")
     return Text("The batch changes no row." if load.get("batches") else f"{NOTHING_NEW.capitalize()}.", "dim")
 
 
 def rows_left(results: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """What the stages of an execution that failed had done by then: landed, and processed."""
-    ingest, transform = (results.get(stage, {}) for stage in ("ingest", "transform"))
+    """What the stages of an execution that failed had done by then: landed, processed, and loaded."""
+    ingest, transform, load = (results.get(stage, {}) for stage in ("ingest", "transform", "load"))
     batch = ingest.get("batch")
     landed = _counts(f"batch {batch} landed" if batch else "nothing landed", ingest, ("rows", "deleted"))
     processed = _counts("processed", transform, ("rows",))
-    found = [table for table in (landed, processed) if table.row_count]
+    loaded = _counts("loaded", load, ("inserted", "updated", "tombstones"))
+    found = [table for table in (landed, processed, loaded) if table.row_count]
     return Columns(found, padding=(0, 4)) if found else Text("None: nothing new was found.", "dim")
 
 
@@ -103,7 +118,7 @@ def _error(execution: Execution, before: str) -> Text:
 
 def _batches(load: Mapping[str, Any]) -> str:
     first, last = load.get("first"), load.get("last")
-    return f"batch {last} loaded" if first == last else f"batches {first} to {last} loaded"
+    return f"batch {last:,} loaded" if first == last else f"batches {first:,} to {last:,} loaded"
 
 
 def _short(load: Mapping[str, Any]) -> str:

@@ -34,6 +34,8 @@ def query(
 
         totes query revenue_by_currency
         totes query order_history --param order_id=42
+
+    Exit code: 1 when the warehouse has never seen what the question is about.
     """
     if as_json and as_csv:
         raise Misused("Give --json or --csv, not both.")
@@ -95,5 +97,7 @@ def _parameters(pairs: Sequence[str]) -> dict[str, str]:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise Misused(f"--param {pair} is not NAME=VALUE, like order_id=42.")
+        if name in given:
+            raise Misused(f"--param {name} is given twice.")
         given[name] = value
     return given

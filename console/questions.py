@@ -2,7 +2,8 @@
 
 The header is a comment block up to the first empty line. Its first line is the question in one sentence;
 a parameter has a paragraph `Parameter :name (required): …` or `Parameter :name (optional): …`. An optional one is
-NULL when it is left out, and the query says what that means.
+NULL when it is left out, and the query says what that means. If an answer without rows means that the question makes no
+sense, a paragraph `No rows: …` says why; in it `:name` is a parameter's value, `:first_snapshot` the first batch's.
 """
 
 import re
@@ -14,11 +15,14 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from console.errors import Misused
+from console.errors import CommandFailed, Misused, no_such
+from console.render import cell
 
 FOLDER = Path(__file__).parent.parent / "queries"
 
 _PARAMETER = re.compile(r"Parameter :(\w+) \((required|optional)\): (.+)")
+_NO_ROWS = re.compile(r"No rows: (.+)")
+_FIRST_SNAPSHOT = sqlalchemy.text("SELECT min(snapshot_at) FROM etl.batch")
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,13 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Question:
-    """One question: its name, its one sentence, its parameters and its statement."""
+    """One question: its name, its one sentence, its parameters, its statement, and what it means to get no rows."""
 
     name: str
     sentence: str
     parameters: tuple[Parameter, ...]
     sql: str
+    no_rows: str = ""
 
     def ask(
         self, connection: sqlalchemy.Connection, given: Mapping[str, str]
@@ -46,6 +51,7 @@ class Question:
 
         Raises:
             Misused: a parameter is missing, unknown, or of the wrong type.
+            CommandFailed: there are no rows, and the question says why.
         """
         try:
             result = connection.execute(sqlalchemy.text(self.sql), self.bound(given))
@@ -55,7 +61,17 @@ class Question:
             if not str(said.get("C", "")).startswith("22"):
                 raise
             raise Misused(f"{self.name}: {said['M']}.") from None
-        return list(result.keys()), [dict(row) for row in result.mappings()]
+        except UnicodeEncodeError:
+            raise Misused(f"{self.name}: a parameter is no text in UTF-8.") from None
+        columns, rows = list(result.keys()), [dict(row) for row in result.mappings()]
+        if not rows and self.no_rows:
+            raise CommandFailed(self._why_no_rows(connection, given))
+        return columns, rows
+
+    def _why_no_rows(self, connection: sqlalchemy.Connection, given: Mapping[str, str]) -> str:
+        first = connection.scalar(_FIRST_SNAPSHOT)
+        values = {**given, "first_snapshot": cell("", first).plain}
+        return re.sub(r":(\w+)", lambda named: values.get(named[1], named[0]), self.no_rows)
 
     def bound(self, given: Mapping[str, str]) -> dict[str, str | None]:
         """A value for each parameter, None for an optional one that is not given."""
@@ -82,7 +98,7 @@ def find_question(name: str) -> Question:
     """
     questions = all_questions()
     if name not in questions:
-        raise Misused(f"There is no query {name}; there are: {', '.join(questions)}.")
+        raise Misused(no_such("query", name, questions))
     return questions[name]
 
 
@@ -95,10 +111,12 @@ def read_question(path: Path) -> Question:
             paragraphs[-1] += f" {line[5:]}"
         else:
             paragraphs.append(line[3:])
+    empty = next((match[1] for paragraph in paragraphs if (match := _NO_ROWS.fullmatch(paragraph))), "")
     matches = [match for paragraph in paragraphs if (match := _PARAMETER.fullmatch(paragraph))]
     return Question(
         name=path.stem,
         sentence=paragraphs[0],
         parameters=tuple(Parameter(match[1], match[2] == "required", match[3]) for match in matches),
         sql=sql,
+        no_rows=empty,
     )

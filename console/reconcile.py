@@ -11,7 +11,7 @@ from console.agreement import show_reconciliation
 from console.comparison import Comparison, Seen
 from console.deployment import target
 from console.differences import Reconciliation
-from console.errors import FAILED, Misused
+from console.errors import FAILED, Misused, no_such
 from console.loaded_batch import loaded_batch
 from console.render import AsJson, complaints, say_json, screen
 from console.snapshots import snapshots
@@ -64,7 +64,7 @@ def find_tables(names: Iterable[str]) -> list[WarehouseTable]:
     """
     known = comparable()
     if unknown := [name for name in names if name not in known]:
-        raise Misused(f"There is no table {unknown[0]} to compare; there are: {', '.join(known)}.")
+        raise Misused(no_such("comparable table", unknown[0], known))
     return [known[name] for name in dict.fromkeys(names)]
 
 

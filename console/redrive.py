@@ -1,7 +1,6 @@
 """`totes redrive`: run an execution again that did not succeed."""
 
 import json
-import shlex
 from datetime import UTC
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +12,7 @@ from console.deployment import target
 from console.errors import FAILED, Misused
 from console.follow import follow, wait
 from console.render import AsJson, say_json, screen
-from console.run import as_document, unique_name
+from console.run import as_document, command, unique_name
 from console.selection import named, newest, newest_unsuccessful
 from totes.executions import RUNNING, SUCCEEDED, Execution, describe, start
 
@@ -64,8 +63,10 @@ def _check(found: Execution) -> None:
     if found.status == RUNNING:
         raise Misused(f"Execution {found.name} still runs: follow it with `totes logs {found.name} --follow`.")
     if found.status == SUCCEEDED:
-        again = f"totes run --input {shlex.quote(found.input)}" if json.loads(found.input) else "totes run"
-        raise Misused(f"Execution {found.name} SUCCEEDED: nothing is left to redrive. Start a new one with `{again}`.")
+        raise Misused(
+            f"Execution {found.name} SUCCEEDED: nothing is left to redrive. "
+            f"Start a new one with `{command(json.loads(found.input))}`."
+        )
 
 
 def _introduce(console: Console, names: "Names", found: Execution) -> None:

@@ -3,11 +3,13 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -48,6 +50,16 @@ def complaints(**options: Any) -> Console:
     return Screen(stderr=True, **options)
 
 
+def prepare_streams() -> None:
+    """Makes every text printable: a letter that the encoding lacks becomes its code, and a closed stream takes all."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say_error(line: str) -> None:
     """One line on stderr, never wrapped."""
     complaints(soft_wrap=True).print(Text("totes: ", "bold red") + Text(visible_line(line)))
@@ -55,8 +67,10 @@ def say_error(line: str) -> None:
 
 def say_json(document: object) -> None:
     """Pure JSON on stdout. Money is a string, so that no reader makes a float of it; moments are ISO 8601."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, default=_json_value)
-    # Readers get the same characters; JSON's own escapes are not enough for a terminal.
+    # JSON has codes of its own for letters that the encoding lacks.
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(document, indent=2, ensure_ascii=ascii_only, default=_json_value)
+    # And for all that a terminal obeys, so that readers get the same characters.
     typer.echo("".join(letter if visible(letter) == letter else f"\\u{ord(letter):04x}" for letter in text))
 
 

@@ -53,6 +53,9 @@ def replay(
         status.stop()
         if not as_json:
             show_comparison(screen(), found)
+            if not (found.agrees or swap):
+                remedy = Text.assemble(("totes replay --swap", "bold"), " brings the warehouse to what the lake says.")
+                screen().print(remedy)
         swapped = swap and not found.agrees
         if swapped:
             if ask:

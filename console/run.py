@@ -1,25 +1,38 @@
 """`totes run`: start an execution and follow it."""
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
+from botocore.exceptions import ClientError
 
 from console.deployment import target
-from console.errors import FAILED, Misused
+from console.errors import FAILED, Misused, no_such
 from console.follow import follow, wait
 from console.render import AsJson, say_json, screen
+from totes.contracts import source_tables
 from totes.executions import SUCCEEDED, Execution, start
+
+if TYPE_CHECKING:
+    from totes.names import Names
 
 
 def run(
     context: typer.Context,
-    document: Annotated[
-        str, typer.Option("--input", metavar="JSON", help="The execution's input; the schedule sends {}.")
-    ] = "{}",
+    full_read: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TABLE", help="Read this table of totesys in full, whatever is new in it; repeatable."),
+    ] = None,
+    accept_deletions: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TABLE=ROWS", help="Accept that up to so many rows of this table are deleted; repeatable."
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="The execution's name, free for 90 days; made up when left out.")
     ] = None,
@@ -32,9 +45,9 @@ def run(
 
     Exit code: 0 when it SUCCEEDED, 1 otherwise.
     """
-    check_input(document)
+    document = json.dumps(_input(full_read or (), accept_deletions or ()))
     names = target(context).connect()
-    arn = start(names, name or unique_name("manual"), document)
+    arn = _start(names, name, document)
     if as_json:
         execution = wait(arn)
         say_json(as_document(execution))
@@ -42,6 +55,18 @@ def run(
         execution = follow(arn, screen())
     if execution.status != SUCCEEDED:
         raise typer.Exit(FAILED)
+
+
+def _start(names: "Names", name: str | None, document: str) -> str:
+    try:
+        return start(names, name or unique_name("manual"), document)
+    except ClientError as error:
+        match error.response["Error"]["Code"]:
+            case "ExecutionAlreadyExists":
+                raise Misused(f"There has been an execution {name} already: give another --name, or none.") from None
+            case "InvalidName":
+                raise Misused(f"--name {name} is no name: take up to 80 letters, digits, - and _.") from None
+        raise
 
 
 def unique_name(origin: str) -> str:
@@ -57,15 +82,34 @@ def as_document(execution: Execution) -> dict[str, Any]:
     return asdict(execution) | {"input": given, "seconds": execution.seconds, "states": states}
 
 
-def check_input(document: str) -> None:
-    """Looks whether an execution may be started with this input.
+def command(given: Mapping[str, Any]) -> str:
+    """The command line that starts an execution with this input."""
+    options = [f"--full-read {table}" for table in given.get("full_read", ())]
+    options += [f"--accept-deletions {table}={rows}" for table, rows in given.get("accept_deletions", {}).items()]
+    return " ".join(["totes run", *options])
+
+
+def _input(full_read: Iterable[str], accept_deletions: Iterable[str]) -> dict[str, Any]:
+    """The execution's input; a field that nobody asked for is left out.
 
     Raises:
-        Misused: it is no JSON object.
+        Misused: a table is unknown, or a number of rows is missing, wrong, or given twice.
     """
-    try:
-        parsed = json.loads(document)
-    except ValueError as error:
-        raise Misused(f"The input is not JSON: {error}.") from None
-    if not isinstance(parsed, dict):
-        raise Misused(f"The input is {type(parsed).__name__} {document}, not a JSON object like {{}}.")
+    tables = list(dict.fromkeys(_known(table, "--full-read") for table in full_read))
+    accepted: dict[str, int] = {}
+    for given in accept_deletions:
+        table, _, rows = given.partition("=")
+        _known(table, "--accept-deletions")
+        if not (rows.isascii() and rows.isdigit() and int(rows)):
+            raise Misused(f"--accept-deletions {given} is not TABLE=ROWS, like {table}=120.")
+        if table in accepted:
+            raise Misused(f"--accept-deletions names {table} twice.")
+        accepted[table] = int(rows)
+    fields = {"full_read": tables, "accept_deletions": accepted}
+    return {name: value for name, value in fields.items() if value}
+
+
+def _known(table: str, option: str) -> str:
+    if table not in source_tables():
+        raise Misused(f"{option}: {no_such('table of totesys', table, source_tables())}")
+    return table

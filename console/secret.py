@@ -1,6 +1,7 @@
 """`totes secret`: say how a database is reached, or change its password, without either being seen."""
 
 import json
+import sys
 from typing import Annotated, Any, Literal
 
 import boto3
@@ -27,22 +28,22 @@ def secret(
     username: Annotated[str | None, typer.Option(help="Whom to log in as.")] = None,
     sslmode: Annotated[str | None, typer.Option(help=f"One of {', '.join(SSL_MODES)}.")] = None,
     password: Annotated[
-        str,
+        str | None,
         typer.Option(
-            prompt="Password",
-            hide_input=True,
             envvar="TOTES_PASSWORD",
             show_envvar=True,
             metavar="TEXT",
             help="Asked for where it is not in the environment, so that neither history nor process list has it.",
         ),
-    ],
+    ] = None,
 ) -> None:
     """Write the credentials of a database into its secret; what is not given stays as it is.
 
     To rotate a password: change it in the database, then `totes secret warehouse`. No deployment, no restart: every
     execution reads the secret anew.
     """
+    if password is None:
+        password = _ask()
     names = target(context).connect()
     secret_id = names.source_secret if which == "source" else names.warehouse_secret
     client = boto3.client("secretsmanager")
@@ -55,6 +56,19 @@ def secret(
     client.put_secret_value(SecretId=secret_id, SecretString=text)
     login = f"{credentials.username} at {credentials.host}:{credentials.port}, database {credentials.dbname}"
     screen().print(Text(f"{secret_id} is written: {login}. The next execution uses it."), soft_wrap=True)
+
+
+def _ask() -> str:
+    """The password that somebody types unseen.
+
+    Raises:
+        Misused: there is no terminal to hide it on.
+        Abort: nobody answers.
+    """
+    if not sys.stdin.isatty():
+        raise Misused("There is no terminal to ask on, so the password has to be in TOTES_PASSWORD.")
+    answer: str = typer.prompt("Password", hide_input=True, err=True)
+    return answer
 
 
 def _value(client: Any, secret_id: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from console.pause import schedule_text
 from console.render import AsJson, ago, cell, plain_table, say_json, screen, took
 from console.schedule import Schedule, read_schedule
 from console.watching import watch
-from totes.executions import Execution, latest
+from totes.executions import SUCCEEDED, Execution, describe, latest, stood_aside
 
 if TYPE_CHECKING:
     from totes.names import Names
@@ -30,12 +30,13 @@ EMPTY = "The warehouse is empty: nothing is loaded yet."
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the pipeline stands."""
+    """Where the pipeline stands; `catching_up` is the execution to which the newest one that succeeded left batches."""
 
     logs: Sequence[LogHead]
     freshness: Freshness
     schedule: Schedule
     executions: Sequence[Execution]
+    catching_up: str | None = None
 
     @property
     def well(self) -> bool:
@@ -47,6 +48,7 @@ class Standing:
             "freshness": self.freshness.as_document(),
             "schedule": self.schedule,
             "executions": [_summary(execution) for execution in self.executions],
+            "catching_up": self.catching_up,
         }
 
     def view(self) -> Group:
@@ -54,6 +56,7 @@ class Standing:
             _logs_table(self.logs),
             *(Text(f"{log.log} is as last known: {log.trouble}", "bold red") for log in self.logs if log.trouble),
             _freshness_line(self.freshness, self.logs[-1]),
+            *_catching_up_line(self.catching_up, self.logs),
             schedule_text(self.schedule),
             "",
             _executions_table(self.executions),
@@ -92,7 +95,22 @@ def status(
 def _standing(names: "Names") -> Standing:
     logs = read_logs(names)
     fresh = freshness(logs, last_success(names), datetime.now(UTC))
-    return Standing(logs, fresh, read_schedule(names), latest(names, LAST_EXECUTIONS))
+    executions = latest(names, LAST_EXECUTIONS)
+    return Standing(logs, fresh, read_schedule(names), executions, _catching_up(executions))
+
+
+def _catching_up(executions: Sequence[Execution]) -> str | None:
+    newest = next((execution for execution in executions if execution.status == SUCCEEDED), None)
+    output = describe(newest.arn).output if newest else {}
+    return str(output["load"]["catching_up"]) if stood_aside(output) else None
+
+
+def _catching_up_line(execution: str | None, logs: Sequence[LogHead]) -> list[Text]:
+    landed, _, loaded = logs
+    if execution is None or loaded.batch >= landed.batch:
+        return []
+    name = execution.rpartition(":")[2]
+    return [Text(f"Execution {name} is catching up: batch {loaded.batch:,} of {landed.batch:,} is loaded.", "yellow")]
 
 
 def _summary(execution: Execution) -> dict[str, Any]:

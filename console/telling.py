@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from console.outcome import catching_up
 from console.render import took
-from totes.executions import Execution
+from totes.executions import Execution, stood_aside
 from totes.names import STAGES
 
 Output = Mapping[str, Any]
@@ -16,11 +17,15 @@ def told(execution: Execution) -> str:
     ingest, transform, load = (execution.output.get(stage.lower(), {}) for stage in STAGES)
     sentences = [f"Execution {execution.name} SUCCEEDED. It began at {_moment(execution.started)}"]
     sentences[0] += f" and took {took(execution.seconds)}."
-    if ingest.get("dry_run"):
-        sentences += [_dry_run(ingest)]
-    else:
-        sentences += [_landed(ingest), _processed(transform), _loaded(load)]
+    sentences += [_landed(ingest), _processed(transform), _loaded(load)]
+    if stood_aside(execution.output):
+        sentences.append(f"It left the rest alone: {catching_up(execution.output)}.")
     repeated = [f"{state.name} took {state.attempts} attempts." for state in execution.states if state.attempts > 1]
+    passes = sum(state.name == "Load" for state in execution.states)
+    if passes > 1:
+        repeated.append(
+            f"It took {passes} passes through Transform and Load, because a function has only so much time."
+        )
     warnings = [f"A warning: {warning}." for warning in ingest.get("warnings", [])]
     return " ".join(sentence for sentence in (*sentences, *repeated, *warnings) if sentence)
 
@@ -53,17 +58,10 @@ def _processed(transform: Output) -> str:
 
 def _loaded(load: Output) -> str:
     if not load.get("batches"):
-        return "The warehouse lacked nothing, so no row of it was written."
+        return "" if load.get("catching_up") else "The warehouse lacked nothing, so no row of it was written."
     counts = (("added", load["inserted"]), ("updated", load["updated"]), ("marked as deleted", load["tombstones"]))
     done = [f"{_sum(rows):,} {word}" for word, rows in counts if _sum(rows)]
     return f"Load brought {_batches(load)} into the warehouse: {', '.join(done) or 'none differed'}."
-
-
-def _dry_run(ingest: Output) -> str:
-    if not ingest["rows"] and not ingest["deleted"]:
-        return "It was a dry run: nothing is new, and nothing was written."
-    gone = f" and {_sum(ingest['deleted']):,} deleted" if ingest["deleted"] else ""
-    return f"It was a dry run: the next batch would hold {_rows(ingest['rows'])}{gone}. Nothing was written."
 
 
 def _rows(rows: Mapping[str, int]) -> str:
@@ -73,7 +71,7 @@ def _rows(rows: Mapping[str, int]) -> str:
 
 def _batches(result: Output) -> str:
     first, last = result["first"], result["last"]
-    return f"batch {last}" if first == last else f"batches {first} to {last}"
+    return f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
 
 
 def _sum(rows: Mapping[str, int] | None) -> int:

@@ -176,13 +176,15 @@ def _calls(month: _Month) -> int:
 
 
 def _transitions(*, new: bool) -> int:
-    """How many a run through the state machine takes without a failure; the start is one."""
+    """How many a run through the state machine takes without a failure, in one pass; the start is one."""
     definition = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
     name, count = definition["StartAt"], 1
     while name:
         state = definition["States"][name]
-        # The last choice is taken where something is new; one before it is for dry runs.
-        name = (state["Choices"][-1]["Next"] if new else state["Default"]) if "Choices" in state else state.get("Next")
+        choices = state.get("Choices", [])
+        # The one with several is taken by an execution that catches up.
+        taken = choices[0]["Next"] if new and len(choices) == 1 else state.get("Default")
+        name = taken if choices else state.get("Next")
         count += 1
     return count
 

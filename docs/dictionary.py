@@ -19,6 +19,7 @@ _TEMPLATE = Path(__file__).parent / "data-dictionary.template.md"
 _CREATE_TABLE = re.compile(r"CREATE TABLE (etl\.\w+) \(\n(.*?)\n\);", re.DOTALL)
 # A line that begins with a capital is a constraint of the table.
 _CREATE_COLUMN = re.compile(r"^    ([a-z]\w*) (.+?),?$", re.MULTILINE)
+_ADD_COLUMN = re.compile(r"ALTER TABLE (etl\.\w+) ADD COLUMN (\w+) (.+);")
 _COMMENT = re.compile(r"COMMENT ON (?:TABLE|COLUMN) (etl\.[\w.]+) IS '((?:[^']|'')*)';")
 
 
@@ -121,11 +122,10 @@ def _log_tables() -> Iterator[str]:
     files = sorted((SCHEMAS / "warehouse").glob("*.sql"))
     ddl = "\n".join(path.read_text(encoding="utf-8") for path in files).replace("{log}", LIVE.log)
     meanings = {name: text.replace("''", "'") for name, text in _COMMENT.findall(ddl)}
+    added = _ADD_COLUMN.findall(ddl)
     for table, body in _CREATE_TABLE.findall(ddl):
-        rows = [
-            (f"`{column}`", definition, meanings.get(f"{table}.{column}", ""))
-            for column, definition in _CREATE_COLUMN.findall(body)
-        ]
+        columns = [*_CREATE_COLUMN.findall(body), *(column[1:] for column in added if column[0] == table)]
+        rows = [(f"`{column}`", definition, meanings.get(f"{table}.{column}", "")) for column, definition in columns]
         head = ("Column", "Declared as", "Meaning")
         yield f"### {table}\n\n{meanings.get(table, '')}\n\n{_table(head, rows)}"
 

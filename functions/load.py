@@ -5,26 +5,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from totes.allowance import Allowance
 from totes.contracts import warehouse_tables
 from totes.load import LoadResult, load
 from totes.log import count_by_table, logger, metrics, observed
+from totes.passes import in_total, left_to
 from totes.requests import parse_request
 from totes.settings import LoadSettings, read_settings
 
 
 @observed
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Loads every processed batch that the warehouse lacks."""
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
+    """Loads every processed batch that the warehouse lacks, or as many as there is time for.
+
+    The result also says whether Transform left any, so that the state machine asks one stage alone what is next.
+    """
     request, done = parse_request(event), LoadResult()
     try:
-        load(read_settings(LoadSettings), request, done)
+        load(read_settings(LoadSettings), request, done, Allowance(context.get_remaining_time_in_millis))
     finally:
         # What was committed before a failure counts as well, and what it left behind.
         _measure(done)
     logger.info("loaded", first=done.first, last=done.last, inserted=done.inserted, updated=done.updated)
-    result = {name: value for name, value in asdict(done).items() if name not in ("processed_through", "snapshot_at")}
-    return result | {"batches": done.batches}
+    so_far = event.get("so_far", {})
+    result = {name: value for name, value in asdict(done).items() if name != "processed_through"}
+    return in_total("load", so_far, result | {"batches": done.batches}) | {
+        "snapshot_at": done.snapshot_at.isoformat() if done.snapshot_at else so_far.get("load", {}).get("snapshot_at"),
+        "more": done.more or so_far.get("transform", {}).get("more", False),
+        "catching_up": left_to(so_far, result),
+    }
 
 
 def _measure(done: LoadResult) -> None:

@@ -4,20 +4,25 @@ from dataclasses import asdict
 from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from totes.allowance import Allowance
 from totes.log import logger, metrics, observed
+from totes.passes import in_total
 from totes.requests import parse_request
 from totes.settings import TransformSettings, read_settings
 from totes.transform import prepare, transform
 
 
 @observed
-def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Brings every landed batch into the warehouse's shape; of a backfill's, one that it is given."""
     request, settings = parse_request(event), read_settings(TransformSettings)
     if batch := event.get("batch"):
         return asdict(prepare(settings, batch))
-    done = transform(settings, request)
+    so_far = event.get("so_far", {})
+    since = so_far.get("transform", {}).get("first")
+    done = transform(settings, request, Allowance(context.get_remaining_time_in_millis), since)
     metrics.add_metric("RowsProcessed", MetricUnit.Count, sum(done.rows.values()))
     logger.info("transformed", first=done.first, last=done.last, rows=done.rows)
-    return asdict(done) | {"batches": done.batches}
+    return in_total("transform", so_far, asdict(done) | {"batches": done.batches})

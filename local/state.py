@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator, MutableMapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -103,7 +104,13 @@ def running_stack(folder: Path | None = None) -> StackState:
         text = file.read()
     if not text:
         raise StackNotRunning(f"The stack in {path.parent} is still starting: try again in a moment.")
-    return StackState(**json.loads(text))
+    try:
+        return StackState(**json.loads(text))
+    except (ValueError, TypeError):
+        raise StackNotRunning(
+            f"{path} is not what this release writes: end the stack that runs in {path.parent}, and start it again "
+            "with `totes up`."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -142,7 +149,8 @@ def _claimed_file(path: Path) -> TextIO:
         if not _lock(file, fcntl.LOCK_EX):
             text = file.read()
             file.close()
-            process = f" as process {json.loads(text)['pid']}" if text else ""
+            found = re.search(r'"pid": (\d+)', text)
+            process = f" as process {found[1]}" if found else ""
             raise StackAlreadyRunning(
                 f"A stack runs in {path.parent} already{process}. Stop it with Ctrl-C in its terminal, or set "
                 "TOTES_HOME to another folder to run a second one beside it."

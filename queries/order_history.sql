@@ -6,6 +6,7 @@
 --   one run after the change itself; last_updated is the back office's own stamp, which does not move when an
 --   order is amended; names come from the dimensions as they are today.
 -- Parameter :order_id (required): the sales_order_id.
+-- No rows: The warehouse has never seen sales order :order_id.
 
 WITH bookkeeping AS (
     SELECT ARRAY['version', 'batch_id', 'valid_from', 'valid_to', 'deleted', 'sales_record_id'] AS columns

@@ -104,7 +104,7 @@ def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
     monkeypatch.setattr(contracts, "SCHEMAS", copy)
     monkeypatch.setattr("totes.warehouse.FOLDER", copy / "warehouse")
-    cached = (contracts.source_tables, contracts.warehouse_tables, metadata, joined_tables)
+    cached = (contracts.declared, metadata, joined_tables)
     for function in cached:
         function.cache_clear()
     yield copy

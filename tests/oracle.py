@@ -282,13 +282,18 @@ def latest(dimension: Dimension, history: Sequence[Picture]) -> dict[int, tuple[
     return found
 
 
-def tombstones(table: str, source: str, history: Sequence[Picture]) -> set[tuple[str, int, int]]:
-    """(table, id, batch) of every disappearance."""
+def tombstones(table: str, source: str, history: Sequence[Picture]) -> set[tuple[str, int, int, int | None]]:
+    """(table, id, batch, the batch of its return) of every disappearance; a fact returns as a new version."""
     return {
-        (table, key, batch)
+        (table, key, batch, None if table in FACTS else _return(source, key, batch, history))
         for batch, (before, now) in enumerate(itertools.pairwise(history), start=2)
         for key in before.tables[source].keys() - now.tables[source].keys()
     }
+
+
+def _return(source: str, key: int, batch: int, history: Sequence[Picture]) -> int | None:
+    later = enumerate(history[batch:], start=batch + 1)
+    return next((number for number, picture in later if key in picture.tables[source]), None)
 
 
 def gone_at_once(before: Picture, now: Picture) -> dict[str, int]:

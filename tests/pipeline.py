@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pg8000.dbapi
 import pytest
+from moto.s3.models import s3_backends
 from pg8000.native import identifier
 
 from local.databases import LOADER, READER
@@ -105,11 +106,15 @@ class Pipeline:
         return BatchLog(Lake(self.processed_bucket))
 
     def objects(self, *buckets: str) -> set[str]:
-        """All keys of the lake, or of the given buckets, each with the digest of its content."""
+        """Returns all keys of the lake, or of the given buckets, each with the digest of its content.
+
+        It asks moto itself: as requests, the listings would take a tenth of the tests' time.
+        """
+        backend = s3_backends["123456789012"]["aws"]
         found = set()
         for bucket in buckets or (self.landing_bucket, self.processed_bucket):
-            for page in self.s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-                found |= {f"{bucket}/{item['Key']} {item['ETag']}" for item in page.get("Contents", [])}
+            keys, *_ = backend.list_objects(backend.get_bucket(bucket), None, None, None, None)
+            found |= {f"{bucket}/{key.name} {key.etag}" for key in keys}
         return found
 
     @contextlib.contextmanager

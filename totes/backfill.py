@@ -7,7 +7,6 @@ row refers to was there when the plan was made, and can't have gone before the r
 """
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -30,6 +29,7 @@ from totes.log import about, logger
 from totes.manifest import BACKFILL, Manifest, Parts, moment_after, parse_parts
 from totes.parquet import batches, keys_schema, write_keys
 from totes.requests import BackfillRequest
+from totes.scratch import scratch
 from totes.secrets import read_credentials
 from totes.settings import IngestSettings
 from totes.snapshot import snapshot
@@ -80,8 +80,8 @@ class Backfill:
         """Lands the rows of a range, but for the manifest."""
         key = self._draft(part.batch)
         if self._landing.read(key) is None:
-            with about(batch=part.batch, table=part.table), tempfile.TemporaryDirectory(prefix="totes-") as folder:
-                parts = self._read(part, self._plan(), Path(folder))
+            with about(batch=part.batch, table=part.table), scratch() as folder:
+                parts = self._read(part, self._plan(), folder)
                 self._landing.add_json(key, {name: stored.as_json() for name, stored in parts.items()})
         return {"batch": part.batch, "table": part.table, "rows": self._drafted(part.batch)["data"].rows}
 
@@ -109,12 +109,12 @@ class Backfill:
         with (
             connected(TOTESYS, self._credentials, "totes-ingest") as connection,
             snapshot(connection) as taken,
-            tempfile.TemporaryDirectory(prefix="totes-") as folder,
+            scratch() as folder,
         ):
             ranges = tuple(divided(taken.extents(dividable()), first + 1, rows))
             in_ranges = {part.table for part in ranges}
             tables = {
-                name: self._read_whole(table, taken, first, Path(folder))
+                name: self._read_whole(table, taken, first, folder)
                 for name, table in source_tables().items()
                 if name not in in_ranges
             }
@@ -153,7 +153,8 @@ class Backfill:
             raise ContractBroken(
                 f"totesys holds what schemas/source/{table.name}.toml does not allow, as where {table.key} is "
                 f"{read.aside[0].business_id}: {read.aside[0].reason}. A backfill sets nothing aside.",
-                "Correct the rows in totesys, and redrive the execution.",
+                "Correct the rows in totesys and redrive the execution, or change the declaration, deploy and start "
+                "another backfill.",
             )
         logger.info("read", rows=read.rows)
         return {
@@ -203,15 +204,15 @@ class Backfill:
 
     def _united(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
         table = source_tables()[name]
-        with tempfile.TemporaryDirectory(prefix="totes-") as folder:
+        with scratch() as folder:
             found = [
                 rows.column(0)
                 for number, stored in enumerate(objects)
-                for rows in batches(self._landing.fetch(stored, Path(folder) / str(number)))
+                for rows in batches(self._landing.fetch(stored, folder / str(number)))
             ]
             keys = pa.concat_arrays([pa.array([], keys_schema(table).types[0]), *found])
             del found
-            return self._add_keys(table, batch, Path(folder) / "keys", united(keys))
+            return self._add_keys(table, batch, folder / "keys", united(keys))
 
     def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:
         write_keys(path, keys, keys_schema(table))

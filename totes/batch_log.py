@@ -42,7 +42,8 @@ class BatchLog:
             if found != expected:
                 raise LogBroken(
                     f"s3://{self._lake.bucket}/{entry(expected)} is missing, though batch {found} is there.",
-                    "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
+                    "Restore it in S3 (the buckets are versioned), or take out the batches after it if somebody has "
+                    "copied them there; the next execution goes on from there.",
                 )
         return batches[-1] if batches else 0
 
@@ -57,12 +58,17 @@ class BatchLog:
         if text is None:
             raise LogBroken(
                 f"s3://{self._lake.bucket}/{key} is missing.",
-                "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
+                "Restore it in S3 (the buckets are versioned); the next execution goes on from there. If it was never "
+                "there, the warehouse or the bucket is another stage's.",
             )
         return parse_manifest(text, f"s3://{self._lake.bucket}/{key}")
 
-    def commit(self, manifest: Manifest) -> None:
+    def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
         """Makes the batch exist, once and for all.
+
+        Args:
+            hint: whether to note that the log ends here. Of many batches in a row only some need it: a reader walks on
+                from there, 1,000 batches a request.
 
         Raises:
             BatchContended: another execution has committed this number in the meantime.
@@ -72,7 +78,8 @@ class BatchLog:
                 f"Batch {manifest.batch} of s3://{self._lake.bucket} was committed by another execution meanwhile.",
                 "Nothing to do: this one starts over with the batch after it.",
             )
-        self._lake.replace_hint(HINT, {"batch": manifest.batch})
+        if hint:
+            self._lake.replace_hint(HINT, {"batch": manifest.batch})
 
     def _hint(self) -> int:
         text = self._lake.read(HINT)

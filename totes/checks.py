@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from totes.catalogue import PARTITIONED, CatalogueTable, Relation
 from totes.contracts import Column, SourceTable
 from totes.currencies import currency_names
-from totes.errors import AccessRefused, ContractBroken
+from totes.errors import AccessRefused, ContractBroken, TotesError
 from totes.keys import repeated_keys
 from totes.parquet import arrow_type
 
@@ -45,23 +45,29 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
         ContractBroken: a table or column is missing or has another type, or a relation of another kind has its name.
         AccessRefused: a column may not be read, or row-level security may hide rows.
     """
+    for refusal in refusals(tables, found):
+        raise refusal
+    return {name: unknown for name, table in found.items() if (unknown := _undeclared(tables[name], table))}
+
+
+def refusals(tables: Mapping[str, SourceTable], found: Mapping[str, CatalogueTable]) -> Iterator[TotesError]:
+    """Yields each error for which Ingest would not read these tables; it raises the first."""
     if differences := [text for table in tables.values() for text in _differences(table, found.get(table.name))]:
-        raise ContractBroken(
+        yield ContractBroken(
             "totesys is not as declared: " + "; ".join(differences) + ".",
             "Change the declarations in schemas/ and deploy, or undo the change in totesys.",
         )
     if refused := sorted(name for name, table in found.items() if not _is_readable(tables[name], table)):
-        raise AccessRefused(
+        yield AccessRefused(
             f"The user may not read {', '.join(refused)} of totesys.",
             f"GRANT SELECT ON {', '.join(refused)} to the user that the source's secret names.",
         )
     if hiding := sorted(name for name, table in found.items() if table.hides_rows):
-        raise AccessRefused(
+        yield AccessRefused(
             f"Row-level security of totesys may hide rows of {', '.join(hiding)}, which would look deleted.",
             "ALTER ROLE … BYPASSRLS for the user that the source's secret names. A policy that shows it all rows is "
             "not enough, because Ingest can't see whether a policy does.",
         )
-    return {name: unknown for name, table in found.items() if (unknown := _undeclared(tables[name], table))}
 
 
 def violations(table: SourceTable, rows: pa.Table, unavailable: Mapping[str, pa.Array]) -> list[Violation]:

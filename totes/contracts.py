@@ -1,23 +1,22 @@
 """The contracts: one declaration per table, read from schemas/.
 
-They drive extraction, Parquet schemas, DDL, checks and the data dictionary. A declaration that is itself wrong is
-refused when it is read, with the file and the field in the message.
+They drive extraction, Parquet schemas, DDL, checks and the data dictionary. All are read and checked together
+(totes.consistency), whichever is needed: the error names every mistake, with its file and line.
 """
 
 import graphlib
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from totes.consistency import check
+from totes.declarations import File, Finding
 from totes.errors import TerminalError
 
 _Table = TypeVar("_Table", "SourceTable", "WarehouseTable")
-_Part = TypeVar("_Part", "Column", "Check", "SourceTable", "WarehouseTable")
-_Value = TypeVar("_Value", bound=dict[str, Any] | list[Any])
 
 SCHEMAS = Path(__file__).parent.parent / "schemas"
 # The most bytes that a row's texts may have together: a function holds each row several times.
@@ -30,8 +29,17 @@ _SHORT_CHARACTERS = 10_000
 _TEXT = re.compile(r"text|varchar(?:\((\d+)\))?")
 
 
+# The findings that an error shows; `totes check` shows all.
+_SHOWN = 10
+_SOURCE = ("meaning", "key", "quarantine", "max_deleted_share")
+_WAREHOUSE = ("meaning", "grain", "kind", "key", "business_key", "source", "join", "since")
+_COLUMN = ("type", "meaning", "nullable", "references", "values")
+_SOURCE_COLUMN = (*_COLUMN, "format", "max_bytes")
+_WAREHOUSE_COLUMN = (*_COLUMN, "from", "default", "derive", "since", "until")
+
+
 class ContractInvalid(TerminalError):
-    """A declaration in schemas/ is not well-formed."""
+    """Declarations in schemas/ are wrong, or the warehouse is not as they say."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Column:
         default: stands in for NULL on the way into the warehouse.
         derive: the function in totes.star that makes the value from its origin.
         since: the version of the warehouse's schema that brought the column.
+        until: the version that takes it back; None means that it stays.
         max_bytes: the most bytes that a text of totesys may have; None means the default.
     """
 
@@ -61,6 +70,7 @@ class Column:
     default: str | None = None
     derive: str | None = None
     since: int = 1
+    until: int | None = None
     max_bytes: int | None = None
 
     @property
@@ -127,6 +137,7 @@ class WarehouseTable:
         source: the table of totesys whose rows become this table's rows; None for the calendar.
         join: other tables that supply columns, each with the column of `source` that holds its key.
         checks: of a fact, what references and accepted values can't say.
+        former_columns: the columns that a version has taken back. Only migrations know them.
     """
 
     name: str
@@ -140,6 +151,7 @@ class WarehouseTable:
     join: Mapping[str, str] = field(default_factory=dict)
     since: int = 1
     checks: tuple[Check, ...] = ()
+    former_columns: tuple[Column, ...] = ()
 
     def column(self, name: str) -> Column:
         return _named(self.name, self.columns, name)
@@ -159,16 +171,63 @@ class WarehouseTable:
         return tuple(column for column in self.columns if column.type != "serial")
 
 
-@cache
+@dataclass(frozen=True)
+class Declarations:
+    """All that schemas/ declares; tables that are referenced come before those that refer to them.
+
+    Attributes:
+        findings: the mistakes. If there are any, the tables are not to be used.
+    """
+
+    source: Mapping[str, SourceTable]
+    warehouse: Mapping[str, WarehouseTable]
+    findings: Sequence[Finding]
+
+
 def source_tables() -> Mapping[str, SourceTable]:
-    """The tables of totesys, those that are referenced before those that refer to them."""
-    return _in_order_of_reference(_source_table(path) for path in _declarations("source"))
+    """The tables of totesys, those that are referenced before those that refer to them.
+
+    Raises:
+        ContractInvalid: a declaration of schemas/, of either kind, is wrong.
+    """
+    return declared().source
+
+
+def warehouse_tables() -> Mapping[str, WarehouseTable]:
+    """The tables of the warehouse, dimensions before the facts that refer to them.
+
+    Raises:
+        ContractInvalid: a declaration of schemas/, of either kind, is wrong.
+    """
+    return declared().warehouse
 
 
 @cache
-def warehouse_tables() -> Mapping[str, WarehouseTable]:
-    """The tables of the warehouse, dimensions before the facts that refer to them."""
-    return _in_order_of_reference(_warehouse_table(path) for path in _declarations("warehouse"))
+def declared() -> Declarations:
+    """All declarations, which are read once.
+
+    Raises:
+        ContractInvalid: names every mistake, up to ten, with file and line.
+    """
+    found = read_declarations()
+    if found.findings:
+        shown = "; ".join(map(str, found.findings[:_SHOWN]))
+        more = f"; and {len(found.findings) - _SHOWN} more" if len(found.findings) > _SHOWN else ""
+        raise ContractInvalid(
+            f"{shown}{more}.", "Correct the declarations in schemas/ until `totes check` finds nothing, and deploy."
+        )
+    return found
+
+
+def read_declarations() -> Declarations:
+    """Reads and checks all files of schemas/."""
+    files = {folder: [File(path) for path in _toml_files(folder)] for folder in ("source", "warehouse")}
+    source = {file.table: table for file in files["source"] if (table := _source_table(file))}
+    warehouse = {file.table: star for file in files["warehouse"] if (star := _warehouse_table(file))}
+    findings = [*check(SCHEMAS, files, source, warehouse)]
+    if findings:
+        return Declarations(source, warehouse, sorted(findings))
+    return Declarations(_in_order_of_reference(source), _in_order_of_reference(warehouse), findings)
 
 
 def source_columns() -> dict[str, list[str]]:
@@ -191,81 +250,30 @@ def _named(table: str, columns: Iterable[Column], name: str) -> Column:
     raise ContractInvalid(f"{table} declares no column {name}.", "Correct the name in schemas/.")
 
 
-def _declarations(folder: str) -> list[Path]:
+def _toml_files(folder: str) -> list[Path]:
     return sorted((SCHEMAS / folder).glob("*.toml"))
 
 
-def _source_table(path: Path) -> SourceTable:
-    table = _checked(path, SourceTable)
-    for column in table.columns:
-        if column.max_bytes is not None and not column.is_text:
-            raise ContractInvalid(
-                f"source/{path.name}: {column.name} has max_bytes, and the type {column.type}.",
-                "Declare max_bytes for a text or a varchar without a length.",
-            )
-    limits = table.byte_limits.values()
-    if sum(limits) > MAX_ROW_BYTES or min(limits, default=1) < 1:
-        raise ContractInvalid(
-            f"source/{path.name}: max_bytes of its columns add up to more than {MAX_ROW_BYTES:,}, or leave nothing for "
-            "another text.",
-            "Lower max_bytes: a function has not the memory for a longer row.",
-        )
-    return table
+def _source_table(file: File) -> SourceTable | None:
+    return file.made(SourceTable, _SOURCE, columns=tuple(file.parts("columns", Column, _SOURCE_COLUMN)))
 
 
-def _warehouse_table(path: Path) -> WarehouseTable:
-    return _checked(path, WarehouseTable)
+def _warehouse_table(file: File) -> WarehouseTable | None:
+    columns = tuple(file.parts("columns", Column, _WAREHOUSE_COLUMN))
+    made = file.made(
+        WarehouseTable, _WAREHOUSE, columns=columns, checks=tuple(file.parts("checks", Check, ("rule", "breaks")))
+    )
+    return made and replace(
+        made,
+        columns=tuple(column for column in columns if column.until is None),
+        former_columns=tuple(column for column in columns if column.until is not None),
+    )
 
 
-def _checked(path: Path, kind: type[_Table]) -> _Table:
-    where = f"{path.parent.name}/{path.name}"
-    try:
-        declared = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ContractInvalid(f"{where} is no TOML: {error}.", "Correct the declaration.") from error
-    for plural, part in {"columns": Column, "checks": Check}.items():
-        if plural in declared:
-            parts = _expected(declared[plural], dict, f"{where}: {plural}")
-            declared[plural] = tuple(
-                _made(part, name, given, f"{where}, {part.__name__.lower()} {name}") for name, given in parts.items()
-            )
-    return _made(kind, path.stem, declared, where)
+def _in_order_of_reference(tables: Mapping[str, _Table]) -> dict[str, _Table]:
+    order = graphlib.TopologicalSorter({name: _references(table) for name, table in tables.items()}).static_order()
+    return {name: tables[name] for name in order}
 
 
-def _made(kind: type[_Part], name: str, declared: Any, where: str) -> _Part:
-    """Makes a dataclass from a declaration's fields.
-
-    Raises:
-        ContractInvalid: a field is unknown, missing or of the wrong kind.
-    """
-    given = _expected(declared, dict, f"{where}: it")
-    # A Python keyword can't name an attribute.
-    known = {"from" if each.name == "origin" else each.name: each for each in fields(kind) if each.name != "name"}
-    needed = {key for key, each in known.items() if each.default is MISSING and each.default_factory is MISSING}
-    for key in sorted(given.keys() - known.keys()):
-        problem = f"{where}: field {key} is unknown. Known are {', '.join(sorted(known))}."
-        raise ContractInvalid(problem, "Correct the declaration.")
-    for key in sorted(needed - given.keys()):
-        raise ContractInvalid(f"{where}: field {key} is missing.", "Correct the declaration.")
-    if "values" in given:
-        given["values"] = tuple(_expected(given["values"], list, f"{where}: field values"))
-    return kind(name=name, **{known[key].name: value for key, value in given.items()})
-
-
-def _expected(value: Any, kind: type[_Value], what: str) -> _Value:
-    if not isinstance(value, kind):
-        raise ContractInvalid(f"{what} is no {'table' if kind is dict else 'list'}.", "Correct the declaration.")
-    return value
-
-
-def _in_order_of_reference(tables: Iterable[_Table]) -> dict[str, _Table]:
-    by_name = {table.name: table for table in tables}
-    references = {
-        name: sorted({column.references for column in table.columns if column.references})
-        for name, table in by_name.items()
-    }
-    for name, targets in references.items():
-        if unknown := set(targets) - by_name.keys():
-            raise ContractInvalid(f"{name} references {sorted(unknown)}, which is not declared.", "Correct the name.")
-    order = graphlib.TopologicalSorter(references).static_order()
-    return {name: by_name[name] for name in order}
+def _references(table: "SourceTable | WarehouseTable") -> list[str]:
+    return sorted({column.references for column in table.columns if column.references})

@@ -1,6 +1,7 @@
 """Connections to totesys and to the warehouse, and what their errors mean."""
 
 import errno
+import re
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -8,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import pg8000.dbapi
 import sqlalchemy
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 _SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
+# A lock was not to be had in time.
+LOCK_TIMEOUT = "55P03"
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +73,9 @@ def connected(database: Database, credentials: "Credentials", application: str) 
         try:
             yield connection
         except DBAPIError as error:
-            if sqlstate(error) != _LOCK_TIMEOUT:
+            if sqlstate(error) != LOCK_TIMEOUT:
                 raise
-            raise _translated(database, error.orig or error, _lock_holders(connection)) from error
+            raise _translated(database, error.orig or error, _lock_holders(connection, error)) from error
 
 
 @lru_cache(maxsize=4)
@@ -164,23 +167,122 @@ def _tls(credentials: "Credentials") -> ssl.SSLContext | bool | None:
     return False if credentials.host.startswith("/") else None
 
 
-def _lock_holders(connection: sqlalchemy.Connection) -> str:
-    """Who may have been waited for. Another execution, or somebody at work on the tables."""
+def _lock_holders(connection: sqlalchemy.Connection, refused: DBAPIError) -> str:
+    """Returns who may have been waited for: another execution, or somebody at work on the tables.
+
+    Our own wait is over by now. So the refused statement tells, with what the server says of it, which tables we wanted
+    and what for.
+    """
+    wanted = f"{refused.statement} {_fields(refused.orig).get('W', '')}"
     with suppress(DBAPIError):
-        rows = connection.execute(sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8")))
-        return ", ".join(f"{row.holder} ({row.user_name}, {row.application or 'no application name'})" for row in rows)
+        connection.rollback()
+        query = sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8"))
+        return "; ".join(map(_described, connection.execute(query, {"wanted": wanted})))
     return ""
 
 
-# A refused password may be one that is being rotated: the next attempt reads the secret anew.
-_CREDENTIALS = "28P01"
-_LOCK_TIMEOUT = "55P03"
-_UNREACHABLE = ("08", "57P")
-_BUSY = ("40", "53", "55P03", "57014", "25006", "25P")
-_REFUSED = ("28", "42501", "3D")
-_CONSTRAINT = ("23", "22")
+def _described(holder: "sqlalchemy.Row[Any]") -> str:
+    # Its state is hidden from a role that is no member of pg_read_all_stats.
+    state = f", {holder.state} since {holder.since}" if holder.state else ""
+    return f"{holder.holder} ({holder.user_name}, {holder.application or 'no application name'}){state}"
+
+
+_UNLESS = "Nothing to do unless it lasts: then"
 # PostgreSQL raises it because `row_security` is off; a grant would not help.
 _WOULD_HIDE_ROWS = "check_enable_rls"
+_Kind = Literal["unreachable", "busy"] | type[TotesError]
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What the errors mean whose SQLSTATE begins in the same way: whom to blame, in which words, and what to do."""
+
+    kind: _Kind
+    said: str
+    remedy: str
+
+
+_ROTATED = _Meaning(
+    "unreachable",
+    "{name} refuses: {said}.",
+    "Nothing to do while the password is being rotated: each attempt reads the secret anew. If it lasts, put the right "
+    "username and password into the secret.",
+)
+_POOLER = _Meaning(
+    AccessRefused,
+    "The pooler before {name} refuses: {said}.",
+    "Put right what the message names, in the pooler's configuration or in the secret's host, port, dbname and "
+    "username. The secret may also lead to the database itself.",
+)
+_UNREACHABLE = _Meaning(
+    "unreachable",
+    "{name} closed the connection: {said}.",
+    f"{_UNLESS} see whether the server runs, and whether a pooler before it has connections left.",
+)
+
+
+def _busy(then: str) -> _Meaning:
+    return _Meaning("busy", "{name} could not do it now: {said}.", f"{_UNLESS} {then}")
+
+
+_LONG = _busy("look for long transactions and locks in pg_stat_activity.")
+_MEANINGS = {
+    "08": _UNREACHABLE,
+    "57P": _UNREACHABLE,
+    # A refused password may be one that is being rotated.
+    "28P01": _ROTATED,
+    "28": _Meaning(
+        AccessRefused,
+        "{name} refuses: {said}.",
+        "Put right what the message names: in the secret (username, dbname, sslmode), or on the server (the role, "
+        "pg_hba.conf).",
+    ),
+    "3D": _Meaning(
+        AccessRefused,
+        "{name} refuses: {said}.",
+        "Put the right dbname into the secret, or create the database.",
+    ),
+    "42501": _Meaning(
+        AccessRefused,
+        "{name} refuses: {said}.",
+        "Give the user that the secret names the right that the message names.",
+    ),
+    "40": _LONG,
+    "53": _busy("raise the limit that the message names."),
+    "53100": _busy("give the server more disk space."),
+    "53200": _busy("end sessions that take much memory, or give the server more."),
+    "53300": _busy("end sessions that nobody needs, or raise the limit of the server, the role or the database."),
+    LOCK_TIMEOUT: _LONG,
+    "57014": _LONG,
+    "25P": _LONG,
+    "25006": _busy(
+        "see whether the host in the secret is a standby, or somebody has set default_transaction_read_only."
+    ),
+    **dict.fromkeys(
+        ("22", "23"),
+        _Meaning(
+            ContractBroken,
+            "{name} does not accept a value: {said}.",
+            "Put right what the message names; the next execution tries again.",
+        ),
+    ),
+    "": _Meaning(
+        DatabaseFailed,
+        "{name} refuses in a way that totes does not know: {said}.",
+        "Read the message, and put right what it names; the next execution tries again.",
+    ),
+}
+# Poolers say with one code what passes, as a lack of connections, and what does not: PgBouncer 08P01, pgcat 58000,
+# Supavisor XX000, RDS Proxy 0A000.
+_OF_POOLERS = ("08P01", "58000", "XX000", "0A000")
+_POOLER_REFUSES = re.compile(
+    r"unsupported startup parameter|no such (database|user)|no pool configured|(tenant|user) not found"
+    r"|no credentials for the role|doesn't support|(SSL|TLS) (connection |client certificate )?required"
+    r"|login rejected|bouncer config error|name too long|password too long|no username supplied"
+    r"|unix socket login rejected|trust\W authentication failed|certificate authentication failed",
+    re.IGNORECASE,
+)
+_POOLER_REFUSES_PASSWORD = re.compile(r"auth failed|(SASL|password) authentication failed", re.IGNORECASE)
 
 
 def _translated(database: Database, error: BaseException, holders: str = "") -> TotesError:
@@ -189,30 +291,14 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     if not state and isinstance(error, OSError | InterfaceError):
         return database.unreachable(
             f"No connection to {database.name}: {getattr(error, 'strerror', None) or error}.",
-            "Nothing to do unless it lasts: then check that the server runs and that its host and port in the "
-            "secret are right.",
+            f"{_UNLESS} check that the server runs and that its host, port and sslmode in the secret are right.",
         )
     said = _said(fields) if state else str(error)
-    if state == _CREDENTIALS:
-        return database.unreachable(
-            f"{database.name} refuses: {said}.",
-            "Nothing to do while the password is being rotated; if it lasts, put the right one into the secret.",
-        )
-    if state.startswith(_UNREACHABLE):
-        return database.unreachable(
-            f"{database.name} closed the connection: {said}.",
-            "Nothing to do unless it lasts: the next run tries again.",
-        )
     if holders:
         return database.busy(
             f"{database.name} could not do it now: {said}; locks are held by {holders}.",
-            "Nothing to do unless it lasts: then look that session up in pg_stat_activity, and end it by "
-            "pg_terminate_backend if it is dead.",
-        )
-    if state.startswith(_BUSY):
-        return database.busy(
-            f"{database.name} could not do it now: {said}.",
-            "Nothing to do unless it lasts: then look for long transactions and locks in pg_stat_activity.",
+            f"{_UNLESS} ask these users to commit or roll back, or end their sessions by pg_terminate_backend and "
+            "prepared transactions by ROLLBACK PREPARED.",
         )
     if fields.get("R") == _WOULD_HIDE_ROWS:
         return AccessRefused(
@@ -220,20 +306,19 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
             "ALTER ROLE … BYPASSRLS for the user that the secret names. A policy that shows it all rows is not "
             "enough, because totes can't see whether a policy does.",
         )
-    if state.startswith(_REFUSED):
-        return AccessRefused(
-            f"{database.name} refuses: {said}.",
-            "Check the user name and password in the secret, and the user's grants.",
-        )
-    if state.startswith(_CONSTRAINT):
-        return ContractBroken(
-            f"{database.name} does not accept a value: {said}.",
-            "Put right what the message names; the next run tries again.",
-        )
-    return DatabaseFailed(
-        f"A statement on {database.name} failed: {said}.",
-        "Read the message, and put right what it names; the next execution tries again.",
-    )
+    meaning = _meaning(state, fields.get("M", ""))
+    kind = getattr(database, meaning.kind) if isinstance(meaning.kind, str) else meaning.kind
+    found: TotesError = kind(meaning.said.format(name=database.name, said=said), meaning.remedy)
+    return found
+
+
+def _meaning(state: str, message: str) -> _Meaning:
+    if state in _OF_POOLERS:
+        if _POOLER_REFUSES.search(message):
+            return _POOLER
+        if _POOLER_REFUSES_PASSWORD.search(message):
+            return _ROTATED
+    return next(_MEANINGS[state[:length]] for length in range(len(state), -1, -1) if state[:length] in _MEANINGS)
 
 
 def _fields(error: BaseException | None) -> Mapping[str, str]:

@@ -35,6 +35,7 @@ def require_accepted(gone: Mapping[str, tuple[int, int]], same_source: bool, acc
         return
     counts = ", ".join(f"{rows:,} of {of:,} rows of {table}" for table, (rows, of) in held.items())
     whence = "" if same_source else " It is not the database or server of the last batch."
+    options = " ".join(f"--accept-deletions {table}={rows}" for table, (rows, _) in held.items())
     confirm = json.dumps({"accept_deletions": {table: rows for table, (rows, _) in held.items()}})
     otherwise = (
         "restore them in totesys; the next execution then succeeds."
@@ -43,5 +44,6 @@ def require_accepted(gone: Mapping[str, tuple[int, int]], same_source: bool, acc
     )
     raise DeletionsHeld(
         f"totesys no longer has {counts}.{whence}",
-        f"If they were removed on purpose, start an execution with the input {confirm}. If not, {otherwise}",
+        f"If they were removed on purpose, start an execution by `totes run {options}`, which is the input {confirm}. "
+        f"If not, {otherwise}",
     )

@@ -4,12 +4,11 @@ Tables, columns and keys are those that the database has, so that nothing can be
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import sqlalchemy
 
-from totes import references, staging, warehouse
+from totes import locks, references, staging, warehouse
 from totes.contracts import warehouse_tables
 from totes.database import quoted
 from totes.warehouse import LIVE, Place
@@ -150,18 +149,20 @@ def tables(connection: sqlalchemy.Connection, replayed: Place) -> list[Table]:
 def move(connection: sqlalchemy.Connection, pairs: Sequence[Table], found: Iterable[Divergence]) -> None:
     """Brings the live warehouse to the replay, by difference: a row that is the same is not touched.
 
-    Nobody who reads meanwhile is kept waiting or sees anything of it before the commit, unless so much differs that
-    the facts' references are set aside; then who comes to read waits for the commit.
+    Readers don't wait, and see nothing of it before the commit. Only if so much differs that the facts' references are
+    dropped meanwhile, whoever comes to read waits for the commit.
 
     Args:
         found: about what differs.
     """
     facts = [table for table in warehouse_tables().values() if table.is_fact]
-    with references.checked_as_sets(connection, facts) if _is_bulk(found) else nullcontext():
-        for pair in pairs:
-            pair.put_in(connection)
-        for pair in reversed(pairs):
-            pair.take_out(connection)
+    keys = references.foreign_keys(connection, facts if _is_bulk(found) else ())
+    locks.change_when_free(connection, lambda: keys.drop(connection))
+    for pair in pairs:
+        pair.put_in(connection)
+    for pair in reversed(pairs):
+        pair.take_out(connection)
+    keys.make(connection)
 
 
 def _is_bulk(found: Iterable[Divergence]) -> bool:

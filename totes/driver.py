@@ -1,10 +1,14 @@
-"""pg8000's connection, with its socket closed at once."""
+"""pg8000's connection, with its socket closed at once, and passwords taken as libpq takes them."""
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import pg8000.dbapi
+import scramp.core
+from pg8000.exceptions import InterfaceError
+from scramp import ScramException
 
 
 class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
@@ -19,8 +23,11 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
         self._usock: Any = sock
         try:
             super().__init__(*args, sock=sock, **parameters)
-        except BaseException:
+        except BaseException as error:
             _hang_up(self._sock, self._usock)
+            if isinstance(error, ScramException):
+                # Not of the driver's own family, by which callers know its errors.
+                raise InterfaceError(f"SCRAM failed: {error}") from error
             raise
 
     def close(self) -> None:
@@ -41,3 +48,25 @@ def _hang_up(file: Any, sock: Any) -> None:
         if opened is not None:
             with suppress(OSError):
                 opened.close()
+
+
+def _lenient(saslprep: Callable[[str], str]) -> Callable[[str], str]:
+    """SASLprep as PostgreSQL's server and libpq apply it: what it forbids is used as it is.
+
+    They take any ASCII text as it is, and make a space of U+200B, which RFC 3454 has in two tables. A name is prepared,
+    too, but the server ignores it here.
+    """
+
+    def prepared(text: str) -> str:
+        if text.isascii():
+            return text
+        try:
+            return saslprep(text.replace("\u200b", " ")) or text
+        except ScramException:
+            return text
+
+    return prepared
+
+
+# scramp, which logs in for pg8000, has no option for it, and looks the function up here.
+scramp.core.saslprep = _lenient(scramp.utils.saslprep)

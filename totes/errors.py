@@ -2,7 +2,7 @@
 
     TotesError
     ├── TransientError           may be gone in a moment: the state machine retries these by name
-    │   ├── SourceUnreachable    totesys can't be connected to, or dropped the connection
+    │   ├── SourceUnreachable    totesys can't be connected to, dropped the connection, or refuses the password
     │   ├── SourceBusy           totesys is locked, overloaded or too slow
     │   ├── SourceLagging        totesys is a standby that is older than the last batch
     │   ├── WarehouseUnreachable the same for the warehouse
@@ -12,15 +12,16 @@
     ├── TerminalError            stays until somebody does something: straight to Catch
     │   ├── InputRefused         the execution's input holds what it must not
     │   ├── SettingsInvalid      the function's environment is incomplete
-    │   ├── AccessRefused        wrong password, missing grant, missing permission or bucket
-    │   ├── LogBroken            a log has a gap or contradicts another one
+    │   ├── AccessRefused        a missing grant, database, permission, bucket or secret; a pooler that refuses
+    │   ├── LogBroken            a log has a gap, or two of them contradict each other
     │   ├── ObjectMissing        a manifest names an object that is not there
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
-    │   ├── ContractInvalid      a declaration in schemas/ is not well-formed (totes.contracts)
+    │   ├── ContractInvalid      declarations in schemas/ are wrong, or the warehouse is not so (totes.contracts)
     │   ├── DeletionsHeld        more rows of totesys are gone than may go without confirmation
     │   ├── BackfillOutdated     totesys or the landing zone is not any more what a backfill was planned for
-    │   ├── DatabaseFailed       a statement failed in a way that no other class names
+    │   ├── DiskFull             a batch does not fit on the disk of the function that moves it
+    │   ├── DatabaseFailed       a database refused in a way that no other class names
     │   └── Unforeseen           anything else: most likely a bug
     └── ContractBroken           the data is not what its declaration in schemas/ says
 
@@ -59,7 +60,7 @@ class TransientError(TotesError):
 
 
 class SourceUnreachable(TransientError):
-    """totesys can't be connected to, or dropped the connection."""
+    """totesys can't be connected to, dropped the connection, or refuses the password, which may be being rotated."""
 
 
 class SourceBusy(TransientError):
@@ -71,7 +72,7 @@ class SourceLagging(TransientError):
 
 
 class WarehouseUnreachable(TransientError):
-    """The warehouse can't be connected to, or dropped the connection."""
+    """The warehouse can't be connected to, dropped the connection, or refuses the password."""
 
 
 class WarehouseBusy(TransientError):
@@ -99,11 +100,11 @@ class SettingsInvalid(TerminalError):
 
 
 class AccessRefused(TerminalError):
-    """Wrong password, missing grant, missing permission, or a bucket or secret that does not exist."""
+    """A grant, database, permission, bucket or secret is missing, a secret is malformed, or a pooler refuses."""
 
 
 class LogBroken(TerminalError):
-    """A log has a gap or contradicts another one."""
+    """A log has a gap, or two of them contradict each other: landed, processed, loaded, or a backfill's plan."""
 
 
 class ObjectMissing(TerminalError):
@@ -118,8 +119,12 @@ class VersionUnknown(TerminalError):
     """A manifest or a warehouse was written by a newer release than this one."""
 
 
+class DiskFull(TerminalError):
+    """A batch does not fit on the disk of the function that moves it."""
+
+
 class DatabaseFailed(TerminalError):
-    """A statement failed in a way that no other class names."""
+    """A database refused in a way that no other class names."""
 
 
 class DeletionsHeld(TerminalError):

@@ -97,6 +97,11 @@ class Execution:
         return None if self.stopped is None else (self.stopped - self.started).total_seconds()
 
 
+def stood_aside(output: Mapping[str, Any]) -> bool:
+    """Whether an execution left batches to another one that is catching up, given what it returned."""
+    return bool(output.get("load", {}).get("catching_up"))
+
+
 def start(names: "Names", name: str, document: str) -> str:
     """Starts an execution with a JSON document as its input, and returns its ARN."""
     answer = client("stepfunctions").start_execution(stateMachineArn=names.state_machine_arn, name=name, input=document)

@@ -45,7 +45,7 @@ def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> st
                 f"totesys is a standby that has replayed its write-ahead log up to {now.lsn}; the last batch was read "
                 f"at {before.lsn}.",
                 "Nothing to do unless it lasts: the standby has to catch up. If it can't, because its primary was "
-                "restored to an earlier state, start an execution with all tables in full_read.",
+                "restored to an earlier state, start an execution by `totes run` with --full-read for every table.",
             )
         return WAL_WENT_BACK
     if now.xmax < before.xmin:

@@ -1,10 +1,8 @@
 """Ingest: what changed in totesys since the batch before becomes the next batch of the landing zone."""
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from totes.batch_log import BatchLog, entry
 from totes.catalogue import structure_of
@@ -21,6 +19,7 @@ from totes.log import logger
 from totes.manifest import Manifest, moment_after
 from totes.position import SourcePosition
 from totes.requests import Request
+from totes.scratch import scratch
 from totes.secrets import read_credentials
 from totes.settings import IngestSettings
 from totes.snapshot import snapshot
@@ -45,7 +44,6 @@ class Ingested:
         clock_back: both times of totesys' clock, now and at the last batch, if it went back; else empty.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
-        dry_run: whether nothing was landed, and the rows are those that the next batch would hold.
     """
 
     batch: int | None
@@ -59,7 +57,6 @@ class Ingested:
     clock_back: str
     landed_through: int
     processed_through: int
-    dry_run: bool = False
 
     @property
     def new_data(self) -> bool:
@@ -116,13 +113,13 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
-    with tempfile.TemporaryDirectory(prefix="totes-ingest-") as folder:
+    with scratch() as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:
-            change = Change(taken, previous, request.full_read, landing, Path(folder))
+            change = Change(taken, previous, request.full_read, landing, folder)
             same_source = previous is None or taken.position.is_same_source(previous.source)
             require_accepted(change.gone, same_source, request.accept_deletions)
             new = change.is_new()
-            position = durable_position(connection, taken, previous) if new and not request.dry_run else None
+            position = durable_position(connection, taken, previous) if new else None
         manifest = None
         if position:
             manifest = _manifest(change, taken, position, previous, request)
@@ -139,7 +136,6 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         clock_back=_clock_back(taken, previous),
         landed_through=manifest.batch if manifest else last,
         processed_through=processed_through,
-        dry_run=request.dry_run,
     )
 
 

@@ -20,6 +20,11 @@ from totes.errors import AccessRefused, CorruptObject, LakeUnavailable, ObjectMi
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+# What to do about an object and a manifest that contradict each other, whichever of them was changed.
+FIRST_VERSIONS = (
+    "Restore the first versions of the object and of its manifest in S3 (the buckets are versioned); the next "
+    "execution goes on."
+)
 _ALREADY_THERE = {"PreconditionFailed", "412"}
 _REFUSED = {"AccessDenied", "403", "NoSuchBucket", "InvalidAccessKeyId", "KMS.DisabledException"}
 _MISSING = {"NoSuchKey", "404", "NoSuchVersion"}
@@ -99,7 +104,7 @@ class Lake:
             raise CorruptObject(
                 f"s3://{self.bucket}/{stored.key} holds {path.stat().st_size} bytes with sha256 {digest.hexdigest()}; "
                 f"its manifest says {stored.bytes} bytes with {stored.sha256}.",
-                "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
+                FIRST_VERSIONS,
             )
         return path
 
@@ -154,6 +159,6 @@ def _translated(error: ClientError, where: str) -> TotesError | _AlreadyThereErr
     if code in _REFUSED:
         return AccessRefused(
             f"{where}: S3 says {code}.",
-            "Check that the bucket exists and that the function's role may use it.",
+            "Check that the bucket exists, and that the role which asks may use it and its key.",
         )
     return LakeUnavailable(f"{where}: S3 says {code}.", "Nothing to do unless it lasts: the next run tries again.")

@@ -1,6 +1,5 @@
 """Load: every processed batch that the warehouse lacks is loaded, each in one transaction with its entry in the log."""
 
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +9,16 @@ from pathlib import Path
 import sqlalchemy
 
 from totes import rules, staging, warehouse
+from totes.allowance import UNLIMITED, Allowance
 from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, warehouse_tables
 from totes.database import WAREHOUSE, connected
-from totes.errors import CorruptObject, LogBroken
-from totes.lake import Lake
+from totes.errors import ContractBroken, CorruptObject, LogBroken
+from totes.lake import FIRST_VERSIONS, Lake
 from totes.log import about, logger
 from totes.manifest import Manifest
 from totes.requests import Request
+from totes.scratch import scratch
 from totes.secrets import read_credentials
 from totes.settings import LoadSettings
 
@@ -36,6 +37,8 @@ class LoadResult:
         tombstones: rows found deleted, by table.
         loaded_through: the last batch of the warehouse.
         processed_through: the last batch of the processed zone; None where it is not known yet.
+        more: whether batches are left because the time is up.
+        catching_up: the ARN of the execution to which this one leaves the batches that are left.
         snapshot_at: the moment of totesys that `last` shows; None where nothing was loaded.
     """
 
@@ -47,6 +50,8 @@ class LoadResult:
     tombstones: dict[str, int] = field(default_factory=dict)
     processed_through: int | None = None
     snapshot_at: datetime | None = None
+    more: bool = False
+    catching_up: str | None = None
 
     @property
     def batches(self) -> int:
@@ -74,8 +79,13 @@ class LoadResult:
                     counts[table] = counts.get(table, 0) + rows
 
 
-def load(settings: LoadSettings, request: Request, result: LoadResult | None = None) -> LoadResult:
-    """Loads all batches that are processed and not yet loaded, in order.
+def load(
+    settings: LoadSettings,
+    request: Request,
+    result: LoadResult | None = None,
+    allowance: Allowance = UNLIMITED,
+) -> LoadResult:
+    """Loads all batches that are processed and not yet loaded, in order, or as many as there is time for.
 
     Args:
         result: is filled with every batch that is committed, so that what was done before a failure is known; else a
@@ -88,7 +98,9 @@ def load(settings: LoadSettings, request: Request, result: LoadResult | None = N
     """
     credentials = read_credentials(settings.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-load") as connection:
-        return load_pending(connection, Lake(settings.processed_bucket), request.execution, result=result)
+        return load_pending(
+            connection, Lake(settings.processed_bucket), request.execution, result=result, allowance=allowance
+        )
 
 
 def load_pending(
@@ -98,8 +110,13 @@ def load_pending(
     through: int | None = None,
     begins: Begins = lambda _batch: None,
     result: LoadResult | None = None,
+    allowance: Allowance = UNLIMITED,
 ) -> LoadResult:
-    """The same over a connection, which tells the place of the warehouse (totes.warehouse).
+    """Does what `load` does over a connection, which tells the place of the warehouse (totes.warehouse).
+
+    Two executions that are at it at once wait for each other. The younger one, when it finds that the other has loaded
+    its batch meanwhile, leaves it the rest. The one that goes on looks at the end of the log when it has reached it, so
+    nothing is left behind (ADR 19).
 
     Args:
         through: the last batch to load; None: the last that there is.
@@ -111,11 +128,36 @@ def load_pending(
     result.loaded_through = last.batch if last else 0
     result.processed_through = log.last() if through is None else through
     pending = deque(range(result.loaded_through + 1, result.processed_through + 1))
+    begun = False
     while pending:
-        for manifest, loaded in _load_next(connection, log, processed, pending, last, execution, begins):
+        if begun and allowance.is_half_used:
+            result.more = True
+            break
+        begun = True
+        for manifest, loaded in _load_next(connection, log, processed, pending, last, execution, begins, allowance):
             result.add(manifest, loaded)
             last = manifest
+        if loaded is None and pending and (other := _other_loader(connection, execution, pending[-1])):
+            result.catching_up = other
+            break
+        if not pending and through is None:
+            pending.extend(range(result.processed_through + 1, log.last() + 1))
+            result.processed_through += len(pending)
     return result
+
+
+def _other_loader(connection: sqlalchemy.Connection, execution: str, end: int) -> str | None:
+    """The ARN of the execution that loaded the last batch, if it was at it before this one.
+
+    None if it is this one or came later, or if there is no batch left to load.
+    """
+    with connection.begin():
+        row = connection.execute(warehouse.statement(connection, "last_batch")).one()
+        if row.execution == execution or row.batch_id >= end:
+            return None
+        given = {"ours": execution, "other": row.execution}
+        first = connection.execute(warehouse.statement(connection, "first_batches"), given).one()
+    return str(row.execution) if first.ours is None or first.other < first.ours else None
 
 
 def _load_next(
@@ -126,14 +168,18 @@ def _load_next(
     last: Manifest | None,
     execution: str,
     begins: Begins,
+    allowance: Allowance,
 ) -> list[tuple[Manifest, Mapping[str, staging.Loaded] | None]]:
     """Loads the next batch in one transaction, and with it as many after it as it takes for the checks to hold.
 
     What is wrong in one batch and put right in a later one is never seen by a reader, and stops nobody. What the
     batches of a backfill are short of is in the first batch behind them, and that is where their rows are checked.
+
+    Raises:
+        ContractBroken: the checks do not hold, and no batch is left that could correct that, or no time.
     """
-    with tempfile.TemporaryDirectory(prefix="totes-load-") as folder:
-        fetched = _fetched(log, processed, pending.popleft(), Path(folder))
+    with scratch() as folder:
+        fetched = _fetched(log, processed, pending.popleft(), folder)
         with connection.begin():
             warehouse.lock(connection)
             before = {**rules.record_ids(connection), **_unchecked(connection, log, last)}
@@ -143,9 +189,21 @@ def _load_next(
             while broken := rules.broken_since(connection, before):
                 if not pending:
                     raise rules.broken_check(broken)
-                fetched = _fetched(log, processed, pending.popleft(), Path(folder))
+                if allowance.is_nearly_used:
+                    raise _uncorrected(rules.broken_check(broken), len(done))
+                fetched = _fetched(log, processed, pending.popleft(), folder)
                 done.append((fetched.manifest, _load_batch(connection, fetched, execution, begins)))
     return done
+
+
+def _uncorrected(error: ContractBroken, batches: int) -> ContractBroken:
+    """The error of a batch that a later one may correct, but not within the time of one function."""
+    return ContractBroken(
+        f"{error.found} The {batches:,} batches that one function has time for do not correct that, and more are left.",
+        "Give the function load more time in serverless.yml (timeout, at most 900 s), and the tasks that call it more "
+        "than that (TimeoutSeconds in statemachine/), and deploy. If no later batch corrects the rows, correct them in "
+        "totesys as well.",
+    )
 
 
 def _unchecked(connection: sqlalchemy.Connection, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:
@@ -167,8 +225,8 @@ def _last_loaded(connection: sqlalchemy.Connection, log: BatchLog) -> Manifest |
         raise LogBroken(
             f"The warehouse has loaded a batch {row.batch_id} of {row.snapshot_at}, which is not batch {row.batch_id} "
             "of the processed zone.",
-            "Point the function at the bucket that the warehouse was loaded from, or drop the warehouse's tables: "
-            "the next run loads it anew from batch 1.",
+            "Put this stage's warehouse into the secret. If it is there already, `totes replay --swap` brings it to "
+            "what the lake says.",
         )
     return known
 
@@ -251,8 +309,9 @@ def _load_rows(
         return filled
     staged = staging.stage(connection, table, path)
     _require_rows(fetched.manifest, table.name, "data", staged)
-    move = staging.insert_versions if table.is_fact else staging.upsert
-    return move(connection, table, staged)
+    if table.is_fact:
+        return staging.insert_versions(connection, table, staged)
+    return staging.upsert(connection, table, staged, fetched.manifest.batch)
 
 
 def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> None:
@@ -260,5 +319,5 @@ def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> Non
     if staged != expected.rows:
         raise CorruptObject(
             f"{expected.key} holds {staged} rows; its manifest says {expected.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
+            FIRST_VERSIONS,
         )

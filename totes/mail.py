@@ -75,6 +75,16 @@ class Failure:
     standing: Standing = field(default_factory=Standing)
     docs: str = "docs"
 
+    @property
+    def shown(self) -> datetime | None:
+        """The moment of totesys that the warehouse shows; None where nothing has been loaded.
+
+        An execution that catches up may fail in a pass after the first.
+        """
+        loaded = self.results.get("load", {}).get("snapshot_at")
+        moments = [self.standing.good_since, datetime.fromisoformat(str(loaded)) if loaded else None]
+        return max((moment for moment in moments if moment), default=None)
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -157,7 +167,7 @@ def _safe_line(text: str) -> str:
 
 
 def _sentence(failure: Failure, meant: str) -> str:
-    warehouse, since = f"The warehouse of stage {failure.names.stage}", failure.standing.good_since
+    warehouse, since = f"The warehouse of stage {failure.names.stage}", failure.shown
     if since is None:
         return f"{meant} {warehouse} has not been loaded yet."
     return f"{meant} {warehouse} still shows totesys as it was at {_moment(since)}."
@@ -198,6 +208,8 @@ def _rows(failure: Failure) -> str:
         for result, word in ((ingest, "landed"), (transform, "processed"))
         if result
     ]
+    if loaded := failure.results.get("load"):
+        return ", ".join([*parts, f"{_loaded(loaded)} before that" if loaded["batches"] else "none loaded"])
     may_be = failure.state == "Load" and failure.error in _FROM_OUTSIDE
     return ", ".join([*parts, "none known to be loaded" if may_be else "none loaded"])
 
@@ -260,7 +272,7 @@ def _told(cause: str) -> tuple[str, str]:
 
 
 def _behind(failure: Failure) -> str:
-    since = failure.standing.good_since
+    since = failure.shown
     return f"{_span(failure.failed - since)} behind" if since else "nothing loaded yet"
 
 
@@ -287,7 +299,7 @@ def _sum(rows: object) -> str:
 
 def _loaded(loaded: Mapping[str, object]) -> str:
     first, last = loaded.get("first"), loaded.get("last")
-    batches = f"batch {last}" if first == last else f"batches {first} to {last}"
+    batches = f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
     return f"{batches}, {_sum(loaded.get('inserted'))} rows added and {_sum(loaded.get('updated'))} updated"
 
 

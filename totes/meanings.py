@@ -23,12 +23,15 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "BatchContended": ("Other executions kept committing the batch that this one was making.", _WAIT),
     "InputRefused": ("The execution was started with an input that the pipeline does not know.", "Start it with {}."),
     "SettingsInvalid": ("The function lacks part of its configuration.", "Deploy again."),
-    "AccessRefused": ("A database or AWS did not let the pipeline in.", "Check the secret and the grants."),
-    "LogBroken": ("The log of a zone has a gap, or two logs contradict each other.", "Restore what is missing."),
+    "AccessRefused": ("A database, a pooler or AWS did not let the pipeline in.", "Put right what the message names."),
+    "LogBroken": ("The log of a zone has a gap, or two logs contradict each other.", "Read the message."),
     "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
-    "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version."),
+    "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version in S3."),
     "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
-    "ContractInvalid": ("A declaration in schemas/ is not well-formed.", "Correct it and deploy."),
+    "ContractInvalid": (
+        "Declarations in schemas/ are wrong, or the warehouse is not as they say.",
+        "Correct them and deploy.",
+    ),
     "DeletionsHeld": (
         "More rows of totesys are gone than the pipeline deletes without confirmation.",
         "Check whether they were removed on purpose. If so, start an execution that accepts the deletions.",
@@ -37,7 +40,11 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "totesys or the landing zone has moved on under a backfill.",
         "Pause the schedule, and start another backfill.",
     ),
-    "DatabaseFailed": ("A database refused a statement in a way that the pipeline does not know.", "Read the message."),
+    "DiskFull": (
+        "A batch did not fit on the disk of the function that moves it.",
+        "Raise ephemeralStorageSize in serverless.yml and deploy.",
+    ),
+    "DatabaseFailed": ("A database refused in a way that the pipeline does not know.", "Read the message."),
     "Unforeseen": ("Something happened that nobody foresaw: most likely a bug.", "Read the stack trace in the log."),
     "ContractBroken": (
         "The data is not what its declaration in schemas/ says.",

@@ -1,8 +1,10 @@
-"""Keys out of the way of a bulk of rows."""
+"""Keys and indexes that are dropped before a bulk of rows and made again after it, in the same transaction.
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+That keeps readers of the table out until the commit; a foreign key, also those of the table that it refers to.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import sqlalchemy
 
@@ -24,42 +26,51 @@ _INDEXES = sqlalchemy.text(
 )
 
 
-@contextmanager
-def checked_as_sets(connection: sqlalchemy.Connection, tables: Iterable[WarehouseTable]) -> Iterator[None]:
-    """Drops the foreign keys of tables and makes them again at the end, in the same transaction.
+@dataclass(frozen=True)
+class Dropping:
+    """The statements that drop keys or indexes, and those that make them again."""
+
+    drops: Sequence[str]
+    makes: Sequence[str]
+
+    def drop(self, connection: sqlalchemy.Connection) -> None:
+        """Drops them all."""
+        for statement in self.drops:
+            connection.exec_driver_sql(statement)
+
+    def make(self, connection: sqlalchemy.Connection) -> None:
+        """Makes them all again."""
+        for statement in self.makes:
+            connection.exec_driver_sql(statement)
+
+
+NOTHING = Dropping((), ())
+
+
+def foreign_keys(connection: sqlalchemy.Connection, tables: Iterable[WarehouseTable]) -> Dropping:
+    """Returns how to drop the tables' foreign keys.
 
     PostgreSQL checks a reference row by row while it stands, and all rows in one query when it is made: for a million
     rows and eight references that is ten times faster.
     """
     names = [warehouse.star(connection, table.name) for table in tables]
-    references = [(name, *key) for name in names for key in connection.execute(_FOREIGN_KEYS, {"table": name})]
-    for name, key, _ in references:
-        connection.exec_driver_sql(f"ALTER TABLE {name} DROP CONSTRAINT {quoted(key)}")
-    yield
-    for name, key, definition in references:
-        connection.exec_driver_sql(f"ALTER TABLE {name} ADD CONSTRAINT {quoted(key)} {definition}")
+    keys = [(name, *key) for name in names for key in connection.execute(_FOREIGN_KEYS, {"table": name})]
+    return Dropping(
+        [f"ALTER TABLE {name} DROP CONSTRAINT {quoted(key)}" for name, key, _ in keys],
+        [f"ALTER TABLE {name} ADD CONSTRAINT {quoted(key)} {definition}" for name, key, definition in keys],
+    )
 
 
-@contextmanager
-def indexed_at_the_end(connection: sqlalchemy.Connection, table: WarehouseTable) -> Iterator[None]:
-    """Drops the indexes of a table and makes them again at the end, in the same transaction: sorted at once."""
-    statements = [_drop_and_make(connection, table, index) for index in _indexes(connection, table)]
-    for drop, _ in statements:
-        connection.exec_driver_sql(drop)
-    yield
-    for _, make in statements:
-        connection.exec_driver_sql(make)
-
-
-def _indexes(connection: sqlalchemy.Connection, table: WarehouseTable) -> Sequence[sqlalchemy.Row[Any]]:
-    return connection.execute(_INDEXES, {"table": warehouse.star(connection, table.name)}).all()
-
-
-def _drop_and_make(
-    connection: sqlalchemy.Connection, table: WarehouseTable, index: sqlalchemy.Row[Any]
-) -> tuple[str, str]:
-    if not index.constraint_name:
-        schema = warehouse.place(connection).stars
-        return f"DROP INDEX {quoted(schema, index.index_name)}", index.index_definition
-    name, key = warehouse.star(connection, table.name), quoted(index.constraint_name)
-    return f"ALTER TABLE {name} DROP CONSTRAINT {key}", f"ALTER TABLE {name} ADD CONSTRAINT {key} {index.definition}"
+def indexes(connection: sqlalchemy.Connection, table: WarehouseTable) -> Dropping:
+    """Returns how to drop a table's indexes. Made at the end, they are sorted at once."""
+    name, schema = warehouse.star(connection, table.name), warehouse.place(connection).stars
+    drops, makes = [], []
+    for index in connection.execute(_INDEXES, {"table": name}):
+        if index.constraint_name:
+            key = quoted(index.constraint_name)
+            drops.append(f"ALTER TABLE {name} DROP CONSTRAINT {key}")
+            makes.append(f"ALTER TABLE {name} ADD CONSTRAINT {key} {index.definition}")
+        else:
+            drops.append(f"DROP INDEX {quoted(schema, index.index_name)}")
+            makes.append(index.index_definition)
+    return Dropping(drops, makes)

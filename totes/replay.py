@@ -217,7 +217,7 @@ def _require_agreement(found: Comparison) -> None:
     raise DatabaseFailed(
         f"The live warehouse would still not be what the lake says: {apart}. Nothing was changed.",
         "Look for triggers, rules and missing primary keys on these tables. What helps in any case is to drop the "
-        "warehouse's tables: the next execution loads it anew.",
+        "warehouse's tables, those of the schema etl too: the next execution makes them again and loads every batch.",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from totes.aws import client
 from totes.batch_log import BatchLog
 from totes.errors import TotesError
-from totes.executions import SUCCEEDED, Execution, StateRun, fold, latest, readable
+from totes.executions import SUCCEEDED, Execution, StateRun, fold, latest, readable, stood_aside
 from totes.lake import Lake
 from totes.log import logger
 from totes.mail import Failure, Recovery, Standing
@@ -72,16 +72,16 @@ def recovery_of(execution: str) -> Recovery | None:
     """The recovery that an execution which succeeded is; None where those before it had succeeded too."""
     names = names_of_execution(execution)
     found = client("stepfunctions").describe_execution(executionArn=execution)
-    output = json.loads(found.get("output") or "{}")
     failures, good = _before(names, execution, _began(found))
     events = _history(execution) if found.get("redriveDate") else []
     failures += _had_failed(events, good)
-    if not failures or is_dry_run(output):
+    output = json.loads(found.get("output") or "{}")
+    if not failures or stood_aside(output):
         return None
     return Recovery(
         names=names,
         execution=execution,
-        succeeded=_asked(events, found["startDate"]),
+        succeeded=_shown_by(output, _asked(events, found["startDate"])),
         failures=failures,
         since=_good_since(good),
         loaded=output.get("load", {}),
@@ -92,15 +92,18 @@ def fresh_as_of(execution: str) -> datetime | None:
     """The moment of totesys that the warehouse shows at least, when an execution has ended.
 
     One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is when the last
-    execution that succeeded, and did not only look, asked totesys; None where none has.
+    execution that succeeded, and left no batch to another one, asked totesys; None if none has. If an execution took
+    its time and loaded what later ones have landed, it is the moment of the last batch.
     """
     found = client("stepfunctions").describe_execution(executionArn=execution)
     # Asked first: it may not be in the list yet.
-    if found["status"] == SUCCEEDED and not is_dry_run(json.loads(found.get("output") or "{}")):
-        return _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
+    output = json.loads(found.get("output") or "{}")
+    if found["status"] == SUCCEEDED and not stood_aside(output):
+        asked = _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
+        return _shown_by(output, asked)
     succeeded = latest(names_of_execution(execution), _LOOKED_AT, SUCCEEDED)
     latest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
-    return _good_since(next((other for other in latest_first if not _looked_only(other)), None))
+    return _good_since(next((other for other in latest_first if not _left_the_rest(other)), None))
 
 
 def was_told(execution: str) -> bool:
@@ -111,9 +114,10 @@ def was_told(execution: str) -> bool:
     return any(at is not None and (not redrives or at >= redrives[-1]) for at in told)
 
 
-def is_dry_run(output: Mapping[str, Any]) -> bool:
-    """Whether an execution only looked."""
-    return bool(output.get("ingest", {}).get("dry_run"))
+def _shown_by(output: Mapping[str, Any], asked: datetime) -> datetime:
+    """The moment of totesys that the warehouse shows after an execution: it may have loaded what others have landed."""
+    loaded = output.get("load", {}).get("snapshot_at")
+    return max(asked, datetime.fromisoformat(loaded)) if loaded else asked
 
 
 def _history(execution: str) -> list[Any]:
@@ -159,7 +163,10 @@ def _last(bucket: str) -> int | None:
 
 
 def _before(names: Names, execution: str, began: datetime) -> tuple[int, Execution | None]:
-    """How many executions in a row had not succeeded before one began, and the last that had."""
+    """How many executions in a row had not succeeded before one began, and the last that had.
+
+    One that left batches to another one counts neither as good nor as bad.
+    """
     others = [
         other
         for other in latest(names, _LOOKED_AT)
@@ -169,7 +176,7 @@ def _before(names: Names, execution: str, began: datetime) -> tuple[int, Executi
     for other in sorted(others, key=lambda other: other.began, reverse=True):
         if other.status != SUCCEEDED:
             failures += 1
-        elif not _looked_only(other):
+        elif not _left_the_rest(other):
             return failures, other
     return failures, None
 
@@ -198,6 +205,6 @@ def _began(found: Mapping[str, Any]) -> datetime:
     return began
 
 
-def _looked_only(execution: Execution) -> bool:
+def _left_the_rest(execution: Execution) -> bool:
     found = client("stepfunctions").describe_execution(executionArn=execution.arn)
-    return is_dry_run(json.loads(found.get("output") or "{}"))
+    return stood_aside(json.loads(found.get("output") or "{}"))

@@ -22,13 +22,11 @@ class Request:
     Attributes:
         execution: the ARN of the Step Functions execution.
         full_read: the tables of totesys to read in full, from the execution's input.
-        dry_run: whether to land nothing, and only report what the next batch would hold.
         accept_deletions: how many rows may be gone, by table, whatever share of the table that is.
     """
 
     execution: str
     full_read: tuple[str, ...] = ()
-    dry_run: bool = False
     accept_deletions: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -66,7 +64,7 @@ def parse_request(event: Mapping[str, Any]) -> Request:
                 f"The execution's input has {', '.join(undeclared)} in {field_name}, which is no table of totesys.",
                 f"The tables are {', '.join(sorted(source_tables()))}.",
             )
-    return Request(execution, tables, given.get("dry_run", False), accepted)
+    return Request(execution, tables, accepted)
 
 
 def parse_backfill(given: object) -> BackfillRequest:

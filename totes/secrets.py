@@ -1,6 +1,7 @@
 """Credentials, out of Secrets Manager and nowhere else."""
 
 import json
+import re
 from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,6 +12,11 @@ from totes.redaction import remember_secret
 
 SSL_MODES = ("prefer", "require", "verify-full")
 _LAST_PORT = 65535
+_DIGITS = re.compile(r"[0-9]{1,5}")
+_HOST_AND_PORT = re.compile(r"[^:]*:[0-9]*|\[.*\]:[0-9]*")
+_NOT_IN_HOSTS = re.compile(r"[\s\x00-\x20\x7f/\\@,;?#\[\]\"'=]")
+# What JSON may hold in place of a text.
+_KINDS = {int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
 _NEEDED = ("host", "dbname", "username", "password")
 _REFUSED = {
     "ResourceNotFoundException",
@@ -50,7 +56,9 @@ def read_credentials(secret_id: str) -> Credentials:
     except ClientError as error:
         raise _translated(error, secret_id) from error
     except BotoCoreError as error:
-        raise LakeUnavailable(f"Secret {secret_id}: {error}.", "Nothing to do unless it lasts.") from error
+        raise LakeUnavailable(
+            f"Secret {secret_id}: {error}.", "Nothing to do unless it lasts: the next execution tries again."
+        ) from error
     return parse_credentials(secret_id, text)
 
 
@@ -59,11 +67,12 @@ def _translated(error: ClientError, secret_id: str) -> AccessRefused | LakeUnava
     if code in _REFUSED:
         return AccessRefused(
             f"Secret {secret_id}: Secrets Manager says {code}.",
-            "Check that the secret has a value and that the function's role may read it.",
+            "Check that the secret exists, has a value and is not being deleted, and that the role which asks may read "
+            "it and use its key.",
         )
     return LakeUnavailable(
         f"Secret {secret_id}: Secrets Manager says {code}.",
-        "Nothing to do unless it lasts: the next run tries again.",
+        "Nothing to do unless it lasts: the next execution tries again.",
     )
 
 
@@ -71,29 +80,67 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
     """The credentials in the text of a secret.
 
     Raises:
-        AccessRefused: it is not what is expected; the message does not have the text.
+        AccessRefused: it is not what is expected; the message names the fields and has none of their values.
     """
     try:
         document = json.loads(text)
-        missing = [name for name in _NEEDED if not document.get(name)]
-    except (ValueError, AttributeError):
-        # The text is never quoted: it is the secret.
-        document, missing = {}, list(_NEEDED)
-    sslmode = document.get("sslmode", "prefer")
-    port = str(document.get("port", 5432))
-    if missing or sslmode not in SSL_MODES or not (port.isdecimal() and 0 < int(port) <= _LAST_PORT):
-        wrong = f"lacks {', '.join(missing)}" if missing else "has a wrong port or sslmode"
+    except ValueError:
+        document = None
+    if faults := _faults(document):
+        # Neither the text nor the error that quotes it: it is the secret.
         raise AccessRefused(
-            f"Secret {secret_id} {wrong}.",
-            "Store JSON with host, port, dbname, username and password; "
-            f"sslmode is optional, one of {', '.join(SSL_MODES)}.",
-        ) from None
+            f"Secret {secret_id}: {'; '.join(faults)}.",
+            "Store a JSON object with host, port, dbname, username and password, by `totes secret` or in Secrets "
+            f"Manager; port is 5432 unless told, and sslmode one of {', '.join(SSL_MODES)}.",
+        )
     remember_secret(document["password"])
     return Credentials(
-        host=document["host"],
-        dbname=document["dbname"],
-        username=document["username"],
-        password=document["password"],
-        port=int(port),
-        sslmode=sslmode,
+        **{name: document[name] for name in _NEEDED},
+        port=int(document.get("port", 5432)),
+        sslmode=document.get("sslmode", "prefer"),
     )
+
+
+def _faults(document: object) -> list[str]:
+    """What is wrong with a secret, field by field."""
+    if not isinstance(document, dict):
+        return ["it is no JSON object"]
+    found = {name: _fault(document.get(name)) for name in _NEEDED}
+    found["host"] = found["host"] or _fault_of_host(document["host"])
+    port = document.get("port", 5432)
+    if isinstance(port, bool) or not (_DIGITS.fullmatch(str(port)) and 0 < int(port) <= _LAST_PORT):
+        found["port"] = f"is no whole number from 1 to {_LAST_PORT}"
+    if document.get("sslmode", "prefer") not in SSL_MODES:
+        found["sslmode"] = f"is none of {', '.join(SSL_MODES)}"
+    return [f"{name} {fault}" for name, fault in found.items() if fault]
+
+
+def _fault(value: object) -> str:
+    if value is None or value == "":
+        return "is missing"
+    if not isinstance(value, str):
+        return f"is {_KINDS[type(value)]}, not a text: write it in quotes"
+    if "\0" in value:
+        return "has a zero character in it"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "has half of a surrogate pair in it"
+    return ""
+
+
+def _fault_of_host(host: str) -> str:
+    """What is wrong with a host; a socket's folder may have any name."""
+    if "://" in host:
+        return "is a URL: store its parts"
+    if host.startswith("/"):
+        return ""
+    if _HOST_AND_PORT.fullmatch(host):
+        return "has a port in it: store that as port"
+    if found := _NOT_IN_HOSTS.search(host):
+        return f"has {'white space' if found[0].isspace() else 'a character'} in it that no host name has"
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return "is no host name"
+    return ""

@@ -4,7 +4,7 @@ Facts and dimensions are both loaded by difference, so that a row which comes ag
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,16 +12,19 @@ import pyarrow as pa
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from totes import binary_rows, references, rules, warehouse
+from totes import binary_rows, locks, references, rules, warehouse
 from totes.contracts import Column, WarehouseTable
 from totes.copying import copy_in
 from totes.database import quoted, sqlstate
 from totes.encodings import named_in_warehouse
+from totes.log import logger
 from totes.parquet import batches
 
 # From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
 BULK_ROWS = 10_000
 BULK_SHARE = 0.25
+# More rows than these are not checked row by row: that would take longer than a statement may.
+MOST_ROW_BY_ROW = 1_000_000
 _ROWS_PRESENT = sqlalchemy.text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = CAST(:table AS regclass)")
 _NOT_REFERENCED = "23503"
 _DEPENDED_UPON = "2BP01"
@@ -82,22 +85,22 @@ def fill(connection: sqlalchemy.Connection, fact: WarehouseTable, path: Path) ->
     """Copies a file straight into a fact that is empty, where all rows are first versions.
 
     Returns:
-        None where a row refers to nothing, which the way by staging tells, or where somebody's table or view needs one
-        of the keys, which that way leaves alone. Nothing was copied then.
+        None if the way by staging is due, and nothing was copied: a row refers to nothing, which that way tells; or
+        somebody uses the tables, or has built on one of the keys, and that way leaves keys and indexes alone.
 
     Raises:
         ContractBroken: two rows have one key, or a value is not accepted.
     """
     seen = rules.StagedRows(fact)
-    name = warehouse.star(connection, fact.name)
+    keys, indexes = references.foreign_keys(connection, [fact]), references.indexes(connection, fact)
     try:
-        with (
-            connection.begin_nested(),
-            references.checked_as_sets(connection, [fact]),
-            references.indexed_at_the_end(connection, fact),
-        ):
-            rows = _copied(connection, name, fact.data_columns, path, seen.see)
+        with connection.begin_nested():
+            if not _dropped(connection, fact, keys, indexes):
+                return None
+            rows = _copied(connection, warehouse.star(connection, fact.name), fact.data_columns, path, seen.see)
             seen.check()
+            indexes.make(connection)
+            keys.make(connection)
     except DBAPIError as error:
         if sqlstate(error) in (_NOT_REFERENCED, _DEPENDED_UPON):
             return None
@@ -113,15 +116,21 @@ def is_to_be_filled(connection: sqlalchemy.Connection, fact: WarehouseTable, row
 
 def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Loaded:
     """Adds the staged rows that differ from the latest version of their business id, or have none that is alive."""
-    with _moved(connection, fact), _references(connection, fact, staged):
-        row = connection.execute(_statement(connection, "insert_versions", fact), {"fact": fact.name}).one()
+    known = connection.execute(_statement(connection, "discard_known", fact), {"fact": fact.name}).rowcount
+    with _moved(connection, fact):
+        keys = _bulk_keys(connection, fact, staged - known)
+        row = connection.execute(_statement(connection, "insert_versions", fact)).one()
+        keys.make(connection)
     return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
 
 
-def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int) -> Loaded:
-    """Inserts the staged rows that are new, and updates those that differ."""
+def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int, batch: int) -> Loaded:
+    """Inserts the staged rows that are new, and updates those that differ; a row that came back is deleted no more."""
     with _moved(connection, dimension):
         row = connection.execute(_statement(connection, "upsert", dimension)).one()
+        if dimension.source:  # the calendar has none, and loses no day
+            came_back = {"name": dimension.name, "batch": batch}
+            connection.execute(_statement(connection, "end_tombstones", dimension), came_back)
     return Loaded(staged, inserted=row.inserted, updated=row.updated)
 
 
@@ -145,12 +154,33 @@ def _moved(connection: sqlalchemy.Connection, table: WarehouseTable) -> Iterator
     connection.exec_driver_sql(f"DROP TABLE {_stage(table)}")
 
 
-def _references(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> AbstractContextManager[None]:
-    """A batch that is small, or small beside what is there already, leaves the keys and the table's readers alone."""
+def _bulk_keys(connection: sqlalchemy.Connection, fact: WarehouseTable, news: int) -> references.Dropping:
+    """Drops the fact's foreign keys if that pays for so many new rows, and returns what it has dropped.
+
+    A batch that is small, or small beside the rows that are there, leaves the keys and the tables' readers alone.
+    """
     present = {"table": warehouse.star(connection, fact.name)}
-    if staged >= BULK_ROWS and staged >= connection.scalar(_ROWS_PRESENT, present) * BULK_SHARE:
-        return references.checked_as_sets(connection, [fact])
-    return nullcontext()
+    if news < BULK_ROWS or news < connection.scalar(_ROWS_PRESENT, present) * BULK_SHARE:
+        return references.NOTHING
+    keys = references.foreign_keys(connection, [fact])
+    if news > MOST_ROW_BY_ROW:
+        locks.change_when_free(connection, lambda: keys.drop(connection))
+    elif not _dropped(connection, fact, keys):
+        return references.NOTHING
+    return keys
+
+
+def _dropped(connection: sqlalchemy.Connection, fact: WarehouseTable, *what: references.Dropping) -> bool:
+    """Drops keys and indexes of a fact; returns False, and drops none, if somebody uses one of the tables."""
+
+    def drop() -> None:
+        for one in what:
+            one.drop(connection)
+
+    dropped = locks.change_at_once(connection, drop)
+    if not dropped:
+        logger.info("in use, so its keys are checked row by row", table=fact.name)
+    return dropped
 
 
 def _staged(

@@ -19,6 +19,17 @@ from totes.parquet import arrow_type, processed_schema
 if TYPE_CHECKING:
     import pandas as pd
 
+# What a calendar can say of a day.
+CALENDAR_COLUMNS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
+    "date_id": lambda days: days,
+    "year": pc.year,
+    "month": pc.month,
+    "day": pc.day,
+    "day_of_week": lambda days: pc.day_of_week(days, count_from_zero=False),
+    "day_name": lambda days: pc.strftime(days, "%A"),
+    "month_name": lambda days: pc.strftime(days, "%B"),
+    "quarter": pc.quarter,
+}
 # A parent's texts are repeated in every row that refers to it; at most this many bytes of them at a time.
 _PARENT_BYTES = 16 << 20
 
@@ -77,18 +88,10 @@ def calendar(table: WarehouseTable, years: Iterable[int]) -> pa.Table:
         ],
         pa.date32(),
     )
-    columns = {
-        "date_id": days,
-        "year": pc.year(days),
-        "month": pc.month(days),
-        "day": pc.day(days),
-        "day_of_week": pc.day_of_week(days, count_from_zero=False),
-        "day_name": pc.strftime(days, "%A"),
-        "month_name": pc.strftime(days, "%B"),
-        "quarter": pc.quarter(days),
-    }
     schema = processed_schema(table)
-    return pa.table({name: columns[name].cast(schema.field(name).type) for name in schema.names}, schema=schema)
+    return pa.table(
+        {name: CALENDAR_COLUMNS[name](days).cast(schema.field(name).type) for name in schema.names}, schema=schema
+    )
 
 
 def years_of(table: WarehouseTable, rows: pa.Table) -> set[int]:
@@ -101,7 +104,8 @@ def _currency_name(codes: pa.ChunkedArray) -> pa.Array:
     return pa.array([currency_names().get(code) for code in codes.to_pylist()], pa.string())
 
 
-_DERIVATIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {"currency_name": _currency_name}
+# Each makes a text of a text.
+DERIVATIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {"currency_name": _currency_name}
 
 
 def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Table) -> pa.ChunkedArray:
@@ -114,9 +118,9 @@ def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Tab
 
 
 def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    made = _DERIVATIONS[column.derive](values) if column.derive else values.cast(arrow_type(column)).cast(field.type)
+    made = DERIVATIONS[column.derive](values) if column.derive else values.cast(arrow_type(column)).cast(field.type)
     if column.default is not None:
-        made = pc.fill_null(made, column.default)
+        made = pc.fill_null(made, pa.scalar(column.default).cast(made.type))
     if not field.nullable and made.null_count:
         found = pc.unique(values.filter(pc.is_null(made))).to_pylist()[:5]
         raise ContractBroken(
@@ -158,5 +162,6 @@ def _require_parents(table: WarehouseTable, other: str, rows: "pd.DataFrame", ke
     if len(orphans):
         raise ContractBroken(
             f"{table.source}.{column} refers to {sorted(orphans.unique())[:5]}, which {other} of the same batch lacks.",
-            f'Start an execution with {{"full_read": ["{table.source}", "{other}"]}}.',
+            "Ingest lets no such row pass: restore the first versions of the batch's objects in S3 (the buckets are "
+            "versioned). If they have no others, report it: this is a bug.",
         )

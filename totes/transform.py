@@ -3,27 +3,31 @@
 A pure function of the landed batch: the same batch gives the same bytes, whenever and however often it runs.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 
+from totes.allowance import UNLIMITED, Allowance
 from totes.batch_log import BatchLog
 from totes.contracts import WarehouseTable, source_tables, warehouse_tables
-from totes.errors import CorruptObject
-from totes.lake import Lake, StoredObject
+from totes.errors import BatchContended, CorruptObject
+from totes.lake import FIRST_VERSIONS, Lake, StoredObject
 from totes.log import about, logger
 from totes.manifest import Manifest, Parts, parse_manifest
 from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.requests import Request
+from totes.scratch import scratch
 from totes.settings import TransformSettings
 from totes.star import calendar, joined, parts_to_join, shaped, years_of
 
+# Catching up, one batch in so many moves the hint: it is one of six requests that a small batch takes.
+_HINTED_AFTER = 100
 
-@dataclass(frozen=True)
+
+@dataclass
 class Transformed:
     """What a run of transform did.
 
@@ -31,16 +35,26 @@ class Transformed:
         first, last: the batches that it processed; both None where there was nothing to do.
         rows: rows written, by table of the warehouse.
         processed_through: the last batch of the processed zone.
+        more: whether batches are left because the time is up.
+        catching_up: the ARN of the execution to which this one leaves the batches that are left.
     """
 
-    first: int | None
-    last: int | None
-    rows: Mapping[str, int]
     processed_through: int
+    first: int | None = None
+    last: int | None = None
+    rows: dict[str, int] = field(default_factory=dict)
+    more: bool = False
+    catching_up: str | None = None
 
     @property
     def batches(self) -> int:
         return 0 if self.first is None or self.last is None else self.last - self.first + 1
+
+    def add(self, manifest: Manifest) -> None:
+        """Counts a batch in."""
+        self.first, self.last = self.first or manifest.batch, manifest.batch
+        for table, count in manifest.rows().items():
+            self.rows[table] = self.rows.get(table, 0) + count
 
 
 @dataclass(frozen=True)
@@ -51,26 +65,44 @@ class Prepared:
     rows: Mapping[str, int]
 
 
-def transform(settings: TransformSettings, request: Request) -> Transformed:
-    """Processes all batches that are landed and not yet processed, in order.
+def transform(
+    settings: TransformSettings, request: Request, allowance: Allowance = UNLIMITED, since: int | None = None
+) -> Transformed:
+    """Processes all batches that are landed and not yet processed, in order, or as many as there is time for.
+
+    Two executions that are at it at once both do a batch, and one of them commits it. The younger one then leaves the
+    rest to the other. The one that goes on looks at the end of the log when it has reached it, so nothing is left
+    behind (ADR 19).
+
+    Args:
+        since: the first batch that this execution has processed in an earlier pass.
 
     Raises:
-        LakeUnavailable, BatchContended: worth another try; what was finished stays finished.
+        LakeUnavailable: worth another try; what was finished stays finished.
         AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     landed_log, processed_log = BatchLog(landing), BatchLog(processed)
-    done = processed_log.last()
-    pending = range(done + 1, landed_log.last() + 1)
-    rows: dict[str, int] = {}
-    for batch in pending:
-        logger.append_keys(batch=batch)
-        manifest = _processed(landed_log.read(batch), landing, processed)
-        processed_log.commit(replace(manifest, execution=request.execution, made_at=datetime.now(UTC)))
-        for table, count in manifest.rows().items():
-            rows[table] = rows.get(table, 0) + count
-    first, last = (pending[0], pending[-1]) if pending else (None, None)
-    return Transformed(first, last, rows, processed_through=last or done)
+    done = Transformed(processed_through=processed_log.last())
+    begun, end = 0, landed_log.last()
+    while done.processed_through < end:
+        if begun and allowance.is_half_used:
+            done.more = True
+            break
+        begun = done.processed_through + 1
+        logger.append_keys(batch=begun)
+        manifest = _processed(landed_log.read(begun), landing, processed)
+        manifest = replace(manifest, execution=request.execution, made_at=datetime.now(UTC))
+        committer = _commit(processed_log, manifest, hint=begun == end or begun % _HINTED_AFTER == 0)
+        done.processed_through = begun
+        if committer == request.execution:
+            done.add(manifest)
+        elif begun < end and _is_older(committer, since or done.first, processed_log):
+            done.catching_up = committer
+            break
+        if begun == end:
+            end = landed_log.last()
+    return done
 
 
 def prepare(settings: TransformSettings, batch: int) -> Prepared:
@@ -89,8 +121,8 @@ def prepare(settings: TransformSettings, batch: int) -> Prepared:
 
 def process(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
     """Writes one batch in the warehouse's shape, but for its manifest, which it returns."""
-    with tempfile.TemporaryDirectory(prefix="totes-transform-") as folder:
-        batch = _Batch(landed, landing, processed, Path(folder))
+    with scratch() as folder:
+        batch = _Batch(landed, landing, processed, folder)
         tables: dict[str, Parts] = {}
         for table in warehouse_tables().values():
             if parts := dict(batch.parts(table)):
@@ -106,6 +138,20 @@ def _processed(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
     if landed.is_of_backfill and (draft := processed.read(_draft(landed.batch))):
         return parse_manifest(draft, f"s3://{processed.bucket}/{_draft(landed.batch)}")
     return process(landed, landing, processed)
+
+
+def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
+    """Commits a batch, unless another execution has; returns the ARN of the one that has committed it."""
+    try:
+        log.commit(manifest, hint=hint)
+    except BatchContended:
+        return log.read(manifest.batch).execution
+    return manifest.execution
+
+
+def _is_older(other: str, first: int | None, log: BatchLog) -> bool:
+    """Whether another execution was at it before this one, whose first batch is given: it committed the one before."""
+    return first is None or (first > 1 and log.read(first - 1).execution == other)
 
 
 def _draft(batch: int) -> str:
@@ -186,5 +232,5 @@ def _require_rows(landed: StoredObject, written: int) -> None:
     if written != landed.rows:
         raise CorruptObject(
             f"{landed.key} made {written} rows; its manifest says {landed.rows}.",
-            "Restore the object's first version in S3 (the buckets are versioned); the next execution goes on.",
+            FIRST_VERSIONS,
         )

@@ -92,9 +92,9 @@ def draw(workflow: Workflow) -> Graph:
 
 
 def _effort(graph: Graph) -> tuple[float, float, float]:
-    """What makes a drawing harder to read: its width, sideways ways, and a start that is not on the left."""
+    """What makes a drawing harder to read: its width, a start that is not on the left, and sideways ways."""
     sideways = sum(abs(x - next_x) for line in graph.lines for (x, _), (next_x, _) in pairwise(line.points))
-    return graph.width, sideways, graph.start[0]
+    return graph.width, graph.start[0], sideways
 
 
 def _drawing(workflow: Workflow, layers: Layers, width: float) -> Graph:

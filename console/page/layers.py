@@ -13,7 +13,7 @@ from itertools import pairwise
 from console.page.workflow import Transition, Workflow
 
 SWEEPS = 6
-BEGINNINGS = 40
+BEGINNINGS = 160
 
 
 @dataclass(frozen=True)
@@ -73,27 +73,42 @@ def crossings(layers: Layers) -> int:
 
 
 def _sorted_downwards(workflow: Workflow) -> tuple[list[str], set[Transition]]:
-    """The states, each before those it leads to, and the transitions for which that can't be had."""
+    """The states, each before those it leads to, and the transitions for which that can't be had.
+
+    Of a loop these are the ones that lead to a state declared earlier: a definition is written to be read down.
+    """
     onward: dict[str, list[Transition]] = {name: [] for name in workflow.states}
     for transition in workflow.transitions:
         onward[transition.source].append(transition)
+    declared = {name: number for number, name in enumerate(workflow.states)}
+    leading_up = {
+        way
+        for way in workflow.transitions
+        if declared[way.target] <= declared[way.source] and way.source in _reached(way.target, onward)
+    }
     done: list[str] = []
-    entered: set[str] = set()
-    leading_up: set[Transition] = set()
 
     def visit(name: str) -> None:
-        entered.add(name)
         for transition in reversed(onward[name]):
-            if transition.target not in entered:
+            if transition not in leading_up and transition.target not in done:
                 visit(transition.target)
-            elif transition.target not in done:
-                leading_up.add(transition)
         done.append(name)
 
     for name in (workflow.start, *workflow.states):
-        if name not in entered:
+        if name not in done:
             visit(name)
     return done[::-1], leading_up
+
+
+def _reached(start: str, onward: Mapping[str, Sequence[Transition]]) -> set[str]:
+    reached: set[str] = set()
+    ahead = [start]
+    while ahead:
+        name = ahead.pop()
+        if name not in reached:
+            reached.add(name)
+            ahead += [way.target for way in onward[name]]
+    return reached
 
 
 def _rows(workflow: Workflow, order: Sequence[str], leading_up: set[Transition]) -> dict[str, int]:
@@ -123,11 +138,16 @@ def _untangled(layers: Layers) -> list[Layers]:
     for _ in range(BEGINNINGS):
         for _ in range(SWEEPS):
             _sweep(layers.rows, steps)
-            seen[_frozen(layers.rows)] = crossings(layers)
+            if (rows := _frozen(layers.rows)) in seen:
+                break  # what follows from here has been seen, too
+            seen[rows] = crossings(layers)
         for row in layers.rows:
             chance.shuffle(row)
     fewest = min(seen.values())
-    return [replace(layers, rows=[list(row) for row in rows]) for rows, crossed in seen.items() if crossed == fewest]
+    best = [rows for rows, crossed in seen.items() if crossed == fewest]
+    # A mirror image crosses as often, and may be the one that begins on the left.
+    mirrored = [tuple(row[::-1] for row in rows) for rows in best]
+    return [replace(layers, rows=[list(row) for row in rows]) for rows in dict.fromkeys([*best, *mirrored])]
 
 
 def _frozen(rows: list[list[Place]]) -> tuple[tuple[Place, ...], ...]:

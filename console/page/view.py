@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from console.errors import EXPECTED, CommandFailed, one_line
+from console.errors import EXPECTED, CommandFailed, Misused, one_line
 from console.logs import Freshness, LogHead, freshness, last_success, read_logs
 from console.page.graph import Graph, draw
 from console.page.progress import Shown, progress, ways_taken
 from console.page.workflow import State, Workflow, parse_workflow
 from console.pause import schedule_text
-from console.run import check_input, unique_name
+from console.run import unique_name
 from console.schedule import read_schedule
 from totes.executions import RUNNING, Execution, StateRun, describe, latest, start
 
@@ -152,7 +152,7 @@ class Gatherer:
         Raises:
             Misused: the input is no JSON object.
         """
-        check_input(document)
+        _check_input(document)
         with self._lock:
             self._check_open()
             name = unique_name("page")
@@ -221,3 +221,13 @@ class Gatherer:
             name = found[1] if found else None
             mails.append(SentMail(mail, name, ended.get(name or "")))
         return mails
+
+
+def _check_input(document: str) -> None:
+    """Raises Misused if an execution can't be started with this input."""
+    try:
+        parsed = json.loads(document)
+    except ValueError as error:
+        raise Misused(f"The input is not JSON: {error}.") from None
+    if not isinstance(parsed, dict):
+        raise Misused(f"The input is {type(parsed).__name__} {document}, not a JSON object like {{}}.")

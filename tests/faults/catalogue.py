@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.outcome import Outcome
 
-NUMBERS = tuple(f"F{number:02d}" for number in range(1, 69))
+NUMBERS = tuple(f"F{number:02d}" for number in range(1, 74))
 RESULTS = Path(__file__).parents[2] / "build" / "faults.json"
 
 

@@ -238,7 +238,7 @@ def fault(
     """Declares a test to be a row of the catalogue, or a part of one.
 
     Args:
-        number: F01 to F68.
+        number: F01 to F73.
         what: the fault in a few words; the parts of a row may say different ones.
         outcome: what the test must see.
         because: why the outcome is not the one that the catalogue asks for.

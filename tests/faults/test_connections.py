@@ -1,7 +1,11 @@
-"""F20 to F27: both databases, at their worst."""
+"""F20 to F27, and F73: both databases at their worst, and the poolers before them."""
 
+import contextlib
+import socket
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,3 +256,78 @@ def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(drill: Drill) -> No
         end_sessions(drill, "totes-load")
         vanished.invalidate()
     drill.run()
+
+
+@contextlib.contextmanager
+def pooler(folder: Path, refusal: str, seen: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """A pooler that refuses every connection, in the fields that PgBouncer sends, and first calls `seen`."""
+    body = f"SFATAL\0C08P01\0M{refusal}\0\0".encode()
+    path = folder / ".s.PGSQL.5432"
+
+    def refuse(server: socket.socket) -> None:
+        while True:
+            connection, _ = server.accept()
+            with connection:
+                if not connection.recv(1024):
+                    return
+                seen()
+                connection.sendall(b"E" + (len(body) + 4).to_bytes(4, "big") + body)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        thread = threading.Thread(target=refuse, args=(server,))
+        thread.start()
+        try:
+            yield
+        finally:
+            with socket.socket(socket.AF_UNIX) as last:
+                last.connect(str(path))
+            thread.join()
+
+
+@fault("F73", "a pooler before a database refuses what does not pass by itself", HOLD)
+@pytest.mark.parametrize("refusal", ["unsupported startup parameter: client_encoding", "no such database: totesys"])
+@pytest.mark.parametrize(("which", "name"), [("source", "totesys"), ("warehouse", "the warehouse")])
+def test_f73_refusal_of_a_pooler_holds_at_once(
+    drill: Drill, tmp_path: Path, which: str, name: str, refusal: str
+) -> None:
+    drill.totesys(AMENDED, 1, 7)
+    point(drill, which, host=str(tmp_path))
+
+    with pooler(tmp_path, refusal):
+        failed = drill.run()
+
+    assert (failed.error, failed.retried) == ("AccessRefused", [])
+    assert f"The pooler before {name} refuses: {refusal}" in failed.cause
+    assert "the pooler's configuration" in failed.remedy
+    point(drill, which)
+    drill.run()
+
+
+@fault("F73", "or has no connection left for a moment", HEAL)
+def test_f73_pooler_that_is_full_for_a_moment_heals(drill: Drill, tmp_path: Path) -> None:
+    drill.totesys(AMENDED, 1, 7)
+    point(drill, "source", host=str(tmp_path))
+
+    with pooler(tmp_path, "no more connections allowed (max_client_conn)", seen=lambda: point(drill, "source")):
+        healed = drill.run()
+
+    assert healed.retried == ["SourceUnreachable"]
+
+
+@fault("F73", "passwords with letters that SASLprep forbids", HEAL)
+def test_f73_password_of_any_letters_heals(drill: Drill) -> None:
+    password = "\N{GRINNING FACE}\x07\N{ZERO WIDTH SPACE}\u0378"
+    drill.totesys(AMENDED, 1, 7)
+    roles = {"source": READER, "warehouse": LOADER}
+    for which, role in roles.items():
+        drill.pipeline.postgres.execute(f"ALTER ROLE {role} PASSWORD {literal(password)}")
+        point(drill, which, password=password)
+    try:
+        drill.run()
+    finally:
+        for which, role in roles.items():
+            old = drill.pipeline.passwords[role]
+            drill.pipeline.postgres.execute(f"ALTER ROLE {role} PASSWORD {literal(old)}")
+            point(drill, which)

@@ -213,7 +213,7 @@ def test_f09_deleted_design_stays_for_its_history(drill: Drill) -> None:
 def test_f10_nothing_new_writes_nothing(drill: Drill) -> None:
     idle = drill.run()
 
-    assert idle.path == ["Ingest", "NewData?", "Load", "AnythingLoaded?", "NothingNew"]
+    assert idle.path == ["Ingest", "NewData?", "Load", "MoreToDo?", "AnythingLoaded?", "NothingNew"]
     assert idle.output["ingest"]["batch"] is None
 
 

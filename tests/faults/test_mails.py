@@ -201,12 +201,12 @@ def test_mail_of_a_malformed_declaration(running: Drill, monkeypatch: pytest.Mon
     with (copy / "source" / "staff.toml").open("a", encoding="utf-8") as file:
         file.write('nickname = { typ = "text" }\n')
     monkeypatch.setattr(contracts, "SCHEMAS", copy)
-    contracts.source_tables.cache_clear()
+    contracts.declared.cache_clear()
     try:
         told(running, "ContractInvalid")
     finally:
         monkeypatch.undo()
-        contracts.source_tables.cache_clear()
+        contracts.declared.cache_clear()
 
 
 def test_mail_of_a_statement_that_fails(running: Drill) -> None:

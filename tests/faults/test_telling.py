@@ -143,7 +143,15 @@ def test_f42_redrive_before_newer_runs_loads_all_in_order(drill: Drill) -> None:
         3,
         {"fact_sales_order": 2},
     )
-    assert drill.redrive(failed).path == ["Failed", "Ingest", "NewData?", "Load", "AnythingLoaded?", "NothingNew"]
+    assert drill.redrive(failed).path == [
+        "Failed",
+        "Ingest",
+        "NewData?",
+        "Load",
+        "MoreToDo?",
+        "AnythingLoaded?",
+        "NothingNew",
+    ]
 
 
 @fault("F42", "or when what had failed it is over", HOLD)

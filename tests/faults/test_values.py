@@ -14,7 +14,7 @@ from local.databases import READER
 from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
 from tests.reconciliation import reconcile
 from tests.replays import swap, verify
-from totes.contracts import MAX_BYTES, source_tables
+from totes.contracts import MAX_BYTES, declared
 from totes.copying import Connection
 
 # 98,304 digests: 3 MB without the separators. CSV has to quote these.
@@ -199,7 +199,7 @@ def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: b
     )
     assert found
     path.write_text("quarantine = true\n" * quarantine + text, encoding="utf-8")
-    source_tables.cache_clear()
+    declared.cache_clear()
 
 
 @contextmanager

@@ -66,20 +66,31 @@ def test_run_writes_pure_json(loaded: Totes) -> None:
     assert execution["input"] == {}
 
 
-def test_failed_run_says_why_and_exits_one(totes: Totes) -> None:
-    code, shown, _ = totes('run --input {"reload":true}')
+def test_run_has_the_input_that_its_options_say(loaded: Totes) -> None:
+    code, shown, _ = loaded(
+        "run --json --full-read staff --full-read design --full-read staff --accept-deletions payment=7"
+    )
+    execution = json.loads(shown)
+    assert code == 0
+    assert execution["input"] == {"full_read": ["staff", "design"], "accept_deletions": {"payment": 7}}
+    assert execution["output"]["ingest"]["full_read"].keys() == {"staff", "design"}
+
+
+def test_failed_run_says_why_and_exits_one(stack: Stack, totes: Totes) -> None:
+    change(stack, "ALTER TABLE design RENAME file_name TO name_of_file")
+    code, shown, _ = totes("run")
+    change(stack, "ALTER TABLE design RENAME name_of_file TO file_name")
     assert code == 1
     assert "FAILED" in shown
-    assert "InputRefused: The execution's input has the unknown field reload." in shown
+    assert "ContractBroken: totesys is not as declared: column design.file_name" in shown
     assert "stackTrace" not in shown
 
 
 def test_name_that_is_taken_is_one_line(loaded: Totes) -> None:
     assert loaded("run --name taken")[0] == 0
-    code, _, complaint = loaded('run --name taken --input {"full_read":["staff"]}')
-    assert code == 1
-    assert "ExecutionAlreadyExists" in complaint
-    assert complaint.count("\n") == 1
+    code, _, complaint = loaded("run --name taken --full-read staff")
+    assert code == 2
+    assert complaint == "totes: There has been an execution taken already: give another --name, or none.\n"
 
 
 def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:

@@ -1,5 +1,6 @@
 """What the load leaves behind in the warehouse."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -7,12 +8,13 @@ from datetime import date
 import pytest
 
 from tests.back_office import FOUNDATION
+from tests.injection import at_statement
 from tests.loaded import on
 from tests.pipeline import FACTS, Pipeline, content
 from totes import warehouse
 from totes.contracts import warehouse_tables
 from totes.database import WAREHOUSE, connected
-from totes.errors import ContractBroken, VersionUnknown
+from totes.errors import ContractBroken, VersionUnknown, WarehouseBusy
 
 LATEST = warehouse.latest_version()
 FOREIGN_KEYS = (
@@ -45,7 +47,7 @@ INDEXES = (
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every load is a bulk load."""
-    monkeypatch.setattr("totes.staging.BULK_ROWS", 0)
+    monkeypatch.setattr("totes.staging.BULK_ROWS", 1)
     monkeypatch.setattr("totes.staging.BULK_SHARE", 0)
 
 
@@ -250,3 +252,90 @@ def test_warehouse_of_a_newer_release_is_left_alone(seeded: Pipeline) -> None:
 def test_rows_reconcile_from_source_to_warehouse(seeded: Pipeline, fact: str) -> None:
     source = warehouse_tables()[fact].source
     assert seeded.star(f"SELECT count(*) FROM {fact}") == seeded.totesys(f"SELECT count(*) FROM {source}")
+
+
+@contextlib.contextmanager
+def open_select(pipeline: Pipeline, query: str) -> Iterator[str]:
+    """Leaves an analyst's transaction open that has read something; yields how an error names it."""
+    with pipeline.connection(pipeline.warehouse) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SET application_name = 'notebook'")
+        connection.commit()
+        cursor.execute("SELECT pg_backend_pid()")
+        ((pid,),) = cursor.fetchall()
+        cursor.execute(query)
+        yield f"pid {pid} (postgres, notebook)"
+
+
+CALENDAR = "SELECT count(*) FROM dim_date"
+
+
+@pytest.mark.usefixtures("bulk")
+def test_bulk_that_is_no_news_keeps_nobody_out(seeded: Pipeline) -> None:
+    with at_statement("ALTER TABLE", lambda: None) as altered:
+        assert seeded.run("sales_order", "payment")[2].inserted == {}
+        assert altered == []
+        # Every order is news.
+        seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
+        seeded.run()
+    assert len(altered) > 8
+
+
+@pytest.mark.usefixtures("bulk")
+def test_bulk_of_news_goes_round_an_open_transaction(seeded: Pipeline) -> None:
+    seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
+    seeded.ingest()
+    seeded.transform()
+    keys = seeded.star(FOREIGN_KEYS)
+    with open_select(seeded, CALENDAR):
+        loaded = seeded.load()
+    assert loaded.inserted == {"fact_sales_order": len(seeded.totesys("SELECT 1 FROM sales_order"))}
+    assert seeded.star(FOREIGN_KEYS) == keys
+
+
+@on("seeded_totesys")
+@pytest.mark.usefixtures("bulk")
+def test_first_load_goes_round_an_open_transaction(seeded: Pipeline) -> None:
+    seeded.ingest()
+    seeded.transform()
+    with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection:
+        warehouse.migrate(connection)
+    keys, indexes = seeded.star(FOREIGN_KEYS), seeded.star(INDEXES)
+    with open_select(seeded, CALENDAR), open_select(seeded, "SELECT count(*) FROM current_payment"):
+        loaded = seeded.load()
+    assert loaded.inserted["fact_sales_order"] == len(seeded.totesys("SELECT 1 FROM sales_order"))
+    assert (seeded.star(FOREIGN_KEYS), seeded.star(INDEXES)) == (keys, indexes)
+    before = content(seeded)
+    seeded.drop_warehouse()
+    seeded.load()
+    assert content(seeded) == before
+
+
+@pytest.mark.usefixtures("bulk")
+def test_bulk_beyond_row_by_row_waits_and_names_who_is_in_the_way(
+    seeded: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("totes.staging.MOST_ROW_BY_ROW", 10)
+    monkeypatch.setattr("totes.locks.LOCK_SECONDS", 0.5)
+    seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
+    seeded.ingest()
+    seeded.transform()
+    with open_select(seeded, CALENDAR) as analyst, pytest.raises(WarehouseBusy) as caught:
+        seeded.load()
+    assert f"locks are held by {analyst}. Nothing to do unless" in str(caught.value)
+    assert seeded.load().batches == 1
+
+
+def test_load_that_waits_for_a_changed_row_names_who_changed_it(
+    seeded: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
+    monkeypatch.setattr("totes.load.WAREHOUSE", impatient)
+    seeded.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
+    seeded.ingest()
+    seeded.transform()
+    changed = "UPDATE dim_design SET file_name = 'mine' WHERE design_id = 7"
+    with open_select(seeded, changed) as analyst, pytest.raises(WarehouseBusy) as caught:
+        seeded.load()
+    assert f"locks are held by {analyst}. Nothing to do unless" in str(caught.value)
+    assert seeded.load().updated == {"dim_design": 1}

@@ -75,7 +75,7 @@ def test_redrive_lets_what_failed_go_on(stack: Stack, totes: Totes, failed: str)
 
 
 def test_redrive_has_the_same_input(stack: Stack, totes: Totes, failed: str) -> None:
-    asked = run(totes, '--input {"full_read":["staff"]}', 1)["name"]
+    asked = run(totes, "--full-read staff", 1)["name"]
     change(stack, RIGHT)
     assert totes("run")[0] == 0
     code, document, _ = totes(f"redrive {asked} --json")

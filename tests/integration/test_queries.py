@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
 
-from console.errors import Misused
+from console.errors import CommandFailed, Misused
 from console.questions import Question, all_questions, find_question
 
 PARAMETERS = {"order_history": {"order_id": "1"}, "orders_as_of": {"moment": "2100-01-01T00:00:00Z"}}
@@ -104,8 +104,29 @@ def test_earlier_moment_ignores_later_amendment(connection: Connection) -> None:
     assert sum(row["units"] for row in later) == sum(row["units"] for row in now) + 7
 
 
-def test_moment_before_first_snapshot_knows_nothing(connection: Connection) -> None:
-    assert ask(connection, "orders_as_of", moment="2001-01-01T00:00:00Z") == []
+@pytest.mark.parametrize("moment", ["2001-01-01T00:00:00Z", "-infinity", "0044-03-15 BC"])
+def test_moment_before_first_snapshot_says_when_history_begins(connection: Connection, moment: str) -> None:
+    first = connection.scalar(text("SELECT MIN(snapshot_at) FROM etl.batch"))
+    with pytest.raises(CommandFailed) as caught:
+        ask(connection, "orders_as_of", moment=moment)
+    assert caught.value.message == (
+        f"The warehouse knows no orders at {moment}: "
+        f"its history begins at {first.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC."
+    )
+
+
+@pytest.mark.parametrize("moment", ["2100-01-01T00:00:00Z", "infinity", "294276-12-31"])
+def test_moment_to_come_is_as_the_last_batch(connection: Connection, moment: str) -> None:
+    latest = connection.scalar(text("SELECT MAX(snapshot_at) FROM etl.batch"))
+    now = ask(connection, "orders_as_of", moment=latest.isoformat())
+    then = ask(connection, "orders_as_of", moment=moment)
+    assert sum(row["units"] for row in then) == sum(row["units"] for row in now)
+
+
+@pytest.mark.parametrize("order", ["999999", "-1", "0"])
+def test_unknown_order_has_no_history(connection: Connection, order: str) -> None:
+    with pytest.raises(CommandFailed, match=f"^The warehouse has never seen sales order {order}\\.$"):
+        ask(connection, "order_history", order_id=order)
 
 
 def test_payment_ages_default_to_newest_snapshot(connection: Connection) -> None:
@@ -146,7 +167,17 @@ def test_payment_falls_into_the_band_of_its_age(connection: Connection, age: int
         pytest.param("order_history", {}, "needs --param order_id", id="missing"),
         pytest.param("order_history", {"order_id": "1", "id": "1"}, "no parameter id", id="unknown"),
         pytest.param("order_history", {"order_id": "Bronze"}, "invalid input syntax", id="not a number"),
+        pytest.param("order_history", {"order_id": "99999999999"}, "out of range", id="number out of range"),
+        pytest.param("order_history", {"order_id": ""}, "invalid input syntax", id="empty"),
+        pytest.param("order_history", {"order_id": "1.5"}, "invalid input syntax", id="half an order"),
+        pytest.param("order_history", {"order_id": "\udcff"}, "a parameter is no text in UTF-8", id="no text"),
         pytest.param("orders_as_of", {"moment": "yesterday-ish"}, "invalid input syntax", id="not a moment"),
+        pytest.param("orders_as_of", {"moment": "2024-02-30"}, "out of range", id="no such day"),
+        pytest.param("orders_as_of", {"moment": "999999-01-01"}, "out of range", id="moment out of range"),
+        pytest.param("orders_as_of", {"moment": "2024-01-01 Mars/Base"}, "not recognized", id="no such zone"),
+        pytest.param("payments_by_age", {"as_of": "soon"}, "invalid input syntax", id="not a day"),
+        pytest.param("payments_by_age", {"as_of": "5874898-01-01"}, "out of range", id="day out of range"),
+        pytest.param("payments_by_age", {"as_of": "infinity"}, "cannot subtract infinite dates", id="endless day"),
     ],
 )
 def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapping[str, str], complaint: str) -> None:

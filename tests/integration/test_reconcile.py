@@ -1,6 +1,8 @@
 """Totesys beside the warehouse, after real runs: they agree, and every kind of damage is found and named."""
 
+import io
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -23,6 +25,8 @@ from tests.conftest import Declares, MakesPipelines
 from tests.loaded import on
 from tests.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
 from tests.reconciliation import names, reconcile
+from tests.replays import everything, swap, verify
+from totes import fence
 from totes.contracts import source_tables
 from totes.database import connected
 from totes.errors import AccessRefused, SourceBusy, WarehouseBusy
@@ -138,15 +142,82 @@ def test_missing_and_extra_rows_are_named(loaded: Pipeline) -> None:
     )
 
 
-def test_full_read_mends_what_is_missing_or_differs(loaded: Pipeline) -> None:
-    loaded.star("DELETE FROM fact_sales_order WHERE sales_order_id = 77")
-    loaded.star("UPDATE fact_payment SET paid = NOT paid WHERE payment_id = 9")
-    loaded.star("UPDATE dim_staff SET location = 'Leds'")
-    loaded.star("UPDATE dim_counterparty SET counterparty_legal_city = 'Leds'")
-    found = wrong(reconcile(loaded))
-    assert found.keys() == {"fact_sales_order", "fact_payment", "dim_staff", "dim_counterparty"}
-    loaded.run(*(table.source for table in found.values()))
-    assert reconcile(loaded).agrees
+PAYMENT = (
+    "created_date, created_time, last_updated_date, last_updated_time, transaction_id, counterparty_id, "
+    "payment_amount, currency_id, payment_type_id, paid, payment_date"
+)
+# What somebody may do to the warehouse by hand: statement, and the table in which reconcile sees it.
+TAMPERED = {
+    "changed fact": ("UPDATE fact_payment SET paid = NOT paid WHERE payment_id = 9", "fact_payment"),
+    "deleted fact": ("DELETE FROM fact_sales_order WHERE sales_order_id = 77", "fact_sales_order"),
+    "invented fact": (
+        f"INSERT INTO fact_payment (payment_record_id, payment_id, {PAYMENT}) SELECT 1000000, -7, {PAYMENT} "
+        "FROM fact_payment LIMIT 1",
+        "fact_payment",
+    ),
+    "lost version": (
+        "DELETE FROM fact_sales_order WHERE sales_record_id = (SELECT max(sales_record_id) FROM fact_sales_order "
+        "WHERE sales_order_id = 78)",
+        "fact_sales_order",
+    ),
+    "changed dimension": ("UPDATE dim_staff SET location = 'Leds'", "dim_staff"),
+    "deleted dimension": ("DELETE FROM dim_payment_type WHERE payment_type_id = 2", "dim_payment_type"),
+    "invented dimension": ("INSERT INTO dim_design VALUES (2147483647, 'Granite', '/srv', 'x.json')", "dim_design"),
+    "lost tombstone": ("DELETE FROM etl.tombstone WHERE table_name = 'fact_sales_order'", "fact_sales_order"),
+    "invented tombstone": (
+        "INSERT INTO etl.tombstone SELECT 'fact_payment', payment_id, 1, payment_record_id FROM fact_payment "
+        "WHERE payment_id = 9",
+        "fact_payment",
+    ),
+}
+
+
+def advice(found: Reconciliation) -> str:
+    out = io.StringIO()
+    show_reconciliation(Console(file=out, width=200), found)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_first_advice_is_right_where_the_warehouse_was_changed(drilled: Pipeline, name: str) -> None:
+    drilled.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    drilled.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 78")
+    drilled.run()
+    before = everything(drilled)
+    statement, table = TAMPERED[name]
+    drilled.star(statement)
+
+    found = reconcile(drilled)
+    assert wrong(found).keys() == {table}
+    assert "1. totes replay compares the warehouse with the lake. If they differ, the warehouse was" in advice(found)
+    assert not verify(drilled).agrees
+    swap(drilled)
+    assert reconcile(drilled).agrees
+    assert everything(drilled) == before
+
+
+def test_second_advice_is_right_where_the_lake_lacks_it(drilled: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changes that Ingest has not seen, though it has landed a batch since."""
+    seen = fence.is_new
+
+    def overlooked(at: int, row: str) -> str:
+        keys = {'"sales_order"': "sales_order_id <> 77", '"department"': "department_id <> 3"}
+        return f"({seen(at, row)} AND {row}.{keys[row]})" if row in keys else seen(at, row)
+
+    drilled.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id IN (77, 78)")
+    drilled.totesys("UPDATE department SET location = 'Leds' WHERE department_id = 3")
+    with monkeypatch.context() as patch:
+        patch.setattr(fence, "is_new", overlooked)
+        drilled.run()
+
+    found = reconcile(drilled)
+    assert wrong(found).keys() == {"fact_sales_order", "dim_staff"}
+    assert verify(drilled).agrees
+    (line,) = [line for line in advice(found).splitlines() if line.startswith("2. If they agree, the lake lacks it")]
+    assert ": totes run --full-read " in line
+    drilled.run(*re.findall(r"--full-read (\w+)", line))
+    assert reconcile(drilled).agrees
+    assert verify(drilled).agrees
 
 
 def test_lost_version_shows_the_one_before(loaded: Pipeline) -> None:

@@ -58,7 +58,7 @@ def without_record_ids(tables: Everything) -> Everything:
     """Where all is gone, nothing tells which ids were used up by loads that died."""
     facts = {name: [row[1:] for row in rows] for name, rows in tables.items() if "fact" in name}
     ranges = [[*row[:6], row[6] is None] for row in tables["etl.batch_table"]]
-    tombstones = [row[:3] for row in tables["etl.tombstone"]]
+    tombstones = [[*row[:3], *row[4:]] for row in tables["etl.tombstone"]]
     return {**tables, **facts, "etl.batch_table": ranges, "etl.tombstone": tombstones, "sequences": []}
 
 

@@ -39,7 +39,7 @@ TAMPERING = {
     "UPDATE dim_currency SET currency_name = 'Euro' WHERE currency_id = 3": "I1 dim_currency lacks (3, 'CHF'",
     "UPDATE dim_date SET quarter = 2 WHERE date_id = '2023-03-31'": "I1 dim_date lacks (datetime.date(2023, 3, 31)",
     "DELETE FROM etl.tombstone WHERE table_name = 'fact_sales_order'": "I1 current_sales_order has (30",
-    "UPDATE etl.tombstone SET batch_id = 3": "I1 etl.tombstone lacks ('fact_sales_order', 30, 2)",
+    "UPDATE etl.tombstone SET batch_id = 3": "I1 etl.tombstone lacks ('fact_sales_order', 30, 2, None)",
     "UPDATE fact_payment SET paid = true WHERE payment_id = 5": "I2 payment 5: versions",
     "UPDATE fact_purchase_order SET item_unit_price = 1": "I3 current_purchase_order: totesys",
     "UPDATE etl.batch_table SET rows_staged = 0 WHERE table_name = 'dim_staff'": "I3 etl.batch_table lacks (1,",

@@ -45,10 +45,17 @@ INGESTED = {
     "landed_through": 124,
     "processed_through": 123,
     "new_data": True,
-    "dry_run": False,
 }
 NOTHING_LANDED = INGESTED | {"batch": None, "rows": {}, "processed_through": 124, "new_data": False}
-TRANSFORMED = {"first": 124, "last": 124, "batches": 1, "rows": {"fact_sales_order": 12}, "processed_through": 124}
+TRANSFORMED = {
+    "first": 124,
+    "last": 124,
+    "batches": 1,
+    "rows": {"fact_sales_order": 12},
+    "processed_through": 124,
+    "more": False,
+    "catching_up": None,
+}
 LOADED = {
     "first": 124,
     "last": 124,
@@ -57,6 +64,9 @@ LOADED = {
     "updated": {},
     "tombstones": {},
     "loaded_through": 124,
+    "snapshot_at": "2024-11-14T10:19:09+00:00",
+    "more": False,
+    "catching_up": None,
 }
 NOTHING_LOADED = LOADED | {"first": None, "last": None, "batches": 0, "inserted": {}}
 TIMED_OUT = InvokeResult(
@@ -202,11 +212,11 @@ def machine(whole_stack: Stack, functions: Functions, waits: list[float], log: i
 def test_new_data_goes_through_all_stages(machine: Machine, functions: Functions) -> None:
     ended = machine.run()
     assert ended["status"] == "SUCCEEDED"
-    assert machine.path == ["Ingest", "NewData?", "Transform", "Load", "AnythingLoaded?", "Loaded"]
+    assert machine.path == ["Ingest", "NewData?", "Transform", "Load", "MoreToDo?", "AnythingLoaded?", "Loaded"]
     assert functions.calls == [
         ("ingest", {"execution": machine.arn, "input": {}}),
-        ("transform", {"execution": machine.arn}),
-        ("load", {"execution": machine.arn}),
+        ("transform", {"execution": machine.arn, "so_far": {"ingest": INGESTED}}),
+        ("load", {"execution": machine.arn, "so_far": {"ingest": INGESTED, "transform": TRANSFORMED}}),
     ]
     assert json.loads(ended["output"]) == {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
     assert machine.mails == []
@@ -216,8 +226,76 @@ def test_nothing_new_ends_without_transform(machine: Machine, functions: Functio
     functions.usual |= {"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}
     ended = machine.run()
     assert (ended["status"], machine.mails) == ("SUCCEEDED", [])
-    assert machine.path == ["Ingest", "NewData?", "Load", "AnythingLoaded?", "NothingNew"]
+    assert machine.path == ["Ingest", "NewData?", "Load", "MoreToDo?", "AnythingLoaded?", "NothingNew"]
     assert json.loads(ended["output"]) == {"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}
+
+
+PASS = ["Transform", "Load", "MoreToDo?"]
+OTHER = "arn:aws:states:eu-west-2:123456789012:execution:totes-local-pipeline:other"
+
+
+def test_passes_go_on_until_there_is_no_more(machine: Machine, functions: Functions) -> None:
+    functions.told["load"] = [LOADED | {"more": True}, NOTHING_LOADED | {"more": True}]
+    ended = machine.run()
+    assert ended["status"] == "SUCCEEDED"
+    assert machine.path == ["Ingest", "NewData?", *PASS * 3, "AnythingLoaded?", "Loaded"]
+    # Each is told what the stages have returned last.
+    assert [event["so_far"].get("load") for name, event in functions.calls if name == "load"] == [
+        None,
+        LOADED | {"more": True},
+        NOTHING_LOADED | {"more": True},
+    ]
+
+
+def test_more_to_load_alone_goes_through_transform_too(machine: Machine, functions: Functions) -> None:
+    functions.usual |= {"ingest": NOTHING_LANDED}
+    functions.told["load"] = [LOADED | {"more": True}]
+    assert machine.run()["status"] == "SUCCEEDED"
+    assert machine.path == [
+        "Ingest",
+        "NewData?",
+        "Load",
+        "MoreToDo?",
+        "AnythingLoaded?",
+        *PASS,
+        "AnythingLoaded?",
+        "Loaded",
+    ]
+
+
+@pytest.mark.parametrize("loaded", [LOADED, NOTHING_LOADED], ids=["some", "none"])
+def test_one_that_leaves_the_rest_to_another_ends_well(
+    machine: Machine, functions: Functions, loaded: dict[str, Any]
+) -> None:
+    functions.usual["load"] = loaded | {"catching_up": OTHER}
+    ended = machine.run()
+    assert (ended["status"], machine.path[-1], machine.mails) == ("SUCCEEDED", "AnotherCatchesUp", [])
+    assert json.loads(ended["output"])["load"]["catching_up"] == OTHER
+
+
+def test_one_that_has_more_to_process_goes_on_though_another_loads(machine: Machine, functions: Functions) -> None:
+    functions.told["load"] = [LOADED | {"catching_up": OTHER, "more": True}]
+    machine.run()
+    assert machine.path == ["Ingest", "NewData?", *PASS * 2, "AnythingLoaded?", "Loaded"]
+
+
+@pytest.mark.parametrize("stage", ["Transform", "Load"])
+def test_failure_in_a_later_pass_is_told_and_redriven_from_the_start(
+    machine: Machine, functions: Functions, stage: str
+) -> None:
+    functions.told["load"] = [LOADED | {"more": True, "snapshot_at": "2099-11-14T10:19:09+00:00"}]
+    good = [] if stage == "Load" else [TRANSFORMED]
+    functions.told[stage.lower()] += [*good, LogBroken("A batch is missing.", "Restore it.")]
+    assert machine.run()["status"] == "FAILED"
+    (mail,) = machine.mails
+    assert f": {stage} failed with LogBroken" in mail.subject
+    assert "batch 124, 12 rows added and 0 updated before that" in " ".join(mail.message.split())
+    assert "shows totesys as it was at 2099-11-14 10:19:09 UTC" in " ".join(mail.message.split())
+    functions.calls.clear()
+    assert machine.redrive()["status"] == "SUCCEEDED"
+    assert machine.path == ["Failed", "Ingest", "NewData?", *PASS, "AnythingLoaded?", "Loaded"]
+    # What it had done before it failed is not counted again.
+    assert [event["so_far"] for name, event in functions.calls if name == "transform"] == [{"ingest": INGESTED}]
 
 
 def test_run_after_a_failed_load_catches_up(machine: Machine, functions: Functions) -> None:
@@ -225,7 +303,7 @@ def test_run_after_a_failed_load_catches_up(machine: Machine, functions: Functio
     assert machine.run()["status"] == "FAILED"
     functions.usual["ingest"] = NOTHING_LANDED
     assert machine.run()["status"] == "SUCCEEDED"
-    assert machine.path == ["Ingest", "NewData?", "Load", "AnythingLoaded?", "Loaded"]
+    assert machine.path == ["Ingest", "NewData?", "Load", "MoreToDo?", "AnythingLoaded?", "Loaded"]
     assert len(machine.mails) == 1
 
 
@@ -335,7 +413,16 @@ def test_redrive_begins_anew_with_the_input_alone(machine: Machine, functions: F
     assert machine.run(given)["error"] == "LogBroken"
     functions.calls.clear()
     ended = machine.redrive()
-    assert machine.path == ["Failed", "Ingest", "NewData?", "Transform", "Load", "AnythingLoaded?", "Loaded"]
+    assert machine.path == [
+        "Failed",
+        "Ingest",
+        "NewData?",
+        "Transform",
+        "Load",
+        "MoreToDo?",
+        "AnythingLoaded?",
+        "Loaded",
+    ]
     assert functions.calls[1] == ("ingest", {"execution": machine.arn, "input": given})
     assert json.loads(ended["output"]) == given | {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
     assert len(machine.mails) == 1

@@ -50,7 +50,7 @@ def test_success_is_shown_from_input_to_output(stack: Stack, page: Page) -> None
     run(stack, "all-good", '{"full_read": ["staff"]}')
     parts = page.parts("?execution=all-good")
     labels = drawn(parts["graph"])
-    for state in ("Ingest", "NewData?", "Transform", "Load", "AnythingLoaded?", "Loaded"):
+    for state in ("Ingest", "NewData?", "Transform", "Load", "MoreToDo?", "AnythingLoaded?", "Loaded"):
         assert re.fullmatch(rf"{re.escape(state)}, \w+: succeeded, [\d.]+ m?s", labels[state])
     assert labels["NothingNew"] == "NothingNew, Succeed: not reached"
     detail = words(parts["detail"])
@@ -82,7 +82,8 @@ def test_ways_that_were_taken_stand_out(stack: Stack, functions: Functions, page
     assert taken == {
         ("Ingest", "NewData?"),
         ("NewData?", "Load"),
-        ("Load", "AnythingLoaded?"),
+        ("Load", "MoreToDo?"),
+        ("MoreToDo?", "AnythingLoaded?"),
         ("AnythingLoaded?", "NothingNew"),
     }
 

@@ -66,8 +66,9 @@ def test_every_difference_is_named() -> None:
     assert ["1", "payment_date", "NULL", "''"] in words(text)
     assert ["fact_payment", "payment_amount", "287,377,830.74", "286,446,979.44", "-930,851.30"] in words(text)
     assert "quantity" not in text
-    assert """\nWhat is missing or differs is loaded anew by totes run --input '{"full_read": ["payment"]}'\n""" in text
-    assert "\nWhat is extra is taken out by totes replay --swap\n" in text
+    assert "\n1. totes replay compares the warehouse with the lake. If they differ, the warehouse was changed: " in text
+    assert " totes replay --swap puts it right. Then reconcile again.\n2. If they agree, the lake lacks it" in text
+    assert "too: totes run --full-read payment. Then reconcile again.\n" in text
     assert text.endswith(
         "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are on their way with the next "
         "execution.\n"
@@ -75,9 +76,14 @@ def test_every_difference_is_named() -> None:
 
 
 def test_remedy_is_for_what_is_wrong_alone() -> None:
-    assert "What is" not in shown(SAME, replace(SAME, on_their_way=Keys(2, [3, 4])))
-    assert "What is extra" not in shown(replace(SAME, missing=Keys(1, [7])))
-    assert "What is missing" not in shown(replace(SAME, extra=Keys(1, [7])))
+    assert "totes replay" not in shown(SAME, replace(SAME, on_their_way=Keys(2, [3, 4])))
+    for wrong in ({"missing": Keys(1, [7])}, {"extra": Keys(1, [7])}, {"differing": Keys(1, [7])}):
+        assert "totes replay --swap puts it right" in shown(replace(SAME, **wrong))
+
+
+def test_remedy_reads_every_table_that_a_dimension_is_made_of() -> None:
+    wrong = TableDifferences("dim_staff", "staff", "staff_id", 20, 20, differing=Keys(1, [7]))
+    assert "totes run --full-read staff --full-read department. Then" in shown(wrong)
 
 
 def test_lack_of_a_fence_is_explained() -> None:

@@ -8,7 +8,7 @@ from console.main import app, main
 
 COMMANDS = (
     *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
-    *("reconcile", "replay", "history", "query", "simulate", "demo"),
+    *("check", "reconcile", "replay", "history", "query", "simulate", "demo"),
 )
 
 
@@ -39,10 +39,44 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("history", "Missing argument 'order'. See `totes history --help`.", id="no order"),
         pytest.param("history x", "Invalid value for 'order'", id="order that is no number"),
         pytest.param("history 1 --purchase --payment", "Give --purchase or --payment, not both.", id="two kinds"),
-        pytest.param("run --input {", "The input is not JSON", id="broken input"),
-        pytest.param("run --input []", "The input is list [], not a JSON object", id="input that is a list"),
+        pytest.param(
+            "run --full-read stff",
+            "--full-read: There is no table of totesys stff. Did you mean staff? There are: address, counterparty, ",
+            id="table misspelt",
+        ),
+        pytest.param(
+            "run --full-read fact_payment --full-read staff",
+            "--full-read: There is no table of totesys fact_payment. Did you mean payment? There are: address, ",
+            id="table of the warehouse",
+        ),
+        pytest.param(
+            "run --accept-deletions paymnt=1",
+            "--accept-deletions: There is no table of totesys paymnt. Did you mean payment? There are: address, ",
+            id="deletions of a table misspelt",
+        ),
+        *(
+            pytest.param(
+                f"run --accept-deletions {given}",
+                f"--accept-deletions {given} is not TABLE=ROWS, like payment=120.",
+                id=f"deletions {given}",
+            )
+            for given in ("payment", "payment=", "payment=0", "payment=-1", "payment=many", "payment=²")
+        ),
+        pytest.param(
+            "run --accept-deletions payment=1 --accept-deletions payment=2",
+            "--accept-deletions names payment twice.",
+            id="deletions twice",
+        ),
         pytest.param("query", "Which question? `totes query --list` shows them all.", id="no question"),
-        pytest.param("query profit", "There is no query profit; there are: growth_by_quarter", id="unknown question"),
+        pytest.param("query profit", "There is no query profit. There are: growth_by_quarter", id="unknown question"),
+        pytest.param(
+            "query order_histroy",
+            "There is no query order_histroy. Did you mean order_history? There are: growth_by_quarter",
+            id="question misspelt",
+        ),
+        pytest.param(
+            "query order_history -p order_id=1 -p order_id=2", "--param order_id is given twice.", id="parameter twice"
+        ),
         pytest.param("query order_history", "order_history needs --param order_id=…", id="missing parameter"),
         pytest.param("query orders_as_of -p moment", "--param moment is not NAME=VALUE", id="parameter without value"),
         pytest.param("query revenue_by_month --csv --json", "Give --json or --csv, not both.", id="two formats"),
@@ -58,7 +92,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("up --no-page --port 8683", "Give --port or --no-page, not both.", id="port without a page"),
         pytest.param(
             "reconcile --table dim_date",
-            "There is no table dim_date to compare; there are: dim_counterparty, ",
+            "There is no comparable table dim_date. Did you mean dim_design? There are: dim_counterparty, ",
             id="table of no source",
         ),
         pytest.param("simulate --days 0", "Invalid value for '--days'", id="no days"),

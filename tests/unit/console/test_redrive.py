@@ -108,8 +108,7 @@ def test_newest_of_all_that_did_not_succeed_is_taken(steps: Stubber, capsys: pyt
         (
             "SUCCEEDED",
             {"input": '{"full_read": ["staff"]}'},
-            "Execution x SUCCEEDED: nothing is left to redrive. "
-            'Start a new one with `totes run --input \'{"full_read": ["staff"]}\'`.',
+            "Execution x SUCCEEDED: nothing is left to redrive. Start a new one with `totes run --full-read staff`.",
         ),
     ],
     ids=["runs", "succeeded", "succeeded with an input"],

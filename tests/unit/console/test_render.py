@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 from rich.panel import Panel
@@ -99,6 +99,7 @@ DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 @pytest.mark.parametrize("kind", [str, Text, Text.assemble, Panel, lambda text: rows_table(["a"], [{"a": text}])])
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_nothing_in_data_is_obeyed(kind: Callable[[str], RenderableType], text: str) -> None:
     out = io.StringIO()
@@ -122,6 +123,7 @@ def test_names_of_columns_are_data_too(column: str) -> None:
         assert visible(column) in out.getvalue()
 
 
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_error_is_one_line_and_obeys_nothing(text: str) -> None:
     with contextlib.redirect_stderr(io.StringIO()) as err:
@@ -130,6 +132,7 @@ def test_error_is_one_line_and_obeys_nothing(text: str) -> None:
     assert err.getvalue().count("\n") == 1
 
 
+@settings(deadline=None)
 @given(text=TEXTS)
 def test_json_holds_what_is_there_and_obeys_nothing(text: str) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as out:

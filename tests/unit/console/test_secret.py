@@ -56,8 +56,8 @@ def test_a_rotation_changes_the_password_alone(manager: Any) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("source",), "lacks host, dbname, username"),
-        (("source", *GIVEN, "--sslmode", "none"), "wrong port or sslmode"),
+        (("source",), "host is missing; dbname is missing; username is missing"),
+        (("source", *GIVEN, "--sslmode", "none"), "sslmode is none of"),
         (("sources",), "'sources' is not one of"),
     ],
 )

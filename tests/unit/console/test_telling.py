@@ -8,7 +8,7 @@ from totes.executions import Execution, StateRun
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 INTRODUCTION = "Execution one SUCCEEDED. It began at 2026-11-24 09:00:00 UTC and took 4.6 s. "
-LANDED = {"batch": 7, "rows": {"staff": 1, "sales_order": 1200}, "deleted": {}, "warnings": [], "dry_run": False}
+LANDED = {"batch": 7, "rows": {"staff": 1, "sales_order": 1200}, "deleted": {}, "warnings": []}
 NOTHING_LANDED = LANDED | {"batch": None, "rows": {}}
 PROCESSED = {"first": 7, "last": 7, "batches": 1, "rows": {"dim_staff": 1}}
 LOADED = {
@@ -59,16 +59,6 @@ def execution(output: dict[str, Any], *states: StateRun) -> Execution:
             {"ingest": LANDED, "load": LOADED | {"inserted": {}, "updated": {}}},
             "Ingest landed batch 7: 1,201 rows of 2 tables. Load brought batch 7 into the warehouse: none differed.",
             id="rows that are there already",
-        ),
-        pytest.param(
-            {"ingest": LANDED | {"batch": None, "dry_run": True}},
-            "It was a dry run: the next batch would hold 1,201 rows of 2 tables. Nothing was written.",
-            id="dry run",
-        ),
-        pytest.param(
-            {"ingest": NOTHING_LANDED | {"dry_run": True}},
-            "It was a dry run: nothing is new, and nothing was written.",
-            id="dry run with nothing new",
         ),
         pytest.param(
             {"ingest": NOTHING_LANDED | {"warnings": ["staff has 2 rows aside"]}, "load": NOTHING_LOADED},

@@ -21,8 +21,8 @@ def test_bill_adds_up_by_hand() -> None:
     assert bill["Lambda, calls"].units == 48 * 3 + 682 * 4
     stages, watching = 48 * 2 * 2 + 682 * 3 * 5, 48 * 2 + 682 * 5
     assert bill["Lambda, time"].units == (stages * Decimal(1769) + watching * 256) / 1024
-    # Ingest, NewData?, Load, AnythingLoaded?, NothingNew and the start; or Transform as well, and Loaded.
-    assert bill["Step Functions"].units == 48 * 6 + 682 * 7
+    # Ingest, NewData?, Load, MoreToDo?, AnythingLoaded?, NothingNew and the start; or Transform as well, and Loaded.
+    assert bill["Step Functions"].units == 48 * 7 + 682 * 8
     assert bill["Step Functions"].dollars == bill["Step Functions"].units * Decimal("0.025") / 1000
     assert bill["Secrets Manager"].dollars == Decimal("0.80")
 

@@ -1,12 +1,14 @@
 import importlib
 import io
 import json
+import time
 from typing import Any
 
 import pytest
 
 from local.worker import LambdaContext
 from tests.pipeline import Pipeline
+from totes.allowance import Allowance
 from totes.errors import (
     InputRefused,
     ObjectMissing,
@@ -35,7 +37,8 @@ def deployed(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, log: io.String
 
 def invoke(function: str, **event: object) -> dict[str, Any]:
     """The answer of a handler, by way of JSON as Lambda hands it on."""
-    context = LambdaContext(f"totes-test-{function}", 512, "arn:aws:lambda:eu-west-2:1:function:f", "req-1", 0.0)
+    deadline = time.time() + 300
+    context = LambdaContext(f"totes-test-{function}", 512, "arn:aws:lambda:eu-west-2:1:function:f", "req-1", deadline)
     handler = importlib.import_module(f"functions.{function}").handler
     answer: dict[str, Any] = json.loads(json.dumps(handler({"execution": EXECUTION} | event, context)))
     return answer
@@ -62,6 +65,7 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "landed_through": 1,
         "processed_through": 0,
         "new_data": True,
+        # The workflow of the release before asks for it.
         "dry_run": False,
     }
     assert invoke("transform") == {
@@ -70,8 +74,12 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "batches": 1,
         "rows": {"dim_currency": 1},
         "processed_through": 1,
+        "more": False,
+        "catching_up": None,
     }
-    assert invoke("load") == {
+    loaded = invoke("load")
+    assert loaded.pop("snapshot_at") == deployed.landed().read(1).snapshot_at.isoformat()
+    assert loaded == {
         "first": 1,
         "last": 1,
         "batches": 1,
@@ -79,7 +87,32 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "updated": {},
         "tombstones": {},
         "loaded_through": 1,
+        "more": False,
+        "catching_up": None,
     }
+
+
+def test_passes_add_up_and_the_last_says_what_is_left(deployed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    invoke("ingest")
+    deployed.totesys(f"INSERT INTO currency VALUES (2, 'EUR', {STAMPS})")
+    so_far: dict[str, Any] = {"ingest": invoke("ingest")}
+    with monkeypatch.context() as patch:
+        patch.setattr(Allowance, "is_half_used", True)
+        so_far["transform"] = invoke("transform", so_far=so_far)
+        so_far["load"] = invoke("load", so_far=so_far)
+    # Load has loaded all that is processed, and says that Transform has more.
+    assert [(so_far[stage]["last"], so_far[stage]["more"]) for stage in ("transform", "load")] == [(1, True), (1, True)]
+    so_far["transform"] = invoke("transform", so_far=so_far)
+    loaded = invoke("load", so_far=so_far)
+    assert (loaded["first"], loaded["last"], loaded["batches"], loaded["more"]) == (1, 2, 2, False)
+    assert (loaded["inserted"], so_far["transform"]["rows"]) == ({"dim_currency": 2}, {"dim_currency": 2})
+
+
+def test_what_another_one_processes_is_left_to_it(deployed: Pipeline) -> None:
+    so_far = {"ingest": invoke("ingest"), "transform": invoke("transform") | {"catching_up": "other"}}
+    assert invoke("load", so_far=so_far)["catching_up"] is None
+    so_far["ingest"] |= {"landed_through": 2}
+    assert invoke("load", so_far=so_far)["catching_up"] == "other"
 
 
 def test_handlers_with_nothing_to_do_say_so(deployed: Pipeline) -> None:

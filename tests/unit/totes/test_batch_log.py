@@ -109,10 +109,26 @@ def test_gap_is_named_with_its_object(lake: Lake, missing: int, next_one: int) -
         log.last()
     assert str(caught.value) == (
         f"s3://{BUCKET}/log/0000000{missing}.json is missing, though batch {next_one} is there. "
-        "Restore it in S3 (the buckets are versioned); the next execution goes on from there."
+        "Restore it in S3 (the buckets are versioned), or take out the batches after it if somebody has copied them "
+        "there; the next execution goes on from there."
     )
 
 
 def test_missing_manifest_is_named(lake: Lake) -> None:
     with pytest.raises(LogBroken, match=f"s3://{BUCKET}/log/00000007.json is missing. Restore it in S3"):
         BatchLog(lake).read(7)
+
+
+def test_hint_names_no_batch_that_another_one_has_committed(lake: Lake) -> None:
+    """It follows the commit: one that is lost, or that never comes, leaves it where it was."""
+    log = committed(lake, [1])
+    put(entry(2), b"another's")
+    with pytest.raises(BatchContended):
+        log.commit(replace(MANIFEST, batch=2))
+    assert lake.read(HINT) == b'{\n "batch": 1\n}'
+
+
+def test_batch_may_be_committed_without_a_hint(lake: Lake) -> None:
+    log = committed(lake, [1])
+    log.commit(replace(MANIFEST, batch=2), hint=False)
+    assert (lake.read(HINT), log.last()) == (b'{\n "batch": 1\n}', 2)

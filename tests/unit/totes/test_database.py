@@ -29,6 +29,7 @@ from totes.errors import (
     DatabaseFailed,
     SourceBusy,
     SourceUnreachable,
+    TotesError,
     WarehouseBusy,
     WarehouseUnreachable,
 )
@@ -94,7 +95,7 @@ def test_wrong_password_is_refused_without_showing_it(reader: Credentials) -> No
     ):
         pytest.fail("connected")
     # Worth another attempt: the next one reads the secret anew.
-    assert str(caught.value).endswith("being rotated; if it lasts, put the right one into the secret.")
+    assert str(caught.value).endswith("If it lasts, put the right username and password into the secret.")
     assert "hunter2" not in str(caught.value)
 
 
@@ -135,6 +136,134 @@ def test_server_that_is_not_up_yet_is_transient(reader: Credentials, tmp_path: P
         connected(TOTESYS, replace(reader, host=str(tmp_path)), "totes-test"),
     ):
         pytest.fail("connected")
+
+
+LIMIT = "raise the limit that the message names"
+LEAST_TIME = "Nothing to do unless it lasts: then "
+POOLER = "The pooler before totesys refuses: "
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "kind", "said", "remedy"),
+    [
+        ("08006", "connection failure", SourceUnreachable, "closed the connection", LEAST_TIME),
+        ("57P01", "terminating connection due to administrator command", SourceUnreachable, "closed", LEAST_TIME),
+        ("57P03", "the database system is starting up", SourceUnreachable, "closed the connection", LEAST_TIME),
+        ("57P04", "terminating connection because of a database drop", SourceUnreachable, "closed", LEAST_TIME),
+        ("57014", "canceling statement due to statement timeout", SourceBusy, "not do it now", "long transactions"),
+        ("28000", 'role "eve" does not exist', AccessRefused, "totesys refuses: role", "in the secret (username"),
+        ("28000", "no pg_hba.conf entry for host, no encryption", AccessRefused, "refuses", "pg_hba.conf)"),
+        ("28P01", "password authentication failed", SourceUnreachable, "totesys refuses: ", "being rotated"),
+        ("3D000", 'database "x" does not exist', AccessRefused, "totesys refuses: ", "right dbname into the secret"),
+        ("42501", "must be owner of table t", AccessRefused, "totesys refuses: ", "the right that the message names"),
+        ("53100", "could not extend file", SourceBusy, "not do it now", "give the server more disk space"),
+        ("53200", "out of memory", SourceBusy, "not do it now", "give the server more"),
+        ("53300", "sorry, too many clients already", SourceBusy, "not do it now", "end sessions that nobody needs"),
+        ("53400", "temporary file size exceeds temp_file_limit", SourceBusy, "not do it now", LIMIT),
+        ("25006", "read-only transaction", SourceBusy, "not do it now", "is a standby"),
+        ("40001", "could not serialize access", SourceBusy, "not do it now", "long transactions"),
+        ("XX000", "cache lookup failed", DatabaseFailed, "refuses in a way that totes does not know", "Read the"),
+        # What poolers pass on as it is, and what they refuse themselves.
+        ("08P01", "no more connections allowed (max_client_conn)", SourceUnreachable, "closed", "connections left"),
+        ("08P01", "query_wait_timeout", SourceUnreachable, "closed the connection", "a pooler before it"),
+        ("08P01", "server login has been failing, try again later", SourceUnreachable, "closed", LEAST_TIME),
+        ("08P01", "invalid message format", SourceUnreachable, "closed the connection", LEAST_TIME),
+        ("08P01", "SASL authentication failed", SourceUnreachable, "totesys refuses: ", "being rotated"),
+        ("08P01", "unsupported startup parameter: geqo", AccessRefused, POOLER, "the pooler's configuration"),
+        ("08P01", "Unsupported startup parameter: geqo", AccessRefused, POOLER, "may also lead to the database itself"),
+        ("08P01", "no such database: totesys", AccessRefused, POOLER, "dbname"),
+        ("08P01", "no such user: reader", AccessRefused, POOLER, "username"),
+        ("08P01", "SSL required", AccessRefused, POOLER, "the pooler's configuration"),
+        ("08P01", "bouncer config error", AccessRefused, POOLER, "the pooler's configuration"),
+        ("08P01", '"trust" authentication failed', AccessRefused, POOLER, "the pooler's configuration"),
+        ("58000", 'No pool configured for database: "a", user: "b"', AccessRefused, POOLER, "username"),
+        ("58000", "could not get connection from the pool", DatabaseFailed, "refuses in a way", "Read the message"),
+        ("XX000", "Tenant or user not found", AccessRefused, POOLER, "username"),
+        ("0A000", "RDS Proxy currently doesn't support command-line options", AccessRefused, POOLER, "configuration"),
+    ],
+)
+def test_each_refusal_has_its_group_and_its_remedy(
+    tmp_path: Path, state: str, message: str, kind: type[TotesError], said: str, remedy: str
+) -> None:
+    refusal = f"SFATAL\0C{state}\0M{message}\0\0".encode()
+    with (
+        refusing_server(tmp_path, refusal),
+        pytest.raises(TotesError) as caught,
+        connected(TOTESYS, Credentials(str(tmp_path), "totesys", "reader", "hunter2"), "totes-test"),
+    ):
+        pytest.fail("connected")
+    assert type(caught.value) is kind
+    assert said in caught.value.found
+    assert f"{message}; SQLSTATE {state}." in caught.value.found
+    assert remedy in caught.value.remedy
+
+
+PASSWORDS = {
+    "emoji": "p\N{GRINNING FACE}w",
+    "a control character": "bell\x07é",
+    "a control character in ASCII": "bell\x07",
+    "a soft hyphen": "pass\N{SOFT HYPHEN}wörd",
+    "a space that does not break": "two\N{NO-BREAK SPACE}words",
+    "a space without width": "two\N{ZERO WIDTH SPACE}words",
+    "nothing but what is left out": "\N{SOFT HYPHEN}",
+    "a code point that is not assigned": "\u0378",
+    "one that Unicode 3.2 lacks": "\u0242",
+    "private use": "\ue000",
+    "no character": "\ufdd0",
+    "both directions": "a\N{HEBREW LETTER ALEF}",
+    "a ligature": "\N{LATIN SMALL LIGATURE FI}x",
+    "a long one": "ä" * 500,
+}
+
+
+@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
+def test_password_works_whatever_it_holds(pipeline: Pipeline, reader: Credentials, password: str) -> None:
+    """The server makes its secret of the same text, as it does of what psql is given."""
+    pipeline.postgres.execute(f"CREATE ROLE strange LOGIN PASSWORD '{password}'")
+    try:
+        with connected(TOTESYS, replace(reader, username="strange", password=password), "totes-test") as connection:
+            assert connection.scalar(sqlalchemy.text("SELECT current_user")) == "strange"
+        with (
+            pytest.raises(SourceUnreachable, match="28P01"),
+            connected(TOTESYS, replace(reader, username="strange", password=f"{password}x"), "totes-test"),
+        ):
+            pytest.fail("connected")
+    finally:
+        pipeline.postgres.execute("DROP ROLE strange")
+
+
+def test_name_works_that_saslprep_forbids(pipeline: Pipeline, reader: Credentials) -> None:
+    pipeline.postgres.execute("CREATE ROLE \"r\N{GRINNING FACE}\" LOGIN PASSWORD 'simple'")
+    try:
+        given = replace(reader, username="r\N{GRINNING FACE}", password="simple")
+        with connected(TOTESYS, given, "totes-test") as connection:
+            assert connection.scalar(sqlalchemy.text("SELECT 1")) == 1
+    finally:
+        pipeline.postgres.execute('DROP ROLE "r\N{GRINNING FACE}"')
+
+
+def test_server_that_cannot_prove_itself_is_unreachable(tmp_path: Path) -> None:
+    """A SCRAM exchange that fails on our side, as scramp says in errors that are not the driver's."""
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1024)  # StartupMessage
+            mechanisms = b"\0\0\0\x0aSCRAM-SHA-1024\0\0"
+            connection.sendall(b"R" + (len(mechanisms) + 4).to_bytes(4, "big") + mechanisms)
+            connection.recv(1024)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / ".s.PGSQL.5432"))
+        server.listen()
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        with (
+            pytest.raises(SourceUnreachable, match="No connection to totesys: SCRAM failed: "),
+            connected(TOTESYS, Credentials(str(tmp_path), "totesys", "reader", "hunter2"), "totes-test"),
+        ):
+            pytest.fail("connected")
+        thread.join()
 
 
 def test_unknown_database_is_refused(reader: Credentials) -> None:
@@ -220,13 +349,13 @@ def test_value_that_a_constraint_refuses_is_named(pipeline: Pipeline, connect: C
     assert str(caught.value) == (
         'the warehouse does not accept a value: insert or update on table "child" violates foreign key constraint '
         '"child_id_fkey"; Key (id)=(7) is not present in table "parent"; SQLSTATE 23503; table child. '
-        "Put right what the message names; the next run tries again."
+        "Put right what the message names; the next execution tries again."
     )
 
 
 @pytest.mark.parametrize("statement", ["SELECT * FROM nowhere", "SELECT 1 +", "SELECT nothing(1)"])
 def test_any_other_failure_is_terminal(connect: Connects, statement: str) -> None:
-    with pytest.raises(DatabaseFailed, match=r"A statement on totesys failed: .*SQLSTATE 42"), connect(TOTESYS) as made:
+    with pytest.raises(DatabaseFailed, match=r"totesys refuses in a way that .*SQLSTATE 42"), connect(TOTESYS) as made:
         execute(made, statement)
 
 

@@ -52,7 +52,8 @@ def test_all_tables_are_named_with_the_input_that_confirms_them() -> None:
     gone = {"payment": (15_736, 15_736), "design": (473, 600), "currency": (1, 3), "staff": (150, 200)}
     assert held(gone, accepted={"staff": 150}).startswith(
         "totesys no longer has 15,736 of 15,736 rows of payment, 473 of 600 rows of design. "
-        "If they were removed on purpose, start an execution with the input "
+        "If they were removed on purpose, start an execution by "
+        "`totes run --accept-deletions payment=15736 --accept-deletions design=473`, which is the input "
         '{"accept_deletions": {"payment": 15736, "design": 473}}.'
     )
 

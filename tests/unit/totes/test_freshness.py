@@ -52,12 +52,6 @@ def test_failure_is_as_old_as_the_last_success(machine: Any) -> None:
     assert minutes(ended(machine, "now", "TIMED_OUT", timedelta(minutes=2))) == 9
 
 
-def test_dry_run_refreshes_nothing(machine: Any) -> None:
-    ended(machine, "good", "SUCCEEDED", timedelta(minutes=9))
-    ended(machine, "looked", "SUCCEEDED", timedelta(minutes=5), ingest={"dry_run": True})
-    assert minutes(ended(machine, "now", "SUCCEEDED", timedelta(minutes=2), ingest={"dry_run": True})) == 9
-
-
 def test_nothing_is_told_where_nothing_ever_succeeded(machine: Any) -> None:
     assert age(ended(machine, "now", "FAILED", timedelta(minutes=2))) is None
 

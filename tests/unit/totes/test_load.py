@@ -23,16 +23,47 @@ def processed(pipeline: Pipeline) -> Pipeline:
     return pipeline
 
 
-def test_file_with_fewer_rows_than_its_manifest_is_refused(processed: Pipeline) -> None:
-    text = processed.s3.get_object(Bucket=processed.processed_bucket, Key=entry(1))["Body"].read()
+def claim(pipeline: Pipeline, bucket: str, batch: int, table: str, part: str, rows: int) -> str:
+    """Has a manifest say that an object holds another number of rows; returns the object's key."""
+    text = pipeline.s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read()
     manifest = json.loads(text)
-    stored = manifest["tables"]["dim_currency"]["data"]
-    stored["rows"] = 2
-    processed.s3.put_object(Bucket=processed.processed_bucket, Key=entry(1), Body=json.dumps(manifest))
-    with pytest.raises(CorruptObject, match=f"{stored['key']} holds 1 rows; its manifest says 2. Restore"):
+    stored = manifest["tables"][table][part]
+    stored["rows"] = rows
+    pipeline.s3.put_object(Bucket=bucket, Key=entry(batch), Body=json.dumps(manifest))
+    return str(stored["key"])
+
+
+def test_file_with_fewer_rows_than_its_manifest_is_refused(processed: Pipeline) -> None:
+    key = claim(processed, processed.processed_bucket, 1, "dim_currency", "data", 2)
+    with pytest.raises(CorruptObject, match=f"{key} holds 1 rows; its manifest says 2. Restore"):
         processed.load()
     assert processed.star("SELECT count(*) FROM etl.batch") == [[0]]
     assert processed.star("SELECT count(*) FROM dim_currency") == [[0]]
+
+
+def test_file_with_fewer_tombstones_than_its_manifest_is_refused(processed: Pipeline) -> None:
+    processed.load()
+    processed.totesys("DELETE FROM currency")
+    processed.ingest()
+    processed.transform()
+    key = claim(processed, processed.processed_bucket, 2, "dim_currency", "deleted", 2)
+    with pytest.raises(CorruptObject, match=f"{key} holds 1 rows; its manifest says 2. Restore"):
+        processed.load()
+    assert processed.star("SELECT count(*) FROM etl.tombstone") == [[0]]
+
+
+@pytest.mark.parametrize(("part", "refuses"), [("data", "transform"), ("deleted", "load")])
+def test_landed_file_with_fewer_rows_than_its_manifest_is_refused(processed: Pipeline, part: str, refuses: str) -> None:
+    statement = {"data": "UPDATE currency SET currency_code = 'EUR'", "deleted": "DELETE FROM currency"}[part]
+    processed.load()
+    processed.totesys(statement)
+    processed.ingest()
+    claim(processed, processed.landing_bucket, 2, "currency", part, 2)
+    if refuses == "load":
+        processed.transform()
+    with pytest.raises(CorruptObject, match=r"1 rows; its manifest says 2\. Restore"):
+        getattr(processed, refuses)()
+    assert processed.star("SELECT max(batch_id) FROM etl.batch") == [[1]]
 
 
 def test_batch_that_says_nothing_of_the_stars_is_loaded(pipeline: Pipeline) -> None:

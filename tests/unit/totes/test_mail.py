@@ -1,12 +1,15 @@
 """What no golden mail shows: causes that are too long, and what they may hide."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from local.deployment import STATE_MACHINE
 from totes.mail import Failure, failure_mail
-from totes.names import Names
+from totes.meanings import MEANINGS
+from totes.names import STAGES, Names
 from totes.redaction import visible
 
 NOW = datetime(2024, 11, 15, 9, 30, tzinfo=UTC)
@@ -49,3 +52,31 @@ def test_line_break_in_a_name_makes_no_line(field: str) -> None:
     mail = failure_mail(replace(FAILURE, **{field: "x\nDO THIS    Drop the warehouse."}))
     assert "\n" not in mail.subject
     assert mail.body.count("\nDO THIS") == 1
+
+
+# What SNS takes.
+LONGEST_SUBJECT = 100
+PROD = Names("prod", "123456789012", "eu-west-2")
+# The longest name that Lambda has for a trouble of its own.
+ERRORS = [*MEANINGS, "Lambda.SubnetIPAddressLimitReachedException"]
+
+
+def test_longest_subject_is_cut() -> None:
+    """With all its words it has 101 characters."""
+    error = "Lambda.ClientExecutionTimeoutException"
+    subject = failure_mail(Failure(PROD, "arn:of:one", "Transform", error, "", NOW, NOW)).subject
+    assert subject == f"totes-prod-pipeline: Transform failed with {error}, nothing loaded ye"
+    assert len(subject) == LONGEST_SUBJECT
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("error", ERRORS)
+def test_subjects_are_what_sns_takes(stage: str, error: str) -> None:
+    made = failure_mail(Failure(PROD, "arn:of:one", stage, error, "", NOW, NOW)).subject
+    # Step Functions can't cut a text, so the plain one has to be short from the start.
+    plain = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]["ReportPlainly"]["Parameters"]["subject.$"]
+    words = plain.split("'")[1]
+    assert plain == f"States.Format('{words}', $$.StateMachine.Name, $.failure.State, $.failure.Error)"
+    for subject in (made, words.format(PROD.state_machine, stage, error)):
+        assert len(subject) <= LONGEST_SUBJECT
+        assert subject.isascii()

@@ -108,6 +108,7 @@ def clean(text: str) -> bool:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@settings(deadline=None)
 @given(password=PASSWORDS, name=st.sampled_from(ANY_NAMES))
 def test_named_secret_is_masked_in_every_form(form: str, password: str, name: str) -> None:
     left = redacted(f"can't connect: {FORMS[form](name, password)}\nsee the log")
@@ -118,6 +119,7 @@ def test_named_secret_is_masked_in_every_form(form: str, password: str, name: st
 
 
 @pytest.mark.parametrize("form", PASSWORD_FORMS)
+@settings(deadline=None)
 @given(password=PASSWORDS)
 @example(password="Xyzzy' Plugh")
 @example(password="Xyzzy\\' Plugh")
@@ -140,6 +142,8 @@ def test_password_is_masked_in_every_form(form: str, password: str) -> None:
         ("{'PASSWORD': 'hunter2', 'host': 'db'}", "{'PASSWORD': ***, 'host': 'db'}"),
         ('{"credentials": {"password": "hunter2", "host": "db"}}', '{"credentials": {"password": ***, "host": "db"}}'),
         ('{"secret": {"password": "hunter2", "host": "db"}}', '{"secret": {"password": ***, "host": "db"}}'),
+        ("TOTES_PASSWORD=hunter2 PGPASSWORD=hunter2", "TOTES_PASSWORD=*** PGPASSWORD=***"),
+        ("AWS_SECRET_ACCESS_KEY=hunter2 AWS_SESSION_TOKEN=hunter2", "AWS_SECRET_ACCESS_KEY=*** AWS_SESSION_TOKEN=***"),
         ("secret = hunter2, token:hunter2;", "secret = *** token:***"),
         ("ALTER ROLE reader PASSWORD 'hunter2' VALID", "ALTER ROLE reader PASSWORD *** VALID"),
         ("Authorization: Basic aHVudGVyMg==\nHost: db", "Authorization: ***\nHost: db"),
@@ -176,6 +180,7 @@ def test_text_without_secrets_stays(text: str) -> None:
     assert redacted(text) == text
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=["L", "N", "P", "Z", "S"]) | st.sampled_from("'\"\\:=/@ ")))
 def test_text_without_a_secrets_name_stays(text: str) -> None:
     assume("://" not in text)
@@ -207,6 +212,7 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("way", WRITTEN)
+@settings(deadline=None)
 @given(password=PASSWORDS)
 def test_known_secret_is_masked_wherever_it_is(way: str, password: str) -> None:
     forget_secrets()
@@ -245,7 +251,9 @@ SECRETS = st.one_of(
     *(st.builds(form, st.sampled_from(ANY_NAMES), PASSWORDS) for form in FORMS.values()),
     *(PASSWORDS.map(form) for form in PASSWORD_FORMS.values()),
 )
-FEW = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+FEW = settings(
+    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 
 
 @FEW

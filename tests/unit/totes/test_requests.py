@@ -25,6 +25,7 @@ def test_request_holds_what_the_input_asks_for(event: dict[str, Any], full_read:
     ("given", "found"),
     [
         ({"watermark": "2024"}, "has the unknown field watermark."),
+        ({"dry_run": True}, "has the unknown field dry_run."),
         ({"full_reed": [], "a": 1}, "has the unknown field a, full_reed."),
         ({"full_read": "staff"}, "is wrong: data.full_read must be array."),
         ({"full_read": ["staff", "staff"]}, "is wrong: data.full_read must contain unique items."),

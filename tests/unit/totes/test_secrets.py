@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -47,34 +48,81 @@ def test_representation_hides_the_password() -> None:
 @pytest.mark.parametrize(
     ("document", "wrong"),
     [
-        (RDS | {"password": ""}, "lacks password"),
-        ({"password": "hunter2"}, "lacks host, dbname, username"),
-        ("hunter2", "lacks host, dbname, username, password"),
-        (["hunter2"], "lacks host, dbname, username, password"),
-        (RDS | {"port": "hunter2"}, "has a wrong port or sslmode"),
-        (RDS | {"port": 0}, "has a wrong port or sslmode"),
-        (RDS | {"port": 65_536}, "has a wrong port or sslmode"),
-        (RDS | {"sslmode": "disable"}, "has a wrong port or sslmode"),
+        pytest.param("hunter2", "it is no JSON object", id="a text"),
+        pytest.param(["hunter2"], "it is no JSON object", id="a list"),
+        pytest.param(None, "it is no JSON object", id="null"),
+        pytest.param(7, "it is no JSON object", id="a number"),
+        pytest.param({"password": "hunter2"}, "host is missing; dbname is missing; username is missing", id="lacking"),
+        pytest.param(RDS | {"password": ""}, "password is missing", id="empty"),
+        pytest.param(RDS | {"dbname": None}, "dbname is missing", id="nulls"),
+        pytest.param(RDS | {"password": 12345}, "password is a number, not a text: write it in quotes", id="digits"),
+        pytest.param(RDS | {"username": True}, "username is true or false, not a text", id="a bool"),
+        pytest.param(RDS | {"dbname": ["hunter2"]}, "dbname is a list, not a text", id="list of names"),
+        pytest.param(RDS | {"password": {"a": 1}}, "password is an object, not a text", id="object"),
+        pytest.param(RDS | {"password": "hunter2\0"}, "password has a zero character in it", id="zero"),
+        pytest.param(
+            RDS | {"password": "hunter2\ud83d"}, "password has half of a surrogate pair in it", id="surrogate"
+        ),
+        pytest.param(RDS | {"host": "db.example.com:5432"}, "host has a port in it: store that as port", id="port"),
+        pytest.param(RDS | {"host": "[::1]:5432"}, "host has a port in it: store that as port", id="port of IPv6"),
+        pytest.param(RDS | {"host": "[::1]"}, "host has a character in it that no host name has", id="brackets"),
+        pytest.param(RDS | {"host": "db.example.com\n"}, "host has white space in it that no host", id="newline"),
+        pytest.param(RDS | {"host": " "}, "host has white space in it that no host name has", id="blank"),
+        pytest.param(RDS | {"host": "a,b"}, "host has a character in it that no host name has", id="two hosts"),
+        pytest.param(RDS | {"host": "me:hunter2@db"}, "host has a character in it that no host name has", id="login"),
+        pytest.param(RDS | {"host": "postgres://me:hunter2@db/x"}, "host is a URL: store its parts", id="URL"),
+        pytest.param(RDS | {"host": "db..example.com"}, "host is no host name", id="two dots"),
+        pytest.param(RDS | {"host": "d" * 64}, "host is no host name", id="long label"),
+        *(
+            pytest.param(RDS | {"port": port}, "port is no whole number from 1 to 65535", id=f"port {port!r}")
+            for port in ("hunter2", "", None, 0, 65_536, -1, 5432.5, True, "²", [5432], "5432 ")
+        ),
+        *(
+            pytest.param(RDS | {"sslmode": mode}, "sslmode is none of prefer, require, verify-full", id=f"TLS {mode!r}")
+            for mode in ("disable", None, ["require"])
+        ),
     ],
 )
 def test_malformed_secret_is_described_but_never_quoted(secrets: Any, document: object, wrong: str) -> None:
-    with pytest.raises(AccessRefused, match=f"Secret totes/dev/source {wrong}. Store JSON with host, port") as caught:
-        read_credentials(stored(secrets, document))
+    name = stored(secrets, document)
+    with pytest.raises(AccessRefused, match=f"^Secret totes/dev/source: {re.escape(wrong)}") as caught:
+        read_credentials(name)
+    assert "Store a JSON object with host, port, dbname, username and password, by `totes secret` or" in str(
+        caught.value
+    )
     assert "hunter2" not in str(caught.value)
-    assert caught.value.__cause__ is None
+    assert "\n" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
-def test_text_that_is_no_json_is_refused_unquoted(secrets: Any) -> None:
-    secrets.create_secret(Name="totes/dev/source", SecretString="hunter2")
-    with pytest.raises(AccessRefused, match="lacks host") as caught:
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "::1"},
+        {"host": "fe80::1%eth0"},
+        {"host": "10.0.0.7"},
+        {"host": "/run/a folder"},
+        {"host": "my_db"},
+        {"host": "bücher.example"},
+        {"port": "5433"},
+        {"username": "two words"},
+        {"password": "\N{GRINNING FACE}\n"},
+    ],
+    ids=str,
+)
+def test_unusual_values_are_taken(secrets: Any, changes: dict[str, str]) -> None:
+    found = read_credentials(stored(secrets, RDS | changes))
+    expected = RDS | changes
+    assert found == Credentials(**(expected | {"port": 5433}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [{"SecretString": "hunter2"}, {"SecretBinary": b"hunter2"}, {"SecretString": "{"}])
+def test_what_is_no_json_is_refused_unquoted(secrets: Any, value: dict[str, Any]) -> None:
+    secrets.create_secret(Name="totes/dev/source", **value)
+    with pytest.raises(AccessRefused, match="Secret totes/dev/source: it is no JSON object") as caught:
         read_credentials("totes/dev/source")
     assert "hunter2" not in str(caught.value)
-
-
-def test_binary_secret_is_refused(secrets: Any) -> None:
-    secrets.create_secret(Name="totes/dev/source", SecretBinary=b"hunter2")
-    with pytest.raises(AccessRefused, match="lacks host"):
-        read_credentials("totes/dev/source")
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_missing_secret_is_named(secrets: Any) -> None:

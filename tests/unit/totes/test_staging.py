@@ -35,7 +35,7 @@ def stage(star: sqlalchemy.Connection, tmp_path: Path) -> Stage:
 
 
 def upserted(star: sqlalchemy.Connection, stage: Stage, rows: list[dict[str, Any]]) -> Loaded:
-    return staging.upsert(star, CURRENCY, stage("dim_currency", rows))
+    return staging.upsert(star, CURRENCY, stage("dim_currency", rows), 1)
 
 
 def rows_of(star: sqlalchemy.Connection, query: str) -> list[tuple[Any, ...]]:
@@ -64,7 +64,7 @@ def test_row_that_is_the_same_is_not_written_again(star: sqlalchemy.Connection, 
 def test_null_and_empty_text_stay_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
     known = dict.fromkeys(("address_line_1", "city", "postal_code", "country", "phone"), "")
     rows = [known | {"location_id": 1, "address_line_2": ""}, known | {"location_id": 2, "district": "None"}]
-    staging.upsert(star, warehouse_tables()["dim_location"], stage("dim_location", rows))
+    staging.upsert(star, warehouse_tables()["dim_location"], stage("dim_location", rows), 1)
     assert rows_of(star, "SELECT address_line_2, district, city FROM dim_location ORDER BY location_id") == [
         ("", None, ""),
         (None, "None", ""),
@@ -102,7 +102,7 @@ def pay(star: sqlalchemy.Connection, stage: Stage) -> Callable[..., Loaded]:
     star.execute(sqlalchemy.text("INSERT INTO dim_counterparty VALUES (1, '', '', NULL, NULL, '', '', '', '')"))
     star.execute(sqlalchemy.text("INSERT INTO etl.batch VALUES (1, now(), now(), ''), (2, now(), now(), '')"))
     days = stage("dim_date", calendar(warehouse_tables()["dim_date"], [2024]).to_pylist())
-    staging.upsert(star, warehouse_tables()["dim_date"], days)
+    staging.upsert(star, warehouse_tables()["dim_date"], days, 1)
 
     def loaded(*changes: dict[str, Any]) -> Loaded:
         return staging.insert_versions(star, PAYMENT, stage("fact_payment", [PAYMENT_ROW | c for c in changes]))
@@ -197,7 +197,7 @@ def test_tombstone_ends_the_latest_version(
     pay({}, {"payment_id": 8})
     pay({"paid": True})
     assert bury(star, "fact_payment", 2, [7], tmp_path) == 1
-    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("fact_payment", 7, 2, 3)]
+    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("fact_payment", 7, 2, 3, None)]
     assert rows_of(star, "SELECT payment_id FROM current_payment") == [(8,)]
 
 
@@ -214,5 +214,5 @@ def test_deleted_dimension_stays_and_is_noted(
     star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
     assert bury(star, "dim_currency", 2, [1], tmp_path) == 1
-    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("dim_currency", 1, 2, None)]
+    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("dim_currency", 1, 2, None, None)]
     assert rows_of(star, "SELECT currency_code FROM dim_currency") == [("GBP",)]

@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -114,7 +115,8 @@ def test_missing_parent_is_named() -> None:
         joined(warehouse_tables()["dim_staff"], rows)
     assert str(caught.value) == (
         "staff.department_id refers to [20], which department of the same batch lacks. "
-        'Start an execution with {"full_read": ["staff", "department"]}.'
+        "Ingest lets no such row pass: restore the first versions of the batch's objects in S3 (the buckets are "
+        "versioned). If they have no others, report it: this is a bug."
     )
 
 
@@ -152,6 +154,23 @@ def test_currency_without_a_name_is_named() -> None:
         "dim_currency.currency_name has no value where currency.currency_code is ['ZZZ']. "
         "Change the declaration in schemas/warehouse/dim_currency.toml and deploy: what is landed stays as it is."
     )
+
+
+@pytest.mark.parametrize(
+    ("column", "default", "made"),
+    [
+        ("units_sold", "7", 7),
+        ("unit_price", "1.5", Decimal("1.50")),
+        ("agreed_payment_date", "2024-02-29", date(2024, 2, 29)),
+    ],
+)
+def test_default_of_any_type_stands_in_for_null(column: str, default: str, made: object) -> None:
+    table = warehouse_tables()["fact_sales_order"]
+    columns = tuple(replace(each, default=default) if each.name == column else each for each in table.columns)
+    order = dict.fromkeys(landed_schema(source_tables()["sales_order"]).names)
+    rows = pa.Table.from_pylist([order], landed_schema(source_tables()["sales_order"]))
+    others = tuple(each if each.default else replace(each, nullable=True) for each in columns)
+    assert shaped(replace(table, columns=others), rows).column(column).to_pylist() == [made]
 
 
 def test_calendar_has_every_day_of_its_years() -> None:

@@ -1,0 +1,156 @@
+"""F71 and F72: more batches than one function has time for, and a disk that is too small for a batch."""
+
+import contextlib
+import itertools
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from console.outcome import summary
+from console.telling import told
+from local.lambda_runtime import InvokeResult
+from tests.faults.drill import HEAL, HOLD, Drill, fault
+from tests.faults.outcome import Execution
+from tests.injection import at_statement
+from totes.executions import describe
+from totes.report import fresh_as_of, recovery_of
+
+MANY = 24
+FULL = Path("/dev/full")
+PASS = ["Transform", "Load", "MoreToDo?"]
+needs_full_device = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
+
+
+def amend(drill: Drill) -> None:
+    drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
+
+
+def fall_behind(drill: Drill, batches: int) -> None:
+    """Lands batches that nobody processes."""
+    for _ in range(batches):
+        amend(drill)
+        drill.pipeline.ingest()
+
+
+class Meeting:
+    """Two executions that load at once: the second comes to its second batch, and waits until the first has ended."""
+
+    def __init__(self, drill: Drill) -> None:
+        self._drill = drill
+        self._statements = contextlib.ExitStack()
+        self._locks = itertools.count(1)
+        self._first_waits, self._first_ended = threading.Event(), threading.Event()
+        self.second = ""
+
+    def __enter__(self) -> Execution:
+        """Runs the first one, while the second is on its way."""
+        self._statements.enter_context(at_statement("pg_advisory_xact_lock", self._lock, times=3))
+        return self._drill.run()
+
+    def __exit__(self, *_: object) -> None:
+        """Lets the second one come to its end."""
+        self._first_ended.set()
+        self.ended = self._drill.wait(self.second)
+        self._statements.close()
+
+    def _lock(self) -> None:
+        match next(self._locks):
+            case 1:
+                amend(self._drill)
+                self.second = self._drill.start()
+                assert self._first_waits.wait(30)
+            case 3:
+                self._first_waits.set()
+                assert self._first_ended.wait(30)
+
+
+@fault("F71", "more small batches than a function has time for", HEAL)
+def test_f71_one_execution_catches_up_however_many_calls_it_takes(drill: Drill, tmp_path: Path) -> None:
+    fall_behind(drill, MANY)
+    with (
+        drill.worker_processes("transform", tmp_path, timeout=2),
+        drill.worker_processes("load", tmp_path, timeout=2),
+    ):
+        caught_up = drill.run()
+
+    assert caught_up.retried == []
+    assert caught_up.path.count("Load") > 1
+    assert caught_up.path == ["Ingest", "NewData?", *PASS * caught_up.path.count("Load"), "AnythingLoaded?", "Loaded"]
+    load = caught_up.output["load"]
+    assert (load["first"], load["last"], load["batches"]) == (2, MANY + 1, MANY)
+    assert load["inserted"] == {"fact_sales_order": MANY}
+    assert summary(describe(caught_up.arn)).startswith(f"batches 2 to {MANY + 1} loaded: sales_order {MANY}")
+
+
+@fault("F71", "and executions that overlap while one catches up", HEAL)
+def test_f71_one_that_is_overtaken_says_which_one_is_catching_up(drill: Drill) -> None:
+    fall_behind(drill, 5)
+    with (meeting := Meeting(drill)) as first:
+        pass
+    second = meeting.ended
+
+    assert (first.path[-1], second.path[-1]) == ("AnotherCatchesUp", "Loaded")
+    assert first.output["load"]["catching_up"] == second.arn
+    assert second.output["load"]["batches"] == 6
+    said = f"another execution, {second.arn.rpartition(':')[2]}, is catching up: batch 2 of 6 is loaded"
+    assert summary(describe(first.arn)) == said
+    assert f"It left the rest alone: {said}." in told(describe(first.arn))
+
+
+@fault("F71", "after one that failed", HOLD)
+def test_f71_one_that_leaves_the_rest_is_no_recovery(drill: Drill) -> None:
+    good = drill.run()
+    amend(drill)
+    with drill.instead("transform", broken):
+        failed = drill.run()
+    fall_behind(drill, 3)
+    with (meeting := Meeting(drill)) as first:
+        assert (first.path[-1], recovery_of(first.arn)) == ("AnotherCatchesUp", None)
+        assert fresh_as_of(first.arn) == fresh_as_of(failed.arn) == fresh_as_of(good.arn)
+
+    recovery = recovery_of(meeting.ended.arn)
+    # The one that left the rest alone counts neither as good nor as bad.
+    assert recovery is not None
+    assert (recovery.failures, recovery.since) == (1, fresh_as_of(good.arn))
+
+
+def broken(_name: str, _event: dict[str, Any]) -> InvokeResult:
+    error = {"errorType": "LogBroken", "errorMessage": "A batch is missing."}
+    return InvokeResult(error, "Unhandled")
+
+
+@contextlib.contextmanager
+def full_disk_at(name: str) -> Iterator[None]:
+    """No byte of a file of this name can be written: the kernel says that the disk is full."""
+    make = tempfile.mkdtemp
+
+    def mkdtemp(prefix: str) -> str:
+        folder = make(prefix=prefix)
+        (Path(folder) / name).symlink_to(FULL)
+        return folder
+
+    with mock.patch("totes.scratch.tempfile.mkdtemp", mkdtemp):
+        yield
+
+
+@needs_full_device
+@fault("F72", "the disk of a function is full", HOLD, nearest="/dev/full in place of one file")
+@pytest.mark.parametrize(
+    ("stage", "file"),
+    [("Ingest", "sales_order.data"), ("Transform", "fact_sales_order.data"), ("Load", "2.fact_sales_order.data")],
+    ids=["Ingest", "Transform", "Load"],
+)
+def test_f72_full_disk_says_how_to_get_a_larger_one(drill: Drill, stage: str, file: str) -> None:
+    amend(drill)
+    with full_disk_at(file):
+        failed = drill.run()
+
+    assert (failed.error, failed.retried) == ("DiskFull", [])
+    assert f": {stage} failed with DiskFull, " in failed.mails[0].subject
+    assert "ephemeralStorageSize in serverless.yml" in failed.mail
+    assert drill.run().output["load"]["batches"] == 1

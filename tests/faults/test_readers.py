@@ -1,0 +1,146 @@
+"""F69 and F70: a transaction that an analyst has left open in the warehouse, and others who read meanwhile."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.drill import HEAL, HOLD, Drill, fault, on
+from tests.injection import Countdown, at_statement
+from totes import warehouse
+from totes.database import WAREHOUSE, connected
+
+CALENDAR, ORDERS = "SELECT count(*) FROM dim_date", "SELECT count(*) FROM current_sales_order"
+# The state machine's five attempts would take five times as long as a reader must not wait.
+LONGEST_WAIT = 1.0
+RETRIES = 4
+
+
+@pytest.fixture
+def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For few rows it already pays to drop the keys."""
+    monkeypatch.setattr("totes.staging.BULK_ROWS", 10)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A migration gives up its attempts at locks sooner."""
+    monkeypatch.setattr("totes.locks.LOCK_SECONDS", 0.6)
+
+
+@contextlib.contextmanager
+def open_select(drill: Drill, query: str) -> Iterator[str]:
+    """Leaves an analyst's transaction open that has read something; yields how a mail names it."""
+    with drill.pipeline.connection(drill.pipeline.warehouse) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SET application_name = 'notebook'")
+        connection.commit()
+        cursor.execute("SELECT pg_backend_pid()")
+        ((pid,),) = cursor.fetchall()
+        cursor.execute(query)
+        yield f"pid {pid} (postgres, notebook)"
+
+
+@contextlib.contextmanager
+def reading(drill: Drill) -> Iterator[list[float]]:
+    """Reads all the time, as others do; yields the seconds that each look has taken."""
+    waits: list[float] = []
+    ended = threading.Event()
+
+    def read() -> None:
+        with drill.pipeline.connection(drill.pipeline.warehouse) as connection:
+            connection.autocommit = True
+            while not ended.wait(0.02):
+                started = time.monotonic()
+                for query in (CALENDAR, ORDERS):
+                    connection.cursor().execute(query)
+                waits.append(time.monotonic() - started)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield waits
+    finally:
+        ended.set()
+        reader.join()
+
+
+def orders(drill: Drill) -> int:
+    ((rows,),) = drill.totesys("SELECT count(*) FROM sales_order")
+    return int(rows)
+
+
+@fault("F69", "an analyst's open transaction on a dimension, during a full re-read", HEAL)
+@pytest.mark.usefixtures("bulk")
+def test_f69_full_read_passes_by(drill: Drill) -> None:
+    with open_select(drill, CALENDAR), reading(drill) as waits:
+        again = drill.run({"full_read": ["sales_order", "payment"]})
+
+    assert again.output["ingest"]["rows"]["sales_order"] == orders(drill)
+    assert (again.retried, again.output["load"]["inserted"]) == ([], {})
+    assert max(waits) < LONGEST_WAIT
+
+
+@fault("F69", "while every order is amended", HEAL)
+@pytest.mark.usefixtures("bulk")
+def test_f69_many_new_versions_pass_by(drill: Drill) -> None:
+    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 + agreed_delivery_location_id % 5")
+
+    with open_select(drill, CALENDAR), reading(drill) as waits:
+        amended = drill.run()
+
+    assert (amended.retried, amended.output["load"]["inserted"]) == ([], {"fact_sales_order": orders(drill)})
+    assert max(waits) < LONGEST_WAIT
+
+
+@on("drill_totesys")
+@fault("F69", "in the first load", HEAL)
+@pytest.mark.usefixtures("bulk")
+def test_f69_first_rows_pass_by(drill: Drill) -> None:
+    pipeline = drill.pipeline
+    with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
+        warehouse.migrate(connection)
+
+    with open_select(drill, CALENDAR), reading(drill) as waits:
+        first = drill.run()
+
+    assert (first.retried, first.output["load"]["inserted"]["fact_sales_order"]) == ([], orders(drill))
+    assert max(waits) < LONGEST_WAIT
+
+
+def go_back_a_version(drill: Drill) -> None:
+    """Takes back what the last version of the warehouse's schema has brought."""
+    drill.star("ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id")
+    drill.star("DELETE FROM etl.schema_version WHERE version = %s", warehouse.latest_version())
+
+
+@fault("F70", "a migration of the warehouse behind an analyst's open transaction", HOLD)
+@pytest.mark.usefixtures("hasty")
+def test_f70_migration_names_the_reader_and_keeps_no_other_waiting(drill: Drill) -> None:
+    go_back_a_version(drill)
+    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
+
+    with open_select(drill, ORDERS) as analyst, reading(drill) as waits:
+        failed = drill.run()
+
+    assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
+    assert f"locks are held by {analyst}." in failed.mail
+    assert max(waits) < LONGEST_WAIT
+    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+
+
+@fault("F70", "which ends meanwhile", HEAL)
+def test_f70_migration_is_made_once_the_reader_has_gone(drill: Drill) -> None:
+    go_back_a_version(drill)
+    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
+
+    with contextlib.ExitStack() as open_selects:
+        open_selects.enter_context(open_select(drill, ORDERS))
+        third = Countdown(3, open_selects.close)
+        with at_statement("SET LOCAL lock_timeout = '150ms'", third, times=3) as tried:
+            healed = drill.run()
+
+    assert len(tried) >= 3
+    assert (healed.retried, healed.output["load"]["inserted"]) == ([], {"fact_sales_order": 1})

@@ -1,0 +1,268 @@
+"""Many batches and little time, in one execution or in several at once."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import pytest
+
+from local.moto_repairs import conditional_writes_are_atomic
+from tests.injection import at_key, at_statement
+from tests.integration.test_rules import RIGHT, WRONG
+from tests.pipeline import Pipeline, content
+from totes.allowance import Allowance
+from totes.batch_log import HINT
+from totes.errors import ContractBroken
+from totes.lake import Lake
+from totes.load import LoadResult, load
+from totes.passes import left_to
+from totes.requests import Request
+from totes.settings import LoadSettings, TransformSettings
+from totes.transform import Transformed, prepare, transform
+
+LAST = 6
+NO_TIME = Allowance(lambda: 0)
+YOUNG = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:young"
+OTHER = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:other"
+
+
+def land(pipeline: Pipeline) -> int:
+    """Lands one more batch, and returns its number."""
+    pipeline.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
+    batch = pipeline.ingest().batch
+    assert batch
+    return batch
+
+
+@pytest.fixture
+def behind(drilled: Pipeline) -> Pipeline:
+    """A pipeline that has loaded batch 1 and landed five more."""
+    for _ in range(2, LAST + 1):
+        land(drilled)
+    return drilled
+
+
+@dataclass
+class Execution:
+    """One of several executions; does what the state machine does after Ingest."""
+
+    pipeline: Pipeline
+    name: str
+
+    def transform(self, allowance: Allowance = NO_TIME, since: int | None = None) -> Transformed:
+        settings = TransformSettings(self.pipeline.landing_bucket, self.pipeline.processed_bucket)
+        return transform(settings, Request(self.name), allowance, since)
+
+    def load(self, allowance: Allowance = NO_TIME) -> LoadResult:
+        settings = LoadSettings(self.pipeline.processed_bucket, f"{self.pipeline.name}/warehouse")
+        return load(settings, Request(self.name), allowance=allowance)
+
+    def run(self, allowance: Callable[[], Allowance] = lambda: NO_TIME, landed: int = LAST) -> LoadResult:
+        """Loops as the state machine does; returns what the last pass did.
+
+        Args:
+            landed: the last batch that Ingest found.
+        """
+        since = None
+        while True:
+            transformed = self.transform(allowance(), since)
+            since, loaded = since or transformed.first, self.load(allowance())
+            if not (transformed.more or loaded.more):
+                so_far = {"ingest": {"landed_through": landed}, "transform": vars(transformed)}
+                return replace(loaded, catching_up=left_to(so_far, vars(loaded)))
+
+
+def half_used_after(batches: int) -> Allowance:
+    """An allowance for so many batches; the first one begins in any case."""
+    times = iter([100] * batches)
+    return Allowance(lambda: next(times, 40))
+
+
+def left(pipeline: Pipeline) -> tuple[int, int]:
+    """How many batches are landed and not processed, and how many are processed and not loaded."""
+    ((loaded,),) = pipeline.star("SELECT max(batch_id) FROM etl.batch")
+    return pipeline.landed().last() - pipeline.processed().last(), pipeline.processed().last() - loaded
+
+
+def test_stages_stop_when_half_of_their_time_is_used(behind: Pipeline) -> None:
+    execution = Execution(behind, behind.execution)
+    transformed = execution.transform(half_used_after(3))
+    assert (transformed.first, transformed.last, transformed.more) == (2, 4, True)
+    loaded = execution.load(half_used_after(2))
+    assert (loaded.first, loaded.last, loaded.more) == (2, 3, True)
+    transformed, loaded = behind.transform(), behind.load()
+    assert (transformed.first, transformed.last, transformed.more) == (5, 6, False)
+    assert (loaded.first, loaded.last, loaded.more) == (4, 6, False)
+
+
+def test_first_batch_may_begin_however_little_time_there_is(behind: Pipeline) -> None:
+    execution = Execution(behind, behind.execution)
+    transformed, loaded = execution.transform(), execution.load()
+    # All that is processed is loaded.
+    assert (transformed.batches, transformed.more, loaded.batches, loaded.more) == (1, True, 1, False)
+
+
+def test_last_batch_leaves_nothing_to_come_back_for(behind: Pipeline) -> None:
+    execution = Execution(behind, behind.execution)
+    assert not execution.transform(half_used_after(LAST - 1)).more
+    assert not execution.load(half_used_after(LAST - 1)).more
+
+
+def test_one_batch_in_a_hundred_moves_the_hint_and_the_last_one(
+    behind: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("totes.transform._HINTED_AFTER", 4)
+    with at_key(HINT, lambda: None) as hints:
+        behind.transform()
+    # Batches 4 and 6.
+    assert len(hints) == 2
+    assert behind.processed().last() == LAST
+
+
+def test_batch_that_is_landed_meanwhile_is_not_left_behind(behind: Pipeline) -> None:
+    with at_key(f"log/{LAST:08d}", lambda: land(behind)):
+        assert behind.transform().last == LAST + 1
+
+    def land_and_process() -> None:
+        land(behind)
+        behind.transform()
+
+    with at_statement("batch (batch_id, snapshot_at", land_and_process):
+        assert behind.load().last == LAST + 2
+
+
+def test_transform_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeline) -> None:
+    other = Execution(behind, OTHER)
+    with at_key("log/00000002", lambda: other.transform(half_used_after(2))):
+        overtaken = behind.transform()
+    assert (overtaken.last, overtaken.processed_through, overtaken.catching_up) == (None, 2, OTHER)
+    assert other.transform(half_used_after(9)).last == LAST
+
+
+def test_load_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeline) -> None:
+    behind.transform()
+    other = Execution(behind, OTHER)
+    with at_statement("pg_advisory_xact_lock", lambda: other.load(half_used_after(2))):
+        overtaken = Execution(behind, YOUNG).load()
+    assert (overtaken.batches, overtaken.loaded_through, overtaken.catching_up) == (0, 2, OTHER)
+    assert other.load(half_used_after(9)).last == LAST
+
+
+def test_older_one_goes_on_though_a_younger_one_overtakes_it(behind: Pipeline) -> None:
+    older, younger = Execution(behind, behind.execution), Execution(behind, OTHER)
+    assert older.transform(half_used_after(1)).last == older.load().last == 2
+    with at_key("log/00000003", younger.transform):
+        transformed = older.transform(half_used_after(9), since=2)
+    assert (transformed.first, transformed.last, transformed.catching_up) == (4, LAST, None)
+    with at_statement("pg_advisory_xact_lock", younger.load):
+        loaded = older.load(half_used_after(9))
+    assert (loaded.first, loaded.last, loaded.catching_up) == (4, LAST, None)
+
+
+def test_younger_one_leaves_the_rest_though_it_has_done_some(behind: Pipeline) -> None:
+    older, younger = Execution(behind, OTHER), Execution(behind, YOUNG)
+    older.transform()
+    older.load()
+    with at_key("log/00000004", older.transform):
+        transformed = younger.transform(half_used_after(9))
+    assert (transformed.last, transformed.catching_up) == (3, OTHER)
+    older.transform(half_used_after(9))
+    younger.load()
+    with at_statement("pg_advisory_xact_lock", older.load):
+        loaded = younger.load(half_used_after(9))
+    assert (loaded.batches, loaded.catching_up) == (0, OTHER)
+
+
+def test_one_that_is_overtaken_by_itself_goes_on(behind: Pipeline) -> None:
+    """Lambda has lost the answer of an attempt which is still at work."""
+    zombie = Execution(behind, behind.execution)
+    with at_key("log/00000003", lambda: zombie.transform(half_used_after(2))):
+        transformed = behind.transform()
+    assert (transformed.processed_through, transformed.catching_up) == (LAST, None)
+    with at_statement("pg_advisory_xact_lock", lambda: zombie.load(half_used_after(2))):
+        loaded = behind.load()
+    assert (loaded.loaded_through, loaded.catching_up) == (LAST, None)
+
+
+def test_one_that_is_overtaken_at_its_last_batch_ends_well(drilled: Pipeline) -> None:
+    land(drilled)
+    other = Execution(drilled, OTHER)
+    with at_key("log/00000002", other.transform):
+        transformed = drilled.transform()
+    with at_statement("pg_advisory_xact_lock", other.load):
+        loaded = drilled.load()
+    assert (transformed.batches, transformed.catching_up) == (0, None)
+    assert (loaded.batches, loaded.catching_up, left(drilled)) == (0, None, (0, 0))
+
+
+@pytest.fixture
+def atomic() -> Iterator[None]:
+    with conditional_writes_are_atomic():
+        yield
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_of_executions_at_once_one_goes_on_and_nothing_is_left(behind: Pipeline, atomic: None, seed: int) -> None:
+    """Each lands a batch, as Ingest does, and then gets time for few batches a pass, at random."""
+    chance = random.Random(seed)  # noqa: S311
+    landing = threading.Lock()
+
+    def allowance() -> Allowance:
+        times = iter([100])
+        return Allowance(lambda: next(times, chance.choice([40, 100, 100])))
+
+    def execute(name: str) -> LoadResult:
+        with landing:
+            landed = land(behind)
+        return Execution(behind, name).run(allowance, landed)
+
+    with ThreadPoolExecutor() as threads:
+        ended = list(threads.map(execute, (f"{OTHER}-{number}" for number in range(3))))
+    assert [result for result in ended if result.catching_up is None], "all have stood aside"
+    assert left(behind) == (0, 0)
+    assert behind.star("SELECT count(*) FROM etl.batch") == [[LAST + 3]]
+
+
+def test_order_of_executions_makes_no_difference_to_what_is_loaded(behind: Pipeline) -> None:
+    other = Execution(behind, OTHER)
+    with at_key("log/00000004", other.run):
+        Execution(behind, behind.execution).run()
+    found = content(behind)
+    behind.drop_warehouse()
+    behind.load()
+    assert content(behind) == found
+
+
+def test_broken_check_takes_later_batches_in_though_half_of_the_time_is_used(behind: Pipeline) -> None:
+    behind.totesys(WRONG, 7)
+    behind.ingest()
+    land(behind)
+    behind.totesys(RIGHT, 7)
+    behind.ingest()
+    behind.transform()
+    loaded = Execution(behind, behind.execution).load(half_used_after(LAST))
+    assert (loaded.last, loaded.more) == (LAST + 3, False)
+
+
+def test_broken_check_that_no_batch_in_time_corrects_names_the_rule(behind: Pipeline) -> None:
+    behind.totesys(WRONG, 7)
+    behind.ingest()
+    for _ in range(2):
+        land(behind)
+    behind.transform()
+    times = iter([100] * LAST + [40])
+    with pytest.raises(ContractBroken, match=r"`amount` .*: 7\. The 2 batches .*timeout, at most 900 s"):
+        Execution(behind, behind.execution).load(Allowance(lambda: next(times, 5)))
+    assert left(behind) == (0, 3)
+
+
+def test_batch_that_is_prepared_again_keeps_its_first_draft(behind: Pipeline) -> None:
+    """The draft names objects that are there; one that is made anew by another release may name others."""
+    settings = TransformSettings(behind.landing_bucket, behind.processed_bucket)
+    prepare(settings, 2)
+    (key,) = [key for key in Lake(behind.processed_bucket).keys("backfill/", "") if key.endswith(".json")]
+    behind.s3.put_object(Bucket=behind.processed_bucket, Key=key, Body=b"the first draft")
+    prepare(settings, 2)
+    assert Lake(behind.processed_bucket).read(key) == b"the first draft"

@@ -1,0 +1,324 @@
+# ruff: noqa: E501  a mistake is a line
+"""Each mistake in a declaration is found when it is read, on its line."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from totes.contracts import ContractInvalid, declared, read_declarations, source_tables, warehouse_tables
+
+SALES, PAYMENT = "warehouse/fact_sales_order.toml", "warehouse/fact_payment.toml"
+STAFF, DESIGN, DATE = "warehouse/dim_staff.toml", "warehouse/dim_design.toml", "warehouse/dim_date.toml"
+SOURCE = "source/staff.toml"
+EMAIL = 'email_address = { type = "text", '
+LAST_OF_STAFF = 'email_address = { type = "varchar", from = "staff.email_address", '
+DEFAULT = 'location = { type = "varchar", from = "department.location", default = "Unknown", '
+
+
+def replaced(schemas: Path, file: str, old: str, new: str) -> int:
+    """Replaces a text in a file; returns the line that it is on."""
+    path = schemas / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return text[: text.index(old)].count("\n") + 1
+
+
+def findings(schemas: Path) -> list[str]:
+    assert schemas.exists()
+    return list(map(str, read_declarations().findings))
+
+
+# A file, a text in it, what stands there instead, and what is found.
+MISTAKES = {
+    # Fields.
+    "no text": (SOURCE, 'key = "staff_id"', "key = 5", "key is 5, expected a text"),
+    "no boolean": (SOURCE, EMAIL, EMAIL + 'nullable = "yes", ', "email_address: nullable is 'yes', expected true or fa"),
+    "no number": (DESIGN, 'source = "design"', 'source = "design"\nsince = true', "since is true or false, expected a wh"),
+    "no list of texts": (SOURCE, EMAIL, EMAIL + "values = [1], ", "email_address: values is a list, expected a list of t"),
+    "no table of texts": (STAFF, 'join = { department = "department_id" }', "join = { department = 1 }", "join is a table,"),
+    "no whole number": (SOURCE, EMAIL, EMAIL + "max_bytes = 1.5, ", "email_address: max_bytes is 1.5, expected a whole n"),
+    "default that is no text": (STAFF, 'default = "Unknown"', "default = 0", "location: default is 0, expected a text"),
+    "field of the warehouse": (SOURCE, EMAIL, EMAIL + 'default = "x", ', "email_address: field default is unknown; known ar"),
+    "field of the source": (STAFF, LAST_OF_STAFF, LAST_OF_STAFF + "max_bytes = 9, ", "email_address: field max_bytes is"),
+    "unknown field of a table": (SOURCE, 'key = "staff_id"', 'key = "staff_id"\nquarantined = true', "did you mean quar"),
+    "checks of a source": (SOURCE, "[columns]", '[checks.x]\nrule = "."\nbreaks = "true"\n[columns]', "field checks is unk"),
+    "own field": (DESIGN, 'source = "design"', 'source = "design"\nformer_columns = []', "field former_columns is unkn"),
+    "columns that are no table": (SOURCE, "[columns]", "[[columns]]", "columns is a list, expected a table"),
+    "column that is no table": (SOURCE, 'staff_id = { type = "integer",', "staff_id = 5 # ", "staff_id is 5, expected a t"),
+    "no meaning": (SOURCE, 'meaning = "E-mail address at work."', 'meaning = " "', "email_address has no meaning: say it in"),
+    "no TOML": (SOURCE, 'key = "staff_id"', "key = staff_id", "it is no TOML: Invalid value"),
+    "column twice": (SOURCE, "first_name = {", "staff_id = {", "it is no TOML: Cannot overwrite a value"),
+    # Tables and columns of totesys.
+    "key that is not there": (SOURCE, 'key = "staff_id"', 'key = "staf_id"', "staff declares no column staf_id; did you mean s"),
+    "key of another type": (SOURCE, 'key = "staff_id"', 'key = "last_name"', "the key last_name has the type text, expected int"),
+    "key that is nullable": (SOURCE, "staff_id = {", "staff_id = { nullable = true,", "the key staff_id can't be nullable"),
+    "type": (SOURCE, EMAIL, 'email_address = { type = "txt", ', "email_address has the type txt, expected one of"),
+    "serial of a source": (SOURCE, EMAIL, 'email_address = { type = "serial", ', "email_address has the type serial, expec"),
+    "length that is none": (SOURCE, EMAIL, 'email_address = { type = "varchar(n)", ', "has the type varchar(n), expected"),
+    "too many digits": (SOURCE, EMAIL, 'email_address = { type = "numeric(40,2)", ', "has the type numeric(40,2), expected"),
+    "more places than digits": (SOURCE, EMAIL, 'email_address = { type = "numeric(2,3)", ', "has the type numeric(2,3), ex"),
+    "reference": (SOURCE, '"department", meaning', '"departmnt", meaning', "department_id references departmnt, which no file"),
+    "reference of another type": (SOURCE, EMAIL, EMAIL + 'references = "design", ', "email_address has the type text and ref"),
+    "reference to itself": (SOURCE, '"department", meaning', '"staff", meaning', "closes a circle of references: staff → staff"),
+    "format": (SOURCE, EMAIL, EMAIL + 'format = "dates", ', "email_address: format dates is none of date, currency; did y"),
+    "format of a number": (SOURCE, "staff_id = {", 'staff_id = { format = "date",', "staff_id: only a text has a format"),
+    "values of a number": (SOURCE, "staff_id = {", 'staff_id = { values = ["1"],', "staff_id: only a text has values"),
+    "values that are none": (SOURCE, EMAIL, EMAIL + "values = [], ", "email_address: values is empty or names one twice"),
+    "value twice": (SOURCE, EMAIL, EMAIL + 'values = ["a", "a"], ', "email_address: values is empty or names one twice"),
+    "no bytes": (SOURCE, EMAIL, EMAIL + "max_bytes = 0, ", "email_address: max_bytes is 0, expected 1 or more"),
+    "bytes of a number": (SOURCE, "staff_id = {", "staff_id = { max_bytes = 9,", "staff_id has max_bytes, and its type is i"),
+    "too many bytes": (SOURCE, EMAIL, EMAIL + "max_bytes = 80_000_001, ", "max_bytes of its columns add up to more than 80,"),
+    "share": (SOURCE, 'key = "staff_id"', 'key = "staff_id"\nmax_deleted_share = 10', "max_deleted_share is 10, expected"),
+    # Tables of the warehouse.
+    "kind": (DESIGN, '"dimension"', '"dim"', "kind is dim, expected fact, dimension, calendar"),
+    "dimension's key of another type": (DESIGN, 'key = "design_id"', 'key = "design_name"', "the key design_name has the"),
+    "fact's key that is no serial": (SALES, 'type = "serial"', 'type = "integer"', "the key sales_record_id has the type int"),
+    "second serial": (DESIGN, 'file_name = { type = "varchar"', 'file_name = { type = "serial"', "file_name is a serial, wh"),
+    "no business key": (SALES, 'business_key = "sales_order_id"', "", "a fact needs a business_key"),
+    "business key not there": (SALES, '_key = "sales_order_id"', '_key = "order_id"', "fact_sales_order declares no column o"),
+    "business key of a dimension": (DESIGN, 'key = "d', 'business_key = "design_id"\nkey = "d', "business_key means noth"),
+    "nullable business key": (SALES, "sales_order_id = {", "sales_order_id = { nullable = true,", "the business_key sales_"),
+    "id of something else": (SALES, '"sales_order.sales_order_id"', '"sales_order.units_sold"', "must come from the key of"),
+    "no source": (DESIGN, 'source = "design"', "", "field source is missing"),
+    "source": (DESIGN, 'source = "design"', 'source = "designs"', "source = designs: no file in schemas/source declares it"),
+    "reserved name": (SALES, "units_sold = {", "batch_id = {", "the name batch_id is taken"),
+    "name of the lake's": (DESIGN, "file_name = {", "batch = {", "the name batch is taken"),
+    "system column": (DESIGN, "file_name = {", "xmin = {", "the name xmin is taken"),
+    "capitals": (DESIGN, "file_name = {", "File_Name = {", "the name File_Name has other letters than a to z"),
+    "long name": (DESIGN, "file_name = {", f"{'f' * 64} = {{", "is longer than 63 bytes, to which PostgreSQL cuts it"),
+    "fact in a reference": (SALES, '"dim_design"', '"fact_payment"', "design_id references the fact fact_payment"),
+    "reference to the calendar": (SALES, '"dim_design"', '"dim_date"', "design_id has the type integer and references d"),
+    "reference of a star": (SALES, '"dim_design"', '"dim_designs"', "which no file in schemas/warehouse declares; did you"),
+    "reference to another thing": (SALES, '"dim_design"', '"dim_staff"', "design_id references dim_staff, which is made of s"),
+    "check of a dimension": (DESIGN, "[columns]", '[checks.x]\nrule = "."\nbreaks = "true"\n[columns]', "only a fact has che"),
+    # Where columns come from.
+    "no origin": (DESIGN, 'from = "design.file_name", ', "", "file_name has no `from`, so it would always be NULL"),
+    "column of the origin": (DESIGN, '"design.file_name"', '"design.weight"', "file_name: design declares no column weight"),
+    "table of the origin": (DESIGN, '"design.file_name"', '"staff.first_name"', "file_name comes from staff.first_name; its"),
+    "origin without a table": (DESIGN, '"design.file_name"', '"file_name"', "file_name comes from file_name; its table is mad"),
+    "joined table": (STAFF, "{ department =", "{ team =", "join: no file in schemas/source declares team"),
+    "joining column": (STAFF, '= "department_id" }', '= "department" }', "join: staff declares no column department; did you "),
+    "join by another column": (STAFF, '= "department_id" }', '= "staff_id" }', "join: staff.staff_id must reference department"),
+    "join for nothing": (DESIGN, 'source = "design"', 'source = "design"\njoin = { staff = "design_id" }', "no column comes fr"),
+    "text into a number": (SALES, '"sales_order.units_sold"', '"sales_order.agreed_payment_date"', "text does not become in"),
+    "number into a day": (SALES, 'from = "sales_order.created_at", references', 'from = "sales_order.staff_id", references',
+                          "integer does not become date"),
+    "moment into a text": (DESIGN, '"design.file_name"', '"design.created_at"', "timestamp(3) does not become varchar"),
+    "text into a day": ("source/sales_order.toml", 'agreed_payment_date = { type = "text", format = "date",',
+                        'agreed_payment_date = { type = "text",', 'text does not become date unless its declaration says'),
+    "too little room": (SALES, "numeric(10,2)", "numeric(10,3)", "numeric(10,2) does not become numeric(10,3)"),
+    "numeric of an integer": (SALES, 'units_sold = { type = "integer"', 'units_sold = { type = "numeric"', "integer does no"),
+    "NULL": (STAFF, DEFAULT, 'location = { type = "varchar", from = "department.location", ', "department.location may be N"),
+    "derivation": ("warehouse/dim_currency.toml", 'derive = "currency_name"', 'derive = "name"', "has no function name, onl"),
+    "derivation of a number": (DESIGN, "design_id = {", 'design_id = { derive = "currency_name",', "makes a text of a text"),
+    "fewer values": ("warehouse/dim_transaction.toml", '["SALE", "PURCHASE"]', '["SALE"]', "values lack some that"),
+    "values that the origin has not": (STAFF, LAST_OF_STAFF, LAST_OF_STAFF + 'values = ["a"], ', "values lack some that"),
+    "default among the values": ("warehouse/dim_transaction.toml", '["SALE", "PURCHASE"]',
+                                 '["SALE", "PURCHASE"], default = "SAIL"', "default is 'SAIL', expected one of SALE, PURC"),
+    "default of an integer": (SALES, "units_sold = {", 'units_sold = { default = "3000000000",', "expected a whole number of"),
+    "default of a numeric": (SALES, "unit_price = {", 'unit_price = { default = "1.005",', "expected a numeric(10,2)"),
+    "default of a day": (SALES, "created_date = {", 'created_date = { default = "2024-13-01",', "expected a date, YYYY-MM-DD"),
+    "default of a time": (SALES, "created_time = {", 'created_time = { default = "9:00",', "expected a time, HH:MM:SS.mmm"),
+    "default of a boolean": (PAYMENT, "paid = {", 'paid = { default = "yes",', "expected true or false"),
+    # The calendar.
+    "column of the calendar": (DATE, "quarter = {", "quarters = {", "totes/star.py calculates no column quarters; did you m"),
+    "origin of a day": (DATE, "quarter = {", 'quarter = { from = "staff.staff_id",', "quarter: from means nothing in a cal"),
+    "source of the calendar": (DATE, 'key = "date_id"', 'key = "date_id"\nsource = "staff"', "source means nothing in a ca"),
+    # Versions.
+    "version 0": (DESIGN, 'source = "design"', 'source = "design"\nsince = 0', "since is 0, expected 1 or more"),
+    "column of version 0": (DESIGN, "file_name = {", "file_name = { since = 0,", "file_name: since is 0, expected 1 or more"),
+    "left out version": (DESIGN, "file_name = {", "file_name = { nullable = true, since = 9,", "since is 9, and nothing com"),
+    "later without a value": (DESIGN, "file_name = {", "file_name = { since = 3,", "file_name comes later than its table and"),
+    "later key": (DESIGN, "design_id = {", "design_id = { since = 3,", "the key design_id must be there from the start"),
+    "later reference": (SALES, "design_id = {", 'design_id = { since = 3, default = "1",', "its default may refer to a row"),
+    "older than its table": (DESIGN, "file_name = {", "file_name = { nullable = true, since = 2,", "and its table since 3"),
+    "later table": (DESIGN, 'source = "design"', 'source = "design"\nsince = 3', "design_id is there since 1, and dim_des"),
+    "until its since": (DESIGN, "file_name = {", "file_name = { until = 1,", "until is 1, expected more than its since"),
+    "key taken back": (DESIGN, "design_id = {", "design_id = { until = 3,", "design_id identifies the rows and can't be tak"),
+    # The SQL of checks.
+    "empty check": (SALES, "[columns]", '[checks.x]\nrule = "."\nbreaks = "-- x\\n"\n[columns]', "check x: breaks is empty"),
+    "placeholder": (PAYMENT, "{stars}.dim_transaction AS deal", "{star}.dim_transaction AS deal", "has the placeholder {star}"),
+    "brace": (PAYMENT, "{stars}.dim_transaction AS deal", "{stars.dim_transaction AS deal", "has a brace that is no placeho"),
+    "table of a check": (PAYMENT, "{stars}.fact_sales_order", "{stars}.fact_sale_order", "reads {stars}.fact_sale_order, wh"),
+    "log of a check": (PAYMENT, "{stars}.fact_sales_order AS", "{log}.batches AS", "reads {log}.batches, which no file in"),
+    "column of a check": (PAYMENT, "checked.transaction_id", "checked.transaction", "fact_payment declares no such column; d"),
+    "brackets": (PAYMENT, "EXISTS (", "EXISTS ((", "has brackets that don't match"),
+    "brackets closed first": (PAYMENT, "EXISTS (\n", "true) OR (EXISTS (\n", "has brackets that don't match"),
+    "quote": (PAYMENT, "AND NOT EXISTS", "AND 'a' <> 'b AND NOT EXISTS", "has a quote or a comment without an end"),
+    "comment": (PAYMENT, ')\n"""', ') -- so it is"""', "ends within a comment"),
+    "semicolon": (PAYMENT, ')\n"""', ');\n"""', "has a semicolon; expected one condition"),
+    "parameter": (PAYMENT, ')\n"""', ') AND :batch > 1\n"""', "has a parameter :batch, which nobody fills in"),
+}  # fmt: skip
+# The mistake is that of the column to which the replaced line refers, or the text begins on the line before.
+ELSEWHERE = (
+    "key of another type",
+    "dimension's key of another type",
+    "version 0",
+    "later table",
+    "no number",
+    "too many bytes",
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistake_is_found_on_its_line(schemas: Path, mistake: str) -> None:
+    file, old, new, expected = MISTAKES[mistake]
+    if mistake == "older than its table":
+        replaced(schemas, file, 'source = "design"', 'source = "design"\nsince = 3')
+    line = replaced(schemas, file, old, new)
+    found = [finding for finding in findings(schemas) if expected in finding]
+    assert found, f"not among {findings(schemas)}"
+    shown = (schemas / file).read_text(encoding="utf-8").splitlines()
+    if (named := re.match(rf"{file}:(\d+): ", found[0])) and mistake not in ELSEWHERE:
+        # SQL is found on the line of its field, and a field that is missing on the first line.
+        assert int(named[1]) in (1, line, line + new.count("\n")) or shown[int(named[1]) - 1].startswith("breaks = ")
+
+
+def test_right_declarations_have_no_findings() -> None:
+    assert read_declarations().findings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("warehouse/more.sql", "expected <table>.toml or <four digits>_<what>.sql"),
+        ("warehouse/3_more.sql", "expected <table>.toml or <four digits>_<what>.sql"),
+        ("source/staff.TOML", "expected <table>.toml"),
+        ("source/staff.toml~", "expected <table>.toml"),
+    ],
+)
+def test_file_that_nothing_reads_is_found(schemas: Path, name: str, expected: str) -> None:
+    (schemas / name).write_text("", encoding="utf-8")
+    assert findings(schemas) == [f"{name}:1: nothing reads a file of this name; {expected}"]
+
+
+@pytest.mark.parametrize("limit", [80_000_001, 80_000_000], ids=["too much", "nothing left"])
+def test_limits_that_no_function_can_hold_are_found(schemas: Path, limit: int) -> None:
+    columns = [
+        'a_id = { type = "integer", meaning = "." }',
+        f'b = {{ type = "text", meaning = ".", max_bytes = {limit} }}',
+    ]
+    if limit == 80_000_000:
+        columns.append('c = { type = "text", meaning = "." }')
+    text = "\n".join(['meaning = "."', 'key = "a_id"', "[columns]", *columns])
+    (schemas / "source" / "large.toml").write_text(text, encoding="utf-8")
+    (found,) = findings(schemas)
+    assert "max_bytes of its columns add up to more than 80,000,000, or leave nothing for another text" in found
+
+
+def test_table_without_columns_is_found(schemas: Path) -> None:
+    (schemas / "source" / "bare.toml").write_text('meaning = "."\nkey = "a"\n', encoding="utf-8")
+    assert "source/bare.toml:1: it declares no columns" in findings(schemas)
+
+
+def test_hidden_file_does_not_matter(schemas: Path) -> None:
+    (schemas / "source" / ".DS_Store").write_bytes(b"\0")
+    assert findings(schemas) == []
+
+
+def test_calendar_has_its_name(schemas: Path) -> None:
+    path = schemas / "warehouse" / "dim_date.toml"
+    (schemas / "warehouse" / "dim_day.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert findings(schemas) == [
+        "warehouse/dim_day.toml:1: the calendar's name is dim_date: only to that one Transform adds the facts' days"
+    ]
+
+
+def test_fact_has_a_name_of_its_own(schemas: Path) -> None:
+    path = schemas / "warehouse" / "fact_sales_order.toml"
+    for name in ("sales", "current_sales_order"):
+        (schemas / "warehouse" / f"{name}.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    found = findings(schemas)
+    assert any(
+        "a fact's name begins with fact_: rename the file, for instance to fact_sales.toml" in each for each in found
+    )
+    assert any(
+        "the fact has a view or function current_sales_order, and a table of that name" in each for each in found
+    )
+
+
+def test_name_of_a_fact_leaves_room_for_those_of_its_views(schemas: Path) -> None:
+    path = schemas / "warehouse" / "fact_sales_order.toml"
+    name = "fact_" + "x" * 53
+    path.with_name(f"{name}.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    assert findings(schemas) == [
+        f"warehouse/{name}.toml:1: the name {name}_versions is longer than 63 bytes, to which PostgreSQL cuts it"
+    ]
+
+
+def test_circle_of_references_is_shown(schemas: Path) -> None:
+    replaced(
+        schemas,
+        "source/department.toml",
+        "[columns]",
+        '[columns]\nhead = { type = "integer", references = "staff", meaning = "." }',
+    )
+    (found,) = findings(schemas)
+    assert "closes a circle of references: " in found
+    assert "staff → department → staff" in found or "department → staff → department" in found
+
+
+def test_files_that_are_no_utf_8_are_found(schemas: Path) -> None:
+    (schemas / "source" / "staff.toml").write_bytes(b'meaning = "\xff"')
+    assert "source/staff.toml:1: it is no UTF-8" in findings(schemas)
+
+
+def test_line_is_found_in_each_form_of_toml(schemas: Path) -> None:
+    """A column may be a table of its own, with dots or quotes, and a text may look like a key."""
+    (schemas / "source" / "odd.toml").write_text(
+        'meaning = """\nkey = 5\n[columns]\n"""\nkey = "odd_id"\n\n[columns]\n"odd_id" = { type = "integer", meaning = "." }\n'
+        'short.type = "text"\nshort.meaning = " "\n[columns.long]\ntype = "txt"\nmeaning = "."\n',
+        encoding="utf-8",
+    )
+    assert [finding.split(":")[:2] for finding in findings(schemas)] == [
+        ["source/odd.toml", "10"],
+        ["source/odd.toml", "12"],
+    ]
+
+
+def test_error_shows_ten_mistakes_of_both_kinds(schemas: Path) -> None:
+    replaced(schemas, SOURCE, "staff_id = {", "staf_id = {")
+    for name in ("design", "currency", "payment", "address"):
+        path = schemas / "warehouse" / "zz.toml"
+        text = f'meaning = "."\ngrain = "."\nkind = "dimension"\nkey = "x"\nsource = "{name}"\n[columns]\ny = {{}}\n'
+        path.with_name(f"zz_{name}.toml").write_text(text, encoding="utf-8")
+    total = len(findings(schemas))
+    for read in (source_tables, warehouse_tables):
+        with pytest.raises(ContractInvalid) as caught:
+            read()
+        assert caught.value.found.startswith(
+            "source/staff.toml:2: key = staff_id: staff declares no column staff_id; did"
+        )
+        assert caught.value.found.count(".toml:") == 10
+        assert caught.value.found.endswith(f"; and {total - 10} more.")
+        assert caught.value.remedy == (
+            "Correct the declarations in schemas/ until `totes check` finds nothing, and deploy."
+        )
+
+
+@pytest.mark.parametrize("name", ["text", "integer", "boolean", "date", "numeric(12,2)", "numeric(10,2)"])
+def test_what_becomes_a_text_is_accepted(schemas: Path, name: str) -> None:
+    replaced(schemas, "source/design.toml", 'file_name = { type = "text"', f'file_name = {{ type = "{name}"')
+    assert findings(schemas) == []
+
+
+def test_integer_has_room_in_a_wide_numeric(schemas: Path) -> None:
+    replaced(schemas, SALES, 'units_sold = { type = "integer"', 'units_sold = { type = "numeric(12,2)"')
+    assert findings(schemas) == []
+
+
+def test_check_may_read_logs_views_and_have_comments(schemas: Path) -> None:
+    replaced(
+        schemas,
+        PAYMENT,
+        'breaks = """',
+        'breaks = """ -- it\'s ; (\n checked.paid IS NULL AND EXISTS (SELECT FROM {log}.batch AS b, {stars}.current_payment WHERE '
+        "b.execution = 'a:b;(' AND CAST(b.batch_id AS text) <> '') AND\n",
+    )
+    assert findings(schemas) == []
+
+
+def test_declarations_are_read_once() -> None:
+    assert declared() is declared()

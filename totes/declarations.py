@@ -1,0 +1,187 @@
+"""Reads the files of schemas/: TOML, its fields' types, and the line that each field is on."""
+
+import re
+import tomllib
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+_Part = TypeVar("_Part")
+_Kind = Callable[..., _Part]
+
+_HEADER = re.compile(r"\s*\[+([^\]]+)\]+\s*(?:#.*)?$")
+_KEY = re.compile(r"""\s*([\w."'-]+)\s*=""")
+_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
+_LONG_TEXT = re.compile(r'"""|\'\'\'')
+# {a dataclass field's type: (the types of its TOML value, what they are called)}
+_KINDS: Mapping[object, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "a text"),
+    str | None: ((str,), "a text"),
+    bool: ((bool,), "true or false"),
+    int: ((int,), "a whole number"),
+    int | None: ((int,), "a whole number"),
+    float: ((int, float), "a number"),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    """A mistake in a declaration.
+
+    Attributes:
+        file: its path in schemas/.
+        line: counts from 1.
+    """
+
+    file: str
+    line: int
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.problem}"
+
+
+class File:
+    """A file of schemas/.
+
+    Attributes:
+        table: the name of the table that it declares.
+        fields: what it says; None if it is no TOML.
+        findings: what was found wrong with it so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.table = path.stem
+        self.name = f"{path.parent.name}/{path.name}"
+        self.findings: list[Finding] = []
+        self.fields: dict[str, Any] | None = None
+        self._text = ""
+        try:
+            self._text = path.read_text(encoding="utf-8")
+            self.fields = tomllib.loads(self._text)
+        except tomllib.TOMLDecodeError as error:
+            at = _AT_LINE.search(str(error))
+            line = int(at[1]) if at else self._text.count("\n") + 1
+            self.findings.append(Finding(self.name, line, f"it is no TOML: {_AT_LINE.sub('', str(error)).strip()}"))
+        except UnicodeDecodeError:
+            self.findings.append(Finding(self.name, 1, "it is no UTF-8"))
+
+    def find(self, problem: str, *place: str) -> None:
+        """Notes a mistake at a field, which is named by the path to it, or at the nearest line above that is known."""
+        self.findings.append(Finding(self.name, self._line(place), problem))
+
+    def part_names(self, parts: str) -> Collection[str]:
+        """The names of the columns or checks, also of those that are wrong."""
+        found = (self.fields or {}).get(parts)
+        return found.keys() if isinstance(found, dict) else ()
+
+    def says(self, *place: str) -> bool:
+        """Returns whether it has a field, which is named by the path to it."""
+        found: Any = self.fields
+        for name in place:
+            if not isinstance(found, dict) or name not in found:
+                return False
+            found = found[name]
+        return True
+
+    def parts(self, parts: str, kind: _Kind[_Part], known: Collection[str]) -> Iterator[_Part]:
+        """Yields the columns or checks that are well-formed, and notes what is wrong with the others."""
+        declared = (self.fields or {}).get(parts, {})
+        if not isinstance(declared, dict):
+            self.find(f"{parts} is {_said(declared)}, expected a table", parts)
+            return
+        for name, given in declared.items():
+            if not isinstance(given, dict):
+                self.find(f"{name} is {_said(given)}, expected a table of fields", parts, name)
+            elif made := self._made(kind, name, given, known, parts, name):
+                yield made
+
+    def made(self, kind: _Kind[_Part], known: Collection[str], **parts: object) -> _Part | None:
+        """Makes the table from its fields and its parts; None if a field is unknown, missing or of the wrong type."""
+        if self.fields is None:
+            return None
+        given = {name: value for name, value in self.fields.items() if name not in parts}
+        return self._made(kind, self.table, given, known, **parts)
+
+    def _made(
+        self,
+        kind: _Kind[_Part],
+        name: str,
+        given: Mapping[str, Any],
+        known: Collection[str],
+        *place: str,
+        **more: object,
+    ) -> _Part | None:
+        found, of = len(self.findings), f"{place[-1]}: " if place else ""
+        types = _fields(kind)
+        for field in given.keys() - set(known):
+            hint = nearest(field, known) or f"; known are {', '.join(sorted(known))}"
+            self.find(f"{of}field {field} is unknown{hint}", *place, field)
+        for field in known:
+            if field in given:
+                self._check_type(of, given[field], types[field], *place, field)
+            elif types[field].default is MISSING and types[field].default_factory is MISSING:
+                self.find(f"{of}field {field} is missing", *place)
+        if len(self.findings) > found:
+            return None
+        values = {
+            types[field].name: tuple(value) if isinstance(value, list) else value for field, value in given.items()
+        }
+        return kind(name=name, **values, **more)
+
+    def _check_type(self, of: str, value: object, field: "Field[Any]", *place: str) -> None:
+        if field.type == tuple[str, ...]:
+            fits, expected = isinstance(value, list) and all(isinstance(each, str) for each in value), "a list of texts"
+        elif field.type == Mapping[str, str]:
+            fits = isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
+            expected = "a table of texts"
+        else:
+            kinds, expected = _KINDS[field.type]
+            # To Python, true is a number.
+            fits = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+        if not fits:
+            self.find(f"{of}{place[-1]} is {_said(value)}, expected {expected}", *place)
+
+    def _line(self, place: tuple[str, ...]) -> int:
+        lines = _lines(self._text)
+        return next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Returns a hint at the known name that looks most like another one; empty if none does."""
+    # Only who has made a mistake waits for its import.
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+@cache
+def _fields(kind: Any) -> "Mapping[str, Field[Any]]":
+    # A Python keyword can't name an attribute.
+    return {"from" if each.name == "origin" else each.name: each for each in fields(kind)}
+
+
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """Returns the line of each key, by the path to it; those inside braces stand on the line of the brace."""
+    found: dict[tuple[str, ...], int] = {}
+    above: tuple[str, ...] = ()
+    in_text = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if not in_text and (header := _HEADER.match(line)):
+            above = _path(header[1])
+            found.setdefault(above, number)
+        elif not in_text and (key := _KEY.match(line)):
+            found.setdefault((*above, *_path(key[1])), number)
+        in_text ^= len(_LONG_TEXT.findall(line)) % 2 == 1
+    return found
+
+
+def _path(dotted: str) -> tuple[str, ...]:
+    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
+
+
+def _said(value: object) -> str:
+    return {list: "a list", dict: "a table", bool: "true or false"}.get(type(value)) or f"{value!r}"

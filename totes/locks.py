@@ -1,0 +1,59 @@
+"""Locks that keep readers out.
+
+Whoever asks for a table after us waits behind us in the queue for its lock. So we queue only briefly, and try again.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+
+from totes.database import LOCK_TIMEOUT, sqlstate
+from totes.session import LOCK_SECONDS
+
+# We queue this long for each such lock, and no reader waits longer behind us.
+QUEUE_MILLISECONDS = 150
+_PAUSE_SECONDS = 0.35
+
+
+def change_at_once(connection: sqlalchemy.Connection, change: Callable[[], object]) -> bool:
+    """Makes a change that keeps readers out, if its locks can be had at once.
+
+    Returns:
+        False if a lock was refused. Then nothing was changed and no lock is held.
+    """
+    try:
+        with _queueing_briefly(connection):
+            change()
+    except DBAPIError as error:
+        if sqlstate(error) == LOCK_TIMEOUT:
+            return False
+        raise
+    return True
+
+
+def change_when_free(connection: sqlalchemy.Connection, change: Callable[[], object]) -> None:
+    """Makes such a change; if a lock is refused, lets the readers pass and tries again, for LOCK_SECONDS.
+
+    Raises:
+        DBAPIError: a lock was refused to the end, SQLSTATE 55P03.
+    """
+    give_up_at = time.monotonic() + LOCK_SECONDS
+    while time.monotonic() < give_up_at:
+        if change_at_once(connection, change):
+            return
+        time.sleep(_PAUSE_SECONDS)
+    with _queueing_briefly(connection):
+        change()
+
+
+@contextmanager
+def _queueing_briefly(connection: sqlalchemy.Connection) -> Iterator[None]:
+    """Waits for no lock longer than that inside the block. If the block fails, what it did is rolled back."""
+    usual = connection.scalar(sqlalchemy.text("SELECT pg_catalog.current_setting('lock_timeout')"))
+    with connection.begin_nested():
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{QUEUE_MILLISECONDS}ms'")
+        yield
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{usual}'")

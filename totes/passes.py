@@ -1,0 +1,41 @@
+"""What a stage has done in all its passes: an execution that catches up goes through Transform and Load repeatedly."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def in_total(stage: str, so_far: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of a stage's pass, with what the passes before it did added: batches, and rows by table.
+
+    Args:
+        stage: its name in lower case, under which the state machine keeps its result.
+        so_far: what the stages have returned so far, by their names.
+    """
+    before = so_far.get(stage) or {"first": None, "last": None, "batches": 0}
+    return {
+        **{
+            name: _sum(before.get(name, {}), value) if isinstance(value, dict) else value
+            for name, value in result.items()
+        },
+        "first": before["first"] or result["first"],
+        "last": result["last"] or before["last"],
+        "batches": before["batches"] + result["batches"],
+    }
+
+
+def left_to(so_far: Mapping[str, Any], loaded: Mapping[str, Any]) -> str | None:
+    """The ARN of the execution to which this one leaves batches; None if all that it found landed is loaded.
+
+    Args:
+        so_far: what Ingest and Transform have returned.
+        loaded: what Load is about to return.
+    """
+    landed = so_far.get("ingest", {}).get("landed_through")
+    if landed is not None and loaded["loaded_through"] >= landed:
+        return None
+    other: str | None = loaded["catching_up"] or so_far.get("transform", {}).get("catching_up")
+    return other
+
+
+def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {table: counts.get(table, 0) + more.get(table, 0) for table in [*counts, *(more.keys() - counts.keys())]}

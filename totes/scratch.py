@@ -1,0 +1,89 @@
+"""The folder through which a batch passes on the function's disk, in /tmp."""
+
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from totes.errors import DiskFull
+
+PREFIX = "totes-scratch-"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """An empty folder, which is removed at the end.
+
+    Lambda keeps /tmp from one invocation to the next, also when it kills a function. So what killed processes left is
+    removed first. A lock tells it from the folders of processes that live: several may share /tmp, on a laptop.
+
+    Raises:
+        DiskFull: the disk is full.
+    """
+    _remove_abandoned()
+    folder, lock = _locked_folder()
+    try:
+        yield folder
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        raise DiskFull(
+            f"The disk is full: {folder.parent} has {_megabytes(shutil.disk_usage(folder).total):,} MB, of which this "
+            f"batch had {_megabytes(_used(folder)):,} MB.",
+            "Give the function a larger disk (ephemeralStorageSize in serverless.yml, at most 10240) and deploy; a "
+            "command needs more free space in the folder that TMPDIR names. If Ingest has no room even so, run a "
+            "backfill, which reads large tables in parts.",
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder() -> tuple[Path, int]:
+    """A new folder, and the lock on it, which ends with the process."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            continue  # Another process took it for abandoned before it was locked.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.exists():
+            return folder, lock
+        os.close(lock)
+
+
+def _remove_abandoned() -> None:
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            continue  # It has just been removed, or it is another user's.
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            pass  # Its process lives.
+        finally:
+            os.close(lock)
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Whether the disk is why, also if an error came of closing what could not be written."""
+    while error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _used(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _megabytes(size: int) -> int:
+    return size >> 20

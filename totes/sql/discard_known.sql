@@ -1,0 +1,11 @@
+-- Takes the rows out of the staging that are no news: those that are the same as the latest version of their business
+-- id, if that one was not deleted. It needs no lock for which readers wait.
+DELETE FROM {staging} AS staged
+WHERE EXISTS (
+    SELECT
+    FROM (
+        SELECT * FROM {table} AS version WHERE version.{identity} = staged.{identity} ORDER BY version.{key} DESC LIMIT 1
+    ) AS latest
+    WHERE ROW ({latest_values}) IS NOT DISTINCT FROM ROW ({staged_values})
+      AND NOT EXISTS (SELECT FROM {log}.tombstone WHERE table_name = :fact AND record_id = latest.{key})
+)

@@ -1,0 +1,1 @@
+SELECT version FROM {log}.schema_version ORDER BY version
