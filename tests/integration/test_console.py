@@ -343,7 +343,7 @@ def test_no_port_of_up_answers_another_origin(tmp_path: Path) -> None:
 
 def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     program = subprocess.run(
-        [sys.executable, "-m", "console.main", "demo"],
+        [sys.executable, "-m", "console", "demo"],
         capture_output=True,
         text=True,
         timeout=240,
@@ -454,7 +454,7 @@ def answered(port: int, method: str, path: str, headers: dict[str, str]) -> tupl
 
 
 def totes_up(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "console.main", "up", *arguments]
+    return [sys.executable, "-m", "console", "up", *arguments]
 
 
 def plain_environment() -> dict[str, str]:
