@@ -123,25 +123,25 @@ def _sums_table(found: Sequence[tuple[str, str, Sums]]) -> Table:
 
 
 def _remedies(found: Reconciliation) -> Iterator[Text]:
-    """What to do, in order: the lake tells whether the warehouse was changed, or has never been told.
+    """Yields what to do, in order: the lake shows whether somebody changed the warehouse or a change never arrived.
 
-    A full read of what somebody changed in the warehouse would add false versions of facts.
+    If somebody changed a fact in the warehouse, a full read would add false versions of it.
     """
     if found.agrees or found.no_fence:
         return
     read = command({"full_read": _sources(found)})
     yield Text.assemble(
-        "1. ",
+        "1. Compare the warehouse with the lake: ",
         ("totes replay", "bold"),
-        " compares the warehouse with the lake. If they differ, the warehouse was changed: ",
+        ". If they differ, somebody changed the warehouse: ",
         ("totes replay --swap", "bold"),
-        " puts it right. Then reconcile again.",
+        " corrects it. Then reconcile again.",
     )
-    yield Text.assemble("2. If they agree, the lake lacks it, too: ", (read, "bold"), ". Then reconcile again.")
+    yield Text.assemble("2. If they agree, the lake lacks the change, too: ", (read, "bold"), ". Then reconcile again.")
 
 
 def _sources(found: Reconciliation) -> list[str]:
-    """The tables of totesys that the tables which differ are made of."""
+    """Returns the tables of totesys from which the differing tables are made."""
     apart = [warehouse_tables()[table.table] for table in found.tables if not table.agrees]
     return list(dict.fromkeys(name for table in apart for name in (table.source or "", *table.join)))
 

@@ -98,7 +98,7 @@ def _of_checks(connection: sqlalchemy.Connection, fact: WarehouseTable) -> Itera
             with connection.begin_nested():
                 connection.execute(_explained(connection, fact, rule), _ANY)
         except DBAPIError as error:
-            yield f"check {rule.name} of {fact.name} is no SQL: {server_message(error)}."
+            yield f"check {rule.name} of {fact.name} is not SQL: {server_message(error)}."
 
 
 def _explained(connection: sqlalchemy.Connection, fact: WarehouseTable, rule: Check) -> sqlalchemy.TextClause:

@@ -101,7 +101,7 @@ def one_line(error: BaseException) -> str:
 
 def unexpected(error: BaseException) -> str:
     """What an error says that nobody thought of, and where its traceback is."""
-    said = f"{type(error).__name__}: {_without_breaks(str(error)) or 'no more is known'}"
+    said = f"{type(error).__name__}: {_without_breaks(str(error)) or 'no message'}"
     try:
         descriptor, path = tempfile.mkstemp(prefix="totes-", suffix=".txt")
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -112,8 +112,8 @@ def loaded_batch(names: "Names", snapshots: "Snapshots") -> Iterator[LoadedBatch
     if manifest.snapshot_at != last.snapshot_at:
         raise CommandFailed(
             f"The warehouse has loaded a batch {last.batch_id} of {last.snapshot_at}; in s3://{names.processed_bucket} "
-            f"batch {last.batch_id} is of {manifest.snapshot_at}. They do not belong together: "
-            "point the secret to this stage's warehouse; if it is the right one, `totes replay --swap` brings it to "
+            f"batch {last.batch_id} is of {manifest.snapshot_at}. They do not belong together. "
+            "Put this stage's warehouse into the secret. If it is there already, `totes replay --swap` brings it to "
             "what the lake says."
         )
     no_fence = fence.reason_to_read_all(manifest.source, snapshots.position)

@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.FAILED
     except typer.Abort:
-        say_error("Nothing was answered, so nothing was done.")
+        say_error("No answer, so nothing was done.")
         return errors.FAILED
     except errors.EXPECTED as error:
         say_error(errors.one_line(error))

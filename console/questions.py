@@ -62,7 +62,7 @@ class Question:
                 raise
             raise Misused(f"{self.name}: {said['M']}.") from None
         except UnicodeEncodeError:
-            raise Misused(f"{self.name}: a parameter is no text in UTF-8.") from None
+            raise Misused(f"{self.name}: a parameter is not UTF-8.") from None
         columns, rows = list(result.keys()), [dict(row) for row in result.mappings()]
         if not rows and self.no_rows:
             raise CommandFailed(self._why_no_rows(connection, given))

@@ -63,9 +63,9 @@ def _start(names: "Names", name: str | None, document: str) -> str:
     except ClientError as error:
         match error.response["Error"]["Code"]:
             case "ExecutionAlreadyExists":
-                raise Misused(f"There has been an execution {name} already: give another --name, or none.") from None
+                raise Misused(f"There already is an execution {name}: give another --name, or none.") from None
             case "InvalidName":
-                raise Misused(f"--name {name} is no name: take up to 80 letters, digits, - and _.") from None
+                raise Misused(f"--name {name} is not a valid name: take up to 80 letters, digits, - and _.") from None
         raise
 
 
@@ -111,5 +111,5 @@ def _input(full_read: Iterable[str], accept_deletions: Iterable[str]) -> dict[st
 
 def _known(table: str, option: str) -> str:
     if table not in source_tables():
-        raise Misused(f"{option}: {no_such('table of totesys', table, source_tables())}")
+        raise Misused(f"{option}: {no_such('source table', table, source_tables())}")
     return table

@@ -66,7 +66,7 @@ def _ask() -> str:
         Abort: nobody answers.
     """
     if not sys.stdin.isatty():
-        raise Misused("There is no terminal to ask on, so the password has to be in TOTES_PASSWORD.")
+        raise Misused("There is no terminal to ask for the password: put it into TOTES_PASSWORD.")
     answer: str = typer.prompt("Password", hide_input=True, err=True)
     return answer
 

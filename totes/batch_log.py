@@ -42,8 +42,8 @@ class BatchLog:
             if found != expected:
                 raise LogBroken(
                     f"s3://{self._lake.bucket}/{entry(expected)} is missing, though batch {found} is there.",
-                    "Restore it in S3 (the buckets are versioned), or take out the batches after it if somebody has "
-                    "copied them there; the next execution goes on from there.",
+                    "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, remove "
+                    "those instead. The next execution then resumes.",
                 )
         return batches[-1] if batches else 0
 
@@ -58,8 +58,8 @@ class BatchLog:
         if text is None:
             raise LogBroken(
                 f"s3://{self._lake.bucket}/{key} is missing.",
-                "Restore it in S3 (the buckets are versioned); the next execution goes on from there. If it was never "
-                "there, the warehouse or the bucket is another stage's.",
+                "Restore it in S3 (the buckets are versioned); the next execution then resumes. If it was never there, the "
+                "warehouse or the bucket is another stage's.",
             )
         return parse_manifest(text, f"s3://{self._lake.bucket}/{key}")
 

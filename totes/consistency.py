@@ -131,7 +131,7 @@ class _Table:
 
     def check_name(self, name: str, *place: str) -> None:
         if len(name.encode()) > _LONGEST_NAME:
-            self.find(f"the name {name} is longer than {_LONGEST_NAME} bytes, to which PostgreSQL cuts it", *place)
+            self.find(f"the name {name} is longer than {_LONGEST_NAME} bytes: PostgreSQL would cut it", *place)
 
     def check_reference(self, column: "Column") -> None:
         if column.references not in self._declared:
@@ -294,7 +294,7 @@ class _Star(_Table):
     def check_name(self, name: str, *place: str) -> None:
         super().check_name(name, *place)
         if not _STAR_NAME.fullmatch(name):
-            self.find(f"the name {name} has other letters than a to z, digits and _", *place)
+            self.find(f"the name {name} may have only a to z, digits and _", *place)
         if not place:
             self._check_table_name(name)
         elif name in _SYSTEM_COLUMNS | _OF_THE_LAKE | (_OF_HISTORY if self._star.is_fact else set()):
@@ -309,7 +309,7 @@ class _Star(_Table):
             super().check_name(made)
         for view in _views(name):
             if view in self._declared:
-                self.find(f"the fact has a view or function {view}, and a table of that name is declared as well")
+                self.find(f"the fact has a view or function {view}, and a declared table has that name, too")
 
     def check_reference(self, column: "Column") -> None:
         super().check_reference(column)
@@ -326,7 +326,7 @@ class _Star(_Table):
         since = max(column.since, self._star.since)
         if other.since > since:
             self.find(
-                f"{column.name} is there since {since}, and {other.name}, to which it refers, since {other.since}",
+                f"{column.name} has since = {since}, and refers to {other.name}, which has since = {other.since}",
                 *place,
             )
 
@@ -339,11 +339,11 @@ class _Star(_Table):
             if column.since < 1:
                 self.find(f"{column.name}: since is {column.since}, expected 1 or more", *place)
             if 1 < column.since < star.since:
-                self.find(f"{column.name} is there since {column.since}, and its table since {star.since}", *place)
+                self.find(f"{column.name} has since = {column.since}, and its table has since = {star.since}", *place)
             if column.since > star.since and not column.nullable and column.default is None:
                 self.find(
-                    f"{column.name} comes later than its table and has neither `nullable` nor `default`: the rows that "
-                    "are there would have no value",
+                    f"{column.name} comes later than its table and has neither `nullable` nor `default`: existing "
+                    "rows would have no value",
                     *place,
                 )
             if column.since > star.since and column.references and column.default is not None:
@@ -359,7 +359,7 @@ class _Star(_Table):
         keys = {star.key, star.business_key}
         for column in star.former_columns:
             if column.name in keys:
-                self.find(f"{column.name} identifies the rows and can't be taken back", *_at(column, "until"))
+                self.find(f"{column.name} identifies the rows and can't have `until`", *_at(column, "until"))
 
     def _check_keys(self) -> None:
         star = self._star
@@ -390,7 +390,7 @@ class _Star(_Table):
         from totes.star import CALENDAR_COLUMNS
 
         if self._file.table != CALENDAR:
-            self.find(f"the calendar's name is {CALENDAR}: only to that one Transform adds the facts' days")
+            self.find(f"the calendar's name is {CALENDAR}: Transform adds the facts' days to no other table")
         for field in ("source", "join"):
             if self._file.says(field):
                 self.find(f"{field} means nothing in a calendar", field)
@@ -462,7 +462,7 @@ class _Star(_Table):
             and not column.derive
         ):
             self.find(
-                f"{column.name}: values lack some that {column.origin} may have, which would pass Ingest, not Load",
+                f"{column.name}: values lack some that {column.origin} may have: Load would refuse those rows",
                 *_at(column, "values"),
             )
         if column.default is not None and (expected := _not_held(column)):
@@ -565,7 +565,7 @@ def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sc
     for version in sorted(found):
         if version > 1 and version - 1 not in versions:
             file, place = found[version]
-            file.find(f"{place[-1]} is {version}, and nothing comes with version {version - 1}", *place)
+            file.find(f"{place[-1]} is {version}, and nothing has version {version - 1}", *place)
 
 
 def _check_rules(known: _Known, warehouse: "Mapping[str, WarehouseTable]", schemas: Path) -> None:
@@ -604,7 +604,7 @@ class _Rule:
         try:
             names = [name for _, name, _, _ in string.Formatter().parse(self._rule.breaks) if name is not None]
         except ValueError:
-            self._find("has a brace that is no placeholder: write it twice")
+            self._find("has a brace that is not a placeholder: write it twice")
             return False
         for name in sorted(set(names) - self._tables.keys()):
             self._find(f"has the placeholder {{{name}}}, expected {{stars}} or {{log}}{nearest(name, self._tables)}")

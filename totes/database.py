@@ -212,7 +212,7 @@ _POOLER = _Meaning(
     AccessRefused,
     "The pooler before {name} refuses: {said}.",
     "Put right what the message names, in the pooler's configuration or in the secret's host, port, dbname and "
-    "username. The secret may also lead to the database itself.",
+    "username. Or put the database's own host and port into the secret.",
 )
 _UNREACHABLE = _Meaning(
     "unreachable",
@@ -245,7 +245,7 @@ _MEANINGS = {
     "42501": _Meaning(
         AccessRefused,
         "{name} refuses: {said}.",
-        "Give the user that the secret names the right that the message names.",
+        "Grant the right that the message names to the secret's user.",
     ),
     "40": _LONG,
     "53": _busy("raise the limit that the message names."),

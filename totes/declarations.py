@@ -48,7 +48,7 @@ class File:
 
     Attributes:
         table: the name of the table that it declares.
-        fields: what it says; None if it is no TOML.
+        fields: what it says; None if it is not TOML.
         findings: what was found wrong with it so far.
     """
 
@@ -64,9 +64,9 @@ class File:
         except tomllib.TOMLDecodeError as error:
             at = _AT_LINE.search(str(error))
             line = int(at[1]) if at else self._text.count("\n") + 1
-            self.findings.append(Finding(self.name, line, f"it is no TOML: {_AT_LINE.sub('', str(error)).strip()}"))
+            self.findings.append(Finding(self.name, line, f"not TOML: {_AT_LINE.sub('', str(error)).strip()}"))
         except UnicodeDecodeError:
-            self.findings.append(Finding(self.name, 1, "it is no UTF-8"))
+            self.findings.append(Finding(self.name, 1, "not UTF-8"))
 
     def find(self, problem: str, *place: str) -> None:
         """Notes a mistake at a field, which is named by the path to it, or at the nearest line above that is known."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # What to do about an object and a manifest that contradict each other, whichever of them was changed.
 FIRST_VERSIONS = (
     "Restore the first versions of the object and of its manifest in S3 (the buckets are versioned); the next "
-    "execution goes on."
+    "execution then resumes."
 )
 _ALREADY_THERE = {"PreconditionFailed", "412"}
 _REFUSED = {"AccessDenied", "403", "NoSuchBucket", "InvalidAccessKeyId", "KMS.DisabledException"}

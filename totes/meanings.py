@@ -26,7 +26,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "AccessRefused": ("A database, a pooler or AWS did not let the pipeline in.", "Put right what the message names."),
     "LogBroken": ("The log of a zone has a gap, or two logs contradict each other.", "Read the message."),
     "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
-    "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version in S3."),
+    "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version, and its manifest's."),
     "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
     "ContractInvalid": (
         "Declarations in schemas/ are wrong, or the warehouse is not as they say.",
@@ -66,8 +66,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "States.Runtime": ("The workflow itself is at fault.", "Deploy the release before, and report it: this is a bug."),
     TIMED_OUT: (
         "The execution ran out of time as a whole.",
-        "Nothing, if the next execution succeeds: it goes on where this one stopped. If it happens again, open the "
-        "graph and see which state hung.",
+        "Nothing, if the next execution succeeds: it resumes where this one stopped. If it happens again, look at the "
+        "log: how long does a batch take?",
     ),
     ABORTED: (
         "Somebody stopped the execution.",

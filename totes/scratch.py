@@ -33,10 +33,10 @@ def scratch() -> Iterator[Path]:
             raise
         raise DiskFull(
             f"The disk is full: {folder.parent} has {_megabytes(shutil.disk_usage(folder).total):,} MB, of which this "
-            f"batch had {_megabytes(_used(folder)):,} MB.",
-            "Give the function a larger disk (ephemeralStorageSize in serverless.yml, at most 10240) and deploy; a "
-            "command needs more free space in the folder that TMPDIR names. If Ingest has no room even so, run a "
-            "backfill, which reads large tables in parts.",
+            f"batch used {_megabytes(_used(folder)):,} MB.",
+            "Give the function a larger disk (ephemeralStorageSize in serverless.yml, at most 10240) and deploy. If a command "
+            "failed, free space in the folder that TMPDIR names. If 10240 is too little for Ingest, run a backfill, which "
+            "reads large tables in parts.",
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -91,7 +91,7 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
         raise AccessRefused(
             f"Secret {secret_id}: {'; '.join(faults)}.",
             "Store a JSON object with host, port, dbname, username and password, by `totes secret` or in Secrets "
-            f"Manager; port is 5432 unless told, and sslmode one of {', '.join(SSL_MODES)}.",
+            f"Manager; port is 5432 by default, and sslmode is one of {', '.join(SSL_MODES)}.",
         )
     remember_secret(document["password"])
     return Credentials(
@@ -104,12 +104,12 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
 def _faults(document: object) -> list[str]:
     """What is wrong with a secret, field by field."""
     if not isinstance(document, dict):
-        return ["it is no JSON object"]
+        return ["not a JSON object"]
     found = {name: _fault(document.get(name)) for name in _NEEDED}
     found["host"] = found["host"] or _fault_of_host(document["host"])
     port = document.get("port", 5432)
     if isinstance(port, bool) or not (_DIGITS.fullmatch(str(port)) and 0 < int(port) <= _LAST_PORT):
-        found["port"] = f"is no whole number from 1 to {_LAST_PORT}"
+        found["port"] = f"is not a whole number from 1 to {_LAST_PORT}"
     if document.get("sslmode", "prefer") not in SSL_MODES:
         found["sslmode"] = f"is none of {', '.join(SSL_MODES)}"
     return [f"{name} {fault}" for name, fault in found.items() if fault]
@@ -142,5 +142,5 @@ def _fault_of_host(host: str) -> str:
     try:
         host.encode("idna")
     except UnicodeError:
-        return "is no host name"
+        return "is not a host name"
     return ""

@@ -143,23 +143,23 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
         yield Difference(f"column {name} is not there", remedy, True)
         return
     if found.type != (expected := _NAMES.get(column.type, column.type)):
-        yield Difference(f"column {name} has the type {found.type}, declared is {expected}", another, True)
+        yield Difference(f"column {name} has the type {found.type}, expected {expected}", another, True)
     if found.not_null and column.nullable:
         yield Difference(
-            f"column {name} is NOT NULL, declared is nullable", _by_file(following, f"{alter} DROP NOT NULL"), True
+            f"column {name} is NOT NULL, expected nullable", _by_file(following, f"{alter} DROP NOT NULL"), True
         )
     elif not found.not_null and not column.nullable:
         yield Difference(
-            f"column {name} may be NULL, declared is not nullable", _by_file(following, f"{alter} SET NOT NULL"), False
+            f"column {name} may be NULL, expected not nullable", _by_file(following, f"{alter} SET NOT NULL"), False
         )
     default = column.default if column.since > table.since else None
     if column.type != "serial" and _literal(found.default) != default:
         to = "DROP DEFAULT" if default is None else "SET DEFAULT '{}'".format(default.replace("'", "''"))
-        said = f"column {name} has the default {found.default or 'NULL'}, declared is {default or 'NULL'}"
+        said = f"column {name} has the default {found.default or 'NULL'}, expected {default or 'NULL'}"
         yield Difference(said, _by_file(following, f"{alter} {to}"), False)
     referred = {other for name, other in live.keys if name == column.name and other}
     if referred != ({column.references} if column.references else set()):
-        said = f"refers to {', '.join(sorted(referred)) or 'nothing'}, declared is {column.references or 'nothing'}"
+        said = f"refers to {', '.join(sorted(referred)) or 'nothing'}, expected {column.references or 'nothing'}"
         yield Difference(f"column {name} {said}", another, False)
     if column.name == table.key and (column.name, None) not in live.keys:
         remedy = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({column.name});"
@@ -172,7 +172,7 @@ def _undeclared(table: WarehouseTable, column: LiveColumn, following: int) -> Di
     yours = (
         f"make it nullable: ALTER TABLE {table.name} ALTER COLUMN {column.name} DROP NOT NULL"
         if refuses
-        else "leave it"
+        else "do nothing"
     )
     return Difference(
         f"column {table.name}.{column.name} is there and not declared"

@@ -229,8 +229,8 @@ def require_known(structure: Structure, applied: int) -> None:
     if undeclared:
         found += f" It has {', '.join(undeclared)}, which schemas/ does not declare."
         remedy += (
-            f" To take a column back, leave its line in schemas/ and add `until = {applied + 1}`: the next Load then "
-            "drops the column."
+            f" To drop a column, restore its line in schemas/ and add `until = {applied + 1}`: the next Load then drops "
+            "it."
         )
     raise VersionUnknown(found, remedy)
 
@@ -336,7 +336,7 @@ def _used_by_nobody(what: str) -> Iterator[None]:
             raise
         raise ContractInvalid(
             f"{what} can't be dropped, because something needs it: {server_message(error)}. Nothing was changed.",
-            "Let its owner drop it; the next execution brings the schema forward, and then it can be made again.",
+            "Let its owner drop it, wait for the next execution, which brings the schema forward, and make it again.",
         ) from error
 
 

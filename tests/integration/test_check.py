@@ -56,12 +56,12 @@ def test_all_that_differs_is_named(seeded: Pipeline, live: Live) -> None:
         "warehouse: the user lacks a right. GRANT TEMPORARY ON DATABASE",
         "warehouse: dim_design is owned by somebody else.",
         "warehouse: column dim_design.file_location is not there",
-        "warehouse: column dim_staff.last_name may be NULL, declared is not nullable. Undo the change, or add "
+        "warehouse: column dim_staff.last_name may be NULL, expected not nullable. Undo the change, or add "
         f"schemas/warehouse/{NEXT:04d}_alter.sql with: "
         "ALTER TABLE {stars}.dim_staff ALTER COLUMN last_name SET NOT NULL;",
-        "warehouse: column dim_staff.location has the default 'x'::character varying, declared is NULL",
+        "warehouse: column dim_staff.location has the default 'x'::character varying, expected NULL",
         "warehouse: column dim_staff.mine is there and not declared",
-        "warehouse: column fact_payment.currency_id refers to nothing, declared is dim_currency",
+        "warehouse: column fact_payment.currency_id refers to nothing, expected dim_currency",
         "10 findings.",
     ):
         assert part in found
@@ -74,7 +74,7 @@ def test_check_that_is_no_sql_is_named(schemas: Path, live: Live) -> None:
     )
     declared.cache_clear()
     (line, _) = live()
-    assert line.startswith("warehouse: check amount of fact_payment is no SQL: ")
+    assert line.startswith("warehouse: check amount of fact_payment is not SQL: ")
     assert "42601" in line
 
 

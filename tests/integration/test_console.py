@@ -90,7 +90,7 @@ def test_name_that_is_taken_is_one_line(loaded: Totes) -> None:
     assert loaded("run --name taken")[0] == 0
     code, _, complaint = loaded("run --name taken --full-read staff")
     assert code == 2
-    assert complaint == "totes: There has been an execution taken already: give another --name, or none.\n"
+    assert complaint == "totes: There already is an execution taken: give another --name, or none.\n"
 
 
 def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:

@@ -154,8 +154,7 @@ def test_deleted_line_is_told_the_way_back(pipeline: Pipeline, schemas: Path) ->
     assert str(caught.value) == (
         "The warehouse's schema has version 2; this release knows up to 1. It has dim_design.file_name, "
         "fact_sales_order.units_sold, which schemas/ does not declare. Deploy the release that made it, or a later "
-        "one. To take a column back, leave its line in schemas/ and add `until = 3`: the next Load then drops the "
-        "column."
+        "one. To drop a column, restore its line in schemas/ and add `until = 3`: the next Load then drops it."
     )
 
 
@@ -172,13 +171,13 @@ def test_deleted_line_is_told_the_way_back(pipeline: Pipeline, schemas: Path) ->
         (
             'design_name = { type = "varchar", from = "design.design_name"',
             'design_name = { type = "integer", from = "design.design_id"',
-            "column dim_design.design_name has the type character varying, declared is integer",
+            "column dim_design.design_name has the type character varying, expected integer",
             "write `until = 2` into the old line and declare a column of another name with `since = 2`",
         ),
         (
             'from = "design.design_name"',
             'nullable = true, from = "design.design_name"',
-            "column dim_design.design_name is NOT NULL, declared is nullable",
+            "column dim_design.design_name is NOT NULL, expected nullable",
             "0002_alter.sql with: ALTER TABLE {stars}.dim_design ALTER COLUMN design_name DROP NOT NULL;",
         ),
         (

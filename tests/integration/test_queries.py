@@ -170,7 +170,7 @@ def test_payment_falls_into_the_band_of_its_age(connection: Connection, age: int
         pytest.param("order_history", {"order_id": "99999999999"}, "out of range", id="number out of range"),
         pytest.param("order_history", {"order_id": ""}, "invalid input syntax", id="empty"),
         pytest.param("order_history", {"order_id": "1.5"}, "invalid input syntax", id="half an order"),
-        pytest.param("order_history", {"order_id": "\udcff"}, "a parameter is no text in UTF-8", id="no text"),
+        pytest.param("order_history", {"order_id": "\udcff"}, "a parameter is not UTF-8", id="no text"),
         pytest.param("orders_as_of", {"moment": "yesterday-ish"}, "invalid input syntax", id="not a moment"),
         pytest.param("orders_as_of", {"moment": "2024-02-30"}, "out of range", id="no such day"),
         pytest.param("orders_as_of", {"moment": "999999-01-01"}, "out of range", id="moment out of range"),

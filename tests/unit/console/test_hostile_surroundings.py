@@ -150,7 +150,7 @@ def test_state_of_a_stack_that_is_not_ours(
         file.write(text)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "stack.json is not what this release writes: end the stack" in complaint(capsys, line)
+        assert "stack.json was not written by this release: end the stack" in complaint(capsys, line)
 
 
 @pytest.mark.parametrize("text", ["{", '{"pid": 7}'])
@@ -253,13 +253,13 @@ def test_password_that_nobody_types(
     monkeypatch.setattr("sys.stdin", _Terminal())
     monkeypatch.setattr("getpass.getpass", refuse)
     assert console.main(["secret", "source"]) == 1
-    assert capsys.readouterr().err.strip().endswith("totes: Nothing was answered, so nothing was done.")
+    assert capsys.readouterr().err.strip().endswith("totes: No answer, so nothing was done.")
 
 
 def test_password_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOTES_PASSWORD")
     monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
-    assert "There is no terminal to ask on, so the password has to be in TOTES_PASSWORD." in complaint(
+    assert "There is no terminal to ask for the password: put it into TOTES_PASSWORD." in complaint(
         capsys, "secret source"
     )
 

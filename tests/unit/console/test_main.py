@@ -41,17 +41,17 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("history 1 --purchase --payment", "Give --purchase or --payment, not both.", id="two kinds"),
         pytest.param(
             "run --full-read stff",
-            "--full-read: There is no table of totesys stff. Did you mean staff? There are: address, counterparty, ",
+            "--full-read: There is no source table stff. Did you mean staff? There are: address, counterparty, ",
             id="table misspelt",
         ),
         pytest.param(
             "run --full-read fact_payment --full-read staff",
-            "--full-read: There is no table of totesys fact_payment. Did you mean payment? There are: address, ",
+            "--full-read: There is no source table fact_payment. Did you mean payment? There are: address, ",
             id="table of the warehouse",
         ),
         pytest.param(
             "run --accept-deletions paymnt=1",
-            "--accept-deletions: There is no table of totesys paymnt. Did you mean payment? There are: address, ",
+            "--accept-deletions: There is no source table paymnt. Did you mean payment? There are: address, ",
             id="deletions of a table misspelt",
         ),
         *(

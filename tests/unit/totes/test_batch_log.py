@@ -109,8 +109,8 @@ def test_gap_is_named_with_its_object(lake: Lake, missing: int, next_one: int) -
         log.last()
     assert str(caught.value) == (
         f"s3://{BUCKET}/log/0000000{missing}.json is missing, though batch {next_one} is there. "
-        "Restore it in S3 (the buckets are versioned), or take out the batches after it if somebody has copied them "
-        "there; the next execution goes on from there."
+        "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, remove those "
+        "instead. The next execution then resumes."
     )
 
 

@@ -53,7 +53,7 @@ def test_all_tables_are_named_with_the_input_that_confirms_them() -> None:
     assert held(gone, accepted={"staff": 150}).startswith(
         "totesys no longer has 15,736 of 15,736 rows of payment, 473 of 600 rows of design. "
         "If they were removed on purpose, start an execution by "
-        "`totes run --accept-deletions payment=15736 --accept-deletions design=473`, which is the input "
+        "`totes run --accept-deletions payment=15736 --accept-deletions design=473`: its input is "
         '{"accept_deletions": {"payment": 15736, "design": 473}}.'
     )
 

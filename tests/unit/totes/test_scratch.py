@@ -104,7 +104,7 @@ def test_parquet_that_does_not_fit_says_so(tmp: Path) -> None:
     with pytest.raises(DiskFull, match="ephemeralStorageSize") as caught:
         fill_the_disk()
     assert f"{tmp} has " in caught.value.found
-    assert "this batch had 3 MB" in caught.value.found
+    assert "this batch used 3 MB" in caught.value.found
     assert list(tmp.iterdir()) == []
 
 

@@ -48,10 +48,10 @@ def test_representation_hides_the_password() -> None:
 @pytest.mark.parametrize(
     ("document", "wrong"),
     [
-        pytest.param("hunter2", "it is no JSON object", id="a text"),
-        pytest.param(["hunter2"], "it is no JSON object", id="a list"),
-        pytest.param(None, "it is no JSON object", id="null"),
-        pytest.param(7, "it is no JSON object", id="a number"),
+        pytest.param("hunter2", "not a JSON object", id="a text"),
+        pytest.param(["hunter2"], "not a JSON object", id="a list"),
+        pytest.param(None, "not a JSON object", id="null"),
+        pytest.param(7, "not a JSON object", id="a number"),
         pytest.param({"password": "hunter2"}, "host is missing; dbname is missing; username is missing", id="lacking"),
         pytest.param(RDS | {"password": ""}, "password is missing", id="empty"),
         pytest.param(RDS | {"dbname": None}, "dbname is missing", id="nulls"),
@@ -71,10 +71,10 @@ def test_representation_hides_the_password() -> None:
         pytest.param(RDS | {"host": "a,b"}, "host has a character in it that no host name has", id="two hosts"),
         pytest.param(RDS | {"host": "me:hunter2@db"}, "host has a character in it that no host name has", id="login"),
         pytest.param(RDS | {"host": "postgres://me:hunter2@db/x"}, "host is a URL: store its parts", id="URL"),
-        pytest.param(RDS | {"host": "db..example.com"}, "host is no host name", id="two dots"),
-        pytest.param(RDS | {"host": "d" * 64}, "host is no host name", id="long label"),
+        pytest.param(RDS | {"host": "db..example.com"}, "host is not a host name", id="two dots"),
+        pytest.param(RDS | {"host": "d" * 64}, "host is not a host name", id="long label"),
         *(
-            pytest.param(RDS | {"port": port}, "port is no whole number from 1 to 65535", id=f"port {port!r}")
+            pytest.param(RDS | {"port": port}, "port is not a whole number from 1 to 65535", id=f"port {port!r}")
             for port in ("hunter2", "", None, 0, 65_536, -1, 5432.5, True, "²", [5432], "5432 ")
         ),
         *(
@@ -119,7 +119,7 @@ def test_unusual_values_are_taken(secrets: Any, changes: dict[str, str]) -> None
 @pytest.mark.parametrize("value", [{"SecretString": "hunter2"}, {"SecretBinary": b"hunter2"}, {"SecretString": "{"}])
 def test_what_is_no_json_is_refused_unquoted(secrets: Any, value: dict[str, Any]) -> None:
     secrets.create_secret(Name="totes/dev/source", **value)
-    with pytest.raises(AccessRefused, match="Secret totes/dev/source: it is no JSON object") as caught:
+    with pytest.raises(AccessRefused, match="Secret totes/dev/source: not a JSON object") as caught:
         read_credentials("totes/dev/source")
     assert "hunter2" not in str(caught.value)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
