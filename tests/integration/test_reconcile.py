@@ -213,7 +213,9 @@ def test_second_advice_is_right_where_the_lake_lacks_it(drilled: Pipeline, monke
     found = reconcile(drilled)
     assert wrong(found).keys() == {"fact_sales_order", "dim_staff"}
     assert verify(drilled).agrees
-    (line,) = [line for line in advice(found).splitlines() if line.startswith("2. If they agree, the lake lacks the change")]
+    (line,) = [
+        line for line in advice(found).splitlines() if line.startswith("2. If they agree, the lake lacks the change")
+    ]
     assert ": totes run --full-read " in line
     drilled.run(*re.findall(r"--full-read (\w+)", line))
     assert reconcile(drilled).agrees

@@ -66,8 +66,13 @@ def test_every_difference_is_named() -> None:
     assert ["1", "payment_date", "NULL", "''"] in words(text)
     assert ["fact_payment", "payment_amount", "287,377,830.74", "286,446,979.44", "-930,851.30"] in words(text)
     assert "quantity" not in text
-    assert "\n1. Compare the warehouse with the lake: totes replay. If they differ, somebody changed the warehouse: " in text
-    assert " totes replay --swap corrects it. Then reconcile again.\n2. If they agree, the lake lacks the change" in text
+    assert (
+        "\n1. Compare the warehouse with the lake: totes replay. If they differ, somebody changed the warehouse: "
+        in text
+    )
+    assert (
+        " totes replay --swap corrects it. Then reconcile again.\n2. If they agree, the lake lacks the change" in text
+    )
     assert "too: totes run --full-read payment. Then reconcile again.\n" in text
     assert text.endswith(
         "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are on their way with the next "
