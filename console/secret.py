@@ -59,11 +59,11 @@ def secret(
 
 
 def _ask() -> str:
-    """The password that somebody types unseen.
+    """Asks for the password, and does not show what is typed.
 
     Raises:
-        Misused: there is no terminal to hide it on.
-        Abort: nobody answers.
+        Misused: there is no terminal.
+        Abort: the input ended.
     """
     if not sys.stdin.isatty():
         raise Misused("There is no terminal to ask for the password: put it into TOTES_PASSWORD.")

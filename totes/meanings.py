@@ -26,7 +26,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "AccessRefused": ("A database, a pooler or AWS did not let the pipeline in.", "Put right what the message names."),
     "LogBroken": ("The log of a zone has a gap, or two logs contradict each other.", "Read the message."),
     "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
-    "CorruptObject": ("A file in the lake is not what was written there.", "Restore its first version, and its manifest's."),
+    "CorruptObject": (
+        "A file in the lake is not what was written there.",
+        "Restore its first version and its manifest's.",
+    ),
     "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
     "ContractInvalid": (
         "Declarations in schemas/ are wrong, or the warehouse is not as they say.",

@@ -170,7 +170,7 @@ POOLER = "The pooler before totesys refuses: "
         ("08P01", "invalid message format", SourceUnreachable, "closed the connection", LEAST_TIME),
         ("08P01", "SASL authentication failed", SourceUnreachable, "totesys refuses: ", "being rotated"),
         ("08P01", "unsupported startup parameter: geqo", AccessRefused, POOLER, "the pooler's configuration"),
-        ("08P01", "Unsupported startup parameter: geqo", AccessRefused, POOLER, "Or put the database's own host and port"),
+        ("08P01", "Unsupported startup parameter: geqo", AccessRefused, POOLER, "Or put the database's own host"),
         ("08P01", "no such database: totesys", AccessRefused, POOLER, "dbname"),
         ("08P01", "no such user: reader", AccessRefused, POOLER, "username"),
         ("08P01", "SSL required", AccessRefused, POOLER, "the pooler's configuration"),
