@@ -21,9 +21,14 @@ NODE_MODULES := node_modules/.package-lock.json
 NPM_BIN := node_modules/.bin
 INSTALLED := .venv/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Nothing is installed whose hash is not in requirements*.txt, and nothing runs code of its own while it is installed.
+HASHED := --require-hashes --only-binary=:all:
+# One resolution for all Pythons and systems; what is pinned stays. No machine's index gets into a file.
+COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+    --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
 .PHONY: help run drill up test test-deployed-python spark-test faults mutants soak bench profile lint check-style check-types check-security \
-    check-docs check-infrastructure check-workflows format audit docs picture clean
+    check-docs check-infrastructure check-workflows format audit requirements upgrade docs picture clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,7 +98,8 @@ ifeq ($(wildcard $(NPM_BIN)/sls),)
 else
 	for definition in statemachine/*.asl.json; do $(NPM_BIN)/asl-validator --json-path "$$definition"; done
 	$(BIN)/python -m local.template build/templates dev prod
-	$(BIN)/cfn-lint build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
+# I3510: each action of a policy is on a resource that it takes. That there is such an action is checked by default.
+	$(BIN)/cfn-lint --include-checks I3510 -- build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
 endif
 
 check-workflows: $(INSTALLED)
@@ -108,8 +114,19 @@ format: $(INSTALLED) ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed (needs the network)
-	$(BIN)/pip-audit --no-deps --disable-pip -r requirements.txt
+# npm's packages deploy with the deploy role, so they count as well. Neither is on the way of a deployment.
+audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed and in what deploys it (needs the network)
+	$(BIN)/pip-audit --no-deps --disable-pip --require-hashes -r requirements.txt
+	npm audit --package-lock-only --audit-level=high
+
+requirements: ## Write requirements*.txt anew from requirements*.in; what is pinned stays (needs the network, and .venv)
+	@$(COMPILE) $(UPGRADE) -o requirements.txt requirements.in
+	@$(COMPILE) $(UPGRADE) -c requirements.txt -o requirements-local.txt requirements-local.in
+	@$(COMPILE) $(UPGRADE) -c requirements.txt -c requirements-local.txt -o requirements-dev.txt requirements-dev.in
+	@$(COMPILE) $(UPGRADE) -o requirements-spark.txt requirements-spark.in
+
+upgrade: ## The same with the newest releases; ONLY=name for one package
+	@$(MAKE) --silent requirements UPGRADE="$(if $(ONLY),--upgrade-package $(ONLY),--upgrade)"
 
 docs: $(INSTALLED) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
 	$(BIN)/python -m docs
@@ -127,27 +144,29 @@ $(INSTALLED): $(REQUIREMENTS)
 	    "; 3.11 or later is needed. Name another one: make PYTHON=python3.13 …")'
 	@echo "Installing into .venv, a minute or two, once …"
 	@$(PYTHON) -m venv --clear .venv
-	@$(PIP) install --quiet --quiet $(addprefix -r ,$(REQUIREMENTS))
-	@$(PIP) install --quiet --quiet --no-deps -e .
+	@$(PIP) install --quiet --quiet $(HASHED) $(addprefix -r ,$(REQUIREMENTS))
+	@$(PIP) install --quiet --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(DEPLOYED)/.installed: $(REQUIREMENTS)
 	@echo "Installing into $(DEPLOYED), a minute or two, once …"
 	@$(TOTES_PYTHON) -m venv --clear $(DEPLOYED)
-	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet $(addprefix -r ,$(REQUIREMENTS))
-	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet --no-deps -e .
+	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet $(HASHED) \
+	    $(addprefix -r ,$(REQUIREMENTS))
+	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(SPARK): requirements-spark.txt | $(INSTALLED)
 	@echo "Installing Spark into build/spark, a minute or two, once …"
 	@rm -rf build/spark
-	@$(PIP) install --quiet --quiet --no-deps --target build/spark -r requirements-spark.txt
+	@# pyspark has no wheel.
+	@$(PIP) install --quiet --quiet --require-hashes --no-deps --target build/spark -r requirements-spark.txt
 	@touch $@
 
 # What deploys. Both need Node; the first npm ci takes half a minute.
 .PHONY: package deploy-test
 
-package: $(INSTALLED) $(NODE_MODULES) ## Pack what is deployed, offline; fails where it would leave Lambda too little room
+package: $(INSTALLED) $(NODE_MODULES) ## Pack what is deployed, with a list of what is in it; fails where it would leave Lambda too little room
 	@$(BIN)/python -m resources.package
 
 deploy-test: $(INSTALLED) $(NODE_MODULES) ## Deploy by the real `sls deploy` into a stand-in for AWS, and run what is deployed

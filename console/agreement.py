@@ -12,6 +12,7 @@ from console.render import cell, plain_table
 from console.run import command
 from totes.contracts import warehouse_tables
 from totes.errors import shortened
+from totes.redaction import visible
 
 # The fields of a comparison that say what is wrong; their names are the words for it.
 WRONG = ("missing", "extra", "differing")
@@ -102,7 +103,7 @@ def _cells_table(table: TableDifferences) -> Table:
 
 
 def _value(text: str | None) -> Text:
-    return Text("NULL", "dim") if text is None else Text(shortened(text, _LONGEST_VALUE) or "''")
+    return Text("NULL", "dim") if text is None else Text(visible(shortened(text, _LONGEST_VALUE)) or "''")
 
 
 def _apart(sums: Sums) -> bool:

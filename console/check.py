@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import sqlalchemy
 import typer
-from rich.console import Console
 from rich.text import Text
 from sqlalchemy.exc import DBAPIError
 
 from console.deployment import target
 from console.errors import FAILED
-from console.render import screen
+from console.render import complaints, screen
 from totes import warehouse
 from totes.checks import refusals
 from totes.contracts import Check, WarehouseTable, read_declarations, source_tables, warehouse_tables
@@ -45,7 +44,7 @@ def check(
     found = [f"schemas/{finding}" for finding in declarations.findings]
     if live and not found:
         names = target(context).connect()
-        with Console(stderr=True).status("connecting"):
+        with complaints().status("connecting"):
             found = [*_of_source(names), *_of_warehouse(names)]
     console = screen()
     for line in found:

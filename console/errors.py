@@ -17,7 +17,8 @@ from typer import TyperException
 from local.deployment import DeploymentInvalid
 from local.postgres import PostgresFailed
 from local.state import StackAlreadyRunning
-from totes.errors import TotesError, redacted
+from totes.errors import TotesError
+from totes.redaction import redacted, visible
 
 FAILED = 1
 MISUSED = 2
@@ -119,7 +120,8 @@ def _text(error: BaseException) -> str:
 
 
 def _without_breaks(text: str) -> str:
-    return redacted(re.sub(r"\s+", " ", text).strip())
+    # Redacted first: a secret that is known may have a line break in it.
+    return visible(re.sub(r"[ \t\n]+", " ", redacted(text)).strip())
 
 
 def _remedy(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from console.render import plain_table, took
 from totes.executions import RUNNING, SUCCEEDED, Execution, StateRun, stood_aside
+from totes.redaction import visible
 
 NOTHING_NEW = "nothing new: no object and no row was written"
 
@@ -112,7 +113,7 @@ def _mark(state: StateRun) -> RenderableType:
 def _error(execution: Execution, before: str) -> Text:
     if not execution.error:
         return Text()
-    return Text.assemble(before, (f"{execution.error}: ", "bold red"), execution.cause or "no cause given")
+    return Text.assemble(before, (f"{execution.error}: ", "bold red"), visible(execution.cause or "no cause given"))
 
 
 def _batches(load: Mapping[str, Any]) -> str:

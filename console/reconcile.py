@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import sqlalchemy
 import typer
-from rich.console import Console
 
 from console.agreement import show_reconciliation
 from console.comparison import Comparison, Seen
@@ -14,7 +13,7 @@ from console.deployment import target
 from console.differences import Reconciliation
 from console.errors import FAILED, Misused, no_such
 from console.loaded_batch import loaded_batch
-from console.render import AsJson, say_json, screen
+from console.render import AsJson, complaints, say_json, screen
 from console.snapshots import snapshots
 from totes.contracts import WarehouseTable, warehouse_tables
 
@@ -42,7 +41,7 @@ def reconcile(
     tables = find_tables(table or list(comparable()))
     names = target(context).connect()
     # What is being done is told on stderr, and to a terminal alone.
-    with Console(stderr=True).status("connecting") as status:
+    with complaints().status("connecting") as status:
         found = compare(names, tables, status.update)
     if as_json:
         say_json(as_document(found))

@@ -14,9 +14,12 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from totes.redaction import visible, visible_line
 
 # Where the output is not a terminal there is no width to ask for, and 80 columns would squeeze the tables.
 WIDTH_WITHOUT_TERMINAL = 110
@@ -25,9 +28,26 @@ Row = Mapping[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
 
 
-def screen() -> Console:
+class Screen(Console):
+    """Shows what is in data and obeys none of it: no markup, no emoji codes, no escape sequences."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Everything that is printed passes here, before it is laid out: the cells of tables, too."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+def screen(**options: Any) -> Console:
     """The console for what a person reads: stdout, plain and of one width where that is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+    return Screen(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, **options)
+
+
+def complaints(**options: Any) -> Console:
+    """The console for errors and for what is being done: stderr."""
+    return Screen(stderr=True, **options)
 
 
 def prepare_streams() -> None:
@@ -42,14 +62,16 @@ def prepare_streams() -> None:
 
 def say_error(line: str) -> None:
     """One line on stderr, never wrapped."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text("totes: ", "bold red") + Text(line))
+    complaints(soft_wrap=True).print(Text("totes: ", "bold red") + Text(visible_line(line)))
 
 
 def say_json(document: object) -> None:
     """Pure JSON on stdout. Money is a string, so that no reader makes a float of it; moments are ISO 8601."""
     # JSON has its own escapes for characters that the encoding lacks.
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=ascii_only, default=_json_value))
+    text = json.dumps(document, indent=2, ensure_ascii=ascii_only, default=_json_value)
+    # And for all that a terminal obeys, so that readers get the same characters.
+    typer.echo("".join(letter if visible(letter) == letter else f"\\u{ord(letter):04x}" for letter in text))
 
 
 def say_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
@@ -58,7 +80,8 @@ def say_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    typer.echo(text.getvalue(), nl=False)
+    # CSV has no escapes, so a file gets the very characters. typer.echo would leave out escape sequences.
+    sys.stdout.write(visible(text.getvalue()) if sys.stdout.isatty() else text.getvalue())
 
 
 def plain_table(title: str | None = None) -> Table:
@@ -98,7 +121,7 @@ def records_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
 
 def heading(column: str) -> str:
     """A column's name in words."""
-    return column.replace("_", " ")
+    return visible(column.replace("_", " "))
 
 
 def cell(column: str, value: object) -> Text:
@@ -139,7 +162,7 @@ def _worded(column: str, value: object) -> str:
         case datetime():
             return value.isoformat(" ", "milliseconds")
         case _:
-            return str(value)
+            return visible(str(value))
 
 
 def _json_value(value: object) -> Any:

@@ -5,13 +5,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from console.deployment import LOCAL, target, warehouse
 from console.errors import FAILED, CommandFailed, Misused
 from console.quiet import no_log_lines
-from console.render import AsJson, say_json, screen
+from console.render import AsJson, complaints, say_json, screen
 from console.run import unique_name
 from totes.lake import Lake
 from totes.secrets import read_credentials
@@ -48,7 +47,7 @@ def replay(
 
     credentials, processed = read_credentials(names.warehouse_secret), Lake(names.processed_bucket)
     # What is being done is told on stderr, and to a terminal alone.
-    status = Console(stderr=True).status("connecting")
+    status = complaints().status("connecting")
     with no_log_lines(), status, replaying(credentials, processed, unique_name("replay"), swap, status.update) as made:
         found = made.compare()
         status.stop()

@@ -18,6 +18,7 @@ from console.outcome import status_text
 from console.render import AsJson, say_json, screen
 from console.selection import named, newest
 from totes.executions import describe
+from totes.redaction import visible, visible_line
 
 if TYPE_CHECKING:
     from totes.names import Names
@@ -75,7 +76,7 @@ def show_lines(console: Console, lines: Iterable[LogLine]) -> None:
     for line in lines:
         console.print(_text(line), soft_wrap=True)
         if line.trace:
-            console.print(Text(indent(line.trace, INDENT), "dim"), soft_wrap=True)
+            console.print(Text(indent(visible(line.trace), INDENT), "dim"), soft_wrap=True)
 
 
 def new_lines(names: "Names", arn: str) -> Iterator[list[LogLine]]:
@@ -109,8 +110,8 @@ def _text(line: LogLine) -> Text:
         (f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03d}", "dim"),
         f"  {line.function:<9}  ",
         (f"{line.level:<8}", _STYLES.get(line.level, "")),
-        f"  {line.message}",
-        (_short(line), "dim"),
+        visible_line(f"  {line.message}"),
+        (visible_line(_short(line)), "dim"),
     )
 
 

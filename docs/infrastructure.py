@@ -31,7 +31,14 @@ DRAWN = {
 ALARM = "AWS::CloudWatch::Alarm"
 # What says something about another resource, or is told of in its box.
 NOT_DRAWN = {
-    *("AWS::IAM::Role", "AWS::Lambda::Permission", "AWS::KMS::Key", "AWS::SNS::Subscription", "AWS::Budgets::Budget"),
+    *(
+        "AWS::IAM::Role",
+        "AWS::Lambda::Permission",
+        "AWS::Lambda::EventInvokeConfig",
+        "AWS::KMS::Key",
+        "AWS::SNS::Subscription",
+        "AWS::Budgets::Budget",
+    ),
     *("AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::Glue::Table"),
 }
 
@@ -40,7 +47,7 @@ _BACKFILL = "BackfillStateMachine"
 # The databases are no part of the stack; the secrets lead to them.
 _DATABASES = {"SourceSecret": "totesys", "WarehouseSecret": "warehouse"}
 _READS = {"s3:GetObject", "secretsmanager:GetSecretValue"}
-_WRITES = {"s3:PutObject", "sns:Publish"}
+_WRITES = {"s3:PutObject", "sns:Publish", "sqs:SendMessage"}
 _REFERENCE = re.compile(r"\$\{(\w+)(?:\.\w+)?\}")
 
 Arrow = tuple[str, str, str]
@@ -107,7 +114,7 @@ class _Stage:
                 how = {_MACHINE: "starts", "AlertsTopic": "tells"}.get(called, "calls")
                 yield name, f"-- {how} -->", called
                 for queue in _referred(target.get("DeadLetterConfig", {})):
-                    yield name, "-. could not start .->", queue
+                    yield name, f"-. could not {'start' if called == _MACHINE else 'tell'} .->", queue
 
     def _from_roles(self) -> Iterator[Arrow]:
         roles = {name: function["role"] for name, function in self._functions.items()}

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from totes.errors import redacted, shortened
+from totes.errors import shortened
 from totes.log import logger
+from totes.redaction import redacted
 
 # Step Functions cuts a cause at 32,768 characters of JSON, in which a character takes up to six.
 LONGEST = 5_000

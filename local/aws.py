@@ -14,6 +14,8 @@ from moto.core.model_instances import reset_model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
+from local.guard import ProgramsOnly
+
 if TYPE_CHECKING:
     from local.state import StackState
 
@@ -44,6 +46,7 @@ def moto_server() -> Iterator[str]:
         server = make_server(
             HOST, 0, DomainDispatcherApplication(create_backend_app), threaded=True, request_handler=MotoRequestHandler
         )
+        server.app = ProgramsOnly(server.app, server.port)
         with _interpreter_configured(), serving(server):
             yield f"http://{HOST}:{server.port}"
     finally:

@@ -23,6 +23,7 @@ from tests.pipeline import REAL_DATA, Pipeline, import_extract
 from totes import aws, contracts
 from totes.database import WAREHOUSE, make_engine
 from totes.log import logger, metrics
+from totes.redaction import forget_secrets
 from totes.source import joined_tables
 from totes.warehouse import metadata
 
@@ -64,6 +65,12 @@ def _start_without_the_mark(_server: Postgres) -> None:
 def _fresh_clients() -> None:
     """A client is made for the AWS that is there when it is, which another test may have made and taken away."""
     aws._client.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def _no_known_secrets() -> None:
+    """What one test has for a password is a word like another one in the next."""
+    forget_secrets()
 
 
 @pytest.fixture

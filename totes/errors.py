@@ -28,15 +28,12 @@
 The message is made for the person who reads it in an e-mail: what was found, what was expected, where, what to do.
 """
 
-import re
 from typing import Self
+
+from totes.redaction import redacted
 
 # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
 _LONGEST = 4_000
-_URL_PASSWORD = re.compile(r"(?<=://)([^:/@\s]*):[^/\s]+@")
-_NAMED_SECRET = re.compile(
-    r"(?i)(\w*(?:password|passwd|pwd|secret|token)(?:_access)?(?:_key)?)(\"?'?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,;}]+)"
-)
 
 
 class TotesError(Exception):
@@ -144,12 +141,6 @@ class Unforeseen(TerminalError):
 
 class ContractBroken(TotesError):
     """The data is not what its declaration in schemas/ says."""
-
-
-def redacted(text: str) -> str:
-    """`text` without the passwords of connection URLs and of `password=…`-like pairs."""
-    text = _URL_PASSWORD.sub(r"\1:***@", text)
-    return _NAMED_SECRET.sub(r"\1\2***", text)
 
 
 def shortened(text: str, longest: int) -> str:

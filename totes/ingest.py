@@ -96,7 +96,8 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         SourceUnreachable, SourceBusy, SourceLagging, LakeUnavailable, BatchContended: worth another try.
         ContractBroken: totesys is not as declared; nothing was landed.
         DeletionsHeld: too many rows are gone; nothing was landed.
-        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown: see totes.errors.
+        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
+            totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     log = BatchLog(landing)

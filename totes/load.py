@@ -93,8 +93,8 @@ def load(
 
     Raises:
         WarehouseUnreachable, WarehouseBusy, LakeUnavailable: worth another try; a batch is loaded whole or not at all.
-        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown: see
-            totes.errors.
+        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown,
+            DiskFull: see totes.errors.
     """
     credentials = read_credentials(settings.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-load") as connection:

@@ -5,20 +5,21 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from aws_lambda_powertools import Logger, Metrics, Tracer, single_metric
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 
-from totes.errors import TotesError, Unforeseen, redacted
+from totes.errors import TotesError, Unforeseen
+from totes.redaction import redacted_document
 
 
 class _Formatter(LambdaPowertoolsFormatter):
-    """Powertools' own, but for secrets in stack traces: they quote whatever message a foreign exception has."""
+    """Powertools' own, without secrets: stack traces, notes and fields quote whatever message a foreign error has."""
 
-    def formatException(self, ei: Any) -> str:  # noqa: N802  the standard library's name
-        return redacted(super().formatException(ei))
+    def serialize(self, log: Any) -> str:
+        return super().serialize(cast("Any", redacted_document(log)))
 
 
 # Structured frames would repeat the trace, and the exception's message with it.

@@ -6,13 +6,14 @@ look. It is plain text, and readable for somebody who has never seen the code.
 
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from totes.errors import redacted, shortened
+from totes.errors import shortened
 from totes.meanings import ABORTED, TIMED_OUT, meaning, section
 from totes.names import STAGES, Names
+from totes.redaction import redacted, visible, visible_line
 
 LONGEST_SUBJECT = 100
 # Of what was found; the log has more of it.
@@ -103,7 +104,13 @@ class Recovery:
 
 
 def failure_mail(failure: Failure) -> Mail:
-    """The mail about a failure."""
+    """The mail about a failure, without secrets: masked before lines are wrapped, which would cut them in two."""
+    failure = replace(
+        failure,
+        state=_safe_line(failure.state),
+        error=_safe_line(failure.error),
+        execution=_safe_line(failure.execution),
+    )
     meant, usual_remedy = meaning(failure.error)
     found, remedy = _told(failure.cause)
     how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
@@ -128,7 +135,7 @@ def failure_mail(failure: Failure) -> Mail:
         "",
         *_links(failure),
     ]
-    return Mail(_ascii(subject), redacted("\n".join(body)) + "\n")
+    return Mail(_ascii(subject), "\n".join(body) + "\n")
 
 
 def recovery_mail(recovery: Recovery) -> Mail:
@@ -153,6 +160,10 @@ def recovery_mail(recovery: Recovery) -> Mail:
 def anchor(heading: str) -> str:
     """The anchor of a section of the runbook: its heading as GitHub makes links of it."""
     return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "_-")
+
+
+def _safe_line(text: str) -> str:
+    return visible_line(redacted(text))
 
 
 def _sentence(failure: Failure, meant: str) -> str:
@@ -255,7 +266,7 @@ def _starred(text: str) -> str:
 
 def _told(cause: str) -> tuple[str, str]:
     """What was found, and the remedy where there is one on the last line."""
-    found, newline, remedy = redacted(cause).rpartition("\n")
+    found, newline, remedy = visible(redacted(cause)).rpartition("\n")
     found, remedy = (found, remedy) if newline else (remedy, "")
     return shortened(found, _LONGEST_CAUSE), shortened(remedy, _LONGEST_CAUSE)
 

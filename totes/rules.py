@@ -71,7 +71,8 @@ class StagedRows:
         for column in self._table.data_columns:
             if column.values and column.name in rows.schema.names:
                 values = rows.column(column.name)
-                wrong = pc.invert(pc.is_in(values, value_set=pa.array(column.values, values.type)))
+                accepted = pa.array([*column.values, None] if column.nullable else column.values, values.type)
+                wrong = pc.invert(pc.is_in(values, value_set=accepted))
                 self._unaccepted.setdefault(column.name, []).extend(keys.filter(wrong).to_pylist())
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from totes.aws import client
 from totes.errors import AccessRefused, LakeUnavailable
+from totes.redaction import remember_secret
 
 SSL_MODES = ("prefer", "require", "verify-full")
 _LAST_PORT = 65535
@@ -92,6 +93,7 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
             "Store a JSON object with host, port, dbname, username and password, by `totes secret` or in Secrets "
             f"Manager; port is 5432 by default, and sslmode is one of {', '.join(SSL_MODES)}.",
         )
+    remember_secret(document["password"])
     return Credentials(
         **{name: document[name] for name in _NEEDED},
         port=int(document.get("port", 5432)),

@@ -79,7 +79,8 @@ def transform(
 
     Raises:
         LakeUnavailable: worth another try; what was finished stays finished.
-        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
+        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown, DiskFull: see
+            totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     landed_log, processed_log = BatchLog(landing), BatchLog(processed)
@@ -110,7 +111,8 @@ def prepare(settings: TransformSettings, batch: int) -> Prepared:
 
     Raises:
         LakeUnavailable: worth another try.
-        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown: see totes.errors.
+        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown, DiskFull: see
+            totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     with about(batch=batch):

@@ -8,6 +8,8 @@ import secrets
 
 from flask import Flask, Response, abort, request
 
+from local.guard import embedded_elsewhere, own_hosts
+
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -35,11 +37,11 @@ _CHANGES_NOTHING = {"GET", "HEAD"}
 def guard(app: Flask, port: int) -> str:
     """Refuses foreign requests with 403, adds the headers above, and returns the token that forms must send."""
     token = secrets.token_urlsafe(32)
-    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    hosts = own_hosts(port)
 
     @app.before_request
     def refuse_others() -> None:
-        if request.host not in hosts:
+        if request.host not in hosts or embedded_elsewhere(request.environ):
             abort(403, "This page is served to this machine only, at the address that `totes up` shows.")
         if request.method in _CHANGES_NOTHING:
             return

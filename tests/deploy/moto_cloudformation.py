@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from moto.cloudformation import parsing
 from moto.cloudformation.models import CloudFormationBackend
-from moto.cloudformation.parsing import OutputMap
+from moto.cloudformation.parsing import OutputMap, ResourceMap
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.core.responses import ActionResult
 from moto.iam.access_control import IAMPolicy, PermissionResult
@@ -26,6 +26,7 @@ KINDS: dict[str, type[ApiResource]] = {
     "AWS::CloudWatch::Alarm": moto_resources.Alarm,
     "AWS::Glue::Database": moto_resources.GlueDatabase,
     "AWS::Glue::Table": moto_resources.GlueTable,
+    "AWS::Lambda::EventInvokeConfig": moto_compute.EventInvokeConfig,
     "AWS::Lambda::Function": moto_compute.Function,
     "AWS::Lambda::LayerVersion": moto_compute.LayerVersion,
     "AWS::S3::Bucket": moto_resources.Bucket,
@@ -48,6 +49,7 @@ def cloudformation_repaired() -> Iterator[None]:
             outputs_follow_the_change_set,
             stacks_can_be_protected,
             failed_removal_can_be_repeated,
+            retain_except_on_create_retains,
             conditional_statements_are_not_enforced,
         ):
             repairs.enter_context(repair())
@@ -127,6 +129,28 @@ def failed_removal_can_be_repeated() -> Iterator[None]:
             stack._add_stack_event("DELETE_FAILED", resource_status_reason=str(error))
 
     with replaced(CloudFormationBackend, "delete_stack", deleted):
+        yield
+
+
+@contextlib.contextmanager
+def retain_except_on_create_retains() -> Iterator[None]:
+    """Removal of a stack deletes what has the policy RetainExceptOnCreate; AWS keeps it, as with Retain."""
+    delete = ResourceMap.delete
+
+    def deleted(self: ResourceMap) -> None:
+        declared = self._resource_json_map
+        self._resource_json_map = {
+            name: {**resource, "DeletionPolicy": "Retain"}
+            if resource.get("DeletionPolicy") == "RetainExceptOnCreate"
+            else resource
+            for name, resource in declared.items()
+        }
+        try:
+            delete(self)
+        finally:
+            self._resource_json_map = declared
+
+    with replaced(ResourceMap, "delete", deleted):
         yield
 
 

@@ -1,5 +1,6 @@
 """The functions, their layer and the state machine, which moto's CloudFormation creates incompletely."""
 
+import contextlib
 from typing import Any
 
 from tests.deploy.api_resource import ApiResource
@@ -39,6 +40,21 @@ class Function(ApiResource):
 
     def remove(self) -> None:
         self.api.delete_function(FunctionName=self.physical_resource_id)
+
+
+class EventInvokeConfig(ApiResource):
+    """moto's CloudFormation does not know it."""
+
+    service = "lambda"
+
+    def put(self, properties: dict[str, Any]) -> None:
+        self.physical_resource_id = properties["FunctionName"]
+        self.api.put_function_event_invoke_config(**properties)
+
+    def remove(self) -> None:
+        # moto deletes in any order; with the function its configuration is gone.
+        with contextlib.suppress(self.api.exceptions.ResourceNotFoundException):
+            self.api.delete_function_event_invoke_config(FunctionName=self.physical_resource_id)
 
 
 class StateMachine(ApiResource):

@@ -1,6 +1,8 @@
 """What is uploaded fits, is quick to start, and carries no more than the functions import."""
 
+import re
 import subprocess
+import zipfile
 
 import pytest
 
@@ -44,6 +46,15 @@ def test_package_over_the_limit_is_refused() -> None:
     assert report(224_900_000, 100_000).startswith("Unzipped: layer 224.9 MB, function 0.1 MB")
     with pytest.raises(PackageTooBig, match=r"1\.1 MB too big together"):
         report(226_000_000, 100_000)
+
+
+def test_layers_libraries_are_for_the_processor_of_the_functions(stage: Stage) -> None:
+    processor = {"arm64": 0xB7, "x86_64": 0x3E}[stage.function("load")["Architectures"][0]]
+    with zipfile.ZipFile(stage.packed / LAYER.name) as archive:
+        libraries = [name for name in archive.namelist() if re.search(r"\.so(\.\d+)*$", name)]
+        machines = {name: int.from_bytes(archive.read(name)[18:20], "little") for name in libraries}
+    assert len(machines) > 20
+    assert {name for name, machine in machines.items() if machine != processor} == set()
 
 
 @needs_the_runtimes_python

@@ -6,8 +6,13 @@ import pytest
 
 from tests.deploy.stage import MAILBOX, Stage, statements
 
-ALARMS = ("freshness", "missed-starts", "warnings", "watch")
-WATCHED = {"missed-starts": "totes-dev-missed-starts", "warnings": "totes-ingest", "watch": "totes-dev-watch"}
+ALARMS = ("freshness", "missed-ends", "missed-starts", "warnings", "watch")
+WATCHED = {
+    "missed-ends": "totes-dev-missed-ends",
+    "missed-starts": "totes-dev-missed-starts",
+    "warnings": "totes-ingest",
+    "watch": "totes-dev-watch",
+}
 
 
 def test_topic_is_encrypted_and_mails(stage: Stage) -> None:
@@ -15,12 +20,13 @@ def test_topic_is_encrypted_and_mails(stage: Stage) -> None:
     attributes = sns.get_topic_attributes(TopicArn=stage.names.topic_arn)["Attributes"]
     [subscription] = sns.list_subscriptions_by_topic(TopicArn=stage.names.topic_arn)["Subscriptions"]
     key = stage.client("kms").get_key_policy(KeyId=resources["AlertsKey"], PolicyName="default")["Policy"]
-    publishing = statements(attributes["Policy"])["AlarmsRulesAndBudgetPublish"]
+    publishing = statements(attributes["Policy"])
 
     assert attributes["KmsMasterKeyId"] == resources["AlertsKey"]
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", MAILBOX)
-    assert "cloudwatch.amazonaws.com" in publishing["Principal"]["Service"]
-    assert statements(key)["AlarmsRulesAndBudgetPublish"]["Principal"] == publishing["Principal"]
+    assert "cloudwatch.amazonaws.com" in publishing["AlarmsAndBudgetPublish"]["Principal"]["Service"]
+    for sid in ("AlarmsAndBudgetPublish", "RulesPublish"):
+        assert statements(key)[sid]["Principal"] == publishing[sid]["Principal"]
 
 
 def test_rule_starts_the_machine_every_five_minutes(stage: Stage) -> None:
@@ -48,6 +54,23 @@ def test_queue_takes_from_the_rule_alone(stage: Stage) -> None:
     assert queue["Attributes"]["MessageRetentionPeriod"] == str(14 * 24 * 3600)
     assert policy["FromTheRule"]["Condition"] == {"ArnEquals": {"aws:SourceArn": rule}}
     assert policy["TlsOnly"]["Effect"] == "Deny"
+
+
+def test_end_that_could_not_be_told_of_is_kept(stage: Stage) -> None:
+    queue = f"arn:aws:sqs:{stage.names.region}:{stage.names.account}:totes-dev-missed-ends"
+    rules = [stage.names.ended_rule, stage.names.backfill_ended_rule]
+    events = stage.client("events")
+    for rule in rules:
+        [target] = events.list_targets_by_rule(Rule=rule)["Targets"]
+        assert target["DeadLetterConfig"] == {"Arn": queue}
+        assert target["RetryPolicy"] == {"MaximumRetryAttempts": 16, "MaximumEventAgeInSeconds": 3600}
+    kept = stage.client("lambda").get_function_event_invoke_config(FunctionName=stage.names.function("watch"))
+    assert kept["DestinationConfig"]["OnFailure"] == {"Destination": queue}
+    attributes = stage.client("sqs").get_queue_attributes(
+        QueueUrl=stage.resources()["MissedEnds"], AttributeNames=["All"]
+    )
+    condition = statements(attributes["Attributes"]["Policy"])["FromTheRules"]["Condition"]
+    assert condition == {"ArnEquals": {"aws:SourceArn": [events.describe_rule(Name=rule)["Arn"] for rule in rules]}}
 
 
 @pytest.mark.parametrize("alarm", ALARMS)

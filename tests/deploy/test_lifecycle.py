@@ -68,8 +68,13 @@ def test_prod_keeps_its_data_when_it_is_removed(stage: Stage, tmp_path: Path) ->
     stage.sls("package", "--package", str(tmp_path), stage="prod")
     template = json.loads((tmp_path / "cloudformation-template-update-stack.json").read_text(encoding="utf-8"))
 
-    kept = {name for name, resource in template["Resources"].items() if resource.get("DeletionPolicy") == "Retain"}
+    kept = {
+        name
+        for name, resource in template["Resources"].items()
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate"
+    }
     assert kept == STAYS_IN_PROD
+    assert {template["Resources"][name]["UpdateReplacePolicy"] for name in kept} == {"Retain"}
     assert template["Resources"]["LoadLogGroup"]["Properties"]["RetentionInDays"] == 180
     assert template["Conditions"]["HasBudget"] == {"Fn::Not": [{"Fn::Equals": ["30", "0"]}]}
 

@@ -17,6 +17,7 @@ import pytest
 from local.databases import LOADER, READER
 from local.lambda_runtime import InvokeResult, ServiceError
 from tests.faults.drill import Drill
+from tests.faults.test_catching_up import full_disk_at, needs_full_device
 from tests.faults.workers import aborting, execution_limit, load_hangs
 from tests.injection import at_statement, die, s3_answers
 from totes import contracts
@@ -42,6 +43,7 @@ VARYING = (
     (r"\b[0-9a-f]{32}\.parquet", "<object>.parquet"),
     (r"test_\d+", "test_<n>"),
     (r"\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b", "<lsn>"),
+    (r"(full:)\s+\S+(\s+has)\s+[\d,]+(\s+MB[\w\s,]+had)\s+[\d,]+", r"\1 <folder>\2 <n>\3 <n>"),
     (r"(holds|says)\s+\d+\s+bytes", r"\1 <n> bytes"),
 )
 
@@ -213,6 +215,13 @@ def test_mail_of_a_statement_that_fails(running: Drill) -> None:
     change(running)
     running.star("ALTER TABLE etl.batch_table RENAME rows_staged TO staged")
     told(running, "DatabaseFailed")
+
+
+@needs_full_device
+def test_mail_of_a_full_disk(running: Drill) -> None:
+    change(running)
+    with full_disk_at("2.fact_sales_order.data"):
+        told(running, "DiskFull")
 
 
 def test_mail_of_a_bug(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from local.stack import Stack
@@ -320,9 +321,29 @@ def test_up_without_the_page_serves_none(tmp_path: Path) -> None:
     assert program.returncode == 0
 
 
+def test_no_port_of_up_answers_another_origin(tmp_path: Path) -> None:
+    with up(tmp_path, "--every", "1h", "--no-seed") as program:
+        page = re.search(r"See it at http://127\.0\.0\.1:(\d+)$", line_with(program, "See it at"))
+        aws = re.search(r"AWS at http://127\.0\.0\.1:(\d+), ", line_with(program, "AWS at"))
+        assert page
+        assert aws
+        assert line_with(program, "no row of the warehouse differs")
+        # All that listen, whoever opened them: a port that is added later is held to the same.
+        ports = listening(program.pid)
+        answers = {(port, name): answered(port, *request) for port in ports for name, request in foreign(port).items()}
+        unharmed = [
+            answered(int(page[1]), "GET", "/", {}),
+            answered(int(aws[1]), "GET", "/totes-local-landing-123456789012", SDK),
+        ]
+    # PostgreSQL is not among them: it has a Unix socket only.
+    assert ports == {int(page[1]), int(aws[1])}
+    assert {asked: answer for asked, answer in answers.items() if answer != (403, set())} == {}
+    assert [status for status, _ in unharmed] == [200, 200]
+
+
 def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     program = subprocess.run(
-        [sys.executable, "-m", "console.main", "demo"],
+        [sys.executable, "-m", "console", "demo"],
         capture_output=True,
         text=True,
         timeout=240,
@@ -377,8 +398,63 @@ def fetched(port: int, path: str) -> str:
         return connection.getresponse().read().decode()
 
 
+def listening(pid: int) -> set[int]:
+    """The ports at which a program and its children wait for connections or datagrams: on the loopback interface."""
+    program = psutil.Process(pid)
+    sockets = [at for process in (program, *program.children(recursive=True)) for at in process.net_connections("inet")]
+    waiting = [at.laddr for at in sockets if at.status == psutil.CONN_LISTEN or (at.laddr and not at.raddr)]
+    assert {address.ip for address in waiting} == {"127.0.0.1"}
+    return {address.port for address in waiting}
+
+
+BUCKET = "/totes-local-landing-123456789012"
+SDK = {"Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/eu-west-2/s3/aws4_request, Signature=x"}
+Request = tuple[str, str, dict[str, str]]
+
+
+def foreign(port: int) -> dict[str, Request]:
+    """What a page that is not ours can make a browser send to a port of this machine: method, path and headers."""
+    evil, here = "http://evil.example", f"127.0.0.1:{port}"
+    simple = {"Content-Type": "text/plain"}
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    preflight = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
+    embedded = {"Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    return {
+        "simple post": ("POST", "/moto-api/reset", simple | {"Origin": evil}),
+        "post by another name": ("POST", "/moto-api/reset", simple | {"Origin": evil, "Host": f"localhost:{port}"}),
+        "form": ("POST", "/", form | {"Origin": evil, "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}),
+        "form of a sandbox": ("POST", "/executions", form | {"Origin": "null"}),
+        "post of a neighbouring port": ("POST", "/moto-api/reset", simple | {"Origin": "http://127.0.0.1:1"}),
+        "form that hides where it is from": ("POST", "/moto-api/reset", form | {"Sec-Fetch-Site": "cross-site"}),
+        "fetch": ("GET", "/moto-api/data.json", {"Origin": evil, "Sec-Fetch-Site": "cross-site"}),
+        "image": ("GET", "/", embedded | {"Sec-Fetch-Site": "cross-site"}),
+        "image of a neighbouring port": ("GET", "/", embedded | {"Sec-Fetch-Site": "same-site"}),
+        "preflight": ("OPTIONS", f"{BUCKET}/x", preflight | {"Origin": evil}),
+        "signed": ("PUT", f"{BUCKET}/x", SDK | {"Origin": evil}),
+        "name that resolves to here": ("GET", "/", {"Host": f"evil.example:{port}"}),
+        "the same, without a port": ("GET", "/", {"Host": "evil.example"}),
+        "the same, posting": (
+            "POST",
+            "/moto-api/reset",
+            {"Host": f"evil.example:{port}", "Origin": f"{evil}:{port}", "Sec-Fetch-Site": "same-origin"},
+        ),
+        "a name of AWS": ("GET", "/", {"Host": "totes-local-landing-123456789012.s3.amazonaws.com"}),
+        "all interfaces": ("GET", "/", {"Host": f"0.0.0.0:{port}"}),
+        "no host": ("GET", "/", {"Host": ""}),
+        "end of a name": ("GET", "/", {"Host": f"evil-{here}"}),
+    }
+
+
+def answered(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[int, set[str]]:
+    """The status, and the headers by which a page of another origin is let read the answer."""
+    with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+        connection.request(method, path, headers=headers)
+        answer = connection.getresponse()
+        return answer.status, {name for name in answer.headers if name.lower().startswith("access-control-")}
+
+
 def totes_up(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "console.main", "up", *arguments]
+    return [sys.executable, "-m", "console", "up", *arguments]
 
 
 def plain_environment() -> dict[str, str]:

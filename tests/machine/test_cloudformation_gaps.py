@@ -57,6 +57,7 @@ def raw_or_repaired(repair: Repair, raw: object, repaired: object) -> pytest.Mar
         "AWS::CloudWatch::Alarm",
         "AWS::Glue::Database",
         "AWS::Glue::Table",
+        "AWS::Lambda::EventInvokeConfig",
         "AWS::S3::BucketPolicy",
         "AWS::SecretsManager::Secret",
         "AWS::SNS::Subscription",
@@ -157,6 +158,14 @@ def test_stack_that_failed_to_go_is_only_kept_after_repair() -> None:
             cloudformation.delete_stack(StackName="s")
         with pytest.raises(ClientError, match="does not exist"):
             cloudformation.describe_stacks(StackName="s")
+
+
+@raw_or_repaired(repairs.retain_except_on_create_retains, raw=[], repaired=["landing"])
+def test_bucket_that_is_to_be_retained_outlives_its_stack(repair: Repair, found: object) -> None:
+    with repair():
+        kept = bucket("landing") | {"DeletionPolicy": "RetainExceptOnCreate"}
+        create_stack({"B": kept, "C": bucket("other")}).delete_stack(StackName="s")
+    assert [left["Name"] for left in client("s3").list_buckets()["Buckets"]] == found
 
 
 @raw_or_repaired(repairs.conditional_statements_are_not_enforced, raw=403, repaired=200)

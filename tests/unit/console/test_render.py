@@ -1,12 +1,23 @@
+import contextlib
 import io
 import json
+import re
+import unicodedata
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
-from rich.console import Console
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.console import Console, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
-from console.render import ago, cell, rows_table, say_csv, say_json, screen, took
+from console.render import Row, ago, cell, records_table, rows_table, say_csv, say_error, say_json, screen, took
+from totes.redaction import visible
 
 
 @pytest.mark.parametrize(
@@ -55,6 +66,93 @@ def test_narrow_table_cuts_no_number() -> None:
     out = io.StringIO()
     Console(file=out, width=50).print(rows_table(list(row), [row]), crop=False)
     assert out.getvalue().count("567,792,732.95") == 4
+
+
+OBEYED = [
+    "\x1b[31m",
+    "\x1b]0;title\x07",
+    "\x9b2J",
+    "a\rb",
+    "a\bb",
+    "\x00",
+    "\x0b",
+    "\x7f",
+    "\u202egnp",
+    "\u2066",
+    "\u2028",
+]
+TEXTS = st.lists(
+    st.sampled_from([*OBEYED, "[red]", "[/red]", "[link=x]", ":smile:", "\\[", "word", " "]) | st.text(max_size=3),
+    max_size=6,
+).map("".join)
+
+
+def obeyed(text: str) -> set[str]:
+    """What a terminal acts upon, but for line breaks."""
+    controls = {
+        letter for letter in text if unicodedata.category(letter) in {"Cc", "Zl", "Zp", "Cs"} and letter != "\n"
+    }
+    return controls | {letter for letter in text if unicodedata.bidirectional(letter) in DIRECTIONS}
+
+
+DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+@pytest.mark.parametrize("kind", [str, Text, Text.assemble, Panel, lambda text: rows_table(["a"], [{"a": text}])])
+@settings(deadline=None)
+@given(text=TEXTS)
+def test_nothing_in_data_is_obeyed(kind: Callable[[str], RenderableType], text: str) -> None:
+    out = io.StringIO()
+    screen(file=out).print(kind(text))
+    assert obeyed(out.getvalue()) == set()
+
+
+@pytest.mark.parametrize("table", [rows_table, records_table])
+@pytest.mark.parametrize("text", [*OBEYED, "[red]a[/red]", "[/red]", ":smile:", "\\[red]"])
+def test_what_is_in_data_is_shown(table: Callable[[list[str], list[Row]], Table], text: str) -> None:
+    out = io.StringIO()
+    screen(file=out).print(table(["a"], [{"a": f"<{text}>"}]))
+    assert f"<{visible(text)}>" in out.getvalue()
+
+
+@pytest.mark.parametrize("column", ["[red]a[/red]", "\x1b[31ma"])
+def test_names_of_columns_are_data_too(column: str) -> None:
+    for table in (rows_table([column], [{column: 1}]), records_table([column], [{column: 1}])):
+        out = io.StringIO()
+        screen(file=out).print(table)
+        assert visible(column) in out.getvalue()
+
+
+@settings(deadline=None)
+@given(text=TEXTS)
+def test_error_is_one_line_and_obeys_nothing(text: str) -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        say_error(f"{text}\ntotes: All is well.")
+    assert obeyed(err.getvalue()) == set()
+    assert err.getvalue().count("\n") == 1
+
+
+@settings(deadline=None)
+@given(text=TEXTS)
+def test_json_holds_what_is_there_and_obeys_nothing(text: str) -> None:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        say_json({"a": text})
+    assert json.loads(out.getvalue()) == {"a": text}
+    assert obeyed(out.getvalue()) == set()
+
+
+def test_csv_is_exact_in_a_file_and_obeys_nothing_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal, expected in ((False, "a\n\x1b[31m\n"), (True, "a\n\\x1b[31m\n")):
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            monkeypatch.setattr(out, "isatty", lambda terminal=terminal: terminal)
+            say_csv(["a"], [{"a": "\x1b[31m"}])
+        assert out.getvalue() == expected
+
+
+def test_every_command_prints_by_such_a_screen() -> None:
+    """One that made a console of its own would obey what is in data."""
+    modules = [path for path in Path("console").rglob("*.py") if path.name != "render.py"]
+    assert [path.name for path in modules if re.search(r"\bConsole\(|[^.\w]print\(", path.read_text())] == []
 
 
 def test_json_keeps_money_exact(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,4 @@
+import io
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -5,6 +6,7 @@ import pytest
 
 from console import tail
 from console.log_lines import LogLine
+from console.render import screen
 from totes.executions import Execution
 from totes.names import Names
 
@@ -45,3 +47,11 @@ def test_following_one_that_is_long_over_looks_once(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tail, "describe", lambda _: replace(RUNS, status="FAILED", stopped=NOW - timedelta(minutes=1)))
     monkeypatch.setattr(tail, "read_lines", lambda *_: [line(1, -60)])
     assert list(tail.new_lines(NAMES, "arn")) == [[line(1, -60)]]
+
+
+def test_line_stays_one_line_and_obeys_nothing() -> None:
+    odd = "read\n2026-01-01 00:00:00.000  load       INFO      all is well\x1b[2J\r"
+    out = io.StringIO()
+    tail.show_lines(screen(file=out), [replace(line(1, 0), message=odd, fields={"table": odd})])
+    assert out.getvalue().count("\n") == 1
+    assert out.getvalue().count(r"well\x1b[2J\x0d") == 2

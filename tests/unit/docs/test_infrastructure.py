@@ -20,11 +20,12 @@ ERRORS = {contracts.ContractInvalid.__name__} | {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.TotesError) and name not in ABSTRACT
 }
-# totes.database can tell of either database; each function has one. Load commits to no log in S3, and what Report and
-# Watch could find wrong with a log they leave out of the mail. A backfill is no business of the pipeline.
+# totes.database can tell of either database; each function has one. Load commits to no log in S3. Transform keeps the
+# batch that another execution committed. If Report or Watch find something wrong with a log, they leave it out of the
+# mail. The pipeline does no backfill.
 ELSEWHERE = {
     "ingest": {"WarehouseUnreachable", "WarehouseBusy", "BackfillOutdated"},
-    "transform": set(),
+    "transform": {"BatchContended"},
     "load": {"SourceUnreachable", "SourceBusy", "BatchContended"},
 }
 

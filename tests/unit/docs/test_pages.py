@@ -37,6 +37,13 @@ def test_architecture_says_what_becomes_of_every_error() -> None:
     assert {name for name in names if f"`{name}`" not in ARCHITECTURE} == set()
 
 
+def test_every_test_that_shows_security_is_there() -> None:
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "security.md").read_text(encoding="utf-8"))
+    assert len(named) > 15
+    for path, test in named:
+        assert f"\ndef {test}(" in (ROOT / path).read_text(encoding="utf-8"), f"{path} has no {test}"
+
+
 def _anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives to a page's headings."""
     headings = _HEADING.findall(page.read_text(encoding="utf-8"))

@@ -52,14 +52,14 @@ class Statement:
     def allows(self, call: Call) -> bool:
         return (
             call.action in self.actions
-            and any(_matches(pattern, call.resource) for pattern in self.resources)
+            and any(matches(pattern, call.resource) for pattern in self.resources)
             and self._allows_prefix(call.prefix)
         )
 
     def _allows_prefix(self, prefix: str | None) -> bool:
         if prefix is None:
             return not self.prefixes or self.if_exists
-        return not self.prefixes or any(_matches(pattern, prefix) for pattern in self.prefixes)
+        return not self.prefixes or any(matches(pattern, prefix) for pattern in self.prefixes)
 
     def parts(self) -> Iterator["Statement"]:
         """The statement taken apart: one action on one resource each."""
@@ -124,6 +124,8 @@ class Template:
         logical_id, _, attribute = name.partition(".")
         if logical_id == "PipelineStateMachine":
             return self.names.state_machine_arn
+        if logical_id == "BackfillStateMachine":
+            return self.names.backfill_arn
         if logical_id.endswith("LambdaFunction"):
             function = self.functions[logical_id.removesuffix("LambdaFunction").lower()]
             return f"arn:aws:lambda:{self.names.region}:{self.names.account}:function:{function['name']}"
@@ -142,7 +144,7 @@ def _listed(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 
 
-def _matches(pattern: str, text: str) -> bool:
+def matches(pattern: str, text: str) -> bool:
     # IAM's wildcards: fnmatch would read brackets as well.
     expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
     return re.fullmatch(expression, text) is not None

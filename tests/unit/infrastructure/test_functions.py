@@ -3,16 +3,19 @@
 import importlib
 import re
 from dataclasses import fields
+from itertools import pairwise
 from typing import Any
 
 import pytest
+import yaml
 
-from local.deployment import ROOT
+from local.deployment import ROOT, SERVERLESS
 from tests.unit.infrastructure.template import DEV, Template
 from totes.names import FUNCTIONS
 from totes.settings import IngestSettings, LoadSettings, ReportSettings, TransformSettings, WatchSettings, variable
 
 TEMPLATE = Template()
+SERVERLESS_YML = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))
 # Of the function `fail` there is nothing to set.
 SETTINGS: dict[str, type[Any] | None] = {
     "ingest": IngestSettings,
@@ -74,6 +77,27 @@ def test_function_has_its_name_role_and_layer(function: str) -> None:
     assert declared["name"] == DEV.function(function)
     assert declared["role"] == f"{function.title()}Role"
     assert declared["layers"] == [{"Ref": "PythonRequirementsLambdaLayer"}]
+
+
+def test_wheels_of_the_layer_are_for_the_runtime_and_its_processor() -> None:
+    """pip takes whatever it is told to, and a wheel for another processor fails at the first import in Lambda."""
+    provider, layer = SERVERLESS_YML["provider"], SERVERLESS_YML["custom"]["pythonRequirements"]
+    arguments = layer["pipCmdExtraArgs"]
+    values = [(name, value) for name, value in pairwise(arguments) if name in ("--platform", "--python-version")]
+    processor = {"arm64": "aarch64", "x86_64": "x86_64"}[provider["architecture"]]
+    platforms = [value for name, value in values if name == "--platform"]
+    assert platforms
+    assert [value for value in platforms if not re.fullmatch(rf"manylinux_?[\d_]+_{processor}", value)] == []
+    assert provider["runtime"] == "python" + dict(values)["--python-version"]
+    assert layer["layer"]["compatibleRuntimes"] == [provider["runtime"]]
+    assert layer["layer"]["compatibleArchitectures"] == [provider["architecture"]]
+    assert "--only-binary=:all:" in arguments
+    # The bytecode in the layer, and what the workflow builds it with.
+    python = provider["runtime"].removeprefix("python")
+    assert f"const RUNTIME = '{python}';" in (ROOT / "resources" / "python.js").read_text(encoding="utf-8")
+    workflow = (ROOT / ".github" / "workflows" / "deploy-stage.yml").read_text(encoding="utf-8")
+    assert re.findall(r'python-version: "([\d.]+)"', workflow) == [python]
+    assert not any({"runtime", "architecture"} & function.keys() for function in SERVERLESS_YML["functions"].values())
 
 
 def named() -> list[dict[str, Any]]:

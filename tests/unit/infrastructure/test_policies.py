@@ -1,10 +1,11 @@
 """Who is refused, whatever else he may do: policies of the buckets, the topic, the queue and the key."""
 
+import re
 from typing import Any
 
 import pytest
 
-from local.deployment import ROOT
+from local.deployment import ROOT, Deployment
 from tests.unit.infrastructure.template import DEV, Template
 from totes.batch_log import HINT
 
@@ -71,6 +72,16 @@ def test_bucket_is_private_versioned_and_encrypted(bucket: str) -> None:
     assert properties["BucketEncryption"]
 
 
+def test_prod_keeps_what_it_holds_but_not_what_a_failed_creation_made() -> None:
+    """Retain alone also keeps what a failed creation made, and its fixed name refuses the next attempt."""
+    resources = Deployment("prod").resources()
+    kept = {name for name, found in resources.items() if "DeletionPolicy" in found}
+    assert kept == {*BUCKETS, "SourceSecret", "WarehouseSecret", "AlertsKey"}
+    for name in kept:
+        policies = resources[name]["DeletionPolicy"], resources[name]["UpdateReplacePolicy"]
+        assert policies == ("RetainExceptOnCreate", "Retain"), name
+
+
 @pytest.mark.parametrize("bucket", BUCKETS)
 def test_lifecycle_deletes_nothing_and_leaves_the_log(bucket: str) -> None:
     for rule in TEMPLATE.resources[bucket]["Properties"]["LifecycleConfiguration"]["Rules"]:
@@ -78,13 +89,35 @@ def test_lifecycle_deletes_nothing_and_leaves_the_log(bucket: str) -> None:
         assert "Transitions" not in rule or rule["Prefix"] not in ("", "l", "lo", "log", "log/")
 
 
-def test_alarms_may_publish_to_the_encrypted_topic() -> None:
+def publishers(statements: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What lets a service publish, with its condition, by the service."""
+    allowed = [found for found in statements if found["Effect"] == "Allow" and "Service" in found["Principal"]]
+    return {service: found for found in allowed for service in listed(found["Principal"]["Service"])}
+
+
+def test_topic_and_key_let_the_same_services_publish() -> None:
     (topic,) = TEMPLATE.of_type("AWS::SNS::Topic").values()
-    publishers = TEMPLATE.resources["AlertsTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"][0]
-    key = TEMPLATE.resources[topic["KmsMasterKeyId"]["Ref"]]["Properties"]["KeyPolicy"]["Statement"]
-    (encrypting,) = [statement for statement in key if "Service" in statement["Principal"]]
-    assert encrypting["Principal"] == publishers["Principal"]
-    assert {"kms:GenerateDataKey", "kms:Decrypt"} <= set(encrypting["Action"])
+    (policy,) = TEMPLATE.of_type("AWS::SNS::TopicPolicy").values()
+    publishing = publishers(policy["PolicyDocument"]["Statement"])
+    encrypting = publishers(TEMPLATE.resources[topic["KmsMasterKeyId"]["Ref"]]["Properties"]["KeyPolicy"]["Statement"])
+    assert publishing.keys() == encrypting.keys()
+    # What publishes: alarms, rules that have the topic as their target, and the budget.
+    assert publishing.keys() == {f"{service}.amazonaws.com" for service in ("cloudwatch", "events", "budgets")}
+    assert all({"kms:GenerateDataKey", "kms:Decrypt"} <= set(found["Action"]) for found in encrypting.values())
+
+
+def test_conditions_are_those_that_the_service_supports() -> None:
+    """EventBridge fills in none of the keys where it publishes to an encrypted topic: the mail would be lost.
+
+    The SNS guide ("Key management", event sources): aws:SourceAccount and aws:SourceArn are "not supported for
+    EventBridge-to-encrypted topics". The EventBridge guide: no Condition in topic policies.
+    """
+    (policy,) = TEMPLATE.of_type("AWS::SNS::TopicPolicy").values()
+    for statements in (policy["PolicyDocument"], TEMPLATE.resources["AlertsKey"]["Properties"]["KeyPolicy"]):
+        for service, found in publishers(statements["Statement"]).items():
+            supported = service != "events.amazonaws.com"
+            assert ("aws:SourceAccount" in str(found.get("Condition"))) is supported, service
+            assert ("Condition" in found) is supported, service
 
 
 def test_every_alarm_tells_but_that_of_failures() -> None:
@@ -92,6 +125,38 @@ def test_every_alarm_tells_but_that_of_failures() -> None:
         # The state machine sends a mail of its own; two for one failure would be one too many.
         told = [] if alarm["MetricName"] == "ExecutionsFailed" else [DEV.topic_arn]
         assert [TEMPLATE.text(topic) for topic in alarm.get("AlarmActions", ())] == told
+
+
+def test_alarm_watches_what_its_name_says() -> None:
+    """An alarm on a metric that nobody sends stays quiet for ever."""
+    machine = {"StateMachineArn": DEV.state_machine_arn}
+    queue = "ApproximateNumberOfMessagesVisible"
+    found = {
+        alarm["AlarmName"].removeprefix("totes-dev-"): (
+            alarm["Namespace"],
+            alarm["MetricName"],
+            {dimension["Name"]: TEMPLATE.text(dimension["Value"]) for dimension in alarm["Dimensions"]},
+        )
+        for alarm in TEMPLATE.of_type("AWS::CloudWatch::Alarm").values()
+    }
+    # Ref of a function is its name, where the text here is its ARN.
+    assert found == {
+        "failed": ("AWS/States", "ExecutionsFailed", machine),
+        "freshness": ("AWS/States", "ExecutionsSucceeded", machine),
+        "warnings": ("totes-dev", "Warnings", {"service": "totes-ingest"}),
+        "watch": ("AWS/Lambda", "Errors", {"FunctionName": DEV.function_arn("watch")}),
+        "missed-starts": ("AWS/SQS", queue, {"QueueName": "totes-dev-missed-starts"}),
+        "missed-ends": ("AWS/SQS", queue, {"QueueName": "totes-dev-missed-ends"}),
+    }
+
+
+def test_runbook_says_what_to_do_about_every_alarm_that_tells() -> None:
+    section = (
+        (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8").partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    )
+    alarms = TEMPLATE.of_type("AWS::CloudWatch::Alarm").values()
+    telling = {alarm["AlarmName"].replace("-dev-", "-<stage>-") for alarm in alarms if "AlarmActions" in alarm}
+    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == telling
 
 
 def test_alarm_of_warnings_watches_the_metric_that_ingest_writes() -> None:

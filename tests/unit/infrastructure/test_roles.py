@@ -94,14 +94,15 @@ def tasks(states: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 def by_the_backfill() -> set[Call]:
     """What Step Functions does in the name of a backfill; of what a Map does, what AWS documents."""
-    parts = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.backfill}/Facts:1"
-    following = ("DescribeExecution", "RedriveExecution", "StopExecution")
+    executions = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.backfill}"
+    parts = (f"{executions}:1", f"{executions}/Facts:1")
     definition = json.loads(BACKFILL.read_text(encoding="utf-8"))
     lists = {state["ItemReader"]["Resource"] for state in definition["States"].values() if "ItemReader" in state}
     assert lists == {"arn:aws:states:::s3:getObject"}
     return by_a_machine(definition) | {
         Call("states:StartExecution", DEV.backfill_arn),
-        *(Call(f"states:{action}", parts) for action in following),
+        *(Call(f"states:{action}", part) for action in ("DescribeExecution", "StopExecution") for part in parts),
+        Call("states:RedriveExecution", parts[1]),
         Call("s3:GetObject", f"arn:aws:s3:::{DEV.landing_bucket}/backfill/one/facts.json"),
     }
 
@@ -137,7 +138,9 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
             f"{name.title()}Role": found | by_the_platform(name)
             for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
         }
-    made["WatchRole"] |= to_encrypt_alerts()
+    # What Lambda sends in the function's name if it fails.
+    queue = TEMPLATE.text({"Fn::GetAtt": ["MissedEnds", "Arn"]})
+    made["WatchRole"] |= to_encrypt_alerts() | {Call("sqs:SendMessage", queue)}
     return {
         **made,
         "MachineRole": by_the_machine(),

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from local.deployment import ROOT
+from local.deployment import ROOT, SERVERLESS
+from tests.unit.infrastructure.template import Template
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 WORKFLOWS = {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in FILES}
 STAGE = WORKFLOWS["deploy-stage.yml"]
+SERVERLESS_PARAMS = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))["params"]["default"]
+ROLE = yaml.safe_load((ROOT / "bootstrap" / "github-oidc.yml").read_text(encoding="utf-8"))["Resources"]["DeployRole"]
 STEPS = [step for job in STAGE["jobs"].values() for step in job["steps"]]
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)+")
 
@@ -74,6 +77,64 @@ def test_deployment_is_run_before_it_counts() -> None:
     (run,) = [place for place, command in enumerate(commands) if re.search(r"totes --stage .* run$", command)]
     assert deploy < run
     assert "TOTES_ROLLBACK_ALARMS" in commands[deploy]
+
+
+def test_update_is_undone_by_the_alarms_that_mean_it_failed_alone() -> None:
+    (command,) = [step["run"] for step in STEPS if "TOTES_ROLLBACK_ALARMS" in step.get("run", "")]
+    alarms = re.search(r"describe-alarms --alarm-names ((?:\"[^\"]+\" )+)", command)
+    assert alarms, "other alarms also go off after a good update, so these are named one by one"
+    names = {name.replace("$STAGE", "dev") for name in re.findall(r'"([^"]+)"', alarms[1])}
+    assert names == {"totes-dev-failed", "totes-dev-watch"}
+    assert names <= {alarm["AlarmName"] for alarm in Template().of_type("AWS::CloudWatch::Alarm").values()}
+    # CloudFormation takes five at most. One that is going off would undo the update that mends it.
+    assert "--state-value OK" in command
+
+
+def test_workflow_gives_e_mails_an_address_to_link_to() -> None:
+    (job,) = STAGE["jobs"].values()
+    (variable,) = re.findall(r"\$\{env:(\w+)", SERVERLESS_PARAMS["docs"])
+    assert variable in job["env"]
+    assert "format('{0}/{1}/blob/{2}/docs', github.server_url, github.repository, github.sha)" in job["env"][variable]
+
+
+def test_workflow_bounds_the_roles_as_the_deploy_role_needs_it() -> None:
+    (job,) = STAGE["jobs"].values()
+    assert SERVERLESS_PARAMS["boundary"] == "${env:TOTES_BOUNDARY, 'false'}"
+    assert job["env"]["TOTES_BOUNDARY"] == "true"
+
+
+def test_deploy_role_trusts_what_the_workflow_presents() -> None:
+    """The token's subject is that of the job's environment, which is called like the stage."""
+    (job,) = STAGE["jobs"].values()
+    (trust,) = ROLE["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+    subject = trust["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]["Fn::Sub"]
+    assert (job["environment"], subject) == ("${{ inputs.stage }}", "repo:${Repository}:environment:${Stage}")
+    assert job["permissions"]["id-token"] == "write"
+
+
+def test_session_is_no_longer_than_the_role_allows_and_outlasts_the_job() -> None:
+    (role,) = [step["with"] for step in STEPS if "configure-aws-credentials" in step.get("uses", "")]
+    (job,) = STAGE["jobs"].values()
+    assert job["timeout-minutes"] * 60 <= role["role-duration-seconds"] <= ROLE["Properties"]["MaxSessionDuration"]
+
+
+def test_advisory_of_today_stops_no_deployment() -> None:
+    """A job of deploy.yml, or of a workflow that it calls, would stop a revert as well."""
+    called: list[str] = ["deploy.yml"]
+    reached: set[str] = set()
+    while called:
+        name = called.pop()
+        reached.add(name)
+        uses = [job.get("uses", "") for job in WORKFLOWS[name]["jobs"].values()]
+        called += [Path(used).name for used in uses if Path(used).name in WORKFLOWS.keys() - reached]
+    auditing = {file.name for file in FILES if "make audit" in file.read_text(encoding="utf-8")}
+    assert auditing == {"audit.yml"}
+    assert reached == {"deploy.yml", "deploy-stage.yml", "ci.yml"}
+
+
+def test_page_installs_the_command_before_it_uses_it() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert page.index("$ make .venv/.installed && . .venv/bin/activate\n") < page.index("$ totes ")
 
 
 def test_nothing_is_installed_once_there_are_credentials() -> None:

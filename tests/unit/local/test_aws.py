@@ -1,5 +1,6 @@
 import http.client
 import os
+from collections.abc import Mapping
 
 import boto3
 import pytest
@@ -16,9 +17,11 @@ def state_of(endpoint_url: str) -> StackState:
     return StackState(endpoint_url, "eu-west-2", "123456789012", "/nowhere", 5432, "postgres", "/nowhere", os.getpid())
 
 
-def status_of(endpoint_url: str) -> int:
+def status_of(
+    endpoint_url: str, method: str = "GET", path: str = "/moto-api/", headers: Mapping[str, str] | None = None
+) -> int:
     connection = http.client.HTTPConnection(endpoint_url.removeprefix("http://"))
-    connection.request("GET", "/moto-api/")
+    connection.request(method, path, headers=dict(headers or {}))
     with connection.getresponse() as response:
         return response.status
 
@@ -30,6 +33,24 @@ def test_server_is_bound_to_the_loopback_interface_only() -> None:
 
     with pytest.raises(ConnectionRefusedError):
         status_of(endpoint)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_sdk_reaches_it_by_either_name(host: str) -> None:
+    with moto_server() as endpoint, environment_of(state_of(endpoint)):
+        # At localhost an SDK puts the bucket's name before it: lake.localhost.
+        s3 = boto3.client("s3", endpoint_url=endpoint.replace("127.0.0.1", host))
+        s3.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        s3.put_object(Bucket="lake", Key="a", Body=b"1")
+        assert s3.get_object(Bucket="lake", Key="a")["Body"].read() == b"1"
+
+
+def test_page_of_another_origin_is_refused() -> None:
+    with moto_server() as endpoint, environment_of(state_of(endpoint)):
+        boto3.client("sns").create_topic(Name="alerts")
+        for headers in ({"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "none"}, {"Host": "evil.example"}):
+            assert status_of(endpoint, "POST", "/moto-api/reset", headers) == 403
+        assert len(boto3.client("sns").list_topics()["Topics"]) == 1
 
 
 def test_server_starts_with_nothing_from_the_one_before() -> None:

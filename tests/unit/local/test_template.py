@@ -1,5 +1,5 @@
-import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,13 +12,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_templates_are_those_of_their_stages(tmp_path: Path) -> None:
-    compile_templates(tmp_path, ["dev", "prod"])
-
-    for stage, policy in (("dev", "Delete"), ("prod", "Retain")):
-        resources = json.loads((tmp_path / f"{stage}.json").read_text(encoding="utf-8"))["Resources"]
+def test_templates_are_those_of_their_stages(compiled: dict[str, dict[str, Any]]) -> None:
+    for stage, policy in (("dev", "Delete"), ("prod", "RetainExceptOnCreate")):
+        resources = compiled[stage]["Resources"]
         assert resources["LoadLambdaFunction"]["Properties"]["FunctionName"] == f"totes-{stage}-load"
         assert resources["LandingBucket"]["DeletionPolicy"] == policy
+        assert resources["FreshnessAlarm"]["Properties"]["Period"] == 900
         # What the plugins add, not just what serverless.yml says.
         kinds = {resource["Type"] for resource in resources.values()}
         assert {"AWS::Lambda::LayerVersion", "AWS::StepFunctions::StateMachine", "AWS::Logs::LogGroup"} <= kinds

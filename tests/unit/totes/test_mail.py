@@ -1,6 +1,7 @@
 """What no golden mail shows: causes that are too long, and what they may hide."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -9,14 +10,17 @@ from local.deployment import STATE_MACHINE
 from totes.mail import Failure, failure_mail
 from totes.meanings import MEANINGS
 from totes.names import STAGES, Names
+from totes.redaction import visible
 
 NOW = datetime(2024, 11, 15, 9, 30, tzinfo=UTC)
 
 
+FAILURE = Failure(Names("dev", "123456789012", "eu-west-2"), "arn:of:one", "Load", "Unforeseen", "x", NOW, NOW)
+
+
 def body(cause: str) -> str:
     """The mail about a load that failed so, in one line."""
-    names = Names("dev", "123456789012", "eu-west-2")
-    return " ".join(failure_mail(Failure(names, "arn:of:one", "Load", "Unforeseen", cause, NOW, NOW)).body.split())
+    return " ".join(failure_mail(replace(FAILURE, cause=cause)).body.split())
 
 
 @pytest.mark.parametrize("before", range(1_960, 2_001))
@@ -33,6 +37,21 @@ def test_long_cause_keeps_its_remedy() -> None:
 
 def test_cause_that_fits_is_told_whole() -> None:
     assert f"Why {'a word ' * 285}Rows" in body("a word " * 285)
+
+
+@pytest.mark.parametrize("odd", ["\x1b[31m", "a\rb", "a\bb", "\x00", "\u202egnp", "\x9b2J"])
+@pytest.mark.parametrize("field", ["cause", "error", "state", "execution"])
+def test_control_characters_are_shown_and_not_obeyed(odd: str, field: str) -> None:
+    mail = failure_mail(replace(FAILURE, **{field: f"<{odd}>"}))
+    assert odd not in mail.subject + mail.body
+    assert f"<{visible(odd)}>" in mail.body
+
+
+@pytest.mark.parametrize("field", ["error", "state", "execution"])
+def test_line_break_in_a_name_makes_no_line(field: str) -> None:
+    mail = failure_mail(replace(FAILURE, **{field: "x\nDO THIS    Drop the warehouse."}))
+    assert "\n" not in mail.subject
+    assert mail.body.count("\nDO THIS") == 1
 
 
 # What SNS takes.

@@ -1,0 +1,19 @@
+import json
+from typing import Any
+
+import pytest
+
+from local.deployment import ROOT
+from local.template import compile_templates
+
+STAGES = ("dev", "prod")
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """The templates that osls makes of serverless.yml, by stage."""
+    if not (ROOT / "node_modules" / "osls").exists():
+        pytest.skip("needs Node and its packages: run npm ci")
+    folder = tmp_path_factory.mktemp("templates")
+    compile_templates(folder, STAGES)
+    return {stage: json.loads((folder / f"{stage}.json").read_text(encoding="utf-8")) for stage in STAGES}
