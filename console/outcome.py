@@ -84,7 +84,8 @@ def rows_moved(output: Mapping[str, Any]) -> RenderableType:
     """What an execution did, table by table: landed from the source, and loaded into the warehouse."""
     ingest, load = output.get("ingest", {}), output.get("load", {})
     landed = _counts(f"batch {ingest.get('batch')} landed", ingest, ("rows", "deleted"))
-    loaded = _counts(_batches(load), load, ("inserted", "updated", "tombstones"))
+    batches = _batches(load) if load.get("batches") else "nothing loaded"
+    loaded = _counts(batches, load, ("inserted", "updated", "tombstones"))
     found = [table for table in (landed, loaded) if table.row_count]
     if found:
         return Columns(found, padding=(0, 4))
