@@ -66,7 +66,7 @@ def _ask() -> str:
         Abort: the input ended.
     """
     if not sys.stdin.isatty():
-        raise Misused("There is no terminal to ask for the password: put it into TOTES_PASSWORD.")
+        raise Misused("There is no terminal to ask on: set TOTES_PASSWORD.")
     answer: str = typer.prompt("Password", hide_input=True, err=True)
     return answer
 
