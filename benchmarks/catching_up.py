@@ -99,14 +99,14 @@ def main(
 
 
 def _put_without_http(lake: Lake, key: str, body: Any) -> bool:
-    """Puts an object into moto, which is in this process: as requests, all of them would take as long as the rest."""
+    """Puts an object into moto in this process: as requests, they would take as long as the rest."""
     content = body if isinstance(body, bytes) else body.read()
     s3_backends[Stack.names.account]["aws"].put_object(lake.bucket, key, content)
     return True
 
 
 def _others(stack: Stack, arn: str) -> Iterator[str]:
-    """The executions that the schedule starts until one has ended, each when it has ended too."""
+    """Yields the executions that the schedule starts until a given one has ended, each after it has ended."""
     others = []
     while True:
         try:

@@ -34,7 +34,7 @@ _CALENDAR, _ORDERS = "SELECT count(*) FROM dim_date", "SELECT count(*) FROM curr
 
 
 class Reader(threading.Thread):
-    """Looks at the warehouse over a connection of its own, until it is told to stop."""
+    """Reads the warehouse over a connection of its own, until it is stopped."""
 
     def __init__(self, at: World) -> None:
         super().__init__(daemon=True)
@@ -111,7 +111,7 @@ def _process(*full_read: str) -> None:
 
 
 def _go_back_a_version(at: World) -> None:
-    """Takes back what the last version of the schema brought."""
+    """Undoes the last migration of the schema."""
     for statement in (
         "ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id",
         "DELETE FROM etl.schema_version WHERE version = 3",

@@ -1,4 +1,4 @@
-"""Where the `totes` command begins, before anything is imported that takes its time."""
+"""The `totes` command begins here, before it imports slow modules."""
 
 import signal
 import sys
@@ -7,8 +7,7 @@ import sys
 def main() -> int:
     """Runs the command line and returns its exit code.
 
-    While modules are imported, which may take a second, Ctrl-C ends the process in silence: Python would show a
-    traceback of whatever module was at its turn.
+    Imports may take a second. Ctrl-C ends the process silently meanwhile; Python would show the traceback of an import.
     """
     takes_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if takes_interrupts:

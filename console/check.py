@@ -1,4 +1,4 @@
-"""`totes check`: are the declarations right, and are the databases as declared?"""
+"""`totes check`: finds mistakes in the declarations, and differences between them and the databases."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""What ends a command, as one line on stderr and an exit code.
+"""The errors that end a command, each as one line on stderr and an exit code.
 
 0: done. 1: it was tried and the outcome is bad. 2: it could not be tried: wrong arguments, or no such
 deployment.
@@ -76,7 +76,7 @@ class Misused(TyperException):
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
-    """Says that there is no thing of this name, with the nearest name if one is near, and all that there are."""
+    """Says that there is no thing of this name, and names the nearest one, if any, and all of them."""
     names = sorted(known)
     nearest = get_close_matches(name, names, 1)
     meant = f" Did you mean {nearest[0]}?" if nearest else ""
@@ -100,7 +100,7 @@ def one_line(error: BaseException) -> str:
 
 
 def unexpected(error: BaseException) -> str:
-    """What an error says that nobody thought of, and where its traceback is."""
+    """Returns an unexpected error's message, and writes its traceback to a file that the message names."""
     said = f"{type(error).__name__}: {_without_breaks(str(error)) or 'no message'}"
     try:
         descriptor, path = tempfile.mkstemp(prefix="totes-", suffix=".txt")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # What the business was promised: a change is in the warehouse within this time.
 PROMISE = timedelta(minutes=30)
-# Of the executions that succeeded: as many as start in a day at the usual rate, should another one be catching up.
+# So many succeed in a day at the usual rate, and all may have left their batches to one that is catching up.
 _LOOKED_AT = 300
 
 _LOADED = sqlalchemy.text(

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # Whoever read has seen enough. Python would flush once more at its end, and complain.
+        # The reader has closed the pipe. Python would flush once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.FAILED
     except typer.Abort:
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except errors.EXPECTED as error:
         say_error(errors.one_line(error))
         return errors.exit_code(error)
-    except Exception as error:  # noqa: BLE001 - nobody but us can read a traceback
+    except Exception as error:  # noqa: BLE001 - users get one line, not a traceback
         say_error(errors.unexpected(error))
         return errors.FAILED
 

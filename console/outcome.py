@@ -65,7 +65,7 @@ def headline(execution: Execution) -> Text:
 
 
 def catching_up(output: Mapping[str, Any]) -> str:
-    """What an execution says that left batches to another one."""
+    """Says which other execution is catching up, for an execution that left batches to it."""
     load, name = output["load"], output["load"]["catching_up"].rpartition(":")[2]
     landed = output["ingest"]["landed_through"]
     return f"another execution, {name}, is catching up: batch {load['loaded_through']:,} of {landed:,} is loaded"
@@ -95,7 +95,7 @@ def rows_moved(output: Mapping[str, Any]) -> RenderableType:
 
 
 def rows_left(results: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """What the stages of an execution that failed had done by then: landed, processed, and loaded."""
+    """Returns the rows that a failed execution had landed, processed and loaded."""
     ingest, transform, load = (results.get(stage, {}) for stage in ("ingest", "transform", "load"))
     batch = ingest.get("batch")
     landed = _counts(f"batch {batch} landed" if batch else "nothing landed", ingest, ("rows", "deleted"))

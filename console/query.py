@@ -35,7 +35,7 @@ def query(
         totes query revenue_by_currency
         totes query order_history --param order_id=42
 
-    Exit code: 1 when the warehouse has never seen what the question is about.
+    Exit code: 1 when the question has no answer, for instance because the order is unknown.
     """
     if as_json and as_csv:
         raise Misused("Give --json or --csv, not both.")

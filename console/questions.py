@@ -2,8 +2,8 @@
 
 The header is a comment block up to the first empty line. Its first line is the question in one sentence;
 a parameter has a paragraph `Parameter :name (required): …` or `Parameter :name (optional): …`. An optional one is
-NULL when it is left out, and the query says what that means. If an answer without rows means that the question makes no
-sense, a paragraph `No rows: …` says why; in it `:name` is a parameter's value, `:first_snapshot` the first batch's.
+NULL when it is left out, and the query says what that means. If an answer without rows is an error,
+a paragraph `No rows: …` says why; in it `:name` is a parameter's value, `:first_snapshot` the first batch's.
 """
 
 import re
@@ -36,7 +36,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Question:
-    """One question: its name, its one sentence, its parameters, its statement, and what it means to get no rows."""
+    """One question: its name, its one sentence, its parameters, its statement, and the meaning of no rows."""
 
     name: str
     sentence: str

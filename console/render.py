@@ -51,7 +51,7 @@ def complaints(**options: Any) -> Console:
 
 
 def prepare_streams() -> None:
-    """Makes every text printable: a letter that the encoding lacks becomes its code, and a closed stream takes all."""
+    """Makes every text printable: a character that the encoding lacks becomes its code. Replaces closed streams."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
@@ -67,7 +67,7 @@ def say_error(line: str) -> None:
 
 def say_json(document: object) -> None:
     """Pure JSON on stdout. Money is a string, so that no reader makes a float of it; moments are ISO 8601."""
-    # JSON has codes of its own for letters that the encoding lacks.
+    # JSON has its own escapes for characters that the encoding lacks.
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
     text = json.dumps(document, indent=2, ensure_ascii=ascii_only, default=_json_value)
     # And for all that a terminal obeys, so that readers get the same characters.

@@ -25,13 +25,11 @@ def run(
     context: typer.Context,
     full_read: Annotated[
         list[str] | None,
-        typer.Option(metavar="TABLE", help="Read this table of totesys in full, whatever is new in it; repeatable."),
+        typer.Option(metavar="TABLE", help="Read all rows of this table of totesys, not only new ones; repeatable."),
     ] = None,
     accept_deletions: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="TABLE=ROWS", help="Accept that up to so many rows of this table are deleted; repeatable."
-        ),
+        typer.Option(metavar="TABLE=ROWS", help="Accept up to ROWS deletions in this table; repeatable."),
     ] = None,
     name: Annotated[
         str | None, typer.Option(help="The execution's name, free for 90 days; made up when left out.")
@@ -83,14 +81,14 @@ def as_document(execution: Execution) -> dict[str, Any]:
 
 
 def command(given: Mapping[str, Any]) -> str:
-    """The command line that starts an execution with this input."""
+    """Returns the command line that starts an execution with an input."""
     options = [f"--full-read {table}" for table in given.get("full_read", ())]
     options += [f"--accept-deletions {table}={rows}" for table, rows in given.get("accept_deletions", {}).items()]
     return " ".join(["totes run", *options])
 
 
 def _input(full_read: Iterable[str], accept_deletions: Iterable[str]) -> dict[str, Any]:
-    """The execution's input; a field that nobody asked for is left out.
+    """Returns the execution's input, without the fields that were not asked for.
 
     Raises:
         Misused: a table is unknown, or a number of rows is missing, wrong, or given twice.

@@ -59,14 +59,14 @@ def secret(
 
 
 def _ask() -> str:
-    """The password that somebody types unseen.
+    """Asks for the password, and does not show what is typed.
 
     Raises:
-        Misused: there is no terminal to hide it on.
-        Abort: nobody answers.
+        Misused: there is no terminal.
+        Abort: the input ended.
     """
     if not sys.stdin.isatty():
-        raise Misused("There is no terminal to ask for the password: put it into TOTES_PASSWORD.")
+        raise Misused("There is no terminal to ask on: set TOTES_PASSWORD.")
     answer: str = typer.prompt("Password", hide_input=True, err=True)
     return answer
 

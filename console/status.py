@@ -30,7 +30,7 @@ EMPTY = "The warehouse is empty: nothing is loaded yet."
 
 @dataclass(frozen=True)
 class Standing:
-    """Where the pipeline stands; `catching_up` is the execution to which the newest one that succeeded left batches."""
+    """The pipeline's state; `catching_up` is the execution to which the newest successful one left batches."""
 
     logs: Sequence[LogHead]
     freshness: Freshness

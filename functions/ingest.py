@@ -30,8 +30,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     metrics.add_metric("BatchesToTransform", MetricUnit.Count, done.landed_through - done.processed_through)
     logger.info("ingested", batch=done.batch, rows=done.rows, deleted=done.deleted, full_read=done.full_read)
     result = {name: value for name, value in asdict(done).items() if name not in _ODD}
-    # An execution that is redriven runs the workflow that it began with, up to 14 days later, and the release before
-    # this one asks for dry_run in its ResultSelector: without the field such an execution could never succeed.
+    # A redriven execution runs the workflow that it began with, up to 14 days later. The workflow of the release before
+    # this one selects dry_run from the result: without the field such an execution could never succeed.
     return result | {"warnings": done.warnings, "new_data": done.new_data, "dry_run": False}
 
 

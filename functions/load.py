@@ -20,7 +20,7 @@ from totes.settings import LoadSettings, read_settings
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Loads every processed batch that the warehouse lacks, or as many as there is time for.
 
-    The result also says whether Transform left any, so that the state machine asks one stage alone what is next.
+    The result also says whether Transform left batches, so the state machine decides by this result alone.
     """
     request, done = parse_request(event), LoadResult()
     try:

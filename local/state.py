@@ -108,7 +108,7 @@ def running_stack(folder: Path | None = None) -> StackState:
         return StackState(**json.loads(text))
     except (ValueError, TypeError):
         raise StackNotRunning(
-            f"{path} was not written by this release: end the stack that runs in {path.parent}, and start it again "
+            f"{path} is not a state file of this release: end the stack that runs in {path.parent}, and start it again "
             "with `totes up`."
         ) from None
 

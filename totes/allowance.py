@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 
 class Allowance:
-    """The time that a function has, counted from the moment at which this is made.
+    """The time that a function has, from the moment at which this object is made.
 
-    A batch may take all the time that is left when it begins. So no batch begins in the second half: each one has at
-    least half of the function's time, and the first one all of it.
+    A batch may need all the time that is left. So no batch begins in the second half: the first one has the function's
+    whole time, and each later one at least half of it.
 
     Args:
         remaining: returns the milliseconds until the function is killed.
@@ -24,9 +24,9 @@ class Allowance:
 
     @property
     def is_nearly_used(self) -> bool:
-        """Whether nine tenths of the time are over; what is left is for a rollback and an error."""
+        """Whether nine tenths of the time are over; the rest is for a rollback and an error."""
         return 10 * self._remaining() <= self._whole
 
 
-# Of commands, which nobody kills.
+# For commands, which nobody kills.
 UNLIMITED = Allowance(lambda: 1)

@@ -42,8 +42,8 @@ class BatchLog:
             if found != expected:
                 raise LogBroken(
                     f"s3://{self._lake.bucket}/{entry(expected)} is missing, though batch {found} is there.",
-                    "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, remove "
-                    "those instead. The next execution then resumes.",
+                    "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, "
+                    "remove those instead. The next execution then resumes.",
                 )
         return batches[-1] if batches else 0
 
@@ -58,8 +58,8 @@ class BatchLog:
         if text is None:
             raise LogBroken(
                 f"s3://{self._lake.bucket}/{key} is missing.",
-                "Restore it in S3 (the buckets are versioned); the next execution then resumes. If it was never there, the "
-                "warehouse or the bucket is another stage's.",
+                "Restore it in S3 (the buckets are versioned); the next execution then resumes. If it was never there, "
+                "the warehouse or the bucket is another stage's.",
             )
         return parse_manifest(text, f"s3://{self._lake.bucket}/{key}")
 
@@ -67,8 +67,8 @@ class BatchLog:
         """Makes the batch exist, once and for all.
 
         Args:
-            hint: whether to note that the log ends here. Of many batches in a row only some need it: a reader walks on
-                from there, 1,000 batches a request.
+            hint: whether to note that the log ends here. Of many batches in a row only some need it, because a reader
+                continues from the hint, 1,000 batches a request.
 
         Raises:
             BatchContended: another execution has committed this number in the meantime.

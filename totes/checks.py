@@ -51,7 +51,7 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
 
 
 def refusals(tables: Mapping[str, SourceTable], found: Mapping[str, CatalogueTable]) -> Iterator[TotesError]:
-    """Yields each error for which Ingest would not read these tables; it raises the first."""
+    """Yields each error that stops Ingest from reading these tables; Ingest raises the first."""
     if differences := [text for table in tables.values() for text in _differences(table, found.get(table.name))]:
         yield ContractBroken(
             "totesys is not as declared: " + "; ".join(differences) + ".",

@@ -1,7 +1,7 @@
-"""Checks the declarations of schemas/ as a whole: each name resolves, and what belongs together fits.
+"""Checks the declarations of schemas/ as a whole: each name resolves, and types and versions fit each other.
 
-What is found here would otherwise fail in a later stage, where it costs a batch, or never: a column whose origin is
-misspelt would stay NULL.
+Without these checks, a mistake would fail in a later stage and hold a batch, or never fail: a column with a misspelt
+origin would stay NULL.
 """
 
 import re
@@ -29,7 +29,7 @@ _INT_DIGITS = 10
 _FORMATS = ("date", "currency")
 _KINDS = ("fact", "dimension", "calendar")
 CALENDAR = "dim_date"
-# The most bytes of a name in PostgreSQL, which cuts a longer one without a word.
+# The most bytes of a name in PostgreSQL, which silently cuts a longer one.
 _LONGEST_NAME = 63
 _STAR_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
@@ -72,10 +72,12 @@ def check(
     source: "Mapping[str, SourceTable]",
     warehouse: "Mapping[str, WarehouseTable]",
 ) -> list[Finding]:
-    """Returns all that is wrong: what was found when the files were read, and what does not fit.
+    """Returns all mistakes: those found while the files were read, and declarations that do not fit each other.
 
     Args:
-        files: by their folder; `source` and `warehouse` are the tables that could be made from them.
+        files: by their folder.
+        source: the tables that could be made from the files.
+        warehouse: likewise.
     """
     known = _Known({file.table: file for file in files["source"]}, {file.table: file for file in files["warehouse"]})
     for name, table in source.items():
@@ -91,7 +93,7 @@ def check(
 
 
 class _Known:
-    """All files by the table that they declare, also those that are wrong."""
+    """All files, right or wrong, by the table that they declare."""
 
     def __init__(self, source: Mapping[str, File], warehouse: Mapping[str, File]) -> None:
         self.source = source
@@ -99,7 +101,7 @@ class _Known:
 
 
 class _Table:
-    """What tables of both kinds have in common."""
+    """The checks that tables of both kinds have in common."""
 
     folder = ""
     types: tuple[str, ...] = ()
@@ -142,7 +144,7 @@ class _Table:
             )
 
     def has_column(self, name: str, what: str, *place: str) -> bool:
-        """Returns whether the table has a column that can be looked at; notes if it has none of that name."""
+        """Returns whether the table has a well-formed column of a name; notes a mistake if it has none of that name."""
         self.check_column(self._file, name, what, *place)
         return name in self._columns
 
@@ -152,7 +154,7 @@ class _Table:
             self.find(f"{what}: {of.table} declares no column {name}{nearest(name, columns)}", *place)
 
     def check_key_column(self, name: str, what: str) -> bool:
-        """Checks that a column that identifies rows is there, whole and never NULL."""
+        """Checks that the table has a key column of the right type that is never NULL."""
         if not self.has_column(name, f"{what} = {name}", what):
             return False
         column = self._columns[name]
@@ -535,7 +537,7 @@ def _check_cycles(tables: "Mapping[str, SourceTable | WarehouseTable]", files: M
 
 
 def _check_sql_files(schemas: Path) -> list[Finding]:
-    """Returns the files that nobody reads because of their name."""
+    """Returns a finding for each file that is never read because of its name."""
     return [
         Finding(f"{path.parent.name}/{path.name}", 1, f"nothing reads a file of this name; expected {expected}")
         for path in sorted([*(schemas / "source").iterdir(), *(schemas / "warehouse").iterdir()])
@@ -544,7 +546,7 @@ def _check_sql_files(schemas: Path) -> list[Finding]:
 
 
 def _other_name(path: Path) -> str:
-    """Returns what a file's name should look like; empty if it does."""
+    """Returns the form that a file's name should have; empty if it has it."""
     if path.parent.name == "source":
         return "<table>.toml"
     is_read = _VERSIONED_SQL.fullmatch(path.name) or path.name in _OTHER_SQL
@@ -552,7 +554,7 @@ def _other_name(path: Path) -> str:
 
 
 def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", schemas: Path) -> None:
-    """Notes where a version is left out: most likely `since` has a digit too many."""
+    """Notes a version that nothing has, though a later one exists: most likely `since` has a digit too many."""
     found: dict[int, tuple[File, tuple[str, ...]]] = {}
     for name, table in warehouse.items():
         file = known.warehouse[name]
@@ -673,7 +675,7 @@ def _family(kind: str) -> str:
 
 
 def _has_room(made: str, given: str) -> bool:
-    """Returns whether each value of a type has room in a numeric one. One without a length is as wide as its origin."""
+    """Returns whether a numeric type holds all values of another; one without a length is as wide as its origin."""
     room, need = _NUMERIC.fullmatch(made), _NUMERIC.fullmatch(given)
     if room is None:
         return need is not None
@@ -684,7 +686,7 @@ def _has_room(made: str, given: str) -> bool:
 
 
 def _not_held(column: "Column") -> str | None:
-    """Returns what was expected if a column's type can't hold its default; else None."""
+    """Returns the form that a default should have if its column's type can't hold it; else None."""
     default = column.default or ""
     if column.values and default not in column.values:
         return f"one of {', '.join(column.values)}"

@@ -1,7 +1,7 @@
 """The contracts: one declaration per table, read from schemas/.
 
 They drive extraction, Parquet schemas, DDL, checks and the data dictionary. All are read and checked together
-(totes.consistency), whichever is needed: the error names every mistake, with its file and line.
+(totes.consistency), even if only some are needed: the error names each mistake with its file and line.
 """
 
 import graphlib
@@ -29,7 +29,7 @@ _SHORT_CHARACTERS = 10_000
 _TEXT = re.compile(r"text|varchar(?:\((\d+)\))?")
 
 
-# The findings that an error shows; `totes check` shows all.
+# So many findings are in an error; `totes check` shows all.
 _SHOWN = 10
 _SOURCE = ("meaning", "key", "quarantine", "max_deleted_share")
 _WAREHOUSE = ("meaning", "grain", "kind", "key", "business_key", "source", "join", "since")
@@ -55,7 +55,7 @@ class Column:
         default: stands in for NULL on the way into the warehouse.
         derive: the function in totes.star that makes the value from its origin.
         since: the version of the warehouse's schema that brought the column.
-        until: the version that takes it back; None means that it stays.
+        until: the version that drops it; None means that it stays.
         max_bytes: the most bytes that a text of totesys may have; None means the default.
     """
 
@@ -137,7 +137,7 @@ class WarehouseTable:
         source: the table of totesys whose rows become this table's rows; None for the calendar.
         join: other tables that supply columns, each with the column of `source` that holds its key.
         checks: of a fact, what references and accepted values can't say.
-        former_columns: the columns that a version has taken back. Only migrations know them.
+        former_columns: the columns that have an `until`. Only migrations use them.
     """
 
     name: str
@@ -207,7 +207,7 @@ def declared() -> Declarations:
     """All declarations, which are read once.
 
     Raises:
-        ContractInvalid: names every mistake, up to ten, with file and line.
+        ContractInvalid: a declaration is wrong; the message names the first ten mistakes with file and line.
     """
     found = read_declarations()
     if found.findings:

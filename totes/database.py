@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
-# A lock was not to be had in time.
+# A lock was not free in time.
 LOCK_TIMEOUT = "55P03"
 
 
@@ -168,10 +168,10 @@ def _tls(credentials: "Credentials") -> ssl.SSLContext | bool | None:
 
 
 def _lock_holders(connection: sqlalchemy.Connection, refused: DBAPIError) -> str:
-    """Returns who may have been waited for: another execution, or somebody at work on the tables.
+    """Returns the sessions for which we may have waited: another execution's, or somebody else's.
 
-    Our own wait is over by now. So the refused statement tells, with what the server says of it, which tables we wanted
-    and what for.
+    Our own wait is over by now. So the refused statement and the server's message show which tables we wanted, and
+    what for.
     """
     wanted = f"{refused.statement} {_fields(refused.orig).get('W', '')}"
     with suppress(DBAPIError):
@@ -195,7 +195,7 @@ _Kind = Literal["unreachable", "busy"] | type[TotesError]
 
 @dataclass(frozen=True)
 class _Meaning:
-    """What the errors mean whose SQLSTATE begins in the same way: whom to blame, in which words, and what to do."""
+    """The class, the words and the remedy of all errors whose SQLSTATE begins in the same way."""
 
     kind: _Kind
     said: str
@@ -272,8 +272,8 @@ _MEANINGS = {
         "Read the message, and put right what it names; the next execution tries again.",
     ),
 }
-# Poolers say with one code what passes, as a lack of connections, and what does not: PgBouncer 08P01, pgcat 58000,
-# Supavisor XX000, RDS Proxy 0A000.
+# Poolers use one code for refusals that pass, such as a lack of connections, and for those that don't: PgBouncer 08P01,
+# pgcat 58000, Supavisor XX000, RDS Proxy 0A000.
 _OF_POOLERS = ("08P01", "58000", "XX000", "0A000")
 _POOLER_REFUSES = re.compile(
     r"unsupported startup parameter|no such (database|user)|no pool configured|(tenant|user) not found"

@@ -48,8 +48,8 @@ class File:
 
     Attributes:
         table: the name of the table that it declares.
-        fields: what it says; None if it is not TOML.
-        findings: what was found wrong with it so far.
+        fields: its content; None if it is not TOML.
+        findings: the mistakes that were found so far.
     """
 
     def __init__(self, path: Path) -> None:
@@ -69,16 +69,16 @@ class File:
             self.findings.append(Finding(self.name, 1, "not UTF-8"))
 
     def find(self, problem: str, *place: str) -> None:
-        """Notes a mistake at a field, which is named by the path to it, or at the nearest line above that is known."""
+        """Notes a mistake at a field, given by its path; if its line is unknown, at the nearest known one above."""
         self.findings.append(Finding(self.name, self._line(place), problem))
 
     def part_names(self, parts: str) -> Collection[str]:
-        """The names of the columns or checks, also of those that are wrong."""
+        """Returns the names of all columns or checks, right or wrong."""
         found = (self.fields or {}).get(parts)
         return found.keys() if isinstance(found, dict) else ()
 
     def says(self, *place: str) -> bool:
-        """Returns whether it has a field, which is named by the path to it."""
+        """Returns whether it has a field, given by its path."""
         found: Any = self.fields
         for name in place:
             if not isinstance(found, dict) or name not in found:
@@ -87,7 +87,7 @@ class File:
         return True
 
     def parts(self, parts: str, kind: _Kind[_Part], known: Collection[str]) -> Iterator[_Part]:
-        """Yields the columns or checks that are well-formed, and notes what is wrong with the others."""
+        """Yields the well-formed columns or checks, and notes the mistakes in the others."""
         declared = (self.fields or {}).get(parts, {})
         if not isinstance(declared, dict):
             self.find(f"{parts} is {_said(declared)}, expected a table", parts)
@@ -150,8 +150,8 @@ class File:
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Returns a hint at the known name that looks most like another one; empty if none does."""
-    # Only who has made a mistake waits for its import.
+    """Returns a hint at the known name that is nearest to a name; empty if none is near."""
+    # Imported here: only a mistake needs it.
     from difflib import get_close_matches
 
     found = get_close_matches(name, sorted(known), 1)
@@ -165,7 +165,7 @@ def _fields(kind: Any) -> "Mapping[str, Field[Any]]":
 
 
 def _lines(text: str) -> dict[tuple[str, ...], int]:
-    """Returns the line of each key, by the path to it; those inside braces stand on the line of the brace."""
+    """Returns the line of each key, by its path; keys inside braces have the line of the brace."""
     found: dict[tuple[str, ...], int] = {}
     above: tuple[str, ...] = ()
     in_text = False

@@ -150,7 +150,7 @@ def move(connection: sqlalchemy.Connection, pairs: Sequence[Table], found: Itera
     """Brings the live warehouse to the replay, by difference: a row that is the same is not touched.
 
     Readers don't wait, and see nothing of it before the commit. Only if so much differs that the facts' references are
-    dropped meanwhile, whoever comes to read waits for the commit.
+    dropped meanwhile, readers wait for the commit.
 
     Args:
         found: about what differs.

@@ -26,7 +26,7 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
         except BaseException as error:
             _hang_up(self._sock, self._usock)
             if isinstance(error, ScramException):
-                # Not of the driver's own family, by which callers know its errors.
+                # Callers know the driver's errors by their base class, which this one lacks.
                 raise InterfaceError(f"SCRAM failed: {error}") from error
             raise
 
@@ -53,8 +53,8 @@ def _hang_up(file: Any, sock: Any) -> None:
 def _lenient(saslprep: Callable[[str], str]) -> Callable[[str], str]:
     """SASLprep as PostgreSQL's server and libpq apply it: what it forbids is used as it is.
 
-    They take any ASCII text as it is, and make a space of U+200B, which RFC 3454 has in two tables. A name is prepared,
-    too, but the server ignores it here.
+    They use ASCII text unchanged, and turn U+200B into a space, because RFC 3454 has it in two tables. User names are
+    prepared, too, but the server ignores them here.
     """
 
     def prepared(text: str) -> str:
@@ -68,5 +68,5 @@ def _lenient(saslprep: Callable[[str], str]) -> Callable[[str], str]:
     return prepared
 
 
-# scramp, which logs in for pg8000, has no option for it, and looks the function up here.
+# scramp logs in for pg8000; it has no option for this, and looks the function up here.
 scramp.core.saslprep = _lenient(scramp.utils.saslprep)

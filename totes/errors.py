@@ -17,9 +17,9 @@
     │   ├── ObjectMissing        a manifest names an object that is not there
     │   ├── CorruptObject        an object is not what its manifest says
     │   ├── VersionUnknown       written by a newer release than this one
-    │   ├── ContractInvalid      declarations in schemas/ are wrong, or the warehouse is not so (totes.contracts)
+    │   ├── ContractInvalid      declarations in schemas/ are wrong, or the warehouse differs (totes.contracts)
     │   ├── DeletionsHeld        more rows of totesys are gone than may go without confirmation
-    │   ├── BackfillOutdated     totesys or the landing zone is not any more what a backfill was planned for
+    │   ├── BackfillOutdated     totesys or the landing zone has changed since a backfill was planned
     │   ├── DiskFull             a batch does not fit on the disk of the function that moves it
     │   ├── DatabaseFailed       a database refused in a way that no other class names
     │   └── Unforeseen           anything else: most likely a bug

@@ -98,7 +98,7 @@ class Execution:
 
 
 def stood_aside(output: Mapping[str, Any]) -> bool:
-    """Whether an execution left batches to another one that is catching up, given what it returned."""
+    """Returns whether an execution, given its output, left batches to another one that is catching up."""
     return bool(output.get("load", {}).get("catching_up"))
 
 

@@ -20,7 +20,7 @@ from totes.errors import AccessRefused, CorruptObject, LakeUnavailable, ObjectMi
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-# What to do about an object and a manifest that contradict each other, whichever of them was changed.
+# The remedy if an object and its manifest contradict each other, whichever of them was changed.
 FIRST_VERSIONS = (
     "Restore the first versions of the object and of its manifest in S3 (the buckets are versioned); the next "
     "execution then resumes."

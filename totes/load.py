@@ -38,7 +38,7 @@ class LoadResult:
         loaded_through: the last batch of the warehouse.
         processed_through: the last batch of the processed zone; None where it is not known yet.
         more: whether batches are left because the time is up.
-        catching_up: the ARN of the execution to which this one leaves the batches that are left.
+        catching_up: the ARN of the execution to which this one leaves the rest.
         snapshot_at: the moment of totesys that `last` shows; None where nothing was loaded.
     """
 
@@ -112,11 +112,11 @@ def load_pending(
     result: LoadResult | None = None,
     allowance: Allowance = UNLIMITED,
 ) -> LoadResult:
-    """Does what `load` does over a connection, which tells the place of the warehouse (totes.warehouse).
+    """Loads all pending batches over a connection, which knows the place of the warehouse (totes.warehouse).
 
-    Two executions that are at it at once wait for each other. The younger one, when it finds that the other has loaded
-    its batch meanwhile, leaves it the rest. The one that goes on looks at the end of the log when it has reached it, so
-    nothing is left behind (ADR 19).
+    Two executions that load at once wait for each other. If the younger one finds that the other has loaded its batch
+    meanwhile, it leaves it the rest. The other one reads the end of the log again when it has reached it, so no batch
+    is left behind (ADR 19).
 
     Args:
         through: the last batch to load; None: the last that there is.
@@ -147,9 +147,9 @@ def load_pending(
 
 
 def _other_loader(connection: sqlalchemy.Connection, execution: str, end: int) -> str | None:
-    """The ARN of the execution that loaded the last batch, if it was at it before this one.
+    """Returns the ARN of the execution that loaded the last batch, if it loaded its first batch before this one did.
 
-    None if it is this one or came later, or if there is no batch left to load.
+    Returns None if it is this execution or a younger one, or if no batch is left to load.
     """
     with connection.begin():
         row = connection.execute(warehouse.statement(connection, "last_batch")).one()
@@ -176,7 +176,7 @@ def _load_next(
     batches of a backfill are short of is in the first batch behind them, and that is where their rows are checked.
 
     Raises:
-        ContractBroken: the checks do not hold, and no batch is left that could correct that, or no time.
+        ContractBroken: the checks do not hold, and no batch or no time is left to correct that.
     """
     with scratch() as folder:
         fetched = _fetched(log, processed, pending.popleft(), folder)
@@ -197,7 +197,7 @@ def _load_next(
 
 
 def _uncorrected(error: ContractBroken, batches: int) -> ContractBroken:
-    """The error of a batch that a later one may correct, but not within the time of one function."""
+    """Returns the error of a broken check that no batch in the time of one function corrects."""
     return ContractBroken(
         f"{error.found} The {batches:,} batches that one function has time for do not correct that, and more are left.",
         "Give the function load more time in serverless.yml (timeout, at most 900 s), and the tasks that call it more "

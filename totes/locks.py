@@ -1,6 +1,6 @@
 """Locks that keep readers out.
 
-Whoever asks for a table after us waits behind us in the queue for its lock. So we queue only briefly, and try again.
+While we queue for a table's lock, later readers of the table queue behind us. So we queue only briefly, and try again.
 """
 
 import time
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from totes.database import LOCK_TIMEOUT, sqlstate
 from totes.session import LOCK_SECONDS
 
-# We queue this long for each such lock, and no reader waits longer behind us.
+# We queue for each such lock this long at most, so no reader waits longer behind us.
 QUEUE_MILLISECONDS = 150
 _PAUSE_SECONDS = 0.35
 
@@ -35,10 +35,12 @@ def change_at_once(connection: sqlalchemy.Connection, change: Callable[[], objec
 
 
 def change_when_free(connection: sqlalchemy.Connection, change: Callable[[], object]) -> None:
-    """Makes such a change; if a lock is refused, lets the readers pass and tries again, for LOCK_SECONDS.
+    """Makes a change that keeps readers out.
+
+    If a lock is refused, it lets the readers pass and tries again, for LOCK_SECONDS.
 
     Raises:
-        DBAPIError: a lock was refused to the end, SQLSTATE 55P03.
+        DBAPIError: the last attempt was refused a lock, too, SQLSTATE 55P03.
     """
     give_up_at = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < give_up_at:
@@ -51,7 +53,7 @@ def change_when_free(connection: sqlalchemy.Connection, change: Callable[[], obj
 
 @contextmanager
 def _queueing_briefly(connection: sqlalchemy.Connection) -> Iterator[None]:
-    """Waits for no lock longer than that inside the block. If the block fails, what it did is rolled back."""
+    """Queues for a lock for QUEUE_MILLISECONDS at most inside the block, and rolls the block back if it fails."""
     usual = connection.scalar(sqlalchemy.text("SELECT pg_catalog.current_setting('lock_timeout')"))
     with connection.begin_nested():
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{QUEUE_MILLISECONDS}ms'")

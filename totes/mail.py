@@ -77,9 +77,9 @@ class Failure:
 
     @property
     def shown(self) -> datetime | None:
-        """The moment of totesys that the warehouse shows; None where nothing has been loaded.
+        """The moment of totesys that the warehouse shows; None if nothing has been loaded.
 
-        An execution that catches up may fail in a pass after the first.
+        An execution that catches up may have loaded batches in passes before the one that failed.
         """
         loaded = self.results.get("load", {}).get("snapshot_at")
         moments = [self.standing.good_since, datetime.fromisoformat(str(loaded)) if loaded else None]

@@ -28,7 +28,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
     "CorruptObject": (
         "A file in the lake is not what was written there.",
-        "Restore its first version, and its manifest's.",
+        "Restore its first version and its manifest's.",
     ),
     "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
     "ContractInvalid": (

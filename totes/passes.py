@@ -1,11 +1,11 @@
-"""What a stage has done in all its passes: an execution that catches up goes through Transform and Load repeatedly."""
+"""Adds up the results of passes: an execution that catches up goes through Transform and Load several times."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def in_total(stage: str, so_far: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """The result of a stage's pass, with what the passes before it did added: batches, and rows by table.
+    """Returns the result of a stage's pass, with the counts of the earlier passes added: batches, and rows by table.
 
     Args:
         stage: its name in lower case, under which the state machine keeps its result.
@@ -24,11 +24,11 @@ def in_total(stage: str, so_far: Mapping[str, Any], result: Mapping[str, Any]) -
 
 
 def left_to(so_far: Mapping[str, Any], loaded: Mapping[str, Any]) -> str | None:
-    """The ARN of the execution to which this one leaves batches; None if all that it found landed is loaded.
+    """Returns the ARN of the execution to which this one leaves batches; None if all that Ingest found is loaded.
 
     Args:
-        so_far: what Ingest and Transform have returned.
-        loaded: what Load is about to return.
+        so_far: the results of Ingest and Transform.
+        loaded: the result that Load is about to return.
     """
     landed = so_far.get("ingest", {}).get("landed_through")
     if landed is not None and loaded["loaded_through"] >= landed:

@@ -1,6 +1,7 @@
 """Keys and indexes that are dropped before a bulk of rows and made again after it, in the same transaction.
 
-That keeps readers of the table out until the commit; a foreign key, also those of the table that it refers to.
+That keeps readers of the table out until the commit, and for a foreign key also readers of the table to which it
+refers.
 """
 
 from collections.abc import Iterable, Sequence

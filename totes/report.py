@@ -92,8 +92,8 @@ def fresh_as_of(execution: str) -> datetime | None:
     """The moment of totesys that the warehouse shows at least, when an execution has ended.
 
     One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is when the last
-    execution that succeeded, and left no batch to another one, asked totesys; None if none has. If an execution took
-    its time and loaded what later ones have landed, it is the moment of the last batch.
+    execution that succeeded, and left no batch to another one, asked totesys; None if none has. If an execution also
+    loaded batches that later ones have landed, it is the moment of the last batch.
     """
     found = client("stepfunctions").describe_execution(executionArn=execution)
     # Asked first: it may not be in the list yet.
@@ -115,7 +115,7 @@ def was_told(execution: str) -> bool:
 
 
 def _shown_by(output: Mapping[str, Any], asked: datetime) -> datetime:
-    """The moment of totesys that the warehouse shows after an execution: it may have loaded what others have landed."""
+    """Returns the moment of totesys that the warehouse shows after an execution; it may have loaded later batches."""
     loaded = output.get("load", {}).get("snapshot_at")
     return max(asked, datetime.fromisoformat(loaded)) if loaded else asked
 
@@ -165,7 +165,7 @@ def _last(bucket: str) -> int | None:
 def _before(names: Names, execution: str, began: datetime) -> tuple[int, Execution | None]:
     """How many executions in a row had not succeeded before one began, and the last that had.
 
-    One that left batches to another one counts neither as good nor as bad.
+    An execution that left batches to another one is skipped.
     """
     others = [
         other

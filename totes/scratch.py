@@ -1,4 +1,4 @@
-"""The folder through which a batch passes on the function's disk, in /tmp."""
+"""The folder in /tmp for the files of a batch."""
 
 import errno
 import fcntl
@@ -16,10 +16,10 @@ PREFIX = "totes-scratch-"
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """An empty folder, which is removed at the end.
+    """Makes an empty folder, and removes it at the end.
 
-    Lambda keeps /tmp from one invocation to the next, also when it kills a function. So what killed processes left is
-    removed first. A lock tells it from the folders of processes that live: several may share /tmp, on a laptop.
+    Lambda keeps /tmp from one invocation to the next, even if it kills a function. So folders of killed processes are
+    removed first. Each living process holds a lock on its folder, because several may share /tmp on a laptop.
 
     Raises:
         DiskFull: the disk is full.
@@ -34,9 +34,9 @@ def scratch() -> Iterator[Path]:
         raise DiskFull(
             f"The disk is full: {folder.parent} has {_megabytes(shutil.disk_usage(folder).total):,} MB, of which this "
             f"batch used {_megabytes(_used(folder)):,} MB.",
-            "Give the function a larger disk (ephemeralStorageSize in serverless.yml, at most 10240) and deploy. If a command "
-            "failed, free space in the folder that TMPDIR names. If 10240 is too little for Ingest, run a backfill, which "
-            "reads large tables in parts.",
+            "Give the function a larger disk (ephemeralStorageSize in serverless.yml, at most 10240) and deploy. If a "
+            "command failed, free space in the folder that TMPDIR names. If 10240 is too little for Ingest, run a "
+            "backfill, which reads large tables in parts.",
         ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -44,13 +44,13 @@ def scratch() -> Iterator[Path]:
 
 
 def _locked_folder() -> tuple[Path, int]:
-    """A new folder, and the lock on it, which ends with the process."""
+    """Returns a new folder, and the lock on it, which ends with the process."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            continue  # Another process took it for abandoned before it was locked.
+            continue  # Another process removed it before it was locked.
         fcntl.flock(lock, fcntl.LOCK_EX)
         if folder.exists():
             return folder, lock
@@ -73,7 +73,7 @@ def _remove_abandoned() -> None:
 
 
 def _is_full(error: BaseException | None) -> bool:
-    """Whether the disk is why, also if an error came of closing what could not be written."""
+    """Returns whether a full disk caused an error, directly or when a file was closed."""
     while error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             return True

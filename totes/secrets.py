@@ -15,7 +15,7 @@ _LAST_PORT = 65535
 _DIGITS = re.compile(r"[0-9]{1,5}")
 _HOST_AND_PORT = re.compile(r"[^:]*:[0-9]*|\[.*\]:[0-9]*")
 _NOT_IN_HOSTS = re.compile(r"[\s\x00-\x20\x7f/\\@,;?#\[\]\"'=]")
-# What JSON may hold in place of a text.
+# The other kinds of JSON values.
 _KINDS = {int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
 _NEEDED = ("host", "dbname", "username", "password")
 _REFUSED = {
@@ -102,7 +102,7 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
 
 
 def _faults(document: object) -> list[str]:
-    """What is wrong with a secret, field by field."""
+    """Returns the mistakes in a secret, field by field."""
     if not isinstance(document, dict):
         return ["not a JSON object"]
     found = {name: _fault(document.get(name)) for name in _NEEDED}
@@ -130,7 +130,7 @@ def _fault(value: object) -> str:
 
 
 def _fault_of_host(host: str) -> str:
-    """What is wrong with a host; a socket's folder may have any name."""
+    """Returns the mistake in a host, if any; a socket's folder may have any name."""
     if "://" in host:
         return "is a URL: store its parts"
     if host.startswith("/"):

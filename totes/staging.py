@@ -23,7 +23,7 @@ from totes.parquet import batches
 # From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
 BULK_ROWS = 10_000
 BULK_SHARE = 0.25
-# More rows than these are not checked row by row: that would take longer than a statement may.
+# Above this many rows, a check row by row would take longer than a statement may.
 MOST_ROW_BY_ROW = 1_000_000
 _ROWS_PRESENT = sqlalchemy.text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = CAST(:table AS regclass)")
 _NOT_REFERENCED = "23503"
@@ -85,8 +85,8 @@ def fill(connection: sqlalchemy.Connection, fact: WarehouseTable, path: Path) ->
     """Copies a file straight into a fact that is empty, where all rows are first versions.
 
     Returns:
-        None if the way by staging is due, and nothing was copied: a row refers to nothing, which that way tells; or
-        somebody uses the tables, or has built on one of the keys, and that way leaves keys and indexes alone.
+        None if nothing was copied and the caller has to stage the rows instead. Either a row refers to nothing, which
+        staging reports; or somebody uses the tables or depends on a key, and staging leaves keys and indexes alone.
 
     Raises:
         ContractBroken: two rows have one key, or a value is not accepted.
@@ -125,7 +125,7 @@ def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, sta
 
 
 def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int, batch: int) -> Loaded:
-    """Inserts the staged rows that are new, and updates those that differ; a row that came back is deleted no more."""
+    """Inserts staged rows that are new, updates those that differ, and ends the tombstones of those that came back."""
     with _moved(connection, dimension):
         row = connection.execute(_statement(connection, "upsert", dimension)).one()
         if dimension.source:  # the calendar has none, and loses no day
@@ -157,7 +157,7 @@ def _moved(connection: sqlalchemy.Connection, table: WarehouseTable) -> Iterator
 def _bulk_keys(connection: sqlalchemy.Connection, fact: WarehouseTable, news: int) -> references.Dropping:
     """Drops the fact's foreign keys if that pays for so many new rows, and returns what it has dropped.
 
-    A batch that is small, or small beside the rows that are there, leaves the keys and the tables' readers alone.
+    A batch that is small, or small beside the existing rows, leaves the keys alone, and so the tables' readers.
     """
     present = {"table": warehouse.star(connection, fact.name)}
     if news < BULK_ROWS or news < connection.scalar(_ROWS_PRESENT, present) * BULK_SHARE:

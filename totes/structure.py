@@ -1,4 +1,4 @@
-"""What the warehouse's catalogue says of its tables, and in what that differs from the declarations."""
+"""Reads the warehouse's tables from its catalogue, and compares them with the declarations."""
 
 import json
 import re
@@ -17,7 +17,7 @@ _NAMES = {
     "varchar": "character varying",
     "time": "time without time zone",
 }
-# What tells our log from another schema of its name.
+# Our log has these columns; another schema of its name has others.
 _VERSIONS = [("version", "integer"), ("applied_at", "timestamp with time zone")]
 _BATCHES = {"batch_id", "snapshot_at", "loaded_at", "execution"}
 _TEXT = re.compile(r"'((?:[^']|'')*)'(?:::.*)?")
@@ -83,7 +83,7 @@ class Difference:
 
 
 def read_structure(connection: sqlalchemy.Connection, stars: str, log: str, names: Iterable[str]) -> Structure:
-    """Reads what the catalogue says, in one round trip.
+    """Reads the relations of both schemas from the catalogue, in one round trip.
 
     Args:
         stars, log: the schemas.
@@ -108,7 +108,7 @@ def read_structure(connection: sqlalchemy.Connection, stars: str, log: str, name
 
 
 def differences(tables: Mapping[str, WarehouseTable], found: Structure, following: int) -> Iterator[Difference]:
-    """Yields what the warehouse has in another way than the declarations of its version say.
+    """Yields each difference between the warehouse and the declarations of its version.
 
     Args:
         following: the number of the next version, for the remedies.

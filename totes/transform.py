@@ -23,7 +23,7 @@ from totes.scratch import scratch
 from totes.settings import TransformSettings
 from totes.star import calendar, joined, parts_to_join, shaped, years_of
 
-# Catching up, one batch in so many moves the hint: it is one of six requests that a small batch takes.
+# An execution that catches up moves the hint once in so many batches: it is one of the six requests of a small batch.
 _HINTED_AFTER = 100
 
 
@@ -36,7 +36,7 @@ class Transformed:
         rows: rows written, by table of the warehouse.
         processed_through: the last batch of the processed zone.
         more: whether batches are left because the time is up.
-        catching_up: the ARN of the execution to which this one leaves the batches that are left.
+        catching_up: the ARN of the execution to which this one leaves the rest.
     """
 
     processed_through: int
@@ -70,8 +70,8 @@ def transform(
 ) -> Transformed:
     """Processes all batches that are landed and not yet processed, in order, or as many as there is time for.
 
-    Two executions that are at it at once both do a batch, and one of them commits it. The younger one then leaves the
-    rest to the other. The one that goes on looks at the end of the log when it has reached it, so nothing is left
+    Two executions that process at once both do the same batch, and one of them commits it. The younger one then leaves
+    the rest to the other. The other one reads the end of the log again when it has reached it, so no batch is left
     behind (ADR 19).
 
     Args:
@@ -152,7 +152,7 @@ def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
 
 
 def _is_older(other: str, first: int | None, log: BatchLog) -> bool:
-    """Whether another execution was at it before this one, whose first batch is given: it committed the one before."""
+    """Returns whether another execution is older: it committed the batch before this one's first."""
     return first is None or (first > 1 and log.read(first - 1).execution == other)
 
 

@@ -1,7 +1,7 @@
 """The warehouse's schema: made from the contracts, brought forward version by version, never back.
 
-A version is what the declarations and the files `schemas/warehouse/<version>_*.sql` say of that number: tables and
-columns that are there `since` it, then the files, then the columns that are there `until` it. A schema that is made
+A migration to a version does three things: it adds the tables and columns whose `since` is the version, runs the files
+`schemas/warehouse/<version>_*.sql`, and drops the columns whose `until` is the version. A schema that is made
 from empty goes the same way, so it ends with the same columns in the same order. Views and comments are made again at
 the end.
 """
@@ -128,14 +128,14 @@ def lock(connection: sqlalchemy.Connection) -> None:
 def migrate(connection: sqlalchemy.Connection) -> None:
     """Brings the schema to this release's version, in one transaction; does nothing if it has it already.
 
-    It needs tables and views for itself for a moment. While somebody uses them, it lets other readers pass and tries
+    It locks tables and views against readers for a moment. If somebody uses them, it lets other readers pass and tries
     again, for LOCK_SECONDS.
 
     Raises:
         VersionUnknown: a newer release has been here.
-        LogBroken: the versions that the schema was brought to have a gap.
-        DatabaseFailed: something that no release of totes made has the name of one of its tables or views.
-        ContractInvalid: a table is not as declared, so Load would fail, or a column that goes is still used.
+        LogBroken: the schema's recorded versions have a gap.
+        DatabaseFailed: somebody else's table or view has the name of one of ours.
+        ContractInvalid: a table is not as declared, so Load would fail, or a column to drop is still used.
     """
     latest = latest_version()
     with connection.begin():
@@ -164,14 +164,14 @@ def applied_version(connection: sqlalchemy.Connection) -> int:
 
 
 def read(connection: sqlalchemy.Connection) -> Structure:
-    """What the catalogue says of the warehouse."""
+    """Reads the warehouse's relations from its catalogue."""
     at = place(connection)
     names = [name for table in warehouse_tables().values() for name in (table.name, *_view_names(table))]
     return read_structure(connection, at.stars, at.log, names)
 
 
 def found_differences(structure: Structure) -> list[Difference]:
-    """What the warehouse, which has this release's version, has in another way than declared."""
+    """Returns the differences between the warehouse, which must have this release's version, and the declarations."""
     return [*differences(warehouse_tables(), structure, latest_version() + 1)]
 
 
@@ -229,8 +229,8 @@ def require_known(structure: Structure, applied: int) -> None:
     if undeclared:
         found += f" It has {', '.join(undeclared)}, which schemas/ does not declare."
         remedy += (
-            f" To drop a column, restore its line in schemas/ and add `until = {applied + 1}`: the next Load then drops "
-            "it."
+            f" To drop a column, restore its line in schemas/ and add `until = {applied + 1}`: the next Load then "
+            "drops it."
         )
     raise VersionUnknown(found, remedy)
 
@@ -301,7 +301,7 @@ def _add_column(connection: sqlalchemy.Connection, table: sqlalchemy.Table, colu
 
 
 def _drop_column(connection: sqlalchemy.Connection, table: WarehouseTable, column: Column) -> None:
-    """Drops a column that was taken back. The fact's views, which show it, are made again after the last version."""
+    """Drops a column and the fact's views, which show it; the views are made again after the last version."""
     with _used_by_nobody(f"Column {table.name}.{column.name}"):
         _drop_views(connection, table)
         connection.exec_driver_sql(f"ALTER TABLE {star(connection, table.name)} DROP COLUMN {quoted(column.name)}")
@@ -348,7 +348,7 @@ def _comment(connection: sqlalchemy.Connection, version: int) -> None:
 
 
 def _rights(connection: sqlalchemy.Connection) -> set[tuple[str, ...]]:
-    """Who else may do what with the facts' views: their privileges, and whether they may pass them on."""
+    """Returns the privileges that other roles have on the facts' views, and whether they may grant them."""
     names = [star(connection, view) for table in warehouse_tables().values() for view in _view_names(table)]
     return {tuple(row) for row in connection.execute(_RIGHTS, {"views": names})}
 

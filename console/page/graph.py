@@ -92,7 +92,7 @@ def draw(workflow: Workflow) -> Graph:
 
 
 def _effort(graph: Graph) -> tuple[float, float, float]:
-    """What makes a drawing harder to read: its width, a start that is not on the left, and sideways ways."""
+    """Returns how hard a drawing is to read: its width, how far right it starts, and how far its lines go sideways."""
     sideways = sum(abs(x - next_x) for line in graph.lines for (x, _), (next_x, _) in pairwise(line.points))
     return graph.width, graph.start[0], sideways
 

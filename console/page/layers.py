@@ -75,7 +75,7 @@ def crossings(layers: Layers) -> int:
 def _sorted_downwards(workflow: Workflow) -> tuple[list[str], set[Transition]]:
     """The states, each before those it leads to, and the transitions for which that can't be had.
 
-    Of a loop these are the ones that lead to a state declared earlier: a definition is written to be read down.
+    In a loop these are the transitions to a state that is declared earlier, because a definition is read from the top.
     """
     onward: dict[str, list[Transition]] = {name: [] for name in workflow.states}
     for transition in workflow.transitions:
@@ -139,7 +139,7 @@ def _untangled(layers: Layers) -> list[Layers]:
         for _ in range(SWEEPS):
             _sweep(layers.rows, steps)
             if (rows := _frozen(layers.rows)) in seen:
-                break  # what follows from here has been seen, too
+                break  # the next rows have been seen, too
             seen[rows] = crossings(layers)
         for row in layers.rows:
             chance.shuffle(row)

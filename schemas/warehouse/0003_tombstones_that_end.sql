@@ -4,8 +4,8 @@ ALTER TABLE {log}.tombstone ADD COLUMN ended_batch_id integer REFERENCES {log}.b
 COMMENT ON COLUMN {log}.tombstone.ended_batch_id IS 'The batch that brought a dimension''s row back; NULL while the row is deleted. NULL of a fact, whose row comes back as a new version.';
 
 -- Ends the tombstones of rows that have come back, as far as the warehouse shows it: the row was deleted once more, or a
--- version of a fact that came later refers to it. The log does not say which batch brought a row. The first one that
--- brought any row of its table is noted; `totes replay --swap` puts in the right one.
+-- later version of a fact refers to it. The log does not say which batch brought a row back, so the tombstone gets the
+-- first later batch with any row of that table; `totes replay --swap` corrects it.
 UPDATE {log}.tombstone AS tombstone
 SET ended_batch_id = (
     SELECT min(brought.batch_id)

@@ -70,7 +70,7 @@ class Meeting:
 
 
 @fault("F71", "more small batches than a function has time for", HEAL)
-def test_f71_one_execution_catches_up_however_many_calls_it_takes(drill: Drill, tmp_path: Path) -> None:
+def test_f71_one_execution_catches_up_in_many_passes(drill: Drill, tmp_path: Path) -> None:
     fall_behind(drill, MANY)
     with (
         drill.worker_processes("transform", tmp_path, timeout=2),
@@ -88,7 +88,7 @@ def test_f71_one_execution_catches_up_however_many_calls_it_takes(drill: Drill, 
 
 
 @fault("F71", "and executions that overlap while one catches up", HEAL)
-def test_f71_one_that_is_overtaken_says_which_one_is_catching_up(drill: Drill) -> None:
+def test_f71_overtaken_execution_names_the_other(drill: Drill) -> None:
     fall_behind(drill, 5)
     with (meeting := Meeting(drill)) as first:
         pass
@@ -103,7 +103,7 @@ def test_f71_one_that_is_overtaken_says_which_one_is_catching_up(drill: Drill) -
 
 
 @fault("F71", "after one that failed", HOLD)
-def test_f71_one_that_leaves_the_rest_is_no_recovery(drill: Drill) -> None:
+def test_f71_execution_that_leaves_the_rest_is_no_recovery(drill: Drill) -> None:
     good = drill.run()
     amend(drill)
     with drill.instead("transform", broken):
@@ -114,7 +114,7 @@ def test_f71_one_that_leaves_the_rest_is_no_recovery(drill: Drill) -> None:
         assert fresh_as_of(first.arn) == fresh_as_of(failed.arn) == fresh_as_of(good.arn)
 
     recovery = recovery_of(meeting.ended.arn)
-    # The one that left the rest alone counts neither as good nor as bad.
+    # The execution that left the rest is skipped.
     assert recovery is not None
     assert (recovery.failures, recovery.since) == (1, fresh_as_of(good.arn))
 
@@ -126,7 +126,7 @@ def broken(_name: str, _event: dict[str, Any]) -> InvokeResult:
 
 @contextlib.contextmanager
 def full_disk_at(name: str) -> Iterator[None]:
-    """No byte of a file of this name can be written: the kernel says that the disk is full."""
+    """Makes a file whose every write fails, because the kernel says that the disk is full."""
     make = tempfile.mkdtemp
 
     def mkdtemp(prefix: str) -> str:

@@ -43,7 +43,7 @@ VARYING = (
     (r"\b[0-9a-f]{32}\.parquet", "<object>.parquet"),
     (r"test_\d+", "test_<n>"),
     (r"\b[0-9A-F]{1,8}/[0-9A-F]{1,8}\b", "<lsn>"),
-    (r"(full:)\s+\S+(\s+has)\s+[\d,]+(\s+MB[\w\s,]+had)\s+[\d,]+", r"\1 <folder>\2 <n>\3 <n>"),
+    (r"(full:)\s+\S+(\s+has)\s+[\d,]+(\s+MB[\w\s,]+used)\s+[\d,]+", r"\1 <folder>\2 <n>\3 <n>"),
     (r"(holds|says)\s+\d+\s+bytes", r"\1 <n> bytes"),
 )
 

@@ -20,19 +20,19 @@ RETRIES = 4
 
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For few rows it already pays to drop the keys."""
+    """Drops the keys for ten new rows already."""
     monkeypatch.setattr("totes.staging.BULK_ROWS", 10)
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A migration gives up its attempts at locks sooner."""
+    """Lets a migration give up its locks after 0.6 s."""
     monkeypatch.setattr("totes.locks.LOCK_SECONDS", 0.6)
 
 
 @contextlib.contextmanager
 def open_select(drill: Drill, query: str) -> Iterator[str]:
-    """Leaves an analyst's transaction open that has read something; yields how a mail names it."""
+    """Runs a query in an analyst's transaction and leaves it open; yields its name in an e-mail."""
     with drill.pipeline.connection(drill.pipeline.warehouse) as connection:
         cursor = connection.cursor()
         cursor.execute("SET application_name = 'notebook'")
@@ -45,7 +45,7 @@ def open_select(drill: Drill, query: str) -> Iterator[str]:
 
 @contextlib.contextmanager
 def reading(drill: Drill) -> Iterator[list[float]]:
-    """Reads all the time, as others do; yields the seconds that each look has taken."""
+    """Reads all the time, as other readers do; yields the seconds of each read."""
     waits: list[float] = []
     ended = threading.Event()
 
@@ -118,7 +118,7 @@ def go_back_a_version(drill: Drill) -> None:
 
 @fault("F70", "a migration of the warehouse behind an analyst's open transaction", HOLD)
 @pytest.mark.usefixtures("hasty")
-def test_f70_migration_names_the_reader_and_keeps_no_other_waiting(drill: Drill) -> None:
+def test_f70_blocked_migration_names_the_reader(drill: Drill) -> None:
     go_back_a_version(drill)
     drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
 

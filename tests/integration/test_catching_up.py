@@ -75,7 +75,7 @@ class Execution:
 
 
 def half_used_after(batches: int) -> Allowance:
-    """An allowance for so many batches; the first one begins in any case."""
+    """An allowance for a number of batches; the first one always begins."""
     times = iter([100] * batches)
     return Allowance(lambda: next(times, 40))
 
@@ -110,9 +110,7 @@ def test_last_batch_leaves_nothing_to_come_back_for(behind: Pipeline) -> None:
     assert not execution.load(half_used_after(LAST - 1)).more
 
 
-def test_one_batch_in_a_hundred_moves_the_hint_and_the_last_one(
-    behind: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hint_moves_each_hundred_batches_and_last(behind: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("totes.transform._HINTED_AFTER", 4)
     with at_key(HINT, lambda: None) as hints:
         behind.transform()
@@ -133,7 +131,7 @@ def test_batch_that_is_landed_meanwhile_is_not_left_behind(behind: Pipeline) -> 
         assert behind.load().last == LAST + 2
 
 
-def test_transform_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeline) -> None:
+def test_overtaken_transform_leaves_the_rest(behind: Pipeline) -> None:
     other = Execution(behind, OTHER)
     with at_key("log/00000002", lambda: other.transform(half_used_after(2))):
         overtaken = behind.transform()
@@ -141,7 +139,7 @@ def test_transform_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeli
     assert other.transform(half_used_after(9)).last == LAST
 
 
-def test_load_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeline) -> None:
+def test_overtaken_load_leaves_the_rest(behind: Pipeline) -> None:
     behind.transform()
     other = Execution(behind, OTHER)
     with at_statement("pg_advisory_xact_lock", lambda: other.load(half_used_after(2))):
@@ -150,7 +148,7 @@ def test_load_that_is_overtaken_leaves_the_rest_to_the_other(behind: Pipeline) -
     assert other.load(half_used_after(9)).last == LAST
 
 
-def test_older_one_goes_on_though_a_younger_one_overtakes_it(behind: Pipeline) -> None:
+def test_older_execution_continues_when_overtaken(behind: Pipeline) -> None:
     older, younger = Execution(behind, behind.execution), Execution(behind, OTHER)
     assert older.transform(half_used_after(1)).last == older.load().last == 2
     with at_key("log/00000003", younger.transform):
@@ -161,7 +159,7 @@ def test_older_one_goes_on_though_a_younger_one_overtakes_it(behind: Pipeline) -
     assert (loaded.first, loaded.last, loaded.catching_up) == (4, LAST, None)
 
 
-def test_younger_one_leaves_the_rest_though_it_has_done_some(behind: Pipeline) -> None:
+def test_younger_execution_leaves_the_rest(behind: Pipeline) -> None:
     older, younger = Execution(behind, OTHER), Execution(behind, YOUNG)
     older.transform()
     older.load()
@@ -175,7 +173,7 @@ def test_younger_one_leaves_the_rest_though_it_has_done_some(behind: Pipeline) -
     assert (loaded.batches, loaded.catching_up) == (0, OTHER)
 
 
-def test_one_that_is_overtaken_by_itself_goes_on(behind: Pipeline) -> None:
+def test_execution_overtaken_by_itself_continues(behind: Pipeline) -> None:
     """Lambda has lost the answer of an attempt which is still at work."""
     zombie = Execution(behind, behind.execution)
     with at_key("log/00000003", lambda: zombie.transform(half_used_after(2))):
@@ -186,7 +184,7 @@ def test_one_that_is_overtaken_by_itself_goes_on(behind: Pipeline) -> None:
     assert (loaded.loaded_through, loaded.catching_up) == (LAST, None)
 
 
-def test_one_that_is_overtaken_at_its_last_batch_ends_well(drilled: Pipeline) -> None:
+def test_execution_overtaken_at_last_batch_ends_well(drilled: Pipeline) -> None:
     land(drilled)
     other = Execution(drilled, OTHER)
     with at_key("log/00000002", other.transform):
@@ -204,8 +202,8 @@ def atomic() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_of_executions_at_once_one_goes_on_and_nothing_is_left(behind: Pipeline, atomic: None, seed: int) -> None:
-    """Each lands a batch, as Ingest does, and then gets time for few batches a pass, at random."""
+def test_one_of_concurrent_executions_loads_everything(behind: Pipeline, atomic: None, seed: int) -> None:
+    """Each execution lands a batch, as Ingest does, and gets time for a few batches a pass, at random."""
     chance = random.Random(seed)  # noqa: S311
     landing = threading.Lock()
 
@@ -235,7 +233,7 @@ def test_order_of_executions_makes_no_difference_to_what_is_loaded(behind: Pipel
     assert content(behind) == found
 
 
-def test_broken_check_takes_later_batches_in_though_half_of_the_time_is_used(behind: Pipeline) -> None:
+def test_broken_check_takes_batches_past_half_time(behind: Pipeline) -> None:
     behind.totesys(WRONG, 7)
     behind.ingest()
     land(behind)
@@ -246,7 +244,7 @@ def test_broken_check_takes_later_batches_in_though_half_of_the_time_is_used(beh
     assert (loaded.last, loaded.more) == (LAST + 3, False)
 
 
-def test_broken_check_that_no_batch_in_time_corrects_names_the_rule(behind: Pipeline) -> None:
+def test_uncorrected_check_names_rule_before_time_out(behind: Pipeline) -> None:
     behind.totesys(WRONG, 7)
     behind.ingest()
     for _ in range(2):
@@ -259,7 +257,7 @@ def test_broken_check_that_no_batch_in_time_corrects_names_the_rule(behind: Pipe
 
 
 def test_batch_that_is_prepared_again_keeps_its_first_draft(behind: Pipeline) -> None:
-    """The draft names objects that are there; one that is made anew by another release may name others."""
+    """The draft names existing objects; a draft of another release may name others."""
     settings = TransformSettings(behind.landing_bucket, behind.processed_bucket)
     prepare(settings, 2)
     (key,) = [key for key in Lake(behind.processed_bucket).keys("backfill/", "") if key.endswith(".json")]

@@ -271,7 +271,7 @@ CALENDAR = "SELECT count(*) FROM dim_date"
 
 
 @pytest.mark.usefixtures("bulk")
-def test_bulk_that_is_no_news_keeps_nobody_out(seeded: Pipeline) -> None:
+def test_bulk_of_known_rows_blocks_no_reader(seeded: Pipeline) -> None:
     with at_statement("ALTER TABLE", lambda: None) as altered:
         assert seeded.run("sales_order", "payment")[2].inserted == {}
         assert altered == []
@@ -282,7 +282,7 @@ def test_bulk_that_is_no_news_keeps_nobody_out(seeded: Pipeline) -> None:
 
 
 @pytest.mark.usefixtures("bulk")
-def test_bulk_of_news_goes_round_an_open_transaction(seeded: Pipeline) -> None:
+def test_bulk_of_new_rows_passes_an_open_transaction(seeded: Pipeline) -> None:
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
     seeded.ingest()
     seeded.transform()
@@ -312,9 +312,7 @@ def test_first_load_goes_round_an_open_transaction(seeded: Pipeline) -> None:
 
 
 @pytest.mark.usefixtures("bulk")
-def test_bulk_beyond_row_by_row_waits_and_names_who_is_in_the_way(
-    seeded: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_huge_bulk_waits_and_names_the_holder(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("totes.staging.MOST_ROW_BY_ROW", 10)
     monkeypatch.setattr("totes.locks.LOCK_SECONDS", 0.5)
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
@@ -326,9 +324,7 @@ def test_bulk_beyond_row_by_row_waits_and_names_who_is_in_the_way(
     assert seeded.load().batches == 1
 
 
-def test_load_that_waits_for_a_changed_row_names_who_changed_it(
-    seeded: Pipeline, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_load_names_the_uncommitted_writer(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
     monkeypatch.setattr("totes.load.WAREHOUSE", impatient)
     seeded.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")

@@ -103,7 +103,7 @@ def test_added_column_is_as_declared(pipeline: Pipeline, schemas: Path) -> None:
     ) == [["units_sold", "Totes sold.", True, "7"], ["staff_id", "Who sold it.", False, None]]
 
 
-def test_column_that_was_taken_back_goes(pipeline: Pipeline, schemas: Path) -> None:
+def test_until_drops_the_column(pipeline: Pipeline, schemas: Path) -> None:
     deploy(schemas, 3)
     migrate(pipeline)
     pipeline.star("GRANT SELECT ON current_sales_order TO totes_reader")
@@ -119,7 +119,7 @@ def test_column_that_was_taken_back_goes(pipeline: Pipeline, schemas: Path) -> N
     assert pipeline.star("SELECT count(*) FROM pg_attribute WHERE attname = 'units_sold' AND NOT attisdropped") == [[0]]
 
 
-def test_column_that_somebody_reads_is_not_taken_back(pipeline: Pipeline, schemas: Path) -> None:
+def test_column_in_use_is_not_dropped(pipeline: Pipeline, schemas: Path) -> None:
     deploy(schemas, 3)
     migrate(pipeline)
     pipeline.star("CREATE SCHEMA mine; CREATE VIEW mine.orders AS SELECT * FROM current_sales_order")
@@ -145,7 +145,7 @@ def test_view_with_other_columns_keeps_its_grants(pipeline: Pipeline, schemas: P
     assert pipeline.star("SELECT has_table_privilege('totes_reader', 'sales_order_history', 'SELECT')") == [[True]]
 
 
-def test_deleted_line_is_told_the_way_back(pipeline: Pipeline, schemas: Path) -> None:
+def test_deleted_line_gets_a_remedy(pipeline: Pipeline, schemas: Path) -> None:
     deploy(schemas, 2)
     migrate(pipeline)
     deploy(schemas, 1)
@@ -264,7 +264,7 @@ def test_new_table_without_since_is_told(pipeline: Pipeline, schemas: Path) -> N
     ],
     ids=["other columns", "same columns", "view", "log", "star", "a fact's view"],
 )
-def test_something_of_somebody_else_is_left_alone(pipeline: Pipeline, schemas: Path, made: str, found: str) -> None:
+def test_tables_of_somebody_else_are_left_alone(pipeline: Pipeline, schemas: Path, made: str, found: str) -> None:
     deploy(schemas, 1)
     pipeline.star(f"CREATE SCHEMA etl; {made}")
     before = catalogue(pipeline)
@@ -283,7 +283,7 @@ def test_gap_in_the_versions_is_told(pipeline: Pipeline, schemas: Path, missing:
         migrate(pipeline)
 
 
-def test_other_tables_in_a_schema_of_the_log_s_name_do_not_matter(pipeline: Pipeline, schemas: Path) -> None:
+def test_foreign_tables_in_the_log_schema_do_no_harm(pipeline: Pipeline, schemas: Path) -> None:
     deploy(schemas, 1)
     pipeline.star(f"CREATE SCHEMA etl AUTHORIZATION {LOADER}; CREATE TABLE etl.jobs (id integer)")
     migrate(pipeline)

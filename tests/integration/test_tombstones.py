@@ -99,7 +99,7 @@ def tombstones(events: Sequence[str]) -> list[tuple[int, int | None]]:
 
 
 def as_of(events: Sequence[str], batch: int) -> list[int]:
-    """Returns the value that the row had then, if it was there."""
+    """Returns the row's value at a moment, if it was there."""
     return [value for _, came, ended, _, value in versions(events) if came <= batch and (ended or 99) > batch]
 
 
@@ -167,7 +167,7 @@ def stones(pipeline: Pipeline) -> list[list[Any]]:
     return pipeline.star("SELECT business_id, batch_id, ended_batch_id FROM etl.tombstone ORDER BY 1, 2")
 
 
-def test_row_that_came_back_and_is_lost_is_no_deleted_row(drilled: Pipeline) -> None:
+def test_returned_row_that_is_lost_is_missing(drilled: Pipeline) -> None:
     gone_and_back(drilled, 90_001)
     write(drilled, ["DELETE FROM design WHERE design_id = 90001"])
     drilled.run()
@@ -190,7 +190,7 @@ def older(drilled: Pipeline) -> Pipeline:
     return drilled
 
 
-def test_tombstones_of_an_older_warehouse_end_as_far_as_is_known(older: Pipeline) -> None:
+def test_migration_ends_tombstones_of_returned_rows(older: Pipeline) -> None:
     older.load()
     # An order of a later batch refers to 90001; 90002 was deleted again. Of 90003 the warehouse can't know.
     ended = [[90_001, 3, 4], [90_002, 3, 4], [90_002, 6, None], [90_003, 3, None], [90_004, 6, None]]

@@ -155,7 +155,7 @@ def test_one_execution_can_catch_up_with_a_year() -> None:
     assert passes * (5 + 5 + 2) < LONGEST_HISTORY * 0.6
 
 
-def test_passes_go_on_while_there_is_more_whoever_else_is_at_it() -> None:
+def test_passes_continue_beside_another_execution() -> None:
     """One that has left the rest to another execution in Load may have batches to process that nobody else knows."""
     assert [choice["Next"] for choice in STATES["MoreToDo?"]["Choices"]] == ["Transform", "AnotherCatchesUp"]
     assert STATES["MoreToDo?"]["Default"] == "AnythingLoaded?"

@@ -264,7 +264,7 @@ def test_more_to_load_alone_goes_through_transform_too(machine: Machine, functio
 
 
 @pytest.mark.parametrize("loaded", [LOADED, NOTHING_LOADED], ids=["some", "none"])
-def test_one_that_leaves_the_rest_to_another_ends_well(
+def test_execution_that_leaves_the_rest_ends_well(
     machine: Machine, functions: Functions, loaded: dict[str, Any]
 ) -> None:
     functions.usual["load"] = loaded | {"catching_up": OTHER}
@@ -273,16 +273,14 @@ def test_one_that_leaves_the_rest_to_another_ends_well(
     assert json.loads(ended["output"])["load"]["catching_up"] == OTHER
 
 
-def test_one_that_has_more_to_process_goes_on_though_another_loads(machine: Machine, functions: Functions) -> None:
+def test_pending_transform_continues_though_another_loads(machine: Machine, functions: Functions) -> None:
     functions.told["load"] = [LOADED | {"catching_up": OTHER, "more": True}]
     machine.run()
     assert machine.path == ["Ingest", "NewData?", *PASS * 2, "AnythingLoaded?", "Loaded"]
 
 
 @pytest.mark.parametrize("stage", ["Transform", "Load"])
-def test_failure_in_a_later_pass_is_told_and_redriven_from_the_start(
-    machine: Machine, functions: Functions, stage: str
-) -> None:
+def test_failed_later_pass_is_redriven_from_the_start(machine: Machine, functions: Functions, stage: str) -> None:
     functions.told["load"] = [LOADED | {"more": True, "snapshot_at": "2099-11-14T10:19:09+00:00"}]
     good = [] if stage == "Load" else [TRANSFORMED]
     functions.told[stage.lower()] += [*good, LogBroken("A batch is missing.", "Restore it.")]

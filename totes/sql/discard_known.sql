@@ -1,5 +1,5 @@
--- Takes the rows out of the staging that are no news: those that are the same as the latest version of their business
--- id, if that one was not deleted. It needs no lock for which readers wait.
+-- Deletes the staged rows that are the same as the latest version of their business id, unless that version was deleted.
+-- It takes no lock that makes readers wait.
 DELETE FROM {staging} AS staged
 WHERE EXISTS (
     SELECT

@@ -1,5 +1,5 @@
 -- Adds a version for each row that is left in the staging.
--- In the order of the file, as a fact that is empty takes them: a replay gives the same record ids either way.
+-- The order is that of the file, as in a copy into an empty fact: a replay gives the same record ids either way.
 WITH added AS (
     INSERT INTO {table} ({columns})
     SELECT {staged_columns} FROM {staging} AS staged ORDER BY staged.ctid

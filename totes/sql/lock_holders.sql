@@ -1,7 +1,9 @@
--- Returns the other sessions of this database that may be in the way of a statement that was refused a lock: those that
--- hold or await an advisory lock or a lock for which readers or writers have to wait; those that block the waiting ones
--- by any lock; and those that hold a weak lock with which the statement conflicts, on a table that it names, or to which
--- a foreign key refers that it names. A prepared transaction holds its locks without a session.
+-- Returns the other sessions of this database that may have blocked a statement that was refused a lock:
+--   1. those that hold or await an advisory lock, or a lock that makes readers or writers wait;
+--   2. those that block the waiting ones of 1 by any lock;
+--   3. those that hold a weak lock that conflicts with the statement, on a table that the statement names, or to which a
+--      foreign key refers that it names.
+-- A prepared transaction holds its locks without a session.
 WITH wanted AS (
     SELECT pg_catalog.regexp_split_to_array(statement, '\W+') AS words,
            statement ~ '\m(ALTER|CREATE|DROP|ACCESS EXCLUSIVE)\M' AS for_itself,

@@ -1,4 +1,4 @@
--- Returns what the user needs to change the warehouse and does not have, as statements that grant it.
+-- Returns a GRANT for each right that the user needs to change the warehouse and lacks.
 SELECT pg_catalog.format('GRANT %s ON %s TO %I', needed.privilege, needed.object, current_user) AS statement
 FROM (
     SELECT 'TEMPORARY' AS privilege, pg_catalog.format('DATABASE %I', pg_catalog.current_database()) AS object

@@ -1,5 +1,5 @@
--- Returns the relations of the warehouse that matter: all of the log's schema, and those of the given names among the
--- stars. With each come its columns in order, its primary key, and what its columns refer to.
+-- Returns all relations of the log's schema, and the stars' relations of the given names. With each come its columns in
+-- order, its primary key, and the tables to which its columns refer.
 SELECT namespace.nspname = :log AS in_log,
        relation.relname AS name,
        CAST(relation.relkind AS text) AS kind,

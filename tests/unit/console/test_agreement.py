@@ -67,12 +67,9 @@ def test_every_difference_is_named() -> None:
     assert ["fact_payment", "payment_amount", "287,377,830.74", "286,446,979.44", "-930,851.30"] in words(text)
     assert "quantity" not in text
     assert (
-        "\n1. Compare the warehouse with the lake: totes replay. If they differ, somebody changed the warehouse: "
-        in text
+        "\n1. Compare the warehouse with the lake: totes replay. If they differ, somebody changed the warehouse" in text
     )
-    assert (
-        " totes replay --swap corrects it. Then reconcile again.\n2. If they agree, the lake lacks the change" in text
-    )
+    assert " totes replay --swap corrects it. Then reconcile again.\n2. If they agree, the lake lacks the" in text
     assert "too: totes run --full-read payment. Then reconcile again.\n" in text
     assert text.endswith(
         "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are on their way with the next "
@@ -86,7 +83,7 @@ def test_remedy_is_for_what_is_wrong_alone() -> None:
         assert "totes replay --swap corrects it" in shown(replace(SAME, **wrong))
 
 
-def test_remedy_reads_every_table_that_a_dimension_is_made_of() -> None:
+def test_remedy_reads_each_source_of_a_dimension() -> None:
     wrong = TableDifferences("dim_staff", "staff", "staff_id", 20, 20, differing=Keys(1, [7]))
     assert "totes run --full-read staff --full-read department. Then" in shown(wrong)
 

@@ -11,7 +11,7 @@ import pytest
 from console.main import main
 
 GOLDEN = Path(__file__).parent / "check.txt"
-# A file of schemas/, a text in it, and what stands there instead.
+# A file of schemas/, a text in it, and the text that replaces it.
 BROKEN = (
     ("source/staff.toml", 'type = "integer", references', 'typ = "integer", references'),
     ("source/design.toml", "[columns]", "[columns"),

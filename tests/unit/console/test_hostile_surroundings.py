@@ -1,4 +1,4 @@
-"""Every command where something is missing, closed or broken: one line, and never a traceback."""
+"""If something is missing, closed or broken, every command prints one line and no traceback."""
 
 import fcntl
 import io
@@ -54,7 +54,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def complaint(capsys: pytest.CaptureFixture[str], line: str) -> str:
-    """What a command says that must fail; asserts that it is one line, without a secret."""
+    """Runs a command that must fail; returns its message, which must be one line without a secret."""
     code = console.main(line.split())
     captured = capsys.readouterr()
     assert code in (1, 2), captured.out
@@ -150,7 +150,7 @@ def test_state_of_a_stack_that_is_not_ours(
         file.write(text)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "stack.json was not written by this release: end the stack" in complaint(capsys, line)
+        assert "stack.json is not a state file of this release: end the stack" in complaint(capsys, line)
 
 
 @pytest.mark.parametrize("text", ["{", '{"pid": 7}'])
@@ -181,7 +181,7 @@ def test_folder_that_takes_no_data(capsys: pytest.CaptureFixture[str], folder: s
 
 
 @pytest.mark.parametrize("line", [*ASKING, *ON_THIS_MACHINE])
-def test_what_nobody_thought_of_leaves_its_traceback_in_a_file(
+def test_unexpected_error_leaves_traceback_in_file(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
 ) -> None:
     def fail(_target: object) -> None:
@@ -259,13 +259,11 @@ def test_password_that_nobody_types(
 def test_password_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOTES_PASSWORD")
     monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
-    assert "There is no terminal to ask for the password: put it into TOTES_PASSWORD." in complaint(
-        capsys, "secret source"
-    )
+    assert "There is no terminal to ask on: set TOTES_PASSWORD." in complaint(capsys, "secret source")
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, line: str, encoding: str) -> str:
-    """What a command prints on streams of an encoding."""
+    """Returns what a command prints on streams of an encoding."""
     streams = {name: io.TextIOWrapper(io.BytesIO(), encoding=encoding) for name in ("stdout", "stderr")}
     for name, stream in streams.items():
         monkeypatch.setattr(sys, name, stream)

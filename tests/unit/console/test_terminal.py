@@ -1,6 +1,6 @@
-"""What a person sees on a terminal where something is wrong, command by command, as terminal.txt holds it.
+"""Compares the terminal of commands that fail with terminal.txt.
 
-TOTES_WRITE_TERMINAL=1 writes the file anew: read the difference.
+TOTES_WRITE_TERMINAL=1 writes the file again; read what changed before you commit it.
 """
 
 import io
@@ -45,7 +45,7 @@ class Terminal:
         self._seen.append(f"\n# {title}\n")
 
     def run(self, line: str, shown: str = "") -> None:
-        """Runs a command line; notes it as `shown` where that reads better."""
+        """Runs a command line; notes it as `shown` if that is given."""
         self._capsys.readouterr()
         code = console.main(line.split())
         captured = self._capsys.readouterr()
@@ -236,7 +236,7 @@ def _no_rows(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _differences(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal.chapter("A warehouse that is not what totesys is")
+    terminal.chapter("A warehouse that differs from totesys")
     tables = [
         TableDifferences("fact_payment", "payment", "payment_id", 1_584, 1_584, differing=Keys(1, [9])),
         TableDifferences("dim_staff", "staff", "staff_id", 20, 19, missing=Keys(1, [7])),
@@ -246,7 +246,7 @@ def _differences(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _bug(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal.chapter("What nobody thought of")
+    terminal.chapter("Unexpected errors")
     monkeypatch.setattr(Target, "connect", lambda _: {}["password=hunter2"])
     terminal.run("status")
     monkeypatch.setattr("tempfile.tempdir", "/proc")

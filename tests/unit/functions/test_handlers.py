@@ -108,7 +108,7 @@ def test_passes_add_up_and_the_last_says_what_is_left(deployed: Pipeline, monkey
     assert (loaded["inserted"], so_far["transform"]["rows"]) == ({"dim_currency": 2}, {"dim_currency": 2})
 
 
-def test_what_another_one_processes_is_left_to_it(deployed: Pipeline) -> None:
+def test_batches_of_another_execution_are_left_to_it(deployed: Pipeline) -> None:
     so_far = {"ingest": invoke("ingest"), "transform": invoke("transform") | {"catching_up": "other"}}
     assert invoke("load", so_far=so_far)["catching_up"] is None
     so_far["ingest"] |= {"landed_through": 2}

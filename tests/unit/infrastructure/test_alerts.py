@@ -1,4 +1,4 @@
-"""Who is told of executions that end, and of which."""
+"""The rule that reports ends of executions."""
 
 import boto3
 import pytest
@@ -16,6 +16,6 @@ ENDS = set(
 
 @pytest.mark.parametrize("rule", ["EndedRule", "BackfillEndedRule"])
 def test_rule_hears_of_every_end(rule: str) -> None:
-    """Of one that was aborted or timed out no Catch tells: without the rule nobody is told."""
+    """An abort or a time-out bypasses every Catch: without the rule nobody gets an e-mail."""
     pattern = TEMPLATE.resources[rule]["Properties"]["EventPattern"]
     assert set(pattern["detail"]["status"]) == ENDS

@@ -30,7 +30,7 @@ def findings(schemas: Path) -> list[str]:
     return list(map(str, read_declarations().findings))
 
 
-# A file, a text in it, what stands there instead, and what is found.
+# A file, a text in it, the text that replaces it, and the finding.
 MISTAKES = {
     # Fields.
     "no text": (SOURCE, 'key = "staff_id"', "key = 5", "key is 5, expected a text"),
@@ -151,7 +151,7 @@ MISTAKES = {
     "semicolon": (PAYMENT, ')\n"""', ');\n"""', "has a semicolon; expected one condition"),
     "parameter": (PAYMENT, ')\n"""', ') AND :batch > 1\n"""', "has a parameter :batch, which nobody fills in"),
 }  # fmt: skip
-# The mistake is that of the column to which the replaced line refers, or the text begins on the line before.
+# Their finding is on another line: that of the column which the replaced line names, or the line before.
 ELSEWHERE = (
     "key of another type",
     "dimension's key of another type",
@@ -239,7 +239,7 @@ def test_fact_has_a_name_of_its_own(schemas: Path) -> None:
     )
 
 
-def test_name_of_a_fact_leaves_room_for_those_of_its_views(schemas: Path) -> None:
+def test_name_leaves_room_for_view_names(schemas: Path) -> None:
     path = schemas / "warehouse" / "fact_sales_order.toml"
     name = "fact_" + "x" * 53
     path.with_name(f"{name}.toml").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
@@ -299,7 +299,7 @@ def test_error_shows_ten_mistakes_of_both_kinds(schemas: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["text", "integer", "boolean", "date", "numeric(12,2)", "numeric(10,2)"])
-def test_what_becomes_a_text_is_accepted(schemas: Path, name: str) -> None:
+def test_types_that_become_text_are_accepted(schemas: Path, name: str) -> None:
     replaced(schemas, "source/design.toml", 'file_name = { type = "text"', f'file_name = {{ type = "{name}"')
     assert findings(schemas) == []
 

@@ -44,7 +44,7 @@ def alter(star: sqlalchemy.Connection) -> None:
     star.exec_driver_sql(ALTERED)
 
 
-def test_change_is_made_and_locks_are_waited_for_as_before(star: sqlalchemy.Connection) -> None:
+def test_change_keeps_the_usual_lock_timeout(star: sqlalchemy.Connection) -> None:
     with star.begin():
         assert locks.change_at_once(star, lambda: alter(star))
         assert star.scalar(sqlalchemy.text(USUAL)) == "20s"
@@ -60,7 +60,7 @@ def test_refused_change_leaves_nothing_and_locks_nothing(star: sqlalchemy.Connec
             pass
 
 
-def test_readers_wait_behind_it_no_longer_than_it_queues(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
+def test_readers_wait_no_longer_than_it_queues(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
     waits: list[float] = []
 
     def read() -> None:
@@ -114,7 +114,7 @@ def knowing(postgres: Postgres) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("star", "hasty", "knowing")
-def test_reader_is_named_with_its_state_and_innocent_ones_are_not(pipeline: Pipeline) -> None:
+def test_only_the_blocking_reader_is_named(pipeline: Pipeline) -> None:
     with (
         session(pipeline, "SELECT count(*) FROM dim_date") as analyst,
         session(pipeline, "SELECT count(*) FROM dim_staff", name="innocent"),
@@ -167,7 +167,7 @@ def test_holder_of_any_lock_in_the_way_is_named(
 
 
 @pytest.mark.usefixtures("star")
-def test_who_waits_for_an_idle_reader_is_named_with_it(pipeline: Pipeline) -> None:
+def test_idle_reader_and_its_waiter_are_named(pipeline: Pipeline) -> None:
     """As behind a migration that is itself behind a dump."""
     with pipeline.connection(pipeline.warehouse) as other, contextlib.ExitStack() as dumping:
         dump = dumping.enter_context(session(pipeline, "SELECT count(*) FROM dim_date"))

@@ -22,7 +22,7 @@ def test_passes_are_added_up() -> None:
     }
 
 
-def test_pass_that_did_nothing_changes_nothing_but_what_is_left() -> None:
+def test_empty_pass_keeps_the_counts() -> None:
     assert in_total("load", {"load": FIRST}, NOTHING) == FIRST | {"more": False}
     assert in_total("load", {"load": NOTHING}, FIRST) == FIRST
 
@@ -31,7 +31,7 @@ def test_pass_that_did_nothing_changes_nothing_but_what_is_left() -> None:
     ("landed", "processes", "loads", "left"),
     [(7, None, "a", "a"), (7, "a", None, "a"), (7, "a", "b", "b"), (7, None, None, None), (6, "a", "b", None)],
 )
-def test_rest_is_left_to_another_one_unless_there_is_none(
+def test_rest_is_left_only_if_there_is_one(
     landed: int, processes: str | None, loads: str | None, left: str | None
 ) -> None:
     so_far = {"ingest": {"landed_through": landed}, "transform": {"catching_up": processes}}

@@ -51,7 +51,7 @@ def test_folder_is_gone_at_the_end(tmp: Path) -> None:
     assert list(tmp.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_by_the_next_batch(tmp: Path) -> None:
+def test_next_batch_removes_files_of_killed_process(tmp: Path) -> None:
     with process_in_a_batch() as (process, left):
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -70,14 +70,14 @@ def test_folder_of_another_thread_is_left_alone() -> None:
         assert ours.exists()
 
 
-def test_what_others_keep_there_is_left_alone(tmp: Path) -> None:
+def test_files_of_others_are_left_alone(tmp: Path) -> None:
     (tmp / "totes-socket").mkdir()
     (tmp / f"{PREFIX}file").touch()
     with scratch():
         assert {path.name for path in tmp.iterdir()} >= {"totes-socket", f"{PREFIX}file"}
 
 
-def test_folder_that_is_removed_before_it_is_locked_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_removed_before_its_lock_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
     make, lock = tempfile.mkdtemp, fcntl.flock
 

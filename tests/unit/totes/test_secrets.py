@@ -117,7 +117,7 @@ def test_unusual_values_are_taken(secrets: Any, changes: dict[str, str]) -> None
 
 
 @pytest.mark.parametrize("value", [{"SecretString": "hunter2"}, {"SecretBinary": b"hunter2"}, {"SecretString": "{"}])
-def test_what_is_no_json_is_refused_unquoted(secrets: Any, value: dict[str, Any]) -> None:
+def test_text_without_json_is_refused_unquoted(secrets: Any, value: dict[str, Any]) -> None:
     secrets.create_secret(Name="totes/dev/source", **value)
     with pytest.raises(AccessRefused, match="Secret totes/dev/source: not a JSON object") as caught:
         read_credentials("totes/dev/source")
