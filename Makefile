@@ -48,12 +48,12 @@ test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and fun
 	@$(BIN)/python -m tests.halves
 
 ifeq ($(TOTES_PYTHON),)
-test-deployed-python: ## Run the unit tests that start no server under the Python that Lambda runs, if there is one
+test-deployed-python: ## Run the deployed packages' unit tests that start no server under Lambda's Python, if there is one
 	@echo "Skipped: nothing was run under Python 3.13, which Lambda runs. TOTES_PYTHON, the path and pyenv have none."
 else
 test-deployed-python: $(DEPLOYED)/.installed
 	@echo "Under $$($(DEPLOYED)/bin/python --version), which Lambda runs:"
-	@$(DEPLOYED)/bin/python -m pytest --quiet tests/unit -m "not server"
+	@$(DEPLOYED)/bin/python -m pytest --quiet tests/unit/totes tests/unit/functions -m "not server"
 endif
 
 spark-test: $(INSTALLED) $(SPARK) ## Read the lake with Spark in local mode; needs Java 17, and half a GB for Spark, once
