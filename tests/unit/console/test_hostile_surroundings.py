@@ -259,9 +259,7 @@ def test_password_that_nobody_types(
 def test_password_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOTES_PASSWORD")
     monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
-    assert "There is no terminal to ask on: set TOTES_PASSWORD." in complaint(
-        capsys, "secret source"
-    )
+    assert "There is no terminal to ask on: set TOTES_PASSWORD." in complaint(capsys, "secret source")
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, line: str, encoding: str) -> str:
