@@ -205,13 +205,13 @@ class _Meaning:
 _ROTATED = _Meaning(
     "unreachable",
     "{name} refuses: {said}.",
-    "Nothing to do while the password is being rotated: each attempt reads the secret anew. If it lasts, put the right "
-    "username and password into the secret.",
+    "Nothing to do while the password is being rotated: each attempt reads the secret again. If it lasts, put the "
+    "right username and password into the secret.",
 )
 _POOLER = _Meaning(
     AccessRefused,
     "The pooler before {name} refuses: {said}.",
-    "Put right what the message names, in the pooler's configuration or in the secret's host, port, dbname and "
+    "Correct what the message names, in the pooler's configuration or in the secret's host, port, dbname and "
     "username. Or put the database's own host and port into the secret.",
 )
 _UNREACHABLE = _Meaning(
@@ -234,7 +234,7 @@ _MEANINGS = {
     "28": _Meaning(
         AccessRefused,
         "{name} refuses: {said}.",
-        "Put right what the message names: in the secret (username, dbname, sslmode), or on the server (the role, "
+        "Correct what the message names: in the secret (username, dbname, sslmode), or on the server (the role, "
         "pg_hba.conf).",
     ),
     "3D": _Meaning(
@@ -263,13 +263,13 @@ _MEANINGS = {
         _Meaning(
             ContractBroken,
             "{name} does not accept a value: {said}.",
-            "Put right what the message names; the next execution tries again.",
+            "Correct what the message names; the next execution tries again.",
         ),
     ),
     "": _Meaning(
         DatabaseFailed,
         "{name} refuses in a way that totes does not know: {said}.",
-        "Read the message, and put right what it names; the next execution tries again.",
+        "Read the message, and correct what it names; the next execution tries again.",
     ),
 }
 # Poolers use one code for refusals that pass, such as a lack of connections, and for those that don't: PgBouncer 08P01,

@@ -172,8 +172,8 @@ def _load_next(
 ) -> list[tuple[Manifest, Mapping[str, staging.Loaded] | None]]:
     """Loads the next batch in one transaction, and with it as many after it as it takes for the checks to hold.
 
-    What is wrong in one batch and put right in a later one is never seen by a reader, and stops nobody. What the
-    batches of a backfill are short of is in the first batch behind them, and that is where their rows are checked.
+    So no reader sees a mistake that a later batch corrects, and it stops nobody. The first batch after a backfill's
+    brings the rows that those lack, so the rows of a backfill are checked in that batch.
 
     Raises:
         ContractBroken: the checks do not hold, and no batch or no time is left to correct that.

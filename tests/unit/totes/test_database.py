@@ -94,7 +94,7 @@ def test_wrong_password_is_refused_without_showing_it(reader: Credentials) -> No
         connected(TOTESYS, replace(reader, password="hunter2"), "totes-test"),
     ):
         pytest.fail("connected")
-    # Worth another attempt: the next one reads the secret anew.
+    # Worth another attempt: the next one reads the secret again.
     assert str(caught.value).endswith("If it lasts, put the right username and password into the secret.")
     assert "hunter2" not in str(caught.value)
 
@@ -349,7 +349,7 @@ def test_value_that_a_constraint_refuses_is_named(pipeline: Pipeline, connect: C
     assert str(caught.value) == (
         'the warehouse does not accept a value: insert or update on table "child" violates foreign key constraint '
         '"child_id_fkey"; Key (id)=(7) is not present in table "parent"; SQLSTATE 23503; table child. '
-        "Put right what the message names; the next execution tries again."
+        "Correct what the message names; the next execution tries again."
     )
 
 
