@@ -15,10 +15,8 @@ import typer
 from console.errors import CommandFailed, Misused
 from local.state import StackNotRunning, StackState, running_stack
 from totes.database import WAREHOUSE, connected
-from totes.names import Names
+from totes.names import LOCAL, Names
 from totes.secrets import read_credentials
-
-LOCAL = "local"
 
 
 class WarehouseEmpty(CommandFailed):

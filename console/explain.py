@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from console.deployment import LOCAL, target
+from console.deployment import target
 from console.log_lines import LogLine, read_lines
 from console.logs import last_success
 from console.outcome import rows_left, states_table
@@ -20,6 +20,7 @@ from console.selection import named, newest, newest_unsuccessful
 from console.tail import show_lines
 from console.telling import told, told_running
 from totes.executions import RUNNING, SUCCEEDED, Execution, describe
+from totes.names import LOCAL
 
 if TYPE_CHECKING:
     from totes.mail import Failure, Mail

@@ -11,7 +11,7 @@ import typer
 from console import errors
 from console.check import check
 from console.demo import demo
-from console.deployment import LOCAL, Target
+from console.deployment import Target
 from console.drill import drill
 from console.explain import explain
 from console.history import history
@@ -27,6 +27,7 @@ from console.simulate import simulate
 from console.status import status
 from console.tail import logs
 from console.up import up
+from totes.names import LOCAL
 
 app = typer.Typer(
     name="totes",

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from console.deployment import LOCAL, target, warehouse
+from console.deployment import target, warehouse
 from console.errors import FAILED, CommandFailed, Misused
 from console.quiet import no_log_lines
 from console.render import AsJson, complaints, say_json, screen
 from console.run import unique_name
 from totes.lake import Lake
+from totes.names import LOCAL
 from totes.secrets import read_credentials
 
 if TYPE_CHECKING:

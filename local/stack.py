@@ -34,9 +34,9 @@ from local.moto_repairs import (
 )
 from local.postgres import Postgres
 from local.state import StackState, claimed_home, home, publish
-from totes.names import Names
+from totes.names import LOCAL, Names
 
-NAMES = Names(stage="local", account="123456789012", region="eu-west-2")
+NAMES = Names(stage=LOCAL, account="123456789012", region="eu-west-2")
 POLL_SECONDS = 0.01
 
 

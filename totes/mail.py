@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from totes.errors import shortened
 from totes.meanings import ABORTED, TIMED_OUT, meaning, section
-from totes.names import STAGES, Names
+from totes.names import LOCAL, STAGES, Names
 from totes.redaction import redacted, visible, visible_line
 
 LONGEST_SUBJECT = 100
@@ -131,7 +131,7 @@ def failure_mail(failure: Failure) -> Mail:
         "",
         *(_fact(name, text) for name, text in facts.items()),
         "",
-        _fact("DO THIS", remedy or usual_remedy),
+        _fact("DO THIS", _on_stage(remedy or usual_remedy, failure.names.stage)),
         "",
         *_links(failure),
     ]
@@ -301,6 +301,11 @@ def _loaded(loaded: Mapping[str, object]) -> str:
     first, last = loaded.get("first"), loaded.get("last")
     batches = f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
     return f"{batches}, {_sum(loaded.get('inserted'))} rows added and {_sum(loaded.get('updated'))} updated"
+
+
+def _on_stage(remedy: str, stage: str) -> str:
+    """Adds the stage to the commands of a remedy; without it they speak to the local stack."""
+    return remedy if stage == LOCAL else remedy.replace("`totes ", f"`totes --stage {stage} ")
 
 
 def _fact(name: str, text: str) -> str:

@@ -7,6 +7,8 @@ everything with no look-up table and no outputs to copy.
 from dataclasses import dataclass
 
 SERVICE = "totes"
+# The stage on a laptop, which `totes` speaks to if it is given none.
+LOCAL = "local"
 # The stages, as the states of the workflow are called; the functions behind them, and those for what failed.
 STAGES = ("Ingest", "Transform", "Load")
 FUNCTIONS = (*(stage.lower() for stage in STAGES), "report", "fail", "watch")

@@ -35,6 +35,14 @@ def test_long_cause_keeps_its_remedy() -> None:
     assert "DO THIS Do this instead. Runbook" in told
 
 
+def test_commands_of_a_remedy_name_the_stage() -> None:
+    assert "DO THIS Start `totes --stage dev run --full-read staff`. Runbook" in body(
+        "Lost.\nStart `totes run --full-read staff`."
+    )
+    local = replace(FAILURE, names=replace(FAILURE.names, stage="local"), cause="Lost.\nStart `totes run`.")
+    assert "Start `totes run`." in failure_mail(local).body
+
+
 def test_cause_that_fits_is_told_whole() -> None:
     assert f"Why {'a word ' * 285}Rows" in body("a word " * 285)
 
