@@ -641,7 +641,12 @@ class _Rule:
                 named = alias if alias and alias.lower() not in _AFTER_A_TABLE else table
                 aliases[named] = self._known.warehouse[table]
         for alias, column in dict.fromkeys(_NAMED_COLUMN.findall(bare)):
-            if alias in aliases and column not in (columns := aliases[alias].part_names("columns")):
+            if alias not in aliases:
+                continue
+            columns = aliases[alias].part_names("columns")
+            if column in columns and aliases[alias].says("columns", column, "until"):
+                self._find(f"reads {alias}.{column}, which `until` takes back")
+            elif column not in columns:
                 self._find(
                     f"reads {alias}.{column}; {aliases[alias].table} declares no such column{nearest(column, columns)}"
                 )

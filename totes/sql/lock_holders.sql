@@ -21,7 +21,7 @@ conflicting AS (
           held.locktype = 'advisory'
           OR held.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
           OR (
-              (wanted.for_itself OR (wanted.to_write AND held.mode = 'RowExclusiveLock'))
+              (wanted.for_itself OR (wanted.to_write AND held.mode IN ('RowShareLock', 'RowExclusiveLock')))
               AND (
                   CAST(relation.relname AS text) = ANY (wanted.words)
                   OR relation.oid IN (

@@ -144,6 +144,7 @@ MISTAKES = {
     "table of a check": (PAYMENT, "{stars}.fact_sales_order", "{stars}.fact_sale_order", "reads {stars}.fact_sale_order, wh"),
     "log of a check": (PAYMENT, "{stars}.fact_sales_order AS", "{log}.batches AS", "reads {log}.batches, which no file in"),
     "column of a check": (PAYMENT, "checked.transaction_id", "checked.transaction", "fact_payment declares no such column; d"),
+    "column that is taken back": (PAYMENT, "payment_amount = {", "payment_amount = { until = 4,", "reads checked.payment_amount, w"),
     "brackets": (PAYMENT, "EXISTS (", "EXISTS ((", "has brackets that don't match"),
     "brackets closed first": (PAYMENT, "EXISTS (\n", "true) OR (EXISTS (\n", "has brackets that don't match"),
     "quote": (PAYMENT, "AND NOT EXISTS", "AND 'a' <> 'b AND NOT EXISTS", "has a quote or a comment without an end"),

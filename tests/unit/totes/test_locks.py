@@ -131,6 +131,14 @@ WEAK = {
         "CREATE OR REPLACE VIEW public.current_payment AS TABLE public.fact_payment",
     ),
     "reader who locks rows": ("SELECT * FROM dim_currency FOR UPDATE", "DROP TABLE public.dim_currency"),
+    "reader who locks rows to write": (
+        "SELECT * FROM dim_currency FOR UPDATE",
+        "UPDATE public.dim_currency SET currency_name = 'y'",
+    ),
+    "reader who locks what a row refers to": (
+        "SELECT * FROM dim_transaction FOR UPDATE",
+        "INSERT INTO public.fact_probe VALUES (1)",
+    ),
     "writer of a row": (
         "UPDATE dim_currency SET currency_name = 'x'",
         "UPDATE public.dim_currency SET currency_name = 'y'",
