@@ -5,14 +5,13 @@ origin would stay NULL.
 """
 
 import re
-import string
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, time
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from totes.declarations import File, Finding, nearest
+from totes.declarations import File, Finding, nearest, read_text
 
 if TYPE_CHECKING:
     from totes.contracts import Check, Column, SourceTable, WarehouseTable
@@ -31,14 +30,18 @@ _KINDS = ("fact", "dimension", "calendar")
 CALENDAR = "dim_date"
 # The most bytes of a name in PostgreSQL, which silently cuts a longer one.
 _LONGEST_NAME = 63
-_STAR_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 # Columns that the lake's views and a fact's history put beside those of the table, and an argument of its functions.
 _OF_THE_LAKE = {"batch", "age"}
 _OF_HISTORY = {"version", "batch_id", "valid_from", "valid_to", "deleted"}
 _VIEWS = ("current_{}", "{}_history", "{}_as_of")
-_VERSIONED_SQL = re.compile(r"(\d{4})_\w+\.sql")
+_VERSIONED_SQL = re.compile(r"[0-9]{4}_\w+\.sql")
 _OTHER_SQL = ("schema_version.sql", "views.sql")
+# What the warehouse fills in: in each file and rule, and in views.sql.
+_PLACES = ("stars", "log")
+_OF_VIEWS = (*_PLACES, "fact", "fact_name", "current", "history", "as_of", "record_id", "business_id")
+_BRACE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 _LOG_TABLE = re.compile(r"CREATE TABLE \{log\}\.(\w+)")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*\n|/\*.*?\*/", re.DOTALL)
 _NAMED_TABLE = re.compile(r"\{(stars|log)\}\.(\w+)(?:\s+(?:AS\s+)?(\w+))?", re.IGNORECASE)
@@ -86,10 +89,12 @@ def check(
         _Star(known.warehouse[name], star, source, warehouse, known).check()
     for tables, declared in ((source, known.source), (warehouse, known.warehouse)):
         _check_cycles(tables, declared)
-    log = _check_sql_files(schemas)
-    _check_versions(known, warehouse, schemas)
-    _check_rules(known, warehouse, schemas)
-    return [finding for file in (*files["source"], *files["warehouse"]) for finding in file.findings] + log
+    sql = _SqlFiles(schemas)
+    _check_versions(known, warehouse, sql)
+    _check_rules(known, warehouse, sql)
+    sql.check()
+    found = [finding for file in (*files["source"], *files["warehouse"]) for finding in file.findings]
+    return found + sql.findings
 
 
 class _Known:
@@ -134,6 +139,10 @@ class _Table:
     def check_name(self, name: str, *place: str) -> None:
         if len(name.encode()) > _LONGEST_NAME:
             self.find(f"the name {name} is longer than {_LONGEST_NAME} bytes: PostgreSQL would cut it", *place)
+
+    def check_plain(self, name: str, *place: str) -> None:
+        if not _PLAIN_NAME.fullmatch(name):
+            self.find(f"the name {name} may have only a to z, digits and _", *place)
 
     def check_reference(self, column: "Column") -> None:
         if column.references not in self._declared:
@@ -199,6 +208,7 @@ class _Source(_Table):
     def check(self) -> None:
         table = self._source_table
         self.check_table()
+        self.check_plain(table.name)
         self.check_key_column(table.key, "key")
         if not 0 <= table.max_deleted_share <= 1:
             self.find(f"max_deleted_share is {table.max_deleted_share}, expected 0 to 1", "max_deleted_share")
@@ -295,8 +305,7 @@ class _Star(_Table):
 
     def check_name(self, name: str, *place: str) -> None:
         super().check_name(name, *place)
-        if not _STAR_NAME.fullmatch(name):
-            self.find(f"the name {name} may have only a to z, digits and _", *place)
+        self.check_plain(name, *place)
         if not place:
             self._check_table_name(name)
         elif name in _SYSTEM_COLUMNS | _OF_THE_LAKE | (_OF_HISTORY if self._star.is_fact else set()):
@@ -536,13 +545,57 @@ def _check_cycles(tables: "Mapping[str, SourceTable | WarehouseTable]", files: M
         )
 
 
-def _check_sql_files(schemas: Path) -> list[Finding]:
-    """Returns a finding for each file that is never read because of its name."""
-    return [
-        Finding(f"{path.parent.name}/{path.name}", 1, f"nothing reads a file of this name; expected {expected}")
-        for path in sorted([*(schemas / "source").iterdir(), *(schemas / "warehouse").iterdir()])
-        if path.suffix != ".toml" and not path.name.startswith(".") and (expected := _other_name(path))
-    ]
+class _SqlFiles:
+    """The .sql files of schemas/warehouse, as far as they can be understood without a server.
+
+    Attributes:
+        findings: the mistakes in them, and the files that are never read because of their name.
+        texts: the content of those that can be read, by name.
+        versions: their numbers, each with the first file of that number.
+    """
+
+    def __init__(self, schemas: Path) -> None:
+        self.findings: list[Finding] = []
+        self.texts: dict[str, str] = {}
+        self.versions: dict[int, str] = {}
+        for path in sorted([*(schemas / "source").iterdir(), *(schemas / "warehouse").iterdir()]):
+            if path.suffix == ".toml" or path.name.startswith("."):
+                continue
+            if expected := _other_name(path):
+                problem = f"nothing reads a file of this name; expected {expected}"
+                self.findings.append(Finding(f"{path.parent.name}/{path.name}", 1, problem))
+            else:
+                self._read(path)
+
+    def find(self, name: str, problem: str, line: int = 1) -> None:
+        self.findings.append(Finding(f"warehouse/{name}", line, problem))
+
+    def check(self) -> None:
+        for name in _OTHER_SQL:
+            if name not in self.texts and not any(found.file == f"warehouse/{name}" for found in self.findings):
+                self.find(name, "the file is not there: a migration needs it")
+        if 1 not in self.versions:
+            self.find("0001_log.sql", "no file has version 1: it makes the log's tables")
+        for name, text in self.texts.items():
+            known = _OF_VIEWS if name == "views.sql" else _PLACES
+            for at, problem in _misplaced(text, known):
+                self.find(name, problem, text.count("\n", 0, at) + 1)
+            if "\0" in text:
+                self.find(name, "holds a NUL character", text.count("\n", 0, text.index("\0")) + 1)
+
+    def _read(self, path: Path) -> None:
+        text, problem = read_text(path)
+        if problem:
+            self.find(path.name, problem)
+        else:
+            self.texts[path.name] = text
+        if path.name in _OTHER_SQL:
+            return
+        version = int(path.name[:4])
+        if version == 0:
+            self.find(path.name, "its version is 0, expected 1 or more")
+        elif (first := self.versions.setdefault(version, path.name)) != path.name:
+            self.find(path.name, f"{first} has version {version}, too: give it another number")
 
 
 def _other_name(path: Path) -> str:
@@ -553,7 +606,18 @@ def _other_name(path: Path) -> str:
     return "" if is_read else "<table>.toml or <four digits>_<what>.sql"
 
 
-def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", schemas: Path) -> None:
+def _misplaced(sql: str, known: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yields where SQL has a brace that Python's `format` can't fill in, and what is wrong with it."""
+    for found in _BRACE.finditer(sql):
+        name = found["name"]
+        if name is None and len(found[0]) == 1:
+            yield found.start(), "has a brace that is not a placeholder: write it twice"
+        elif name is not None and name not in known:
+            expected = " or ".join(f"{{{each}}}" for each in known)
+            yield found.start(), f"has the placeholder {found[0]}, expected {expected}{nearest(name, known)}"
+
+
+def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sql: _SqlFiles) -> None:
     """Notes a version that nothing has, though a later one exists: most likely `since` has a digit too many."""
     found: dict[int, tuple[File, tuple[str, ...]]] = {}
     for name, table in warehouse.items():
@@ -563,17 +627,20 @@ def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sc
             found.setdefault(column.since, (file, _at(column, "since")))
             if column.until is not None:
                 found.setdefault(column.until, (file, _at(column, "until")))
-    versions = found.keys() | {int(path.name[:4]) for path in _versioned(schemas)}
-    for version in sorted(found):
-        if version > 1 and version - 1 not in versions:
+    versions = found.keys() | sql.versions.keys()
+    for version in sorted(versions):
+        if version < 2 or version - 1 in versions:
+            continue
+        if version in found:
             file, place = found[version]
             file.find(f"{place[-1]} is {version}, and nothing has version {version - 1}", *place)
+        else:
+            sql.find(sql.versions[version], f"its version is {version}, and nothing has version {version - 1}")
 
 
-def _check_rules(known: _Known, warehouse: "Mapping[str, WarehouseTable]", schemas: Path) -> None:
+def _check_rules(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sql: _SqlFiles) -> None:
     views = {view for name, table in warehouse.items() if table.is_fact for view in _views(name)}
-    files = [*_versioned(schemas), *((schemas / "warehouse" / name) for name in _OTHER_SQL)]
-    log = {name for path in files if path.exists() for name in log_tables(path)}
+    log = {name for text in sql.texts.values() for name in _LOG_TABLE.findall(text)}
     tables = {"stars": known.warehouse.keys() | views, "log": log}
     for name, table in warehouse.items():
         for rule in table.checks:
@@ -603,14 +670,10 @@ class _Rule:
         self._file.find(f"check {self._rule.name}: {field} {problem}", "checks", self._rule.name, field)
 
     def _has_placeholders(self) -> bool:
-        try:
-            names = [name for _, name, _, _ in string.Formatter().parse(self._rule.breaks) if name is not None]
-        except ValueError:
-            self._find("has a brace that is not a placeholder: write it twice")
-            return False
-        for name in sorted(set(names) - self._tables.keys()):
-            self._find(f"has the placeholder {{{name}}}, expected {{stars}} or {{log}}{nearest(name, self._tables)}")
-        return set(names) <= self._tables.keys()
+        problems = dict.fromkeys(problem for _, problem in _misplaced(self._rule.breaks, self._tables))
+        for problem in problems:
+            self._find(problem)
+        return not problems
 
     def _check_form(self, bare: str) -> None:
         if "'" in bare or '"' in bare or "/*" in bare:
@@ -658,10 +721,6 @@ def _at(column: "Column", field: str) -> tuple[str, str, str]:
 
 def _views(fact: str) -> list[str]:
     return [view.format(fact.removeprefix("fact_")) for view in _VIEWS]
-
-
-def _versioned(schemas: Path) -> Iterable[Path]:
-    return (path for path in (schemas / "warehouse").glob("*.sql") if _VERSIONED_SQL.fullmatch(path.name))
 
 
 def _is_numeric(kind: str) -> bool:

@@ -221,6 +221,8 @@ def declared() -> Declarations:
 
 def read_declarations() -> Declarations:
     """Reads and checks all files of schemas/."""
+    if missing := [folder for folder in ("source", "warehouse") if not (SCHEMAS / folder).is_dir()]:
+        return Declarations({}, {}, [Finding(folder, 1, "the folder is not there") for folder in missing])
     files = {folder: [File(path) for path in _toml_files(folder)] for folder in ("source", "warehouse")}
     source = {file.table: table for file in files["source"] if (table := _source_table(file))}
     warehouse = {file.table: star for file in files["warehouse"] if (star := _warehouse_table(file))}
@@ -251,7 +253,8 @@ def _named(table: str, columns: Iterable[Column], name: str) -> Column:
 
 
 def _toml_files(folder: str) -> list[Path]:
-    return sorted((SCHEMAS / folder).glob("*.toml"))
+    # An editor's hidden files declare nothing.
+    return sorted(path for path in (SCHEMAS / folder).glob("*.toml") if not path.name.startswith("."))
 
 
 def _source_table(file: File) -> SourceTable | None:

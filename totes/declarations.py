@@ -57,16 +57,21 @@ class File:
         self.name = f"{path.parent.name}/{path.name}"
         self.findings: list[Finding] = []
         self.fields: dict[str, Any] | None = None
-        self._text = ""
+        self._text, problem = read_text(path)
+        if problem:
+            self.findings.append(Finding(self.name, 1, problem))
+            return
         try:
-            self._text = path.read_text(encoding="utf-8")
             self.fields = tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
             at = _AT_LINE.search(str(error))
             line = int(at[1]) if at else self._text.count("\n") + 1
             self.findings.append(Finding(self.name, line, f"not TOML: {_AT_LINE.sub('', str(error)).strip()}"))
-        except UnicodeDecodeError:
-            self.findings.append(Finding(self.name, 1, "not UTF-8"))
+        except (ValueError, RecursionError):
+            # Python reads no number of more than 4,300 digits and no brackets of about 300 levels, and names no line.
+            lines = self._text.split("\n")
+            line = lines.index(max(lines, key=len)) + 1
+            self.findings.append(Finding(self.name, line, "has a number that is too long, or too many nested brackets"))
 
     def find(self, problem: str, *place: str) -> None:
         """Notes a mistake at a field, given by its path; if its line is unknown, at the nearest known one above."""
@@ -147,6 +152,19 @@ class File:
     def _line(self, place: tuple[str, ...]) -> int:
         lines = _lines(self._text)
         return next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """Returns a file's text, and why it can't be read; one of the two is empty."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return "", "not UTF-8"
+    except OSError as error:
+        return "", f"can't be read: {error.strerror}"
+    if text.startswith("\ufeff"):
+        return "", "begins with a byte order mark, which an editor does not show: save it as UTF-8 without one"
+    return text, ""
 
 
 def nearest(name: str, known: Collection[str]) -> str:

@@ -2,6 +2,7 @@
 """Each mistake in a declaration is found when it is read, on its line."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,63 @@ def test_file_that_nothing_reads_is_found(schemas: Path, name: str, expected: st
     assert findings(schemas) == [f"{name}:1: nothing reads a file of this name; {expected}"]
 
 
+# A file, its content (None: it is not there), and its finding.
+FILES: dict[str, tuple[str, bytes | None, str]] = {
+    "no log": ("0001_log.sql", None, "0001_log.sql:1: no file has version 1: it makes the log's tables"),
+    "no second": ("0002_quarantine.sql", None, "0003_tombstones_that_end.sql:1: its version is 3, and nothing has version 2"),
+    "no views": ("views.sql", None, "views.sql:1: the file is not there: a migration needs it"),
+    "no version table": ("schema_version.sql", None, "schema_version.sql:1: the file is not there: a migration needs it"),
+    "number twice": ("0003_zz.sql", b"", "0003_zz.sql:1: 0003_tombstones_that_end.sql has version 3, too: give it another"),
+    "version 0": ("0000_x.sql", b"", "0000_x.sql:1: its version is 0, expected 1 or more"),
+    "far version": ("0007_x.sql", b"", "0007_x.sql:1: its version is 7, and nothing has version 6"),
+    "bare braces": ("0004_x.sql", b"--\nSELECT '{}'", "0004_x.sql:2: has the placeholder {}, expected {stars} or {log}"),
+    "placeholder": ("0004_x.sql", b"{{}}\n\n{star}.x", "0004_x.sql:3: has the placeholder {star}, expected {stars} or {log}; did"),
+    "placeholder of views": ("0004_x.sql", b"{fact}", "0004_x.sql:1: has the placeholder {fact}, expected {stars} or {log}"),
+    "placeholder in views": ("views.sql", b"{facts}", "views.sql:1: has the placeholder {facts}, expected {stars} or {log} or {fa"),
+    "conversion": ("0004_x.sql", b"{stars!x}", "0004_x.sql:1: has the placeholder {stars!x}, expected"),
+    "one brace": ("0004_x.sql", b"\n}", "0004_x.sql:2: has a brace that is not a placeholder: write it twice"),
+    "no UTF-8": ("0004_x.sql", b"\xff", "0004_x.sql:1: not UTF-8"),
+    "no UTF-8 in views": ("views.sql", b"\xff", "views.sql:1: not UTF-8"),
+    "byte order mark": ("0004_x.sql", b"\xef\xbb\xbfSELECT 1", "0004_x.sql:1: begins with a byte order mark"),
+    "NUL": ("0004_x.sql", b"\n\0", "0004_x.sql:2: holds a NUL character"),
+    "mark in TOML": ("dim_zz.toml", b"\xef\xbb\xbf", "dim_zz.toml:1: begins with a byte order mark"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", FILES)
+def test_file_that_a_migration_can_not_use_is_found(schemas: Path, mistake: str) -> None:
+    name, content, expected = FILES[mistake]
+    if content is None:
+        (schemas / "warehouse" / name).unlink()
+    else:
+        (schemas / "warehouse" / name).write_bytes(content)
+    found = findings(schemas)
+    assert found
+    assert [each for each in found if each.startswith(f"warehouse/{expected}")] == found
+
+
+@pytest.mark.parametrize("name", ["source/x.toml", "warehouse/x.toml", "warehouse/0004_x.sql"])
+def test_what_is_no_readable_file_is_found(schemas: Path, name: str) -> None:
+    (schemas / name).mkdir()
+    assert findings(schemas) == [f"{name}:1: can't be read: Is a directory"]
+    (schemas / name).rmdir()
+    (schemas / name).symlink_to("gone")
+    assert findings(schemas) == [f"{name}:1: can't be read: No such file or directory"]
+
+
+@pytest.mark.parametrize("folder", ["source", "warehouse"])
+def test_missing_folder_is_found(schemas: Path, folder: str) -> None:
+    shutil.rmtree(schemas / folder)
+    assert findings(schemas) == [f"{folder}:1: the folder is not there"]
+
+
+@pytest.mark.parametrize("name", ["source/staff.old.toml", "warehouse/dim_staff.old.toml"])
+def test_backup_of_a_declaration_is_found(schemas: Path, name: str) -> None:
+    (schemas / name).write_text((schemas / name.replace(".old", "")).read_text(encoding="utf-8"), encoding="utf-8")
+    (found,) = findings(schemas)
+    assert found.startswith(f"{name}:1: the name {Path(name).stem} may have only a to z, digits and _")
+
+
 @pytest.mark.parametrize("limit", [80_000_001, 80_000_000], ids=["too much", "nothing left"])
 def test_limits_that_no_function_can_hold_are_found(schemas: Path, limit: int) -> None:
     columns = [
@@ -215,7 +273,10 @@ def test_table_without_columns_is_found(schemas: Path) -> None:
 
 
 def test_hidden_file_does_not_matter(schemas: Path) -> None:
-    (schemas / "source" / ".DS_Store").write_bytes(b"\0")
+    for name in (".DS_Store", ".staff.toml", ".#staff.toml"):
+        (schemas / "source" / name).write_bytes(b"\0")
+        (schemas / "warehouse" / name).write_bytes(b"\0")
+    (schemas / "warehouse" / ".0004_x.sql").write_bytes(b"\xff")
     assert findings(schemas) == []
 
 
