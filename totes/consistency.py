@@ -7,7 +7,6 @@ origin would stay NULL.
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, time
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,11 @@ from totes.declarations import File, Finding, nearest, read_text
 if TYPE_CHECKING:
     from totes.contracts import Check, Column, SourceTable, WarehouseTable
 
-_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-_VARCHAR = re.compile(r"varchar\((\d+)\)")
+# Python makes no number of more than 4,300 digits.
+_NUMERIC = re.compile(r"numeric\(([0-9]{1,4}),([0-9]{1,4})\)")
+_VARCHAR = re.compile(r"varchar\(([0-9]{1,8})\)")
+# PostgreSQL's limit.
+_MOST_CHARACTERS = 10_485_760
 _ENUM = re.compile(r'"[^"]+"')
 _SOURCE_TYPES = ("integer", "boolean", "text", "varchar", "date", "timestamp(3)")
 _STAR_TYPES = ("serial", "integer", "boolean", "varchar", "date", "time", "numeric")
@@ -729,7 +731,9 @@ def _is_numeric(kind: str) -> bool:
 
 
 def _is_source_type(kind: str) -> bool:
-    return kind in _SOURCE_TYPES or _is_numeric(kind) or any(each.fullmatch(kind) for each in (_VARCHAR, _ENUM))
+    if text := _VARCHAR.fullmatch(kind):
+        return 1 <= int(text[1]) <= _MOST_CHARACTERS
+    return kind in _SOURCE_TYPES or _is_numeric(kind) or _ENUM.fullmatch(kind) is not None
 
 
 def _family(kind: str) -> str:
@@ -770,7 +774,7 @@ def _holds(kind: str, text: str) -> bool:
     try:
         match _family(kind):
             case "integer":
-                return re.fullmatch(r"-?\d+", text) is not None and -(2**31) <= int(text) < 2**31
+                return re.fullmatch(r"-?[0-9]+", text) is not None and -(2**31) <= int(text) < 2**31
             case "boolean":
                 return text in ("true", "false")
             case "date":
@@ -784,13 +788,9 @@ def _holds(kind: str, text: str) -> bool:
 
 
 def _number_fits(kind: str, text: str) -> bool:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return False
-    if not number.is_finite() or not re.fullmatch(r"-?\d+(\.\d+)?", text):
-        return False
-    if not (room := _NUMERIC.fullmatch(kind)):
-        return True
+    number = re.fullmatch(r"-?([0-9]+)(?:\.([0-9]+))?", text)
+    room = _NUMERIC.fullmatch(kind)
+    if number is None or room is None:
+        return number is not None
     digits, scale = int(room[1]), int(room[2])
-    return abs(number) < Decimal(10) ** (digits - scale) and number == round(number, scale)
+    return len(number[1].lstrip("0")) <= digits - scale and len((number[2] or "").rstrip("0")) <= scale

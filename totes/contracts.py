@@ -26,7 +26,7 @@ MAX_ROW_BYTES = 80_000_000
 MAX_BYTES = 8_000_000
 # A varchar(n) with a larger n counts as a text.
 _SHORT_CHARACTERS = 10_000
-_TEXT = re.compile(r"text|varchar(?:\((\d+)\))?")
+_TEXT = re.compile(r"text|varchar(?:\(([0-9]{1,8})\))?")
 
 
 # So many findings are in an error; `totes check` shows all.

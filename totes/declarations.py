@@ -15,6 +15,8 @@ _HEADER = re.compile(r"\s*\[+([^\]]+)\]+\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*([\w."'-]+)\s*=""")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _LONG_TEXT = re.compile(r'"""|\'\'\'')
+_LONG_WORD = re.compile(r"(\S{60})\S{40,}")
+_INT_BITS = 31
 # {a dataclass field's type: (the types of its TOML value, what they are called)}
 _KINDS: Mapping[object, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
@@ -75,7 +77,7 @@ class File:
 
     def find(self, problem: str, *place: str) -> None:
         """Notes a mistake at a field, given by its path; if its line is unknown, at the nearest known one above."""
-        self.findings.append(Finding(self.name, self._line(place), problem))
+        self.findings.append(Finding(self.name, self._line(place), _LONG_WORD.sub(r"\1…", problem)))
 
     def part_names(self, parts: str) -> Collection[str]:
         """Returns the names of all columns or checks, right or wrong."""
@@ -145,7 +147,7 @@ class File:
         else:
             kinds, expected = _KINDS[field.type]
             # To Python, true is a number.
-            fits = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+            fits = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds) and not _is_long(value)
         if not fits:
             self.find(f"{of}{place[-1]} is {_said(value)}, expected {expected}", *place)
 
@@ -202,4 +204,10 @@ def _path(dotted: str) -> tuple[str, ...]:
 
 
 def _said(value: object) -> str:
+    if _is_long(value):
+        return "a number beyond 32 bits"
     return {list: "a list", dict: "a table", bool: "true or false"}.get(type(value)) or f"{value!r}"
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() > _INT_BITS

@@ -72,6 +72,18 @@ MISTAKES = {
     "bytes of a number": (SOURCE, "staff_id = {", "staff_id = { max_bytes = 9,", "staff_id has max_bytes, and its type is i"),
     "too many bytes": (SOURCE, EMAIL, EMAIL + "max_bytes = 80_000_001, ", "max_bytes of its columns add up to more than 80,"),
     "share": (SOURCE, 'key = "staff_id"', 'key = "staff_id"\nmax_deleted_share = 10', "max_deleted_share is 10, expected"),
+    "no length": (SOURCE, EMAIL, 'email_address = { type = "varchar(0)", ', "email_address has the type varchar(0), exp"),
+    "length beyond PostgreSQL's": (SOURCE, EMAIL, 'email_address = { type = "varchar(10485761)", ', "type varchar(10485761), exp"),
+    "absurd length": (SOURCE, EMAIL, f'email_address = {{ type = "varchar({"9" * 5000})", ', "has the type varchar(9999"),
+    "absurd digits": (SOURCE, EMAIL, f'email_address = {{ type = "numeric(1{"0" * 5000},2)", ', "has the type numeric(1000"),
+    "digits beyond PostgreSQL's": (SOURCE, EMAIL, 'email_address = { type = "numeric(1001,2)", ', "the type numeric(1001,2), e"),
+    "digits that are none": (SOURCE, EMAIL, 'email_address = { type = "numeric(٣,2)", ', "has the type numeric(٣,2), expected"),
+    "absurd number": (SOURCE, EMAIL, EMAIL + f"max_bytes = {'9' * 5000}, ", "has a number that is too long, or too many nested"),
+    "absurd hexadecimal number": (SOURCE, EMAIL, EMAIL + f"max_bytes = 0x{'f' * 5000}, ", "max_bytes is a number beyond 32 bits"),
+    "absurd number as a text": (SOURCE, EMAIL, EMAIL + f"format = 0x{'f' * 5000}, ", "format is a number beyond 32 bits, expec"),
+    "more than 32 bits": (DESIGN, "file_name = {", "file_name = { since = 2147483648,", "since is a number beyond 32 bits, expected a"),
+    "nested brackets": (SOURCE, EMAIL, EMAIL + f"values = {'[' * 5000}{']' * 5000}, ", "number that is too long, or too many nested b"),
+    "nested braces": (SOURCE, EMAIL, EMAIL + f"x = {'{a=' * 5000}1{'}' * 5000}, ", "number that is too long, or too many nested b"),
     # Tables of the warehouse.
     "kind": (DESIGN, '"dimension"', '"dim"', "kind is dim, expected fact, dimension, calendar"),
     "dimension's key of another type": (DESIGN, 'key = "design_id"', 'key = "design_name"', "the key design_name has the"),
@@ -120,6 +132,12 @@ MISTAKES = {
                                  '["SALE", "PURCHASE"], default = "SAIL"', "default is 'SAIL', expected one of SALE, PURC"),
     "default of an integer": (SALES, "units_sold = {", 'units_sold = { default = "3000000000",', "expected a whole number of"),
     "default of a numeric": (SALES, "unit_price = {", 'unit_price = { default = "1.005",', "expected a numeric(10,2)"),
+    "default of absurd digits": (SALES, "unit_price = {", f'unit_price = {{ default = "{"9" * 5000}",', "expected a numeric(10,2)"),
+    "default of other digits": (SALES, "units_sold = {", 'units_sold = { default = "٣",', "expected a whole number of 32 bits"),
+    "absurd type of a star": (SALES, 'unit_price = { type = "numeric(10,2)"', f'unit_price = {{ default = "1", type = "numeric({"9" * 5000},2)"',
+                              "unit_price has the type numeric(9999"),
+    "star's type of many digits": (SALES, 'unit_price = { type = "numeric(10,2)"', 'unit_price = { default = "1", type = "numeric(999,500)"',
+                                   "unit_price has the type numeric(999,500), expected"),
     "default of a day": (SALES, "created_date = {", 'created_date = { default = "2024-13-01",', "expected a date, YYYY-MM-DD"),
     "default of a time": (SALES, "created_time = {", 'created_time = { default = "9:00",', "expected a time, HH:MM:SS.mmm"),
     "default of a boolean": (PAYMENT, "paid = {", 'paid = { default = "yes",', "expected true or false"),
@@ -364,6 +382,24 @@ def test_error_shows_ten_mistakes_of_both_kinds(schemas: Path) -> None:
 def test_types_that_become_text_are_accepted(schemas: Path, name: str) -> None:
     replaced(schemas, "source/design.toml", 'file_name = { type = "text"', f'file_name = {{ type = "{name}"')
     assert findings(schemas) == []
+
+
+def test_default_may_fill_a_wide_numeric(schemas: Path) -> None:
+    wide = 'unit_price = { default = "-00123.450", type = "numeric(38,30)"'
+    replaced(schemas, SALES, 'unit_price = { type = "numeric(10,2)"', wide)
+    replaced(
+        schemas,
+        "source/sales_order.toml",
+        'unit_price = { type = "numeric(10,2)"',
+        'unit_price = { type = "numeric(8,2)"',
+    )
+    assert findings(schemas) == []
+
+
+def test_finding_shows_the_beginning_of_an_absurd_type(schemas: Path) -> None:
+    replaced(schemas, SOURCE, EMAIL, f'email_address = {{ type = "varchar({"9" * 5000})", ')
+    (found,) = findings(schemas)
+    assert len(found) < 300
 
 
 def test_integer_has_room_in_a_wide_numeric(schemas: Path) -> None:
