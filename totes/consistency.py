@@ -6,6 +6,7 @@ origin would stay NULL.
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -281,7 +282,9 @@ class _Star(_Table):
         known: _Known,
     ) -> None:
         super().__init__(file, table, known.warehouse)
-        self._star = table
+        # A version that is too low has one finding, and not one more for each column that comes later.
+        self._star = replace(table, since=max(1, table.since))
+        self._since = table.since
         self._source = source
         self._warehouse = warehouse
         self._known = known
@@ -296,6 +299,7 @@ class _Star(_Table):
             hint = nearest(self._star.kind, _KINDS)
             self.find(f"kind is {self._star.kind}, expected {', '.join(_KINDS)}{hint}", "kind")
             return
+        self._check_made()
         self._check_since()
         self._check_keys()
         if self._star.kind == "calendar":
@@ -313,6 +317,16 @@ class _Star(_Table):
         elif name in _SYSTEM_COLUMNS | _OF_THE_LAKE | (_OF_HISTORY if self._star.is_fact else set()):
             self.find(f"the name {name} is taken: PostgreSQL or a view of this table has a column of that name", *place)
 
+    def _check_made(self) -> None:
+        """Checks that nothing else has the name of a relation or function that comes with the table."""
+        kind = self._star.kind
+        for made, what in _made(self._star).items():
+            if made in self._declared:
+                self.find(f"the {kind} has {what} {made}, and a declared table has that name, too")
+            for other in self._warehouse.values():
+                if other.name < self._star.name and made in _made(other):
+                    self.find(f"the {kind} has {what} {made}, and {other.name} makes one of that name, too")
+
     def _check_table_name(self, name: str) -> None:
         if not self._star.is_fact:
             return
@@ -320,9 +334,6 @@ class _Star(_Table):
             self.find(f"a fact's name begins with fact_: rename the file, for instance to fact_{name}.toml")
         for made in (*_views(name), f"{name}_versions"):
             super().check_name(made)
-        for view in _views(name):
-            if view in self._declared:
-                self.find(f"the fact has a view or function {view}, and a declared table has that name, too")
 
     def check_reference(self, column: "Column") -> None:
         super().check_reference(column)
@@ -345,8 +356,8 @@ class _Star(_Table):
 
     def _check_since(self) -> None:
         star = self._star
-        if star.since < 1:
-            self.find(f"since is {star.since}, expected 1 or more", "since")
+        if self._since < 1:
+            self.find(f"since is {self._since}, expected 1 or more", "since")
         for column in (*star.columns, *star.former_columns):
             place = _at(column, "since")
             if column.since < 1:
@@ -723,6 +734,15 @@ def _at(column: "Column", field: str) -> tuple[str, str, str]:
 
 def _views(fact: str) -> list[str]:
     return [view.format(fact.removeprefix("fact_")) for view in _VIEWS]
+
+
+def _made(table: "WarehouseTable") -> dict[str, str]:
+    """Returns what PostgreSQL and a migration make beside a table: names, and what each is."""
+    made = {f"{table.name}_pkey": "the index"}
+    if table.is_fact:
+        made |= {f"{table.name}_versions": "the index", f"{table.name}_{table.key}_seq": "the sequence"}
+        made |= dict.fromkeys(_views(table.name), "a view or function")
+    return made
 
 
 def _is_numeric(kind: str) -> bool:

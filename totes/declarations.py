@@ -17,6 +17,8 @@ _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _LONG_TEXT = re.compile(r'"""|\'\'\'')
 _LONG_WORD = re.compile(r"(\S{60})\S{40,}")
 _INT_BITS = 31
+# NULL may become an empty text, and the others have findings of their own.
+_MAY_BE_EMPTY = ("default", "meaning", "breaks")
 # {a dataclass field's type: (the types of its TOML value, what they are called)}
 _KINDS: Mapping[object, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
@@ -100,7 +102,9 @@ class File:
             self.find(f"{parts} is {_said(declared)}, expected a table", parts)
             return
         for name, given in declared.items():
-            if not isinstance(given, dict):
+            if not name.strip() or "\0" in name:
+                self.find(f"{parts}: {name!r} is no name", parts, name)
+            elif not isinstance(given, dict):
                 self.find(f"{name} is {_said(given)}, expected a table of fields", parts, name)
             elif made := self._made(kind, name, given, known, parts, name):
                 yield made
@@ -150,6 +154,10 @@ class File:
             fits = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds) and not _is_long(value)
         if not fits:
             self.find(f"{of}{place[-1]} is {_said(value)}, expected {expected}", *place)
+        elif isinstance(value, str) and not value.strip() and place[-1] not in _MAY_BE_EMPTY:
+            self.find(f"{of}{place[-1]} is empty", *place)
+        elif any("\0" in text for text in _texts(value)):
+            self.find(f"{of}{place[-1]} holds a NUL character", *place)
 
     def _line(self, place: tuple[str, ...]) -> int:
         lines = _lines(self._text)
@@ -211,3 +219,9 @@ def _said(value: object) -> str:
 
 def _is_long(value: object) -> bool:
     return isinstance(value, int) and value.bit_length() > _INT_BITS
+
+
+def _texts(value: Any) -> list[str]:
+    """Returns the texts of a field, whose type is right."""
+    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return [text for text in found if isinstance(text, str)]

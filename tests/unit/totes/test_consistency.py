@@ -84,6 +84,21 @@ MISTAKES = {
     "more than 32 bits": (DESIGN, "file_name = {", "file_name = { since = 2147483648,", "since is a number beyond 32 bits, expected a"),
     "nested brackets": (SOURCE, EMAIL, EMAIL + f"values = {'[' * 5000}{']' * 5000}, ", "number that is too long, or too many nested b"),
     "nested braces": (SOURCE, EMAIL, EMAIL + f"x = {'{a=' * 5000}1{'}' * 5000}, ", "number that is too long, or too many nested b"),
+    # Texts and names.
+    "empty derivation": (DESIGN, 'from = "design.file_name", ', 'from = "design.file_name", derive = "", ', "file_name: derive is empty"),
+    "empty reference": (SOURCE, EMAIL, EMAIL + 'references = "", ', "email_address: references is empty"),
+    "empty business key": (SALES, 'business_key = "sales_order_id"', 'business_key = " "', "business_key is empty"),
+    "empty grain": (DESIGN, 'grain = "', 'grain = "" # ', "grain is empty"),
+    "NUL in a meaning": (SOURCE, 'meaning = "E-mail', 'meaning = "\\u0000', "email_address: meaning holds a NUL character"),
+    "NUL in a default": (STAFF, 'default = "Unknown"', 'default = "\\u0000"', "location: default holds a NUL character"),
+    "NUL in values": (SOURCE, EMAIL, EMAIL + 'values = ["a\\u0000"], ', "email_address: values holds a NUL character"),
+    "NUL in a check": (PAYMENT, "AND NOT EXISTS", "\\u0000 AND NOT EXISTS", "amount: breaks holds a NUL character"),
+    "NUL in a name": (SOURCE, EMAIL, EMAIL.replace("email_address", '"email\\u0000"'), "columns: 'email\\x00' is no name"),
+    "no name": (SOURCE, EMAIL, EMAIL.replace("email_address", '""'), "columns: '' is no name"),
+    "check without a name": (PAYMENT, "[checks.amount]", '[checks.""]', "checks: '' is no name"),
+    "join with a NUL": (STAFF, '= "department_id" }', '= "\\u0000" }', "join holds a NUL character"),
+    "conversion": (PAYMENT, "{stars}.dim_transaction AS", "{stars!r}.dim_transaction AS", "has the placeholder {stars!r}, expec"),
+    "format of a placeholder": (PAYMENT, "{stars}.dim_transaction AS", "{stars:>9}.dim_transaction AS", "has the placeholder {stars:>9}"),
     # Tables of the warehouse.
     "kind": (DESIGN, '"dimension"', '"dim"', "kind is dim, expected fact, dimension, calendar"),
     "dimension's key of another type": (DESIGN, 'key = "design_id"', 'key = "design_name"', "the key design_name has the"),
@@ -179,6 +194,7 @@ ELSEWHERE = (
     "later table",
     "no number",
     "too many bytes",
+    "NUL in a name",
 )
 
 
@@ -317,6 +333,40 @@ def test_fact_has_a_name_of_its_own(schemas: Path) -> None:
     assert any(
         "the fact has a view or function current_sales_order, and a declared table has" in each for each in found
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "maker", "what"),
+    [
+        ("dim_staff_pkey", "dim_staff", "the index dim_staff_pkey"),
+        ("fact_payment_versions", "fact_payment", "the index fact_payment_versions"),
+        ("fact_payment_payment_record_id_seq", "fact_payment", "the sequence fact_payment_payment_record_id_seq"),
+        ("payment_history", "fact_payment", "a view or function payment_history"),
+    ],
+)
+def test_table_may_not_have_the_name_of_what_another_makes(schemas: Path, name: str, maker: str, what: str) -> None:
+    text = (schemas / DESIGN).read_text(encoding="utf-8")
+    (schemas / "warehouse" / f"{name}.toml").write_text(text, encoding="utf-8")
+    (found,) = findings(schemas)
+    assert found.startswith(f"warehouse/{maker}.toml:1: ")
+    assert found.endswith(f"{what}, and a declared table has that name, too")
+
+
+def test_two_facts_may_not_make_one_view(schemas: Path) -> None:
+    """Of these names, the history of the one is the current state of the other."""
+    text = (schemas / PAYMENT).read_text(encoding="utf-8")
+    for name in ("fact_current_x", "fact_x_history"):
+        (schemas / "warehouse" / f"{name}.toml").write_text(text, encoding="utf-8")
+    assert findings(schemas) == [
+        "warehouse/fact_x_history.toml:1: the fact has a view or function current_x_history, and fact_current_x makes one of that name, too"
+    ]
+
+
+def test_table_of_a_version_below_1_has_one_finding(schemas: Path) -> None:
+    for name in (SALES, DESIGN):
+        text = (schemas / name).read_text(encoding="utf-8")
+        (schemas / name).write_text(f"since = -1\n{text}", encoding="utf-8")
+    assert findings(schemas) == [f"{name}:1: since is -1, expected 1 or more" for name in (DESIGN, SALES)]
 
 
 def test_name_leaves_room_for_view_names(schemas: Path) -> None:
