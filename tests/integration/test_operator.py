@@ -337,7 +337,7 @@ def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", 
     """A command as a program whose output is a terminal, which can be read from."""
     ours, theirs = pty.openpty()
     program = subprocess.Popen(
-        [sys.executable, "-m", "console.main", *arguments],
+        [sys.executable, "-m", "console", *arguments],
         stdout=theirs,
         stderr=theirs,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "110", "LINES": "50"},
@@ -415,6 +415,7 @@ def test_documented_actions_are_those_that_a_command_needs(
         "redrive": f"redrive {failed}",
         "explain": f"explain {failed}",
         "secret": "secret warehouse",
+        "check": "check --live",
     }
     asked.clear()
     totes(lines.get(command, command))
