@@ -173,10 +173,10 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
 def _not_dropped(table: WarehouseTable, column: Column, following: int) -> Difference:
     # Load would fill it with NULL, and a schema that is made from empty would lack it.
     return Difference(
-        f"column {table.name}.{column.name} is there, and its `until = {column.until}` says that version {column.until} "
-        "dropped it",
-        f"Write `until = {following}` into its line in schemas/warehouse/{table.name}.toml: the next Load then drops the "
-        "column. If it is yours, give it another name.",
+        f"column {table.name}.{column.name} is there, and its `until = {column.until}` says that version "
+        f"{column.until} dropped it",
+        f"Write `until = {following}` into its line in schemas/warehouse/{table.name}.toml: the next Load then drops "
+        "the column. If it is yours, give it another name.",
         True,
     )
 

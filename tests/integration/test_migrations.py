@@ -138,8 +138,8 @@ def test_until_of_a_version_that_was_deployed_is_refused(pipeline: Pipeline, sch
     with pytest.raises(ContractInvalid) as caught:
         migrate(pipeline)
     assert str(caught.value) == (
-        "The warehouse is not as declared: column dim_design.file_name is there, and its `until = 3` says that version 3 "
-        "dropped it. Nothing was changed. Write "
+        "The warehouse is not as declared: column dim_design.file_name is there, and its `until = 3` says that "
+        "version 3 dropped it. Nothing was changed. Write "
         f"`until = {release + 1}` into its line in schemas/warehouse/dim_design.toml: the next Load then drops the "
         "column. If it is yours, give it another name."
     )
