@@ -7,6 +7,7 @@ here, for every boto3 client of this process.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import boto3
 import sqlalchemy
@@ -72,9 +73,28 @@ class Target:
 
 
 def target(context: typer.Context) -> Target:
-    """The target that the global options of this command line name."""
+    """The target that the global options of this command line name.
+
+    Raises:
+        BadParameter: an argument or option can't be sent there.
+    """
+    for level in (context.parent, context):
+        if level:
+            _check_texts(level)
     found: Target = context.obj
     return found
+
+
+def _check_texts(context: Any) -> None:
+    """Python takes bytes that are not UTF-8 for halves of characters, which neither AWS nor PostgreSQL can be sent."""
+    for parameter in context.command.params:
+        given = context.params.get(parameter.name or "")
+        for text in given if isinstance(given, list | tuple) else [given]:
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    raise typer.BadParameter("it has bytes that are not UTF-8", context, parameter) from None
 
 
 @contextmanager

@@ -96,7 +96,10 @@ def _input(full_read: Iterable[str], accept_deletions: Iterable[str]) -> dict[st
     tables = list(dict.fromkeys(_known(table, "--full-read") for table in full_read))
     accepted: dict[str, int] = {}
     for given in accept_deletions:
-        table, _, rows = given.partition("=")
+        table, equals, rows = given.partition("=")
+        # The form comes first: what is no TABLE=ROWS names no table.
+        if not (table and equals):
+            raise Misused(f"--accept-deletions {given} is not TABLE=ROWS, like payment=120.")
         _known(table, "--accept-deletions")
         if not (rows.isascii() and rows.isdigit() and int(rows)):
             raise Misused(f"--accept-deletions {given} is not TABLE=ROWS, like {table}=120.")

@@ -12,7 +12,7 @@ from rich.text import Text
 from console.deployment import target
 from console.errors import Misused
 from console.render import screen
-from totes.secrets import SSL_MODES, parse_credentials
+from totes.secrets import NEEDED, SSL_MODES, check_parts, find_faults, parse_credentials
 
 # What Secrets Manager says of a secret that the deployment has made and nobody has filled.
 _EMPTY = "ResourceNotFoundException"
@@ -42,16 +42,19 @@ def secret(
     To rotate a password: change it in the database, then `totes secret warehouse`. No deployment, no restart: every
     execution reads the secret anew.
     """
-    if password is None:
-        password = _ask()
-    names = target(context).connect()
+    deployment = target(context)
+    options = {"host": host, "port": port, "dbname": dbname, "username": username, "sslmode": sslmode}
+    given = {name: value for name, value in options.items() if value is not None}
+    if faults := find_faults(given, given.keys() & set(NEEDED)):
+        raise Misused(f"{'; '.join(f'--{fault}' for fault in faults)}.")
+    names = deployment.connect()
     secret_id = names.source_secret if which == "source" else names.warehouse_secret
     client = boto3.client("secretsmanager")
-    given = {"host": host, "port": port, "dbname": dbname, "username": username, "sslmode": sslmode}
-    kept = _value(client, secret_id)
-    value = kept | {name: found for name, found in given.items() if found is not None} | {"password": password}
-    text = json.dumps(value)
-    # Whatever is missing or wrong is told before anything is written.
+    parts = _value(client, secret_id) | given
+    # Nobody types a password only to learn that something else is wrong or missing.
+    check_parts(secret_id, parts, [name for name in NEEDED if name != "password"])
+    text = json.dumps(parts | {"password": _ask() if password is None else password})
+    # Whatever is wrong is reported before anything is written.
     credentials = parse_credentials(secret_id, text)
     client.put_secret_value(SecretId=secret_id, SecretString=text)
     login = f"{credentials.username} at {credentials.host}:{credentials.port}, database {credentials.dbname}"
@@ -62,12 +65,20 @@ def _ask() -> str:
     """Asks for the password, and does not show what is typed.
 
     Raises:
-        Misused: there is no terminal.
+        Misused: there is no terminal, or what was typed is not UTF-8.
         Abort: the input ended.
     """
     if not sys.stdin.isatty():
         raise Misused("There is no terminal to ask on: set TOTES_PASSWORD.")
-    answer: str = typer.prompt("Password", hide_input=True, err=True)
+    try:
+        answer: str = typer.prompt("Password", hide_input=True, err=True)
+        answer.encode()
+    except UnicodeError:
+        # The error has the password in it. The cursor is still behind the prompt.
+        typer.echo(err=True)
+        raise Misused(
+            "The password has bytes that are not UTF-8: set the terminal to UTF-8, and type it again."
+        ) from None
     return answer
 
 

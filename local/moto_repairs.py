@@ -6,6 +6,7 @@ Each repair has a canary in tests/machine/test_moto_repairs.py that fails as soo
 import contextlib
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from local.lambda_runtime import Invoker, ServiceError
 
@@ -85,6 +87,18 @@ def maps_fail_with_their_parts() -> Iterator[None]:
             raise _threshold_exceeded(env)
 
     with replaced(DistributedIterationComponent, "_map_run", run_and_count):
+        yield
+
+
+@contextlib.contextmanager
+def nameless_executions_get_names() -> Iterator[None]:
+    """moto calls an execution without a name None and refuses the next one: give each a UUID, as AWS does."""
+    start = StepFunctionsParserBackend.start_execution
+
+    def start_named(self: Any, state_machine_arn: str, name: str | None = None, *args: Any, **options: Any) -> Any:
+        return start(self, state_machine_arn, name or str(uuid.uuid4()), *args, **options)
+
+    with replaced(StepFunctionsParserBackend, "start_execution", start_named):
         yield
 
 

@@ -31,6 +31,7 @@ from local.moto_repairs import (
     functions_run,
     maps_fail_with_their_parts,
     modules_are_listed_once,
+    nameless_executions_get_names,
 )
 from local.postgres import Postgres
 from local.state import StackState, claimed_home, home, publish
@@ -185,6 +186,7 @@ class Stack:
         functions = provision.deployed_functions(NAMES, deployment)
         running.callback(self._clients.clear)
         running.enter_context(conditional_writes_are_atomic())
+        running.enter_context(nameless_executions_get_names())
         running.enter_context(maps_fail_with_their_parts())
         running.enter_context(definitions_are_parsed_once())
         running.enter_context(modules_are_listed_once())

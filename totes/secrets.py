@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -17,7 +18,7 @@ _HOST_AND_PORT = re.compile(r"[^:]*:[0-9]*|\[.*\]:[0-9]*")
 _NOT_IN_HOSTS = re.compile(r"[\s\x00-\x20\x7f/\\@,;?#\[\]\"'=]")
 # The other kinds of JSON values.
 _KINDS = {int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
-_NEEDED = ("host", "dbname", "username", "password")
+NEEDED = ("host", "dbname", "username", "password")
 _REFUSED = {
     "ResourceNotFoundException",
     "AccessDeniedException",
@@ -86,27 +87,41 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
         document = json.loads(text)
     except ValueError:
         document = None
-    if faults := _faults(document):
-        # Neither the text nor the error that quotes it: it is the secret.
-        raise AccessRefused(
-            f"Secret {secret_id}: {'; '.join(faults)}.",
-            "Store a JSON object with host, port, dbname, username and password, by `totes secret` or in Secrets "
-            f"Manager; port is 5432 by default, and sslmode is one of {', '.join(SSL_MODES)}.",
-        )
+    # An error quotes neither the text nor the error of its parser: the text is the secret.
+    check_parts(secret_id, document)
     remember_secret(document["password"])
     return Credentials(
-        **{name: document[name] for name in _NEEDED},
+        **{name: document[name] for name in NEEDED},
         port=int(document.get("port", 5432)),
         sslmode=document.get("sslmode", "prefer"),
     )
 
 
-def _faults(document: object) -> list[str]:
-    """Returns the mistakes in a secret, field by field."""
+def check_parts(secret_id: str, document: object, needed: Collection[str] = NEEDED) -> None:
+    """Checks what a secret holds, or is to hold.
+
+    Args:
+        document: the secret's JSON, parsed.
+        needed: the names of the parts that must be there.
+
+    Raises:
+        AccessRefused: it is not what is expected; the message names the parts and has none of their values.
+    """
+    if faults := find_faults(document, needed):
+        raise AccessRefused(
+            f"Secret {secret_id}: {'; '.join(faults)}.",
+            "Store a JSON object with host, port, dbname, username and password, by `totes secret` or in Secrets "
+            f"Manager; port is 5432 by default, and sslmode is one of {', '.join(SSL_MODES)}.",
+        )
+
+
+def find_faults(document: object, needed: Collection[str] = NEEDED) -> list[str]:
+    """Returns the mistakes in a secret, part by part."""
     if not isinstance(document, dict):
         return ["not a JSON object"]
-    found = {name: _fault(document.get(name)) for name in _NEEDED}
-    found["host"] = found["host"] or _fault_of_host(document["host"])
+    found = {name: _fault(document.get(name)) for name in needed}
+    if "host" in needed:
+        found["host"] = found["host"] or _fault_of_host(document["host"])
     port = document.get("port", 5432)
     if isinstance(port, bool) or not (_DIGITS.fullmatch(str(port)) and 0 < int(port) <= _LAST_PORT):
         found["port"] = f"is not a whole number from 1 to {_LAST_PORT}"

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import Any
+from uuid import UUID
 
 import boto3
 import pytest
@@ -25,6 +26,7 @@ from local.moto_repairs import (
     functions_run,
     maps_fail_with_their_parts,
     modules_are_listed_once,
+    nameless_executions_get_names,
 )
 
 REGION = "eu-west-2"
@@ -184,6 +186,29 @@ def succeeds(write: Callable[[], object]) -> bool:
 def test_moto_still_redrives_nothing() -> None:
     # tests/redrives.py stands in for it.
     assert not hasattr(StepFunctionResponse, "redrive_execution")
+
+
+@pytest.mark.parametrize("repaired", [False, True])
+def test_moto_still_names_a_nameless_execution_none(repaired: bool) -> None:
+    repair = nameless_executions_get_names() if repaired else nullcontext()
+    with repair, mock_aws(config={"stepfunctions": {"execute_state_machine": True}}):
+        machine = boto3.client("stepfunctions", region_name=REGION)
+        arn = machine.create_state_machine(
+            name="any",
+            definition=json.dumps({"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}),
+            roleArn="arn:aws:iam::123456789012:role/any",
+        )["stateMachineArn"]
+        first = machine.start_execution(stateMachineArn=arn)["executionArn"]
+        found = machine.describe_execution(executionArn=first)
+        if not repaired:
+            assert first.endswith(":None")
+            assert "name" not in found
+            return
+        assert found["name"] == first.rpartition(":")[2] == str(UUID(found["name"]))
+        second = machine.start_execution(stateMachineArn=arn, input="{}")["executionArn"]
+        assert second != first
+        named = machine.start_execution(stateMachineArn=arn, name="mine", input="{}")["executionArn"]
+        assert named.endswith(":mine")
 
 
 def ended(machine: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ ASKING = (
     *("run", "run --full-read staff", "status", "explain", "explain one", "logs", "logs one", "redrive", "redrive one"),
     *("pause", "resume", "secret source", "reconcile", "replay", "history 1", "query revenue_by_month", "check --live"),
 )
+WHOLE = "--host h --dbname d --username u"
 ON_THIS_MACHINE = ("simulate --days 1",)
 ALL = ("", *(command.__name__ for command in console.COMMANDS))
 
@@ -244,7 +245,10 @@ class _Terminal(io.StringIO):
 
 @pytest.mark.parametrize("error", [EOFError, KeyboardInterrupt])
 def test_password_that_nobody_types(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    credentials: None,
+    error: type[BaseException],
 ) -> None:
     def refuse(*_given: object, **_more: object) -> str:
         raise error
@@ -252,14 +256,19 @@ def test_password_that_nobody_types(
     monkeypatch.delenv("TOTES_PASSWORD")
     monkeypatch.setattr("sys.stdin", _Terminal())
     monkeypatch.setattr("getpass.getpass", refuse)
-    assert console.main(["secret", "source"]) == 1
+    with mock_aws():
+        assert console.main(deployed(f"secret source {WHOLE}").split()) == 1
     assert capsys.readouterr().err.strip().endswith("totes: No answer, so nothing was done.")
 
 
-def test_password_without_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, credentials: None
+) -> None:
     monkeypatch.delenv("TOTES_PASSWORD")
     monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
-    assert "There is no terminal to ask on: set TOTES_PASSWORD." in complaint(capsys, "secret source")
+    with mock_aws():
+        said = complaint(capsys, deployed(f"secret source {WHOLE}"))
+    assert said == "totes: There is no terminal to ask on: set TOTES_PASSWORD.\n"
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, line: str, encoding: str) -> str:
@@ -334,3 +343,102 @@ def test_pipe_that_closes_is_silent() -> None:
         timeout=60,
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("--stage \udcff status", "'--stage'"),
+        ("--stage prod --region \udcff status", "'--region'"),
+        ("--stage prod --profile \udcff status", "'--profile'"),
+        *(
+            (deployed(line), hint)
+            for line, hint in (
+                ("run --name a\udcff", "'--name'"),
+                ("explain a\udcff", "'execution'"),
+                ("logs a\udcff", "'execution'"),
+                ("redrive a\udcff", "'execution'"),
+                ("pause --reason a\udcff", "'--reason'"),
+                ("secret source --host a\udcff", "'--host'"),
+                ("secret source --dbname a\udcff", "'--dbname'"),
+                ("secret source --username a\udcff", "'--username'"),
+                ("query order_history -p order_id=\udcff", "'--param'"),
+            )
+        ),
+    ],
+    ids=ascii,
+)
+def test_arguments_that_are_not_utf_8(
+    capsys: pytest.CaptureFixture[str],
+    credentials: None,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    hint: str,
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    said = complaint(capsys, line)
+    assert said.startswith(f"totes: Invalid value for {hint}")
+    assert ": it has bytes that are not UTF-8. See `totes " in said
+
+
+def test_password_in_the_environment_that_is_not_utf_8(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOTES_PASSWORD", "hunter2\udcff")
+    said = complaint(capsys, deployed("secret source"))
+    assert "TOTES_PASSWORD" in said
+    assert "it has bytes that are not UTF-8" in said
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A terminal at which a password is typed; whether it was asked for."""
+    prompts: list[str] = []
+
+    def answer(prompt: str, *_more: object) -> str:
+        prompts.append(prompt)
+        return "hunter2"
+
+    monkeypatch.delenv("TOTES_PASSWORD")
+    monkeypatch.setattr("sys.stdin", _Terminal())
+    monkeypatch.setattr("getpass.getpass", answer)
+    return prompts
+
+
+# Which of the two a terminal gives depends on the locale.
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_password_typed_that_is_not_utf_8(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    credentials: None,
+    asked: list[str],
+    errors: str,
+) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda *_: b"hunter2\xff\xfe".decode(errors=errors))
+    with mock_aws():
+        assert console.main(deployed(f"secret source {WHOLE}").split()) == 2
+    said = "The password has bytes that are not UTF-8: set the terminal to UTF-8, and type it again."
+    assert capsys.readouterr().err == f"Password:\ntotes: {said}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        (f"secret source {WHOLE} --sslmode maybe", "--sslmode is none of prefer, require, verify-full."),
+        ("secret source --host postgres://h", "--host is a URL: store its parts."),
+        ("secret source --dbname=", "--dbname is missing."),
+        ("secret source --username=", "--username is missing."),
+        ("secret source --host h", "Secret totes/prod/source: dbname is missing; username is missing."),
+    ],
+)
+def test_no_password_is_asked_for_what_can_not_be_used(
+    capsys: pytest.CaptureFixture[str], credentials: None, asked: list[str], line: str, found: str
+) -> None:
+    with mock_aws():
+        assert complaint(capsys, deployed(line)).startswith(f"totes: {found}")
+    assert asked == []
+
+
+def test_no_password_is_asked_for_without_a_stack(capsys: pytest.CaptureFixture[str], asked: list[str]) -> None:
+    assert "No stack runs in" in complaint(capsys, "secret source")
+    assert asked == []

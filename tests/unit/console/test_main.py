@@ -60,7 +60,7 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
                 f"--accept-deletions {given} is not TABLE=ROWS, like payment=120.",
                 id=f"deletions {given}",
             )
-            for given in ("payment", "payment=", "payment=0", "payment=-1", "payment=many", "payment=²")
+            for given in ("nope", "=7", "payment", "payment=", "payment=0", "payment=-1", "payment=many", "payment=²")
         ),
         pytest.param(
             "run --accept-deletions payment=1 --accept-deletions payment=2",

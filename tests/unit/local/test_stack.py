@@ -52,6 +52,14 @@ def test_execution_without_input_gets_an_empty_object(stack: Stack) -> None:
     assert json.loads(stack.wait(stack.start_execution())["output"])["event"] == {}
 
 
+def test_executions_without_a_name_get_one_each(stack: Stack) -> None:
+    # As somebody starts them by the AWS CLI.
+    machine, pipeline = stack.client("stepfunctions"), stack.names.state_machine_arn
+    arns = [machine.start_execution(stateMachineArn=pipeline)["executionArn"] for _ in range(2)]
+    assert [stack.wait(arn)["name"] for arn in arns] == [arn.rpartition(":")[2] for arn in arns]
+    assert len(set(arns)) == 2
+
+
 def test_overlapping_executions_all_end(stack: Stack) -> None:
     with ThreadPoolExecutor(4) as pool:
         arns = list(pool.map(lambda number: stack.start_execution({"number": number}), range(12)))
