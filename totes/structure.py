@@ -124,7 +124,10 @@ def differences(tables: Mapping[str, WarehouseTable], found: Structure, followin
             continue
         for column in table.columns:
             yield from _column_differences(table, column, live, following)
-        declared = {column.name for column in table.columns}
+        for column in table.former_columns:
+            if column.name in live.columns:
+                yield _not_dropped(table, column, following)
+        declared = {column.name for column in (*table.columns, *table.former_columns)}
         for other in live.columns.values():
             if other.name not in declared:
                 yield _undeclared(table, other, following)
@@ -165,6 +168,17 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
         remedy = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({column.name});"
         # Load finds a dimension's rows by it.
         yield Difference(f"table {table.name} has no primary key {column.name}", remedy, not table.is_fact)
+
+
+def _not_dropped(table: WarehouseTable, column: Column, following: int) -> Difference:
+    # Load would fill it with NULL, and a schema that is made from empty would lack it.
+    return Difference(
+        f"column {table.name}.{column.name} is there, and its `until = {column.until}` says that version "
+        f"{column.until} dropped it",
+        f"Write `until = {following}` into its line in schemas/warehouse/{table.name}.toml: the next Load then drops "
+        "the column. If it is yours, give it another name.",
+        True,
+    )
 
 
 def _undeclared(table: WarehouseTable, column: LiveColumn, following: int) -> Difference:

@@ -78,6 +78,16 @@ def test_check_that_is_no_sql_is_named(schemas: Path, live: Live) -> None:
     assert "42601" in line
 
 
+def test_until_of_a_version_that_was_deployed_is_named(schemas: Path, live: Live) -> None:
+    path = schemas / "warehouse" / "dim_design.toml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("file_name = {", "file_name = { until = 2,"), encoding="utf-8")
+    declared.cache_clear()
+    (line, _) = live()
+    assert line.startswith("warehouse: column dim_design.file_name is there, and its `until = 2` says that version 2")
+    assert f"Write `until = {NEXT}` into its line" in line
+
+
 @pytest.mark.parametrize(
     ("change", "found"),
     [

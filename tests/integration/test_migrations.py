@@ -119,6 +119,40 @@ def test_until_drops_the_column(pipeline: Pipeline, schemas: Path) -> None:
     assert pipeline.star("SELECT count(*) FROM pg_attribute WHERE attname = 'units_sold' AND NOT attisdropped") == [[0]]
 
 
+@pytest.mark.parametrize("release", [3, 4], ids=["no new version", "a later version"])
+def test_until_of_a_version_that_was_deployed_is_refused(pipeline: Pipeline, schemas: Path, release: int) -> None:
+    """Else the column stays, is filled with NULL, and a schema that is made from empty lacks it."""
+    deploy(schemas, 3)
+    migrate(pipeline)
+    before = catalogue(pipeline)
+    deploy(schemas, release)
+    path = schemas / "warehouse" / "dim_design.toml"
+    line = path.read_text(encoding="utf-8").replace("until = 4, ", "")
+
+    def declare(until: int) -> None:
+        path.write_text(line.replace("since = 2", f"until = {until}, since = 2"), encoding="utf-8")
+        warehouse.metadata.cache_clear()
+        declared.cache_clear()
+
+    declare(until=3)
+    with pytest.raises(ContractInvalid) as caught:
+        migrate(pipeline)
+    assert str(caught.value) == (
+        "The warehouse is not as declared: column dim_design.file_name is there, and its `until = 3` says that "
+        "version 3 dropped it. Nothing was changed. Write "
+        f"`until = {release + 1}` into its line in schemas/warehouse/dim_design.toml: the next Load then drops the "
+        "column. If it is yours, give it another name."
+    )
+    assert catalogue(pipeline) == before
+    declare(until=release + 1)
+    migrate(pipeline)
+    brought_forward = catalogue(pipeline)
+    assert "file_name" not in [row[2] for row in brought_forward if row[:2] == ["column", "dim_design"]]
+    pipeline.drop_warehouse()
+    migrate(pipeline)
+    assert catalogue(pipeline) == brought_forward
+
+
 def test_column_in_use_is_not_dropped(pipeline: Pipeline, schemas: Path) -> None:
     deploy(schemas, 3)
     migrate(pipeline)
