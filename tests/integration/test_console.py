@@ -259,10 +259,14 @@ def test_query_takes_parameters(loaded: Totes) -> None:
     assert json.loads(shown)[0]["version"] == 1
 
 
-def test_query_with_value_of_wrong_type_is_one_line(loaded: Totes) -> None:
-    code, shown, complaint = loaded("query order_history -p order_id=three")
-    assert (code, shown) == (2, "")
-    assert complaint == 'totes: order_history: invalid input syntax for type integer: "three".\n'
+def test_query_with_value_that_can_not_be_is_one_line(loaded: Totes) -> None:
+    for given, said in {
+        "order_history -p order_id=three": 'invalid input syntax for type integer: "three"',
+        "order_history -p order_id=2147483648": 'value "2147483648" is out of range for type integer',
+        "orders_as_of -p moment=294277-01-01": 'timestamp out of range: "294277-01-01"',
+        "payments_by_age -p as_of=infinity": "cannot subtract infinite dates",
+    }.items():
+        assert loaded(f"query {given}") == (2, "", f"totes: {given.split()[0]}: {said}.\n")
 
 
 def test_simulated_day_arrives_with_the_next_run(loaded: Totes) -> None:
