@@ -319,9 +319,13 @@ def test_up_serves_the_page_until_interrupted(tmp_path: Path) -> None:
 def test_up_without_the_page_serves_none(tmp_path: Path) -> None:
     with up(tmp_path, "--every", "1h", "--no-seed", "--no-page") as program:
         shown = line_with(program, "The local stack is up.")
+        asked = [*totes_up()[:-1], "status"]
+        environment = plain_environment() | {"TOTES_HOME": str(tmp_path / "home")}
+        status = subprocess.run(asked, capture_output=True, text=True, timeout=60, env=environment)
         program.send_signal(signal.SIGINT)
         rest, _ = program.communicate()
     assert "See it at" not in shown + rest
+    assert "The schedule is on: every 1h." in status.stdout
     assert program.returncode == 0
 
 
