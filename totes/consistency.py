@@ -5,20 +5,22 @@ origin would stay NULL.
 """
 
 import re
-import string
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, time
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from totes.declarations import File, Finding, nearest
+from totes.declarations import File, Finding, nearest, read_text
 
 if TYPE_CHECKING:
     from totes.contracts import Check, Column, SourceTable, WarehouseTable
 
-_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-_VARCHAR = re.compile(r"varchar\((\d+)\)")
+# Python makes no number of more than 4,300 digits.
+_NUMERIC = re.compile(r"numeric\(([0-9]{1,4}),([0-9]{1,4})\)")
+_VARCHAR = re.compile(r"varchar\(([0-9]{1,8})\)")
+# PostgreSQL's limit.
+_MOST_CHARACTERS = 10_485_760
 _ENUM = re.compile(r'"[^"]+"')
 _SOURCE_TYPES = ("integer", "boolean", "text", "varchar", "date", "timestamp(3)")
 _STAR_TYPES = ("serial", "integer", "boolean", "varchar", "date", "time", "numeric")
@@ -31,14 +33,18 @@ _KINDS = ("fact", "dimension", "calendar")
 CALENDAR = "dim_date"
 # The most bytes of a name in PostgreSQL, which silently cuts a longer one.
 _LONGEST_NAME = 63
-_STAR_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
 # Columns that the lake's views and a fact's history put beside those of the table, and an argument of its functions.
 _OF_THE_LAKE = {"batch", "age"}
 _OF_HISTORY = {"version", "batch_id", "valid_from", "valid_to", "deleted"}
 _VIEWS = ("current_{}", "{}_history", "{}_as_of")
-_VERSIONED_SQL = re.compile(r"(\d{4})_\w+\.sql")
+_VERSIONED_SQL = re.compile(r"[0-9]{4}_\w+\.sql")
 _OTHER_SQL = ("schema_version.sql", "views.sql")
+# What the warehouse fills in: in each file and rule, and in views.sql.
+_PLACES = ("stars", "log")
+_OF_VIEWS = (*_PLACES, "fact", "fact_name", "current", "history", "as_of", "record_id", "business_id")
+_BRACE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 _LOG_TABLE = re.compile(r"CREATE TABLE \{log\}\.(\w+)")
 _LITERAL = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*\n|/\*.*?\*/", re.DOTALL)
 _NAMED_TABLE = re.compile(r"\{(stars|log)\}\.(\w+)(?:\s+(?:AS\s+)?(\w+))?", re.IGNORECASE)
@@ -86,10 +92,12 @@ def check(
         _Star(known.warehouse[name], star, source, warehouse, known).check()
     for tables, declared in ((source, known.source), (warehouse, known.warehouse)):
         _check_cycles(tables, declared)
-    log = _check_sql_files(schemas)
-    _check_versions(known, warehouse, schemas)
-    _check_rules(known, warehouse, schemas)
-    return [finding for file in (*files["source"], *files["warehouse"]) for finding in file.findings] + log
+    sql = _SqlFiles(schemas)
+    _check_versions(known, warehouse, sql)
+    _check_rules(known, warehouse, sql)
+    sql.check()
+    found = [finding for file in (*files["source"], *files["warehouse"]) for finding in file.findings]
+    return found + sql.findings
 
 
 class _Known:
@@ -134,6 +142,10 @@ class _Table:
     def check_name(self, name: str, *place: str) -> None:
         if len(name.encode()) > _LONGEST_NAME:
             self.find(f"the name {name} is longer than {_LONGEST_NAME} bytes: PostgreSQL would cut it", *place)
+
+    def check_plain(self, name: str, *place: str) -> None:
+        if not _PLAIN_NAME.fullmatch(name):
+            self.find(f"the name {name} may have only a to z, digits and _", *place)
 
     def check_reference(self, column: "Column") -> None:
         if column.references not in self._declared:
@@ -199,6 +211,7 @@ class _Source(_Table):
     def check(self) -> None:
         table = self._source_table
         self.check_table()
+        self.check_plain(table.name)
         self.check_key_column(table.key, "key")
         if not 0 <= table.max_deleted_share <= 1:
             self.find(f"max_deleted_share is {table.max_deleted_share}, expected 0 to 1", "max_deleted_share")
@@ -269,7 +282,9 @@ class _Star(_Table):
         known: _Known,
     ) -> None:
         super().__init__(file, table, known.warehouse)
-        self._star = table
+        # A version that is too low has one finding, and not one more for each column that comes later.
+        self._star = replace(table, since=max(1, table.since))
+        self._since = table.since
         self._source = source
         self._warehouse = warehouse
         self._known = known
@@ -284,6 +299,7 @@ class _Star(_Table):
             hint = nearest(self._star.kind, _KINDS)
             self.find(f"kind is {self._star.kind}, expected {', '.join(_KINDS)}{hint}", "kind")
             return
+        self._check_made()
         self._check_since()
         self._check_keys()
         if self._star.kind == "calendar":
@@ -295,12 +311,21 @@ class _Star(_Table):
 
     def check_name(self, name: str, *place: str) -> None:
         super().check_name(name, *place)
-        if not _STAR_NAME.fullmatch(name):
-            self.find(f"the name {name} may have only a to z, digits and _", *place)
+        self.check_plain(name, *place)
         if not place:
             self._check_table_name(name)
         elif name in _SYSTEM_COLUMNS | _OF_THE_LAKE | (_OF_HISTORY if self._star.is_fact else set()):
             self.find(f"the name {name} is taken: PostgreSQL or a view of this table has a column of that name", *place)
+
+    def _check_made(self) -> None:
+        """Checks that nothing else has the name of a relation or function that comes with the table."""
+        kind = self._star.kind
+        for made, what in _made(self._star).items():
+            if made in self._declared:
+                self.find(f"the {kind} has {what} {made}, and a declared table has that name, too")
+            for other in self._warehouse.values():
+                if other.name < self._star.name and made in _made(other):
+                    self.find(f"the {kind} has {what} {made}, and {other.name} makes one of that name, too")
 
     def _check_table_name(self, name: str) -> None:
         if not self._star.is_fact:
@@ -309,9 +334,6 @@ class _Star(_Table):
             self.find(f"a fact's name begins with fact_: rename the file, for instance to fact_{name}.toml")
         for made in (*_views(name), f"{name}_versions"):
             super().check_name(made)
-        for view in _views(name):
-            if view in self._declared:
-                self.find(f"the fact has a view or function {view}, and a declared table has that name, too")
 
     def check_reference(self, column: "Column") -> None:
         super().check_reference(column)
@@ -334,8 +356,8 @@ class _Star(_Table):
 
     def _check_since(self) -> None:
         star = self._star
-        if star.since < 1:
-            self.find(f"since is {star.since}, expected 1 or more", "since")
+        if self._since < 1:
+            self.find(f"since is {self._since}, expected 1 or more", "since")
         for column in (*star.columns, *star.former_columns):
             place = _at(column, "since")
             if column.since < 1:
@@ -536,13 +558,57 @@ def _check_cycles(tables: "Mapping[str, SourceTable | WarehouseTable]", files: M
         )
 
 
-def _check_sql_files(schemas: Path) -> list[Finding]:
-    """Returns a finding for each file that is never read because of its name."""
-    return [
-        Finding(f"{path.parent.name}/{path.name}", 1, f"nothing reads a file of this name; expected {expected}")
-        for path in sorted([*(schemas / "source").iterdir(), *(schemas / "warehouse").iterdir()])
-        if path.suffix != ".toml" and not path.name.startswith(".") and (expected := _other_name(path))
-    ]
+class _SqlFiles:
+    """The .sql files of schemas/warehouse, as far as they can be understood without a server.
+
+    Attributes:
+        findings: the mistakes in them, and the files that are never read because of their name.
+        texts: the content of those that can be read, by name.
+        versions: their numbers, each with the first file of that number.
+    """
+
+    def __init__(self, schemas: Path) -> None:
+        self.findings: list[Finding] = []
+        self.texts: dict[str, str] = {}
+        self.versions: dict[int, str] = {}
+        for path in sorted([*(schemas / "source").iterdir(), *(schemas / "warehouse").iterdir()]):
+            if path.suffix == ".toml" or path.name.startswith("."):
+                continue
+            if expected := _other_name(path):
+                problem = f"nothing reads a file of this name; expected {expected}"
+                self.findings.append(Finding(f"{path.parent.name}/{path.name}", 1, problem))
+            else:
+                self._read(path)
+
+    def find(self, name: str, problem: str, line: int = 1) -> None:
+        self.findings.append(Finding(f"warehouse/{name}", line, problem))
+
+    def check(self) -> None:
+        for name in _OTHER_SQL:
+            if name not in self.texts and not any(found.file == f"warehouse/{name}" for found in self.findings):
+                self.find(name, "the file is not there: a migration needs it")
+        if 1 not in self.versions:
+            self.find("0001_log.sql", "no file has version 1: it makes the log's tables")
+        for name, text in self.texts.items():
+            known = _OF_VIEWS if name == "views.sql" else _PLACES
+            for at, problem in _misplaced(text, known):
+                self.find(name, problem, text.count("\n", 0, at) + 1)
+            if "\0" in text:
+                self.find(name, "holds a NUL character", text.count("\n", 0, text.index("\0")) + 1)
+
+    def _read(self, path: Path) -> None:
+        text, problem = read_text(path)
+        if problem:
+            self.find(path.name, problem)
+        else:
+            self.texts[path.name] = text
+        if path.name in _OTHER_SQL:
+            return
+        version = int(path.name[:4])
+        if version == 0:
+            self.find(path.name, "its version is 0, expected 1 or more")
+        elif (first := self.versions.setdefault(version, path.name)) != path.name:
+            self.find(path.name, f"{first} has version {version}, too: give it another number")
 
 
 def _other_name(path: Path) -> str:
@@ -553,7 +619,18 @@ def _other_name(path: Path) -> str:
     return "" if is_read else "<table>.toml or <four digits>_<what>.sql"
 
 
-def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", schemas: Path) -> None:
+def _misplaced(sql: str, known: Collection[str]) -> Iterator[tuple[int, str]]:
+    """Yields where SQL has a brace that Python's `format` can't fill in, and what is wrong with it."""
+    for found in _BRACE.finditer(sql):
+        name = found["name"]
+        if name is None and len(found[0]) == 1:
+            yield found.start(), "has a brace that is not a placeholder: write it twice"
+        elif name is not None and name not in known:
+            expected = " or ".join(f"{{{each}}}" for each in known)
+            yield found.start(), f"has the placeholder {found[0]}, expected {expected}{nearest(name, known)}"
+
+
+def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sql: _SqlFiles) -> None:
     """Notes a version that nothing has, though a later one exists: most likely `since` has a digit too many."""
     found: dict[int, tuple[File, tuple[str, ...]]] = {}
     for name, table in warehouse.items():
@@ -563,17 +640,20 @@ def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sc
             found.setdefault(column.since, (file, _at(column, "since")))
             if column.until is not None:
                 found.setdefault(column.until, (file, _at(column, "until")))
-    versions = found.keys() | {int(path.name[:4]) for path in _versioned(schemas)}
-    for version in sorted(found):
-        if version > 1 and version - 1 not in versions:
+    versions = found.keys() | sql.versions.keys()
+    for version in sorted(versions):
+        if version < 2 or version - 1 in versions:
+            continue
+        if version in found:
             file, place = found[version]
             file.find(f"{place[-1]} is {version}, and nothing has version {version - 1}", *place)
+        else:
+            sql.find(sql.versions[version], f"its version is {version}, and nothing has version {version - 1}")
 
 
-def _check_rules(known: _Known, warehouse: "Mapping[str, WarehouseTable]", schemas: Path) -> None:
+def _check_rules(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sql: _SqlFiles) -> None:
     views = {view for name, table in warehouse.items() if table.is_fact for view in _views(name)}
-    files = [*_versioned(schemas), *((schemas / "warehouse" / name) for name in _OTHER_SQL)]
-    log = {name for path in files if path.exists() for name in log_tables(path)}
+    log = {name for text in sql.texts.values() for name in _LOG_TABLE.findall(text)}
     tables = {"stars": known.warehouse.keys() | views, "log": log}
     for name, table in warehouse.items():
         for rule in table.checks:
@@ -603,14 +683,10 @@ class _Rule:
         self._file.find(f"check {self._rule.name}: {field} {problem}", "checks", self._rule.name, field)
 
     def _has_placeholders(self) -> bool:
-        try:
-            names = [name for _, name, _, _ in string.Formatter().parse(self._rule.breaks) if name is not None]
-        except ValueError:
-            self._find("has a brace that is not a placeholder: write it twice")
-            return False
-        for name in sorted(set(names) - self._tables.keys()):
-            self._find(f"has the placeholder {{{name}}}, expected {{stars}} or {{log}}{nearest(name, self._tables)}")
-        return set(names) <= self._tables.keys()
+        problems = dict.fromkeys(problem for _, problem in _misplaced(self._rule.breaks, self._tables))
+        for problem in problems:
+            self._find(problem)
+        return not problems
 
     def _check_form(self, bare: str) -> None:
         if "'" in bare or '"' in bare or "/*" in bare:
@@ -660,8 +736,13 @@ def _views(fact: str) -> list[str]:
     return [view.format(fact.removeprefix("fact_")) for view in _VIEWS]
 
 
-def _versioned(schemas: Path) -> Iterable[Path]:
-    return (path for path in (schemas / "warehouse").glob("*.sql") if _VERSIONED_SQL.fullmatch(path.name))
+def _made(table: "WarehouseTable") -> dict[str, str]:
+    """Returns what PostgreSQL and a migration make beside a table: names, and what each is."""
+    made = {f"{table.name}_pkey": "the index"}
+    if table.is_fact:
+        made |= {f"{table.name}_versions": "the index", f"{table.name}_{table.key}_seq": "the sequence"}
+        made |= dict.fromkeys(_views(table.name), "a view or function")
+    return made
 
 
 def _is_numeric(kind: str) -> bool:
@@ -670,7 +751,9 @@ def _is_numeric(kind: str) -> bool:
 
 
 def _is_source_type(kind: str) -> bool:
-    return kind in _SOURCE_TYPES or _is_numeric(kind) or any(each.fullmatch(kind) for each in (_VARCHAR, _ENUM))
+    if text := _VARCHAR.fullmatch(kind):
+        return 1 <= int(text[1]) <= _MOST_CHARACTERS
+    return kind in _SOURCE_TYPES or _is_numeric(kind) or _ENUM.fullmatch(kind) is not None
 
 
 def _family(kind: str) -> str:
@@ -711,7 +794,7 @@ def _holds(kind: str, text: str) -> bool:
     try:
         match _family(kind):
             case "integer":
-                return re.fullmatch(r"-?\d+", text) is not None and -(2**31) <= int(text) < 2**31
+                return re.fullmatch(r"-?[0-9]+", text) is not None and -(2**31) <= int(text) < 2**31
             case "boolean":
                 return text in ("true", "false")
             case "date":
@@ -725,13 +808,9 @@ def _holds(kind: str, text: str) -> bool:
 
 
 def _number_fits(kind: str, text: str) -> bool:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return False
-    if not number.is_finite() or not re.fullmatch(r"-?\d+(\.\d+)?", text):
-        return False
-    if not (room := _NUMERIC.fullmatch(kind)):
-        return True
+    number = re.fullmatch(r"-?([0-9]+)(?:\.([0-9]+))?", text)
+    room = _NUMERIC.fullmatch(kind)
+    if number is None or room is None:
+        return number is not None
     digits, scale = int(room[1]), int(room[2])
-    return abs(number) < Decimal(10) ** (digits - scale) and number == round(number, scale)
+    return len(number[1].lstrip("0")) <= digits - scale and len((number[2] or "").rstrip("0")) <= scale

@@ -26,7 +26,7 @@ MAX_ROW_BYTES = 80_000_000
 MAX_BYTES = 8_000_000
 # A varchar(n) with a larger n counts as a text.
 _SHORT_CHARACTERS = 10_000
-_TEXT = re.compile(r"text|varchar(?:\((\d+)\))?")
+_TEXT = re.compile(r"text|varchar(?:\(([0-9]{1,8})\))?")
 
 
 # So many findings are in an error; `totes check` shows all.
@@ -221,6 +221,8 @@ def declared() -> Declarations:
 
 def read_declarations() -> Declarations:
     """Reads and checks all files of schemas/."""
+    if missing := [folder for folder in ("source", "warehouse") if not (SCHEMAS / folder).is_dir()]:
+        return Declarations({}, {}, [Finding(folder, 1, "the folder is not there") for folder in missing])
     files = {folder: [File(path) for path in _toml_files(folder)] for folder in ("source", "warehouse")}
     source = {file.table: table for file in files["source"] if (table := _source_table(file))}
     warehouse = {file.table: star for file in files["warehouse"] if (star := _warehouse_table(file))}
@@ -251,7 +253,8 @@ def _named(table: str, columns: Iterable[Column], name: str) -> Column:
 
 
 def _toml_files(folder: str) -> list[Path]:
-    return sorted((SCHEMAS / folder).glob("*.toml"))
+    # An editor's hidden files declare nothing.
+    return sorted(path for path in (SCHEMAS / folder).glob("*.toml") if not path.name.startswith("."))
 
 
 def _source_table(file: File) -> SourceTable | None:

@@ -15,6 +15,10 @@ _HEADER = re.compile(r"\s*\[+([^\]]+)\]+\s*(?:#.*)?$")
 _KEY = re.compile(r"""\s*([\w."'-]+)\s*=""")
 _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _LONG_TEXT = re.compile(r'"""|\'\'\'')
+_LONG_WORD = re.compile(r"(\S{60})\S{40,}")
+_INT_BITS = 31
+# NULL may become an empty text, and the others have findings of their own.
+_MAY_BE_EMPTY = ("default", "meaning", "breaks")
 # {a dataclass field's type: (the types of its TOML value, what they are called)}
 _KINDS: Mapping[object, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
@@ -57,20 +61,25 @@ class File:
         self.name = f"{path.parent.name}/{path.name}"
         self.findings: list[Finding] = []
         self.fields: dict[str, Any] | None = None
-        self._text = ""
+        self._text, problem = read_text(path)
+        if problem:
+            self.findings.append(Finding(self.name, 1, problem))
+            return
         try:
-            self._text = path.read_text(encoding="utf-8")
             self.fields = tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
             at = _AT_LINE.search(str(error))
             line = int(at[1]) if at else self._text.count("\n") + 1
             self.findings.append(Finding(self.name, line, f"not TOML: {_AT_LINE.sub('', str(error)).strip()}"))
-        except UnicodeDecodeError:
-            self.findings.append(Finding(self.name, 1, "not UTF-8"))
+        except (ValueError, RecursionError):
+            # Python reads no number of more than 4,300 digits and no brackets of about 300 levels, and names no line.
+            lines = self._text.split("\n")
+            line = lines.index(max(lines, key=len)) + 1
+            self.findings.append(Finding(self.name, line, "has a number that is too long, or too many nested brackets"))
 
     def find(self, problem: str, *place: str) -> None:
         """Notes a mistake at a field, given by its path; if its line is unknown, at the nearest known one above."""
-        self.findings.append(Finding(self.name, self._line(place), problem))
+        self.findings.append(Finding(self.name, self._line(place), _LONG_WORD.sub(r"\1…", problem)))
 
     def part_names(self, parts: str) -> Collection[str]:
         """Returns the names of all columns or checks, right or wrong."""
@@ -93,7 +102,9 @@ class File:
             self.find(f"{parts} is {_said(declared)}, expected a table", parts)
             return
         for name, given in declared.items():
-            if not isinstance(given, dict):
+            if not name.strip() or "\0" in name:
+                self.find(f"{parts}: {name!r} is no name", parts, name)
+            elif not isinstance(given, dict):
                 self.find(f"{name} is {_said(given)}, expected a table of fields", parts, name)
             elif made := self._made(kind, name, given, known, parts, name):
                 yield made
@@ -140,13 +151,30 @@ class File:
         else:
             kinds, expected = _KINDS[field.type]
             # To Python, true is a number.
-            fits = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds)
+            fits = isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds) and not _is_long(value)
         if not fits:
             self.find(f"{of}{place[-1]} is {_said(value)}, expected {expected}", *place)
+        elif isinstance(value, str) and not value.strip() and place[-1] not in _MAY_BE_EMPTY:
+            self.find(f"{of}{place[-1]} is empty", *place)
+        elif any("\0" in text for text in _texts(value)):
+            self.find(f"{of}{place[-1]} holds a NUL character", *place)
 
     def _line(self, place: tuple[str, ...]) -> int:
         lines = _lines(self._text)
         return next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """Returns a file's text, and why it can't be read; one of the two is empty."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return "", "not UTF-8"
+    except OSError as error:
+        return "", f"can't be read: {error.strerror}"
+    if text.startswith("\ufeff"):
+        return "", "begins with a byte order mark, which an editor does not show: save it as UTF-8 without one"
+    return text, ""
 
 
 def nearest(name: str, known: Collection[str]) -> str:
@@ -184,4 +212,16 @@ def _path(dotted: str) -> tuple[str, ...]:
 
 
 def _said(value: object) -> str:
+    if _is_long(value):
+        return "a number beyond 32 bits"
     return {list: "a list", dict: "a table", bool: "true or false"}.get(type(value)) or f"{value!r}"
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, int) and value.bit_length() > _INT_BITS
+
+
+def _texts(value: Any) -> list[str]:
+    """Returns the texts of a field, whose type is right."""
+    found = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return [text for text in found if isinstance(text, str)]

@@ -160,7 +160,7 @@ def test_f31_harmed_rows_are_named(drill: Drill, reader: str, harm: Callable[[by
 
     assert failed.error == "CorruptObject"
     assert f"{stored} holds" in one_line(failed.mail)
-    assert "Restore the object's first version" in one_line(failed.mail)
+    assert "Restore the first versions of the object" in one_line(failed.mail)
     stored.restore()
     drill.totesys(AMENDMENT)
     assert drill.run().output["load"]["batches"] == 2

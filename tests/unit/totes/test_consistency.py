@@ -2,6 +2,7 @@
 """Each mistake in a declaration is found when it is read, on its line."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,33 @@ MISTAKES = {
     "bytes of a number": (SOURCE, "staff_id = {", "staff_id = { max_bytes = 9,", "staff_id has max_bytes, and its type is i"),
     "too many bytes": (SOURCE, EMAIL, EMAIL + "max_bytes = 80_000_001, ", "max_bytes of its columns add up to more than 80,"),
     "share": (SOURCE, 'key = "staff_id"', 'key = "staff_id"\nmax_deleted_share = 10', "max_deleted_share is 10, expected"),
+    "no length": (SOURCE, EMAIL, 'email_address = { type = "varchar(0)", ', "email_address has the type varchar(0), exp"),
+    "length beyond PostgreSQL's": (SOURCE, EMAIL, 'email_address = { type = "varchar(10485761)", ', "type varchar(10485761), exp"),
+    "absurd length": (SOURCE, EMAIL, f'email_address = {{ type = "varchar({"9" * 5000})", ', "has the type varchar(9999"),
+    "absurd digits": (SOURCE, EMAIL, f'email_address = {{ type = "numeric(1{"0" * 5000},2)", ', "has the type numeric(1000"),
+    "digits beyond PostgreSQL's": (SOURCE, EMAIL, 'email_address = { type = "numeric(1001,2)", ', "the type numeric(1001,2), e"),
+    "digits that are none": (SOURCE, EMAIL, 'email_address = { type = "numeric(٣,2)", ', "has the type numeric(٣,2), expected"),
+    "absurd number": (SOURCE, EMAIL, EMAIL + f"max_bytes = {'9' * 5000}, ", "has a number that is too long, or too many nested"),
+    "absurd hexadecimal number": (SOURCE, EMAIL, EMAIL + f"max_bytes = 0x{'f' * 5000}, ", "max_bytes is a number beyond 32 bits"),
+    "absurd number as a text": (SOURCE, EMAIL, EMAIL + f"format = 0x{'f' * 5000}, ", "format is a number beyond 32 bits, expec"),
+    "more than 32 bits": (DESIGN, "file_name = {", "file_name = { since = 2147483648,", "since is a number beyond 32 bits, expected a"),
+    "nested brackets": (SOURCE, EMAIL, EMAIL + f"values = {'[' * 5000}{']' * 5000}, ", "number that is too long, or too many nested b"),
+    "nested braces": (SOURCE, EMAIL, EMAIL + f"x = {'{a=' * 5000}1{'}' * 5000}, ", "number that is too long, or too many nested b"),
+    # Texts and names.
+    "empty derivation": (DESIGN, 'from = "design.file_name", ', 'from = "design.file_name", derive = "", ', "file_name: derive is empty"),
+    "empty reference": (SOURCE, EMAIL, EMAIL + 'references = "", ', "email_address: references is empty"),
+    "empty business key": (SALES, 'business_key = "sales_order_id"', 'business_key = " "', "business_key is empty"),
+    "empty grain": (DESIGN, 'grain = "', 'grain = "" # ', "grain is empty"),
+    "NUL in a meaning": (SOURCE, 'meaning = "E-mail', 'meaning = "\\u0000', "email_address: meaning holds a NUL character"),
+    "NUL in a default": (STAFF, 'default = "Unknown"', 'default = "\\u0000"', "location: default holds a NUL character"),
+    "NUL in values": (SOURCE, EMAIL, EMAIL + 'values = ["a\\u0000"], ', "email_address: values holds a NUL character"),
+    "NUL in a check": (PAYMENT, "AND NOT EXISTS", "\\u0000 AND NOT EXISTS", "amount: breaks holds a NUL character"),
+    "NUL in a name": (SOURCE, EMAIL, EMAIL.replace("email_address", '"email\\u0000"'), "columns: 'email\\x00' is no name"),
+    "no name": (SOURCE, EMAIL, EMAIL.replace("email_address", '""'), "columns: '' is no name"),
+    "check without a name": (PAYMENT, "[checks.amount]", '[checks.""]', "checks: '' is no name"),
+    "join with a NUL": (STAFF, '= "department_id" }', '= "\\u0000" }', "join holds a NUL character"),
+    "conversion": (PAYMENT, "{stars}.dim_transaction AS", "{stars!r}.dim_transaction AS", "has the placeholder {stars!r}, expec"),
+    "format of a placeholder": (PAYMENT, "{stars}.dim_transaction AS", "{stars:>9}.dim_transaction AS", "has the placeholder {stars:>9}"),
     # Tables of the warehouse.
     "kind": (DESIGN, '"dimension"', '"dim"', "kind is dim, expected fact, dimension, calendar"),
     "dimension's key of another type": (DESIGN, 'key = "design_id"', 'key = "design_name"', "the key design_name has the"),
@@ -119,6 +147,12 @@ MISTAKES = {
                                  '["SALE", "PURCHASE"], default = "SAIL"', "default is 'SAIL', expected one of SALE, PURC"),
     "default of an integer": (SALES, "units_sold = {", 'units_sold = { default = "3000000000",', "expected a whole number of"),
     "default of a numeric": (SALES, "unit_price = {", 'unit_price = { default = "1.005",', "expected a numeric(10,2)"),
+    "default of absurd digits": (SALES, "unit_price = {", f'unit_price = {{ default = "{"9" * 5000}",', "expected a numeric(10,2)"),
+    "default of other digits": (SALES, "units_sold = {", 'units_sold = { default = "٣",', "expected a whole number of 32 bits"),
+    "absurd type of a star": (SALES, 'unit_price = { type = "numeric(10,2)"', f'unit_price = {{ default = "1", type = "numeric({"9" * 5000},2)"',
+                              "unit_price has the type numeric(9999"),
+    "star's type of many digits": (SALES, 'unit_price = { type = "numeric(10,2)"', 'unit_price = { default = "1", type = "numeric(999,500)"',
+                                   "unit_price has the type numeric(999,500), expected"),
     "default of a day": (SALES, "created_date = {", 'created_date = { default = "2024-13-01",', "expected a date, YYYY-MM-DD"),
     "default of a time": (SALES, "created_time = {", 'created_time = { default = "9:00",', "expected a time, HH:MM:SS.mmm"),
     "default of a boolean": (PAYMENT, "paid = {", 'paid = { default = "yes",', "expected true or false"),
@@ -160,6 +194,7 @@ ELSEWHERE = (
     "later table",
     "no number",
     "too many bytes",
+    "NUL in a name",
 )
 
 
@@ -195,6 +230,63 @@ def test_file_that_nothing_reads_is_found(schemas: Path, name: str, expected: st
     assert findings(schemas) == [f"{name}:1: nothing reads a file of this name; {expected}"]
 
 
+# A file, its content (None: it is not there), and its finding.
+FILES: dict[str, tuple[str, bytes | None, str]] = {
+    "no log": ("0001_log.sql", None, "0001_log.sql:1: no file has version 1: it makes the log's tables"),
+    "no second": ("0002_quarantine.sql", None, "0003_tombstones_that_end.sql:1: its version is 3, and nothing has version 2"),
+    "no views": ("views.sql", None, "views.sql:1: the file is not there: a migration needs it"),
+    "no version table": ("schema_version.sql", None, "schema_version.sql:1: the file is not there: a migration needs it"),
+    "number twice": ("0003_zz.sql", b"", "0003_zz.sql:1: 0003_tombstones_that_end.sql has version 3, too: give it another"),
+    "version 0": ("0000_x.sql", b"", "0000_x.sql:1: its version is 0, expected 1 or more"),
+    "far version": ("0007_x.sql", b"", "0007_x.sql:1: its version is 7, and nothing has version 6"),
+    "bare braces": ("0004_x.sql", b"--\nSELECT '{}'", "0004_x.sql:2: has the placeholder {}, expected {stars} or {log}"),
+    "placeholder": ("0004_x.sql", b"{{}}\n\n{star}.x", "0004_x.sql:3: has the placeholder {star}, expected {stars} or {log}; did"),
+    "placeholder of views": ("0004_x.sql", b"{fact}", "0004_x.sql:1: has the placeholder {fact}, expected {stars} or {log}"),
+    "placeholder in views": ("views.sql", b"{facts}", "views.sql:1: has the placeholder {facts}, expected {stars} or {log} or {fa"),
+    "conversion": ("0004_x.sql", b"{stars!x}", "0004_x.sql:1: has the placeholder {stars!x}, expected"),
+    "one brace": ("0004_x.sql", b"\n}", "0004_x.sql:2: has a brace that is not a placeholder: write it twice"),
+    "no UTF-8": ("0004_x.sql", b"\xff", "0004_x.sql:1: not UTF-8"),
+    "no UTF-8 in views": ("views.sql", b"\xff", "views.sql:1: not UTF-8"),
+    "byte order mark": ("0004_x.sql", b"\xef\xbb\xbfSELECT 1", "0004_x.sql:1: begins with a byte order mark"),
+    "NUL": ("0004_x.sql", b"\n\0", "0004_x.sql:2: holds a NUL character"),
+    "mark in TOML": ("dim_zz.toml", b"\xef\xbb\xbf", "dim_zz.toml:1: begins with a byte order mark"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", FILES)
+def test_file_that_a_migration_can_not_use_is_found(schemas: Path, mistake: str) -> None:
+    name, content, expected = FILES[mistake]
+    if content is None:
+        (schemas / "warehouse" / name).unlink()
+    else:
+        (schemas / "warehouse" / name).write_bytes(content)
+    found = findings(schemas)
+    assert found
+    assert [each for each in found if each.startswith(f"warehouse/{expected}")] == found
+
+
+@pytest.mark.parametrize("name", ["source/x.toml", "warehouse/x.toml", "warehouse/0004_x.sql"])
+def test_what_is_no_readable_file_is_found(schemas: Path, name: str) -> None:
+    (schemas / name).mkdir()
+    assert findings(schemas) == [f"{name}:1: can't be read: Is a directory"]
+    (schemas / name).rmdir()
+    (schemas / name).symlink_to("gone")
+    assert findings(schemas) == [f"{name}:1: can't be read: No such file or directory"]
+
+
+@pytest.mark.parametrize("folder", ["source", "warehouse"])
+def test_missing_folder_is_found(schemas: Path, folder: str) -> None:
+    shutil.rmtree(schemas / folder)
+    assert findings(schemas) == [f"{folder}:1: the folder is not there"]
+
+
+@pytest.mark.parametrize("name", ["source/staff.old.toml", "warehouse/dim_staff.old.toml"])
+def test_backup_of_a_declaration_is_found(schemas: Path, name: str) -> None:
+    (schemas / name).write_text((schemas / name.replace(".old", "")).read_text(encoding="utf-8"), encoding="utf-8")
+    (found,) = findings(schemas)
+    assert found.startswith(f"{name}:1: the name {Path(name).stem} may have only a to z, digits and _")
+
+
 @pytest.mark.parametrize("limit", [80_000_001, 80_000_000], ids=["too much", "nothing left"])
 def test_limits_that_no_function_can_hold_are_found(schemas: Path, limit: int) -> None:
     columns = [
@@ -215,7 +307,10 @@ def test_table_without_columns_is_found(schemas: Path) -> None:
 
 
 def test_hidden_file_does_not_matter(schemas: Path) -> None:
-    (schemas / "source" / ".DS_Store").write_bytes(b"\0")
+    for name in (".DS_Store", ".staff.toml", ".#staff.toml"):
+        (schemas / "source" / name).write_bytes(b"\0")
+        (schemas / "warehouse" / name).write_bytes(b"\0")
+    (schemas / "warehouse" / ".0004_x.sql").write_bytes(b"\xff")
     assert findings(schemas) == []
 
 
@@ -238,6 +333,40 @@ def test_fact_has_a_name_of_its_own(schemas: Path) -> None:
     assert any(
         "the fact has a view or function current_sales_order, and a declared table has" in each for each in found
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "maker", "what"),
+    [
+        ("dim_staff_pkey", "dim_staff", "the index dim_staff_pkey"),
+        ("fact_payment_versions", "fact_payment", "the index fact_payment_versions"),
+        ("fact_payment_payment_record_id_seq", "fact_payment", "the sequence fact_payment_payment_record_id_seq"),
+        ("payment_history", "fact_payment", "a view or function payment_history"),
+    ],
+)
+def test_table_may_not_have_the_name_of_what_another_makes(schemas: Path, name: str, maker: str, what: str) -> None:
+    text = (schemas / DESIGN).read_text(encoding="utf-8")
+    (schemas / "warehouse" / f"{name}.toml").write_text(text, encoding="utf-8")
+    (found,) = findings(schemas)
+    assert found.startswith(f"warehouse/{maker}.toml:1: ")
+    assert found.endswith(f"{what}, and a declared table has that name, too")
+
+
+def test_two_facts_may_not_make_one_view(schemas: Path) -> None:
+    """Of these names, the history of the one is the current state of the other."""
+    text = (schemas / PAYMENT).read_text(encoding="utf-8")
+    for name in ("fact_current_x", "fact_x_history"):
+        (schemas / "warehouse" / f"{name}.toml").write_text(text, encoding="utf-8")
+    assert findings(schemas) == [
+        "warehouse/fact_x_history.toml:1: the fact has a view or function current_x_history, and fact_current_x makes one of that name, too"
+    ]
+
+
+def test_table_of_a_version_below_1_has_one_finding(schemas: Path) -> None:
+    for name in (SALES, DESIGN):
+        text = (schemas / name).read_text(encoding="utf-8")
+        (schemas / name).write_text(f"since = -1\n{text}", encoding="utf-8")
+    assert findings(schemas) == [f"{name}:1: since is -1, expected 1 or more" for name in (DESIGN, SALES)]
 
 
 def test_name_leaves_room_for_view_names(schemas: Path) -> None:
@@ -303,6 +432,24 @@ def test_error_shows_ten_mistakes_of_both_kinds(schemas: Path) -> None:
 def test_types_that_become_text_are_accepted(schemas: Path, name: str) -> None:
     replaced(schemas, "source/design.toml", 'file_name = { type = "text"', f'file_name = {{ type = "{name}"')
     assert findings(schemas) == []
+
+
+def test_default_may_fill_a_wide_numeric(schemas: Path) -> None:
+    wide = 'unit_price = { default = "-00123.450", type = "numeric(38,30)"'
+    replaced(schemas, SALES, 'unit_price = { type = "numeric(10,2)"', wide)
+    replaced(
+        schemas,
+        "source/sales_order.toml",
+        'unit_price = { type = "numeric(10,2)"',
+        'unit_price = { type = "numeric(8,2)"',
+    )
+    assert findings(schemas) == []
+
+
+def test_finding_shows_the_beginning_of_an_absurd_type(schemas: Path) -> None:
+    replaced(schemas, SOURCE, EMAIL, f'email_address = {{ type = "varchar({"9" * 5000})", ')
+    (found,) = findings(schemas)
+    assert len(found) < 300
 
 
 def test_integer_has_room_in_a_wide_numeric(schemas: Path) -> None:

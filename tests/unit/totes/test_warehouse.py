@@ -88,7 +88,7 @@ def test_schema_of_a_newer_release_is_left_alone(pipeline: Pipeline) -> None:
 
 
 def test_failed_migration_leaves_nothing(pipeline: Pipeline, schemas: Path) -> None:
-    (schemas / "warehouse" / "0001_zz.sql").write_text("SELECT 1 / 0;")
+    (schemas / "warehouse" / f"{NEXT:04d}_zz.sql").write_text("SELECT 1 / 0;")
     with pytest.raises(Exception, match="division by zero"):
         migrated(pipeline)
     assert pipeline.star("SELECT to_regclass('etl.schema_version')") == [[None]]
