@@ -18,6 +18,8 @@ from console.render import AsJson, Row, cell, heading, plain_table, say_json, sc
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
 STAMPS = ("created", "last_updated")
 VERSION_WIDTH = 26
+# What totesys' ids can be: PostgreSQL's integer.
+IDS = range(-(2**31), 2**31)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ def history(
     if purchase and payment:
         raise Misused("Give --purchase or --payment, not both.")
     entity = PURCHASE_ORDER if purchase else PAYMENT if payment else SALES_ORDER
+    if order not in IDS:
+        raise Misused(f"There can be no {entity.words} {order}: ids are from {IDS[0]} to {IDS[-1]}.")
     with warehouse(target(context).connect()) as connection:
         versions = read_versions(connection, entity, order)
     if not versions:

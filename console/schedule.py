@@ -5,6 +5,7 @@ state, takes any text there, and shows it beside the rule. A tag's value may hav
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ import boto3
 from botocore.exceptions import ClientError
 
 from console.errors import Misused
+from local.state import StackNotRunning, running_stack
+from totes.names import LOCAL
 
 if TYPE_CHECKING:
     from totes.names import Names
@@ -34,7 +37,7 @@ class Schedule:
 
     Attributes:
         rule: the rule's name.
-        rate: how often it starts one, in EventBridge's words.
+        rate: how often it starts one: in EventBridge's words, or like `every 20s` by `totes up --every 20s`.
         since, reason: of a pause, where `totes pause` made it.
     """
 
@@ -51,13 +54,13 @@ def read_schedule(names: "Names") -> Schedule:
     Raises:
         Misused: the stage has none.
     """
-    return _schedule(_rule(names))
+    return _schedule(_rule(names), names)
 
 
 def pause_schedule(names: "Names", reason: str | None) -> Schedule:
     """Stops the schedule; returns what it was. Of one that is paused only the reason changes, where one is given."""
     rule = _rule(names)
-    before = _schedule(rule)
+    before = _schedule(rule, names)
     if before.paused and reason is None:
         return before
     moment = before.since or datetime.now(UTC)
@@ -70,7 +73,7 @@ def pause_schedule(names: "Names", reason: str | None) -> Schedule:
 def resume_schedule(names: "Names") -> Schedule:
     """Lets the schedule run, and forgets why it did not; returns what it was."""
     rule = _rule(names)
-    before = _schedule(rule)
+    before = _schedule(rule, names)
     if before.paused or _usual(rule) != rule.get("Description", ""):
         _put(rule, _ENABLED, _usual(rule))
     return before
@@ -87,16 +90,26 @@ def _rule(names: "Names") -> dict[str, Any]:
         ) from None
 
 
-def _schedule(rule: dict[str, Any]) -> Schedule:
+def _schedule(rule: dict[str, Any], names: "Names") -> Schedule:
     paused = rule["State"] == _DISABLED
     mark = _MARK.search(rule.get("Description", "")) if paused else None
     return Schedule(
         rule=rule["Name"],
-        rate=rule["ScheduleExpression"],
+        rate=_interval(names) or rule["ScheduleExpression"],
         paused=paused,
         since=datetime.strptime(mark[1], _MOMENT).replace(tzinfo=UTC) if mark else None,
         reason=mark[2] if mark else None,
     )
+
+
+def _interval(names: "Names") -> str | None:
+    """Returns what the local stack was told to go by instead of its rule: EventBridge's rates are whole minutes."""
+    if names.stage != LOCAL:
+        return None
+    with suppress(StackNotRunning):  # it may have ended meanwhile
+        if every := running_stack().every:
+            return f"every {every}"
+    return None
 
 
 def _usual(rule: dict[str, Any]) -> str:

@@ -62,7 +62,7 @@ def up(
 
     try:
         # The port comes first: where it can't be had, nothing has been started that would have to be stopped.
-        with listener(port) if page else nullcontext() as at, Stack(data) as stack:
+        with listener(port) if page else nullcontext() as at, Stack(data, every=every) as stack:
             if seed:
                 seed_if_empty(stack, console)
             with serving_page(stack, at) if at else nullcontext() as address:

@@ -57,6 +57,7 @@ class Stack:
             (`logs/`) between runs; None for temporary ones. Executions and mails are not kept.
         invoker: runs the functions instead of the shipped handlers in processes of their own, for tests.
         definition: the workflow, for tests of the stack itself.
+        every: the interval that its owner runs the schedule at instead of the rule's rate, for others to read.
 
     Attributes:
         endpoint_url: of every AWS service. The environment of this process points at it too.
@@ -74,11 +75,16 @@ class Stack:
     names = NAMES
 
     def __init__(
-        self, data_dir: Path | None = None, invoker: Invoker | None = None, definition: Path = STATE_MACHINE
+        self,
+        data_dir: Path | None = None,
+        invoker: Invoker | None = None,
+        definition: Path = STATE_MACHINE,
+        every: str | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._invoker = invoker
         self._definition = definition
+        self._every = every
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
         self._running = contextlib.ExitStack()
@@ -179,6 +185,7 @@ class Stack:
             postgres_superuser=self.postgres.superuser,
             logs=str(self.logs),
             pid=os.getpid(),
+            every=self._every,
         )
 
     def _deploy(self, running: contextlib.ExitStack) -> None:

@@ -38,6 +38,7 @@ class StackState:
         postgres_host: the folder of the Unix socket.
         logs: the folder with one file of JSON lines per function.
         pid: of the process that runs the stack.
+        every: the interval at which its schedule starts executions, like 20s; None: at the rate of the rule.
     """
 
     endpoint_url: str
@@ -48,6 +49,7 @@ class StackState:
     postgres_superuser: str
     logs: str
     pid: int
+    every: str | None = None
 
     def environment(self) -> dict[str, str]:
         """The variables that point any AWS SDK at the stack, with credentials that are worth nothing elsewhere."""

@@ -4,6 +4,7 @@ The shapes are schemas/interfaces/*.schema.json.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +14,17 @@ import fastjsonschema
 
 from totes.contracts import SCHEMAS, source_tables
 from totes.errors import InputRefused
+
+# The kinds of JSON values, in the words of people.
+TYPES = {"array": "a list", "object": "an object", "string": "text", "integer": "a whole number"}
+# What each rule of the schemas asks for.
+RULES = {
+    "type": "be {wanted}, not {found}",
+    "minimum": "be at least {wanted}, not {found}",
+    "maximum": "be at most {wanted}, not {found}",
+    "uniqueItems": "name each entry once",
+}
+_PATH = re.compile(r"data\.(?P<field>\w+)(?:\[(?P<index>[0-9]+)\]|\.(?P<key>.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -92,8 +104,35 @@ def _checked(given: Any, workflow: str) -> dict[str, Any]:
     try:
         checked: dict[str, Any] = _validator(workflow)(given)
     except fastjsonschema.JsonSchemaValueException as error:
-        raise InputRefused(f"The execution's input is wrong: {error.message}.", _remedy(workflow)) from error
+        raise InputRefused(f"The execution's input is wrong: {_said(error)}.", _remedy(workflow)) from error
     return checked
+
+
+def _said(error: fastjsonschema.JsonSchemaValueException) -> str:
+    """Returns what must be otherwise: fastjsonschema speaks of `data`, arrays and strings."""
+    wanted = error.rule_definition
+    must = RULES[str(error.rule)].format(wanted=TYPES.get(wanted, wanted), found=_kind(error.value))
+    return f"{_place(str(error.name))} must {must}"
+
+
+def _place(path: str) -> str:
+    found = _PATH.fullmatch(path)
+    if not found:
+        return "it"
+    if found["index"]:
+        return f"entry {int(found['index']) + 1} of {found['field']}"
+    return f"{found['key']} in {found['field']}" if found["key"] is not None else found["field"]
+
+
+def _kind(value: object) -> str:
+    match value:
+        case str():
+            return TYPES["string"]
+        case list():
+            return TYPES["array"]
+        case dict():
+            return TYPES["object"]
+    return json.dumps(value)
 
 
 @cache

@@ -261,10 +261,14 @@ def test_query_takes_parameters(loaded: Totes) -> None:
     assert json.loads(shown)[0]["version"] == 1
 
 
-def test_query_with_value_of_wrong_type_is_one_line(loaded: Totes) -> None:
-    code, shown, complaint = loaded("query order_history -p order_id=three")
-    assert (code, shown) == (2, "")
-    assert complaint == 'totes: order_history: invalid input syntax for type integer: "three".\n'
+def test_query_with_value_that_can_not_be_is_one_line(loaded: Totes) -> None:
+    for given, said in {
+        "order_history -p order_id=three": 'invalid input syntax for type integer: "three"',
+        "order_history -p order_id=2147483648": 'value "2147483648" is out of range for type integer',
+        "orders_as_of -p moment=294277-01-01": 'timestamp out of range: "294277-01-01"',
+        "payments_by_age -p as_of=infinity": "cannot subtract infinite dates",
+    }.items():
+        assert loaded(f"query {given}") == (2, "", f"totes: {given.split()[0]}: {said}.\n")
 
 
 def test_simulated_day_arrives_with_the_next_run(loaded: Totes) -> None:
@@ -317,9 +321,13 @@ def test_up_serves_the_page_until_interrupted(tmp_path: Path) -> None:
 def test_up_without_the_page_serves_none(tmp_path: Path) -> None:
     with up(tmp_path, "--every", "1h", "--no-seed", "--no-page") as program:
         shown = line_with(program, "The local stack is up.")
+        asked = [*totes_up()[:-1], "status"]
+        environment = plain_environment() | {"TOTES_HOME": str(tmp_path / "home")}
+        status = subprocess.run(asked, capture_output=True, text=True, timeout=60, env=environment)
         program.send_signal(signal.SIGINT)
         rest, _ = program.communicate()
     assert "See it at" not in shown + rest
+    assert "The schedule is on: every 1h." in status.stdout
     assert program.returncode == 0
 
 

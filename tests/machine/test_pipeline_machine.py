@@ -468,7 +468,10 @@ def test_longest_error_name_fits_the_subject() -> None:
     [
         ({"watermark": 1}, "has the unknown field watermark."),
         ({"failure": {}, "ingest": {}}, "has the unknown field failure, ingest."),
-        *((given, "is wrong: data must be object.") for given in ([], ["staff"], "staff", 7, False)),
+        *(
+            (given, f"is wrong: it must be an object, not {kind}.")
+            for given, kind in (([], "a list"), (["staff"], "a list"), ("staff", "text"), (7, "7"), (False, "false"))
+        ),
     ],
     ids=str,
 )

@@ -38,6 +38,14 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("run --foo", "No such option: --foo. See `totes run --help`.", id="unknown option"),
         pytest.param("history", "Missing argument 'order'. See `totes history --help`.", id="no order"),
         pytest.param("history x", "Invalid value for 'order'", id="order that is no number"),
+        *(
+            pytest.param(f"history {line}", f"There can be no {said}: ids are from -2147483648 to 2147483647.", id=line)
+            for line, said in (
+                ("99999999999999999999", "sales order 99999999999999999999"),
+                ("--purchase 2147483648", "purchase order 2147483648"),
+                ("--payment -- -2147483649", "payment -2147483649"),
+            )
+        ),
         pytest.param("history 1 --purchase --payment", "Give --purchase or --payment, not both.", id="two kinds"),
         pytest.param(
             "run --full-read stff",

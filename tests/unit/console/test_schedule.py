@@ -1,7 +1,9 @@
 """The rule is moto's, which replaces a rule by PutRule as EventBridge does."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -11,7 +13,8 @@ from moto import mock_aws
 from console.errors import Misused
 from console.pause import schedule_text
 from console.schedule import LONGEST_REASON, Schedule, pause_schedule, read_schedule, resume_schedule
-from totes.names import Names
+from local.state import StackState, claimed_home, publish
+from totes.names import LOCAL, Names
 
 NAMES = Names("dev", "123456789012", "eu-west-2")
 USUAL = "Starts the pipeline; an execution with nothing new costs one look at the source."
@@ -109,6 +112,25 @@ def test_rule_without_description_is_paused_and_resumed(events: Any) -> None:
     assert read_schedule(NAMES).reason == "moved"
     resume_schedule(NAMES)
     assert not read_schedule(NAMES).paused
+
+
+@pytest.mark.parametrize(("every", "rate"), [("20s", "every 20s"), (None, "rate(5 minutes)")])
+def test_interval_of_the_local_stack_is_told_if_it_was_given_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, every: str | None, rate: str
+) -> None:
+    monkeypatch.setenv("TOTES_HOME", str(tmp_path))
+    names = replace(NAMES, stage=LOCAL)
+    state = StackState("", names.region, names.account, "", 0, "", "", 1, every)
+    with mock_aws(), claimed_home(tmp_path) as file:
+        boto3.client("events").put_rule(Name=names.rule, ScheduleExpression="rate(5 minutes)", State="ENABLED")
+        publish(state, file)
+        assert read_schedule(names).rate == rate
+        pause_schedule(names, None)
+        resume_schedule(names)
+        assert read_schedule(names) == Schedule(names.rule, rate, paused=False)
+        # A stage on AWS has nothing to do with the stack that runs beside it.
+        put(boto3.client("events"))
+        assert read_schedule(NAMES).rate == "rate(5 minutes)"
 
 
 def test_stage_without_a_rule_is_not_deployed(events: Any) -> None:
