@@ -73,7 +73,7 @@ def crossings(layers: Layers) -> int:
 
 
 def _sorted_downwards(workflow: Workflow) -> tuple[list[str], set[Transition]]:
-    """The states, each before those it leads to, and the transitions for which that can't be had.
+    """The states, each before those that stand below it, and the transitions that lead up.
 
     In a loop these are the transitions to a state that is declared earlier, because a definition is read from the top.
     """
@@ -86,12 +86,17 @@ def _sorted_downwards(workflow: Workflow) -> tuple[list[str], set[Transition]]:
         for way in workflow.transitions
         if declared[way.target] <= declared[way.source] and way.source in _reached(way.target, onward)
     }
+    below: dict[str, list[str]] = {name: [] for name in workflow.states}
+    for way in workflow.transitions:
+        upper, lower = (way.target, way.source) if way in leading_up else (way.source, way.target)
+        if upper != lower:
+            below[upper].append(lower)
     done: list[str] = []
 
     def visit(name: str) -> None:
-        for transition in reversed(onward[name]):
-            if transition not in leading_up and transition.target not in done:
-                visit(transition.target)
+        for lower in reversed(below[name]):
+            if lower not in done:
+                visit(lower)
         done.append(name)
 
     for name in (workflow.start, *workflow.states):

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -90,6 +91,15 @@ def test_shipped_workflow_is_well_drawn() -> None:
 @given(workflows())
 def test_any_workflow_is_well_drawn(given: Workflow) -> None:
     assert_well_drawn(given)
+
+
+@pytest.mark.parametrize(
+    "ways", [("a>c", "b>a", "c>b"), ("a>c", "b>a", "c>b", "c>d"), ("a>b", "a>d", "b>a", "c>b", "d>c")], ids=len
+)
+def test_loop_within_a_loop_is_well_drawn(ways: tuple[str, ...]) -> None:
+    given = workflow(*ways)
+    ordered = {name: given.states[name] for name in sorted(given.states)}
+    assert_well_drawn(replace(given, states=ordered))
 
 
 def test_same_workflow_gives_the_same_drawing() -> None:
