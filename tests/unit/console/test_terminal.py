@@ -170,7 +170,11 @@ def _passwords(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(*_given: object, **_more: object) -> str:
         raise EOFError
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, mock_aws():
+        patch.setenv("AWS_DEFAULT_REGION", NAMES.region)
+        patch.setattr(boto3, "DEFAULT_SESSION", None)
+        held = json.dumps(WHOLE)
+        boto3.client("secretsmanager").create_secret(Name=NAMES.source_secret, SecretString=held)
         patch.setattr("sys.stdin", Asked())
         patch.setattr("getpass.getpass", nothing)
         terminal.run("secret source", "secret source   # Ctrl-D")
