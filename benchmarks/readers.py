@@ -23,6 +23,7 @@ from console.render import screen
 from local.databases import WAREHOUSE
 from totes import database, warehouse
 from totes.ingest import ingest
+from totes.log import logger
 from totes.requests import Request
 from totes.secrets import read_credentials
 from totes.settings import IngestSettings, TransformSettings
@@ -59,7 +60,8 @@ class Reader(threading.Thread):
 def main(arguments: list[str]) -> None:
     rows = int(arguments[0]) if arguments else 300_000
     with world(partial(totesys.fill, rows=rows)) as at:
-        os.environ.update(at.environment | {"POWERTOOLS_LOG_LEVEL": "ERROR"})
+        os.environ.update(at.environment)
+        logger.setLevel("ERROR")
         for analyst in (False, True):
             at.forget()
             _migrate()
