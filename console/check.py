@@ -11,10 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from console.deployment import target
 from console.errors import FAILED
 from console.render import complaints, screen
-from totes import warehouse
+from totes import rules, warehouse
 from totes.checks import refusals
-from totes.contracts import Check, WarehouseTable, read_declarations, source_tables, warehouse_tables
-from totes.database import TOTESYS, WAREHOUSE, connected, quoted, server_message
+from totes.contracts import WarehouseTable, read_declarations, source_tables, warehouse_tables
+from totes.database import TOTESYS, WAREHOUSE, connected, server_message
 from totes.errors import TotesError
 from totes.secrets import read_credentials
 from totes.snapshot import read_catalogue
@@ -96,18 +96,7 @@ def _of_checks(connection: sqlalchemy.Connection, fact: WarehouseTable) -> Itera
     for rule in fact.checks:
         try:
             with connection.begin_nested():
-                connection.execute(_explained(connection, fact, rule), _ANY)
+                query = rules.violators(connection, fact, rule)
+                connection.execute(sqlalchemy.text(f"EXPLAIN {query.text}"), _ANY)
         except DBAPIError as error:
             yield f"check {rule.name} of {fact.name} is not SQL: {server_message(error)}."
-
-
-def _explained(connection: sqlalchemy.Connection, fact: WarehouseTable, rule: Check) -> sqlalchemy.TextClause:
-    statement = warehouse.statement(
-        connection,
-        "breaks_rule",
-        table=warehouse.star(connection, fact.name),
-        key=quoted(fact.key),
-        identity=quoted(fact.identity),
-        breaks=warehouse.placed(connection, rule.breaks),
-    )
-    return sqlalchemy.text(f"EXPLAIN {statement.text}")

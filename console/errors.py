@@ -9,7 +9,6 @@ import re
 import tempfile
 import traceback
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 from botocore.exceptions import BotoCoreError, ClientError
 from typer import TyperException
@@ -17,6 +16,7 @@ from typer import TyperException
 from local.deployment import DeploymentInvalid
 from local.postgres import PostgresFailed
 from local.state import StackAlreadyRunning
+from totes.declarations import nearest_name
 from totes.errors import TotesError
 from totes.redaction import redacted, visible
 
@@ -78,8 +78,8 @@ class Misused(TyperException):
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
     """Says that there is no thing of this name, and names the nearest one, if any, and all of them."""
     names = sorted(known)
-    nearest = get_close_matches(name, names, 1)
-    meant = f" Did you mean {nearest[0]}?" if nearest else ""
+    nearest = nearest_name(name, names)
+    meant = f" Did you mean {nearest}?" if nearest else ""
     return f"There is no {kind} {name}.{meant} There are: {', '.join(names)}."
 
 

@@ -130,6 +130,18 @@ class Pipeline:
         """Runs and commits one statement in the warehouse."""
         return self._execute(self.warehouse, statement, values)
 
+    @contextlib.contextmanager
+    def open_select(self, query: str) -> Iterator[str]:
+        """Runs a query in an analyst's transaction and leaves it open; yields how an error names it."""
+        with self.connection(self.warehouse) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SET application_name = 'notebook'")
+            connection.commit()
+            cursor.execute("SELECT pg_backend_pid()")
+            ((pid,),) = cursor.fetchall()
+            cursor.execute(query)
+            yield f"pid {pid} (postgres, notebook)"
+
     def drop_warehouse(self) -> None:
         """Empties the warehouse of everything, its schema too."""
         self.star("DROP SCHEMA IF EXISTS etl CASCADE")

@@ -177,13 +177,18 @@ def read_text(path: Path) -> tuple[str, str]:
     return text, ""
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """Returns a hint at the known name that is nearest to a name; empty if none is near."""
+def nearest_name(name: str, known: Collection[str]) -> str | None:
+    """Returns the known name that is nearest to a name; None if none is near."""
     # Imported here: only a mistake needs it.
     from difflib import get_close_matches
 
-    found = get_close_matches(name, sorted(known), 1)
-    return f"; did you mean {found[0]}?" if found else ""
+    return next(iter(get_close_matches(name, sorted(known), 1)), None)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Returns a hint at the nearest known name; empty if none is near."""
+    found = nearest_name(name, known)
+    return f"; did you mean {found}?" if found else ""
 
 
 @cache

@@ -157,7 +157,7 @@ def broken_since(connection: sqlalchemy.Connection, before: Mapping[str, int]) -
         table = warehouse_tables()[name]
         for check in table.checks:
             rows = connection.execute(
-                _violators(connection, table, check), {"name": name, "since": since, "shown": SHOWN}
+                violators(connection, table, check), {"name": name, "since": since, "shown": SHOWN}
             ).all()
             if rows:
                 ids = tuple(row.business_id for row in rows)
@@ -165,7 +165,8 @@ def broken_since(connection: sqlalchemy.Connection, before: Mapping[str, int]) -
     return found
 
 
-def _violators(connection: sqlalchemy.Connection, table: WarehouseTable, check: Check) -> sqlalchemy.TextClause:
+def violators(connection: sqlalchemy.Connection, table: WarehouseTable, check: Check) -> sqlalchemy.TextClause:
+    """Returns the query for the rows that break a check."""
     return warehouse.statement(
         connection,
         "breaks_rule",

@@ -31,19 +31,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def open_select(drill: Drill, query: str) -> Iterator[str]:
-    """Runs a query in an analyst's transaction and leaves it open; yields its name in an e-mail."""
-    with drill.pipeline.connection(drill.pipeline.warehouse) as connection:
-        cursor = connection.cursor()
-        cursor.execute("SET application_name = 'notebook'")
-        connection.commit()
-        cursor.execute("SELECT pg_backend_pid()")
-        ((pid,),) = cursor.fetchall()
-        cursor.execute(query)
-        yield f"pid {pid} (postgres, notebook)"
-
-
-@contextlib.contextmanager
 def reading(drill: Drill) -> Iterator[list[float]]:
     """Reads all the time, as other readers do; yields the seconds of each read."""
     waits: list[float] = []
@@ -75,7 +62,7 @@ def orders(drill: Drill) -> int:
 @fault("F69", "an analyst's open transaction on a dimension, during a full re-read", HEAL)
 @pytest.mark.usefixtures("bulk")
 def test_f69_full_read_passes_by(drill: Drill) -> None:
-    with open_select(drill, CALENDAR), reading(drill) as waits:
+    with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
         again = drill.run({"full_read": ["sales_order", "payment"]})
 
     assert again.output["ingest"]["rows"]["sales_order"] == orders(drill)
@@ -88,7 +75,7 @@ def test_f69_full_read_passes_by(drill: Drill) -> None:
 def test_f69_many_new_versions_pass_by(drill: Drill) -> None:
     drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 + agreed_delivery_location_id % 5")
 
-    with open_select(drill, CALENDAR), reading(drill) as waits:
+    with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
         amended = drill.run()
 
     assert (amended.retried, amended.output["load"]["inserted"]) == ([], {"fact_sales_order": orders(drill)})
@@ -103,7 +90,7 @@ def test_f69_first_rows_pass_by(drill: Drill) -> None:
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
         warehouse.migrate(connection)
 
-    with open_select(drill, CALENDAR), reading(drill) as waits:
+    with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
         first = drill.run()
 
     assert (first.retried, first.output["load"]["inserted"]["fact_sales_order"]) == ([], orders(drill))
@@ -122,7 +109,7 @@ def test_f70_blocked_migration_names_the_reader(drill: Drill) -> None:
     go_back_a_version(drill)
     drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
 
-    with open_select(drill, ORDERS) as analyst, reading(drill) as waits:
+    with drill.pipeline.open_select(ORDERS) as analyst, reading(drill) as waits:
         failed = drill.run()
 
     assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
@@ -137,7 +124,7 @@ def test_f70_migration_is_made_once_the_reader_has_gone(drill: Drill) -> None:
     drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
 
     with contextlib.ExitStack() as open_selects:
-        open_selects.enter_context(open_select(drill, ORDERS))
+        open_selects.enter_context(drill.pipeline.open_select(ORDERS))
         third = Countdown(3, open_selects.close)
         with at_statement("SET LOCAL lock_timeout = '150ms'", third, times=3) as tried:
             healed = drill.run()

@@ -1,6 +1,5 @@
 """What the load leaves behind in the warehouse."""
 
-import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -254,19 +253,6 @@ def test_rows_reconcile_from_source_to_warehouse(seeded: Pipeline, fact: str) ->
     assert seeded.star(f"SELECT count(*) FROM {fact}") == seeded.totesys(f"SELECT count(*) FROM {source}")
 
 
-@contextlib.contextmanager
-def open_select(pipeline: Pipeline, query: str) -> Iterator[str]:
-    """Leaves an analyst's transaction open that has read something; yields how an error names it."""
-    with pipeline.connection(pipeline.warehouse) as connection:
-        cursor = connection.cursor()
-        cursor.execute("SET application_name = 'notebook'")
-        connection.commit()
-        cursor.execute("SELECT pg_backend_pid()")
-        ((pid,),) = cursor.fetchall()
-        cursor.execute(query)
-        yield f"pid {pid} (postgres, notebook)"
-
-
 CALENDAR = "SELECT count(*) FROM dim_date"
 
 
@@ -287,7 +273,7 @@ def test_bulk_of_new_rows_passes_an_open_transaction(seeded: Pipeline) -> None:
     seeded.ingest()
     seeded.transform()
     keys = seeded.star(FOREIGN_KEYS)
-    with open_select(seeded, CALENDAR):
+    with seeded.open_select(CALENDAR):
         loaded = seeded.load()
     assert loaded.inserted == {"fact_sales_order": len(seeded.totesys("SELECT 1 FROM sales_order"))}
     assert seeded.star(FOREIGN_KEYS) == keys
@@ -301,7 +287,7 @@ def test_first_load_goes_round_an_open_transaction(seeded: Pipeline) -> None:
     with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection:
         warehouse.migrate(connection)
     keys, indexes = seeded.star(FOREIGN_KEYS), seeded.star(INDEXES)
-    with open_select(seeded, CALENDAR), open_select(seeded, "SELECT count(*) FROM current_payment"):
+    with seeded.open_select(CALENDAR), seeded.open_select("SELECT count(*) FROM current_payment"):
         loaded = seeded.load()
     assert loaded.inserted["fact_sales_order"] == len(seeded.totesys("SELECT 1 FROM sales_order"))
     assert (seeded.star(FOREIGN_KEYS), seeded.star(INDEXES)) == (keys, indexes)
@@ -318,7 +304,7 @@ def test_huge_bulk_waits_and_names_the_holder(seeded: Pipeline, monkeypatch: pyt
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
     seeded.ingest()
     seeded.transform()
-    with open_select(seeded, CALENDAR) as analyst, pytest.raises(WarehouseBusy) as caught:
+    with seeded.open_select(CALENDAR) as analyst, pytest.raises(WarehouseBusy) as caught:
         seeded.load()
     assert f"locks are held by {analyst}. Nothing to do unless" in str(caught.value)
     assert seeded.load().batches == 1
@@ -331,7 +317,7 @@ def test_load_names_the_uncommitted_writer(seeded: Pipeline, monkeypatch: pytest
     seeded.ingest()
     seeded.transform()
     changed = "UPDATE dim_design SET file_name = 'mine' WHERE design_id = 7"
-    with open_select(seeded, changed) as analyst, pytest.raises(WarehouseBusy) as caught:
+    with seeded.open_select(changed) as analyst, pytest.raises(WarehouseBusy) as caught:
         seeded.load()
     assert f"locks are held by {analyst}. Nothing to do unless" in str(caught.value)
     assert seeded.load().updated == {"dim_design": 1}
