@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from local.moto_repairs import conditional_writes_are_atomic
+from tests.allowances import half_used_after
 from tests.injection import at_key, at_statement
 from tests.integration.test_rules import RIGHT, WRONG
 from tests.pipeline import Pipeline, content
@@ -72,12 +73,6 @@ class Execution:
             if not (transformed.more or loaded.more):
                 so_far = {"ingest": {"landed_through": landed}, "transform": vars(transformed)}
                 return replace(loaded, catching_up=left_to(so_far, vars(loaded)))
-
-
-def half_used_after(batches: int) -> Allowance:
-    """An allowance for a number of batches; the first one always begins."""
-    times = iter([100] * batches)
-    return Allowance(lambda: next(times, 40))
 
 
 def left(pipeline: Pipeline) -> tuple[int, int]:
