@@ -13,7 +13,7 @@ export TOTES_PYTHON := $(shell for python in "$${TOTES_PYTHON:-}" python3.13 ~/.
     command -v "$$python"; break; fi; done)
 
 REQUIREMENTS := requirements.txt requirements-local.txt requirements-dev.txt
-CODE := totes functions local console docs benchmarks
+CODE := totes functions local cli web tools benchmarks
 BIN := .venv/bin
 DEPLOYED := build/deployed-python
 SPARK := build/spark/.installed
@@ -45,7 +45,7 @@ up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and functions is covered
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
-	@$(BIN)/python -m tests.halves
+	@$(BIN)/python -m tests.support.halves
 
 ifeq ($(TOTES_PYTHON),)
 test-deployed-python: ## Run the deployed packages' unit tests that start no server under Lambda's Python, if there is one
@@ -89,7 +89,7 @@ check-security: $(INSTALLED)
 	$(BIN)/bandit -c pyproject.toml -q -r $(CODE)
 
 check-docs: $(INSTALLED)
-	$(BIN)/python -m docs --check
+	$(BIN)/python -m tools.docs --check
 
 # What would be sent to AWS for either kind of stage, in half a minute: nothing is built and no account is asked.
 check-infrastructure: $(INSTALLED)
@@ -97,7 +97,7 @@ ifeq ($(wildcard $(NPM_BIN)/sls),)
 	@echo "Skipped: the templates and the state machine are not checked without Node; install it and run npm ci."
 else
 	for definition in statemachine/*.asl.json; do $(NPM_BIN)/asl-validator --json-path "$$definition"; done
-	$(BIN)/python -m local.template build/templates dev prod
+	$(BIN)/python -m local.aws.template build/templates dev prod
 # I3510: each action of a policy is on a resource that it takes. That there is such an action is checked by default.
 	$(BIN)/cfn-lint --include-checks I3510 -- build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
 endif
@@ -129,7 +129,7 @@ upgrade: ## The same with the newest releases; ONLY=name for one package
 	@$(MAKE) --silent requirements UPGRADE="$(if $(ONLY),--upgrade-package $(ONLY),--upgrade)"
 
 docs: $(INSTALLED) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
-	$(BIN)/python -m docs
+	$(BIN)/python -m tools.docs
 
 picture: $(INSTALLED) ## Take docs/console.png anew, of the page while a drill is on; needs Chromium
 	$(BIN)/python -m pytest --quiet tests/page/test_drill.py -k page

@@ -17,7 +17,7 @@ from benchmarks.bench import Bench, Work
 from benchmarks.contest import Line, OursFailed, Tell
 from benchmarks.peers.peer import installed
 from benchmarks.peers.programs import PEERS
-from console.render import plain_table, say_error, screen
+from cli.render.terminal import plain_table, say_error, screen
 
 WORKS = {work.name: work for work in (*orders.WORKS, *pipeline.WORKS)}
 SIZES, LARGE = (100_000, 1_000_000), 10_000_000

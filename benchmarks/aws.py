@@ -5,7 +5,7 @@ It prints its address, and ends when its standard input does.
 
 import sys
 
-from local.aws import moto_server
+from local.aws.server import moto_server
 
 
 def main() -> None:

@@ -22,16 +22,16 @@ import pyarrow as pa
 import typer
 from moto.s3.models import s3_backends
 
-from console.outcome import summary
-from console.render import took
-from local.seed import seed
+from cli.render.executions import summary
+from cli.render.terminal import took
+from local.business.seed import seed
 from local.stack import Stack
-from totes.batch_log import BatchLog
-from totes.contracts import source_tables
-from totes.executions import Execution, describe
-from totes.lake import Lake
-from totes.manifest import Manifest
-from totes.parquet import batches, landed_schema, parquet_writer
+from totes.alerts.executions import Execution, describe
+from totes.contracts.declarations import source_tables
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake
+from totes.lake.manifest import Manifest
+from totes.lake.parquet import batches, landed_schema, parquet_writer
 
 ORDERS = "sales_order"
 EVERY_SECONDS = 300

@@ -12,11 +12,11 @@ import pg8000.dbapi
 
 from benchmarks import totesys
 from benchmarks.contest import PeerFailed
-from local.databases import SOURCE
-from local.postgres import INSTALLATION, SOCKET_NAME, SUPERUSER, WHEEL, Postgres
+from local.postgres.databases import SOURCE
+from local.postgres.server import INSTALLATION, SOCKET_NAME, SUPERUSER, WHEEL, Postgres
 
 if TYPE_CHECKING:
-    from totes.secrets import Credentials
+    from totes.runtime.secrets import Credentials
 
 DATABASE = "floor"
 COLUMNS = (
@@ -79,7 +79,7 @@ def ask_once(postgres: Postgres) -> float:
 
 def ask() -> dict[str, int]:
     """The same in Python for all tables of totesys, with the role and the password that ingest has."""
-    from totes.contracts import source_tables
+    from totes.contracts.declarations import source_tables
 
     credentials = _credentials()
     with contextlib.closing(
@@ -101,8 +101,8 @@ def ask() -> dict[str, int]:
 
 @cache
 def _credentials() -> "Credentials":
-    from totes.secrets import read_credentials
-    from totes.settings import IngestSettings, read_settings
+    from totes.runtime.secrets import read_credentials
+    from totes.runtime.settings import IngestSettings, read_settings
 
     return read_credentials(read_settings(IngestSettings).source_secret)
 

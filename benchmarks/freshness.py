@@ -18,10 +18,10 @@ from benchmarks.contest import Line, OursFailed, Outcome, Target
 from benchmarks.orders import STAGES
 from benchmarks.processes import warm
 from benchmarks.world import World, seeded
-from local import trading
-from local.databases import SOURCE, WAREHOUSE
-from local.seed import UNTIL
-from local.simulator import DayReport, Event, Simulator
+from local.business import trading
+from local.business.seed import UNTIL
+from local.business.simulator import DayReport, Event, Simulator
+from local.postgres.databases import SOURCE, WAREHOUSE
 
 DELAYS, RUNS = "change to warehouse, 99 of 100", "a run, 99 of 100"
 DELAYS_MEDIAN, RUNS_MEDIAN = "change to warehouse, half of them", "a run, half of them"

@@ -13,7 +13,7 @@ from benchmarks.contest import Contestant, Line, OursFailed, Outcome, Target, ta
 from benchmarks.peers.peer import Peer
 from benchmarks.processes import once, warm
 from benchmarks.world import World, world
-from local.databases import WAREHOUSE
+from local.postgres.databases import WAREHOUSE
 
 OURS, WARM = "totes", "totes, warm"
 KEYED, BARE = "psql COPY, keyed table", "psql COPY, bare table"

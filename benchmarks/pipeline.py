@@ -13,8 +13,8 @@ from benchmarks.orders import OURS, QUIET_STAGES, STAGES
 from benchmarks.processes import once, python, warm
 from benchmarks.wire import counted
 from benchmarks.world import World, seeded, world
-from local.databases import SOURCE, WAREHOUSE
-from local.postgres import Postgres
+from local.postgres.databases import SOURCE, WAREHOUSE
+from local.postgres.server import Postgres
 
 ASKED, TRIPS = "a driver that asks 11 tables", "round trips to totesys"
 FIRST, AGAIN, AGAIN_AND_ONE = "first load", "all again", "all again, one of them changed"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from benchmarks.contest import OursFailed
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
 
 Measured = dict[str, dict[str, Any]]
 _SHOWN = 600

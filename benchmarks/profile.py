@@ -6,7 +6,7 @@ from benchmarks import report
 from benchmarks.bench import Bench
 from benchmarks.orders import STAGES, filled
 from benchmarks.processes import once
-from local.databases import SOURCE
+from local.postgres.databases import SOURCE
 
 COLUMNS = ("", "wall, s", "CPU, s", "peak grows, MB")
 # Less than this share of a stage's time is of no interest.

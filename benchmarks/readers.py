@@ -19,15 +19,17 @@ from benchmarks.contest import OursFailed
 from benchmarks.ours import EXECUTION
 from benchmarks.processes import once
 from benchmarks.world import LANDING, PROCESSED, World, world
-from console.render import screen
-from local.databases import WAREHOUSE
-from totes import database, warehouse
+from cli.render.terminal import screen
+from local.postgres.databases import WAREHOUSE
 from totes.ingest import ingest
-from totes.log import logger
-from totes.requests import Request
-from totes.secrets import read_credentials
-from totes.settings import IngestSettings, TransformSettings
+from totes.postgres.connection import WAREHOUSE as DATABASE
+from totes.postgres.connection import connected
+from totes.runtime.log import logger
+from totes.runtime.requests import Request
+from totes.runtime.secrets import read_credentials
+from totes.runtime.settings import IngestSettings, TransformSettings
 from totes.transform import transform
+from totes.warehouse import schema
 
 _EVERY_SECONDS = 0.1
 _LOOKS = ("SELECT * FROM current_sales_order WHERE sales_order_id = 1", "SELECT count(*) FROM dim_design")
@@ -102,8 +104,8 @@ def _open(at: World, query: str) -> Iterator[None]:
 
 
 def _migrate() -> None:
-    with database.connected(database.WAREHOUSE, read_credentials("warehouse"), "bench") as connection:
-        warehouse.migrate(connection)
+    with connected(DATABASE, read_credentials("warehouse"), "bench") as connection:
+        schema.migrate(connection)
 
 
 def _process(*full_read: str) -> None:

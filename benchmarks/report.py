@@ -9,9 +9,9 @@ from pathlib import Path
 from rich.table import Table
 
 from benchmarks.contest import Outcome, Target, Verdict
-from console.render import plain_table
-from docs.pages import with_parts
-from local.deployment import ROOT
+from cli.render.terminal import plain_table
+from local.aws.deployment import ROOT
+from tools.docs.pages import with_parts
 
 PAGE = ROOT / "docs" / "performance.md"
 TIMES = "\N{MULTIPLICATION SIGN}"

@@ -1,7 +1,7 @@
 """A totesys of any size: few rows of everything that orders refer to, and as many sales orders as wanted."""
 
-from local.databases import SOURCE
-from local.postgres import Postgres
+from local.postgres.databases import SOURCE
+from local.postgres.server import Postgres
 
 _STAMPS = "TIMESTAMP '2024-11-18 09:30:00.123', TIMESTAMP '2024-11-18 09:30:00.123'"
 # Numbers of rows as in the real database, as far as a sales order refers to them.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from local.postgres import SOCKET_NAME
+from local.postgres.server import SOCKET_NAME
 
 _CHUNK = 1 << 16
 

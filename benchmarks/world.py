@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from local.databases import LOADER, READER, SOURCE, WAREHOUSE, create_databases, new_credentials
-from local.deployment import ROOT
-from local.postgres import Postgres
-from local.seed import seed
+from local.aws.deployment import ROOT
+from local.business.seed import seed
+from local.postgres.databases import LOADER, READER, SOURCE, WAREHOUSE, create_databases, new_credentials
+from local.postgres.server import Postgres
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

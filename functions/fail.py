@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from totes.errors import shortened
-from totes.log import logger
-from totes.redaction import redacted
+from totes.runtime.log import logger
+from totes.runtime.redaction import redacted
 
 # Step Functions cuts a cause at 32,768 characters of JSON, in which a character takes up to six.
 LONGEST = 5_000

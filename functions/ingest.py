@@ -6,11 +6,11 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from totes.backfill import Backfill
-from totes.backfill_plan import Range
 from totes.ingest import ingest
-from totes.log import logger, metrics, observed
-from totes.requests import parse_backfill, parse_request
-from totes.settings import IngestSettings, read_settings
+from totes.runtime.log import logger, metrics, observed
+from totes.runtime.requests import parse_backfill, parse_request
+from totes.runtime.settings import IngestSettings, read_settings
+from totes.source.backfill_plan import Range
 
 # What is odd, in full, may be every column of a table; the warnings say it in short.
 _ODD = ("undeclared", "ahead", "unlogged", "clock_back")

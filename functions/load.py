@@ -7,13 +7,13 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
-from totes.allowance import Allowance
-from totes.contracts import warehouse_tables
+from totes.contracts.declarations import warehouse_tables
 from totes.load import LoadResult, load
-from totes.log import count_by_table, logger, metrics, observed
-from totes.passes import in_total, left_to
-from totes.requests import parse_request
-from totes.settings import LoadSettings, read_settings
+from totes.runtime.allowance import Allowance
+from totes.runtime.log import count_by_table, logger, metrics, observed
+from totes.runtime.passes import in_total, left_to
+from totes.runtime.requests import parse_request
+from totes.runtime.settings import LoadSettings, read_settings
 
 
 @observed

@@ -5,10 +5,10 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from totes.log import metrics, observed
-from totes.mail import failure_mail
-from totes.report import Caught, Zones, failure_of
-from totes.settings import ReportSettings, read_settings
+from totes.alerts.email import failure_mail
+from totes.alerts.failure import Caught, Zones, failure_of
+from totes.runtime.log import metrics, observed
+from totes.runtime.settings import ReportSettings, read_settings
 
 
 @observed

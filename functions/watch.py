@@ -4,9 +4,9 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
-from totes.log import metrics, observed
-from totes.settings import WatchSettings, read_settings
-from totes.watch import age, tell
+from totes.alerts.watch import age, tell
+from totes.runtime.log import metrics, observed
+from totes.runtime.settings import WatchSettings, read_settings
 
 
 @observed

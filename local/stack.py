@@ -20,12 +20,10 @@ from moto.s3.models import s3_backends
 from moto.sns.models import sns_backends
 from moto.stepfunctions.parser.models import stepfunctions_parser_backends
 
-from local import databases, provision
-from local.aws import environment_of, moto_server
-from local.deployment import STATE_MACHINE, Deployment, newest_change
-from local.lake_folder import LakeFolder
-from local.lambda_runtime import Function, Invoker, LambdaRuntime
-from local.moto_repairs import (
+from local.aws import provision
+from local.aws.deployment import STATE_MACHINE, Deployment, newest_change
+from local.aws.lake_folder import LakeFolder
+from local.aws.moto_repairs import (
     conditional_writes_are_atomic,
     definitions_are_parsed_once,
     functions_run,
@@ -33,9 +31,12 @@ from local.moto_repairs import (
     modules_are_listed_once,
     nameless_executions_get_names,
 )
-from local.postgres import Postgres
+from local.aws.server import environment_of, moto_server
+from local.lambda_runtime.runtime import Function, Invoker, LambdaRuntime
+from local.postgres import databases
+from local.postgres.server import Postgres
 from local.state import StackState, claimed_home, home, publish
-from totes.names import LOCAL, Names
+from totes.runtime.names import LOCAL, Names
 
 NAMES = Names(stage=LOCAL, account="123456789012", region="eu-west-2")
 POLL_SECONDS = 0.01

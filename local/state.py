@@ -16,7 +16,7 @@ from typing import TextIO
 
 import pg8000.dbapi
 
-from totes import driver
+from totes.postgres import driver
 
 FILE = "stack.json"
 

@@ -17,7 +17,7 @@ from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
 from packageurl import PackageURL
 
-from local.aws import moto_server
+from local.aws.server import moto_server
 from local.state import StackState
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,18 +14,19 @@ import sqlalchemy
 from moto import mock_aws
 from pg8000.native import identifier
 
-from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
-from local.postgres import Postgres
-from local.seed import seed
-from tests.clusters import oldest_installed
-from tests.loaded import Loaded
-from tests.pipeline import REAL_DATA, Pipeline, import_extract
-from totes import aws, contracts
-from totes.database import WAREHOUSE, make_engine
-from totes.log import logger, metrics
-from totes.redaction import forget_secrets
-from totes.source import joined_tables
-from totes.warehouse import metadata
+from local.business.seed import seed
+from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
+from local.postgres.server import Postgres
+from tests.support.clusters import oldest_installed
+from tests.support.loaded import Loaded
+from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
+from totes.contracts import declarations
+from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.runtime import aws
+from totes.runtime.log import logger, metrics
+from totes.runtime.redaction import forget_secrets
+from totes.source.extract import joined_tables
+from totes.warehouse.schema import metadata
 
 # No test may ever reach a real account.
 os.environ.update(
@@ -75,7 +76,7 @@ def _no_known_secrets() -> None:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What goes to CloudWatch, instead of to the standard output of the moment that totes.log was imported."""
+    """What goes to CloudWatch, instead of to the standard output of the moment that totes.runtime.log was imported."""
     stream = io.StringIO()
     for handler in logger.handlers:
         monkeypatch.setattr(handler, "stream", stream)
@@ -90,9 +91,9 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
 
     def declare(*tables: str) -> None:
         declared = {
-            name: replace(table, quarantine=name in tables) for name, table in contracts.source_tables().items()
+            name: replace(table, quarantine=name in tables) for name, table in declarations.source_tables().items()
         }
-        for module in ("change", "source", "ingest", "backfill"):
+        for module in ("source.changes", "source.extract", "ingest", "backfill"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare
@@ -101,10 +102,10 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
 @pytest.fixture
 def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yields a copy of schemas/ from which the declarations are read. Change it before anything reads them."""
-    copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
-    monkeypatch.setattr(contracts, "SCHEMAS", copy)
-    monkeypatch.setattr("totes.warehouse.FOLDER", copy / "warehouse")
-    cached = (contracts.declared, metadata, joined_tables)
+    copy = shutil.copytree(declarations.SCHEMAS, tmp_path / "schemas")
+    monkeypatch.setattr(declarations, "SCHEMAS", copy)
+    monkeypatch.setattr("totes.warehouse.schema.FOLDER", copy / "warehouse")
+    cached = (declarations.declared, metadata, joined_tables)
     for function in cached:
         function.cache_clear()
     yield copy

@@ -15,25 +15,25 @@ from typing import Any
 
 import pyarrow as pa
 
-from totes.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_plan
-from totes.batch_log import BatchLog
-from totes.catalogue import relations_to_read, structure_of
-from totes.contracts import SourceTable, source_columns, source_tables
-from totes.database import TOTESYS, connected
+from totes.contracts.declarations import SourceTable, source_columns, source_tables
 from totes.errors import BackfillOutdated, ContractBroken, LogBroken
-from totes.fence import reason_to_read_all
-from totes.flush import durable_position
-from totes.keys import united
-from totes.lake import Lake, StoredObject
-from totes.log import about, logger
-from totes.manifest import BACKFILL, Manifest, Parts, moment_after, parse_parts
-from totes.parquet import batches, keys_schema, write_keys
-from totes.requests import BackfillRequest
-from totes.scratch import scratch
-from totes.secrets import read_credentials
-from totes.settings import IngestSettings
-from totes.snapshot import snapshot
-from totes.source import Extracted, Snapshot, Window
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake, StoredObject
+from totes.lake.keys import united
+from totes.lake.manifest import BACKFILL, Manifest, Parts, moment_after, parse_parts
+from totes.lake.parquet import batches, keys_schema, write_keys
+from totes.postgres.catalogue import relations_to_read, structure_of
+from totes.postgres.connection import TOTESYS, connected
+from totes.runtime.log import about, logger
+from totes.runtime.requests import BackfillRequest
+from totes.runtime.scratch import scratch
+from totes.runtime.secrets import read_credentials
+from totes.runtime.settings import IngestSettings
+from totes.source.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_plan
+from totes.source.extract import Extracted, Snapshot, Window
+from totes.source.fence import reason_to_read_all
+from totes.source.flush import durable_position
+from totes.source.snapshot import snapshot
 
 
 class Backfill:

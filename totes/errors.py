@@ -30,7 +30,7 @@ The message is made for the person who reads it in an e-mail: what was found, wh
 
 from typing import Self
 
-from totes.redaction import redacted
+from totes.runtime.redaction import redacted
 
 # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
 _LONGEST = 4_000

@@ -4,26 +4,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from totes.batch_log import BatchLog, entry
-from totes.catalogue import structure_of
-from totes.change import ASKED_FOR, UPGRADED, Change
-from totes.checks import SHOWN
-from totes.contracts import source_columns, source_tables
-from totes.database import TOTESYS, connected
-from totes.deletions import require_accepted
+from totes.contracts.declarations import source_columns, source_tables
 from totes.errors import LogBroken
-from totes.fence import EXPECTED
-from totes.flush import durable_position
-from totes.lake import Lake
-from totes.log import logger
-from totes.manifest import Manifest, moment_after
-from totes.position import SourcePosition
-from totes.requests import Request
-from totes.scratch import scratch
-from totes.secrets import read_credentials
-from totes.settings import IngestSettings
-from totes.snapshot import snapshot
-from totes.source import Snapshot
+from totes.lake.batch_log import BatchLog, entry
+from totes.lake.bucket import Lake
+from totes.lake.manifest import Manifest, moment_after
+from totes.postgres.catalogue import structure_of
+from totes.postgres.connection import TOTESYS, connected
+from totes.postgres.position import SourcePosition
+from totes.runtime.log import logger
+from totes.runtime.requests import Request
+from totes.runtime.scratch import scratch
+from totes.runtime.secrets import read_credentials
+from totes.runtime.settings import IngestSettings
+from totes.source.changes import ASKED_FOR, UPGRADED, Change
+from totes.source.deletions import require_accepted
+from totes.source.extract import Snapshot
+from totes.source.fence import EXPECTED
+from totes.source.flush import durable_position
+from totes.source.snapshot import snapshot
+from totes.source.validation import SHOWN
 
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 

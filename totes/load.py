@@ -8,19 +8,19 @@ from pathlib import Path
 
 import sqlalchemy
 
-from totes import rules, staging, warehouse
-from totes.allowance import UNLIMITED, Allowance
-from totes.batch_log import BatchLog
-from totes.contracts import WarehouseTable, warehouse_tables
-from totes.database import WAREHOUSE, connected
+from totes.contracts.declarations import WarehouseTable, warehouse_tables
 from totes.errors import ContractBroken, CorruptObject, LogBroken
-from totes.lake import FIRST_VERSIONS, Lake
-from totes.log import about, logger
-from totes.manifest import Manifest
-from totes.requests import Request
-from totes.scratch import scratch
-from totes.secrets import read_credentials
-from totes.settings import LoadSettings
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import FIRST_VERSIONS, Lake
+from totes.lake.manifest import Manifest
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.runtime.allowance import UNLIMITED, Allowance
+from totes.runtime.log import about, logger
+from totes.runtime.requests import Request
+from totes.runtime.scratch import scratch
+from totes.runtime.secrets import read_credentials
+from totes.runtime.settings import LoadSettings
+from totes.warehouse import rules, schema, staging
 
 # Is told the number of a batch, in the transaction that is about to load it.
 Begins = Callable[[int], object]
@@ -112,7 +112,7 @@ def load_pending(
     result: LoadResult | None = None,
     allowance: Allowance = UNLIMITED,
 ) -> LoadResult:
-    """Loads all pending batches over a connection, which knows the place of the warehouse (totes.warehouse).
+    """Loads all pending batches over a connection, which knows the place of the warehouse (totes.warehouse.schema).
 
     Two executions that load at once wait for each other. If the younger one finds that the other has loaded its batch
     meanwhile, it leaves it the rest. The other one reads the end of the log again when it has reached it, so no batch
@@ -122,7 +122,7 @@ def load_pending(
         through: the last batch to load; None: the last that there is.
     """
     log = BatchLog(processed)
-    warehouse.migrate(connection)
+    schema.migrate(connection)
     result = result or LoadResult()
     last = _last_loaded(connection, log)
     result.loaded_through = last.batch if last else 0
@@ -152,11 +152,11 @@ def _other_loader(connection: sqlalchemy.Connection, execution: str, end: int) -
     Returns None if it is this execution or a younger one, or if no batch is left to load.
     """
     with connection.begin():
-        row = connection.execute(warehouse.statement(connection, "last_batch")).one()
+        row = connection.execute(schema.statement(connection, "last_batch")).one()
         if row.execution == execution or row.batch_id >= end:
             return None
         given = {"ours": execution, "other": row.execution}
-        first = connection.execute(warehouse.statement(connection, "first_batches"), given).one()
+        first = connection.execute(schema.statement(connection, "first_batches"), given).one()
     return str(row.execution) if first.ours is None or first.other < first.ours else None
 
 
@@ -181,7 +181,7 @@ def _load_next(
     with scratch() as folder:
         fetched = _fetched(log, processed, pending.popleft(), folder)
         with connection.begin():
-            warehouse.lock(connection)
+            schema.lock(connection)
             before = {**rules.record_ids(connection), **_unchecked(connection, log, last)}
             done = [(fetched.manifest, _load_batch(connection, fetched, execution, begins))]
             if fetched.manifest.is_of_backfill:
@@ -218,7 +218,7 @@ def _unchecked(connection: sqlalchemy.Connection, log: BatchLog, last: Manifest 
 def _last_loaded(connection: sqlalchemy.Connection, log: BatchLog) -> Manifest | None:
     """The warehouse's last batch, having made sure that the lake knows it as the same; None of an empty warehouse."""
     with connection.begin():
-        row = connection.execute(warehouse.statement(connection, "last_batch")).one_or_none()
+        row = connection.execute(schema.statement(connection, "last_batch")).one_or_none()
     if row is None:
         return None
     if (known := log.read(row.batch_id)).snapshot_at != row.snapshot_at:
@@ -257,7 +257,7 @@ def _load_batch(
         LogBroken: the warehouse lacks a batch before it.
     """
     manifest = fetched.manifest
-    last = connection.scalar(warehouse.statement(connection, "last_batch")) or 0
+    last = connection.scalar(schema.statement(connection, "last_batch")) or 0
     if last >= manifest.batch:
         return None
     if last != manifest.batch - 1:
@@ -267,7 +267,7 @@ def _load_batch(
         )
     begins(manifest.batch)
     connection.execute(
-        warehouse.statement(connection, "add_batch"),
+        schema.statement(connection, "add_batch"),
         {"batch": manifest.batch, "moment": manifest.snapshot_at, "execution": execution},
     )
     done = {table: _load_table(connection, fetched, table) for table in warehouse_tables() if table in manifest.tables}
@@ -275,7 +275,7 @@ def _load_batch(
         staging.note_quarantine(connection, source, fetched.files[source, "aside"], manifest.batch)
     if done:
         connection.execute(
-            warehouse.statement(connection, "add_batch_table"),
+            schema.statement(connection, "add_batch_table"),
             [{"batch": manifest.batch, "table": table, **vars(loaded)} for table, loaded in done.items()],
         )
     return done

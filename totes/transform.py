@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from totes.allowance import UNLIMITED, Allowance
-from totes.batch_log import BatchLog
-from totes.contracts import WarehouseTable, source_tables, warehouse_tables
+from totes.contracts.declarations import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import BatchContended, CorruptObject
-from totes.lake import FIRST_VERSIONS, Lake, StoredObject
-from totes.log import about, logger
-from totes.manifest import Manifest, Parts, parse_manifest
-from totes.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
-from totes.requests import Request
-from totes.scratch import scratch
-from totes.settings import TransformSettings
-from totes.star import calendar, joined, parts_to_join, shaped, years_of
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import FIRST_VERSIONS, Lake, StoredObject
+from totes.lake.manifest import Manifest, Parts, parse_manifest
+from totes.lake.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
+from totes.runtime.allowance import UNLIMITED, Allowance
+from totes.runtime.log import about, logger
+from totes.runtime.requests import Request
+from totes.runtime.scratch import scratch
+from totes.runtime.settings import TransformSettings
+from totes.warehouse.star import calendar, joined, parts_to_join, shaped, years_of
 
 # An execution that catches up moves the hint once in so many batches: it is one of the six requests of a small batch.
 _HINTED_AFTER = 100

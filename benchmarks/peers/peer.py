@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks import totesys
 from benchmarks.contest import PeerFailed, Tell
 from benchmarks.world import World
-from local.databases import SOURCE
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
+from local.postgres.databases import SOURCE
 
 FOLDER = Path(__file__).parent
 ENVIRONMENTS = ROOT / "build" / "peers"

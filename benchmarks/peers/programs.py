@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.peers.peer import FOLDER, Peer, uri
 from benchmarks.world import World
-from local.databases import SOURCE
+from local.postgres.databases import SOURCE
 
 Command = Callable[[Peer, World], list[str | Path]]
 _TABLE = "public.sales_order"

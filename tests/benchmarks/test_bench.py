@@ -18,8 +18,8 @@ from benchmarks.__main__ import WORKS
 from benchmarks.contest import Contestant, Line, Outcome, PeerFailed, Target, take_turns
 from benchmarks.spans import FUNCTIONS, Record
 from benchmarks.wire import Wire, counted
-from local.deployment import ROOT
-from local.postgres import SOCKET_NAME, Postgres
+from local.aws.deployment import ROOT
+from local.postgres.server import SOCKET_NAME, Postgres
 
 _SECONDS = re.compile(r"^ (totes|psql COPY, keyed table) +([\d.]+) s ", re.MULTILINE)
 _RATIO = re.compile(r"^ totes ÷ psql COPY, keyed table +([\d.,]+)", re.MULTILINE)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pg8000.native import identifier
 
-from local.aws import environment_of, moto_server
-from local.databases import LOADER, READER
-from local.moto_repairs import conditional_writes_are_atomic, functions_run, modules_are_listed_once
-from local.postgres import Postgres
+from local.aws.moto_repairs import conditional_writes_are_atomic, functions_run, modules_are_listed_once
+from local.aws.server import environment_of, moto_server
+from local.postgres.databases import LOADER, READER
+from local.postgres.server import Postgres
 from local.state import StackState
 from tests.deploy import layer
 from tests.deploy.layer import Runtime

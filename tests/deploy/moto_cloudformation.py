@@ -18,7 +18,7 @@ from moto.core.responses import ActionResult
 from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket
 
-from local.moto_repairs import replaced
+from local.aws.moto_repairs import replaced
 from tests.deploy import moto_compute, moto_resources
 from tests.deploy.api_resource import ApiResource
 

@@ -13,8 +13,8 @@ from typing import Any
 import boto3
 from pg8000.native import identifier
 
-from local.postgres import Postgres
-from totes.names import Names
+from local.postgres.server import Postgres
+from totes.runtime.names import Names
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 MAILBOX = "on-call@example.com"

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.deploy.stage import Stage, statements
-from totes.contracts import warehouse_tables
+from totes.contracts.declarations import warehouse_tables
 
 BUCKETS = ("landing_bucket", "processed_bucket")
 # One column of each type, in the table's order.

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.stage import SlsFailed, Stage
-from totes.names import FUNCTIONS
+from totes.runtime.names import FUNCTIONS
 
 OFTEN = "rate(1 minute)"
 STAYS_IN_PROD = {"LandingBucket", "ProcessedBucket", "SourceSecret", "WarehouseSecret", "AlertsKey"}

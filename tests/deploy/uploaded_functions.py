@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from local import worker
-from local.lambda_runtime import Function, InvokeResult
-from local.worker_process import WorkerProcess
+from local.lambda_runtime import worker
+from local.lambda_runtime.runtime import Function, InvokeResult
+from local.lambda_runtime.worker_process import WorkerProcess
 from tests.deploy.stage import Stage
 
 # -I and -S leave the standard library alone on the path; -B because /var/task and /opt are read-only.

@@ -12,9 +12,9 @@ from tests.faults import table
 from tests.faults.catalogue import Catalogue, Part
 from tests.faults.drill import Drill, functions
 from tests.faults.invoker import InProcess, Switchboard
-from tests.loaded import Loaded
-from tests.model import Witness
-from tests.pipeline import Pipeline
+from tests.support.loaded import Loaded
+from tests.support.model import Witness
+from tests.support.pipeline import Pipeline
 
 RESULTS = pytest.StashKey[Catalogue]()
 INTERPRETER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"

@@ -26,18 +26,18 @@ import pytest
 from moto.sns.exceptions import InternalError
 from moto.sns.models import SNSBackend
 
-from local import provision
-from local.deployment import Deployment
-from local.lambda_runtime import Function, Invoker, InvokeResult, LambdaRuntime
+from local.aws import provision
+from local.aws.deployment import Deployment
+from local.lambda_runtime.runtime import Function, Invoker, InvokeResult, LambdaRuntime
 from local.stack import Stack
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
-from tests.injection import Action, Countdown
-from tests.loaded import on as on
-from tests.model import Witness
-from tests.pipeline import Pipeline, physical_rows
-from tests.redrives import redriving
-from totes.executions import readable
+from tests.support.injection import Action, Countdown
+from tests.support.loaded import on as on
+from tests.support.model import Witness
+from tests.support.pipeline import Pipeline, physical_rows
+from tests.support.redrives import redriving
+from totes.alerts.executions import readable
 
 HEAL, HOLD, WARN, NOOP = Outcome
 PATIENCE = 60

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from local.lambda_runtime import Function, Invoker, InvokeResult
-from local.worker import LambdaContext, error_payload, load_handler
+from local.lambda_runtime.runtime import Function, Invoker, InvokeResult
+from local.lambda_runtime.worker import LambdaContext, error_payload, load_handler
 
 
 class InProcess:

@@ -10,7 +10,7 @@ from typing import Any
 
 from local.stack import Mail
 from tests.faults.alarms import telling
-from totes.names import STAGES
+from totes.runtime.names import STAGES
 
 # What an execution that can't send its mail leaves behind is that it has not succeeded; an alarm on the metric tells.
 _LAST_RESORT = "ExecutionsSucceeded"

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from docs.pages import with_parts
 from tests.faults.catalogue import NUMBERS, Row, read_results
+from tools.docs.pages import with_parts
 
 PROMISE = Path(__file__).parents[2] / "docs" / "promise.md"
 

@@ -10,16 +10,16 @@ from unittest import mock
 
 import pytest
 
-from local.databases import READER
-from local.lambda_runtime import InvokeResult
+from local.lambda_runtime.runtime import InvokeResult
+from local.postgres.databases import READER
 from tests.conftest import Declares
 from tests.faults.drill import PATIENCE, Drill
-from tests.injection import Countdown, die
-from tests.reconciliation import reconcile
-from totes.batch_log import BatchLog
-from totes.executions import readable
-from totes.lake import Lake
-from totes.manifest import Manifest
+from tests.support.injection import Countdown, die
+from tests.support.reconciliation import reconcile
+from totes.alerts.executions import readable
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake
+from totes.lake.manifest import Manifest
 
 Step = dict[str, Any]
 

@@ -11,15 +11,15 @@ from unittest import mock
 
 import pytest
 
-from console.outcome import summary
-from console.telling import told
-from local.lambda_runtime import InvokeResult
-from tests.allowances import half_used_after
+from cli.render.executions import summary
+from cli.render.summary import told
+from local.lambda_runtime.runtime import InvokeResult
 from tests.faults.drill import HEAL, HOLD, Drill, fault
 from tests.faults.outcome import Execution
-from tests.injection import at_statement
-from totes.executions import describe
-from totes.report import fresh_as_of, recovery_of
+from tests.support.allowances import half_used_after
+from tests.support.injection import at_statement
+from totes.alerts.executions import describe
+from totes.alerts.failure import fresh_as_of, recovery_of
 
 MANY = 24
 FULL = Path("/dev/full")
@@ -135,7 +135,7 @@ def full_disk_at(name: str) -> Iterator[None]:
         (Path(folder) / name).symlink_to(FULL)
         return folder
 
-    with mock.patch("totes.scratch.tempfile.mkdtemp", mkdtemp):
+    with mock.patch("totes.runtime.scratch.tempfile.mkdtemp", mkdtemp):
         yield
 
 

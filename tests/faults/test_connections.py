@@ -12,11 +12,11 @@ import pytest
 import sqlalchemy
 from pg8000.native import identifier, literal
 
-from local.databases import LOADER, READER
+from local.postgres.databases import LOADER, READER
 from tests.faults.drill import HEAL, HOLD, Drill, fault
-from tests.injection import at_statement
-from totes.database import TOTESYS, WAREHOUSE, make_engine
-from totes.warehouse import lock
+from tests.support.injection import at_statement
+from totes.postgres.connection import TOTESYS, WAREHOUSE, make_engine
+from totes.warehouse.schema import lock
 
 AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
 OURS = {"source": READER, "warehouse": LOADER}
@@ -37,7 +37,7 @@ def end_sessions(drill: Drill, application: str) -> None:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Locks and statements are not waited for as long as they would be."""
-    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.15)
+    monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.15)
     for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
         hasty = {**database.session, "lock_timeout": "150ms", "statement_timeout": "2s"}
         monkeypatch.setattr(f"totes.{name}", replace(database, session=hasty))

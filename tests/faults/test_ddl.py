@@ -12,10 +12,10 @@ import pytest
 from tests.faults.drill import HEAL, HOLD, PATIENCE, WARN, Drill, fault
 from tests.faults.relations import PARTITIONED, PARTITIONED_STAFF, PREPARED, apart, at_once, until_waiting
 from tests.faults.test_backfill import Backfills, lands, reads, succeeded
-from tests.injection import at_statement
-from tests.loaded import on
-from tests.pipeline import LOAD_ORDER
-from tests.reconciliation import reconcile
+from tests.support.injection import at_statement
+from tests.support.loaded import on
+from tests.support.pipeline import LOAD_ORDER
+from tests.support.reconciliation import reconcile
 
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
 # Seconds for which a migration holds its locks: longer than Ingest and the server's deadlock check wait.
@@ -31,7 +31,7 @@ SWAPPED = ("ALTER TABLE payment RENAME TO retired", "ALTER TABLE prepared RENAME
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes Ingest give up its attempts at locks sooner."""
-    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.3)
+    monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.3)
 
 
 def altering(table: str, column: str) -> tuple[str, ...]:

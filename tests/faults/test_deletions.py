@@ -12,13 +12,13 @@ import sqlalchemy
 from pg8000.native import identifier
 from sqlalchemy import event
 
-from local.databases import READER
+from local.postgres.databases import READER
 from tests.conftest import Declares
 from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
 from tests.faults.outcome import Execution
 from tests.faults.test_backfill import Backfills, succeeded
-from tests.pipeline import LOAD_ORDER
-from totes import contracts
+from tests.support.pipeline import LOAD_ORDER
+from totes.contracts import declarations
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
@@ -375,9 +375,9 @@ def share(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Declares which share of a table may go in one batch."""
 
     def declare(table: str, most: float) -> None:
-        tables = contracts.source_tables()
+        tables = declarations.source_tables()
         declared = {**tables, table: replace(tables[table], max_deleted_share=most)}
-        for module in ("change", "source", "ingest", "backfill", "deletions"):
+        for module in ("source.changes", "source.extract", "ingest", "backfill", "source.deletions"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare

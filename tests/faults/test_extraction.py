@@ -10,9 +10,9 @@ import pytest
 from local.stack import Stack
 from tests.conftest import MakesPipelines
 from tests.faults.drill import HEAL, HOLD, NOOP, WARN, Drill, fault, on
-from tests.injection import at_key, at_statement, die, dying_at_row
-from tests.pipeline import Pipeline
-from totes.contracts import source_tables, warehouse_tables
+from tests.support.injection import at_key, at_statement, die, dying_at_row
+from tests.support.pipeline import Pipeline
+from totes.contracts.declarations import source_tables, warehouse_tables
 
 AMENDED = "UPDATE sales_order SET units_sold = %s WHERE sales_order_id = %s"
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"

@@ -12,12 +12,12 @@ import psutil
 import pytest
 from pg8000.native import identifier
 
-from local.databases import READER
+from local.postgres.databases import READER
 from tests.conftest import MakesPipelines
 from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
-from totes.batch_log import entry
-from totes.contracts import source_tables
-from totes.names import STAGES
+from totes.contracts.declarations import source_tables
+from totes.lake.batch_log import entry
+from totes.runtime.names import STAGES
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 NEW_DESIGN = (
@@ -250,7 +250,7 @@ def peaks_mb() -> dict[str, float]:
     """The most memory that the process of each function has ever held; of worker processes that are still there."""
     found = {}
     for process in psutil.Process().children():
-        if "local.worker" in process.cmdline():
+        if "local.lambda_runtime.worker" in process.cmdline():
             status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
             function = process.cmdline()[-1].split(".")[1]
             found[function] = int(status.partition("VmHWM:")[2].split()[0]) / 1024

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from local.lambda_runtime import InvokeResult
+from local.lambda_runtime.runtime import InvokeResult
 from tests.faults.drill import HEAL, HOLD, Drill, fault
 from tests.faults.outcome import one_line
-from tests.injection import Countdown, at_key, die, put_answer_lost, s3_answers
-from totes.batch_log import HINT, BatchLog, entry
+from tests.support.injection import Countdown, at_key, die, put_answer_lost, s3_answers
+from totes.lake.batch_log import HINT, BatchLog, entry
 
 SDK_ATTEMPTS = 6
 AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7"

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from local.lambda_runtime import InvokeResult
+from local.lambda_runtime.runtime import InvokeResult
 from tests.faults.drill import HEAL, HOLD, Drill, fault, on
-from tests.injection import dying_at_statement, losing_acknowledgement
-from tests.pipeline import Pipeline, physical_rows
-from totes.batch_log import entry
-from totes.lake import Lake
+from tests.support.injection import dying_at_statement, losing_acknowledgement
+from tests.support.pipeline import Pipeline, physical_rows
+from totes.lake.batch_log import entry
+from totes.lake.bucket import Lake
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 NEW_DESIGN = (

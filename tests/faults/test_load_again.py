@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from local.databases import LOADER
-from local.lambda_runtime import InvokeResult
+from local.lambda_runtime.runtime import InvokeResult
+from local.postgres.databases import LOADER
 from tests.conftest import Declares
 from tests.faults.drill import HEAL, HOLD, NOOP, WARN, Drill, fault, on
-from tests.injection import COMMIT, at_statement
-from totes.batch_log import entry
-from totes.manifest import VERSION
+from tests.support.injection import COMMIT, at_statement
+from totes.lake.batch_log import entry
+from totes.lake.manifest import VERSION
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 RENAME = "UPDATE design SET file_name = %s WHERE design_id = %s"

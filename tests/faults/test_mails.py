@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-from local.databases import LOADER, READER
-from local.lambda_runtime import InvokeResult, ServiceError
+from local.lambda_runtime.runtime import InvokeResult, ServiceError
+from local.postgres.databases import LOADER, READER
 from tests.faults.drill import Drill
 from tests.faults.test_catching_up import full_disk_at, needs_full_device
 from tests.faults.workers import aborting, execution_limit, load_hangs
-from tests.injection import at_statement, die, s3_answers
-from totes import contracts
-from totes.batch_log import entry
-from totes.database import WAREHOUSE, make_engine
-from totes.fence import reason_to_read_all
-from totes.meanings import ABORTED, MEANINGS, TIMED_OUT, section
-from totes.position import SourcePosition
-from totes.warehouse import lock
+from tests.support.injection import at_statement, die, s3_answers
+from totes.alerts.error_catalogue import ABORTED, MEANINGS, TIMED_OUT, section
+from totes.contracts import declarations
+from totes.lake.batch_log import entry
+from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.position import SourcePosition
+from totes.source.fence import reason_to_read_all
+from totes.warehouse.schema import lock
 
 GOLDEN = Path(__file__).parent / "mails"
 VARYING = (
@@ -58,7 +58,7 @@ def running(drill: Drill) -> Drill:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock is not waited for as long as it would be."""
-    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.1)
+    monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.1)
     hasty = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "100ms"})
     monkeypatch.setattr("totes.load.WAREHOUSE", hasty)
 
@@ -120,7 +120,7 @@ def test_mail_of_a_standby_that_lags(running: Drill, monkeypatch: pytest.MonkeyP
     def as_standby(before: SourcePosition, now: SourcePosition) -> str | None:
         return reason_to_read_all(before, replace(now, in_recovery=True))
 
-    monkeypatch.setattr("totes.change.reason_to_read_all", as_standby)
+    monkeypatch.setattr("totes.source.changes.reason_to_read_all", as_standby)
     told(running, "SourceLagging")
 
 
@@ -199,16 +199,16 @@ def test_mail_of_a_newer_release(running: Drill) -> None:
 
 
 def test_mail_of_a_malformed_declaration(running: Drill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    copy = shutil.copytree(contracts.SCHEMAS, tmp_path / "schemas")
+    copy = shutil.copytree(declarations.SCHEMAS, tmp_path / "schemas")
     with (copy / "source" / "staff.toml").open("a", encoding="utf-8") as file:
         file.write('nickname = { typ = "text" }\n')
-    monkeypatch.setattr(contracts, "SCHEMAS", copy)
-    contracts.declared.cache_clear()
+    monkeypatch.setattr(declarations, "SCHEMAS", copy)
+    declarations.declared.cache_clear()
     try:
         told(running, "ContractInvalid")
     finally:
         monkeypatch.undo()
-        contracts.declared.cache_clear()
+        declarations.declared.cache_clear()
 
 
 def test_mail_of_a_statement_that_fails(running: Drill) -> None:
@@ -230,7 +230,7 @@ def test_mail_of_a_bug(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise ValueError("no such thing: postgresql://totes_loader:hunter2@db.example.com/warehouse")
 
-    monkeypatch.setattr("totes.staging.stage", fail)
+    monkeypatch.setattr("totes.warehouse.staging.stage", fail)
     told(running, "Unforeseen")
 
 

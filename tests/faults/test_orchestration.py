@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local.lambda_runtime import Invoker, InvokeResult, ServiceError
+from local.lambda_runtime.runtime import Invoker, InvokeResult, ServiceError
 from tests.faults.drill import HEAL, HOLD, NOOP, Drill, fault, on
 from tests.faults.outcome import Effect, Execution
 from tests.faults.workers import kill_worker, load_hangs, waiting
-from tests.injection import at_key, at_statement
+from tests.support.injection import at_key, at_statement
 from tests.unit.local.processes import eventually
-from totes.batch_log import entry
-from totes.names import STAGES
+from totes.lake.batch_log import entry
+from totes.runtime.names import STAGES
 
 AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7"
 TIMED_OUT = "RequestId: 1 Error: Task timed out after 300.00 seconds"

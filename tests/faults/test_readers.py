@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.drill import HEAL, HOLD, Drill, fault, on
-from tests.injection import Countdown, at_statement
-from totes import warehouse
-from totes.database import WAREHOUSE, connected
+from tests.support.injection import Countdown, at_statement
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.warehouse import schema
 
 CALENDAR, ORDERS = "SELECT count(*) FROM dim_date", "SELECT count(*) FROM current_sales_order"
 # The state machine's five attempts would take five times as long as a reader must not wait.
@@ -21,13 +21,13 @@ RETRIES = 4
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drops the keys for ten new rows already."""
-    monkeypatch.setattr("totes.staging.BULK_ROWS", 10)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", 10)
 
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a migration give up its locks after 0.6 s."""
-    monkeypatch.setattr("totes.locks.LOCK_SECONDS", 0.6)
+    monkeypatch.setattr("totes.postgres.locks.LOCK_SECONDS", 0.6)
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def test_f69_many_new_versions_pass_by(drill: Drill) -> None:
 def test_f69_first_rows_pass_by(drill: Drill) -> None:
     pipeline = drill.pipeline
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
-        warehouse.migrate(connection)
+        schema.migrate(connection)
 
     with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
         first = drill.run()
@@ -100,7 +100,7 @@ def test_f69_first_rows_pass_by(drill: Drill) -> None:
 def go_back_a_version(drill: Drill) -> None:
     """Takes back what the last version of the warehouse's schema has brought."""
     drill.star("ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id")
-    drill.star("DELETE FROM etl.schema_version WHERE version = %s", warehouse.latest_version())
+    drill.star("DELETE FROM etl.schema_version WHERE version = %s", schema.latest_version())
 
 
 @fault("F70", "a migration of the warehouse behind an analyst's open transaction", HOLD)

@@ -6,8 +6,8 @@ import pytest
 
 from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
 from tests.faults.relations import INHERITED, PARTITIONED, PARTITIONED_STAFF, apart, at_once
-from tests.loaded import on
-from tests.reconciliation import reconcile
+from tests.support.loaded import on
+from tests.support.reconciliation import reconcile
 
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
 DUE = "SELECT min(payment_id) FROM payment WHERE payment_id > 200 AND NOT paid"

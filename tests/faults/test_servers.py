@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from local.databases import SOURCE
-from tests.clusters import Cluster, add_databases, folder_for_clusters
+from local.postgres.databases import SOURCE
 from tests.conftest import MakesPipelines
 from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
-from tests.pipeline import Pipeline
-from totes.contracts import source_tables
+from tests.support.clusters import Cluster, add_databases, folder_for_clusters
+from tests.support.pipeline import Pipeline
+from totes.contracts.declarations import source_tables
 
 AMENDED = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = {}"
 NEW_DESIGN = (

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 from pg8000.native import identifier, literal
 
-from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
-from local.postgres import SOCKET_NAME
-from local.seed import seed
+from local.business.seed import seed
+from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
+from local.postgres.server import SOCKET_NAME
 from tests.faults.drill import HEAL, HOLD, Drill, fault, on
-from totes.database import TOTESYS, WAREHOUSE
+from totes.postgres.connection import TOTESYS, WAREHOUSE
 
 AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
 RENAMED = "UPDATE staff SET first_name = %s WHERE staff_id = 7"

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from local.lambda_runtime import InvokeResult, ServiceError
+from local.lambda_runtime.runtime import InvokeResult, ServiceError
 from tests.conftest import Declares
 from tests.faults.alarms import watching
 from tests.faults.drill import HOLD, WARN, Drill, fault, on
 from tests.faults.outcome import Execution, one_line
 from tests.faults.workers import aborting, execution_limit, load_hangs, waiting
-from tests.injection import at_statement, die
-from totes.contracts import source_tables, warehouse_tables
-from totes.names import STAGES
+from tests.support.injection import at_statement, die
+from totes.contracts.declarations import source_tables, warehouse_tables
+from totes.runtime.names import STAGES
 
 MOST_BYTES = 32_768
 AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7"

@@ -10,12 +10,12 @@ from unittest import mock
 import pytest
 from pg8000.native import identifier
 
-from local.databases import READER
+from local.postgres.databases import READER
 from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
-from tests.reconciliation import reconcile
-from tests.replays import swap, verify
-from totes.contracts import MAX_BYTES, declared
-from totes.copying import Connection
+from tests.support.reconciliation import reconcile
+from tests.support.replays import swap, verify
+from totes.contracts.declarations import MAX_BYTES, declared
+from totes.postgres.copy import Connection
 
 # 98,304 digests: 3 MB without the separators. CSV has to quote these.
 LONG = "(SELECT string_agg(md5(CAST(i AS text)), '{}') FROM generate_series(1, 98304) AS i)"

@@ -7,7 +7,7 @@ from typing import Any
 
 import psutil
 
-from local.lambda_runtime import Invoker, InvokeResult
+from local.lambda_runtime.runtime import Invoker, InvokeResult
 from tests.faults.drill import Drill
 
 

@@ -5,15 +5,15 @@ from itertools import count
 import pytest
 from pg8000.native import identifier
 
-from console.main import main
-from local.databases import LOADER
-from local.postgres import Postgres
-from local.seed import seed
+from cli.main import main
+from local.business.seed import seed
+from local.postgres.databases import LOADER
+from local.postgres.server import Postgres
 from local.stack import Stack
 from tests.conftest import MakesPipelines
-from tests.loaded import Loaded
-from tests.pipeline import Pipeline
-from tests.replays import declare_quarantine, make_history
+from tests.support.loaded import Loaded
+from tests.support.pipeline import Pipeline
+from tests.support.replays import declare_quarantine, make_history
 
 Totes = Callable[..., tuple[int, str, str]]
 

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from local.moto_repairs import conditional_writes_are_atomic
-from tests.allowances import half_used_after
-from tests.injection import at_key, at_statement
+from local.aws.moto_repairs import conditional_writes_are_atomic
 from tests.integration.test_rules import RIGHT, WRONG
-from tests.pipeline import Pipeline, content
-from totes.allowance import Allowance
-from totes.batch_log import HINT
+from tests.support.allowances import half_used_after
+from tests.support.injection import at_key, at_statement
+from tests.support.pipeline import Pipeline, content
 from totes.errors import ContractBroken
-from totes.lake import Lake
+from totes.lake.batch_log import HINT
+from totes.lake.bucket import Lake
 from totes.load import LoadResult, load
-from totes.passes import left_to
-from totes.requests import Request
-from totes.settings import LoadSettings, TransformSettings
+from totes.runtime.allowance import Allowance
+from totes.runtime.passes import left_to
+from totes.runtime.requests import Request
+from totes.runtime.settings import LoadSettings, TransformSettings
 from totes.transform import Transformed, prepare, transform
 
 LAST = 6

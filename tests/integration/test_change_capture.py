@@ -5,13 +5,13 @@ import json
 import pytest
 
 from benchmarks.wire import counted
-from local.databases import READER
-from tests.back_office import FOUNDATION
-from tests.loaded import on
-from tests.pipeline import Pipeline, content
-from totes.batch_log import HINT
+from local.postgres.databases import READER
+from tests.support.back_office import FOUNDATION
+from tests.support.loaded import on
+from tests.support.pipeline import Pipeline, content
 from totes.errors import AccessRefused, ContractBroken, LogBroken, SourceBusy
-from totes.position import SourcePosition
+from totes.lake.batch_log import HINT
+from totes.postgres.position import SourcePosition
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 NEW_DESIGN = (
@@ -343,7 +343,7 @@ def test_prisma_migrations_stay_out(seeded: Pipeline) -> None:
 
 @on("seeded_totesys")
 def test_locked_table_is_waited_for_only_so_long(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.2)
+    monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.2)
     with seeded.connection(seeded.source) as other:
         cursor = other.cursor()
         cursor.execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")

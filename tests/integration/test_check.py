@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from console.deployment import Target
-from console.main import main
-from local.databases import LOADER, READER
-from tests.pipeline import Pipeline, physical_rows
-from tests.reconciliation import names
-from totes.contracts import declared
-from totes.warehouse import latest_version
+from cli.deployment import Target
+from cli.main import main
+from local.postgres.databases import LOADER, READER
+from tests.support.pipeline import Pipeline, physical_rows
+from tests.support.reconciliation import names
+from totes.contracts.declarations import declared
+from totes.warehouse.schema import latest_version
 
 NEXT = latest_version() + 1
 

@@ -105,7 +105,7 @@ def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:
 
 
 def test_status_exits_one_when_the_promise_is_broken(loaded: Totes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("console.logs.PROMISE", timedelta(0))
+    monkeypatch.setattr("cli.progress.PROMISE", timedelta(0))
     code, shown, _ = loaded("status")
     assert code == 1
     assert "The warehouse shows totesys as it was " in shown
@@ -210,7 +210,7 @@ def test_swap_on_aws_is_asked_for(
     stack: Stack, loaded: Totes, monkeypatch: pytest.MonkeyPatch, answer: str, swapped: bool
 ) -> None:
     change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
-    monkeypatch.setattr("console.replay.LOCAL", "another stage")
+    monkeypatch.setattr("cli.commands.replay.LOCAL", "another stage")
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     code, shown, complaint = loaded("replay --swap")
     assert "dim_currency: 1 differing" in shown
@@ -353,7 +353,7 @@ def test_no_port_of_up_answers_another_origin(tmp_path: Path) -> None:
 
 def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     program = subprocess.run(
-        [sys.executable, "-m", "console", "demo"],
+        [sys.executable, "-m", "cli", "demo"],
         capture_output=True,
         text=True,
         timeout=240,
@@ -464,7 +464,7 @@ def answered(port: int, method: str, path: str, headers: dict[str, str]) -> tupl
 
 
 def totes_up(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "console", "up", *arguments]
+    return [sys.executable, "-m", "cli", "up", *arguments]
 
 
 def plain_environment() -> dict[str, str]:

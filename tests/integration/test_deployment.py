@@ -5,11 +5,11 @@ import pytest
 from pg8000.native import identifier
 from sqlalchemy import text
 
-from console.deployment import Target, WarehouseEmpty, warehouse
-from local.databases import LOADER
-from tests.pipeline import Pipeline
+from cli.deployment import Target, WarehouseEmpty, warehouse
+from local.postgres.databases import LOADER
+from tests.support.pipeline import Pipeline
 from totes.errors import TotesError
-from totes.names import Names
+from totes.runtime.names import Names
 
 
 @pytest.fixture(autouse=True)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakesPipelines
-from tests.injection import Killed, at_statement, dying_at_put, dying_at_statement
-from tests.loaded import on
-from tests.pipeline import Pipeline, content, physical_rows
-from totes.database import WAREHOUSE, make_engine
+from tests.support.injection import Killed, at_statement, dying_at_put, dying_at_statement
+from tests.support.loaded import on
+from tests.support.pipeline import Pipeline, content, physical_rows
 from totes.errors import BatchContended, LogBroken, WarehouseBusy, WarehouseUnreachable
 from totes.load import LoadResult
-from totes.warehouse import lock
+from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.warehouse.schema import lock
 
 Content = dict[str, list[list[Any]]]
 

@@ -6,16 +6,16 @@ from datetime import date
 
 import pytest
 
-from tests.back_office import FOUNDATION
-from tests.injection import at_statement
-from tests.loaded import on
-from tests.pipeline import FACTS, Pipeline, content
-from totes import warehouse
-from totes.contracts import warehouse_tables
-from totes.database import WAREHOUSE, connected
+from tests.support.back_office import FOUNDATION
+from tests.support.injection import at_statement
+from tests.support.loaded import on
+from tests.support.pipeline import FACTS, Pipeline, content
+from totes.contracts.declarations import warehouse_tables
 from totes.errors import ContractBroken, VersionUnknown, WarehouseBusy
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.warehouse import schema
 
-LATEST = warehouse.latest_version()
+LATEST = schema.latest_version()
 FOREIGN_KEYS = (
     "SELECT conrelid, conname, pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE contype = 'f' "
     "ORDER BY conrelid, conname"
@@ -46,8 +46,8 @@ INDEXES = (
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every load is a bulk load."""
-    monkeypatch.setattr("totes.staging.BULK_ROWS", 1)
-    monkeypatch.setattr("totes.staging.BULK_SHARE", 0)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", 1)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_SHARE", 0)
 
 
 @on("seeded_totesys")
@@ -56,7 +56,7 @@ def test_bulk_load_leaves_the_same_keys_and_rows(seeded: Pipeline, monkeypatch: 
     seeded.run()
     keys, rows, indexes = seeded.star(FOREIGN_KEYS), content(seeded), seeded.star(INDEXES)
     seeded.drop_warehouse()
-    monkeypatch.setattr("totes.staging.BULK_ROWS", 10**9)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", 10**9)
     seeded.run()
     assert [row[1:] for row in seeded.star(FOREIGN_KEYS)] == [row[1:] for row in keys]
     assert len(keys) > 20
@@ -81,7 +81,7 @@ def test_first_rows_leave_alone_what_others_have_built_on_an_empty_fact(seeded: 
     seeded.ingest()
     seeded.transform()
     with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection:
-        warehouse.migrate(connection)
+        schema.migrate(connection)
     seeded.star("CREATE TABLE favourite (sales_record_id integer REFERENCES fact_sales_order)")
     assert seeded.load().inserted["fact_sales_order"] == len(seeded.totesys("SELECT 1 FROM sales_order"))
     seeded.star("INSERT INTO favourite VALUES (1)")
@@ -113,8 +113,8 @@ def test_first_rows_of_a_fact_without_their_dimension_hold_the_batch(pipeline: P
 def test_fact_without_its_dimension_holds_the_batch(
     seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
-    monkeypatch.setattr("totes.staging.BULK_ROWS", rows)
-    monkeypatch.setattr("totes.staging.BULK_SHARE", 0)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", rows)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_SHARE", 0)
     seeded.run()
     seeded.star("ALTER TABLE fact_sales_order ALTER design_id DROP NOT NULL")
     seeded.star("UPDATE fact_sales_order SET design_id = NULL WHERE design_id = 7")
@@ -198,11 +198,11 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
             replace(column, since=LATEST + 1) if column.name == "location" else column for column in staff.columns
         ]
         tables = {**warehouse_tables(), staff.name: replace(staff, columns=tuple(columns))}
-        monkeypatch.setattr(warehouse, "warehouse_tables", lambda: tables)
-        warehouse.metadata.cache_clear()
+        monkeypatch.setattr(schema, "warehouse_tables", lambda: tables)
+        schema.metadata.cache_clear()
 
     yield declare
-    warehouse.metadata.cache_clear()
+    schema.metadata.cache_clear()
 
 
 def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(
@@ -285,7 +285,7 @@ def test_first_load_goes_round_an_open_transaction(seeded: Pipeline) -> None:
     seeded.ingest()
     seeded.transform()
     with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection:
-        warehouse.migrate(connection)
+        schema.migrate(connection)
     keys, indexes = seeded.star(FOREIGN_KEYS), seeded.star(INDEXES)
     with seeded.open_select(CALENDAR), seeded.open_select("SELECT count(*) FROM current_payment"):
         loaded = seeded.load()
@@ -299,8 +299,8 @@ def test_first_load_goes_round_an_open_transaction(seeded: Pipeline) -> None:
 
 @pytest.mark.usefixtures("bulk")
 def test_huge_bulk_waits_and_names_the_holder(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("totes.staging.MOST_ROW_BY_ROW", 10)
-    monkeypatch.setattr("totes.locks.LOCK_SECONDS", 0.5)
+    monkeypatch.setattr("totes.warehouse.staging.MOST_ROW_BY_ROW", 10)
+    monkeypatch.setattr("totes.postgres.locks.LOCK_SECONDS", 0.5)
     seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
     seeded.ingest()
     seeded.transform()

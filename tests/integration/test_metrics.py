@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from docs import costs
-from local.deployment import ROOT
-from local.endings import Endings
+from local.aws.deployment import ROOT
+from local.aws.execution_events import Endings
 from local.stack import Stack
 from tests.integration.conftest import change
 from tests.unit.infrastructure.template import Template
-from totes.contracts import warehouse_tables
-from totes.executions import describe
-from totes.names import FUNCTIONS, STAGES, Names
+from tools.docs import costs
+from totes.alerts.executions import describe
+from totes.contracts.declarations import warehouse_tables
+from totes.runtime.names import FUNCTIONS, STAGES, Names
 
 LOCAL = Template(Names("local", "123456789012", "eu-west-2"))
 # `fail` raises on purpose what was counted already.

@@ -19,14 +19,14 @@ from hypothesis.stateful import run_state_machine_as_test
 from moto import mock_aws
 from pg8000.native import literal
 
-from local.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
-from local.postgres import Postgres
-from tests.back_office import FOUNDATION
-from tests.clusters import Cluster, folder_for_clusters
-from tests.interleaving import Interleaving, Tally
-from tests.migrations import PREPARATIONS
-from tests.pipeline import Pipeline
-from totes.database import TOTESYS, WAREHOUSE
+from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
+from local.postgres.server import Postgres
+from tests.support.back_office import FOUNDATION
+from tests.support.clusters import Cluster, folder_for_clusters
+from tests.support.interleaving import Interleaving, Tally
+from tests.support.migrations import PREPARATIONS
+from tests.support.pipeline import Pipeline
+from totes.postgres.connection import TOTESYS, WAREHOUSE
 
 MakesPipeline = Callable[[], AbstractContextManager[Pipeline]]
 
@@ -80,8 +80,8 @@ def founded(postgres: Postgres, passwords: dict[str, str], cluster: Cluster) -> 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An execution that comes in the middle of another one would wait in vain: that one goes on after it."""
-    monkeypatch.setattr("totes.snapshot.LOCKING_SECONDS", 0.03)
-    monkeypatch.setattr("totes.snapshot._PAUSE", 0.02)
+    monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.03)
+    monkeypatch.setattr("totes.source.snapshot._PAUSE", 0.02)
     for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
         hasty = replace(database, session={**database.session, "lock_timeout": "50ms"})
         monkeypatch.setattr(f"totes.{name}", hasty)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from moto import mock_aws
 
-from local.databases import SOURCE, WAREHOUSE
-from tests.clusters import Cluster, add_databases, folder_for_clusters
-from tests.model import Witness
-from tests.pipeline import Pipeline
-from tests.reconciliation import reconcile
+from local.postgres.databases import SOURCE, WAREHOUSE
+from tests.support.clusters import Cluster, add_databases, folder_for_clusters
+from tests.support.model import Witness
+from tests.support.pipeline import Pipeline
+from tests.support.reconciliation import reconcile
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from typing import Any
 import boto3
 import pytest
 
-from console import tail
-from local.deployment import ROOT
+from cli.commands import logs
+from local.aws.deployment import ROOT
 from local.stack import Stack
 from tests.integration.conftest import Totes, change
-from totes.names import STAGES
+from totes.runtime.names import STAGES
 
 WRONG = "UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id = 7"
 RIGHT = "UPDATE payment SET payment_amount = payment_amount - 0.01 WHERE payment_id = 7"
@@ -237,8 +237,8 @@ def test_level_that_no_line_has_is_said(totes: Totes) -> None:
 def test_logs_are_followed_until_the_execution_is_over(
     stack: Stack, totes: Totes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tail, "POLL_SECONDS", 0.1)
-    monkeypatch.setattr(tail, "DELAY", timedelta(seconds=0.5))
+    monkeypatch.setattr(logs, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(logs, "DELAY", timedelta(seconds=0.5))
     change(stack, AMENDMENT)
     name = stack.start_execution().rpartition(":")[2]
     code, shown, _ = totes(f"logs {name} --follow")
@@ -337,7 +337,7 @@ def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", 
     """A command as a program whose output is a terminal, which can be read from."""
     ours, theirs = pty.openpty()
     program = subprocess.Popen(
-        [sys.executable, "-m", "console", *arguments],
+        [sys.executable, "-m", "cli", *arguments],
         stdout=theirs,
         stderr=theirs,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "110", "LINES": "50"},
@@ -423,7 +423,7 @@ def test_documented_actions_are_those_that_a_command_needs(
 
 
 def test_every_command_that_speaks_to_aws_is_documented() -> None:
-    from console.main import COMMANDS
+    from cli.main import COMMANDS
 
     local = {"demo", "drill", "up", "simulate"}
     assert documented().keys() == {command.__name__ for command in COMMANDS} - local

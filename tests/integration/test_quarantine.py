@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import Declares
-from tests.loaded import on
-from tests.pipeline import Pipeline, physical_rows
-from totes import contracts
+from tests.support.loaded import on
+from tests.support.pipeline import Pipeline, physical_rows
+from totes.contracts import declarations
 from totes.errors import ContractBroken
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
@@ -190,9 +190,9 @@ def test_change_of_the_declaration_releases_what_it_allows(
 ) -> None:
     quarantined("payment_type")
     with monkeypatch.context() as patch:
-        narrow = narrowed(contracts.source_tables()["payment_type"])
-        declared = {**contracts.source_tables(), "payment_type": replace(narrow, quarantine=True)}
-        for module in ("change", "source", "ingest"):
+        narrow = narrowed(declarations.source_tables()["payment_type"])
+        declared = {**declarations.source_tables(), "payment_type": replace(narrow, quarantine=True)}
+        for module in ("source.changes", "source.extract", "ingest"):
             patch.setattr(f"totes.{module}.source_tables", lambda: declared)
         seeded.totesys("UPDATE payment_type SET last_updated = now() WHERE payment_type_id = 2")
         assert seeded.run()[0].quarantined == {"payment_type": 1}
@@ -202,7 +202,7 @@ def test_change_of_the_declaration_releases_what_it_allows(
     assert seeded.star(OPEN) == []
 
 
-def narrowed(table: contracts.SourceTable) -> contracts.SourceTable:
+def narrowed(table: declarations.SourceTable) -> declarations.SourceTable:
     """The payment types without the refund of a sale."""
     columns = [
         replace(column, values=tuple(value for value in column.values if value != "SALES_REFUND"))
@@ -216,7 +216,7 @@ def test_table_that_is_itself_what_is_wrong_holds_the_run(
     seeded: Pipeline, quarantined: Declares, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarantined("sales_order")
-    monkeypatch.setattr("totes.source.MOST", 10)
+    monkeypatch.setattr("totes.source.extract.MOST", 10)
     seeded.totesys("UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_id <= 11")
     with pytest.raises(ContractBroken, match="and 6 more"):
         seeded.ingest()

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
 
-from console.errors import CommandFailed, Misused
-from console.questions import Question, all_questions, find_question
+from cli.errors import CommandFailed, Misused
+from cli.questions import Question, all_questions, find_question
 
 PARAMETERS = {"order_history": {"order_id": "1"}, "orders_as_of": {"moment": "2100-01-01T00:00:00Z"}}
 MONEY = ("revenue", "spend", "amount", "value", "order")

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from tests.conftest import MakesPipelines
-from tests.pipeline import Pipeline, advance_to_extract, needs_real_data, physical_rows
+from tests.support.pipeline import Pipeline, advance_to_extract, needs_real_data, physical_rows
 
 pytestmark = needs_real_data
 

@@ -12,24 +12,24 @@ import pytest
 import sqlalchemy
 from rich.console import Console
 
-from console.agreement import show_reconciliation
-from console.deployment import WarehouseEmpty
-from console.differences import Cell, Keys, Reconciliation, TableDifferences
-from console.errors import CommandFailed
-from console.loaded_batch import loaded_batch
-from console.reconcile import comparable, compare, find_tables
-from console.sides import columns_of, warehouse_side
-from console.snapshots import snapshots
-from local.databases import LOADER, READER
+from cli.commands.reconcile import comparable, compare, find_tables
+from cli.deployment import WarehouseEmpty
+from cli.errors import CommandFailed
+from cli.render.reconcile import show_reconciliation
+from local.postgres.databases import LOADER, READER
 from tests.conftest import Declares, MakesPipelines
-from tests.loaded import on
-from tests.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
-from tests.reconciliation import names, reconcile
-from tests.replays import everything, swap, verify
-from totes import fence
-from totes.contracts import source_tables
-from totes.database import connected
+from tests.support.loaded import on
+from tests.support.pipeline import Pipeline, import_extract, needs_real_data, physical_rows
+from tests.support.reconciliation import names, reconcile
+from tests.support.replays import everything, swap, verify
+from totes.contracts.declarations import source_tables
 from totes.errors import AccessRefused, SourceBusy, WarehouseBusy
+from totes.postgres.connection import connected
+from totes.source import fence
+from totes.verify.reconcile.loaded_batch import loaded_batch
+from totes.verify.reconcile.result import Cell, Keys, Reconciliation, TableDifferences
+from totes.verify.reconcile.snapshots import snapshots
+from totes.verify.reconcile.sql import columns_of, warehouse_side
 
 NEW_ORDER = (
     "INSERT INTO sales_order SELECT 80001, created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, "
@@ -273,7 +273,7 @@ def test_texts_do_not_run_into_each_other(loaded: Pipeline) -> None:
 def test_damage_everywhere_is_counted_exactly_and_shown_in_part(
     loaded: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("console.comparison.BUCKETS_AT_ONCE", 2)
+    monkeypatch.setattr("totes.verify.reconcile.table.BUCKETS_AT_ONCE", 2)
     loaded.star("UPDATE dim_transaction SET transaction_type = 'SWAP' WHERE transaction_id > 3")
     loaded.star("UPDATE dim_transaction SET sales_order_id = NULL, purchase_order_id = NULL WHERE transaction_id = 8")
     ((rows,),) = loaded.totesys("SELECT count(*) FROM transaction WHERE transaction_id > 3")
@@ -439,7 +439,7 @@ def test_batch_that_is_loaded_meanwhile_does_no_harm(loaded: Pipeline, monkeypat
         with connected(*arguments) as connection:
             yield connection
 
-    monkeypatch.setattr("console.snapshots.connected", overtaken)
+    monkeypatch.setattr("totes.verify.reconcile.snapshots.connected", overtaken)
     found = reconcile(loaded)
     assert (found.agrees, found.batch) == (True, 1)
     assert on_their_way(found) == {"fact_sales_order": [80001]}

@@ -5,13 +5,13 @@ from contextlib import suppress
 
 import pytest
 
-from tests.injection import Killed, at_statement, dying_at_statement
-from tests.pipeline import Pipeline, physical_rows
-from tests.replays import DAMAGES, LAST, ORDER, apart, damage, everything, replayed, schemas, swap, verify
-from totes.database import WAREHOUSE, connected
+from tests.support.injection import Killed, at_statement, dying_at_statement
+from tests.support.pipeline import Pipeline, physical_rows
+from tests.support.replays import DAMAGES, LAST, ORDER, apart, damage, everything, replayed, schemas, swap, verify
 from totes.errors import CorruptObject, DatabaseFailed, VersionUnknown, WarehouseBusy
-from totes.replay import BESIDE
-from totes.warehouse import latest_version, lock
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.verify.replay.replay import BESIDE
+from totes.warehouse.schema import latest_version, lock
 
 
 def test_history_is_what_this_module_needs(history: Pipeline) -> None:
@@ -130,7 +130,7 @@ def test_replay_and_load_do_not_wait_for_each_other(live: Pipeline) -> None:
 
 def test_second_replay_gives_up_and_names_the_first(live: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = dataclasses.replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
-    monkeypatch.setattr("totes.replay.WAREHOUSE", impatient)
+    monkeypatch.setattr("totes.verify.replay.replay.WAREHOUSE", impatient)
     with replayed(live) as first:
         with pytest.raises(WarehouseBusy, match=r"held by pid \d+ \(totes_loader, totes-replay\)"):
             verify(live)

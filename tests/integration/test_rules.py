@@ -6,13 +6,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.loaded import on
-from tests.pipeline import Pipeline, content, physical_rows
-from totes import staging
-from totes.contracts import warehouse_tables
-from totes.database import WAREHOUSE, connected
+from tests.support.loaded import on
+from tests.support.pipeline import Pipeline, content, physical_rows
+from totes.contracts.declarations import warehouse_tables
 from totes.errors import ContractBroken
-from totes.lake import Lake
+from totes.lake.bucket import Lake
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.warehouse import staging
 
 WRONG = "UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id = %s"
 RIGHT = "UPDATE payment SET payment_amount = payment_amount - 0.01 WHERE payment_id = %s"
@@ -98,7 +98,7 @@ def test_payment_of_a_deleted_order_has_nothing_to_agree_with(seeded: Pipeline) 
 @on("seeded_totesys")
 @pytest.mark.parametrize("rows", [0, 10**9], ids=["bulk", "row by row"])
 def test_rule_holds_for_the_first_batch_too(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
-    monkeypatch.setattr("totes.staging.BULK_ROWS", rows)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", rows)
     seeded.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id <= 8")
     with pytest.raises(ContractBroken, match=r"`amount` .*: 1, 2, 3, 4, 5 and 3 more\. Correct the rows"):
         seeded.run()

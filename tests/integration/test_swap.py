@@ -7,13 +7,13 @@ from typing import Any
 import pg8000.dbapi
 import pytest
 
-from local.postgres import Postgres
-from tests.injection import at_statement, dying_at_statement
+from local.postgres.server import Postgres
 from tests.integration.test_kill_points import sweep
-from tests.pipeline import Pipeline, physical_rows
-from tests.replays import DAMAGES, Everything, apart, damage, everything, replayed, swap, verify
-from totes.database import WAREHOUSE
+from tests.support.injection import at_statement, dying_at_statement
+from tests.support.pipeline import Pipeline, physical_rows
+from tests.support.replays import DAMAGES, Everything, apart, damage, everything, replayed, swap, verify
 from totes.errors import ContractBroken, DatabaseFailed, LogBroken, WarehouseBusy
+from totes.postgres.connection import WAREHOUSE
 
 FOREIGN_KEYS = (
     "SELECT CAST(conrelid AS regclass)::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
@@ -72,8 +72,8 @@ def test_swap_of_what_is_the_same_writes_nothing(live: Pipeline) -> None:
 def test_swap_of_a_bulk_heals_and_keeps_the_references(
     live: Pipeline, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("totes.staging.BULK_ROWS", 1)
-    monkeypatch.setattr("totes.divergence.TAKEN_OUT_ONE_BY_ONE", 0)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", 1)
+    monkeypatch.setattr("totes.verify.replay.difference.TAKEN_OUT_ONE_BY_ONE", 0)
     keys = live.star(FOREIGN_KEYS)
     before = everything(live)
     damage(live, name)
@@ -120,7 +120,7 @@ def test_swap_leaves_what_others_have_built_on_the_warehouse(live: Pipeline, pos
 def test_reader_sees_the_old_or_the_new_and_nothing_between(
     live: Pipeline, monkeypatch: pytest.MonkeyPatch, bulk_rows: int
 ) -> None:
-    monkeypatch.setattr("totes.staging.BULK_ROWS", bulk_rows)
+    monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", bulk_rows)
     whole = live.star(LOOK)
     live.star("DELETE FROM fact_sales_order WHERE sales_order_id % 2 = 0")
     live.star("UPDATE fact_payment SET paid = NOT paid")

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline import Pipeline
-from tests.reconciliation import reconcile
-from tests.replays import swap, verify
+from tests.support.pipeline import Pipeline
+from tests.support.reconciliation import reconcile
+from tests.support.replays import swap, verify
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 # What can happen to a row between two runs. It is written again as it was, or with another value.

@@ -7,9 +7,9 @@ import pytest
 from pg8000.native import identifier
 
 from tests.conftest import MakesPipelines
-from tests.model import Witness
-from tests.oracle import Picture, admitted
-from tests.pipeline import Pipeline
+from tests.support.model import Witness
+from tests.support.oracle import Picture, admitted
+from tests.support.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import pytest
 
 from tests.conftest import MakesPipelines
 from tests.lake.views import BACK, VIEWS, Rows
-from tests.pipeline import Pipeline
-from tests.replays import declare_quarantine, make_history
+from tests.support.pipeline import Pipeline
+from tests.support.replays import declare_quarantine, make_history
 
 
 @pytest.fixture(scope="package")

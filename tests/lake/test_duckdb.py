@@ -9,13 +9,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from console.questions import all_questions, find_question
-from docs.lake import FOLDER
-from local.databases import LOADER
+from cli.questions import all_questions, find_question
+from local.postgres.databases import LOADER
 from tests.lake.views import BACK, VIEWS, Rows
-from tests.pipeline import Pipeline
-from tests.replays import ORDER, POISONED
-from totes.database import WAREHOUSE, make_engine
+from tests.support.pipeline import Pipeline
+from tests.support.replays import ORDER, POISONED
+from tools.docs.lake import FOLDER
+from totes.postgres.connection import WAREHOUSE, make_engine
 
 # What stops DuckDB: PostgreSQL's function, or what the warehouse has beyond the current state.
 NOT_ANSWERED = {

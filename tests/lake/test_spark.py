@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from docs.lake import FOLDER
 from tests.lake.views import VIEWS, Rows
+from tools.docs.lake import FOLDER
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

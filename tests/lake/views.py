@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from totes.contracts import warehouse_tables
+from totes.contracts.declarations import warehouse_tables
 
 Rows = list[tuple[Any, ...]]
 

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from local.deployment import BACKFILL, STATE_MACHINE, Deployment
-from totes.database import CONNECT_SECONDS
+from local.aws.deployment import BACKFILL, STATE_MACHINE, Deployment
 from totes.errors import TotesError, TransientError
 from totes.ingest import Ingested
 from totes.load import LoadResult
-from totes.names import FUNCTIONS
-from totes.session import LOCK_SECONDS, STATEMENT_SECONDS
+from totes.postgres.connection import CONNECT_SECONDS
+from totes.postgres.session import LOCK_SECONDS, STATEMENT_SECONDS
+from totes.runtime.names import FUNCTIONS
 from totes.transform import Transformed
 
 MACHINE = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Canaries: each test here fails when moto does by itself what local/moto_repairs.py does for it.
+"""Canaries: each test here fails when moto does by itself what local/aws/moto_repairs.py does for it.
 
 Then the repair can be deleted, and its canary with it.
 """
@@ -19,8 +19,7 @@ from moto.s3.models import S3Backend
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.responses import StepFunctionResponse
 
-from local.lambda_runtime import InvokeResult, ServiceError
-from local.moto_repairs import (
+from local.aws.moto_repairs import (
     conditional_writes_are_atomic,
     definitions_are_parsed_once,
     functions_run,
@@ -28,6 +27,7 @@ from local.moto_repairs import (
     modules_are_listed_once,
     nameless_executions_get_names,
 )
+from local.lambda_runtime.runtime import InvokeResult, ServiceError
 
 REGION = "eu-west-2"
 ANSWER = {"batch": 7}
@@ -184,7 +184,7 @@ def succeeds(write: Callable[[], object]) -> bool:
 
 
 def test_moto_still_redrives_nothing() -> None:
-    # tests/redrives.py stands in for it.
+    # tests/support/redrives.py stands in for it.
     assert not hasattr(StepFunctionResponse, "redrive_execution")
 
 

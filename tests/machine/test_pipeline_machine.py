@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from functions import fail, report
-from local.lambda_runtime import InvokeResult, ServiceError
+from local.lambda_runtime.runtime import InvokeResult, ServiceError
+from local.lambda_runtime.worker import LambdaContext, error_payload
 from local.stack import Stack
-from local.worker import LambdaContext, error_payload
-from tests.redrives import redriving
-from totes.contracts import source_tables, warehouse_tables
+from tests.support.redrives import redriving
+from totes.alerts.executions import readable
+from totes.contracts.declarations import source_tables, warehouse_tables
 from totes.errors import (
     BatchContended,
     ContractBroken,
@@ -28,9 +29,8 @@ from totes.errors import (
     Unforeseen,
     WarehouseUnreachable,
 )
-from totes.executions import readable
-from totes.names import FUNCTIONS, STAGES
-from totes.requests import parse_request
+from totes.runtime.names import FUNCTIONS, STAGES
+from totes.runtime.requests import parse_request
 
 pytestmark = pytest.mark.server
 

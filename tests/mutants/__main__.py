@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from console.render import plain_table, screen
+from cli.render.terminal import plain_table, screen
 from tests.mutants.mutant import ROOT, Mutant, read_mutants
 from tests.mutants.trial import ControlFailed, Outcome, Verdict, try_all
 

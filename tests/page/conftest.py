@@ -9,11 +9,11 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from console.page.app import make_app
-from console.page.view import Gatherer
 from local.stack import Stack
 from tests.machine.test_pipeline_machine import RETRIER, Functions, stack_of
 from tests.page.browsing import CHROMIUM, FLAGS
+from web.app import make_app
+from web.view import Gatherer
 
 PORT = 8683
 ADDRESS = f"http://127.0.0.1:{PORT}"

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from console.page.server import listener, serving_page
-from local.deployment import STATE_MACHINE
+from local.aws.deployment import STATE_MACHINE
 from local.stack import Stack
 from tests.machine.test_pipeline_machine import Functions
 from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browser, picture
 from totes.errors import ContractBroken, SourceBusy
+from web.server import listener, serving_page
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
 HOSTILE = '</pre><script>window.reached = 1</script><img src="/nowhere" onerror="window.reached = 2">'

@@ -10,14 +10,14 @@ from contextlib import closing, contextmanager
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
 from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browser, picture
 
 PATIENCE = 120  # seconds; the machine may be busy
 # What docs/console.png shows.
 WINDOW = {"width": 1240, "height": 820}
 # The rule on executions that end reaches nobody, so no recovery is told.
-DEAF = "import local.endings; local.endings.Endings._call = lambda *_: None; "
+DEAF = "import local.aws.execution_events; local.aws.execution_events.Endings._call = lambda *_: None; "
 
 
 class Drill:
@@ -49,7 +49,7 @@ class Drill:
 
 @contextmanager
 def drilling(*arguments: str, sabotage: str = "") -> Iterator[Drill]:
-    command = f"import sys; {sabotage}from console.main import main; sys.exit(main(['drill', *sys.argv[1:]]))"
+    command = f"import sys; {sabotage}from cli.main import main; sys.exit(main(['drill', *sys.argv[1:]]))"
     with subprocess.Popen(
         [sys.executable, "-c", command, *arguments],
         stdin=subprocess.PIPE,

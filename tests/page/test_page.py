@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from console.logs import LogHead
-from console.page.view import LOGS_SECONDS
-from console.schedule import pause_schedule, resume_schedule
-from local.deployment import STATE_MACHINE
+from cli.progress import LogHead
+from cli.schedule import pause_schedule, resume_schedule
+from local.aws.deployment import STATE_MACHINE
 from local.stack import Stack
 from tests.machine.test_pipeline_machine import NOTHING_LANDED, NOTHING_LOADED, Functions
 from tests.page.conftest import ADDRESS, PORT, Page
+from totes.alerts.executions import Execution, describe
 from totes.errors import ContractBroken, SourceBusy, WarehouseUnreachable
-from totes.executions import Execution, describe
+from web.view import LOGS_SECONDS
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
 HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'
@@ -167,7 +167,7 @@ def test_no_more_than_the_newest_are_shown(
     functions.told["ingest"] = [ContractBroken(f"Row {number}.", "Correct it.") for number in range(3)]
     for number in range(3):
         run(stack, f"one-of-many-{number}")
-    monkeypatch.setattr("console.page.view.NEWEST", 2)
+    monkeypatch.setattr("web.view.NEWEST", 2)
     parts = page.parts()
     assert re.findall(r'id="execution-([^"]+)"', parts["executions"]) == ["one-of-many-2", "one-of-many-1"]
     assert re.findall(r"Row \d", parts["mails"]) == ["Row 2", "Row 1"]
@@ -176,7 +176,7 @@ def test_no_more_than_the_newest_are_shown(
 def test_ended_executions_are_asked_for_once(stack: Stack, new_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     run(stack, "ended")
     asked: list[str] = []
-    monkeypatch.setattr("console.page.view.describe", lambda arn: asked.append(arn) or describe(arn))
+    monkeypatch.setattr("web.view.describe", lambda arn: asked.append(arn) or describe(arn))
     new_page.parts()
     new_page.parts()
     assert len(asked) == len(set(asked)) >= 1
@@ -228,8 +228,8 @@ def test_empty_warehouse_is_said_to_be_empty(page: Page) -> None:
 def test_logs_stand_side_by_side(new_page: Page, monkeypatch: pytest.MonkeyPatch, minutes: int, told: str) -> None:
     done, seen = datetime(2026, 11, 23, 9, 0, 5, tzinfo=UTC), datetime.now(UTC) - timedelta(minutes=minutes)
     heads = [LogHead(log, batch, done, seen, 1200) for log, batch in (("landed", 5), ("processed", 5), ("loaded", 3))]
-    monkeypatch.setattr("console.page.view.read_logs", lambda _names: heads)
-    monkeypatch.setattr("console.page.view.last_success", lambda _names: None)
+    monkeypatch.setattr("web.view.read_logs", lambda _names: heads)
+    monkeypatch.setattr("web.view.last_success", lambda _names: None)
     logs, fresh = words(new_page.parts()["batches"]).split(f" {told}: ")
     assert logs == (
         "Batches landed 5 1,200 rows at 09:00:05 processed 5 1,200 rows at 09:00:05 "
@@ -259,8 +259,8 @@ def test_warehouse_that_is_down_is_told_beside_the_zones(
     done = datetime(2026, 11, 23, 9, 0, 5, tzinfo=UTC)
     zones = [LogHead(log, 5, done, done, 1200) for log in ("landed", "processed")]
     heads = [*zones, LogHead("loaded", batch, trouble="No connection to the warehouse.")]
-    monkeypatch.setattr("console.page.view.read_logs", lambda _names: heads)
-    monkeypatch.setattr("console.page.view.last_success", lambda _names: success)
+    monkeypatch.setattr("web.view.read_logs", lambda _names: heads)
+    monkeypatch.setattr("web.view.last_success", lambda _names: success)
     shown = words(new_page.parts()["batches"])
     assert f"processed 5 1,200 rows at 09:00:05 loaded {told} No connection to the warehouse.{fresh}" in shown
     assert "empty" not in shown
@@ -270,7 +270,7 @@ def test_page_outlives_logs_that_cannot_be_read(new_page: Page, monkeypatch: pyt
     def unreachable(_names: object) -> list[Any]:
         raise WarehouseUnreachable("warehouse: connection refused.", "Start it.")
 
-    monkeypatch.setattr("console.page.view.read_logs", unreachable)
+    monkeypatch.setattr("web.view.read_logs", unreachable)
     parts = new_page.parts()
     assert words(parts["batches"]) == "Batches warehouse: connection refused. Start it."
     assert "Ingest" in parts["graph"]
@@ -278,8 +278,8 @@ def test_page_outlives_logs_that_cannot_be_read(new_page: Page, monkeypatch: pyt
 
 def test_logs_are_not_read_at_each_question(new_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     now, reads = [100.0], []
-    monkeypatch.setattr("console.page.view.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("console.page.view.read_logs", lambda _names: reads.append(now[0]) or [])
+    monkeypatch.setattr("web.view.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("web.view.read_logs", lambda _names: reads.append(now[0]) or [])
     new_page.parts()
     new_page.parts()
     now[0] += LOGS_SECONDS

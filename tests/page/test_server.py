@@ -3,10 +3,10 @@ import socket
 
 import pytest
 
-from console.errors import Misused
-from console.page import server
-from console.page.server import listener, serving_page
+from cli.errors import Misused
 from local.stack import Stack
+from web import server
+from web.server import listener, serving_page
 
 
 @pytest.fixture

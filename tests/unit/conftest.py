@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from local.deployment import ROOT
-from local.template import compile_templates
+from local.aws.deployment import ROOT
+from local.aws.template import compile_templates
 
 STAGES = ("dev", "prod")
 

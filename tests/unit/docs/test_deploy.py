@@ -11,10 +11,10 @@ import yaml
 from pg8000.exceptions import DatabaseError
 from sqlalchemy.pool import StaticPool
 
-from local.deployment import ROOT, SERVERLESS
-from local.postgres import Postgres
-from totes.replay import BESIDE
-from totes.warehouse import migrate
+from local.aws.deployment import ROOT, SERVERLESS
+from local.postgres.server import Postgres
+from totes.verify.replay.replay import BESIDE
+from totes.warehouse.schema import migrate
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 SQL = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)

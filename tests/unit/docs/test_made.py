@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from docs import __main__ as made
-from docs import lake
-from docs.pages import with_parts
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
+from tools.docs import __main__ as made
+from tools.docs import lake
+from tools.docs.pages import with_parts
 
 PAGE = "Before\n<!-- a -->\nold\n<!-- /a -->\n<!-- b -->\nkept\n<!-- /b -->\nAfter\n"
 

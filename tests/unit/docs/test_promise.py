@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
 
 PROMISE = (ROOT / "docs" / "promise.md").read_text(encoding="utf-8")
 PROMISED = PROMISE.partition("\n## What is promised\n")[2].partition("\n## What is assumed\n")[0]

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from docs.dictionary import DICTIONARY
-from local.deployment import STATE_MACHINE
-from totes import contracts
+from local.aws.deployment import STATE_MACHINE
+from tools.docs.dictionary import DICTIONARY
+from totes.alerts.error_catalogue import MEANINGS, section
+from totes.contracts import declarations
 from totes.errors import TotesError
-from totes.meanings import MEANINGS, section
 
 RUNBOOK = (DICTIONARY.parent / "runbook.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", RUNBOOK, re.MULTILINE | re.DOTALL))
@@ -32,7 +32,7 @@ RAISED = leaves(TotesError)
 
 
 def test_every_error_is_known_here() -> None:
-    assert contracts.ContractInvalid.__name__ in RAISED
+    assert declarations.ContractInvalid.__name__ in RAISED
     assert MEANINGS.keys() >= RAISED | RETRIED
 
 

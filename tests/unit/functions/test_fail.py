@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions.fail import LONGEST, handler
-from local.worker import error_payload
+from local.lambda_runtime.worker import error_payload
 
 CAUGHT = "2026-11-24T09:00:00.123Z"
 EXECUTION = {"Id": "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a", "Input": {}}

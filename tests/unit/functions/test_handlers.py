@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.worker import LambdaContext
-from tests.pipeline import Pipeline
-from totes.allowance import Allowance
+from local.lambda_runtime.worker import LambdaContext
+from tests.support.pipeline import Pipeline
 from totes.errors import (
     InputRefused,
     ObjectMissing,
@@ -17,7 +16,8 @@ from totes.errors import (
     Unforeseen,
     WarehouseUnreachable,
 )
-from totes.names import STAGES
+from totes.runtime.allowance import Allowance
+from totes.runtime.names import STAGES
 
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
 FUNCTIONS = [stage.lower() for stage in STAGES]

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
 from tests.unit.infrastructure.template import matches
 
 ACCOUNT, REGION = "123456789012", "eu-west-2"

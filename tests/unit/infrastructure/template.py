@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from local.deployment import Deployment
-from totes.names import Names
+from local.aws.deployment import Deployment
+from totes.runtime.names import Names
 
 DEV = Names("dev", "123456789012", "eu-west-2")
 _ARN = {

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
 
 ROLE = yaml.safe_load((ROOT / "bootstrap" / "github-oidc.yml").read_text(encoding="utf-8"))["Resources"]["DeployRole"]
 STATEMENTS = {

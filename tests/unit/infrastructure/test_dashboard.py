@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from console.logs import PROMISE
+from cli.progress import PROMISE
 from tests.unit.infrastructure.template import DEV, Template
 
 COLUMNS = 24

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
 from tests.unit.infrastructure.deploy_role import (
     ACCOUNT,
     BOOTSTRAP,
@@ -35,7 +35,7 @@ from tests.unit.infrastructure.deploy_role import (
     types_of,
 )
 from tests.unit.infrastructure.template import Template
-from totes.names import Names
+from totes.runtime.names import Names
 
 STAGES = ("dev", "prod")
 TABLE = ROOT / "build" / "deploy-role.md"

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from local.deployment import ROOT
+from local.aws.deployment import ROOT
 from tests.unit.infrastructure.template import Template
 
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")

@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 import yaml
 
-from local.deployment import ROOT, SERVERLESS
+from local.aws.deployment import ROOT, SERVERLESS
 from tests.unit.infrastructure.template import DEV, Template
-from totes.names import FUNCTIONS
-from totes.settings import IngestSettings, LoadSettings, ReportSettings, TransformSettings, WatchSettings, variable
+from totes.runtime.names import FUNCTIONS
+from totes.runtime.settings import (
+    IngestSettings,
+    LoadSettings,
+    ReportSettings,
+    TransformSettings,
+    WatchSettings,
+    variable,
+)
 
 TEMPLATE = Template()
 SERVERLESS_YML = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))

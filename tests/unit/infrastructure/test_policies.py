@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from local.deployment import ROOT, Deployment
+from local.aws.deployment import ROOT, Deployment
 from tests.unit.infrastructure.template import DEV, Template
-from totes.batch_log import HINT
+from totes.lake.batch_log import HINT
 
 TEMPLATE = Template()
 BUCKETS = ("LandingBucket", "ProcessedBucket")

@@ -12,21 +12,21 @@ import boto3
 import pytest
 
 from functions import fail
-from local.deployment import BACKFILL, ROOT, STATE_MACHINE
+from local.aws.deployment import BACKFILL, ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
-from tests.pipeline import Pipeline
+from tests.support.pipeline import Pipeline
 from tests.unit.infrastructure.template import DEV, Call, Statement, Template
+from totes.alerts.failure import Caught, Zones, failure_of
+from totes.alerts.watch import age, tell
 from totes.backfill import Backfill
-from totes.backfill_plan import Range
-from totes.contracts import source_tables
+from totes.contracts.declarations import source_tables
 from totes.ingest import ingest
 from totes.load import load
-from totes.names import FUNCTIONS, STAGES, Names
-from totes.report import Caught, Zones, failure_of
-from totes.requests import BackfillRequest, Request
-from totes.settings import IngestSettings, LoadSettings, TransformSettings, WatchSettings, read_settings
+from totes.runtime.names import FUNCTIONS, STAGES, Names
+from totes.runtime.requests import BackfillRequest, Request
+from totes.runtime.settings import IngestSettings, LoadSettings, TransformSettings, WatchSettings, read_settings
+from totes.source.backfill_plan import Range
 from totes.transform import prepare, transform
-from totes.watch import age, tell
 
 TEMPLATE = Template()
 ROLES = (*(f"{name.title()}Role" for name in FUNCTIONS), "MachineRole", "BackfillRole", "ScheduleRole")
@@ -131,7 +131,7 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
     with pipelines(seeded_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         deploy(pipeline)
         declared = {name: replace(table, quarantine=name == "design") for name, table in source_tables().items()}
-        for module in ("change", "source", "ingest"):
+        for module in ("source.changes", "source.extract", "ingest"):
             patch.setattr(f"totes.{module}.source_tables", lambda: declared)
         patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name=DEV.region))
         made = {

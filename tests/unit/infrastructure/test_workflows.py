@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.deployment import ROOT, SERVERLESS
+from local.aws.deployment import ROOT, SERVERLESS
 from tests.unit.infrastructure.template import Template
 
 FILES = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.lambda_runtime import InvokeResult, ServiceError
+from local.lambda_runtime.runtime import InvokeResult, ServiceError
 from local.stack import Stack
 
 # One state and its failure: enough to see what passes between the interpreter, the functions and SNS.

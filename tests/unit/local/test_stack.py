@@ -15,13 +15,13 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.s3.models import S3Backend
 
-from local.aws import AwsInUse
-from local.deployment import Deployment
+from local.aws.deployment import Deployment
+from local.aws.server import AwsInUse
 from local.stack import Mail, Stack
 from local.state import StackAlreadyRunning, StackNotRunning, claimed_home, running_stack
 from tests.unit.local.conftest import obey
 from tests.unit.local.processes import descendants, eventually, runs
-from totes.names import FUNCTIONS
+from totes.runtime.names import FUNCTIONS
 
 pytestmark = pytest.mark.server
 
@@ -31,7 +31,7 @@ OWNER = """
 import signal, sys, time
 from pathlib import Path
 from local.stack import Stack
-from totes.names import FUNCTIONS
+from totes.runtime.names import FUNCTIONS
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it, and so would this
 with Stack(definition=Path(sys.argv[1])) as stack:
     stack.start_execution()

@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy
 from moto import mock_aws
 
-from tests.pipeline import Pipeline
-from totes import warehouse
-from totes.database import WAREHOUSE, connected
-from totes.lake import Lake
+from tests.support.pipeline import Pipeline
+from totes.lake.bucket import Lake
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.warehouse import schema
 
 BUCKET = "totes-test-lake"
 
@@ -30,7 +30,7 @@ def lake() -> Iterator[Lake]:
 def star(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
     """The loader's connection to a warehouse that has its schema and no rows."""
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
-        warehouse.migrate(connection)
+        schema.migrate(connection)
         yield connection
 
 

@@ -1,6 +1,7 @@
 import inspect
 
-from totes import contracts, errors
+from totes import errors
+from totes.contracts import declarations
 from totes.errors import ContractBroken, TerminalError, TotesError, TransientError
 
 
@@ -25,7 +26,7 @@ def drawn() -> list[list[str]]:
 
 
 def test_docstring_draws_the_tree_as_it_is() -> None:
-    assert contracts.ContractInvalid in TerminalError.__subclasses__()
+    assert declarations.ContractInvalid in TerminalError.__subclasses__()
     assert sorted(drawn()) == sorted(tree(TotesError))
 
 

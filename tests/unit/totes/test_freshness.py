@@ -11,8 +11,8 @@ import pytest
 from moto import mock_aws
 from moto.stepfunctions.models import stepfunctions_backends
 
-from totes.names import Names
-from totes.watch import age
+from totes.alerts.watch import age
+from totes.runtime.names import Names
 
 NAMES = Names("test", "123456789012", "eu-west-2")
 

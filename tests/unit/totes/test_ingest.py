@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline import Pipeline
-from totes.batch_log import entry
-from totes.change import RESTRUCTURED, UPGRADED
-from totes.contracts import source_tables
+from tests.support.pipeline import Pipeline
+from totes.contracts.declarations import source_tables
 from totes.errors import ContractBroken, DeletionsHeld
+from totes.lake.batch_log import entry
+from totes.source.changes import RESTRUCTURED, UPGRADED
 
 STAMPS = "'2024-01-01', '2024-01-01'"
 

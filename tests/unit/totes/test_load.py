@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy
 
-from tests.pipeline import Pipeline
-from totes import warehouse
-from totes.batch_log import entry
-from totes.database import WAREHOUSE, connected
+from tests.support.pipeline import Pipeline
 from totes.errors import CorruptObject
+from totes.lake.batch_log import entry
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.warehouse import schema
 
 STAMPS = "'2024-01-01', '2024-01-01'"
 
@@ -77,8 +77,8 @@ def test_batch_that_says_nothing_of_the_stars_is_loaded(pipeline: Pipeline) -> N
 
 def test_loads_at_once_do_the_work_once_and_agree_on_the_end(processed: Pipeline) -> None:
     with connected(WAREHOUSE, processed.credentials(processed.warehouse), "totes-test") as holder:
-        warehouse.migrate(holder)
-        warehouse.lock(holder)
+        schema.migrate(holder)
+        schema.lock(holder)
         with ThreadPoolExecutor(2) as threads:
             loads = [threads.submit(processed.load) for _ in range(2)]
             give_up = time.monotonic() + 10

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import MakesPipelines
-from tests.pipeline import Pipeline
+from tests.support.pipeline import Pipeline
 
 NASTY = [
     *("", " ", "\\.", "\\N", "\\", "\n", "\r\n", "a\n\\.\nb", '"', '""', '","', ",", "'", "''", 'O\'Keefe, "Ltd"\n'),

@@ -1,0 +1,102 @@
+"""`totes check`: finds mistakes in the declarations, and differences between them and the databases."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import sqlalchemy
+import typer
+from rich.text import Text
+from sqlalchemy.exc import DBAPIError
+
+from cli.deployment import target
+from cli.errors import FAILED
+from cli.render.terminal import complaints, screen
+from totes.contracts.declarations import WarehouseTable, read_declarations, source_tables, warehouse_tables
+from totes.errors import TotesError
+from totes.postgres.connection import TOTESYS, WAREHOUSE, connected, server_message
+from totes.runtime.secrets import read_credentials
+from totes.source.snapshot import read_catalogue
+from totes.source.validation import refusals
+from totes.warehouse import rules, schema
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+_RIGHTS = "rights"
+_ANY = {"name": "", "since": 0, "shown": 1}
+
+
+def check(
+    context: typer.Context,
+    live: Annotated[
+        bool, typer.Option("--live", help="Also compare them with the stage's source and warehouse.")
+    ] = False,
+) -> None:
+    """Check the declarations in schemas/: names, types, references, origins, versions and checks.
+
+    Prints every mistake with file, line and the nearest name. With --live, also reads the catalogues of both
+    databases, with the users of the stage's secrets: tables, columns, types and rights, and whether the warehouse
+    understands the checks. Writes nothing.
+
+    Exit code: 1 when there are findings.
+    """
+    declarations = read_declarations()
+    found = [f"schemas/{finding}" for finding in declarations.findings]
+    if live and not found:
+        names = target(context).connect()
+        with complaints().status("connecting"):
+            found = [*_of_source(names), *_of_warehouse(names)]
+    console = screen()
+    for line in found:
+        console.print(Text(line), soft_wrap=True)
+    if live and declarations.findings:
+        console.print(Text("The databases were not looked at: correct the declarations first."))
+    tables = len(declarations.source) + len(declarations.warehouse)
+    if found:
+        console.print(Text(f"{len(found)} finding{'s' * (len(found) > 1)}.", "bold red"))
+        raise typer.Exit(FAILED)
+    console.print(Text(f"{tables} declarations, no findings.", "bold green"))
+
+
+def _of_source(names: "Names") -> Iterator[str]:
+    try:
+        with connected(TOTESYS, read_credentials(names.source_secret), "totes-check") as connection:
+            found = read_catalogue(connection)
+        yield from (f"totesys: {refusal}" for refusal in refusals(source_tables(), found))
+    except TotesError as error:
+        yield f"totesys: {error}"
+
+
+def _of_warehouse(names: "Names") -> Iterator[str]:
+    try:
+        with connected(WAREHOUSE, read_credentials(names.warehouse_secret), "totes-check") as connection:
+            connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
+            yield from (f"warehouse: {line}" for line in _of_tables(connection))
+    except TotesError as error:
+        yield f"warehouse: {error}"
+
+
+def _of_tables(connection: sqlalchemy.Connection) -> Iterator[str]:
+    structure, applied = schema.read(connection), schema.applied_version(connection)
+    schema.require_known(structure, applied)
+    at = schema.LIVE
+    rights = connection.scalars(schema.statement(connection, _RIGHTS), {"stars": at.stars, "log": at.log})
+    yield from (f"the user lacks a right. {statement};" for statement in rights)
+    for name, table in structure.stars.items():
+        if not table.owned:
+            yield f"{name} is owned by somebody else. ALTER TABLE {name} OWNER TO the user that the secret names."
+    # An older schema is brought forward by the next Load, which then compares by itself.
+    if applied == schema.latest_version():
+        yield from (f"{each.found}. {each.remedy}" for each in schema.found_differences(structure))
+        for fact in warehouse_tables().values():
+            yield from _of_checks(connection, fact)
+
+
+def _of_checks(connection: sqlalchemy.Connection, fact: WarehouseTable) -> Iterator[str]:
+    for rule in fact.checks:
+        try:
+            with connection.begin_nested():
+                query = rules.violators(connection, fact, rule)
+                connection.execute(sqlalchemy.text(f"EXPLAIN {query.text}"), _ANY)
+        except DBAPIError as error:
+            yield f"check {rule.name} of {fact.name} is not SQL: {server_message(error)}."

@@ -1,0 +1,125 @@
+"""`totes logs`: what the functions logged in one execution."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli.deployment import target
+from cli.errors import Misused
+from cli.render.executions import status_text
+from cli.render.log_lines import LEVELS, LogLine, read_lines
+from cli.render.terminal import AsJson, say_json, screen
+from cli.selection import named, newest
+from totes.alerts.executions import describe
+from totes.runtime.redaction import visible, visible_line
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+POLL_SECONDS = 1.0
+# CloudWatch shows a line some seconds after it was written, and not always in order.
+DELAY = timedelta(seconds=5)
+OVERLAP = timedelta(minutes=1)
+LONGEST_FIELD = 80
+INDENT = "    "
+
+_STYLES = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
+
+
+def logs(
+    context: typer.Context,
+    execution: Annotated[str | None, typer.Argument(help="Its name or ARN; else the last one.")] = None,
+    level: Annotated[
+        str, typer.Option(metavar="LEVEL", help="Only lines as grave as this: DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+    ] = "DEBUG",
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on as lines come, until the execution is over.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the functions logged in one execution, oldest first.
+
+    Time in UTC, function, level, message, then what else the line says; a stack trace below it. What is long is cut;
+    --json has it in full. A function that was killed leaves no line: `totes explain` tells what became of it.
+    """
+    least = level.upper()
+    if least not in LEVELS:
+        raise Misused(f"--level {level} is none of {', '.join(LEVELS)}.")
+    if follow and as_json:
+        raise Misused("Give --follow or --json, not both.")
+    names = target(context).connect()
+    arn = named(names, execution) if execution else newest(names).arn
+    if follow:
+        _follow(screen(), names, arn, least)
+        return
+    found = describe(arn)
+    lines = [line for line in read_lines(names, found) if line.at_least(least)]
+    if as_json:
+        say_json([line.as_document() for line in lines])
+        return
+    console = screen()
+    console.print(Text.assemble("Execution ", (found.name, "bold"), " ", status_text(found)), soft_wrap=True)
+    show_lines(console, lines)
+    if not lines:
+        console.print(Text("No line." if least == "DEBUG" else f"No line of level {least} or graver.", "dim"))
+
+
+def show_lines(console: Console, lines: Iterable[LogLine]) -> None:
+    """The lines as a person reads them, each on one line however long it is, with its stack trace indented."""
+    for line in lines:
+        console.print(_text(line), soft_wrap=True)
+        if line.trace:
+            console.print(Text(indent(visible(line.trace), INDENT), "dim"), soft_wrap=True)
+
+
+def new_lines(names: "Names", arn: str) -> Iterator[list[LogLine]]:
+    """The lines that are new since the last look, again and again until the execution is over and its log complete."""
+    seen: set[str] = set()
+    since = None
+    while True:
+        execution = describe(arn)
+        lines = [line for line in read_lines(names, execution, since) if line.event_id not in seen]
+        seen |= {line.event_id for line in lines}
+        since = max(execution.started, lines[-1].at - OVERLAP) if lines else since
+        yield lines
+        if execution.stopped and datetime.now(UTC) > execution.stopped + DELAY:
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def _follow(console: Console, names: "Names", arn: str, level: str) -> None:
+    console.print(Text.assemble("Execution ", (arn.rpartition(":")[2], "bold")), soft_wrap=True)
+    try:
+        for lines in new_lines(names, arn):
+            show_lines(console, (line for line in lines if line.at_least(level)))
+    except KeyboardInterrupt:
+        return
+    found = describe(arn)
+    console.print(Text.assemble("Execution ", (found.name, "bold"), " ", status_text(found)), soft_wrap=True)
+
+
+def _text(line: LogLine) -> Text:
+    return Text.assemble(
+        (f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03d}", "dim"),
+        f"  {line.function:<9}  ",
+        (f"{line.level:<8}", _STYLES.get(line.level, "")),
+        visible_line(f"  {line.message}"),
+        (visible_line(_short(line)), "dim"),
+    )
+
+
+def _short(line: LogLine) -> str:
+    """What else a line says, each value cut where it is long."""
+    return "".join(f"  {name}={_cut(value)}" for name, value in line.fields.items() if value not in (None, {}, []))
+
+
+def _cut(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}…"

@@ -1,0 +1,92 @@
+"""`totes reconcile`: is the warehouse what totesys is, row by row?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import sqlalchemy
+import typer
+
+from cli.deployment import target
+from cli.errors import FAILED, Misused, no_such
+from cli.render.reconcile import show_reconciliation
+from cli.render.terminal import AsJson, complaints, say_json, screen
+from totes.contracts.declarations import WarehouseTable, warehouse_tables
+from totes.verify.reconcile.loaded_batch import loaded_batch
+from totes.verify.reconcile.result import Reconciliation
+from totes.verify.reconcile.snapshots import snapshots
+from totes.verify.reconcile.table import Comparison, Seen
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+_VERSION = sqlalchemy.text("SELECT max(version) FROM etl.schema_version")
+
+
+def reconcile(
+    context: typer.Context,
+    table: Annotated[
+        list[str] | None, typer.Option("--table", "-t", help="A table of the warehouse; repeatable. Else all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the warehouse with totesys: every row and every value, as they are now.
+
+    Counts and names what is missing, extra or different. What was written in totesys since the last loaded
+    batch is on its way, and no difference. Reads both databases and writes neither; a fact's earlier versions
+    and the calendar are not compared, for totesys does not have them.
+
+    Exit code: 0 when they agree, 1 when they differ.
+    """
+    tables = find_tables(table or list(comparable()))
+    names = target(context).connect()
+    # What is being done is told on stderr, and to a terminal alone.
+    with complaints().status("connecting") as status:
+        found = compare(names, tables, status.update)
+    if as_json:
+        say_json(as_document(found))
+    else:
+        show_reconciliation(screen(), found)
+    if not found.agrees:
+        raise typer.Exit(FAILED)
+
+
+def comparable() -> dict[str, WarehouseTable]:
+    """The tables of the warehouse that come from a table of totesys."""
+    return {name: table for name, table in warehouse_tables().items() if table.source}
+
+
+def find_tables(names: Iterable[str]) -> list[WarehouseTable]:
+    """The tables of those names, each once.
+
+    Raises:
+        Misused: there is nothing in totesys to compare one with.
+    """
+    known = comparable()
+    if unknown := [name for name in names if name not in known]:
+        raise Misused(no_such("comparable table", unknown[0], known))
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def compare(names: "Names", tables: Sequence[WarehouseTable], seen: Seen = lambda _: None) -> Reconciliation:
+    """Compares tables of the warehouse with totesys, each at one moment.
+
+    Raises:
+        WarehouseEmpty: nothing has ever been loaded.
+        CommandFailed: the warehouse does not belong to the lake.
+        SourceUnreachable, WarehouseUnreachable, LakeUnavailable, AccessRefused, ContractBroken: see totes.errors.
+    """
+    with snapshots(names) as both, loaded_batch(names, both) as batch:
+        ((version,),) = both.warehouse(_VERSION)
+        return Reconciliation(
+            batch=batch.number,
+            batch_at=batch.snapshot_at,
+            totesys_at=both.taken_at,
+            no_fence=batch.no_fence,
+            tables=[Comparison(table, version, both, batch).run(seen) for table in tables if table.since <= version],
+        )
+
+
+def as_document(found: Reconciliation) -> dict[str, Any]:
+    """A reconciliation for `--json`."""
+    return {"agrees": found.agrees} | asdict(found)

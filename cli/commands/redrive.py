@@ -1,0 +1,77 @@
+"""`totes redrive`: run an execution again that did not succeed."""
+
+import json
+from datetime import UTC
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli.commands.run import as_document, command, unique_name
+from cli.deployment import target
+from cli.errors import FAILED, Misused
+from cli.render.follow import follow, wait
+from cli.render.terminal import AsJson, say_json, screen
+from cli.selection import named, newest, newest_unsuccessful
+from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe, start
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+
+def redrive(
+    context: typer.Context,
+    execution: Annotated[
+        str | None, typer.Argument(help="Its name or ARN; else the last one that did not succeed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run an execution again that did not succeed, and follow it state by state.
+
+    A new execution starts with the same input. It comes to the same as Redrive in AWS' console, because each stage asks
+    the logs what is left to do; but it has no limit of 14 days, and runs what is deployed now. The schedule's next
+    execution does so anyway.
+
+    What succeeded or still runs is refused: use `totes run`.
+
+    Exit code: 0 when it SUCCEEDED this time, 1 otherwise, 2 when there is nothing to redrive.
+    """
+    names = target(context).connect()
+    found = describe(named(names, execution) if execution else _last(names))
+    _check(found)
+    console = screen()
+    if not as_json:
+        _introduce(console, names, found)
+    going = start(names, unique_name("redrive"), found.input)
+    done = wait(going) if as_json else follow(going, console)
+    if as_json:
+        say_json(as_document(done) | {"redrive_of": found.name})
+    if done.status != SUCCEEDED:
+        raise typer.Exit(FAILED)
+
+
+def _last(names: "Names") -> str:
+    found = newest_unsuccessful(names)
+    if found is None:
+        raise Misused("No execution has failed: there is nothing to redrive. `totes run` starts one.")
+    return found.arn
+
+
+def _check(found: Execution) -> None:
+    """Refuses what needs no redrive, in words that say what to do."""
+    if found.status == RUNNING:
+        raise Misused(f"Execution {found.name} still runs: follow it with `totes logs {found.name} --follow`.")
+    if found.status == SUCCEEDED:
+        raise Misused(
+            f"Execution {found.name} SUCCEEDED: nothing is left to redrive. "
+            f"Start a new one with `{command(json.loads(found.input))}`."
+        )
+
+
+def _introduce(console: Console, names: "Names", found: Execution) -> None:
+    began = f"{found.started.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    lines = [f"Execution {found.name} of {began} ended {found.status}.", "A new execution starts with the same input."]
+    if newest(names).status == SUCCEEDED and not json.loads(found.input):
+        lines.append("A newer one has succeeded, and has done whatever this one left undone.")
+    console.print(Text("\n".join(lines)), soft_wrap=True)

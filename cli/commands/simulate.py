@@ -1,0 +1,59 @@
+"""`totes simulate`: let working days pass in the source of the local stack."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from cli.deployment import target
+from cli.errors import CommandFailed
+from cli.render.terminal import plain_table, screen
+from local.business.amendments import A_DAY
+from local.business.simulator import SEED, DayReport, Simulator
+from totes.postgres.connection import TOTESYS, database_errors
+
+USUAL_AMENDMENTS = round(A_DAY, 2)
+
+Amendments = Annotated[
+    float, typer.Option("--amendments-per-day", min=0, help="How often an order or a design is amended.")
+]
+
+
+def simulate(
+    context: typer.Context,
+    days: Annotated[int, typer.Option(min=1, help="How many working days pass.")],
+    amendments: Amendments = USUAL_AMENDMENTS,
+    seed: Annotated[int, typer.Option(help="Of the random numbers: the same seed, the same days.")] = SEED,
+) -> None:
+    """Let working days pass in the source of the local stack, as fast as it can.
+
+    Orders, designs, the paid batch at 07:55, and amendments that leave last_updated alone, at the rates of the
+    real business. The next execution brings them over.
+    """
+    stack = target(context).stack()
+    with database_errors(TOTESYS), closing(stack.connect(TOTESYS.name)) as connection:
+        try:
+            reports = Simulator(connection, seed=seed, amendments_a_day=amendments).run(days)
+        except ValueError as error:
+            raise CommandFailed(f"{error}.") from None
+    screen().print(days_table(reports))
+
+
+def days_table(reports: Sequence[DayReport]) -> Table:
+    """What happened on each day."""
+    table = plain_table()
+    for heading in ("day", "sales orders", "purchase orders", "designs", "paid", "amended"):
+        table.add_column(heading, justify="left" if heading == "day" else "right")
+    for report in reports:
+        table.add_row(f"{report.day:%a %Y-%m-%d}", *_counts([report]))
+    if len(reports) > 1:
+        table.add_section()
+        table.add_row(f"{len(reports)} days", *_counts(reports))
+    return table
+
+
+def _counts(reports: Iterable[DayReport]) -> list[str]:
+    counts = [(r.sales_orders, r.purchase_orders, r.designs, r.paid, len(r.amended)) for r in reports]
+    return [f"{sum(column):,}" for column in zip(*counts, strict=True)]

@@ -1,0 +1,161 @@
+"""`totes status`: the three logs, freshness, the schedule, and the last executions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from cli.commands.pause import schedule_text
+from cli.deployment import target
+from cli.errors import FAILED, Misused
+from cli.progress import PROMISE, Freshness, LogHead, freshness, last_success, read_logs
+from cli.render.executions import status_text
+from cli.render.terminal import AsJson, ago, cell, plain_table, say_json, screen, took
+from cli.schedule import Schedule, read_schedule
+from cli.watching import watch
+from totes.alerts.executions import SUCCEEDED, Execution, describe, latest, stood_aside
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+LAST_EXECUTIONS = 10
+EVERY = timedelta(seconds=5)
+EMPTY = "The warehouse is empty: nothing is loaded yet."
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The pipeline's state; `catching_up` is the execution to which the newest successful one left batches."""
+
+    logs: Sequence[LogHead]
+    freshness: Freshness
+    schedule: Schedule
+    executions: Sequence[Execution]
+    catching_up: str | None = None
+
+    @property
+    def well(self) -> bool:
+        return self.freshness.kept and not any(log.trouble for log in self.logs)
+
+    def as_document(self) -> dict[str, Any]:
+        return {
+            "logs": self.logs,
+            "freshness": self.freshness.as_document(),
+            "schedule": self.schedule,
+            "executions": [_summary(execution) for execution in self.executions],
+            "catching_up": self.catching_up,
+        }
+
+    def view(self) -> Group:
+        return Group(
+            _logs_table(self.logs),
+            *(Text(f"{log.log} is as last known: {log.trouble}", "bold red") for log in self.logs if log.trouble),
+            _freshness_line(self.freshness, self.logs[-1]),
+            *_catching_up_line(self.catching_up, self.logs),
+            schedule_text(self.schedule),
+            "",
+            _executions_table(self.executions),
+        )
+
+
+def status(
+    context: typer.Context,
+    watching: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew in place until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far the three logs are, how fresh the warehouse is, the schedule, and the last executions.
+
+    A batch is landed, then processed, then loaded; where the numbers differ, the next run catches up.
+
+    Exit code: 1 when the warehouse is older than the 30 minutes that were promised, empty, or can't be asked.
+    """
+    console = screen()
+    if watching and as_json:
+        raise Misused("Give --watch or --json, not both.")
+    if watching and not console.is_terminal:
+        raise Misused("--watch needs a terminal; a script asks again and again for `totes status --json`.")
+    if watching:
+        # The stack may have been started anew meanwhile, at another address.
+        watch(console, lambda: _standing(target(context).connect()).view(), EVERY)
+        return
+    standing = _standing(target(context).connect())
+    if as_json:
+        say_json(standing.as_document())
+    else:
+        console.print(standing.view())
+    if not standing.well:
+        raise typer.Exit(FAILED)
+
+
+def _standing(names: "Names") -> Standing:
+    logs = read_logs(names)
+    fresh = freshness(logs, last_success(names), datetime.now(UTC))
+    executions = latest(names, LAST_EXECUTIONS)
+    return Standing(logs, fresh, read_schedule(names), executions, _catching_up(executions))
+
+
+def _catching_up(executions: Sequence[Execution]) -> str | None:
+    newest = next((execution for execution in executions if execution.status == SUCCEEDED), None)
+    output = describe(newest.arn).output if newest else {}
+    return str(output["load"]["catching_up"]) if stood_aside(output) else None
+
+
+def _catching_up_line(execution: str | None, logs: Sequence[LogHead]) -> list[Text]:
+    landed, _, loaded = logs
+    if execution is None or loaded.batch >= landed.batch:
+        return []
+    name = execution.rpartition(":")[2]
+    return [Text(f"Execution {name} is catching up: batch {loaded.batch:,} of {landed.batch:,} is loaded.", "yellow")]
+
+
+def _summary(execution: Execution) -> dict[str, Any]:
+    shown = ("arn", "name", "status", "started", "stopped", "seconds")
+    return {name: getattr(execution, name) for name in shown}
+
+
+def _logs_table(logs: Sequence[LogHead]) -> Table:
+    table = plain_table("Batches")
+    table.add_column("")
+    for log in logs:
+        table.add_column(log.log)
+    table.add_row("last batch", *(str(log.batch or ("unknown" if log.trouble else "none")) for log in logs))
+    table.add_row("when", *(cell("", log.done_at) for log in logs))
+    table.add_row("shows totesys at", *(cell("", log.snapshot_at) for log in logs))
+    table.add_row("rows", *(cell("", log.rows) for log in logs))
+    return table
+
+
+def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
+    if fresh.age is None:
+        return Text(
+            "How old what it shows is can't be told." if loaded.trouble else EMPTY,
+            "bold red",
+        )
+    age = ago(fresh.age)
+    if fresh.kept:
+        return Text.assemble("The warehouse shows totesys as it was ", (f"{age} ago", "bold green"), ".")
+    return Text.assemble(
+        "The warehouse shows totesys as it was ",
+        (f"{age} ago", "bold red"),
+        f": more than the {ago(PROMISE)} promised.",
+    )
+
+
+def _executions_table(executions: Sequence[Execution]) -> Table:
+    table = plain_table("Last executions")
+    for heading in ("started", "execution", "status"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("took", justify="right")
+    for execution in executions:
+        table.add_row(
+            cell("", execution.started.astimezone(UTC).replace(microsecond=0)),
+            execution.name,
+            status_text(execution),
+            took(execution.seconds),
+        )
+    return table

@@ -1,0 +1,110 @@
+"""`totes up`: the local stack, with its schedule, until Ctrl-C."""
+
+import re
+from contextlib import closing, nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from cli.commands.simulate import USUAL_AMENDMENTS, Amendments
+from cli.errors import CommandFailed, Misused
+from cli.render.terminal import screen
+from cli.service import Pace, serve
+from local.business.seed import seed as seed_source
+
+if TYPE_CHECKING:
+    from local.stack import Stack
+
+_INTERVAL = re.compile(r"([1-9][0-9]*)(s|m|h)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+
+def up(
+    data: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Keep databases and lake in this folder; else all is temporary."),
+    ] = None,
+    every: Annotated[
+        str | None, typer.Option(metavar="20s", help="Run this often; else at the rate in serverless.yml.")
+    ] = None,
+    seed: Annotated[bool, typer.Option("--seed/--no-seed", help="Fill the source where it is empty.")] = True,
+    simulate: Annotated[
+        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile.")
+    ] = False,
+    day: Annotated[str, typer.Option(metavar="1m", help="How long a simulated working day lasts.")] = "1m",
+    amendments: Amendments = USUAL_AMENDMENTS,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Show it all in a browser.")] = True,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Of the page; else 8683, or a free one where that is taken.")
+    ] = None,
+) -> None:
+    """Start the local stack and run the pipeline on its schedule until Ctrl-C.
+
+    PostgreSQL with source and warehouse, AWS's services, the shipped state machine and functions: all on this
+    machine. The page shows it at work, and other commands reach it from another terminal.
+
+    What is saved in functions/, totes/ or schemas/ is deployed: the next execution uses it. Executions, mails and a
+    pause are forgotten when the stack ends, databases and lake without --data.
+    """
+    interval = parse_interval("--every", every) if every else None
+    pace = Pace(parse_interval("--day", day), amendments) if simulate else None
+    if port and not page:
+        raise Misused("Give --port or --no-page, not both.")
+    console = screen()
+    console.print(Text("Starting PostgreSQL and the AWS services …", "dim"))
+    # Only this command and the demo need moto, whose import takes longer than all other commands do.
+    from local.stack import Stack
+    from web.server import listener, serving_page
+
+    try:
+        # The port comes first: where it can't be had, nothing has been started that would have to be stopped.
+        with listener(port) if page else nullcontext() as at, Stack(data, every=every) as stack:
+            if seed:
+                seed_if_empty(stack, console)
+            with serving_page(stack, at) if at else nullcontext() as address:
+                _announce(stack, address, console)
+                serve(stack, console, interval, pace)
+    except ValueError as error:
+        raise CommandFailed(f"{error}.") from None
+    except KeyboardInterrupt:
+        kept = f"Everything is kept in {data}." if data else "Nothing is left behind."
+        console.print(Text(f"Stopped. {kept}", "dim"))
+
+
+def seed_if_empty(stack: "Stack", console: Console) -> None:
+    """Fills the source with two years of trading, unless it has rows already."""
+    with closing(stack.connect_source()) as connection:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("SELECT EXISTS (SELECT FROM currency)")
+            (filled,) = cursor.fetchone()
+        if not filled:
+            rows = seed_source(connection)
+            console.print(f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables.")
+
+
+def parse_interval(option: str, text: str) -> timedelta:
+    """A length of time like 20s, 5m or 1h.
+
+    Raises:
+        Misused: it is something else.
+    """
+    match = _INTERVAL.fullmatch(text)
+    if match is None:
+        raise Misused(f"{option} {text} is no interval: write 20s, 5m or 1h.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _announce(stack: "Stack", address: str | None, console: Console) -> None:
+    console.print(
+        Text.assemble(
+            ("The local stack is up. ", "bold green"),
+            *(("See it at ", (address, "bold underline"), "\n") if address else ()),
+            f"AWS at {stack.endpoint_url}, PostgreSQL at {stack.postgres.host}, logs in {stack.logs}.\n",
+            "In another terminal: totes status · totes run · totes history 42 · totes query --list. Ctrl-C stops it.",
+        ),
+        soft_wrap=True,
+    )

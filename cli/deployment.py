@@ -1,0 +1,113 @@
+"""Which deployment a command speaks to: a stage on AWS, or the local stack in another terminal.
+
+Both are reached with the same calls. What differs is the endpoint and the credentials, and they are set once,
+here, for every boto3 client of this process.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import sqlalchemy
+import typer
+
+from cli.errors import CommandFailed, Misused
+from local.state import StackNotRunning, StackState, running_stack
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.runtime.names import LOCAL, Names
+from totes.runtime.secrets import read_credentials
+
+
+class WarehouseEmpty(CommandFailed):
+    """Nothing has ever been loaded."""
+
+    def __init__(self) -> None:
+        super().__init__("The warehouse is empty: nothing is loaded yet. Start with `totes run`.")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the global options say.
+
+    Attributes:
+        stage: the stage's name, `local` for the stack on this machine.
+        region: the AWS region; None: the profile's.
+        profile: the profile in the AWS configuration; None: the default one.
+    """
+
+    stage: str = LOCAL
+    region: str | None = None
+    profile: str | None = None
+
+    def connect(self) -> Names:
+        """Points boto3 at the deployment and returns what its resources are called.
+
+        Raises:
+            Misused: no local stack runs, or no region is known.
+            BotoCoreError, ClientError: AWS does not know who is asking.
+        """
+        if self.stage == LOCAL:
+            stack = self.stack()
+            stack.point_here()
+            return Names(LOCAL, stack.account, stack.region)
+        boto3.setup_default_session(profile_name=self.profile, region_name=self.region)
+        region = boto3.DEFAULT_SESSION.region_name if boto3.DEFAULT_SESSION else None
+        if region is None:
+            raise Misused(f"No region for stage {self.stage}: give --region, or set one in the AWS profile.")
+        return Names(self.stage, boto3.client("sts").get_caller_identity()["Account"], region)
+
+    def stack(self) -> StackState:
+        """The local stack that runs on this machine.
+
+        Raises:
+            Misused: the stage is deployed on AWS, or no local stack runs.
+        """
+        if self.stage != LOCAL:
+            raise Misused(f"Stage {self.stage} is on AWS; this command writes to a local source only.")
+        try:
+            return running_stack()
+        except StackNotRunning as error:
+            raise Misused(f"{error} Or name a deployed stage with --stage.") from None
+
+
+def target(context: typer.Context) -> Target:
+    """The target that the global options of this command line name.
+
+    Raises:
+        BadParameter: an argument or option can't be sent there.
+    """
+    for level in (context.parent, context):
+        if level:
+            _check_texts(level)
+    found: Target = context.obj
+    return found
+
+
+def _check_texts(context: Any) -> None:
+    """Python takes bytes that are not UTF-8 for halves of characters, which neither AWS nor PostgreSQL can be sent."""
+    for parameter in context.command.params:
+        given = context.params.get(parameter.name or "")
+        for text in given if isinstance(given, list | tuple) else [given]:
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError:
+                    raise typer.BadParameter("it has bytes that are not UTF-8", context, parameter) from None
+
+
+@contextmanager
+def warehouse(names: Names) -> Iterator[sqlalchemy.Connection]:
+    """A read-only transaction on the warehouse, which shows one moment of it.
+
+    Raises:
+        WarehouseEmpty: nothing has ever been loaded.
+        WarehouseUnreachable, AccessRefused: it can't be connected to.
+    """
+    credentials = read_credentials(names.warehouse_secret)
+    with connected(WAREHOUSE, credentials, "totes-console") as connection:
+        connection.execute(sqlalchemy.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+        if connection.scalar(sqlalchemy.text("SELECT to_regclass('etl.batch')")) is None:
+            raise WarehouseEmpty
+        yield connection

@@ -1,0 +1,109 @@
+"""The `totes` command: the global options, the commands, and what an error looks like."""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+
+from cli import errors
+from cli.commands.check import check
+from cli.commands.demo import demo
+from cli.commands.drill import drill
+from cli.commands.explain import explain
+from cli.commands.history import history
+from cli.commands.logs import logs
+from cli.commands.pause import pause, resume
+from cli.commands.query import query
+from cli.commands.reconcile import reconcile
+from cli.commands.redrive import redrive
+from cli.commands.replay import replay
+from cli.commands.run import run
+from cli.commands.secret import secret
+from cli.commands.simulate import simulate
+from cli.commands.status import status
+from cli.commands.up import up
+from cli.deployment import Target
+from cli.render.terminal import prepare_streams, say_error
+from totes.runtime.names import LOCAL
+
+app = typer.Typer(
+    name="totes",
+    help="Every committed change in totesys reaches the warehouse exactly once, with its full history.",
+    epilog="Exit codes: 0 done, 1 tried with a bad outcome, 2 wrong arguments or no such deployment.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS = (
+    demo,
+    drill,
+    up,
+    run,
+    status,
+    explain,
+    logs,
+    redrive,
+    pause,
+    resume,
+    secret,
+    check,
+    reconcile,
+    replay,
+    history,
+    query,
+    simulate,
+)
+for command in COMMANDS:
+    app.command()(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code; an error is one line on stderr, whatever it is."""
+    prepare_streams()
+    try:
+        code: int = app(args=arguments, prog_name="totes", standalone_mode=False) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader has closed the pipe. Python would flush once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.FAILED
+    except typer.Abort:
+        say_error("No answer, so nothing was done.")
+        return errors.FAILED
+    except errors.EXPECTED as error:
+        say_error(errors.one_line(error))
+        return errors.exit_code(error)
+    except Exception as error:  # noqa: BLE001 - users get one line, not a traceback
+        say_error(errors.unexpected(error))
+        return errors.FAILED
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"totes {version('totes')}")
+        except PackageNotFoundError:
+            typer.echo("totes, run from a folder in which it is not installed")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _global_options(
+    context: typer.Context,
+    stage: Annotated[
+        str, typer.Option(envvar="TOTES_STAGE", help="A stage on AWS, or `local`: what `totes up` runs.")
+    ] = LOCAL,
+    region: Annotated[str | None, typer.Option(help="The stage's AWS region; else the profile's.")] = None,
+    profile: Annotated[str | None, typer.Option(help="A profile of your AWS configuration.")] = None,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    context.obj = Target(stage, region, profile)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

@@ -1,0 +1,133 @@
+"""How far each of the three logs is, and how old what the warehouse shows is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy
+
+from cli.deployment import WarehouseEmpty, warehouse
+from cli.errors import one_line
+from totes.alerts.executions import SUCCEEDED, Execution, describe, latest, stood_aside
+from totes.errors import TotesError
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+# What the business was promised: a change is in the warehouse within this time.
+PROMISE = timedelta(minutes=30)
+# So many succeed in a day at the usual rate, and all may have left their batches to one that is catching up.
+_LOOKED_AT = 300
+
+_LOADED = sqlalchemy.text(
+    "SELECT batch_id, loaded_at, snapshot_at, COALESCE(SUM(rows_inserted + rows_updated), 0) AS rows"
+    " FROM etl.batch LEFT JOIN etl.batch_table USING (batch_id)"
+    " GROUP BY batch_id, loaded_at, snapshot_at ORDER BY batch_id DESC LIMIT 1"
+)
+
+
+@dataclass(frozen=True)
+class LogHead:
+    """The last batch of one log; batch 0 where there is none.
+
+    Attributes:
+        done_at: when the batch was committed to this log.
+        snapshot_at: the moment of totesys that the batch shows.
+        rows: how many rows it moved here.
+        trouble: why the log can't be read; the batch is then the last that an execution which SUCCEEDED found here.
+    """
+
+    log: str
+    batch: int = 0
+    done_at: datetime | None = None
+    snapshot_at: datetime | None = None
+    rows: int | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """What moment of totesys the warehouse shows.
+
+    A run that finds nothing new loads no batch, and yet the warehouse is as fresh as that run: so the moment is the
+    last successful start, or the last snapshot where that is later.
+    """
+
+    as_of: datetime | None
+    age: timedelta | None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the promise is kept."""
+        return self.age is not None and self.age <= PROMISE
+
+    def as_document(self) -> dict[str, Any]:
+        seconds = None if self.age is None else self.age.total_seconds()
+        return {
+            "as_of": self.as_of,
+            "age_seconds": seconds,
+            "promise_seconds": PROMISE.total_seconds(),
+            "kept": self.kept,
+        }
+
+
+def read_logs(names: "Names") -> list[LogHead]:
+    """The heads of the three logs, in the order in which a batch passes them.
+
+    A warehouse that can't be asked is told in its place: it is then that somebody looks how far the others are.
+
+    Raises:
+        LakeUnavailable, LogBroken, CorruptObject, AccessRefused: a zone's log can't be read.
+    """
+    return [
+        _zone("landed", names.landing_bucket),
+        _zone("processed", names.processed_bucket),
+        _loaded(names),
+    ]
+
+
+def last_success(names: "Names") -> Execution | None:
+    """The newest execution that SUCCEEDED and left no batch to another one that is catching up."""
+    succeeded = latest(names, _LOOKED_AT, SUCCEEDED)
+    return next((found for found in succeeded if not stood_aside(describe(found.arn).output)), None)
+
+
+def freshness(logs: Sequence[LogHead], success: Execution | None, now: datetime) -> Freshness:
+    """How old what the warehouse shows is at `now`; of one that can't be asked, what was shown to be in it last."""
+    loaded = logs[-1]
+    moments = [moment for moment in (loaded.snapshot_at, success.started if success else None) if moment]
+    if not loaded.batch or not moments:
+        return Freshness(None, None)
+    as_of = max(moments).astimezone(UTC)
+    return Freshness(as_of, now - as_of)
+
+
+def _zone(log: str, bucket: str) -> LogHead:
+    batches = BatchLog(Lake(bucket))
+    last = batches.last()
+    if not last:
+        return LogHead(log)
+    manifest = batches.read(last)
+    return LogHead(log, last, manifest.made_at, manifest.snapshot_at, sum(manifest.rows().values()))
+
+
+def _loaded(names: "Names") -> LogHead:
+    try:
+        with warehouse(names) as connection:
+            found = connection.execute(_LOADED).one_or_none()
+    except WarehouseEmpty:
+        found = None
+    except TotesError as error:
+        return LogHead("loaded", _loaded_when_last_told(names), trouble=one_line(error))
+    if found is None:
+        return LogHead("loaded")
+    return LogHead("loaded", found.batch_id, found.loaded_at, found.snapshot_at, int(found.rows))
+
+
+def _loaded_when_last_told(names: "Names") -> int:
+    success = last_success(names)
+    load = describe(success.arn).output.get("load", {}) if success else {}
+    return int(load.get("loaded_through") or 0)

@@ -1,0 +1,59 @@
+"""Following an execution, state by state, until it ends."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from cli.render.executions import outcome, remark, rows_moved, states_table
+from cli.render.terminal import took
+from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun, describe
+
+POLL_SECONDS = 0.25
+
+
+def follow(arn: str, console: Console) -> Execution:
+    """Shows an execution until it is over: its states as they come, then the rows that it moved and how it ended.
+
+    A terminal sees a table that changes in place, anything else a line for each state that is done.
+    """
+    console.print(Text.assemble("Execution ", (arn.rpartition(":")[2], "bold")))
+    execution = _follow_live(arn, console) if console.is_terminal else wait(arn, _Lines(console))
+    if execution.status == SUCCEEDED:
+        console.print(rows_moved(execution.output))
+    console.print(outcome(execution))
+    return execution
+
+
+def wait(arn: str, seen: Callable[[Sequence[StateRun]], None] = lambda _: None) -> Execution:
+    """An execution when it is over; `seen` is shown its states again and again until then."""
+    while True:
+        execution = describe(arn)
+        seen(execution.states)
+        if execution.status != RUNNING:
+            return execution
+        time.sleep(POLL_SECONDS)
+
+
+def _follow_live(arn: str, console: Console) -> Execution:
+    with Live(Text("starting …", "dim"), console=console, refresh_per_second=10, transient=True) as live:
+        execution = wait(arn, lambda states: live.update(states_table(states)))
+    console.print(states_table(execution.states))
+    return execution
+
+
+class _Lines:
+    """A line for each state, once it is done."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._shown = 0
+
+    def __call__(self, states: Sequence[StateRun]) -> None:
+        for state in states[self._shown :]:
+            if state.exited is None:
+                return
+            self._shown += 1
+            self._console.print(Text(f"  {state.name:<16}{took(state.seconds):>9}  {remark(state)}".rstrip()))

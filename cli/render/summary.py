@@ -1,0 +1,82 @@
+"""An execution that needs nobody, in a few sentences: one that succeeded, or that runs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from cli.render.executions import catching_up
+from cli.render.terminal import took
+from totes.alerts.executions import Execution, stood_aside
+from totes.runtime.names import STAGES
+
+Output = Mapping[str, Any]
+
+
+def told(execution: Execution) -> str:
+    """What an execution that succeeded did."""
+    ingest, transform, load = (execution.output.get(stage.lower(), {}) for stage in STAGES)
+    sentences = [f"Execution {execution.name} SUCCEEDED. It began at {_moment(execution.started)}"]
+    sentences[0] += f" and took {took(execution.seconds)}."
+    sentences += [_landed(ingest), _processed(transform), _loaded(load)]
+    if stood_aside(execution.output):
+        sentences.append(f"It left the rest alone: {catching_up(execution.output)}.")
+    repeated = [f"{state.name} took {state.attempts} attempts." for state in execution.states if state.attempts > 1]
+    passes = sum(state.name == "Load" for state in execution.states)
+    if passes > 1:
+        repeated.append(
+            f"It took {passes} passes through Transform and Load, because a function has only so much time."
+        )
+    warnings = [f"A warning: {warning}." for warning in ingest.get("warnings", [])]
+    return " ".join(sentence for sentence in (*sentences, *repeated, *warnings) if sentence)
+
+
+def told_running(execution: Execution, now: datetime) -> str:
+    """What an execution is at."""
+    sentences = [f"Execution {execution.name} has been running for {took((now - execution.started).total_seconds())}."]
+    at = execution.states[-1] if execution.states else None
+    if at and at.exited is None:
+        attempt = f", by attempt {at.attempts}" if at.attempts > 1 else ""
+        after = f" The attempt before failed with {at.error}." if at.error else ""
+        sentences.append(f"It is in {at.name}, for {took(at.seconds_until(now))}{attempt}.{after}")
+    sentences.append(f"Follow what it logs with `totes logs {execution.name} --follow`.")
+    return " ".join(sentences)
+
+
+def _landed(ingest: Output) -> str:
+    if ingest.get("batch") is None:
+        return "Ingest found nothing new in totesys."
+    gone = _sum(ingest.get("deleted"))
+    deleted = f", and {gone:,} deleted" if gone else ""
+    return f"Ingest landed batch {ingest['batch']}: {_rows(ingest['rows'])}{deleted}."
+
+
+def _processed(transform: Output) -> str:
+    if not transform.get("batches"):
+        return ""
+    return f"Transform made {_rows(transform['rows'])} of {_batches(transform)}."
+
+
+def _loaded(load: Output) -> str:
+    if not load.get("batches"):
+        return "" if load.get("catching_up") else "The warehouse lacked nothing, so no row of it was written."
+    counts = (("added", load["inserted"]), ("updated", load["updated"]), ("marked as deleted", load["tombstones"]))
+    done = [f"{_sum(rows):,} {word}" for word, rows in counts if _sum(rows)]
+    return f"Load brought {_batches(load)} into the warehouse: {', '.join(done) or 'none differed'}."
+
+
+def _rows(rows: Mapping[str, int]) -> str:
+    count, tables = _sum(rows), len(rows)
+    return f"{count:,} {'row' if count == 1 else 'rows'} of {tables} {'table' if tables == 1 else 'tables'}"
+
+
+def _batches(result: Output) -> str:
+    first, last = result["first"], result["last"]
+    return f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
+
+
+def _sum(rows: Mapping[str, int] | None) -> int:
+    return sum((rows or {}).values())
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"

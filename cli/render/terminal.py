@@ -1,0 +1,173 @@
+"""How things look on a terminal, and how they are written for a script."""
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from totes.runtime.redaction import visible, visible_line
+
+# Where the output is not a terminal there is no width to ask for, and 80 columns would squeeze the tables.
+WIDTH_WITHOUT_TERMINAL = 110
+
+Row = Mapping[str, Any]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
+
+
+class Screen(Console):
+    """Shows what is in data and obeys none of it: no markup, no emoji codes, no escape sequences."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Everything that is printed passes here, before it is laid out: the cells of tables, too."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
+def screen(**options: Any) -> Console:
+    """The console for what a person reads: stdout, plain and of one width where that is no terminal."""
+    return Screen(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, **options)
+
+
+def complaints(**options: Any) -> Console:
+    """The console for errors and for what is being done: stderr."""
+    return Screen(stderr=True, **options)
+
+
+def prepare_streams() -> None:
+    """Makes every text printable: a character that the encoding lacks becomes its code. Replaces closed streams."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say_error(line: str) -> None:
+    """One line on stderr, never wrapped."""
+    complaints(soft_wrap=True).print(Text("totes: ", "bold red") + Text(visible_line(line)))
+
+
+def say_json(document: object) -> None:
+    """Pure JSON on stdout. Money is a string, so that no reader makes a float of it; moments are ISO 8601."""
+    # JSON has its own escapes for characters that the encoding lacks.
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    text = json.dumps(document, indent=2, ensure_ascii=ascii_only, default=_json_value)
+    # And for all that a terminal obeys, so that readers get the same characters.
+    typer.echo("".join(letter if visible(letter) == letter else f"\\u{ord(letter):04x}" for letter in text))
+
+
+def say_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """CSV with a header on stdout; NULL is an empty field."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    # CSV has no escapes, so a file gets the very characters. typer.echo would leave out escape sequences.
+    sys.stdout.write(visible(text.getvalue()) if sys.stdout.isatty() else text.getvalue())
+
+
+def plain_table(title: str | None = None) -> Table:
+    """The one look that all tables have."""
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+
+
+def rows_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """A table of query results: numbers to the right, and neither numbers nor words cut in two."""
+    table = plain_table()
+    for column in columns:
+        numeric = all(isinstance(row[column], int | Decimal | None) for row in rows)
+        longest = max(len(word) for row in rows for word in _worded(column, row[column]).split() or [""])
+        table.add_column(heading(column), justify="right" if numeric else "left", overflow="fold", min_width=longest)
+    for row in rows:
+        table.add_row(*(cell(column, row[column]) for column in columns))
+    return table
+
+
+def records_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
+    """The same turned on its side, for rows that are too wide: a line for each column."""
+    table = plain_table()
+    table.add_column("")
+    for _ in rows:
+        table.add_column("", overflow="fold")
+    for column in columns:
+        table.add_row(Text(heading(column), "dim"), *(cell(column, row[column]) for row in rows))
+    return table
+
+
+def heading(column: str) -> str:
+    """A column's name in words."""
+    return visible(column.replace("_", " "))
+
+
+def cell(column: str, value: object) -> Text:
+    """A value as a person reads it: thousands apart, UTC named, NULL as a dash. Never markup."""
+    return Text(_worded(column, value))
+
+
+def took(seconds: float | None) -> str:
+    """A duration with as much precision as is of interest."""
+    if seconds is None:
+        return ""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.1f} s" if seconds < 60 else ago(timedelta(seconds=seconds))
+
+
+def ago(span: timedelta) -> str:
+    """An age in its two largest units."""
+    seconds = int(span.total_seconds())
+    counts = (seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60, seconds % 60)
+    units = list(zip(counts, ("d", "h", "min", "s"), strict=True))
+    first = next((index for index, count in enumerate(counts) if count), len(counts) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2])
+
+
+def _worded(column: str, value: object) -> str:
+    match value:
+        case None:
+            return "—"
+        case bool():
+            return "yes" if value else "no"
+        case int() if column.endswith("_id"):
+            return str(value)
+        case int() | Decimal():
+            return f"{value:,}"
+        case datetime() if value.tzinfo:
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        case datetime():
+            return value.isoformat(" ", "milliseconds")
+        case _:
+            return visible(str(value))
+
+
+def _json_value(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, date | datetime):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,122 @@
+"""The schedule: the EventBridge rule, whether it starts executions, and why not.
+
+Why it is paused is kept at the end of the rule's description, because EventBridge sets that in the same call as the
+state, takes any text there, and shows it beside the rule. A tag's value may have half the length and no comma.
+"""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import ClientError
+
+from cli.errors import Misused
+from local.state import StackNotRunning, running_stack
+from totes.runtime.names import LOCAL
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+# Of a description EventBridge keeps 512 characters; the rule's own and the moment are in there too.
+LONGEST_REASON = 300
+_LONGEST = 512
+
+_ENABLED, _DISABLED = "ENABLED", "DISABLED"
+_MOMENT = "%Y-%m-%d %H:%M UTC"
+_MARK = re.compile(r"\s*\[Paused (\d{4}-\d\d-\d\d \d\d:\d\d UTC)(?:: (.*))?\]$", re.DOTALL)
+# What PutRule would forget if it were not given again.
+_KEPT = ("ScheduleExpression", "RoleArn")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What starts executions.
+
+    Attributes:
+        rule: the rule's name.
+        rate: how often it starts one: in EventBridge's words, or like `every 20s` by `totes up --every 20s`.
+        since, reason: of a pause, where `totes pause` made it.
+    """
+
+    rule: str
+    rate: str
+    paused: bool
+    since: datetime | None = None
+    reason: str | None = None
+
+
+def read_schedule(names: "Names") -> Schedule:
+    """The schedule as it is.
+
+    Raises:
+        Misused: the stage has none.
+    """
+    return _schedule(_rule(names), names)
+
+
+def pause_schedule(names: "Names", reason: str | None) -> Schedule:
+    """Stops the schedule; returns what it was. Of one that is paused only the reason changes, where one is given."""
+    rule = _rule(names)
+    before = _schedule(rule, names)
+    if before.paused and reason is None:
+        return before
+    moment = before.since or datetime.now(UTC)
+    mark = f"[Paused {moment:{_MOMENT}}{f': {reason}' if reason else ''}]"
+    usual = _usual(rule)[: _LONGEST - len(mark) - 1]
+    _put(rule, _DISABLED, f"{usual} {mark}".strip())
+    return before
+
+
+def resume_schedule(names: "Names") -> Schedule:
+    """Lets the schedule run, and forgets why it did not; returns what it was."""
+    rule = _rule(names)
+    before = _schedule(rule, names)
+    if before.paused or _usual(rule) != rule.get("Description", ""):
+        _put(rule, _ENABLED, _usual(rule))
+    return before
+
+
+def _rule(names: "Names") -> dict[str, Any]:
+    try:
+        return dict(boto3.client("events").describe_rule(Name=names.rule))
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        raise Misused(
+            f"There is no rule {names.rule} in {names.region}: is stage {names.stage} deployed there?"
+        ) from None
+
+
+def _schedule(rule: dict[str, Any], names: "Names") -> Schedule:
+    paused = rule["State"] == _DISABLED
+    mark = _MARK.search(rule.get("Description", "")) if paused else None
+    return Schedule(
+        rule=rule["Name"],
+        rate=_interval(names) or rule["ScheduleExpression"],
+        paused=paused,
+        since=datetime.strptime(mark[1], _MOMENT).replace(tzinfo=UTC) if mark else None,
+        reason=mark[2] if mark else None,
+    )
+
+
+def _interval(names: "Names") -> str | None:
+    """Returns what the local stack was told to go by instead of its rule: EventBridge's rates are whole minutes."""
+    if names.stage != LOCAL:
+        return None
+    with suppress(StackNotRunning):  # it may have ended meanwhile
+        if every := running_stack().every:
+            return f"every {every}"
+    return None
+
+
+def _usual(rule: dict[str, Any]) -> str:
+    """The description without the mark of a pause."""
+    return _MARK.sub("", rule.get("Description", ""))
+
+
+def _put(rule: dict[str, Any], state: str, description: str) -> None:
+    kept = {name: rule[name] for name in _KEPT if rule.get(name)}
+    boto3.client("events").put_rule(Name=rule["Name"], State=state, Description=description, **kept)

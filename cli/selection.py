@@ -1,0 +1,60 @@
+"""Which execution a command speaks of: the one that is named, or the last that fits."""
+
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.exceptions import ClientError
+
+from cli.errors import CommandFailed, Misused
+from totes.alerts.executions import Execution, latest
+
+if TYPE_CHECKING:
+    from totes.runtime.names import Names
+
+UNSUCCESSFUL = ("FAILED", "TIMED_OUT", "ABORTED")
+SHOWN = 5
+# A name that can't be one at all is answered in other words than a name that nothing bears.
+_UNKNOWN = {"ExecutionDoesNotExist", "InvalidArn", "ValidationException"}
+
+
+def named(names: "Names", given: str) -> str:
+    """The ARN of the execution with this name or ARN.
+
+    Raises:
+        Misused: there is none, or it belongs to another state machine.
+    """
+    prefix = names.state_machine_arn.replace(":stateMachine:", ":execution:") + ":"
+    arn = given if given.startswith("arn:") else prefix + given
+    if not arn.startswith(prefix):
+        raise Misused(f"{given} is no execution of {names.state_machine} in {names.region}.")
+    try:
+        boto3.client("stepfunctions").describe_execution(executionArn=arn)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in _UNKNOWN:
+            raise
+        raise Misused(_unknown(names, arn.removeprefix(prefix))) from None
+    return arn
+
+
+def newest(names: "Names") -> Execution:
+    """The execution that began last.
+
+    Raises:
+        CommandFailed: there has not been any.
+    """
+    found = latest(names, 1)
+    if not found:
+        raise CommandFailed(f"{names.state_machine} has had no execution yet: start one with `totes run`.")
+    return found[0]
+
+
+def newest_unsuccessful(names: "Names") -> Execution | None:
+    """The last execution that has ended and did not succeed; None where there is none."""
+    found = [execution for status in UNSUCCESSFUL for execution in latest(names, 1, status)]
+    return max(found, key=lambda execution: execution.started, default=None)
+
+
+def _unknown(names: "Names", name: str) -> str:
+    newest_ones = [execution.name for execution in latest(names, SHOWN)]
+    others = f"the newest are {', '.join(newest_ones)}" if newest_ones else "it has had none yet"
+    return f"{names.state_machine} has no execution {name}; {others}."

@@ -1,0 +1,84 @@
+"""The local stack at work: its schedule in real time, and the back office's days beside it."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from cli.render.executions import headline
+from cli.render.follow import wait
+from local.aws.execution_events import Endings
+from local.aws.schedule import Schedule
+from local.business.simulator import Simulator
+
+if TYPE_CHECKING:
+    from local.stack import Stack
+
+# The simulator acts this often: short enough that orders trickle in as they do in a back office.
+TICK = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How simulated days pass: how long one lasts, and how many amendments it sees."""
+
+    day: timedelta
+    amendments: float
+
+
+def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace | None) -> None:
+    """Runs the schedule until an interrupt and tells of each execution; with a pace, days pass meanwhile.
+
+    Raises:
+        ValueError: the rule's expression is no rate, or the source has nothing to go on from.
+    """
+    started: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with _background() as (pool, stop):
+        tasks = [pool.submit(Schedule(stack, every, started.put).run, stop), pool.submit(Endings(stack).run, stop)]
+        if pace:
+            tasks.append(pool.submit(_pass_days, stack, console, pace, stop))
+        while True:
+            _raise_failures(tasks)
+            try:
+                arn = started.get(timeout=TICK.total_seconds())
+            except queue.Empty:
+                continue
+            _say(console, headline(wait(arn)))
+
+
+def _pass_days(stack: "Stack", console: Console, pace: Pace, stop: threading.Event) -> None:
+    with closing(stack.connect_source()) as connection:
+        simulator = Simulator(connection, amendments_a_day=pace.amendments)
+        today = None
+        while not stop.wait(TICK.total_seconds()):
+            day = simulator.advance(TICK / pace.day).day
+            if day != today:
+                today = day
+                _say(console, Text(f"{today:%A, %Y-%m-%d} begins in totesys", "cyan"))
+
+
+@contextmanager
+def _background() -> Iterator[tuple[ThreadPoolExecutor, threading.Event]]:
+    stop = threading.Event()
+    with ThreadPoolExecutor() as pool:
+        try:
+            yield pool, stop
+        finally:
+            stop.set()
+
+
+def _raise_failures(tasks: list[Future[None]]) -> None:
+    for task in tasks:
+        if task.done():
+            task.result()
+
+
+def _say(console: Console, line: Text) -> None:
+    console.print(Text(f"{datetime.now(UTC):%H:%M:%S} ", "dim").append_text(line), soft_wrap=True)

@@ -1,0 +1,107 @@
+"""AWS on a laptop: moto's server, on the loopback interface only, in a thread of this process."""
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import boto3
+from moto.core.base_backend import BackendDict
+from moto.core.config import default_user_config
+from moto.core.model_instances import reset_model_data
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+from werkzeug.serving import BaseWSGIServer, make_server
+
+from local.aws.guard import ProgramsOnly
+
+if TYPE_CHECKING:
+    from local.state import StackState
+
+HOST = "127.0.0.1"
+POLL_SECONDS = 0.05
+
+_one_at_a_time = threading.Lock()
+
+
+class AwsInUse(Exception):
+    """moto's state is global to a process: a second stack needs a second process."""
+
+
+@contextlib.contextmanager
+def moto_server() -> Iterator[str]:
+    """Serve every AWS API that moto knows, the state machines' interpreter included, with nothing in it at first.
+
+    Yields:
+        The endpoint's URL.
+
+    Raises:
+        AwsInUse: this process runs one already.
+    """
+    if not _one_at_a_time.acquire(blocking=False):
+        raise AwsInUse("A stack runs in this process already: leave its `with` block first, or use another process.")
+    try:
+        _keep_quiet()
+        server = make_server(
+            HOST, 0, DomainDispatcherApplication(create_backend_app), threaded=True, request_handler=MotoRequestHandler
+        )
+        server.app = ProgramsOnly(server.app, server.port)
+        with _interpreter_configured(), serving(server):
+            yield f"http://{HOST}:{server.port}"
+    finally:
+        _forget_everything()
+        _one_at_a_time.release()
+
+
+@contextlib.contextmanager
+def environment_of(state: "StackState") -> Iterator[None]:
+    """Point this process at the stack, so that no client in it can reach the real AWS by accident."""
+    before = dict(os.environ)
+    state.point_here()
+    # The interpreter calls the other services at localhost:$MOTO_PORT.
+    os.environ["MOTO_PORT"] = state.endpoint_url.rpartition(":")[2]
+    # A default session made earlier keeps the credentials and the profile of its time.
+    boto3.DEFAULT_SESSION = None
+    try:
+        yield
+    finally:
+        boto3.DEFAULT_SESSION = None
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def serving(server: BaseWSGIServer) -> Iterator[None]:
+    """Runs a server in a thread of its own."""
+    thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+
+
+@contextlib.contextmanager
+def _interpreter_configured() -> Iterator[None]:
+    before = default_user_config["stepfunctions"], default_user_config["lambda"]
+    default_user_config["stepfunctions"] = {"execute_state_machine": True}
+    default_user_config["lambda"] = {"use_docker": False}
+    try:
+        yield
+    finally:
+        default_user_config["stepfunctions"], default_user_config["lambda"] = before
+
+
+def _keep_quiet() -> None:
+    # Without a handler of its own each of them prints to the terminal.
+    for library in ("moto", "werkzeug"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+        logging.getLogger(library).addHandler(logging.NullHandler())
+
+
+def _forget_everything() -> None:
+    BackendDict.reset()
+    reset_model_data()

@@ -1,0 +1,78 @@
+"""The CloudFormation that `sls deploy` would send, without an account and without building the layer.
+
+`python -m local.aws.template FOLDER dev prod` writes FOLDER/dev.json and FOLDER/prod.json, for linters to read.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from local.aws.deployment import ROOT, SERVERLESS
+from local.aws.server import moto_server
+
+_OSLS = ROOT / "node_modules" / "osls" / "bin" / "serverless.js"
+_NOBODY = "testing"
+_COMPILED = "cloudformation-template-update-stack.json"
+
+
+class NotCompiled(Exception):
+    """osls refused; the message is what it said."""
+
+
+def compile_templates(folder: Path, stages: Sequence[str]) -> None:
+    """Writes `<stage>.json` for each stage.
+
+    Raises:
+        NotCompiled: osls does not accept serverless.yml.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # To name the layer's next version osls asks CloudFormation whether the stack exists: moto says no.
+    with moto_server() as endpoint, ThreadPoolExecutor() as workers:
+        for stage, text in zip(stages, workers.map(lambda stage: _compiled(stage, endpoint), stages), strict=True):
+            (folder / f"{stage}.json").write_text(text, encoding="utf-8")
+
+
+def _compiled(stage: str, endpoint: str) -> str:
+    # Nothing of the caller's AWS: neither a profile nor a session token may reach for a real account.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": _NOBODY,
+        "AWS_SECRET_ACCESS_KEY": _NOBODY,
+        "SLS_TELEMETRY_DISABLED": "1",
+    }
+    with tempfile.TemporaryDirectory() as name:
+        service = Path(name)
+        for needed in ("resources", "statemachine", "functions", "totes", "schemas", "node_modules"):
+            (service / needed).symlink_to(ROOT / needed)
+        shutil.copy(SERVERLESS, service)
+        # No requirements, but not no file: the layer is made of nothing, and is in the template like the real one.
+        (service / "requirements.txt").write_text("\n", encoding="utf-8")
+        # Our own osls, a stage of the Makefile's, and whichever Node is in use.
+        done = subprocess.run(  # noqa: S603  # nosec B607
+            ["node", _OSLS, "package", "--stage", stage, "--package", "compiled"],  # noqa: S607
+            cwd=service,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise NotCompiled(f"osls does not package stage {stage}:\n{done.stdout}{done.stderr}")
+        return (service / "compiled" / _COMPILED).read_text(encoding="utf-8")
+
+
+def main(arguments: Sequence[str]) -> None:
+    folder, *stages = arguments
+    try:
+        compile_templates(Path(folder), stages)
+    except NotCompiled as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

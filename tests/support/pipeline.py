@@ -1,0 +1,230 @@
+"""A pipeline for a test: its own two databases on a real PostgreSQL, its own two buckets in moto."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pg8000.dbapi
+import pytest
+from moto.s3.models import s3_backends
+from pg8000.native import identifier
+
+from local.postgres.databases import LOADER, READER
+from local.postgres.server import Postgres
+from totes.contracts.declarations import source_tables, warehouse_tables
+from totes.ingest import Ingested, ingest
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake
+from totes.load import LoadResult, load
+from totes.runtime.requests import Request
+from totes.runtime.secrets import Credentials
+from totes.runtime.settings import IngestSettings, LoadSettings, TransformSettings
+from totes.transform import Transformed, transform
+
+REAL_DATA = Path(__file__).parents[3] / "shared" / "data"
+LOAD_ORDER = tuple(source_tables())
+
+needs_real_data = pytest.mark.skipif(
+    not REAL_DATA.exists(), reason=f"the extracts of the real totesys are not at {REAL_DATA.name}/ beside the checkout"
+)
+
+
+@dataclass
+class Pipeline:
+    """One test's pipeline.
+
+    Attributes:
+        source_postgres: the server that totesys is on, if it is not the warehouse's.
+        execution: the name of the execution that the functions believe they run in.
+    """
+
+    postgres: Postgres
+    source: str
+    warehouse: str
+    passwords: dict[str, str]
+    name: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    execution: str = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:test"
+    source_postgres: Postgres | None = None
+
+    def __post_init__(self) -> None:
+        self.landing_bucket = f"landing-{self.name}"
+        self.processed_bucket = f"processed-{self.name}"
+        self.s3 = boto3.client("s3", region_name="eu-west-2")
+        self._secrets = boto3.client("secretsmanager", region_name="eu-west-2")
+        for bucket in (self.landing_bucket, self.processed_bucket):
+            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        self.put_secret("source", self.source, READER)
+        self.put_secret("warehouse", self.warehouse, LOADER)
+
+    def put_secret(self, which: str, database: str, role: str, **changes: Any) -> None:
+        secret = {
+            "host": self.server(database).host,
+            "port": self.postgres.port,
+            "dbname": database,
+            "username": role,
+            "password": self.passwords[role],
+        }
+        text = json.dumps(secret | changes)
+        try:
+            self._secrets.create_secret(Name=f"{self.name}/{which}", SecretString=text)
+        except self._secrets.exceptions.ResourceExistsException:
+            self._secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
+
+    def move_source(self, server: Postgres) -> None:
+        """Points the secret to another server, or to the same one after a restart, which moves its socket."""
+        self.source_postgres = server
+        self.put_secret("source", self.source, READER)
+
+    def credentials(self, database: str, role: str = LOADER) -> Credentials:
+        return Credentials(self.server(database).host, database, role, self.passwords[role])
+
+    def ingest(self, *full_read: str, accept_deletions: Mapping[str, int] | None = None) -> Ingested:
+        settings = IngestSettings(self.landing_bucket, self.processed_bucket, f"{self.name}/source")
+        return ingest(settings, Request(self.execution, full_read, accept_deletions=accept_deletions or {}))
+
+    def transform(self) -> Transformed:
+        return transform(TransformSettings(self.landing_bucket, self.processed_bucket), Request(self.execution))
+
+    def load(self) -> LoadResult:
+        return load(LoadSettings(self.processed_bucket, f"{self.name}/warehouse"), Request(self.execution))
+
+    def run(
+        self, *full_read: str, accept_deletions: Mapping[str, int] | None = None
+    ) -> tuple[Ingested, Transformed, LoadResult]:
+        """All three stages, as an execution of the state machine runs them."""
+        return self.ingest(*full_read, accept_deletions=accept_deletions), self.transform(), self.load()
+
+    def landed(self) -> BatchLog:
+        return BatchLog(Lake(self.landing_bucket))
+
+    def processed(self) -> BatchLog:
+        return BatchLog(Lake(self.processed_bucket))
+
+    def objects(self, *buckets: str) -> set[str]:
+        """Returns all keys of the lake, or of the given buckets, each with the digest of its content.
+
+        It asks moto itself: as requests, the listings would take a tenth of the tests' time.
+        """
+        backend = s3_backends["123456789012"]["aws"]
+        found = set()
+        for bucket in buckets or (self.landing_bucket, self.processed_bucket):
+            keys, *_ = backend.list_objects(backend.get_bucket(bucket), None, None, None, None)
+            found |= {f"{bucket}/{key.name} {key.etag}" for key in keys}
+        return found
+
+    @contextlib.contextmanager
+    def connection(self, database: str) -> Iterator[pg8000.dbapi.Connection]:
+        with contextlib.closing(self.server(database).connect(database)) as connection:
+            yield connection
+
+    def totesys(self, statement: str, *values: object) -> list[list[Any]]:
+        """Runs and commits one statement in totesys, as its owner."""
+        return self._execute(self.source, statement, values)
+
+    def star(self, statement: str, *values: object) -> list[list[Any]]:
+        """Runs and commits one statement in the warehouse."""
+        return self._execute(self.warehouse, statement, values)
+
+    @contextlib.contextmanager
+    def open_select(self, query: str) -> Iterator[str]:
+        """Runs a query in an analyst's transaction and leaves it open; yields how an error names it."""
+        with self.connection(self.warehouse) as connection:
+            cursor = connection.cursor()
+            cursor.execute("SET application_name = 'notebook'")
+            connection.commit()
+            cursor.execute("SELECT pg_backend_pid()")
+            ((pid,),) = cursor.fetchall()
+            cursor.execute(query)
+            yield f"pid {pid} (postgres, notebook)"
+
+    def drop_warehouse(self) -> None:
+        """Empties the warehouse of everything, its schema too."""
+        self.star("DROP SCHEMA IF EXISTS etl CASCADE")
+        self.star("DROP SCHEMA public CASCADE")
+        self.star(f"CREATE SCHEMA public AUTHORIZATION {identifier(LOADER)}")
+
+    def server(self, database: str) -> Postgres:
+        """Returns the server that a database is on."""
+        return self.source_postgres if self.source_postgres and database == self.source else self.postgres
+
+    def _execute(self, database: str, statement: str, values: tuple[object, ...]) -> list[list[Any]]:
+        with self.connection(database) as connection:
+            cursor = connection.cursor()
+            cursor.execute(statement, values)
+            rows = list(cursor.fetchall()) if cursor.description else []
+            connection.commit()
+        return rows
+
+
+FACTS = {table.name: table.key for table in warehouse_tables().values() if table.is_fact}
+DIMENSIONS = tuple(table.name for table in warehouse_tables().values() if not table.is_fact)
+
+
+def content(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
+    """All that a warehouse says, in order, but for the moments and the record ids, which differ from run to run."""
+    tables: dict[str, list[list[Any]]] = {}
+    for fact, record_id in FACTS.items():
+        entity = fact.removeprefix("fact_")
+        rows = pipeline.star(f"SELECT * FROM {entity}_history ORDER BY {record_id}")
+        # version, batch_id, valid_from, valid_to, deleted, record id, …
+        tables[fact] = [[*row[:2], row[3] is None, row[4], *row[6:]] for row in rows]
+    for dimension in DIMENSIONS:
+        tables[dimension] = pipeline.star(f"SELECT * FROM {dimension} ORDER BY 1")
+    return tables
+
+
+def physical_rows(pipeline: Pipeline) -> dict[str, str]:
+    """Where each row of the warehouse lies and which transaction wrote it: tells any write, even a futile one."""
+    tables = pipeline.star(
+        "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
+        "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"
+    )
+    digests = [
+        f"SELECT '{table}', md5(string_agg(ctid || ' ' || xmin, ',' ORDER BY ctid)) FROM {table}" for (table,) in tables
+    ]
+    return dict(pipeline.star(" UNION ALL ".join(digests))) if digests else {}
+
+
+def import_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
+    """Copies a real extract into an empty totesys."""
+    cursor = connection.cursor()
+    for table in LOAD_ORDER:
+        with (REAL_DATA / f"source_{day}" / f"{table}.csv").open("rb") as file:
+            columns = file.readline().decode().strip()
+            cursor.execute(f"COPY {identifier(table)} ({columns}) FROM STDIN (FORMAT csv)", stream=file)
+    connection.commit()
+
+
+def advance_to_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
+    """Brings totesys to a later extract by INSERT and UPDATE, leaving rows that are the same alone."""
+    cursor = connection.cursor()
+    for table in LOAD_ORDER:
+        with (REAL_DATA / f"source_{day}" / f"{table}.csv").open("rb") as file:
+            columns = file.readline().decode().strip()
+            later, key, names = f"later_{table}", f"{table}_id", columns.split(",")
+            cursor.execute(f"CREATE TEMP TABLE {later} AS SELECT {columns} FROM {identifier(table)} WITH NO DATA")
+            cursor.execute(f"COPY {later} ({columns}) FROM STDIN (FORMAT csv)", stream=file)
+        assignments = ", ".join(f"{name} = later.{name}" for name in names)
+        cursor.execute(
+            f"UPDATE {identifier(table)} AS now SET {assignments} FROM {later} AS later "
+            f"WHERE now.{key} = later.{key} AND ROW (now.*) IS DISTINCT FROM "
+            f"(SELECT ROW (same.*) FROM (SELECT {', '.join(f'later.{n}' for n in _order(cursor, table))}) AS same)"
+        )
+        cursor.execute(
+            f"INSERT INTO {identifier(table)} ({columns}) SELECT {columns} FROM {later} AS later "
+            f"WHERE NOT EXISTS (SELECT FROM {identifier(table)} AS now WHERE now.{key} = later.{key})"
+        )
+    connection.commit()
+
+
+def _order(cursor: pg8000.dbapi.Cursor, table: str) -> list[str]:
+    cursor.execute(
+        "SELECT attname FROM pg_attribute WHERE attrelid = CAST(%s AS regclass) AND attnum > 0 ORDER BY attnum",
+        (table,),
+    )
+    return [row[0] for row in cursor.fetchall()]

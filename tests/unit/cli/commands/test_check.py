@@ -1,0 +1,47 @@
+"""What `totes check` prints of ten broken declarations is kept in check.txt.
+
+TOTES_WRITE_CHECK=1 writes it again; read what changed before you commit it.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+
+GOLDEN = Path(__file__).parent / "check.txt"
+# A file of schemas/, a text in it, and the text that replaces it.
+BROKEN = (
+    ("source/staff.toml", 'type = "integer", references', 'typ = "integer", references'),
+    ("source/design.toml", "[columns]", "[columns"),
+    ("source/payment.toml", 'references = "counterparty"', 'references = "counter_party"'),
+    ("source/sales_order.toml", 'type = "numeric(10,2)"', 'type = "money"'),
+    ("warehouse/dim_location.toml", 'from = "address.city"', 'from = "address.cty"'),
+    ("warehouse/dim_staff.toml", 'join = { department = "department_id" }', 'join = { departments = "department_id" }'),
+    ("warehouse/dim_currency.toml", 'derive = "currency_name"', 'derive = "currency_names"'),
+    ("warehouse/dim_payment_type.toml", 'kind = "dimension"', 'kind = "dimensoin"'),
+    ("warehouse/fact_purchase_order.toml", 'references = "dim_staff"', 'references = "dim_counterparty"'),
+    ("warehouse/fact_payment.toml", "deal.sales_order_id, deal", "deal.sale_order_id, deal"),
+)
+
+
+def test_ten_broken_declarations_are_all_named(schemas: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for file, old, new in BROKEN:
+        path = schemas / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text, file
+        path.write_text(text.replace(old, new), encoding="utf-8")
+    assert main(["check"]) == 1
+    printed = capsys.readouterr().out
+    if os.environ.get("TOTES_WRITE_CHECK"):
+        GOLDEN.write_text(printed, encoding="utf-8")
+    assert printed == GOLDEN.read_text(encoding="utf-8")
+    named = {line.partition(":")[0].removeprefix("schemas/") for line in printed.splitlines()[:-1]}
+    assert named == {file for file, _, _ in BROKEN}
+
+
+@pytest.mark.usefixtures("schemas")
+def test_right_declarations_have_no_findings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check"]) == 0
+    assert capsys.readouterr().out == "22 declarations, no findings.\n"

@@ -1,0 +1,80 @@
+"""`totes secret`: what is written, what stays, and what nobody sees."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cli import main
+from cli.deployment import Target
+from totes.runtime.names import Names
+
+NAMES = Names("test", "123456789012", "eu-west-2")
+GIVEN = ("--host", "db.example.com", "--dbname", "totesys", "--username", "totes_reader")
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Secrets Manager as a deployment leaves it: two secrets without a value."""
+    monkeypatch.setattr(Target, "connect", lambda _: NAMES)
+    monkeypatch.setenv("TOTES_PASSWORD", 'new "secret"\\')
+    with mock_aws():
+        client = boto3.client("secretsmanager", region_name="eu-west-2")
+        for name in (NAMES.source_secret, NAMES.warehouse_secret):
+            client.create_secret(Name=name)
+        yield client
+
+
+def value(manager: Any, name: str = NAMES.source_secret) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(manager.get_secret_value(SecretId=name)["SecretString"])
+    return found
+
+
+def test_a_first_value_is_written_whole(manager: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["secret", "source", *GIVEN]) == 0
+    assert value(manager) == {
+        "host": "db.example.com",
+        "dbname": "totesys",
+        "username": "totes_reader",
+        "password": 'new "secret"\\',
+    }
+    said = capsys.readouterr()
+    assert "totes_reader at db.example.com:5432, database totesys" in said.out
+    assert "secret" not in (said.out + said.err).replace("totes/test/source", "").replace("secret is", "")
+
+
+def test_a_rotation_changes_the_password_alone(manager: Any) -> None:
+    before = {"host": "h", "port": 6432, "dbname": "d", "username": "u", "password": "old", "engine": "postgres"}
+    manager.put_secret_value(SecretId=NAMES.warehouse_secret, SecretString=json.dumps(before))
+    assert main.main(["secret", "warehouse"]) == 0
+    assert value(manager, NAMES.warehouse_secret) == before | {"password": 'new "secret"\\'}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("source",), "host is missing; dbname is missing; username is missing"),
+        (("source", *GIVEN, "--sslmode", "none"), "sslmode is none of"),
+        (("sources",), "'sources' is not one of"),
+    ],
+)
+def test_what_could_not_be_used_is_not_written(
+    manager: Any, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+) -> None:
+    assert main.main(["secret", *arguments]) != 0
+    assert said in capsys.readouterr().err
+    with pytest.raises(manager.exceptions.ResourceNotFoundException):
+        manager.get_secret_value(SecretId=NAMES.source_secret)
+
+
+@pytest.mark.parametrize("held", ['["hunter2"]', "hunter2"])
+def test_a_secret_that_is_no_object_is_left_alone(manager: Any, capsys: pytest.CaptureFixture[str], held: str) -> None:
+    manager.put_secret_value(SecretId=NAMES.source_secret, SecretString=held)
+    assert main.main(["secret", "source", *GIVEN]) == 2
+    said = capsys.readouterr().err
+    assert "holds no JSON object" in said
+    assert "hunter2" not in said
+    assert manager.get_secret_value(SecretId=NAMES.source_secret)["SecretString"] == held

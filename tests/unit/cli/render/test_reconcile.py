@@ -1,0 +1,106 @@
+import io
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from rich.console import Console
+
+from cli.render.reconcile import show_reconciliation
+from totes.verify.reconcile.result import Cell, Keys, Reconciliation, Sums, TableDifferences
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+SAME = TableDifferences("dim_staff", "staff", "staff_id", in_totesys=20, in_warehouse=20)
+DAMAGED = TableDifferences(
+    "fact_payment",
+    "payment",
+    "payment_id",
+    in_totesys=1_584,
+    in_warehouse=1_583,
+    missing=Keys(2, [7, 9]),
+    extra=Keys(1, [2_147_483_647]),
+    differing=Keys(1_100, [1, 2, 3, 4, 5]),
+    on_their_way=Keys(3, [21, 22, 23]),
+    kept=Keys(1, [99]),
+    columns={"paid": 1_100, "payment_date": 1},
+    cells=[Cell(1, "payment_date", None, "")],
+    sums={
+        "payment_amount": Sums(Decimal("287377830.74"), Decimal("286446979.44")),
+        "quantity": Sums(12, 12),
+    },
+)
+
+
+def shown(*tables: TableDifferences, no_fence: str | None = None) -> str:
+    out = io.StringIO()
+    show_reconciliation(Console(file=out, width=110), Reconciliation(4, NOW, NOW, no_fence, tables))
+    return out.getvalue()
+
+
+def words(text: str) -> list[list[str]]:
+    return [line.split() for line in text.splitlines()]
+
+
+def test_agreement_is_said_in_words() -> None:
+    text = shown(SAME)
+    assert "The warehouse with batch 4 beside totesys at 2026-11-23 12:00:00 UTC" in text
+    assert ["dim_staff", "staff", "20", "20", "0", "0", "0", "0"] in words(text)
+    assert text.endswith("\nThey agree: 20 rows of totesys are in the warehouse, value by value.\n")
+
+
+def test_rows_on_their_way_are_no_difference() -> None:
+    text = shown(replace(SAME, on_their_way=Keys(2, [3, 4])))
+    assert "dim_staff: 2 on their way: written or deleted in totesys since the batch; staff_id 3, 4\n" in text
+    assert text.endswith("value by value, but for 2 on their way with the next execution.\n")
+
+
+def test_every_difference_is_named() -> None:
+    text = shown(SAME, DAMAGED)
+    assert ["fact_payment", "payment", "1,584", "1,583", "2", "1", "1,100", "3"] in words(text)
+    for line in (
+        "fact_payment: 2 missing; payment_id 7, 9",
+        "fact_payment: 1 extra; payment_id 2147483647",
+        "fact_payment: 1,100 differing in paid (1,100), payment_date (1); payment_id 1, 2, 3, 4, 5 and 1,095 more",
+        "fact_payment: 1 kept that were deleted in totesys; payment_id 99",
+    ):
+        assert f"\n{line}\n" in text
+    assert ["1", "payment_date", "NULL", "''"] in words(text)
+    assert ["fact_payment", "payment_amount", "287,377,830.74", "286,446,979.44", "-930,851.30"] in words(text)
+    assert "quantity" not in text
+    assert (
+        "\n1. Compare the warehouse with the lake: totes replay. If they differ, somebody changed the warehouse" in text
+    )
+    assert " totes replay --swap corrects it. Then reconcile again.\n2. If they agree, the lake lacks the" in text
+    assert "too: totes run --full-read payment. Then reconcile again.\n" in text
+    assert text.endswith(
+        "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are on their way with the next "
+        "execution.\n"
+    )
+
+
+def test_remedy_is_for_what_is_wrong_alone() -> None:
+    assert "totes replay" not in shown(SAME, replace(SAME, on_their_way=Keys(2, [3, 4])))
+    for wrong in ({"missing": Keys(1, [7])}, {"extra": Keys(1, [7])}, {"differing": Keys(1, [7])}):
+        assert "totes replay --swap corrects it" in shown(replace(SAME, **wrong))
+
+
+def test_remedy_reads_each_source_of_a_dimension() -> None:
+    wrong = TableDifferences("dim_staff", "staff", "staff_id", 20, 20, differing=Keys(1, [7]))
+    assert "totes run --full-read staff --full-read department. Then" in shown(wrong)
+
+
+def test_lack_of_a_fence_is_explained() -> None:
+    text = shown(DAMAGED, no_fence="totesys was restored or moved")
+    assert text.endswith(
+        " What was written since the batch can't be told from what is wrong, because totesys was restored or moved: "
+        "run the pipeline and reconcile again.\n"
+    )
+
+
+def test_value_is_never_markup() -> None:
+    assert "[red]x[/red]" in shown(replace(DAMAGED, cells=[Cell(1, "name", "[red]x[/red]", None)]))
+
+
+def test_long_value_is_shown_in_part() -> None:
+    text = shown(replace(DAMAGED, cells=[Cell(1, "name", "x" * 5_000_000, None)]))
+    assert text.count("x") < 1_000
+    assert "(5000000 characters)" in "".join(text.split("\n"))

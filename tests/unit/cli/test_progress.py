@@ -1,0 +1,37 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cli.progress import LogHead, freshness
+from totes.alerts.executions import Execution
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+def logs(snapshot: timedelta | None) -> list[LogHead]:
+    loaded = LogHead("loaded", 7, NOW, NOW - snapshot, 12) if snapshot is not None else LogHead("loaded")
+    return [LogHead("landed"), LogHead("processed"), loaded]
+
+
+def success(ago: timedelta | None) -> Execution | None:
+    return Execution("arn", "name", "SUCCEEDED", NOW - ago, NOW) if ago is not None else None
+
+
+def test_run_with_nothing_new_keeps_warehouse_fresh() -> None:
+    fresh = freshness(logs(timedelta(days=2)), success(timedelta(minutes=4)), NOW)
+    assert fresh.age == timedelta(minutes=4)
+    assert fresh.kept
+
+
+def test_snapshot_counts_where_no_execution_is_known() -> None:
+    assert freshness(logs(timedelta(minutes=9)), None, NOW).age == timedelta(minutes=9)
+
+
+@pytest.mark.parametrize(("minutes", "kept"), [(30, True), (31, False)])
+def test_promise_breaks_after_thirty_minutes(minutes: int, kept: bool) -> None:
+    assert freshness(logs(timedelta(days=2)), success(timedelta(minutes=minutes)), NOW).kept is kept
+
+
+def test_empty_warehouse_keeps_no_promise() -> None:
+    fresh = freshness(logs(None), success(timedelta(minutes=1)), NOW)
+    assert (fresh.age, fresh.kept) == (None, False)

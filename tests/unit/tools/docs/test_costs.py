@@ -1,0 +1,49 @@
+from collections import Counter
+from decimal import Decimal
+
+import boto3
+import pytest
+
+from tests.support.pipeline import Pipeline
+from tools.docs import costs
+
+CHANGES = (
+    "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)",
+    "UPDATE sales_order SET units_sold = units_sold + 1",
+    "UPDATE purchase_order SET item_quantity = item_quantity + 1",
+    "UPDATE design SET file_name = 'new'",
+)
+
+
+def test_bill_adds_up_by_hand() -> None:
+    bill = {item.name: item for item in costs.items("rate(1 hour)")}
+    # 730 executions, of which 682 find something: 48 of 2 functions and 682 of 3, and each of the one that watches.
+    assert bill["Lambda, calls"].units == 48 * 3 + 682 * 4
+    stages, watching = 48 * 2 * 2 + 682 * 3 * 5, 48 * 2 + 682 * 5
+    assert bill["Lambda, time"].units == (stages * Decimal(1769) + watching * 256) / 1024
+    # Ingest, NewData?, Load, MoreToDo?, AnythingLoaded?, NothingNew and the start; or Transform as well, and Loaded.
+    assert bill["Step Functions"].units == 48 * 7 + 682 * 8
+    assert bill["Step Functions"].dollars == bill["Step Functions"].units * Decimal("0.025") / 1000
+    assert bill["Secrets Manager"].dollars == Decimal("0.80")
+
+
+def test_more_often_costs_more() -> None:
+    totals = [sum(item.dollars for item in costs.items(rate)) for rate in costs.RATES]
+    assert totals == sorted(totals, reverse=True)
+
+
+def test_executions_ask_s3_for_no_more_than_is_assumed(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: Counter[str] = Counter()
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name="eu-west-2"))
+    boto3.DEFAULT_SESSION.events.register("provide-client-params.s3", lambda model, **_: asked.update([model.name]))
+
+    seeded.ingest()
+    seeded.load()
+    assert (asked["PutObject"] + asked["ListObjectsV2"], asked["GetObject"]) == (costs.QUIET.writes, costs.QUIET.reads)
+
+    asked.clear()
+    for change in CHANGES:
+        seeded.totesys(change)
+    seeded.run()
+    assert asked["PutObject"] + asked["ListObjectsV2"] <= costs.BUSY.writes
+    assert asked["GetObject"] <= costs.BUSY.reads

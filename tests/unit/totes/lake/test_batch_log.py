@@ -1,0 +1,134 @@
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+
+from tests.unit.totes.conftest import BUCKET
+from totes.errors import BatchContended, LogBroken
+from totes.lake.batch_log import HINT, BatchLog, entry
+from totes.lake.bucket import Lake, StoredObject
+from totes.lake.manifest import Manifest
+from totes.postgres.position import SourcePosition
+
+SNAPSHOT = datetime(2024, 11, 15, 14, 40, 10, 188_123, tzinfo=UTC)
+MANIFEST = Manifest(
+    batch=1,
+    snapshot_at=SNAPSHOT,
+    execution="arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a",
+    made_at=SNAPSHOT,
+    source=SourcePosition("7437", 1, 16_384, 1_000, 1_002),
+    columns={"staff": ["staff_id", "first_name"]},
+    tables={"staff": {"data": StoredObject("data/staff/batch=00000001/a.parquet", 3, 99, "a" * 64)}},
+    full_read={"staff": "first batch"},
+)
+
+
+def committed(lake: Lake, batches: Iterable[int]) -> BatchLog:
+    log = BatchLog(lake)
+    for batch in batches:
+        log.commit(replace(MANIFEST, batch=batch))
+    return log
+
+
+def put(key: str, body: bytes) -> None:
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+
+
+def delete(key: str) -> None:
+    boto3.client("s3").delete_object(Bucket=BUCKET, Key=key)
+
+
+def test_empty_log_ends_at_zero(lake: Lake) -> None:
+    assert BatchLog(lake).last() == 0
+
+
+def test_committed_batch_reads_as_it_was_written(lake: Lake) -> None:
+    log = committed(lake, [1])
+    assert (log.last(), log.read(1)) == (1, MANIFEST)
+
+
+def test_batch_is_committed_once(lake: Lake) -> None:
+    log = committed(lake, [1])
+    with pytest.raises(BatchContended, match=f"Batch 1 of s3://{BUCKET} was committed by another .* Nothing to do"):
+        log.commit(replace(MANIFEST, execution="another"))
+    assert log.read(1) == MANIFEST
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        b'{"batch": 12}',
+        b'{"batch": 3}',
+        b'{"batch": 13}',
+        b'{"batch": 999999999999}',
+        b'{"batch": 0}',
+        b'{"batch": -1}',
+        b'{"batch": "12"}',
+        b'{"batch": null}',
+        b"{}",
+        b"[12]",
+        b"12",
+        b"",
+        b"\xff\xfe",
+        None,
+    ],
+    ids=str,
+)
+def test_end_is_found_whatever_the_hint_says(lake: Lake, hint: bytes | None) -> None:
+    log = committed(lake, range(1, 13))
+    if hint is None:
+        delete(HINT)
+    else:
+        put(HINT, hint)
+    assert log.last() == 12
+
+
+def test_walk_goes_on_over_all_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    log = committed(lake, range(1, 8))
+    delete(HINT)
+    assert log.last() == 7
+
+
+def test_other_objects_beside_the_log_do_no_harm(lake: Lake) -> None:
+    log = committed(lake, [1, 2])
+    for key in ("log/00000003.json.bak", "log/3.json", "log/note.txt", "log/00000003/x.json", "log2/00000003.json"):
+        put(key, b"{}")
+    delete(HINT)
+    assert log.last() == 2
+
+
+@pytest.mark.parametrize(("missing", "next_one"), [(1, 2), (2, 3), (4, 5)])
+def test_gap_is_named_with_its_object(lake: Lake, missing: int, next_one: int) -> None:
+    log = committed(lake, range(1, 6))
+    delete(entry(missing))
+    delete(HINT)
+    with pytest.raises(LogBroken) as caught:
+        log.last()
+    assert str(caught.value) == (
+        f"s3://{BUCKET}/log/0000000{missing}.json is missing, though batch {next_one} is there. "
+        "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, remove those "
+        "instead. The next execution then resumes."
+    )
+
+
+def test_missing_manifest_is_named(lake: Lake) -> None:
+    with pytest.raises(LogBroken, match=f"s3://{BUCKET}/log/00000007.json is missing. Restore it in S3"):
+        BatchLog(lake).read(7)
+
+
+def test_hint_names_no_batch_that_another_one_has_committed(lake: Lake) -> None:
+    """It follows the commit: one that is lost, or that never comes, leaves it where it was."""
+    log = committed(lake, [1])
+    put(entry(2), b"another's")
+    with pytest.raises(BatchContended):
+        log.commit(replace(MANIFEST, batch=2))
+    assert lake.read(HINT) == b'{\n "batch": 1\n}'
+
+
+def test_batch_may_be_committed_without_a_hint(lake: Lake) -> None:
+    log = committed(lake, [1])
+    log.commit(replace(MANIFEST, batch=2), hint=False)
+    assert (lake.read(HINT), log.last()) == (b'{\n "batch": 1\n}', 2)

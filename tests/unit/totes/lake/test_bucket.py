@@ -1,0 +1,126 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import boto3
+import pytest
+
+from tests.unit.totes.conftest import BUCKET, AwsAnswers
+from totes.errors import AccessRefused, CorruptObject, LakeUnavailable, ObjectMissing
+from totes.lake.bucket import Lake
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(b"bytes of a file")
+    return path
+
+
+def versions(key: str) -> int:
+    found = boto3.client("s3").list_object_versions(Bucket=BUCKET, Prefix=key)
+    return len(found.get("Versions", []))
+
+
+def test_object_is_named_after_its_content(lake: Lake, file: Path) -> None:
+    stored = lake.add(file, "data/staff/batch=00000001", rows=3)
+    sha256 = hashlib.sha256(b"bytes of a file").hexdigest()
+    assert stored.as_json() == {
+        "key": f"data/staff/batch=00000001/{sha256[:32]}.parquet",
+        "rows": 3,
+        "bytes": 15,
+        "sha256": sha256,
+    }
+    assert lake.read(stored.key) == b"bytes of a file"
+
+
+def test_same_bytes_are_written_once(lake: Lake, file: Path) -> None:
+    first, second = (lake.add(file, "data", 1) for _ in range(2))
+    assert first == second
+    assert versions(first.key) == 1
+
+
+def test_taken_key_keeps_its_first_document(lake: Lake) -> None:
+    assert lake.add_json("log/1.json", {"by": "first"}) is True
+    assert lake.add_json("log/1.json", {"by": "second"}) is False
+    assert lake.read("log/1.json") == b'{\n "by": "first"\n}'
+    assert versions("log/1.json") == 1
+
+
+def test_hint_may_be_replaced(lake: Lake) -> None:
+    for batch in (1, 2):
+        lake.replace_hint("log/_latest.json", {"batch": batch})
+    assert lake.read("log/_latest.json") == b'{\n "batch": 2\n}'
+
+
+def test_missing_object_reads_as_none(lake: Lake) -> None:
+    assert lake.read("log/1.json") is None
+
+
+def test_fetched_object_is_the_one_that_was_added(lake: Lake, file: Path, tmp_path: Path) -> None:
+    file.write_bytes(bytes(range(256)) * 10_000)
+    stored = lake.add(file, "data", 1)
+    assert lake.fetch(stored, tmp_path / "copy").read_bytes() == file.read_bytes()
+
+
+def test_object_with_other_bytes_is_corrupt(lake: Lake, file: Path, tmp_path: Path) -> None:
+    stored = lake.add(file, "data", 1)
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=stored.key, Body=b"bytes of a fil3")
+    with pytest.raises(CorruptObject) as caught:
+        lake.fetch(stored, tmp_path / "copy")
+    assert f"s3://{BUCKET}/{stored.key} holds 15 bytes" in str(caught.value)
+    assert f"15 bytes with {stored.sha256}. Restore" in str(caught.value)
+
+
+def test_object_that_is_gone_is_named(lake: Lake, file: Path, tmp_path: Path) -> None:
+    stored = replace(lake.add(file, "data", 1), key="data/gone.parquet")
+    with pytest.raises(ObjectMissing, match=f"s3://{BUCKET}/data/gone.parquet is not there. Restore it in S3"):
+        lake.fetch(stored, tmp_path / "copy")
+
+
+def test_keys_come_in_order_over_all_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
+    for number in range(7, 0, -1):
+        lake.add_json(f"log/{number}.json", {})
+    lake.add_json("logs/8.json", {})
+    assert list(lake.keys("log/", after="log/1.json")) == [f"log/{number}.json" for number in range(2, 8)]
+
+
+def test_missing_bucket_is_named(lake: Lake) -> None:
+    nowhere = Lake("totes-test-nowhere")
+    for attempt in (
+        lambda: nowhere.read("a"),
+        lambda: list(nowhere.keys("a", "")),
+        lambda: nowhere.add_json("a", {}),
+        lambda: nowhere.replace_hint("a", {}),
+    ):
+        with pytest.raises(
+            AccessRefused, match=r"s3://totes-test-nowhere/a: S3 says NoSuchBucket. Check that the bucket"
+        ):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "attempts"),
+    [
+        (403, "AccessDenied", AccessRefused, 1),
+        (403, "InvalidAccessKeyId", AccessRefused, 1),
+        (503, "SlowDown", LakeUnavailable, 6),
+        (500, "InternalError", LakeUnavailable, 6),
+        # Somebody else writes or deletes the key at this moment: whether it is there in the end is not known.
+        (409, "ConditionalRequestConflict", LakeUnavailable, 1),
+    ],
+)
+def test_answers_of_s3_are_told_apart(
+    aws_answers: AwsAnswers, file: Path, status: int, code: str, kind: type[Exception], attempts: int
+) -> None:
+    requests = aws_answers(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>")
+    with pytest.raises(kind, match=rf"s3://{BUCKET}/data/\w+.parquet: S3 says {code}"):
+        Lake(BUCKET).add(file, "data", 1)
+    assert len(requests) == attempts
+
+
+def test_unreachable_s3_is_transient(aws_answers: AwsAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(LakeUnavailable, match=f"s3://{BUCKET}/log/1.json: Could not connect .* Nothing to do"):
+        Lake(BUCKET).read("log/1.json")

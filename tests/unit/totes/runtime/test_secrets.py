@@ -1,0 +1,153 @@
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tests.unit.totes.conftest import AwsAnswers
+from totes.errors import AccessRefused, LakeUnavailable
+from totes.runtime.secrets import Credentials, read_credentials
+
+RDS = {"host": "db.example.com", "port": 5433, "dbname": "totesys", "username": "reader", "password": "hunter2"}
+
+
+@pytest.fixture
+def secrets() -> Iterator[Any]:
+    with mock_aws():
+        yield boto3.client("secretsmanager")
+
+
+def stored(secrets: Any, document: object) -> str:
+    return secrets.create_secret(Name="totes/dev/source", SecretString=json.dumps(document))["Name"]
+
+
+def test_secret_of_rds_is_understood(secrets: Any) -> None:
+    found = read_credentials(stored(secrets, RDS | {"engine": "postgres", "sslmode": "verify-full"}))
+    assert found == Credentials("db.example.com", "totesys", "reader", "hunter2", 5433, "verify-full")
+
+
+def test_port_and_tls_have_defaults(secrets: Any) -> None:
+    found = read_credentials(stored(secrets, {name: RDS[name] for name in RDS if name != "port"}))
+    assert (found.port, found.sslmode) == (5432, "prefer")
+
+
+def test_rotated_secret_is_read_anew(secrets: Any) -> None:
+    name = stored(secrets, RDS)
+    read_credentials(name)
+    secrets.put_secret_value(SecretId=name, SecretString=json.dumps(RDS | {"password": "rotated"}))
+    assert read_credentials(name).password == "rotated"
+
+
+def test_representation_hides_the_password() -> None:
+    assert "hunter2" not in repr(Credentials("db", "totesys", "reader", "hunter2"))
+
+
+@pytest.mark.parametrize(
+    ("document", "wrong"),
+    [
+        pytest.param("hunter2", "not a JSON object", id="a text"),
+        pytest.param(["hunter2"], "not a JSON object", id="a list"),
+        pytest.param(None, "not a JSON object", id="null"),
+        pytest.param(7, "not a JSON object", id="a number"),
+        pytest.param({"password": "hunter2"}, "host is missing; dbname is missing; username is missing", id="lacking"),
+        pytest.param(RDS | {"password": ""}, "password is missing", id="empty"),
+        pytest.param(RDS | {"dbname": None}, "dbname is missing", id="nulls"),
+        pytest.param(RDS | {"password": 12345}, "password is a number, not a text: write it in quotes", id="digits"),
+        pytest.param(RDS | {"username": True}, "username is true or false, not a text", id="a bool"),
+        pytest.param(RDS | {"dbname": ["hunter2"]}, "dbname is a list, not a text", id="list of names"),
+        pytest.param(RDS | {"password": {"a": 1}}, "password is an object, not a text", id="object"),
+        pytest.param(RDS | {"password": "hunter2\0"}, "password has a zero character in it", id="zero"),
+        pytest.param(
+            RDS | {"password": "hunter2\ud83d"}, "password has half of a surrogate pair in it", id="surrogate"
+        ),
+        pytest.param(RDS | {"host": "db.example.com:5432"}, "host has a port in it: store that as port", id="port"),
+        pytest.param(RDS | {"host": "[::1]:5432"}, "host has a port in it: store that as port", id="port of IPv6"),
+        pytest.param(RDS | {"host": "[::1]"}, "host has a character in it that no host name has", id="brackets"),
+        pytest.param(RDS | {"host": "db.example.com\n"}, "host has white space in it that no host", id="newline"),
+        pytest.param(RDS | {"host": " "}, "host has white space in it that no host name has", id="blank"),
+        pytest.param(RDS | {"host": "a,b"}, "host has a character in it that no host name has", id="two hosts"),
+        pytest.param(RDS | {"host": "me:hunter2@db"}, "host has a character in it that no host name has", id="login"),
+        pytest.param(RDS | {"host": "postgres://me:hunter2@db/x"}, "host is a URL: store its parts", id="URL"),
+        pytest.param(RDS | {"host": "db..example.com"}, "host is not a host name", id="two dots"),
+        pytest.param(RDS | {"host": "d" * 64}, "host is not a host name", id="long label"),
+        *(
+            pytest.param(RDS | {"port": port}, "port is not a whole number from 1 to 65535", id=f"port {port!r}")
+            for port in ("hunter2", "", None, 0, 65_536, -1, 5432.5, True, "²", [5432], "5432 ")
+        ),
+        *(
+            pytest.param(RDS | {"sslmode": mode}, "sslmode is none of prefer, require, verify-full", id=f"TLS {mode!r}")
+            for mode in ("disable", None, ["require"])
+        ),
+    ],
+)
+def test_malformed_secret_is_described_but_never_quoted(secrets: Any, document: object, wrong: str) -> None:
+    name = stored(secrets, document)
+    with pytest.raises(AccessRefused, match=f"^Secret totes/dev/source: {re.escape(wrong)}") as caught:
+        read_credentials(name)
+    assert "Store a JSON object with host, port, dbname, username and password, by `totes secret` or" in str(
+        caught.value
+    )
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"host": "::1"},
+        {"host": "fe80::1%eth0"},
+        {"host": "10.0.0.7"},
+        {"host": "/run/a folder"},
+        {"host": "my_db"},
+        {"host": "bücher.example"},
+        {"port": "5433"},
+        {"username": "two words"},
+        {"password": "\N{GRINNING FACE}\n"},
+    ],
+    ids=str,
+)
+def test_unusual_values_are_taken(secrets: Any, changes: dict[str, str]) -> None:
+    found = read_credentials(stored(secrets, RDS | changes))
+    expected = RDS | changes
+    assert found == Credentials(**(expected | {"port": 5433}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [{"SecretString": "hunter2"}, {"SecretBinary": b"hunter2"}, {"SecretString": "{"}])
+def test_text_without_json_is_refused_unquoted(secrets: Any, value: dict[str, Any]) -> None:
+    secrets.create_secret(Name="totes/dev/source", **value)
+    with pytest.raises(AccessRefused, match="Secret totes/dev/source: not a JSON object") as caught:
+        read_credentials("totes/dev/source")
+    assert "hunter2" not in str(caught.value)
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+
+
+def test_missing_secret_is_named(secrets: Any) -> None:
+    with pytest.raises(AccessRefused, match=r"Secret totes/dev/nothing: .* ResourceNotFoundException. Check that the"):
+        read_credentials("totes/dev/nothing")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "attempts"),
+    [
+        (400, "AccessDeniedException", AccessRefused, 1),
+        (400, "ThrottlingException", LakeUnavailable, 6),
+        (500, "InternalServiceError", LakeUnavailable, 6),
+    ],
+)
+def test_answers_of_secrets_manager_are_told_apart(
+    aws_answers: AwsAnswers, status: int, code: str, kind: type[Exception], attempts: int
+) -> None:
+    requests = aws_answers(status, json.dumps({"__type": code, "message": "no"}))
+    with pytest.raises(kind, match=f"Secret totes/dev/source: Secrets Manager says {code}"):
+        read_credentials("totes/dev/source")
+    assert len(requests) == attempts
+
+
+def test_unreachable_secrets_manager_is_transient(aws_answers: AwsAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(LakeUnavailable, match=r"Secret totes/dev/source: Could not connect .* Nothing to do"):
+        read_credentials("totes/dev/source")

@@ -1,0 +1,79 @@
+from collections.abc import Iterator
+
+import pytest
+import sqlalchemy
+
+from tests.support.pipeline import Pipeline
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.verify.replay.replay import BESIDE
+from totes.warehouse import schema
+from totes.warehouse.record_ids import RecordIdsGiven, go_on_behind_the_last
+
+NEXT = "SELECT nextval('{}.fact_payment_payment_record_id_seq')"
+
+
+@pytest.fixture
+def beside(star: sqlalchemy.Connection, pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
+    """A connection to an empty replay beside the warehouse of `star`."""
+    with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
+        schema.migrate(BESIDE.connection(connection))
+        yield connection
+
+
+def log(star: sqlalchemy.Connection, *ranges: tuple[int, int, int, int]) -> RecordIdsGiven:
+    """What the log gives where payments came as told: batch, rows, first and last record id."""
+    for batch, rows, first, last in ranges:
+        star.exec_driver_sql(f"INSERT INTO etl.batch VALUES ({batch}, now(), now(), '')")
+        star.exec_driver_sql(
+            f"INSERT INTO etl.batch_table VALUES ({batch}, 'fact_payment', {rows}, {rows}, 0, 0, {first}, {last})"
+        )
+    return RecordIdsGiven(star)
+
+
+def first_id(given: RecordIdsGiven, beside: sqlalchemy.Connection, batch: int) -> int:
+    given.repeat(beside, batch)
+    return int(beside.scalar(sqlalchemy.text(NEXT.format("replay"))) or 0)
+
+
+def test_batch_begins_where_it_began(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+    given = log(star, (1, 3, 1, 3), (2, 2, 10, 11), (3, 2, 12, 13))
+    assert [first_id(given, beside, batch) for batch in (1, 2, 3)] == [1, 10, 12]
+
+
+@pytest.mark.parametrize(
+    "doubtful",
+    [(2, 2, 8, 11), (2, 2, 10, 15), (2, 2, 2, 3), (2, 4, 9, 12)],
+    ids=["first id changed", "last id changed", "overlaps the batch before", "overlaps the batch after"],
+)
+def test_range_in_doubt_is_not_believed_but_its_rows(
+    star: sqlalchemy.Connection,
+    beside: sqlalchemy.Connection,
+    pipeline: Pipeline,
+    doubtful: tuple[int, int, int, int],
+) -> None:
+    given = log(star, (1, 3, 1, 3), doubtful, (3, 2, 12, 13))
+    star.commit()
+    pipeline.star("ALTER TABLE fact_payment DISABLE TRIGGER ALL")
+    for record in (10, 11):
+        pipeline.star(
+            "INSERT INTO fact_payment VALUES (%s, 7, '2024-01-01', '08:00', '2024-01-01', '08:00', 1, 1, 0.10, 1, 1, "
+            "false, '2024-12-31')",
+            record,
+        )
+    assert first_id(given, beside, 2) == 10
+
+
+def test_where_nothing_tells_record_ids_go_on(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+    given = log(star)
+    assert [first_id(given, beside, batch) for batch in (1, 2)] == [1, 2]
+
+
+def test_record_ids_never_go_back(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+    given = log(star, (1, 3, 1, 3), (2, 2, 10, 11))
+    assert [first_id(given, beside, batch) for batch in (2, 1, 2)] == [10, 11, 12]
+
+
+def test_record_ids_that_were_used_up_are_not_given_again(star: sqlalchemy.Connection) -> None:
+    star.exec_driver_sql("SELECT setval('fact_payment_payment_record_id_seq', 41)")
+    go_on_behind_the_last(star)
+    assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == 42

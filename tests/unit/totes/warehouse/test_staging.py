@@ -1,0 +1,218 @@
+from collections.abc import Callable
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import sqlalchemy
+
+from totes.contracts.declarations import warehouse_tables
+from totes.errors import ContractBroken
+from totes.lake.parquet import deleted_schema, parquet_writer, processed_schema
+from totes.warehouse import staging
+from totes.warehouse.staging import Loaded
+from totes.warehouse.star import calendar
+
+CURRENCY, PAYMENT = (warehouse_tables()[name] for name in ("dim_currency", "fact_payment"))
+Stage = Callable[[str, list[dict[str, Any]]], int]
+GBP = {"currency_id": 1, "currency_code": "GBP", "currency_name": "Pound Sterling"}
+
+
+@pytest.fixture
+def stage(star: sqlalchemy.Connection, tmp_path: Path) -> Stage:
+    """Stages rows of a table, as a new transaction's first step."""
+
+    def staged(name: str, rows: list[dict[str, Any]]) -> int:
+        star.commit()
+        schema = processed_schema(warehouse_tables()[name])
+        with parquet_writer(tmp_path / name, schema) as writer:
+            writer.write_table(pa.Table.from_pylist(rows, schema))
+        return staging.stage(star, warehouse_tables()[name], tmp_path / name)
+
+    return staged
+
+
+def upserted(star: sqlalchemy.Connection, stage: Stage, rows: list[dict[str, Any]]) -> Loaded:
+    return staging.upsert(star, CURRENCY, stage("dim_currency", rows), 1)
+
+
+def rows_of(star: sqlalchemy.Connection, query: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in star.execute(sqlalchemy.text(query))]
+
+
+def test_upsert_tells_new_changed_and_same_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
+    usd, eur = (GBP | {"currency_id": number, "currency_code": code} for number, code in ((2, "USD"), (3, "EUR")))
+    assert upserted(star, stage, [GBP, usd]) == Loaded(staged=2, inserted=2)
+    assert upserted(star, stage, [GBP, usd | {"currency_name": "US Dollar"}, eur]) == Loaded(3, inserted=1, updated=1)
+    assert upserted(star, stage, [GBP]) == Loaded(staged=1)
+    assert rows_of(star, "SELECT * FROM dim_currency ORDER BY 1") == [
+        (1, "GBP", "Pound Sterling"),
+        (2, "USD", "US Dollar"),
+        (3, "EUR", "Pound Sterling"),
+    ]
+
+
+def test_row_that_is_the_same_is_not_written_again(star: sqlalchemy.Connection, stage: Stage) -> None:
+    upserted(star, stage, [GBP])
+    before = rows_of(star, "SELECT ctid, xmin FROM dim_currency")
+    upserted(star, stage, [GBP])
+    assert rows_of(star, "SELECT ctid, xmin FROM dim_currency") == before
+
+
+def test_null_and_empty_text_stay_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
+    known = dict.fromkeys(("address_line_1", "city", "postal_code", "country", "phone"), "")
+    rows = [known | {"location_id": 1, "address_line_2": ""}, known | {"location_id": 2, "district": "None"}]
+    staging.upsert(star, warehouse_tables()["dim_location"], stage("dim_location", rows), 1)
+    assert rows_of(star, "SELECT address_line_2, district, city FROM dim_location ORDER BY location_id") == [
+        ("", None, ""),
+        (None, "None", ""),
+    ]
+
+
+def test_staged_rows_end_with_the_transaction(star: sqlalchemy.Connection, stage: Stage) -> None:
+    stage("dim_currency", [GBP])
+    star.commit()
+    assert rows_of(star, "SELECT to_regclass('pg_temp.staged_dim_currency')") == [(None,)]
+
+
+PAYMENT_ROW = {
+    "payment_id": 7,
+    "created_date": date(2024, 1, 1),
+    "created_time": "08:00:00.001",
+    "last_updated_date": date(2024, 1, 1),
+    "last_updated_time": "08:00:00.000",
+    "transaction_id": 1,
+    "counterparty_id": 1,
+    "payment_amount": Decimal("0.10"),
+    "currency_id": 1,
+    "payment_type_id": 1,
+    "paid": False,
+    "payment_date": date(2024, 12, 31),
+}
+
+
+@pytest.fixture
+def pay(star: sqlalchemy.Connection, stage: Stage) -> Callable[..., Loaded]:
+    """Loads versions of payments into a warehouse that has the dimensions which they refer to."""
+    star.execute(sqlalchemy.text("INSERT INTO dim_currency VALUES (1, 'GBP', 'Pound Sterling')"))
+    star.execute(sqlalchemy.text("INSERT INTO dim_payment_type VALUES (1, 'SALES_RECEIPT')"))
+    star.execute(sqlalchemy.text("INSERT INTO dim_transaction VALUES (1, 'SALE', NULL, NULL)"))
+    star.execute(sqlalchemy.text("INSERT INTO dim_counterparty VALUES (1, '', '', NULL, NULL, '', '', '', '')"))
+    star.execute(sqlalchemy.text("INSERT INTO etl.batch VALUES (1, now(), now(), ''), (2, now(), now(), '')"))
+    days = stage("dim_date", calendar(warehouse_tables()["dim_date"], [2024]).to_pylist())
+    staging.upsert(star, warehouse_tables()["dim_date"], days, 1)
+
+    def loaded(*changes: dict[str, Any]) -> Loaded:
+        return staging.insert_versions(star, PAYMENT, stage("fact_payment", [PAYMENT_ROW | c for c in changes]))
+
+    return loaded
+
+
+def test_batch_with_parquets_own_time_is_loaded_as_the_same(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    """Batches were processed like this before a time of day was text."""
+    assert pay({}).inserted == 1
+    star.commit()
+    kinds = {"created_time": pa.time32("ms"), "last_updated_time": pa.time32("ms")}
+    schema = pa.schema([field.with_type(kinds.get(field.name, field.type)) for field in processed_schema(PAYMENT)])
+    times = {"created_time": time(8, 0, 0, 1_000), "last_updated_time": time(8, 0)}
+    with parquet_writer(tmp_path / "older", schema) as writer:
+        writer.write_table(pa.Table.from_pylist([PAYMENT_ROW | times, PAYMENT_ROW | times | {"payment_id": 8}], schema))
+    staged = staging.stage(star, PAYMENT, tmp_path / "older")
+    assert staging.insert_versions(star, PAYMENT, staged) == Loaded(staged=2, inserted=1, first=2, last=2)
+    assert rows_of(star, "SELECT DISTINCT created_time, last_updated_time FROM fact_payment") == [tuple(times.values())]
+
+
+def test_version_is_added_only_where_it_differs(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
+    assert pay({}, {"payment_id": 8}) == Loaded(staged=2, inserted=2, first=1, last=2)
+    assert pay({}, {"payment_id": 8}) == Loaded(staged=2)
+    assert pay({"paid": True}, {"payment_id": 8}) == Loaded(staged=2, inserted=1, first=3, last=3)
+    # Back to what it was: a change like any other.
+    assert pay({}) == Loaded(staged=1, inserted=1, first=4, last=4)
+    assert rows_of(star, "SELECT payment_record_id, payment_id, paid FROM fact_payment ORDER BY 1") == [
+        (1, 7, False),
+        (2, 8, False),
+        (3, 7, True),
+        (4, 7, False),
+    ]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"payment_amount": Decimal("0.11")},
+        {"created_time": "08:00:00.002"},
+        {"payment_date": date(2024, 12, 30)},
+        {"last_updated_time": "08:00:01.000"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_change_of_any_column_is_a_version(pay: Callable[..., Loaded], change: dict[str, Any]) -> None:
+    pay({})
+    assert pay(change).inserted == 1
+
+
+def test_record_ids_follow_the_order_of_the_file(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
+    pay({"payment_id": 9}, {"payment_id": 7}, {"payment_id": 8})
+    assert rows_of(star, "SELECT payment_id FROM fact_payment ORDER BY payment_record_id") == [(9,), (7,), (8,)]
+
+
+def test_reference_to_nothing_is_named(pay: Callable[..., Loaded]) -> None:
+    with pytest.raises(ContractBroken) as caught:
+        pay({"transaction_id": 99}, {"payment_id": 8, "transaction_id": 98}, {"payment_id": 9})
+    assert str(caught.value).startswith(
+        "fact_payment breaks the rule `transaction_id` (What transaction_id refers to is in dim_transaction, which "
+        "lacks 98, 99): 7, 8. totesys is not at fault: somebody has changed the lake or the warehouse."
+    )
+
+
+def test_two_rows_of_one_key_are_named(pay: Callable[..., Loaded]) -> None:
+    with pytest.raises(ContractBroken, match=r"fact_payment breaks the rule `payment_id` \(Each row has one .*\): 7\."):
+        pay({}, {"paid": True}, {"payment_id": 8})
+
+
+def test_value_that_is_not_accepted_is_named(stage: Stage) -> None:
+    gift = {"transaction_id": 5, "transaction_type": "GIFT", "sales_order_id": None, "purchase_order_id": None}
+    with pytest.raises(ContractBroken, match=r"dim_transaction breaks the rule `transaction_type` .*PURCHASE\): 5\."):
+        stage("dim_transaction", [gift, gift | {"transaction_id": 6, "transaction_type": "SALE"}])
+
+
+def bury(star: sqlalchemy.Connection, table: str, batch: int, ids: list[int], folder: Path) -> int:
+    star.commit()
+    declared = warehouse_tables()[table]
+    schema = deleted_schema(declared)
+    with parquet_writer(folder / "deleted", schema) as writer:
+        writer.write_table(pa.table([ids], schema=schema))
+    count = staging.stage_deleted(star, declared, folder / "deleted")
+    staging.bury(star, declared, batch)
+    return count
+
+
+def test_tombstone_ends_the_latest_version(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    pay({}, {"payment_id": 8})
+    pay({"paid": True})
+    assert bury(star, "fact_payment", 2, [7], tmp_path) == 1
+    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("fact_payment", 7, 2, 3, None)]
+    assert rows_of(star, "SELECT payment_id FROM current_payment") == [(8,)]
+
+
+def test_version_after_a_tombstone_is_added_though_it_is_the_same(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    pay({})
+    bury(star, "fact_payment", 1, [7], tmp_path)
+    assert pay({}).inserted == 1
+    assert rows_of(star, "SELECT payment_record_id FROM current_payment") == [(2,)]
+
+
+def test_deleted_dimension_stays_and_is_noted(
+    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+) -> None:
+    assert bury(star, "dim_currency", 2, [1], tmp_path) == 1
+    assert rows_of(star, "SELECT * FROM etl.tombstone") == [("dim_currency", 1, 2, None, None)]
+    assert rows_of(star, "SELECT currency_code FROM dim_currency") == [("GBP",)]

@@ -1,0 +1,136 @@
+"""What each function takes, gives, raises, may and sends, out of the code and of what deploys it."""
+
+import importlib
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from functions import fail
+from local.aws.deployment import ROOT, STATE_MACHINE, Deployment
+from totes.alerts.failure import failure_of
+from totes.alerts.watch import tell
+from totes.errors import TotesError, TransientError
+from totes.ingest import ingest
+from totes.load import load
+from totes.runtime.names import STAGES
+from totes.transform import transform
+
+USE_CASES: dict[str, Callable[..., object]] = {
+    "ingest": ingest,
+    "transform": transform,
+    "load": load,
+    "report": failure_of,
+    "fail": fail.handler,
+    "watch": tell,
+}
+# Of every function: its environment is incomplete, or nobody foresaw it. Of every stage besides: a wrong input, a
+# declaration that is not well-formed.
+COMMON = ("SettingsInvalid", "Unforeseen")
+COMMON_OF_STAGES = ("ContractInvalid", "InputRefused")
+# The function behind the rule is called with an event of AWS's, and its answer is read by nobody.
+_EVENT = "`detail.executionArn` and `detail.status` of the event *Step Functions Execution Status Change*"
+_ANSWERS = {"watch": "`told`: whether a mail was sent", "fail": "`redriven`, where it does not raise"}
+# The others serve the state that is called as they are.
+_STATES = {"fail": "Failed"}
+_WORD = re.compile(r"\b[A-Z]\w+")
+
+
+def specifications() -> str:
+    """A table for each function."""
+    functions = Deployment("<stage>").functions()
+    return "\n".join(line for name, declared in functions.items() for line in _specification(name, declared))
+
+
+def raised(function: str) -> list[str]:
+    """The names of the errors of ours that a function may end with, as its use case's docstring has them."""
+    text = inspect.getdoc(USE_CASES[function]) or ""
+    known = {kind.__name__ for kind in _below(TotesError)}
+    own = [name for name in _WORD.findall(text.partition("Raises:")[2]) if name in known]
+    if not _is_observed(function):
+        return own
+    common = COMMON + COMMON_OF_STAGES if function.title() in STAGES else COMMON
+    return sorted({*own, *common})
+
+
+def _specification(name: str, declared: dict[str, Any]) -> Iterator[str]:
+    use_case = USE_CASES[name]
+    again = [error for error in raised(name) if error in {kind.__name__ for kind in _below(TransientError)}]
+    memory, disk = declared["memorySize"], declared.get("ephemeralStorageSize", 512)
+    code = f"[{declared['handler']}](../functions/{name}.py) → `{use_case.__module__}.{use_case.__name__}`"
+    rows = {
+        "Does": declared["description"],
+        "Runs": f"{code}; {memory} MB, {declared['timeout']} s, {disk} MB of /tmp",
+        "Started by": _trigger(name),
+        "Input": _fields(name, "Parameters", "Payload") or _EVENT,
+        "Output": _fields(name, "ResultSelector") or _ANSWERS[name],
+        "Errors that a retry may heal": _listed(again) or "none",
+        "Errors that stay": _listed([error for error in raised(name) if error not in again])
+        or "the one that was caught",
+        "May": f"{_may(declared['role'])} [{declared['role']}](#{declared['role'].lower()}) has each right.",
+        "Metrics": _listed(_metrics(name)) or "none",
+    }
+    yield f"### `{declared['name']}`\n"
+    yield "| | |\n| --- | --- |"
+    yield from (f"| {what} | {text} |" for what, text in rows.items())
+    yield ""
+
+
+def _states() -> dict[str, dict[str, Any]]:
+    states: dict[str, dict[str, Any]] = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
+    return states
+
+
+def _state(name: str) -> str:
+    return _STATES.get(name, name.title())
+
+
+def _trigger(name: str) -> str:
+    if _state(name) in _states():
+        return f"the state `{_state(name)}` of `totes-<stage>-pipeline`"
+    (rule,) = [
+        resource["Properties"]["Name"]
+        for resource in Deployment("<stage>").resources().values()
+        if resource["Type"] == "AWS::Events::Rule" and f"{name.title()}LambdaFunction" in str(resource)
+    ]
+    return f"the rule `{rule}`"
+
+
+def _fields(name: str, *path: str) -> str:
+    """The fields of a payload, as the state hands it in or takes it; empty where no state does."""
+    found: Any = _states().get(_state(name), {})
+    for step in path:
+        found = found.get(step, {})
+    return _listed([field.removesuffix(".$") for field in found])
+
+
+def _may(role: str) -> str:
+    """The sentence above a role in resources/roles.yml."""
+    text = (ROOT / "resources" / "roles.yml").read_text(encoding="utf-8")
+    found = re.search(rf"^  # (.+)\n  {role}:$", text, re.MULTILINE)
+    if found is None:
+        raise LookupError(f"{role} has no sentence above it in resources/roles.yml.")
+    return found[1]
+
+
+def _metrics(name: str) -> list[str]:
+    if not _is_observed(name):
+        return []
+    source = inspect.getsource(importlib.import_module(f"functions.{name}"))
+    # The last two are those of every function that is observed (totes.runtime.log).
+    return [*re.findall(r'add_metric\("(\w+)"', source), "Duration", "Failures"]
+
+
+def _is_observed(name: str) -> bool:
+    return "@observed" in inspect.getsource(importlib.import_module(f"functions.{name}"))
+
+
+def _below(kind: type[TotesError]) -> Iterator[type[TotesError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _below(child)
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,323 @@
+"""The e-mails: what a person is told who has other work. Pure functions of what happened.
+
+A failure's mail says in one sentence what happened, whether anything is lost, the facts, one thing to do, and where to
+look. It is plain text, and readable for somebody who has never seen the code.
+"""
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+from totes.alerts.error_catalogue import ABORTED, TIMED_OUT, meaning, section
+from totes.errors import shortened
+from totes.runtime.names import LOCAL, STAGES, Names
+from totes.runtime.redaction import redacted, visible, visible_line
+
+LONGEST_SUBJECT = 100
+# Of what was found; the log has more of it.
+_LONGEST_CAUSE = 2_000
+_WIDTH = 78
+_MARGIN = 11
+# How an execution ends that did not fail by itself.
+_FROM_OUTSIDE = (TIMED_OUT, ABORTED)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A subject of at most 100 ASCII characters, and a plain text."""
+
+    subject: str
+    body: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the pipeline stood.
+
+    Attributes:
+        landed, processed: the last batch of either zone; None where it can't be told.
+        good_since: when the last execution that succeeded began: what was in totesys then is in the warehouse. None
+            where no execution has ever succeeded.
+        failures: how many executions in a row have not succeeded, this one included.
+    """
+
+    landed: int | None = None
+    processed: int | None = None
+    good_since: datetime | None = None
+    failures: int = 1
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An execution that did not succeed.
+
+    Attributes:
+        state: the last stage that it was in, Ingest, Transform or Load.
+        error: the name of the error; TIMED_OUT or ABORTED of an execution that ended so as a whole.
+        cause: what the error says; the remedy on a line of its own where it brings one.
+        started, failed: when the execution did.
+        attempts: how often the stage was tried.
+        results: what the stages before it returned, by their names in lower case.
+        docs: where docs/ can be read.
+    """
+
+    names: Names
+    execution: str
+    state: str
+    error: str
+    cause: str
+    started: datetime
+    failed: datetime
+    attempts: int = 1
+    results: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    standing: Standing = field(default_factory=Standing)
+    docs: str = "docs"
+
+    @property
+    def shown(self) -> datetime | None:
+        """The moment of totesys that the warehouse shows; None if nothing has been loaded.
+
+        An execution that catches up may have loaded batches in passes before the one that failed.
+        """
+        loaded = self.results.get("load", {}).get("snapshot_at")
+        moments = [self.standing.good_since, datetime.fromisoformat(str(loaded)) if loaded else None]
+        return max((moment for moment in moments if moment), default=None)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """The first execution that succeeded after others had not.
+
+    Attributes:
+        since: when the last good execution before the failures began; None where there was none.
+        loaded: what Load returned.
+    """
+
+    names: Names
+    execution: str
+    succeeded: datetime
+    failures: int
+    since: datetime | None
+    loaded: Mapping[str, object]
+
+
+def failure_mail(failure: Failure) -> Mail:
+    """The mail about a failure, without secrets: masked before lines are wrapped, which would cut them in two."""
+    failure = replace(
+        failure,
+        state=_safe_line(failure.state),
+        error=_safe_line(failure.error),
+        execution=_safe_line(failure.execution),
+    )
+    meant, usual_remedy = meaning(failure.error)
+    found, remedy = _told(failure.cause)
+    how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
+    subject = f"{failure.names.state_machine}: {failure.state} {how}, {_behind(failure)}"
+    facts = {
+        "What": failure.error,
+        "When": _when(failure),
+        "Where": f"{failure.state}, of execution {failure.execution.rpartition(':')[2]}",
+        "Why": found or _no_cause(failure),
+        "Rows": _rows(failure),
+        "Batch": _batches(failure),
+        "In a row": _in_a_row(failure.standing),
+    }
+    body = [
+        _sentence(failure, meant),
+        "",
+        _safe(failure),
+        "",
+        *(_fact(name, text) for name, text in facts.items()),
+        "",
+        _fact("DO THIS", _on_stage(remedy or usual_remedy, failure.names.stage)),
+        "",
+        *_links(failure),
+    ]
+    return Mail(_ascii(subject), "\n".join(body) + "\n")
+
+
+def recovery_mail(recovery: Recovery) -> Mail:
+    """The mail that says that all is well again."""
+    how_many = "1 execution" if recovery.failures == 1 else f"{recovery.failures} executions"
+    until = f" Until now the warehouse showed totesys as it was at {_moment(recovery.since)}." if recovery.since else ""
+    subject = f"{recovery.names.state_machine}: recovered after {how_many} that failed"
+    batches = recovery.loaded.get("batches") or 0
+    caught_up = "There was nothing to catch up on." if not batches else f"It has caught up: {_loaded(recovery.loaded)}."
+    body = [
+        f"The pipeline of stage {recovery.names.stage} works again: an execution has succeeded, after "
+        f"{recovery.failures}{' in a row' if recovery.failures > 1 else ''} that had not.{until}",
+        "",
+        f"{caught_up} The warehouse now shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, "
+        "and there is nothing to do.",
+        "",
+        _fact("Graph", _graph_url(recovery.names, recovery.execution)),
+    ]
+    return Mail(_ascii(subject), "\n".join(body) + "\n")
+
+
+def anchor(heading: str) -> str:
+    """The anchor of a section of the runbook: its heading as GitHub makes links of it."""
+    return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "_-")
+
+
+def _safe_line(text: str) -> str:
+    return visible_line(redacted(text))
+
+
+def _sentence(failure: Failure, meant: str) -> str:
+    warehouse, since = f"The warehouse of stage {failure.names.stage}", failure.shown
+    if since is None:
+        return f"{meant} {warehouse} has not been loaded yet."
+    return f"{meant} {warehouse} still shows totesys as it was at {_moment(since)}."
+
+
+def _safe(failure: Failure) -> str:
+    # Lambda goes on with a function whose execution has ended.
+    load = (
+        "the function that was at work may still come to its end"
+        if failure.error in _FROM_OUTSIDE
+        else "the warehouse's transaction was rolled back"
+    )
+    waits = {
+        "Ingest": "What has changed in totesys is still there, and the next execution takes it up",
+        "Transform": "What was landed is safe in the landing zone, and the next execution goes on from there",
+        "Load": f"What was processed is safe in the processed zone, {load}, and the next execution goes on from there",
+    }
+    waiting = waits.get(failure.state, waits["Ingest"])
+    return f"Nothing is lost and nothing is half-loaded. {waiting}. A mail will tell when one has succeeded."
+
+
+def _no_cause(failure: Failure) -> str:
+    return {
+        TIMED_OUT: f"It had not ended after {_span(failure.failed - failure.started)}, the longest that it may take.",
+        ABORTED: "Whoever stopped it gave no reason.",
+    }.get(failure.error, "No cause was given.")
+
+
+def _when(failure: Failure) -> str:
+    attempts = "1 attempt" if failure.attempts <= 1 else f"{failure.attempts} attempts"
+    return f"{_moment(failure.failed)}, after {_span(failure.failed - failure.started)} and {attempts}"
+
+
+def _rows(failure: Failure) -> str:
+    ingest, transform = (failure.results.get(stage, {}) for stage in ("ingest", "transform"))
+    parts = [
+        f"{_sum(result.get('rows'))} {word}"
+        for result, word in ((ingest, "landed"), (transform, "processed"))
+        if result
+    ]
+    if loaded := failure.results.get("load"):
+        return ", ".join([*parts, f"{_loaded(loaded)} before that" if loaded["batches"] else "none loaded"])
+    may_be = failure.state == "Load" and failure.error in _FROM_OUTSIDE
+    return ", ".join([*parts, "none known to be loaded" if may_be else "none loaded"])
+
+
+def _batches(failure: Failure) -> str:
+    standing = failure.standing
+    if standing.landed is None or standing.processed is None:
+        return "The logs of the lake could not be read."
+    if standing.landed == 0:
+        return "None has been landed yet."
+    waiting = standing.landed - standing.processed
+    return f"Landed up to {standing.landed}, processed up to {standing.processed}" + (
+        f"; {waiting} waiting for Transform" if waiting > 0 else ""
+    )
+
+
+def _in_a_row(standing: Standing) -> str:
+    if standing.failures <= 1:
+        return "The execution before this one succeeded." if standing.good_since else "This was the first execution."
+    since = f"; the last good one began at {_moment(standing.good_since)}" if standing.good_since else ""
+    return f"{standing.failures} executions have failed{since}"
+
+
+def _links(failure: Failure) -> list[str]:
+    names = failure.names
+    runbook = f"{failure.docs.rstrip('/')}/runbook.md#{anchor(section(failure.error))}"
+    return [
+        _fact("Runbook", runbook),
+        _fact("Graph", _graph_url(names, failure.execution)),
+        _fact("Log", _log_url(names, failure.execution, failure.started, failure.failed)),
+    ]
+
+
+def _graph_url(names: Names, execution: str) -> str:
+    console = f"https://{names.region}.console.aws.amazon.com"
+    return f"{console}/states/home?region={names.region}#/v2/executions/details/{execution}"
+
+
+def _log_url(names: Names, execution: str, started: datetime, failed: datetime) -> str:
+    """A query of Logs Insights for the lines of one execution, written as its console writes it into the address."""
+    query = f'fields @timestamp, service, level, message\n| filter execution = "{execution}"\n| sort @timestamp asc'
+    groups = "".join(f"~'{_starred(names.log_group(name.lower()))}" for name in STAGES)
+    detail = (
+        f"~(end~'{_starred(_instant(failed + timedelta(minutes=5)))}~start~'{_starred(_instant(started))}"
+        f"~timeType~'ABSOLUTE~tz~'UTC~editorString~'{_starred(query)}~source~({groups}))"
+    )
+    home = f"https://{names.region}.console.aws.amazon.com/cloudwatch/home?region={names.region}"
+    return f"{home}#logsV2:logs-insights$3FqueryDetail$3D{detail}"
+
+
+def _starred(text: str) -> str:
+    return quote(text, safe="-_.").replace("%", "*").replace("~", "*7e")
+
+
+def _told(cause: str) -> tuple[str, str]:
+    """What was found, and the remedy where there is one on the last line."""
+    found, newline, remedy = visible(redacted(cause)).rpartition("\n")
+    found, remedy = (found, remedy) if newline else (remedy, "")
+    return shortened(found, _LONGEST_CAUSE), shortened(remedy, _LONGEST_CAUSE)
+
+
+def _behind(failure: Failure) -> str:
+    since = failure.shown
+    return f"{_span(failure.failed - since)} behind" if since else "nothing loaded yet"
+
+
+def _span(length: timedelta) -> str:
+    minutes = int(length.total_seconds() // 60)
+    if minutes < 1:
+        return f"{max(0, int(length.total_seconds()))} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h" if minutes < 48 * 60 else f"{minutes // 1440} days"
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _instant(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.000Z"
+
+
+def _sum(rows: object) -> str:
+    return f"{sum(rows.values()) if isinstance(rows, Mapping) else 0:,}"
+
+
+def _loaded(loaded: Mapping[str, object]) -> str:
+    first, last = loaded.get("first"), loaded.get("last")
+    batches = f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
+    return f"{batches}, {_sum(loaded.get('inserted'))} rows added and {_sum(loaded.get('updated'))} updated"
+
+
+def _on_stage(remedy: str, stage: str) -> str:
+    """Adds the stage to the commands of a remedy; without it they speak to the local stack."""
+    return remedy if stage == LOCAL else remedy.replace("`totes ", f"`totes --stage {stage} ")
+
+
+def _fact(name: str, text: str) -> str:
+    """A line with a name in the margin; a long text is wrapped, an address is not."""
+    indent = " " * _MARGIN
+    lines = [
+        line
+        for paragraph in text.splitlines()
+        for line in textwrap.wrap(paragraph, _WIDTH - _MARGIN, break_long_words=False, break_on_hyphens=False)
+    ]
+    return f"{name:<{_MARGIN}}" + f"\n{indent}".join(lines)
+
+
+def _ascii(subject: str) -> str:
+    return subject.encode("ascii", "replace").decode()[:LONGEST_SUBJECT]

@@ -1,0 +1,210 @@
+"""What became of an execution, as Step Functions and the logs tell it: the ground for the e-mails."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from totes.alerts.email import Failure, Recovery, Standing
+from totes.alerts.executions import SUCCEEDED, Execution, StateRun, fold, latest, readable, stood_aside
+from totes.errors import TotesError
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake
+from totes.runtime.aws import client
+from totes.runtime.log import logger
+from totes.runtime.names import STAGES, Names, names_of_execution
+
+TELLER = "NotifyFailure"
+# The last state of an execution that failed; one that leaves it was redriven, and begins anew.
+END = "Failed"
+# Of the executions before: enough for a weekend of failures at the usual rate, in one request.
+_LOOKED_AT = 1_000
+_UNFINISHED = ("RUNNING", "PENDING_REDRIVE")
+
+
+@dataclass(frozen=True)
+class Caught:
+    """What a Catch of the state machine hands on."""
+
+    state: str
+    error: str
+    cause: str
+
+
+@dataclass(frozen=True)
+class Zones:
+    """The buckets whose logs tell how far the pipeline has come."""
+
+    landing_bucket: str
+    processed_bucket: str
+
+
+def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = None) -> Failure:
+    """The failure of an execution.
+
+    Args:
+        execution: its ARN.
+        caught: what was caught, while the execution still runs; else the execution's own end is told.
+    """
+    names, events = names_of_execution(execution), _history(execution)
+    found = client("stepfunctions").describe_execution(executionArn=execution)
+    began = _began(found)
+    stages = [state for state in fold(events) if state.name in STAGES]
+    last = stages[-1] if stages else StateRun(STAGES[0], began)
+    told = caught or Caught(last.name, *_end(found))
+    return Failure(
+        names=names,
+        execution=execution,
+        state=told.state,
+        error=told.error,
+        cause=told.cause,
+        started=began.astimezone(UTC),
+        failed=found.get("stopDate", datetime.now(UTC)).astimezone(UTC),
+        attempts=last.attempts,
+        results=_results(events),
+        standing=_standing(names, execution, began, zones),
+        docs=docs,
+    )
+
+
+def recovery_of(execution: str) -> Recovery | None:
+    """The recovery that an execution which succeeded is; None where those before it had succeeded too."""
+    names = names_of_execution(execution)
+    found = client("stepfunctions").describe_execution(executionArn=execution)
+    failures, good = _before(names, execution, _began(found))
+    events = _history(execution) if found.get("redriveDate") else []
+    failures += _had_failed(events, good)
+    output = json.loads(found.get("output") or "{}")
+    if not failures or stood_aside(output):
+        return None
+    return Recovery(
+        names=names,
+        execution=execution,
+        succeeded=_shown_by(output, _asked(events, found["startDate"])),
+        failures=failures,
+        since=_good_since(good),
+        loaded=output.get("load", {}),
+    )
+
+
+def fresh_as_of(execution: str) -> datetime | None:
+    """The moment of totesys that the warehouse shows at least, when an execution has ended.
+
+    One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is when the last
+    execution that succeeded, and left no batch to another one, asked totesys; None if none has. If an execution also
+    loaded batches that later ones have landed, it is the moment of the last batch.
+    """
+    found = client("stepfunctions").describe_execution(executionArn=execution)
+    # Asked first: it may not be in the list yet.
+    output = json.loads(found.get("output") or "{}")
+    if found["status"] == SUCCEEDED and not stood_aside(output):
+        asked = _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
+        return _shown_by(output, asked)
+    succeeded = latest(names_of_execution(execution), _LOOKED_AT, SUCCEEDED)
+    latest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
+    return _good_since(next((other for other in latest_first if not _left_the_rest(other)), None))
+
+
+def was_told(execution: str) -> bool:
+    """Whether the mail about the execution's last attempt was sent."""
+    events = _history(execution)
+    redrives = [event["timestamp"] for event in events if event["type"] == "ExecutionRedriven"]
+    told = [state.exited for state in fold(events) if state.name == TELLER and state.error is None]
+    return any(at is not None and (not redrives or at >= redrives[-1]) for at in told)
+
+
+def _shown_by(output: Mapping[str, Any], asked: datetime) -> datetime:
+    """Returns the moment of totesys that the warehouse shows after an execution; it may have loaded later batches."""
+    loaded = output.get("load", {}).get("snapshot_at")
+    return max(asked, datetime.fromisoformat(loaded)) if loaded else asked
+
+
+def _history(execution: str) -> list[Any]:
+    pages = client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=execution)
+    return [event for page in pages for event in page["events"]]
+
+
+def _end(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The error and the cause of an execution that has ended: a time-out and an abort have none of their own."""
+    status = found["status"]
+    cause = readable(found.get("cause")) or ""
+    return (found.get("error") or status, cause) if status == "FAILED" else (status, cause)
+
+
+def _results(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, object]]:
+    """What the stages have returned so far, and since the execution began anew where it was redriven."""
+    results: dict[str, Mapping[str, object]] = {}
+    for event in events:
+        try:
+            details = event["stateExitedEventDetails"]
+            output = json.loads(details["output"])
+        except (LookupError, ValueError):
+            continue
+        if details["name"] == END:
+            results.clear()
+        if isinstance(output, dict):
+            results |= {name.lower(): output[name.lower()] for name in STAGES if name.lower() in output}
+    return results
+
+
+def _standing(names: Names, execution: str, began: datetime, zones: Zones) -> Standing:
+    failures, good = _before(names, execution, began)
+    return Standing(_last(zones.landing_bucket), _last(zones.processed_bucket), _good_since(good), failures + 1)
+
+
+def _last(bucket: str) -> int | None:
+    """The last batch of a zone. The mail is not to fail of what it tells."""
+    try:
+        return BatchLog(Lake(bucket)).last()
+    except TotesError as error:
+        logger.warning("log not read", bucket=bucket, error=type(error).__name__)
+        return None
+
+
+def _before(names: Names, execution: str, began: datetime) -> tuple[int, Execution | None]:
+    """How many executions in a row had not succeeded before one began, and the last that had.
+
+    An execution that left batches to another one is skipped.
+    """
+    others = [
+        other
+        for other in latest(names, _LOOKED_AT)
+        if other.arn != execution and other.began <= began and other.status not in _UNFINISHED
+    ]
+    failures = 0
+    for other in sorted(others, key=lambda other: other.began, reverse=True):
+        if other.status != SUCCEEDED:
+            failures += 1
+        elif not _left_the_rest(other):
+            return failures, other
+    return failures, None
+
+
+def _had_failed(events: Sequence[Mapping[str, Any]], good: Execution | None) -> bool:
+    """Whether an execution that was redriven had failed after the last good one began."""
+    redrives = [place for place, event in enumerate(events) if event["type"] == "ExecutionRedriven"]
+    return bool(redrives) and (good is None or events[redrives[-1] - 1]["timestamp"] > good.began)
+
+
+def _good_since(good: Execution | None) -> datetime | None:
+    if good is None:
+        return None
+    return _asked(_history(good.arn) if good.redriven else [], good.started)
+
+
+def _asked(events: Iterable[Mapping[str, Any]], started: datetime) -> datetime:
+    """When an execution last asked totesys: a redrive begins with that, or goes on behind it."""
+    asked = [state.entered for state in fold(events) if state.name == STAGES[0]]
+    return max([started, *asked]).astimezone(UTC)
+
+
+def _began(found: Mapping[str, Any]) -> datetime:
+    """When the last attempt of an execution did, from the answer of DescribeExecution."""
+    began: datetime = found.get("redriveDate") or found["startDate"]
+    return began
+
+
+def _left_the_rest(execution: Execution) -> bool:
+    found = client("stepfunctions").describe_execution(executionArn=execution.arn)
+    return stood_aside(json.loads(found.get("output") or "{}"))

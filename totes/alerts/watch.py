@@ -1,0 +1,42 @@
+"""Tells of executions that ended where no Catch of the state machine could see it, and that all is well again."""
+
+from datetime import UTC, datetime, timedelta
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from totes.alerts.email import Mail, failure_mail, recovery_mail
+from totes.alerts.executions import SUCCEEDED
+from totes.alerts.failure import Zones, failure_of, fresh_as_of, recovery_of, was_told
+from totes.runtime.aws import client
+from totes.runtime.log import logger
+from totes.runtime.settings import WatchSettings
+
+
+def tell(execution: str, status: str, settings: WatchSettings) -> bool:
+    """Publishes a mail, where there is anything to tell that was not told yet; says whether it did."""
+    mail = _mail(execution, status, settings)
+    if mail:
+        client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
+        logger.info("told", subject=mail.subject)
+    return mail is not None
+
+
+def age(execution: str) -> timedelta | None:
+    """How old what the warehouse shows is, now that an execution has ended; None where that can't be told."""
+    try:
+        as_of = fresh_as_of(execution)
+    except (BotoCoreError, ClientError) as error:
+        # A call that fails is made again by Lambda, and would tell twice.
+        logger.warning("freshness not known", error=type(error).__name__)
+        return None
+    return datetime.now(UTC) - as_of if as_of else None
+
+
+def _mail(execution: str, status: str, settings: WatchSettings) -> Mail | None:
+    if status == SUCCEEDED:
+        recovery = recovery_of(execution)
+        return recovery_mail(recovery) if recovery else None
+    if was_told(execution):
+        return None
+    zones = Zones(settings.landing_bucket, settings.processed_bucket)
+    return failure_mail(failure_of(execution, zones, settings.docs))

@@ -1,0 +1,282 @@
+"""The contracts: one declaration per table, read from schemas/.
+
+They drive extraction, Parquet schemas, DDL, checks and the data dictionary. All are read and checked together
+(totes.contracts.consistency), even if only some are needed: the error names each mistake with its file and line.
+"""
+
+import graphlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+from totes.contracts.consistency import check
+from totes.contracts.files import File, Finding
+from totes.errors import TerminalError
+
+_Table = TypeVar("_Table", "SourceTable", "WarehouseTable")
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
+# The most bytes that a row's texts may have together: a function holds each row several times.
+MAX_ROW_BYTES = 80_000_000
+# The most bytes of one text, unless its column declares another limit. In a table with more than ten text columns, each
+# gets an equal share of MAX_ROW_BYTES.
+MAX_BYTES = 8_000_000
+# A varchar(n) with a larger n counts as a text.
+_SHORT_CHARACTERS = 10_000
+_TEXT = re.compile(r"text|varchar(?:\(([0-9]{1,8})\))?")
+
+
+# So many findings are in an error; `totes check` shows all.
+_SHOWN = 10
+_SOURCE = ("meaning", "key", "quarantine", "max_deleted_share")
+_WAREHOUSE = ("meaning", "grain", "kind", "key", "business_key", "source", "join", "since")
+_COLUMN = ("type", "meaning", "nullable", "references", "values")
+_SOURCE_COLUMN = (*_COLUMN, "format", "max_bytes")
+_WAREHOUSE_COLUMN = (*_COLUMN, "from", "default", "derive", "since", "until")
+
+
+class ContractInvalid(TerminalError):
+    """Declarations in schemas/ are wrong, or the warehouse is not as they say."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source or warehouse table.
+
+    Attributes:
+        type: a PostgreSQL type in its short form, for instance `integer`, `numeric(10,2)`, `timestamp(3)`.
+        references: the table whose key the column holds.
+        format: `date` where a text holds a YYYY-MM-DD date, `currency` where it holds an ISO 4217 code.
+        values: the values that are accepted; empty where any is.
+        origin: the `table.column` of totesys that a warehouse column comes from.
+        default: stands in for NULL on the way into the warehouse.
+        derive: the function in totes.warehouse.star that makes the value from its origin.
+        since: the version of the warehouse's schema that brought the column.
+        until: the version that drops it; None means that it stays.
+        max_bytes: the most bytes that a text of totesys may have; None means the default.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    nullable: bool = False
+    references: str | None = None
+    format: str | None = None
+    values: tuple[str, ...] = ()
+    origin: str | None = None
+    default: str | None = None
+    derive: str | None = None
+    since: int = 1
+    until: int | None = None
+    max_bytes: int | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Returns whether its values are texts without a short length limit."""
+        found = _TEXT.fullmatch(self.type)
+        return found is not None and (found[1] is None or int(found[1]) > _SHORT_CHARACTERS)
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table of totesys.
+
+    Attributes:
+        quarantine: whether a row that breaks its contract is quarantined, instead of holding the run.
+        max_deleted_share: the share of the table's rows that may go in one batch without confirmation; up to 100
+            rows always may.
+    """
+
+    name: str
+    meaning: str
+    key: str
+    columns: tuple[Column, ...]
+    quarantine: bool = False
+    max_deleted_share: float = 0.1
+
+    def column(self, name: str) -> Column:
+        return _named(self.name, self.columns, name)
+
+    @property
+    def byte_limits(self) -> dict[str, int]:
+        """Returns the most bytes that a value may have, by text column."""
+        texts = [column for column in self.columns if column.is_text]
+        declared = {column.name: column.max_bytes for column in texts if column.max_bytes is not None}
+        others = len(texts) - len(declared)
+        share = (MAX_ROW_BYTES - sum(declared.values())) // others if others else 0
+        return {column.name: declared.get(column.name, min(MAX_BYTES, share)) for column in texts}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule that rows of a fact keep, made sure of before a batch is committed.
+
+    Attributes:
+        rule: the rule in one sentence.
+        breaks: SQL that is true of a row that breaks it. The row's alias is `checked`; tables are written
+            `{stars}.dim_staff`.
+    """
+
+    name: str
+    rule: str
+    breaks: str
+
+
+@dataclass(frozen=True)
+class WarehouseTable:
+    """A table of the star schemas.
+
+    Attributes:
+        grain: what one row is.
+        kind: `fact`, `dimension` or `calendar`.
+        key: the primary key; of a fact, the serial that numbers the versions.
+        business_key: of a fact, the id that the versions of one thing share.
+        source: the table of totesys whose rows become this table's rows; None for the calendar.
+        join: other tables that supply columns, each with the column of `source` that holds its key.
+        checks: of a fact, what references and accepted values can't say.
+        former_columns: the columns that have an `until`. Only migrations use them.
+    """
+
+    name: str
+    meaning: str
+    grain: str
+    kind: str
+    key: str
+    columns: tuple[Column, ...]
+    business_key: str | None = None
+    source: str | None = None
+    join: Mapping[str, str] = field(default_factory=dict)
+    since: int = 1
+    checks: tuple[Check, ...] = ()
+    former_columns: tuple[Column, ...] = ()
+
+    def column(self, name: str) -> Column:
+        return _named(self.name, self.columns, name)
+
+    @property
+    def is_fact(self) -> bool:
+        return self.kind == "fact"
+
+    @property
+    def identity(self) -> str:
+        """The column that carries the id of totesys: what a tombstone names."""
+        return self.business_key or self.key
+
+    @property
+    def data_columns(self) -> tuple[Column, ...]:
+        """All columns but the serial that the warehouse itself assigns."""
+        return tuple(column for column in self.columns if column.type != "serial")
+
+
+@dataclass(frozen=True)
+class Declarations:
+    """All that schemas/ declares; tables that are referenced come before those that refer to them.
+
+    Attributes:
+        findings: the mistakes. If there are any, the tables are not to be used.
+    """
+
+    source: Mapping[str, SourceTable]
+    warehouse: Mapping[str, WarehouseTable]
+    findings: Sequence[Finding]
+
+
+def source_tables() -> Mapping[str, SourceTable]:
+    """The tables of totesys, those that are referenced before those that refer to them.
+
+    Raises:
+        ContractInvalid: a declaration of schemas/, of either kind, is wrong.
+    """
+    return declared().source
+
+
+def warehouse_tables() -> Mapping[str, WarehouseTable]:
+    """The tables of the warehouse, dimensions before the facts that refer to them.
+
+    Raises:
+        ContractInvalid: a declaration of schemas/, of either kind, is wrong.
+    """
+    return declared().warehouse
+
+
+@cache
+def declared() -> Declarations:
+    """All declarations, which are read once.
+
+    Raises:
+        ContractInvalid: a declaration is wrong; the message names the first ten mistakes with file and line.
+    """
+    found = read_declarations()
+    if found.findings:
+        shown = "; ".join(map(str, found.findings[:_SHOWN]))
+        more = f"; and {len(found.findings) - _SHOWN} more" if len(found.findings) > _SHOWN else ""
+        raise ContractInvalid(
+            f"{shown}{more}.", "Correct the declarations in schemas/ until `totes check` finds nothing, and deploy."
+        )
+    return found
+
+
+def read_declarations() -> Declarations:
+    """Reads and checks all files of schemas/."""
+    if missing := [folder for folder in ("source", "warehouse") if not (SCHEMAS / folder).is_dir()]:
+        return Declarations({}, {}, [Finding(folder, 1, "the folder is not there") for folder in missing])
+    files = {folder: [File(path) for path in _toml_files(folder)] for folder in ("source", "warehouse")}
+    source = {file.table: table for file in files["source"] if (table := _source_table(file))}
+    warehouse = {file.table: star for file in files["warehouse"] if (star := _warehouse_table(file))}
+    findings = [*check(SCHEMAS, files, source, warehouse)]
+    if findings:
+        return Declarations(source, warehouse, sorted(findings))
+    return Declarations(_in_order_of_reference(source), _in_order_of_reference(warehouse), findings)
+
+
+def source_columns() -> dict[str, list[str]]:
+    """The declared columns of each table of totesys, as a manifest has them."""
+    return {name: [column.name for column in table.columns] for name, table in source_tables().items()}
+
+
+def origin_of(column: Column) -> Column:
+    """The column of totesys that a warehouse column comes from."""
+    if column.origin is None:
+        raise ContractInvalid(f"{column.name} has no `from`.", "Give it one in schemas/warehouse.")
+    table, _, name = column.origin.partition(".")
+    return source_tables()[table].column(name)
+
+
+def _named(table: str, columns: Iterable[Column], name: str) -> Column:
+    for column in columns:
+        if column.name == name:
+            return column
+    raise ContractInvalid(f"{table} declares no column {name}.", "Correct the name in schemas/.")
+
+
+def _toml_files(folder: str) -> list[Path]:
+    # An editor's hidden files declare nothing.
+    return sorted(path for path in (SCHEMAS / folder).glob("*.toml") if not path.name.startswith("."))
+
+
+def _source_table(file: File) -> SourceTable | None:
+    return file.made(SourceTable, _SOURCE, columns=tuple(file.parts("columns", Column, _SOURCE_COLUMN)))
+
+
+def _warehouse_table(file: File) -> WarehouseTable | None:
+    columns = tuple(file.parts("columns", Column, _WAREHOUSE_COLUMN))
+    made = file.made(
+        WarehouseTable, _WAREHOUSE, columns=columns, checks=tuple(file.parts("checks", Check, ("rule", "breaks")))
+    )
+    return made and replace(
+        made,
+        columns=tuple(column for column in columns if column.until is None),
+        former_columns=tuple(column for column in columns if column.until is not None),
+    )
+
+
+def _in_order_of_reference(tables: Mapping[str, _Table]) -> dict[str, _Table]:
+    order = graphlib.TopologicalSorter({name: _references(table) for name, table in tables.items()}).static_order()
+    return {name: tables[name] for name in order}
+
+
+def _references(table: "SourceTable | WarehouseTable") -> list[str]:
+    return sorted({column.references for column in table.columns if column.references})

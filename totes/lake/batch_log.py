@@ -1,0 +1,94 @@
+"""The log of a zone: which batches it has finished.
+
+A batch is in the log when its manifest lies at `log/<batch>.json`; files without a manifest do not exist as far as
+anyone is concerned. Where the log ends is found by walking forward from a hint, which may be stale, wrong or gone.
+"""
+
+import json
+import re
+
+from totes.errors import BatchContended, LogBroken
+from totes.lake.bucket import Lake
+from totes.lake.manifest import Manifest, parse_manifest
+
+FOLDER = "log/"
+HINT = "log/_latest.json"
+_ENTRY = re.compile(r"log/(\d{8})\.json")
+
+
+def entry(batch: int) -> str:
+    """The key of a batch's manifest."""
+    return f"{FOLDER}{batch:08d}.json"
+
+
+class BatchLog:
+    """The log of one zone."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def last(self) -> int:
+        """The number of the last batch; 0 where there is none.
+
+        Raises:
+            LogBroken: a batch is missing between two others.
+        """
+        hint = self._hint()
+        batches = self._from(hint)
+        if hint and (not batches or batches[0] != hint):
+            hint, batches = 1, self._from(1)
+        first = hint or 1
+        for expected, found in enumerate(batches, start=first):
+            if found != expected:
+                raise LogBroken(
+                    f"s3://{self._lake.bucket}/{entry(expected)} is missing, though batch {found} is there.",
+                    "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, "
+                    "remove those instead. The next execution then resumes.",
+                )
+        return batches[-1] if batches else 0
+
+    def read(self, batch: int) -> Manifest:
+        """The manifest of a batch.
+
+        Raises:
+            LogBroken: there is no such batch.
+        """
+        key = entry(batch)
+        text = self._lake.read(key)
+        if text is None:
+            raise LogBroken(
+                f"s3://{self._lake.bucket}/{key} is missing.",
+                "Restore it in S3 (the buckets are versioned); the next execution then resumes. If it was never there, "
+                "the warehouse or the bucket is another stage's.",
+            )
+        return parse_manifest(text, f"s3://{self._lake.bucket}/{key}")
+
+    def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
+        """Makes the batch exist, once and for all.
+
+        Args:
+            hint: whether to note that the log ends here. Of many batches in a row only some need it, because a reader
+                continues from the hint, 1,000 batches a request.
+
+        Raises:
+            BatchContended: another execution has committed this number in the meantime.
+        """
+        if not self._lake.add_json(entry(manifest.batch), manifest.as_json()):
+            raise BatchContended(
+                f"Batch {manifest.batch} of s3://{self._lake.bucket} was committed by another execution meanwhile.",
+                "Nothing to do: this one starts over with the batch after it.",
+            )
+        if hint:
+            self._lake.replace_hint(HINT, {"batch": manifest.batch})
+
+    def _hint(self) -> int:
+        text = self._lake.read(HINT)
+        try:
+            batch = json.loads(text or b"{}")["batch"]
+        except (ValueError, LookupError, TypeError):
+            return 0
+        return batch if isinstance(batch, int) and batch > 0 else 0
+
+    def _from(self, batch: int) -> list[int]:
+        keys = self._lake.keys(FOLDER, after=entry(max(batch, 1) - 1))
+        return [int(match[1]) for key in keys if (match := _ENTRY.fullmatch(key))]

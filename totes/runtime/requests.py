@@ -1,0 +1,147 @@
+"""What the state machine hands to a function, checked before anything is done.
+
+The shapes are schemas/interfaces/*.schema.json.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import fastjsonschema
+
+from totes.contracts.declarations import SCHEMAS, source_tables
+from totes.errors import InputRefused
+
+# The kinds of JSON values, in the words of people.
+TYPES = {"array": "a list", "object": "an object", "string": "text", "integer": "a whole number"}
+# What each rule of the schemas asks for.
+RULES = {
+    "type": "be {wanted}, not {found}",
+    "minimum": "be at least {wanted}, not {found}",
+    "maximum": "be at most {wanted}, not {found}",
+    "uniqueItems": "name each entry once",
+}
+_PATH = re.compile(r"data\.(?P<field>\w+)(?:\[(?P<index>[0-9]+)\]|\.(?P<key>.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One invocation of a function.
+
+    Attributes:
+        execution: the ARN of the Step Functions execution.
+        full_read: the tables of totesys to read in full, from the execution's input.
+        accept_deletions: how many rows may be gone, by table, whatever share of the table that is.
+    """
+
+    execution: str
+    full_read: tuple[str, ...] = ()
+    accept_deletions: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BackfillRequest:
+    """What a person wants of a backfill.
+
+    Attributes:
+        rows: about how many of a table one function reads.
+        concurrency: how many functions read totesys at once.
+    """
+
+    rows: int
+    concurrency: int
+
+
+def parse_request(event: Mapping[str, Any]) -> Request:
+    """The request in a function's event.
+
+    Raises:
+        InputRefused: names the first thing that is wrong, and lists what is allowed.
+    """
+    execution, given = event.get("execution"), event.get("input", {})
+    if not isinstance(execution, str):
+        raise InputRefused(
+            "The function's event names no execution.",
+            "Start an execution of the state machine: it is the state machine that calls the functions.",
+        )
+    given = _checked(given, "pipeline")
+    tables = tuple(given.get("full_read", ()))
+    accepted = given.get("accept_deletions", {})
+    for field_name, named in (("full_read", tables), ("accept_deletions", accepted)):
+        if undeclared := sorted(set(named) - source_tables().keys()):
+            raise InputRefused(
+                f"The execution's input has {', '.join(undeclared)} in {field_name}, which is no table of totesys.",
+                f"The tables are {', '.join(sorted(source_tables()))}.",
+            )
+    return Request(execution, tables, accepted)
+
+
+def parse_backfill(given: object) -> BackfillRequest:
+    """The input of a backfill, with what it leaves out.
+
+    Raises:
+        InputRefused: names the first thing that is wrong, and lists what is allowed.
+    """
+    return BackfillRequest(**_checked(given, "backfill"))
+
+
+@cache
+def input_schema(workflow: str) -> dict[str, Any]:
+    """The JSON schema of the input of an execution, of the `pipeline` or of a `backfill`."""
+    document: dict[str, Any] = json.loads(
+        (SCHEMAS / "interfaces" / f"{workflow}-input.schema.json").read_text(encoding="utf-8")
+    )
+    return document
+
+
+def _checked(given: Any, workflow: str) -> dict[str, Any]:
+    allowed = input_schema(workflow)["properties"]
+    if isinstance(given, dict) and (unknown := sorted(given.keys() - allowed.keys())):
+        raise InputRefused(f"The execution's input has the unknown field {', '.join(unknown)}.", _remedy(workflow))
+    try:
+        checked: dict[str, Any] = _validator(workflow)(given)
+    except fastjsonschema.JsonSchemaValueException as error:
+        raise InputRefused(f"The execution's input is wrong: {_said(error)}.", _remedy(workflow)) from error
+    return checked
+
+
+def _said(error: fastjsonschema.JsonSchemaValueException) -> str:
+    """Returns what must be otherwise: fastjsonschema speaks of `data`, arrays and strings."""
+    wanted = error.rule_definition
+    must = RULES[str(error.rule)].format(wanted=TYPES.get(wanted, wanted), found=_kind(error.value))
+    return f"{_place(str(error.name))} must {must}"
+
+
+def _place(path: str) -> str:
+    found = _PATH.fullmatch(path)
+    if not found:
+        return "it"
+    if found["index"]:
+        return f"entry {int(found['index']) + 1} of {found['field']}"
+    return f"{found['key']} in {found['field']}" if found["key"] is not None else found["field"]
+
+
+def _kind(value: object) -> str:
+    match value:
+        case str():
+            return TYPES["string"]
+        case list():
+            return TYPES["array"]
+        case dict():
+            return TYPES["object"]
+    return json.dumps(value)
+
+
+@cache
+def _validator(workflow: str) -> Any:
+    return fastjsonschema.compile(input_schema(workflow))
+
+
+def _remedy(workflow: str) -> str:
+    fields = "; ".join(
+        f"{name}: {field['description'].rstrip('.')}" for name, field in input_schema(workflow)["properties"].items()
+    )
+    return f"Start the execution with {{}} or with what is allowed: {fields}."

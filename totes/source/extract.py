@@ -1,0 +1,487 @@
+"""Reading totesys: one snapshot of all tables, in bulk, straight into typed Parquet."""
+
+import io
+import secrets
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache, reduce
+from pathlib import Path
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import sqlalchemy
+
+from totes.contracts.declarations import Column, SourceTable, source_tables, warehouse_tables
+from totes.lake.parquet import keys_schema, landed_schema, parquet_writer
+from totes.postgres.catalogue import CatalogueTable
+from totes.postgres.connection import quoted
+from totes.postgres.copy import copy_out
+from totes.postgres.encodings import named_in_source
+from totes.postgres.position import SourcePosition
+from totes.source import fence
+from totes.source.quarantine import MOST, SetAside, abridged, set_aside
+from totes.source.validation import (
+    Violation,
+    check_catalogue,
+    raise_if_any,
+    repeated,
+    repeated_key,
+    too_long,
+    unreadable,
+    violations,
+)
+
+# Enough rows for a parser and a compressor to work well, few enough for the memory not to notice.
+BLOCK_BYTES = 16 << 20
+# The bytes that Arrow parses at once.
+_CSV_BYTES = 1 << 20
+# The first byte of the stand-in for a text that is too long. A random text follows it, newer than the snapshot, so no
+# value of totesys begins like that. The byte is rare, so few blocks have to be searched for the rest.
+_RARE = "\x01"
+# A stamp further ahead of the server's clock than this comes from no time zone and from no clock that is a little off.
+CLOCKS_DIFFER = timedelta(days=1)
+# Of pg_class.relpersistence.
+_UNLOGGED = "u"
+
+
+@dataclass(frozen=True)
+class Count:
+    """How many rows a table has, and where the new ones begin.
+
+    Attributes:
+        all: all rows.
+        first_new: the lowest place, `(page,line)`, of a row that the window takes, in any relation of the table; None
+            if it takes none.
+    """
+
+    all: int
+    first_new: str | None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which rows of a table a batch takes.
+
+    Attributes:
+        fence: rows that are not older than this id are taken; None takes all.
+        again: the keys of rows that are taken whatever their age.
+        relations: the object ids of relations whose rows are taken whatever their age.
+        begin: the place of the first row to take; None if it is not known.
+    """
+
+    fence: int | None
+    again: tuple[int, ...] = ()
+    relations: tuple[str, ...] = ()
+    begin: str | None = None
+
+
+Windows = Mapping[str, Window]
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How many rows a table has, and its lowest and its highest key; 0 where it is empty."""
+
+    rows: int
+    low: int
+    high: int
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What was read of a table.
+
+    Attributes:
+        keys: of all rows, in the order that they were read.
+        aside: the rows among them that were set aside, and so are not in the file.
+        ahead: rows in the file that are stamped with a time to come.
+        latest: the latest stamp of those; None where there are none.
+    """
+
+    keys: pa.Array
+    aside: list[SetAside]
+    ahead: int = 0
+    latest: datetime | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows in the file."""
+        return len(self.keys) - len(self.aside)
+
+
+class Snapshot:
+    """A snapshot of totesys, for as long as its transaction is open.
+
+    Attributes:
+        position: where totesys stands.
+        taken_at: when it was taken, UTC.
+        flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
+        end: the end of that log after the snapshot; on a standby, the end of the log that it had replayed.
+        undeclared: columns that no contract declares, by table.
+        catalogue: the declared tables as the catalogue shows them.
+        unlogged: the tables whose rows do not survive a crash.
+    """
+
+    def __init__(
+        self,
+        connection: sqlalchemy.Connection,
+        position: SourcePosition,
+        taken_at: datetime,
+        catalogue: Mapping[str, CatalogueTable],
+        flushed: str | None,
+        end: str | None,
+    ) -> None:
+        self._connection = connection
+        self.position = position
+        self.taken_at = taken_at
+        self.flushed = flushed
+        self.end = end
+        self.undeclared = check_catalogue(source_tables(), catalogue)
+        self.catalogue = catalogue
+        self.unlogged = sorted(
+            name for name, table in catalogue.items() if any(held.persistence == _UNLOGGED for held in table.relations)
+        )
+
+    def counts(self, windows: Windows) -> dict[str, Count]:
+        """Counts the rows of all tables and finds the first new ones, in one scan each and one round trip.
+
+        Raises:
+            ContractBroken: two rows of a table have the same key, which nothing in totesys prevents.
+        """
+        selects = [
+            f"SELECT '{table}' AS name, count(*) AS all_rows, {self._keys_again(table)} AS again, "  # noqa: S608  names come from the contracts
+            f"CAST(min({quoted(table, 'ctid')}) FILTER (WHERE {_taken(source_tables()[table], window)}) AS text) "
+            f"AS first_new FROM public.{quoted(table)} AS {quoted(table)}"
+            for table, window in windows.items()
+        ]
+        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects))).all()
+        for row in rows:
+            raise_if_any(self._repeated(source_tables()[row.name]) if row.again else [])
+        return {row.name: Count(row.all_rows, row.first_new) for row in rows}
+
+    def _keys_again(self, table: str) -> str:
+        """Returns SQL for how many rows repeat another row's key; 0 if a unique index rules them out."""
+        key = source_tables()[table].key
+        return "0" if self.catalogue[table].has_unique(key) else f"count(*) - count(DISTINCT {quoted(table, key)})"
+
+    def _repeated(self, table: SourceTable) -> list[Violation]:
+        key = quoted(table.key)
+        rows = self._connection.execute(
+            sqlalchemy.text(
+                f"SELECT {key} AS key, count(*) AS number FROM public.{quoted(table.name)} "  # noqa: S608  names come from the contracts
+                f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {MOST}"
+            )
+        )
+        return [repeated_key(table, row.key, row.number) for row in rows]
+
+    def extract(
+        self, table: SourceTable, windows: Windows, path: Path, unavailable: Mapping[str, pa.Array]
+    ) -> Extracted:
+        """Writes the rows of a table that its window takes, and those that they are joined with, to a Parquet file.
+
+        Args:
+            unavailable: by column, the keys of the referenced table that have been set aside.
+
+        Raises:
+            ContractBroken: a row is not what the contract allows, and may not be set aside.
+        """
+        return self._copy(table, _to_read(table, windows), path, unavailable)
+
+    def examine(
+        self, table: SourceTable, keys: tuple[int, ...], path: Path, unavailable: Mapping[str, pa.Array]
+    ) -> Extracted:
+        """The same for the rows with some keys, as far as they are there."""
+        return self._copy(table, _among(table, keys), path, unavailable)
+
+    def extents(self, tables: Iterable[SourceTable]) -> dict[str, Extent]:
+        """Counts tables and finds their outermost keys, in one scan each and one round trip."""
+        selects = [
+            f"SELECT '{table.name}' AS name, count(*) AS all_rows, coalesce(min({key}), 0) AS low, "  # noqa: S608  names come from the contracts
+            f"coalesce(max({key}), 0) AS high FROM public.{quoted(table.name)}"
+            for table in tables
+            for key in [quoted(table.key)]
+        ]
+        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects)))
+        return {row.name: Extent(row.all_rows, row.low, row.high) for row in rows}
+
+    def extract_range(
+        self, table: SourceTable, keys: tuple[int | None, int | None], older_than: int | None, path: Path
+    ) -> Extracted:
+        """Writes the rows with keys from one on and below another to a Parquet file.
+
+        Args:
+            keys: the two; None is unbounded.
+            older_than: a fence that the rows have to be older than; None takes all.
+
+        Raises:
+            ContractBroken: a row is not what the contract allows, and may not be set aside.
+        """
+        key, (low, high) = quoted(table.name, table.key), keys
+        conditions = [
+            *([f"{key} >= {low:d}"] if low is not None else []),
+            *([f"{key} < {high:d}"] if high is not None else []),
+            *([f"NOT {fence.is_new(older_than, quoted(table.name))}"] if older_than is not None else []),
+        ]
+        return self._copy(table, " AND ".join(conditions) or "true", path, {})
+
+    def _copy(self, table: SourceTable, condition: str, path: Path, unavailable: Mapping[str, pa.Array]) -> Extracted:
+        instead = _RARE + secrets.token_hex()
+        values = ", ".join(_fetched(table, column, instead) for column in table.columns)
+        query = f"SELECT {values} FROM public.{quoted(table.name)} AS {quoted(table.name)} WHERE {condition}"  # noqa: S608  names come from the contracts, keys are numbers
+        latest_stamp = self.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER
+        with (
+            parquet_writer(path, landed_schema(table)) as writer,
+            _RowSink(table, writer, unavailable, latest_stamp, instead) as sink,
+            named_in_source(self._connection, table, condition),
+        ):
+            copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
+            sink.flush()
+        return sink.extracted()
+
+    def keys(self, table: SourceTable) -> pa.Array:
+        """All keys of a table."""
+        sink = io.BytesIO()
+        # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
+        query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
+        copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
+        schema = keys_schema(table)
+        return _read_csv(sink.getvalue(), schema).column(0).combine_chunks() if sink.tell() else _no_keys(schema)
+
+
+@cache
+def joined_tables() -> Mapping[str, Mapping[str, str]]:
+    """`{table: {other: join condition}}` of the tables whose rows the warehouse joins, in both directions.
+
+    A dimension that joins two tables needs both sides of a row whenever either side changes.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for dimension in warehouse_tables().values():
+        for other, column in dimension.join.items():
+            child = dimension.source or ""
+            condition = f"{quoted(child, column)} = {quoted(other, source_tables()[other].key)}"
+            found.setdefault(child, {})[other] = condition
+            found.setdefault(other, {})[child] = condition
+    return found
+
+
+def _taken(table: SourceTable, window: Window) -> str:
+    if window.fence is None:
+        return "true"
+    taken = fence.is_new(window.fence, quoted(table.name))
+    if window.again:
+        taken = f"({taken} OR {_among(table, window.again)})"
+    if window.relations:
+        # As literals: for numbers, an operator of schema public could match better than those of pg_catalog.
+        oids = ", ".join(f"'{oid}'" for oid in window.relations)
+        taken = f"({taken} OR {quoted(table.name, 'tableoid')} IN ({oids}))"
+    if window.begin:
+        # What is new mostly lies at the end, so that the table need not be scanned for it a second time.
+        taken += f" AND {quoted(table.name, 'ctid')} >= '{window.begin}'"
+    return taken
+
+
+def _fetched(table: SourceTable, column: Column, instead: str) -> str:
+    """Returns SQL for a column's value, or for `instead` and the number of bytes if the text is too long.
+
+    PostgreSQL keeps a long text's length in the row itself, so it does not read the text only to measure it.
+    """
+    name, limit = quoted(table.name, column.name), table.byte_limits.get(column.name)
+    if limit is None:
+        return name
+    length = f"pg_catalog.octet_length({name})"
+    return f"CASE WHEN {length} > {limit} THEN '{instead}' || {length} ELSE {name} END"
+
+
+def _among(table: SourceTable, keys: tuple[int, ...]) -> str:
+    return f"{quoted(table.name, table.key)} IN ({', '.join(map(str, keys))})"
+
+
+def _to_read(table: SourceTable, windows: Windows) -> str:
+    conditions = [_taken(table, windows[table.name])]
+    for other, join in joined_tables().get(table.name, {}).items():
+        conditions.append(
+            f"EXISTS (SELECT FROM public.{quoted(other)} AS {quoted(other)} "
+            f"WHERE {join} AND {_taken(source_tables()[other], windows[other])})"
+        )
+    return " OR ".join(conditions)
+
+
+class _RowSink:
+    """Collects the rows of a COPY and writes those that are as declared to Parquet, in blocks.
+
+    One block is parsed and written in a thread while the next one arrives.
+    """
+
+    def __init__(
+        self,
+        table: SourceTable,
+        writer: pa.parquet.ParquetWriter,
+        unavailable: Mapping[str, pa.Array],
+        latest_stamp: datetime,
+        instead: str,
+    ) -> None:
+        self._instead = instead
+        self._table = table
+        self._writer = writer
+        self._unavailable = unavailable
+        self._latest_stamp = pa.scalar(latest_stamp, pa.timestamp("us"))
+        self._ahead = 0
+        self._latest: datetime | None = None
+        self._block = bytearray()
+        # The most bytes that came at once. They are whole rows, so no row is longer.
+        self._longest = 0
+        self._worker = ThreadPoolExecutor(1)
+        self._taken: Future[None] | None = None
+        self._keys: list[pa.Array] = []
+        self._wrong: list[Violation] = []
+        self._wrong_rows: list[pa.Table] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._worker.shutdown()
+
+    def write(self, rows: bytes) -> None:
+        self._block += rows
+        self._longest = max(self._longest, len(rows))
+        if len(self._block) >= BLOCK_BYTES:
+            self._hand_over()
+
+    def flush(self) -> None:
+        """Waits until all is written."""
+        self._hand_over()
+        self._await()
+
+    def _hand_over(self) -> None:
+        self._await()
+        if self._block:
+            self._taken = self._worker.submit(self._take, bytes(self._block))
+            self._block.clear()
+
+    def _await(self) -> None:
+        if self._taken:
+            self._taken.result()
+
+    def _take(self, block: bytes) -> None:
+        rows, wrong = self._typed(block)
+        if _RARE.encode() in block:
+            wrong += self._too_long(rows)
+            rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
+        wrong += violations(self._table, rows, self._unavailable)
+        if wrong:
+            texts = self._texts(block)
+            bad = texts.filter(self._with_keys_of(texts, wrong))
+            self._keys.append(bad.column(self._table.key).cast(keys_schema(self._table).types[0]))
+            self._wrong += wrong
+            if len(self._wrong) > MOST:
+                raise_if_any(self._wrong)
+            self._wrong_rows.append(abridged(self._without_instead(bad)))
+            rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
+        self._writer.write_table(rows.cast(landed_schema(self._table)))
+        self._keys.append(rows.column(self._table.key))
+        self._look_ahead(rows)
+
+    def extracted(self) -> Extracted:
+        """What was read.
+
+        Raises:
+            ContractBroken: a row is not what the contract allows, and may not be set aside.
+        """
+        chunks = [chunk for keys in self._keys for chunk in keys.chunks]
+        keys = pa.concat_arrays(chunks) if chunks else _no_keys(keys_schema(self._table))
+        raise_if_any(repeated(self._table, keys))
+        aside = set_aside(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
+        return Extracted(keys, aside, self._ahead, self._latest)
+
+    def _look_ahead(self, rows: pa.Table) -> None:
+        stamps = [column for column in rows.columns if pa.types.is_timestamp(column.type)]
+        if not stamps:
+            return
+        ahead = reduce(pc.or_, (pc.greater(column, self._latest_stamp) for column in stamps))
+        if count := pc.sum(ahead, min_count=0).as_py():
+            self._ahead += count
+            self._latest = max(filter(None, [self._latest, *(pc.max(column).as_py() for column in stamps)]))
+
+    def _typed(self, block: bytes) -> tuple[pa.Table, list[Violation]]:
+        """The rows that can be represented, and what is wrong with the others."""
+        schema = landed_schema(self._table)
+        try:
+            return _read_csv(block, schema, self._longest), []
+        except pa.ArrowInvalid:
+            texts = self._texts(block)
+            wrong = unreadable(self._table, texts)
+            if not wrong:
+                raise
+            readable = texts.filter(pc.invert(self._with_keys_of(texts, wrong)))
+            if not len(readable):
+                return schema.empty_table(), wrong
+            written = _csv(readable)
+            return _read_csv(written, schema, len(written)), wrong
+
+    def _too_long(self, rows: pa.Table) -> list[Violation]:
+        found = []
+        for name in self._table.byte_limits:
+            long = rows.filter(self._is_long(rows.column(name)))
+            lengths = pc.replace_substring(long.column(name), self._instead, "")
+            found += too_long(self._table, name, long.column(self._table.key), lengths)
+        return found
+
+    def _without_instead(self, texts: pa.Table) -> pa.Table:
+        """Returns the rows with NULL in place of each stand-in for a text that is too long."""
+        columns = [pc.if_else(self._is_long(values), pa.scalar(None, pa.string()), values) for values in texts.columns]
+        return pa.table(columns, names=texts.schema.names)
+
+    def _is_long(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
+        return pc.fill_null(pc.starts_with(texts, self._instead), False)
+
+    def _texts(self, block: bytes) -> pa.Table:
+        schema = pa.schema([pa.field(column.name, pa.string()) for column in self._table.columns])
+        return _read_csv(block, schema, self._longest)
+
+    def _with_keys_of(self, rows: pa.Table, wrong: list[Violation]) -> pa.ChunkedArray:
+        keys = pa.array(sorted({str(violation.key) for violation in wrong}), pa.string())
+        return pc.is_in(rows.column(self._table.key).cast(pa.string()), value_set=keys)
+
+
+def _csv(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pa.csv.write_csv(rows, sink, pa.csv.WriteOptions(include_header=False))
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def _no_keys(schema: pa.Schema) -> pa.Array:
+    return pa.array([], schema.types[0])
+
+
+def _read_csv(block: bytes, schema: pa.Schema, longest: int = 0) -> pa.Table:
+    """Parses rows that `COPY … (FORMAT csv)` wrote: NULL is nothing, an empty text is two quotes.
+
+    Args:
+        longest: an upper bound of the longest row's bytes.
+    """
+    return pa.csv.read_csv(
+        pa.BufferReader(block),
+        read_options=pa.csv.ReadOptions(
+            column_names=schema.names,
+            # Arrow refuses a row that is longer than a block. Blocks are no larger than needed, to fit into the
+            # processor's cache.
+            block_size=max(longest, _CSV_BYTES),
+            # The rows are parsed while the next ones arrive, so more threads would only slow both down.
+            use_threads=False,
+        ),
+        parse_options=pa.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+        convert_options=pa.csv.ConvertOptions(
+            column_types=schema,
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            true_values=["t"],
+            false_values=["f"],
+            timestamp_parsers=[pa.csv.ISO8601],
+        ),
+    )

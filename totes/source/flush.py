@@ -1,0 +1,66 @@
+"""Checks whether a crash of totesys could undo transactions that a snapshot saw.
+
+A transaction's id is only as durable as its record in the write-ahead log. If a backend crashes before that record is
+on disk, the server assigns the same ids again, below the fence. Commits with `synchronous_commit = off` may be undone,
+too. So a manifest says whether the server had flushed its log past the snapshot. If it had not, and crashes before the
+next batch, that batch reads everything.
+"""
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import sqlalchemy
+
+from totes.postgres.position import SourcePosition, reaches
+
+if TYPE_CHECKING:
+    from totes.lake.manifest import Manifest
+    from totes.source.extract import Snapshot
+
+# The WAL writer flushes a transaction's end at most three of its delays later. If a crash could not be seen, Ingest
+# waits that long, but never longer than LONGEST_SECONDS.
+DELAYS = 3
+LONGEST_SECONDS = 30.0
+_PAUSE = 0.05
+_FLUSHED = sqlalchemy.text(
+    "SELECT CAST(pg_catalog.pg_current_wal_flush_lsn() AS text) AS lsn, "
+    "(SELECT CAST(setting AS integer) FROM pg_catalog.pg_settings WHERE name = 'wal_writer_delay') AS delay"
+)
+
+
+def durable_position(
+    connection: sqlalchemy.Connection, taken: "Snapshot", previous: "Manifest | None"
+) -> SourcePosition:
+    """Completes a snapshot's position: whether its WAL is flushed, the next batch's fence, and a standby's start."""
+    before = previous.source if previous else None
+    position, flushed = taken.position, wait_for_flush(connection, taken)
+    if flushed or position.recovered_at:
+        fence: int | None = position.xmin
+    else:
+        fence = before.fence if before else None
+    # A standby does not know when its primary was started.
+    started_at = position.started_at or (before.started_at if before else None)
+    return replace(position, fence=fence, flushed=flushed, started_at=started_at, lsn=taken.end)
+
+
+def wait_for_flush(connection: sqlalchemy.Connection, taken: "Snapshot") -> bool:
+    """Returns whether the server has flushed its write-ahead log past a snapshot.
+
+    Waits for the flush only if the next run could not see a crash in between. Otherwise a wait is not worth it: WAL
+    that a reader writes, by setting hint bits for instance, may stay unflushed until somebody commits.
+
+    A server that can't be asked counts as flushed, and so does a standby, which replays only what is flushed.
+    """
+    position, flushed = taken.position, taken.flushed
+    if position.lsn is None or flushed is None or reaches(flushed, position.lsn):
+        return True
+    begun = time.monotonic()
+    while True:
+        row = connection.execute(_FLUSHED).one()
+        if reaches(row.lsn, position.lsn):
+            return True
+        patience = min(DELAYS * row.delay / 1_000, LONGEST_SECONDS) if position.recovered_at is None else 0
+        if time.monotonic() - begun >= patience:
+            return False
+        time.sleep(_PAUSE)

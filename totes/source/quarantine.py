@@ -1,0 +1,97 @@
+"""Quarantine: rows that break their contract, set aside where their table's declaration says `quarantine = true`.
+
+A row that is set aside is looked at again in every run until it is right or gone: what mends it may be a change of its
+own, of a row that it refers to, or of the declaration.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from totes.contracts.declarations import SourceTable
+from totes.lake.parquet import parquet_writer
+from totes.source.validation import Violation, raise_if_any
+
+# Quarantine is for poison rows among good ones; a table with more than this is itself what is wrong.
+MOST = 10_000
+# The most characters that quarantine keeps of a value: all of its rows are in memory together.
+LONGEST_VALUE = 1_000
+
+SCHEMA = pa.schema(
+    [
+        pa.field("business_id", pa.int32(), nullable=False),
+        pa.field("reason", pa.string(), nullable=False),
+        pa.field("row", pa.string(), nullable=False),
+        pa.field("known", pa.bool_(), nullable=False),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """A quarantined row.
+
+    Attributes:
+        business_id: its key in totesys.
+        reason: how it breaks its contract.
+        row: the row as a JSON object of texts, each cut at LONGEST_VALUE characters; null for a text that is longer
+            than its column allows.
+        known: whether an earlier version of it was landed, so that other rows may refer to it.
+    """
+
+    business_id: int
+    reason: str
+    row: str
+    known: bool = False
+
+
+Quarantine = dict[int, SetAside]
+
+
+def set_aside(table: SourceTable, wrong: list[Violation], texts: pa.Table) -> list[SetAside]:
+    """The rows that violations speak of.
+
+    Args:
+        texts: the rows, all columns as text.
+
+    Raises:
+        ContractBroken: the table's declaration does not allow it.
+    """
+    if not table.quarantine:
+        raise_if_any(wrong)
+    reasons: dict[str, list[str]] = {}
+    for violation in wrong:
+        reasons.setdefault(str(violation.key), []).append(str(violation))
+    return [
+        SetAside(int(row[table.key]), "; ".join(reasons[row[table.key]]), json.dumps(row, ensure_ascii=False))
+        for row in texts.to_pylist()
+        if row[table.key] in reasons
+    ]
+
+
+def abridged(texts: pa.Table) -> pa.Table:
+    """Returns rows with their texts cut at LONGEST_VALUE characters."""
+    return pa.table([_abridged(values) for values in texts.columns], names=texts.schema.names)
+
+
+def write_quarantine(path: Path, rows: Iterable[SetAside]) -> int:
+    """Writes rows in the order of their keys; returns how many there are."""
+    ordered = sorted(rows, key=lambda row: row.business_id)
+    with parquet_writer(path, SCHEMA) as writer:
+        writer.write_table(pa.Table.from_pylist([asdict(row) for row in ordered], SCHEMA))
+    return len(ordered)
+
+
+def read_quarantine(path: Path) -> Quarantine:
+    """The rows of a file, by key."""
+    return {row["business_id"]: SetAside(**row) for row in pq.read_table(path).to_pylist()}
+
+
+def _abridged(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    cut = pc.binary_join_element_wise(pc.utf8_slice_codeunits(values, 0, LONGEST_VALUE), "…", "")
+    return pc.if_else(pc.greater(pc.utf8_length(values), LONGEST_VALUE), cut, values)

@@ -1,0 +1,190 @@
+"""Opens the transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
+
+import json
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+
+from totes.contracts.declarations import source_tables
+from totes.errors import DatabaseFailed
+from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
+from totes.postgres.connection import quoted, sqlstate
+from totes.postgres.position import SourcePosition
+from totes.source.extract import Snapshot
+from totes.source.validation import check_catalogue
+
+SQL = Path(__file__).parent / "sql"
+_CATALOGUE = SQL / "catalogue.sql"
+# How long Ingest tries to get its locks, and the pause between two attempts.
+LOCKING_SECONDS = 20.0
+_PAUSE = 0.2
+_LOCK_NOT_AVAILABLE = "55P03"
+# A table is missing, may not be read, or is of a kind that can't be locked; the catalogue shows which.
+_NOT_LOCKABLE = ("42P01", "42501", "42809")
+
+
+@dataclass(frozen=True)
+class _Fact:
+    """A value that the server may lack, or that the user may not be allowed to ask for.
+
+    Attributes:
+        functions: the functions that the user must be allowed to execute.
+        sql: the expression that returns the value.
+    """
+
+    functions: tuple[str, ...]
+    sql: str
+
+
+def _moment(function: str) -> _Fact:
+    stamp = f"pg_catalog.timezone('UTC', pg_catalog.{function})"
+    return _Fact((function,), f"""pg_catalog.to_char({stamp}, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""")
+
+
+_SYSTEM = _Fact(
+    ("pg_control_system()",),
+    "(SELECT CAST(system_identifier AS text) FROM pg_catalog.pg_control_system())",
+)
+_WRITING = {
+    "system": _SYSTEM,
+    # From the WAL file's name, because the control file has a new timeline only after the next checkpoint.
+    "timeline": _Fact(
+        ("pg_walfile_name(pg_lsn)", "pg_current_wal_insert_lsn()"),
+        "CAST(CAST('x' || pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()), 8) "
+        "AS bit(32)) AS integer)",
+    ),
+    "started_at": _moment("pg_postmaster_start_time()"),
+    # Recovery from a crash discards the statistics; a restart keeps them.
+    "recovered_at": _moment("pg_stat_get_bgwriter_stat_reset_time()"),
+    "lsn": _Fact(("pg_current_wal_insert_lsn()",), "CAST(pg_catalog.pg_current_wal_insert_lsn() AS text)"),
+    "flushed": _Fact(("pg_current_wal_flush_lsn()",), "CAST(pg_catalog.pg_current_wal_flush_lsn() AS text)"),
+}
+_IN_RECOVERY = {
+    "system": _SYSTEM,
+    "timeline": _Fact(("pg_control_checkpoint()",), "(SELECT timeline_id FROM pg_catalog.pg_control_checkpoint())"),
+    "lsn": _Fact(("pg_last_wal_replay_lsn()",), "CAST(pg_catalog.pg_last_wal_replay_lsn() AS text)"),
+}
+_FUNCTIONS = sorted({name for facts in (_WRITING, _IN_RECOVERY) for fact in facts.values() for name in fact.functions})
+
+
+@contextmanager
+def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
+    """Opens the transaction that a batch is read in.
+
+    Args:
+        tables: the tables to lock against DDL; all declared ones if none is named.
+
+    Raises:
+        DBAPIError: a table could not be locked for 20 seconds (55P03), or the server refused a statement.
+        ContractBroken: tables or columns are not as declared.
+        AccessRefused: a table may not be read, or some of its rows are hidden.
+    """
+    names = tables or source_tables().keys()
+    transaction, row = _begin(connection, names)
+    replayed = None
+    if row.in_recovery:
+        # A standby's snapshot shows only records that were replayed before it. Later ones may be replayed by now.
+        transaction.rollback()
+        with connection.begin():
+            replayed = _facts(connection, {"lsn": _IN_RECOVERY["lsn"]}, row.allowed)["lsn"]
+        transaction, row = _begin(connection, names)
+    with transaction:
+        if row.own_id is not None:
+            raise DatabaseFailed(
+                f"The transaction that reads totesys has the id {row.own_id}, so newer rows would look old.",
+                "Find the function or the role's setting that makes this transaction write.",
+            )
+        facts = _facts(connection, _IN_RECOVERY if row.in_recovery else _WRITING, row.allowed)
+        flushed, end = facts.pop("flushed", None), facts["lsn"]
+        facts["lsn"] = replayed if row.in_recovery else end
+        position = SourcePosition(
+            database=row.database, xmin=row.xmin, xmax=row.xmax, in_recovery=row.in_recovery, **facts
+        )
+        yield Snapshot(connection, position, row.snapshot_at, read_catalogue(connection), flushed, end)
+
+
+def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
+    """Reads all declared tables that exist, by name, in one round trip."""
+    columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
+    statement = sqlalchemy.text(_CATALOGUE.read_text(encoding="utf-8"))
+    rows = connection.execute(statement, {"tables": list(source_tables()), "columns": columns})
+    return {
+        row.name: CatalogueTable(
+            row.name,
+            row.kind,
+            row.hides_rows,
+            tuple(row.unique_columns),
+            tuple(CatalogueColumn(*column) for column in json.loads(row.columns or "[]")),
+            tuple(Relation(*relation) for relation in json.loads(row.relations or "[]")),
+        )
+        for row in rows
+    }
+
+
+def _begin(
+    connection: sqlalchemy.Connection, tables: Collection[str]
+) -> tuple[sqlalchemy.RootTransaction, sqlalchemy.Row[Any]]:
+    """Locks the tables and takes the snapshot; if a lock is not free, releases everything and tries again."""
+    give_up_at = time.monotonic() + LOCKING_SECONDS
+    while True:
+        transaction = connection.begin()
+        try:
+            return transaction, connection.execute(_position(tables)).one()
+        except DBAPIError as error:
+            transaction.rollback()
+            if sqlstate(error) in _NOT_LOCKABLE:
+                with connection.begin():
+                    check_catalogue(source_tables(), read_catalogue(connection))
+            elif sqlstate(error) != _LOCK_NOT_AVAILABLE:
+                raise
+            if time.monotonic() > give_up_at:
+                raise
+        time.sleep(_PAUSE)
+
+
+def _position(tables: Collection[str]) -> sqlalchemy.TextClause:
+    statement = (SQL / "position.sql").read_text(encoding="utf-8")
+    return sqlalchemy.text(
+        statement.format(
+            tables=", ".join(quoted("public", table) for table in sorted(tables)),
+            functions=", ".join(f"'pg_catalog.{function}'" for function in _FUNCTIONS),
+        )
+    )
+
+
+def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
+    """Returns the server's facts; None for each that it lacks or that the user may not ask for."""
+    permitted = {
+        name: fact
+        for name, fact in facts.items()
+        if all(f"pg_catalog.{function}" in allowed for function in fact.functions)
+    }
+    answers = _ask(connection, permitted)
+    if answers is None:
+        # A fork of PostgreSQL may refuse one: Aurora has no such log, and refuses positions in it.
+        answers = {}
+        for name, fact in permitted.items():
+            answers |= _ask(connection, {name: fact}) or {}
+    return dict.fromkeys(facts) | answers
+
+
+def _ask(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
+    """Returns the answers; None if the server refused. Either way the transaction can be used on."""
+    if not facts:
+        return {}
+    columns = ", ".join(f"{fact.sql} AS {name}" for name, fact in facts.items())
+    try:
+        # One round trip; its whole text is made of constants of this module.
+        row = connection.execute(sqlalchemy.text(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts"))
+        return dict(row.one()._mapping)
+    except DBAPIError as error:
+        if not sqlstate(error):
+            raise
+        connection.execute(sqlalchemy.text("ROLLBACK TO SAVEPOINT facts"))
+        return None

@@ -1,0 +1,194 @@
+"""What the live warehouse and a replay in the same database don't have in common, and how the one becomes the other.
+
+Tables, columns and keys are those that the database has, so that nothing can be forgotten.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import sqlalchemy
+
+from totes.contracts.declarations import warehouse_tables
+from totes.postgres import locks
+from totes.postgres.connection import quoted
+from totes.warehouse import constraints, schema, staging
+from totes.warehouse.schema import LIVE, Place
+
+# Rows of a kind that are named; all are counted.
+SHOWN = 5
+# Without an index on what refers to it, each row that is taken out of a dimension costs a scan of every fact.
+TAKEN_OUT_ONE_BY_ONE = 10
+
+# What tells of a run of load, and not of totesys.
+_VERSIONS = "schema_version"
+_OF_THE_RUN = ("loaded_at", "execution")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How many rows there are of a kind, and the keys of the first: their columns' values by name."""
+
+    rows: int
+    first: Sequence[Mapping[str, object]] = ()
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A table that was compared.
+
+    Attributes:
+        replayed, live: rows there.
+        missing: rows that only the replay has.
+        extra: rows that only the live warehouse has.
+        differing: rows that both have, with other values.
+        columns: in how many of the differing rows each column differs.
+    """
+
+    table: str
+    replayed: int
+    live: int
+    missing: Rows
+    extra: Rows
+    differing: Rows
+    columns: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def agrees(self) -> bool:
+        return not (self.missing.rows or self.extra.rows or self.differing.rows)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that both have.
+
+    Attributes:
+        name: with the schema in front unless it is one of the stars.
+        live, replayed: where it is, as SQL identifiers.
+        key: the columns of its primary key.
+        names: the columns that tell a person which row it is.
+        values: the columns that must be the same.
+        columns: all.
+    """
+
+    name: str
+    live: str
+    replayed: str
+    key: Sequence[str]
+    names: Sequence[str]
+    values: Sequence[str]
+    columns: Sequence[str]
+
+    def compare(self, connection: sqlalchemy.Connection) -> Divergence:
+        """Compares all its rows."""
+        counts = connection.execute(self._statement(connection, "count_apart")).one()._mapping
+        differing = {column: counts[_apart(column)] for column in self.values if counts[_apart(column)]}
+        # Counted so, a row that is there twice, for want of its primary key, is extra as well.
+        extra = counts["live_rows"] - counts["replayed_rows"] + counts["missing"]
+        return Divergence(
+            self.name,
+            counts["replayed_rows"],
+            counts["live_rows"],
+            self._named(connection, counts["missing"], "live.ctid IS NULL"),
+            self._named(connection, extra, "replayed.ctid IS NULL"),
+            self._named(connection, counts["differing"], f"{_BOTH} AND {self._values_apart}"),
+            differing,
+        )
+
+    def put_in(self, connection: sqlalchemy.Connection) -> None:
+        """Gives the live one the rows of the replay."""
+        connection.execute(self._statement(connection, "put_missing"))
+        connection.execute(self._statement(connection, "put_right"))
+
+    def take_out(self, connection: sqlalchemy.Connection) -> None:
+        """Takes the rows out of the live one that the replay does not have."""
+        connection.execute(self._statement(connection, "take_out"))
+
+    def _named(self, connection: sqlalchemy.Connection, rows: int, kind: str) -> Rows:
+        if not rows:
+            return Rows(0)
+        named = connection.execute(self._statement(connection, "name_apart", kind=kind), {"shown": SHOWN})
+        return Rows(rows, [dict(zip(self.names, keys, strict=True)) for keys in named])
+
+    @property
+    def _values_apart(self) -> str:
+        replayed, live = (", ".join(quoted(side, name) for name in self.values) for side in ("replayed", "live"))
+        return f"ROW ({replayed}) IS DISTINCT FROM ROW ({live})"
+
+    def _statement(self, connection: sqlalchemy.Connection, name: str, **more: str) -> sqlalchemy.TextClause:
+        return schema.statement(
+            connection,
+            name,
+            live=self.live,
+            replayed=self.replayed,
+            same_key=" AND ".join(f"{quoted('replayed', column)} = {quoted('live', column)}" for column in self.key),
+            apart=self._values_apart,
+            both=_BOTH,
+            columns_apart=", ".join(
+                f"count(*) FILTER (WHERE {_BOTH} AND {quoted('replayed', column)} IS DISTINCT FROM "
+                f"{quoted('live', column)}) AS {quoted(_apart(column))}"
+                for column in self.values
+            ),
+            names=", ".join(f"coalesce({quoted('replayed', name)}, {quoted('live', name)})" for name in self.names),
+            columns=", ".join(map(quoted, self.columns)),
+            assignments=", ".join(f"{quoted(column)} = {quoted('replayed', column)}" for column in self.values),
+            **more,
+        )
+
+
+_BOTH = "live.ctid IS NOT NULL AND replayed.ctid IS NOT NULL"
+
+
+def tables(connection: sqlalchemy.Connection, replayed: Place) -> list[Table]:
+    """The tables of a replay, those that are referred to before those that refer to them."""
+    found = sqlalchemy.MetaData()
+    for name in (replayed.log, replayed.stars):
+        found.reflect(connection, schema=name)
+    schemas = {replayed.stars: LIVE.stars, replayed.log: LIVE.log}
+    return [_table(table, schemas[table.schema or ""]) for table in found.sorted_tables if table.name != _VERSIONS]
+
+
+def move(connection: sqlalchemy.Connection, pairs: Sequence[Table], found: Iterable[Divergence]) -> None:
+    """Brings the live warehouse to the replay, by difference: a row that is the same is not touched.
+
+    Readers don't wait, and see nothing of it before the commit. Only if so much differs that the facts' references are
+    dropped meanwhile, readers wait for the commit.
+
+    Args:
+        found: about what differs.
+    """
+    facts = [table for table in warehouse_tables().values() if table.is_fact]
+    keys = constraints.foreign_keys(connection, facts if _is_bulk(found) else ())
+    locks.change_when_free(connection, lambda: keys.drop(connection))
+    for pair in pairs:
+        pair.put_in(connection)
+    for pair in reversed(pairs):
+        pair.take_out(connection)
+    keys.make(connection)
+
+
+def _is_bulk(found: Iterable[Divergence]) -> bool:
+    stars = [table for table in found if table.table in warehouse_tables()]
+    put_in = sum(table.missing.rows + table.differing.rows for table in stars)
+    taken_out = sum(table.extra.rows for table in stars if not warehouse_tables()[table.table].is_fact)
+    return put_in >= staging.BULK_ROWS or taken_out > TAKEN_OUT_ONE_BY_ONE
+
+
+def _table(replayed: sqlalchemy.Table, live_schema: str) -> Table:
+    declared = warehouse_tables().get(replayed.name)
+    columns = [column.name for column in replayed.columns]
+    key = [column.name for column in replayed.primary_key.columns]
+    left_out = key if declared else [*key, *_OF_THE_RUN]
+    return Table(
+        name=replayed.name if declared else f"{live_schema}.{replayed.name}",
+        live=quoted(live_schema, replayed.name),
+        replayed=quoted(replayed.schema or "", replayed.name),
+        key=key,
+        names=list(dict.fromkeys([*key, declared.identity] if declared else key)),
+        # SQL can't compare rows without columns.
+        values=[column for column in columns if column not in left_out] or key,
+        columns=columns,
+    )
+
+
+def _apart(column: str) -> str:
+    return f"{column} apart"

@@ -1,0 +1,226 @@
+"""Replay: the warehouse made anew from the processed zone, beside the live one, to be compared or to take its place.
+
+The lake is the truth and the warehouse a projection of it: batch 1 to n gives the same content each time.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+
+from totes.errors import ContractBroken, DatabaseFailed, VersionUnknown
+from totes.lake.batch_log import BatchLog
+from totes.load import load_pending
+from totes.postgres.connection import WAREHOUSE, connected, quoted
+from totes.verify.replay import difference
+from totes.verify.replay.difference import Divergence
+from totes.warehouse import schema
+from totes.warehouse.record_ids import RecordIdsGiven, go_on_behind_the_last
+from totes.warehouse.schema import Place
+
+if TYPE_CHECKING:
+    from totes.lake.bucket import Lake
+    from totes.runtime.secrets import Credentials
+
+BESIDE = Place("replay", "replay_etl")
+_MARK = "A replay of the warehouse. It ends with the command that made it, or with the next of its kind."
+_SCHEMAS = sqlalchemy.text(
+    "SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ANY(:names)"
+)
+
+# Is told what is being done, in a few words.
+Seen = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The live warehouse beside a replay.
+
+    Attributes:
+        batch: the last batch that was replayed.
+    """
+
+    batch: int
+    tables: list[Divergence]
+
+    @property
+    def agrees(self) -> bool:
+        return all(table.agrees for table in self.tables)
+
+
+@contextmanager
+def replaying(
+    credentials: "Credentials", processed: "Lake", execution: str, whole: bool, seen: Seen = lambda _: None
+) -> Iterator["Replay"]:
+    """A replay for as long as the block lasts; its tables go with it.
+
+    Args:
+        execution: what its entries in the log bear for the execution that loaded them.
+        whole: to replay all that is processed, whatever the live warehouse has, even no schema; else what it has.
+
+    Raises:
+        WarehouseBusy: another replay is at work.
+        VersionUnknown: the live schema is not of this release.
+        LogBroken, CorruptObject, ObjectMissing, ContractBroken: a batch can't be loaded, see totes.load.
+    """
+    connection = (WAREHOUSE, credentials, "totes-replay")
+    with connected(*connection) as live, connected(*connection) as made:
+        _require_schema(live, whole)
+        BESIDE.connection(made)
+        _begin(made)
+        try:
+            replay = Replay(live, made, processed, execution, seen)
+            if whole:
+                replay.bring_to_the_end()
+            yield replay
+        except (Exception, KeyboardInterrupt):
+            # What can't be dropped now is dropped by the next replay.
+            with suppress(DBAPIError, OSError):
+                _drop(made)
+            raise
+        _drop(made)
+
+
+class Replay:
+    """A warehouse beside the live one, over a connection to each."""
+
+    def __init__(
+        self,
+        live: sqlalchemy.Connection,
+        made: sqlalchemy.Connection,
+        processed: "Lake",
+        execution: str,
+        seen: Seen,
+    ) -> None:
+        self._live = live
+        self._made = made
+        self._processed = processed
+        self._log = BatchLog(processed)
+        self._execution = execution
+        self._seen = seen
+        self._batch = 0
+        schema.migrate(made)
+        with made.begin():
+            self._tables = difference.tables(made, BESIDE)
+
+    def bring_to_the_end(self) -> None:
+        """Replays all that is processed, but for batches that break a rule and wait for their correction."""
+        try:
+            self._bring_to(self._log.last())
+        except ContractBroken:
+            with self._live.begin(), self._made.begin():
+                self._batch = _last_batch(self._made)
+                if self._batch < _last_batch(self._live):
+                    raise
+
+    def compare(self) -> Comparison:
+        """Compares both as of one moment, at which the replay has all batches that the live warehouse has.
+
+        Nobody is kept waiting: where the live one has moved on meanwhile, the replay follows.
+        """
+        while True:
+            with self._live.begin():
+                self._live.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                through = min(_last_batch(self._live), self._log.last())
+                if through <= self._batch:
+                    return self._compared()
+            self._bring_to(through)
+
+    def swap(self, found: Comparison) -> None:
+        """Gives the live warehouse the content of the replay, in one transaction that makes sure of it before it ends.
+
+        Load waits meanwhile. Record ids stay, and go on behind the last.
+
+        Args:
+            found: about what differs.
+
+        Raises:
+            LogBroken: the live warehouse has batches that the lake has not.
+            DatabaseFailed: something keeps it from becoming the same.
+        """
+        while True:
+            with self._live.begin():
+                schema.lock(self._live)
+                through = _last_batch(self._live)
+                if through <= self._batch:
+                    self._seen("swapping")
+                    difference.move(self._live, self._tables, found.tables)
+                    go_on_behind_the_last(self._live)
+                    _require_agreement(self._compared())
+                    return
+            self._bring_to(through)
+
+    def _compared(self) -> Comparison:
+        found = []
+        for table in self._tables:
+            self._seen(f"comparing {table.name}")
+            found.append(table.compare(self._live))
+        return Comparison(self._batch, found)
+
+    def _bring_to(self, batch: int) -> None:
+        with self._live.begin():
+            given = RecordIdsGiven(self._live)
+
+        def begins(number: int) -> None:
+            self._seen(f"replaying batch {number:,} of {batch:,}")
+            given.repeat(self._made, number)
+
+        self._batch = load_pending(self._made, self._processed, self._execution, batch, begins).loaded_through
+
+
+def _require_schema(live: sqlalchemy.Connection, whole: bool) -> None:
+    with live.begin():
+        applied = schema.applied_version(live)
+    if applied == 0 and whole:
+        schema.migrate(live)
+    elif applied != schema.latest_version():
+        raise VersionUnknown(
+            f"The warehouse's schema has version {applied}, this release's is {schema.latest_version()}.",
+            "Replay with the release that is deployed; where that is this one, start an execution first.",
+        )
+
+
+def _begin(made: sqlalchemy.Connection) -> None:
+    """Waits until no other replay is at work, and keeps others waiting for as long as the connection lasts."""
+    with made.begin():
+        made.execute(sqlalchemy.text("SELECT pg_catalog.pg_advisory_lock(:key)"), {"key": BESIDE.lock})
+    _drop(made)
+    with made.begin():
+        for schema in (BESIDE.stars, BESIDE.log):
+            made.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
+            made.exec_driver_sql(f"COMMENT ON SCHEMA {quoted(schema)} IS '{_MARK}'")
+
+
+def _drop(made: sqlalchemy.Connection) -> None:
+    """Drops what a replay has made, and nothing else.
+
+    Raises:
+        DatabaseFailed: a schema of the name is none of a replay.
+    """
+    with made.begin():
+        for schema, mark in made.execute(_SCHEMAS, {"names": [BESIDE.log, BESIDE.stars]}).all():
+            if mark != _MARK:
+                raise DatabaseFailed(f"The warehouse has a schema {schema} that no replay has made.", "Rename it.")
+            made.exec_driver_sql(f"DROP SCHEMA {quoted(schema)} CASCADE")
+
+
+def _require_agreement(found: Comparison) -> None:
+    if found.agrees:
+        return
+    apart = "; ".join(
+        f"{table.table}: {table.missing.rows} missing, {table.extra.rows} extra, {table.differing.rows} differing"
+        for table in found.tables
+        if not table.agrees
+    )
+    raise DatabaseFailed(
+        f"The live warehouse would still not be what the lake says: {apart}. Nothing was changed.",
+        "Look for triggers, rules and missing primary keys on these tables. What helps in any case is to drop the "
+        "warehouse's tables, those of the schema etl too: the next execution makes them again and loads every batch.",
+    )
+
+
+def _last_batch(connection: sqlalchemy.Connection) -> int:
+    return connection.scalar(schema.statement(connection, "last_batch")) or 0

@@ -1,0 +1,181 @@
+"""Rules that the warehouse keeps, made sure of inside the load's transaction.
+
+Keys, references and accepted values follow from the declarations in schemas/; what they can't say is a check beside the
+table. A rule that is broken stops the batch, with its name, the table and the keys.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy
+
+from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
+from totes.errors import ContractBroken
+from totes.lake.keys import repeated_keys
+from totes.lake.parquet import arrow_type
+from totes.postgres.connection import quoted
+from totes.warehouse import schema
+
+SHOWN = 5
+_CORRECT = (
+    "Correct the rows in totesys: the next run loads the correction in one transaction with this batch. If the rule is "
+    "what is wrong, change schemas/warehouse/{table}.toml and deploy."
+)
+# Ingest lets no such row pass, so it was made on the way.
+_RESTORE = (
+    "totesys is not at fault: somebody has changed the lake or the warehouse. Restore the object's first version in "
+    "S3, or the row in the warehouse by `totes replay --swap`; the next execution goes on from there."
+)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A rule, and the rows that break it.
+
+    Attributes:
+        ids: the business ids of some of them.
+        rows: how many there are.
+    """
+
+    table: str
+    rule: str
+    meaning: str
+    ids: tuple[object, ...]
+    rows: int
+
+    def __str__(self) -> str:
+        more = f" and {self.rows - len(self.ids)} more" if self.rows > len(self.ids) else ""
+        ids = ", ".join(map(str, self.ids))
+        return f"{self.table} breaks the rule `{self.rule}` ({self.meaning.rstrip('.')}): {ids}{more}"
+
+
+def broken_check(broken: list[Broken]) -> ContractBroken:
+    """The error of a batch in which rows of totesys don't go together."""
+    return _error(broken, _CORRECT.format(table=broken[0].table))
+
+
+class StagedRows:
+    """What the rows of a table have to say for themselves, seen as they are staged."""
+
+    def __init__(self, table: WarehouseTable) -> None:
+        self._table = table
+        self._keys: list[pa.Array] = []
+        self._unaccepted: dict[str, list[object]] = {}
+
+    def see(self, rows: pa.RecordBatch) -> None:
+        """Takes a look at some of the rows."""
+        keys = rows.column(self._table.identity)
+        self._keys.append(keys)
+        for column in self._table.data_columns:
+            if column.values and column.name in rows.schema.names:
+                values = rows.column(column.name)
+                accepted = pa.array([*column.values, None] if column.nullable else column.values, values.type)
+                wrong = pc.invert(pc.is_in(values, value_set=accepted))
+                self._unaccepted.setdefault(column.name, []).extend(keys.filter(wrong).to_pylist())
+
+    def check(self) -> None:
+        """Makes sure that every row has a key of its own, and accepted values.
+
+        Raises:
+            ContractBroken: names the rule, the table and the keys.
+        """
+        if broken := [*self._repeated_keys(), *self._unaccepted_values()]:
+            raise _error(broken, _RESTORE)
+
+    def _repeated_keys(self) -> Iterator[Broken]:
+        if wrong := repeated_keys(pa.chunked_array(self._keys, arrow_type(self._table.column(self._table.identity)))):
+            yield self._broken(self._table.identity, "Each row has one of its own", list(wrong))
+
+    def _unaccepted_values(self) -> Iterator[Broken]:
+        for name, wrong in self._unaccepted.items():
+            if wrong:
+                yield self._broken(name, f"One of {', '.join(self._table.column(name).values)}", wrong)
+
+    def _broken(self, rule: str, meaning: str, wrong: list[object]) -> Broken:
+        return Broken(self._table.name, rule, meaning, tuple(wrong[:SHOWN]), len(wrong))
+
+
+def check_references(connection: sqlalchemy.Connection, table: WarehouseTable, staging: str) -> None:
+    """Tells which staged rows refer to nothing.
+
+    Raises:
+        ContractBroken: names the rule, the table and the keys.
+    """
+    broken = []
+    for column in table.data_columns:
+        if not column.references:
+            continue
+        referenced = warehouse_tables()[column.references]
+        query = schema.statement(
+            connection,
+            "unresolved",
+            identity=quoted(table.identity),
+            column=quoted(column.name),
+            staging=staging,
+            referenced=schema.star(connection, referenced.name),
+            referenced_key=quoted(referenced.key),
+        )
+        if rows := connection.execute(query, {"shown": SHOWN}).all():
+            missing = ", ".join(sorted({str(row.reference) for row in rows}))
+            meaning = f"What {column.name} refers to is in {referenced.name}, which lacks {missing}"
+            ids = tuple(row.business_id for row in rows)
+            broken.append(Broken(table.name, column.name, meaning, ids, rows[0].broken))
+    if broken:
+        raise _error(broken, _RESTORE)
+
+
+def record_ids(connection: sqlalchemy.Connection) -> Mapping[str, int]:
+    """The highest record id of each fact that has checks."""
+    ids = {}
+    for table in warehouse_tables().values():
+        if table.checks:
+            newest = schema.statement(
+                connection, "newest", key=quoted(table.key), table=schema.star(connection, table.name)
+            )
+            ids[table.name] = connection.scalar(newest) or 0
+    return ids
+
+
+def record_ids_before(connection: sqlalchemy.Connection, batch: int) -> Mapping[str, int]:
+    """The same as they were before a batch, of the facts that have got any since."""
+    ids = {}
+    for table in warehouse_tables().values():
+        if table.checks:
+            query = schema.statement(connection, "newest_before")
+            last = connection.scalar(query, {"name": table.name, "batch": batch})
+            if last is not None:
+                ids[table.name] = last
+    return ids
+
+
+def broken_since(connection: sqlalchemy.Connection, before: Mapping[str, int]) -> list[Broken]:
+    """The checks that rows break which came after some record ids."""
+    found = []
+    for name, since in before.items():
+        table = warehouse_tables()[name]
+        for check in table.checks:
+            rows = connection.execute(
+                violators(connection, table, check), {"name": name, "since": since, "shown": SHOWN}
+            ).all()
+            if rows:
+                ids = tuple(row.business_id for row in rows)
+                found.append(Broken(name, check.name, check.rule, ids, rows[0].broken))
+    return found
+
+
+def violators(connection: sqlalchemy.Connection, table: WarehouseTable, check: Check) -> sqlalchemy.TextClause:
+    """Returns the query for the rows that break a check."""
+    return schema.statement(
+        connection,
+        "breaks_rule",
+        table=schema.star(connection, table.name),
+        key=quoted(table.key),
+        identity=quoted(table.identity),
+        breaks=schema.placed(connection, check.breaks),
+    )
+
+
+def _error(broken: list[Broken], remedy: str) -> ContractBroken:
+    return ContractBroken("; ".join(map(str, broken)) + ".", remedy)

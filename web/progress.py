@@ -1,0 +1,111 @@
+"""How far an execution has come, in the terms of the drawing: what each state shows, and which ways were taken."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+
+from cli.render.executions import summary
+from cli.render.terminal import took
+from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun
+from web.workflow import State, Workflow
+
+LONGEST_NOTE = 21
+
+
+class Status(StrEnum):
+    """What has become of a state or of an execution. The values are what the page says, and its classes in CSS."""
+
+    NOT_REACHED = "not-reached"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    SUCCEEDED = "succeeded"
+    RETRIED = "retried"
+    FAILED = "failed"
+
+    @property
+    def words(self) -> str:
+        return self.value.replace("-", " ")
+
+    @property
+    def mark(self) -> str:
+        """A sign that tells it without colour. None of them is an emoji anywhere."""
+        return {
+            Status.NOT_REACHED: "○",
+            Status.RUNNING: "●",
+            Status.RETRYING: "↻",
+            Status.SUCCEEDED: "✓",
+            Status.RETRIED: "↻",
+            Status.FAILED: "✗",
+        }[self]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the drawing shows of a state.
+
+    Attributes:
+        note: a word or two for the box: how long it took, or its error.
+        label: all of it in words, for those who don't see the drawing.
+    """
+
+    status: Status
+    note: str
+    label: str
+
+
+def execution_status(execution: Execution) -> Status:
+    """The status of an execution as a whole."""
+    if execution.status == RUNNING:
+        return Status.RUNNING
+    return Status.SUCCEEDED if execution.status == SUCCEEDED else Status.FAILED
+
+
+def run_status(run: StateRun, execution: Execution) -> Status:
+    """The status of a state that the execution went through, or is in."""
+    if run.exited is None:
+        return Status.RETRYING if run.failures else Status.RUNNING
+    ended_here = execution_status(execution) is Status.FAILED and run is execution.states[-1]
+    if run.error or ended_here:
+        return Status.FAILED
+    return Status.RETRIED if run.failures else Status.SUCCEEDED
+
+
+def progress(workflow: Workflow, execution: Execution | None, now: datetime) -> Mapping[str, Shown]:
+    """What each state of the workflow shows; of several passes through a state, the last one."""
+    runs = {run.name: run for run in execution.states} if execution else {}
+    return {name: _shown(state, runs.get(name), execution, now) for name, state in workflow.states.items()}
+
+
+def ways_taken(execution: Execution | None) -> set[tuple[str, str]]:
+    """The pairs of states between which the execution has passed."""
+    return {(run.name, after.name) for run, after in pairwise(execution.states)} if execution else set()
+
+
+def said(execution: Execution) -> str:
+    """One line on what an execution did, or is doing."""
+    status = execution_status(execution)
+    if status is Status.RUNNING:
+        return f"in {execution.states[-1].name}" if execution.states else "starting"
+    if status is Status.FAILED:
+        return f"{execution.error or execution.status}: {execution.cause or 'no cause given'}"
+    errors = dict.fromkeys(failure.error for run in execution.states for failure in run.failures)
+    healed = f"; retried after {', '.join(errors)}" if errors else ""
+    return summary(execution) + healed
+
+
+def _shown(state: State, run: StateRun | None, execution: Execution | None, now: datetime) -> Shown:
+    if run is None or execution is None:
+        return Shown(Status.NOT_REACHED, state.kind.lower(), f"{state.name}, {state.kind}: not reached")
+    status = run_status(run, execution)
+    time = took(run.seconds_until(run.exited or now))
+    attempts = f"{run.attempts} attempts, " if run.attempts > 1 else ""
+    error = run.error or (execution.error or execution.status if status is Status.FAILED else None)
+    note = _shortened(error) if error else f"{attempts}{time}"
+    label = f"{state.name}, {state.kind}: {status.words}, {attempts}{time}" + (f", {error}" if error else "")
+    return Shown(status, note, label)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= LONGEST_NOTE else f"{text[: LONGEST_NOTE - 1]}…"
