@@ -81,7 +81,10 @@ def test_mail_that_says_all_is_accepted() -> None:
     [
         (replace(LOADED, mails=[SAID]), "I5 1 mails of an execution that ended SUCCEEDED: "),
         (replace(FAILED, mails=[]), "I5 0 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it."),
-        (replace(FAILED, mails=[SAID, SAID]), "I5 2 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it."),
+        (
+            replace(FAILED, mails=[SAID, SAID]),
+            "I5 2 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it.",
+        ),
         (replace(FAILED, cause="Another."), "I5 the mail lacks cause"),
         (replace(FAILED, remedy="Call us."), "I5 the mail lacks remedy"),
         (replace(FAILED, arn="arn:2"), "I5 the mail lacks execution"),
