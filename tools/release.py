@@ -1,4 +1,4 @@
-"""Checks that a tag fits the version and the changelog, and prints that release's notes: `python -m tools.release v0.2.0`."""
+"""Checks a tag against version and changelog, and prints the release's notes: `python -m tools.release v0.2.0`."""
 
 import json
 import re
