@@ -1,4 +1,4 @@
-"""What the errors mean to a person, and what to do about them: ours, Lambda's and those of Step Functions."""
+"""Says what each error means, and what to do about it: ours, Lambda's and those of Step Functions."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ _UNREACHABLE = "could not be reached, dropped the connection, or refused the pas
 _BUSY = "was locked, overloaded or too slow to answer."
 _OUT_OF_TIME = "The function ran out of time."
 _LAMBDA = "AWS Lambda could not run the function."
-_WAIT = "Nothing, unless it lasts: the next execution goes on where this one stopped."
+_WAIT = "Nothing, unless it lasts: the next execution resumes where this one stopped."
 _MORE = (
     "Nothing, if the next execution succeeds. If it happens again, give the function more time or memory in "
     "serverless.yml and deploy."
@@ -16,10 +16,10 @@ _MORE = (
 MEANINGS: Mapping[str, tuple[str, str]] = {
     "SourceUnreachable": (f"totesys {_UNREACHABLE}", _WAIT),
     "SourceBusy": (f"totesys {_BUSY}", _WAIT),
-    "SourceLagging": ("totesys was a standby that had not yet replayed all that the last batch saw.", _WAIT),
+    "SourceLagging": ("totesys was a standby that lagged behind the last batch.", _WAIT),
     "WarehouseUnreachable": (f"The warehouse {_UNREACHABLE}", _WAIT),
     "WarehouseBusy": (f"The warehouse {_BUSY}", _WAIT),
-    "LakeUnavailable": ("S3 or Secrets Manager throttled or failed, again and again.", _WAIT),
+    "LakeUnavailable": ("S3 or Secrets Manager throttled or failed several times.", _WAIT),
     "BatchContended": ("Other executions kept committing the batch that this one was making.", _WAIT),
     "InputRefused": ("The execution was started with an input that the pipeline does not know.", "Start it with {}."),
     "SettingsInvalid": ("The function lacks part of its configuration.", "Deploy again."),
@@ -40,7 +40,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "Check whether they were removed on purpose. If so, start an execution that accepts the deletions.",
     ),
     "BackfillOutdated": (
-        "totesys or the landing zone has moved on under a backfill.",
+        "totesys or the landing zone changed after the backfill was planned.",
         "Pause the schedule, and start another backfill.",
     ),
     "DiskFull": (
@@ -48,7 +48,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "Raise ephemeralStorageSize in serverless.yml and deploy.",
     ),
     "DatabaseFailed": ("A database refused in a way that the pipeline does not know.", "Read the message."),
-    "Unforeseen": ("Something happened that nobody foresaw: most likely a bug.", "Read the stack trace in the log."),
+    "Unforeseen": ("An unexpected error: most likely a bug.", "Read the stack trace in the log."),
     "ContractBroken": (
         "The data is not what its declaration in schemas/ says.",
         "Correct the rows, or the declaration.",
@@ -74,22 +74,22 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     ),
     ABORTED: (
         "Somebody stopped the execution.",
-        "Nothing, if it was meant: the next execution goes on where this one stopped. If it was not, CloudTrail's "
+        "Nothing, if it was meant: the next execution resumes where this one stopped. If it was not, CloudTrail's "
         "event StopExecution names who did it.",
     ),
 }
 _STRANGE = (
-    "It failed in a way that has no name here.",
+    "It failed with an error that the pipeline does not know.",
     "Read the cause, and correct what it names; the next execution tries again.",
 )
 
 
 def meaning(error: str) -> tuple[str, str]:
-    """What an error means, in one sentence, and what to do where the error does not say so itself."""
+    """Returns what an error means, in one sentence, and what to do if the error itself names no remedy."""
     return MEANINGS.get(error, _STRANGE)
 
 
-# The errors that share a section of the runbook with another one.
+# Errors that share the runbook's section with another error.
 _TOLD_WITH = {
     "States.Timeout": "Sandbox.Timedout",
     "Lambda.Unknown": "Sandbox.Timedout",
@@ -100,5 +100,5 @@ _TOLD_WITH = {
 
 
 def section(error: str) -> str:
-    """The heading of the runbook's section on an error."""
+    """Returns the heading of the runbook's section about an error."""
     return _TOLD_WITH.get(error, error)
