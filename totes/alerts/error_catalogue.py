@@ -13,6 +13,55 @@ _MORE = (
     "Nothing, if the next execution succeeds. If it happens again, give the function more time or memory in "
     "serverless.yml and deploy."
 )
+# The errors of Lambda's Invoke, by what to do. Those of features that this project does not use are among the last.
+_VPC = (
+    "EC2ThrottledException",
+    "EC2UnexpectedException",
+    "ENILimitReachedException",
+    "ENINotReadyException",
+    "SubnetIPAddressLimitReachedException",
+)
+_NOT_READY = ("ResourceConflictException", "ResourceNotReadyException")
+_SET_UP = (
+    "ResourceNotFoundException",
+    "EC2AccessDeniedException",
+    "InvalidSecurityGroupIDException",
+    "InvalidSubnetIDException",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "InvalidRuntimeException",
+    "InvalidZipFileException",
+    "InvalidParameterValueException",
+    "InvalidRequestContentException",
+    "RequestTooLargeException",
+    "SerializedRequestEntityTooLargeException",
+    "UnsupportedMediaTypeException",
+    "ServiceQuotaExceededException",
+    "RecursiveInvocationException",
+    "ModeNotSupportedException",
+    "NoPublishedVersionException",
+    "CodeArtifactUserDeletedException",
+    "CodeArtifactUserFailedException",
+    "CodeArtifactUserPendingException",
+    "DurableExecutionAlreadyStartedException",
+    "EFSIOException",
+    "EFSMountConnectivityException",
+    "EFSMountFailureException",
+    "EFSMountTimeoutException",
+    "RuntimeAliasDeletedException",
+    "RuntimeVersionDeletedException",
+    "S3FilesMountConnectivityException",
+    "S3FilesMountFailureException",
+    "S3FilesMountTimeoutException",
+    "SnapStartException",
+    "SnapStartNotReadyException",
+    "SnapStartRegenerationFailureException",
+    "SnapStartTimeoutException",
+)
+_NO_MEMORY = "The function ran out of memory."
+
 MEANINGS: Mapping[str, tuple[str, str]] = {
     "SourceUnreachable": (f"totesys {_UNREACHABLE}", _WAIT),
     "SourceBusy": (f"totesys {_BUSY}", _WAIT),
@@ -55,6 +104,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     ),
     "Sandbox.Timedout": (_OUT_OF_TIME, _MORE),
     "States.Timeout": (_OUT_OF_TIME, _MORE),
+    "Runtime.OutOfMemory": (_NO_MEMORY, _MORE),
+    "MemoryError": (_NO_MEMORY, _MORE),
     "Runtime.ExitError": ("The function ended without an answer: it ran out of memory, or it crashed.", _MORE),
     "Lambda.Unknown": ("The function ended without an answer.", _MORE),
     "Lambda.ClientExecutionTimeoutException": (_LAMBDA, _WAIT),
@@ -64,6 +115,21 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "Lambda.TooManyRequestsException": (
         "AWS Lambda throttled the function: the account runs too many at once.",
         "Nothing, unless it lasts: then ask AWS for a higher limit of concurrent executions.",
+    ),
+    **dict.fromkeys((f"Lambda.{name}" for name in _NOT_READY), (_LAMBDA, _WAIT)),
+    **dict.fromkeys(
+        (f"Lambda.{name}" for name in _VPC),
+        (
+            "AWS Lambda could not connect the function to your VPC.",
+            "Nothing, unless it lasts: then give the function's subnets more addresses, or ask AWS for a higher limit.",
+        ),
+    ),
+    **dict.fromkeys(
+        (f"Lambda.{name}" for name in _SET_UP),
+        (
+            "AWS Lambda refused to run the function as it is set up.",
+            "Read the message, correct what it names, and deploy again.",
+        ),
     ),
     "States.DataLimitExceeded": ("A result was too large for Step Functions.", "Report it: this is a bug."),
     "States.Runtime": ("The workflow itself is at fault.", "Deploy the release before, and report it: this is a bug."),
@@ -96,6 +162,10 @@ _TOLD_WITH = {
     "States.DataLimitExceeded": "States.Runtime",
     **dict.fromkeys((error for error, (meant, _) in MEANINGS.items() if meant == _LAMBDA), "Lambda.ServiceException"),
     "Lambda.TooManyRequestsException": "Lambda.ServiceException",
+    **dict.fromkeys((f"Lambda.{name}" for name in _VPC), f"Lambda.{_VPC[0]}"),
+    **dict.fromkeys((f"Lambda.{name}" for name in _SET_UP), f"Lambda.{_SET_UP[0]}"),
+    "Runtime.OutOfMemory": "Runtime.ExitError",
+    "MemoryError": "Runtime.ExitError",
 }
 
 
