@@ -217,6 +217,27 @@ def test_backfill_is_retried_as_the_stages_are() -> None:
     assert [name for name, task in tasks.items() if task["Retry"] != STAGES["Ingest"]["Retry"]] == []
 
 
+def test_time_limits_of_a_backfill_nest() -> None:
+    execution = json.loads(BACKFILL.read_text(encoding="utf-8"))["TimeoutSeconds"]
+    for task in tasks_of_backfill().values():
+        function = Deployment("dev").timeout(called_by(task))
+        assert STATEMENT_SECONDS + CONNECT_SECONDS < function < task["TimeoutSeconds"] < execution
+
+
+def test_backfill_reads_totesys_by_a_function_of_its_own() -> None:
+    called = {name: called_by(task) for name, task in tasks_of_backfill().items()}
+    assert called == {
+        **dict.fromkeys(("Plan", "ReadDimension", "ReadFact", "Land"), "backfill"),
+        **dict.fromkeys(("ProcessBatch", "Process"), "transform"),
+        "Load": "load",
+    }
+
+
+def called_by(task: dict[str, Any]) -> str:
+    name: str = task["Parameters"]["FunctionName"]
+    return name.removeprefix("#{").removesuffix("LambdaFunction.Arn}").lower()
+
+
 @pytest.mark.parametrize("task", ["Process", "Load"])
 def test_backfill_goes_on_with_a_stage_while_there_is_more(task: str) -> None:
     choice = BACKFILL_STATES[BACKFILL_STATES[task]["Next"]]

@@ -16,10 +16,10 @@ from totes.contracts.declarations import Column, SourceTable
 from totes.errors import ContractBroken
 from totes.lake.parquet import arrow_type, batches
 from totes.postgres.connection import quoted, server_message, sqlstate
+from totes.postgres.statements import sql
 from totes.source.validation import SHOWN, Violation
 
 _UNCONVERTIBLE = ("22021", "22P05")
-_FIND = Path(__file__).parent / "sql" / "unconvertible.sql"
 # "COPY staged_dim_staff, line 3, column first_name", in whatever language the server speaks.
 _WHERE = re.compile(r"(\w+)\W+\w+\W+(\d+)\W+\w+\W+(\w+)\W*$")
 
@@ -81,7 +81,7 @@ def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tupl
     The error ended the transaction and the connection, so this opens another one.
     """
     columns = [column for column in table.columns if pa.types.is_string(arrow_type(column))]
-    statement = _FIND.read_text(encoding="utf-8").format(
+    statement = sql("postgres", "unconvertible").format(
         table=quoted(table.name),
         key=quoted(table.name, table.key),
         columns=", ".join(f"('{c.name}', CAST({quoted(table.name, c.name)} AS text))" for c in columns),
