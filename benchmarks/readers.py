@@ -21,11 +21,11 @@ from benchmarks.processes import once
 from benchmarks.world import LANDING, PROCESSED, World, world
 from cli.render.terminal import screen
 from local.postgres.databases import WAREHOUSE
+from totes.contracts.requests import Request
 from totes.ingest import ingest
 from totes.postgres.connection import WAREHOUSE as DATABASE
 from totes.postgres.connection import connected
 from totes.runtime.log import logger
-from totes.runtime.requests import Request
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import IngestSettings, TransformSettings
 from totes.transform import transform

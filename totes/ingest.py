@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from totes.contracts.declarations import source_columns, source_tables
+from totes.contracts.requests import Request
 from totes.errors import LogBroken
 from totes.lake.batch_log import BatchLog, entry
 from totes.lake.bucket import Lake
@@ -13,7 +14,6 @@ from totes.postgres.catalogue import structure_of
 from totes.postgres.connection import TOTESYS, connected
 from totes.postgres.position import SourcePosition
 from totes.runtime.log import logger
-from totes.runtime.requests import Request
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import IngestSettings

@@ -9,6 +9,7 @@ from pathlib import Path
 import sqlalchemy
 
 from totes.contracts.declarations import WarehouseTable, warehouse_tables
+from totes.contracts.requests import Request
 from totes.errors import ContractBroken, CorruptObject, LogBroken
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import FIRST_VERSIONS, Lake
@@ -16,7 +17,6 @@ from totes.lake.manifest import Manifest
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about, logger
-from totes.runtime.requests import Request
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import LoadSettings

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from totes.contracts.declarations import WarehouseTable, source_tables, warehouse_tables
+from totes.contracts.requests import Request
 from totes.errors import BatchContended, CorruptObject
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import FIRST_VERSIONS, Lake, StoredObject
@@ -18,7 +19,6 @@ from totes.lake.manifest import Manifest, Parts, parse_manifest
 from totes.lake.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about, logger
-from totes.runtime.requests import Request
 from totes.runtime.scratch import scratch
 from totes.runtime.settings import TransformSettings
 from totes.warehouse.star import calendar, joined, parts_to_join, shaped, years_of

@@ -38,6 +38,8 @@ _SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
 # A lock was not free in time.
 LOCK_TIMEOUT = "55P03"
+# A text has bytes or characters that the other encoding lacks.
+UNCONVERTIBLE = ("22021", "22P05")
 
 
 @dataclass(frozen=True, eq=False)

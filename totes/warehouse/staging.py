@@ -17,9 +17,9 @@ from totes.lake.parquet import batches
 from totes.postgres import binary_copy, locks
 from totes.postgres.connection import quoted, sqlstate
 from totes.postgres.copy import copy_in
-from totes.postgres.encodings import named_in_warehouse
 from totes.runtime.log import logger
 from totes.warehouse import constraints, rules, schema
+from totes.warehouse.encodings import named_in_warehouse
 
 # From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
 BULK_ROWS = 10_000
