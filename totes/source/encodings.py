@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pg8000.dbapi
@@ -15,9 +14,8 @@ from totes.contracts.declarations import SourceTable
 from totes.errors import ContractBroken
 from totes.lake.parquet import arrow_type
 from totes.postgres.connection import UNCONVERTIBLE, quoted, server_message, sqlstate
+from totes.postgres.statements import sql
 from totes.source.validation import SHOWN, Violation
-
-_FIND = Path(__file__).parent / "sql" / "unconvertible.sql"
 
 
 @contextmanager
@@ -50,7 +48,7 @@ def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tupl
     The error ended the transaction and the connection, so this opens another one.
     """
     columns = [column for column in table.columns if pa.types.is_string(arrow_type(column))]
-    statement = _FIND.read_text(encoding="utf-8").format(
+    statement = sql("source", "unconvertible").format(
         table=quoted(table.name),
         key=quoted(table.name, table.key),
         columns=", ".join(f"('{c.name}', CAST({quoted(table.name, c.name)} AS text))" for c in columns),

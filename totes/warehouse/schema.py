@@ -24,10 +24,10 @@ from totes.contracts.declarations import SCHEMAS, Column, ContractInvalid, Wareh
 from totes.errors import DatabaseFailed, LogBroken, VersionUnknown
 from totes.postgres import locks
 from totes.postgres.connection import quoted, server_message, sqlstate
+from totes.postgres.statements import sql
 from totes.warehouse.structure import Difference, Structure, differences, read_structure
 
 FOLDER = SCHEMAS / "warehouse"
-_SQL = Path(__file__).parent / "sql"
 _NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 _TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
     "serial": sqlalchemy.Integer,
@@ -108,15 +108,15 @@ def star(connection: sqlalchemy.Connection, table: str) -> str:
     return quoted(place(connection).stars, table)
 
 
-def placed(connection: sqlalchemy.Connection, sql: str, **names: str) -> str:
+def placed(connection: sqlalchemy.Connection, template: str, **names: str) -> str:
     """SQL with `{stars}` and `{log}` filled in, and what else is named."""
     at = place(connection)
-    return sql.format(stars=quoted(at.stars), log=quoted(at.log), **names)
+    return template.format(stars=quoted(at.stars), log=quoted(at.log), **names)
 
 
 def statement(connection: sqlalchemy.Connection, name: str, **names: str) -> sqlalchemy.TextClause:
-    """A statement of totes/sql."""
-    return sqlalchemy.text(placed(connection, (_SQL / f"{name}.sql").read_text(encoding="utf-8"), **names))
+    """Returns a statement of totes/warehouse/sql."""
+    return sqlalchemy.text(placed(connection, sql("warehouse", name), **names))
 
 
 def lock(connection: sqlalchemy.Connection) -> None:
