@@ -11,7 +11,7 @@ from rich.text import Text
 
 from cli.commands.demo import chapter
 from cli.commands.explain import mail_text
-from cli.commands.reconcile import comparable, compare
+from cli.commands.reconcile import compare
 from cli.commands.simulate import days_table
 from cli.commands.up import seed_if_empty
 from cli.progress import read_logs
@@ -21,6 +21,7 @@ from local.aws.execution_events import Endings
 from local.aws.schedule import Schedule
 from local.business.simulator import Simulator
 from totes.alerts.executions import SUCCEEDED
+from totes.verify.reconcile.reconcile import comparable
 
 if TYPE_CHECKING:
     from local.postgres.outage import WarehouseServer
