@@ -18,7 +18,7 @@ from cli.progress import read_logs
 from cli.render.follow import follow
 from cli.render.reconcile import show_reconciliation
 from local.aws.execution_events import Endings
-from local.aws.schedule import Schedule
+from local.aws.schedule import Scheduler
 from local.business.simulator import Simulator
 from totes.alerts.executions import SUCCEEDED
 from totes.verify.reconcile.reconcile import comparable
@@ -111,7 +111,7 @@ class Rehearsal:
             started.append(arn)
             fired.set()
 
-        Schedule(self._stack, started=note).run(fired)
+        Scheduler(self._stack, started=note).run(fired)
         execution = follow(started[0], self._console)
         self._endings.look()
         return execution

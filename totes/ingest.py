@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from totes.contracts.declarations import source_columns, source_tables
 from totes.contracts.requests import Request
-from totes.errors import LogBroken
+from totes.errors import SHOWN, LogBroken
 from totes.lake.batch_log import BatchLog, entry
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, moment_after
@@ -23,7 +23,6 @@ from totes.source.extract import Snapshot
 from totes.source.fence import EXPECTED
 from totes.source.flush import durable_position
 from totes.source.snapshot import snapshot
-from totes.source.validation import SHOWN
 
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from totes.contracts.declarations import WarehouseTable, warehouse_tables
 from totes.contracts.requests import Request
-from totes.errors import ContractBroken, CorruptObject, LogBroken
+from totes.errors import ContractBroken, LogBroken
 from totes.lake.batch_log import BatchLog
-from totes.lake.bucket import FIRST_VERSIONS, Lake
+from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.runtime.allowance import UNLIMITED, Allowance
@@ -274,7 +274,7 @@ def _load_table(warehouse: Warehouse, fetched: _Fetched, name: str) -> staging.L
             loaded = _load_rows(warehouse, fetched, table, path)
         if path := fetched.files.get((name, "deleted")):
             deleted = staging.stage_deleted(warehouse, table, path)
-            _require_rows(fetched.manifest, name, "deleted", deleted)
+            fetched.manifest.tables[name]["deleted"].require_rows(deleted)
             staging.bury(warehouse, table, fetched.manifest.batch)
             loaded = staging.Loaded(**vars(loaded) | {"deleted": deleted})
         logger.info("loaded", **vars(loaded))
@@ -282,25 +282,16 @@ def _load_table(warehouse: Warehouse, fetched: _Fetched, name: str) -> staging.L
 
 
 def _load_rows(warehouse: Warehouse, fetched: _Fetched, table: WarehouseTable, path: Path) -> staging.Loaded:
-    rows = fetched.manifest.tables[table.name]["data"].rows
+    stored = fetched.manifest.tables[table.name]["data"]
     if (
         table.is_fact
-        and staging.is_to_be_filled(warehouse, table, rows)
+        and staging.is_to_be_filled(warehouse, table, stored.rows)
         and (filled := staging.fill(warehouse, table, path))
     ):
-        _require_rows(fetched.manifest, table.name, "data", filled.staged)
+        stored.require_rows(filled.staged)
         return filled
     staged = staging.stage(warehouse, table, path)
-    _require_rows(fetched.manifest, table.name, "data", staged)
+    stored.require_rows(staged)
     if table.is_fact:
         return staging.insert_versions(warehouse, table, staged)
     return staging.upsert(warehouse, table, staged, fetched.manifest.batch)
-
-
-def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> None:
-    expected = manifest.tables[table][part]
-    if staged != expected.rows:
-        raise CorruptObject(
-            f"{expected.key} holds {staged} rows; its manifest says {expected.rows}.",
-            FIRST_VERSIONS,
-        )

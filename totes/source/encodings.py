@@ -11,11 +11,11 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from totes.contracts.declarations import SourceTable
-from totes.errors import ContractBroken
+from totes.errors import SHOWN, ContractBroken
 from totes.lake.parquet import arrow_type
 from totes.postgres.connection import UNCONVERTIBLE, quoted, server_message, sqlstate
 from totes.postgres.statements import sql
-from totes.source.validation import SHOWN, Violation
+from totes.source.validation import Violation
 
 
 @contextmanager

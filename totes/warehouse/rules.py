@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 import sqlalchemy
 
 from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
-from totes.errors import ContractBroken
+from totes.errors import SHOWN, ContractBroken
 from totes.lake.keys import repeated_keys
 from totes.lake.parquet import arrow_type
 from totes.postgres.connection import quoted
 from totes.warehouse.warehouse import Warehouse
 
-SHOWN = 5
 _CORRECT = (
     "Correct the rows in totesys: the next run loads the correction in one transaction with this batch. If the rule is "
     "what is wrong, change schemas/warehouse/{table}.toml and deploy."

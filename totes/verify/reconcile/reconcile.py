@@ -11,7 +11,7 @@ from totes.source import fence
 from totes.verify.reconcile.loaded_batch import LoadedBatch
 from totes.verify.reconcile.result import Reconciliation
 from totes.verify.reconcile.snapshots import snapshots
-from totes.verify.reconcile.table import Comparison, Seen
+from totes.verify.reconcile.table import Seen, TableComparison
 from totes.warehouse.log import last_manifest
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def reconcile(
     if manifest is None:
         return None
     version = max(warehouse.execute("schema_versions").scalars())
+    declared = [table for table in tables if table.since <= version]
     with snapshots(warehouse, source) as both, TemporaryDirectory(prefix="totes-reconcile-") as folder:
         no_fence = fence.reason_to_read_all(manifest.source, both.position)
         batch = LoadedBatch(manifest, no_fence, landing, processed, Path(folder))
@@ -55,5 +56,5 @@ def reconcile(
             batch_at=batch.snapshot_at,
             totesys_at=both.taken_at,
             no_fence=no_fence,
-            tables=[Comparison(table, version, both, batch).run(seen) for table in tables if table.since <= version],
+            tables=[TableComparison(table, version, both, batch).run(seen) for table in declared],
         )

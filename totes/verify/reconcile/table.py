@@ -34,7 +34,7 @@ QUARANTINE_SINCE = 2
 TOMBSTONES_END_SINCE = 3
 
 
-class Comparison:
+class TableComparison:
     """One table, in both databases.
 
     Args:

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 import sqlalchemy
 
 from totes.contracts.declarations import warehouse_tables
+from totes.errors import SHOWN
 from totes.postgres import locks
 from totes.postgres.connection import quoted
 from totes.postgres.statements import sql
 from totes.warehouse import constraints, staging
 from totes.warehouse.warehouse import Schemas, Warehouse
 
-# Rows of a kind that are named; all are counted.
-SHOWN = 5
 # Without an index on what refers to it, each row that is taken out of a dimension costs a scan of every fact.
 TAKEN_OUT_ONE_BY_ONE = 10
 
