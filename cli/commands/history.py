@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -14,6 +13,9 @@ from rich.text import Text
 from cli.deployment import target, warehouse
 from cli.errors import CommandFailed, Misused
 from cli.render.terminal import AsJson, Row, cell, heading, plain_table, say_json, screen
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
 STAMPS = ("created", "last_updated")
@@ -68,8 +70,10 @@ def history(
         show_versions(screen(), entity, order, versions)
 
 
-def read_versions(connection: sqlalchemy.Connection, entity: Entity, order: int) -> list[dict[str, Any]]:
+def read_versions(connection: "sqlalchemy.Connection", entity: Entity, order: int) -> list[dict[str, Any]]:
     """The rows of the history view for one id, oldest first; empty where it was never seen."""
+    import sqlalchemy
+
     query = (
         sqlalchemy.select(sqlalchemy.text("*"))
         .select_from(sqlalchemy.table(f"{entity.name}_history"))
