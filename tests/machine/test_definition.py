@@ -74,7 +74,7 @@ def test_stages_are_retried_alike() -> None:
 def test_all_transient_errors_are_retried_and_no_other_of_ours() -> None:
     retried = [error for retrier in STAGES["Ingest"]["Retry"] for error in retrier["ErrorEquals"]]
     assert len(retried) == len(set(retried))
-    ours = {error for error in retried if "." not in error}
+    ours = {error for error in retried if "." not in error} - {"MemoryError"}
     assert ours == kinds(TransientError)
     assert ours < kinds(TotesError)
 
