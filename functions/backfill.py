@@ -3,8 +3,8 @@
 from typing import Any
 
 from totes.backfill import Backfill
+from totes.contracts.requests import parse_backfill, parse_request
 from totes.runtime.log import observed
-from totes.runtime.requests import parse_backfill, parse_request
 from totes.runtime.settings import BackfillSettings, read_settings
 from totes.source.backfill_plan import Range
 

@@ -6,9 +6,9 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions.backfill import take_step
+from totes.contracts.requests import parse_request
 from totes.ingest import ingest
 from totes.runtime.log import logger, metrics, observed
-from totes.runtime.requests import parse_request
 from totes.runtime.settings import IngestSettings, read_settings
 
 # What is odd, in full, may be every column of a table; the warnings say it in short.
