@@ -9,8 +9,8 @@ from pathlib import Path
 from string import Template
 
 from tools.docs.pages import DOCS
+from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import SCHEMAS, Column, SourceTable, WarehouseTable, source_tables, warehouse_tables
-from totes.lake.parquet import arrow_type, processed_type
 from totes.warehouse.schema import LIVE
 
 DICTIONARY = DOCS / "data-dictionary.md"
@@ -57,7 +57,7 @@ def _warehouse_table(table: WarehouseTable) -> str:
         (
             f"`{column.name}`",
             f"{column.type}{_null(column)}",
-            "" if column.type == "serial" else str(processed_type(column)),
+            "" if column.is_assigned else str(processed_type(column)),
             _origin(table, column),
             _reference(column),
             column.meaning + _restriction(column) + _since(column),
@@ -81,10 +81,10 @@ def _summary(table: WarehouseTable) -> str:
 
 def _origin(table: WarehouseTable, column: Column) -> str:
     if column.origin is None:
-        return "given by the warehouse" if column.type == "serial" else f"calculated from `{table.key}`"
+        return "given by the warehouse" if column.is_assigned else f"calculated from `{table.key}`"
     said = f"`{column.origin}`"
     if column.derive:
-        said += f", by `{column.derive}` in totes/warehouse/star.py"
+        said += f", by `{column.derive}` in totes/contracts/derivations.py"
     if column.default is not None:
         said += f"; `{column.default}` where that is NULL"
     return said

@@ -1,6 +1,5 @@
 """Parquet files whose schema comes from the contracts, never from the data."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,46 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from totes.contracts.declarations import Column, ContractInvalid, SourceTable, WarehouseTable, origin_of
+from totes.contracts.arrow import arrow_type, processed_type
+from totes.contracts.declarations import Column, SourceTable, WarehouseTable
 from totes.lake.keys import in_order
 from totes.lake.lean_arrow import look_for_pandas_later
 
 look_for_pandas_later()
 
-_SIMPLE = {
-    "integer": pa.int32(),
-    "boolean": pa.bool_(),
-    "text": pa.string(),
-    "varchar": pa.string(),
-    "date": pa.date32(),
-    "time": pa.time32("ms"),
-    "timestamp(3)": pa.timestamp("ms"),
-}
 _STORED_AS_INTEGERS = (pa.int32(), pa.date32(), pa.time32("ms"), pa.timestamp("ms"))
-_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 ROWS_AT_ONCE = 128 * 1024
-
-
-def arrow_type(column: Column) -> pa.DataType:
-    """The Arrow type of a column; an unbounded numeric of the warehouse is as wide as its origin in totesys."""
-    if simple := _SIMPLE.get(column.type):
-        return simple
-    if numeric := _NUMERIC.fullmatch(column.type):
-        return pa.decimal128(int(numeric[1]), int(numeric[2]))
-    if column.type == "numeric" and column.origin:
-        return arrow_type(origin_of(column))
-    if column.type.startswith(("varchar(", '"')):
-        return pa.string()
-    raise ContractInvalid(f"Column {column.name} has the type {column.type}.", f"Use one of {sorted(_SIMPLE)}.")
-
-
-def processed_type(column: Column) -> pa.DataType:
-    """The Arrow type of a column in the processed zone, which any engine reads: a time of day is text there.
-
-    Neither Athena's tables nor older Sparks know Parquet's TIME. `HH:MM:SS.mmm` sorts and compares as a time does.
-    """
-    kind = arrow_type(column)
-    return pa.string() if pa.types.is_time(kind) else kind
 
 
 def landed_schema(table: SourceTable) -> pa.Schema:

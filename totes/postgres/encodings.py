@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pg8000.dbapi
-import pyarrow as pa
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from totes.contracts.declarations import Column, SourceTable
 from totes.errors import ContractBroken
-from totes.lake.parquet import arrow_type, batches
+from totes.lake.parquet import batches
 from totes.postgres.connection import quoted, server_message, sqlstate
 from totes.source.validation import SHOWN, Violation
 
@@ -80,7 +79,7 @@ def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tupl
 
     The error ended the transaction and the connection, so this opens another one.
     """
-    columns = [column for column in table.columns if pa.types.is_string(arrow_type(column))]
+    columns = [column for column in table.columns if column.type_row.is_text]
     statement = _FIND.read_text(encoding="utf-8").format(
         table=quoted(table.name),
         key=quoted(table.name, table.key),

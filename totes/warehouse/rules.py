@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy
 
+from totes.contracts.arrow import arrow_type
 from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
 from totes.errors import ContractBroken
 from totes.lake.keys import repeated_keys
-from totes.lake.parquet import arrow_type
 from totes.postgres.connection import quoted
 from totes.warehouse import schema
 

@@ -6,14 +6,12 @@ from empty goes the same way, so it ends with the same columns in the same order
 the end.
 """
 
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
@@ -28,16 +26,6 @@ from totes.warehouse.structure import Difference, Structure, differences, read_s
 
 FOLDER = SCHEMAS / "warehouse"
 _SQL = Path(__file__).parent / "sql"
-_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-_TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
-    "serial": sqlalchemy.Integer,
-    "integer": sqlalchemy.Integer,
-    "varchar": sqlalchemy.String,
-    "date": sqlalchemy.Date,
-    "time": sqlalchemy.Time,
-    "numeric": sqlalchemy.Numeric,
-    "boolean": sqlalchemy.Boolean,
-}
 _DEPENDED_UPON = "2BP01"
 _OTHER_COLUMNS = "42P16"
 _RIGHTS = sqlalchemy.text("""
@@ -384,10 +372,10 @@ def _column(table: WarehouseTable, column: Column) -> sqlalchemy.Column[object]:
     references = [sqlalchemy.ForeignKey(_key_of(column.references))] if column.references else []
     return sqlalchemy.Column(
         column.name,
-        _type(column),
+        _Declared(column.type_row.name),
         *references,
         primary_key=column.name == table.key,
-        autoincrement=column.type == "serial",
+        autoincrement=False,
         nullable=column.nullable,
         # Rows that were there before the column need a value; rows that come later bring their own.
         server_default=column.default if column.since > table.since else None,
@@ -395,10 +383,16 @@ def _column(table: WarehouseTable, column: Column) -> sqlalchemy.Column[object]:
     )
 
 
-def _type(column: Column) -> sqlalchemy.types.TypeEngine[Any]:
-    if numeric := _NUMERIC.fullmatch(column.type):
-        return sqlalchemy.Numeric(int(numeric[1]), int(numeric[2]))
-    return _TYPES[column.type]()
+class _Declared(sqlalchemy.types.UserDefinedType[object]):
+    """A column's type as its declaration says it, which is DDL."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: object) -> str:
+        return self.name
 
 
 def _key_of(table: str) -> str:

@@ -12,11 +12,6 @@ from totes.contracts.declarations import Column, WarehouseTable
 
 _SQL = Path(__file__).parent / "sql" / "warehouse_structure.sql"
 _TABLE = "r"
-_NAMES = {
-    "serial": "integer",
-    "varchar": "character varying",
-    "time": "time without time zone",
-}
 # Our log has these columns; another schema of its name has others.
 _VERSIONS = [("version", "integer"), ("applied_at", "timestamp with time zone")]
 _BATCHES = {"batch_id", "snapshot_at", "loaded_at", "execution"}
@@ -145,7 +140,7 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
         remedy = f"If it is new, write `since = {following}` into its line; if it has a new name: {another}"
         yield Difference(f"column {name} is not there", remedy, True)
         return
-    if found.type != (expected := _NAMES.get(column.type, column.type)):
+    if found.type != (expected := column.type_row.catalogue_name):
         yield Difference(f"column {name} has the type {found.type}, expected {expected}", another, True)
     if found.not_null and column.nullable:
         yield Difference(
@@ -156,7 +151,7 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
             f"column {name} may be NULL, expected not nullable", _by_file(following, f"{alter} SET NOT NULL"), False
         )
     default = column.default if column.since > table.since else None
-    if column.type != "serial" and _literal(found.default) != default:
+    if not column.is_assigned and _literal(found.default) != default:
         to = "DROP DEFAULT" if default is None else "SET DEFAULT '{}'".format(default.replace("'", "''"))
         said = f"column {name} has the default {found.default or 'NULL'}, expected {default or 'NULL'}"
         yield Difference(said, _by_file(following, f"{alter} {to}"), False)

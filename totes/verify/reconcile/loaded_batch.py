@@ -126,7 +126,7 @@ def _texts(rows: pa.RecordBatch, column: Column) -> list[str | None]:
         # The batch was processed before the column was declared.
         return [None] * rows.num_rows
     texts = rows.column(column.name).cast(pa.string())
-    if column.type == "time":
+    if column.type_row.wire == "time":
         # PostgreSQL writes no zeros at the end of a second's fraction.
         texts = pc.replace_substring_regex(texts, r"\.?0+$", "")
     found: list[str | None] = texts.to_pylist()
