@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from pg8000.core import Context
 from sqlalchemy import event
 
+from totes.postgres import copy as copying
 from totes.runtime import aws
 from totes.source import extract
 
@@ -239,11 +240,11 @@ def _statements(listener: Callable[[str], object]) -> Iterator[None]:
         listener(text)
         original(connection, text, stream)
 
-    original = copy._copy
+    original = copying._copy
     event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
     event.listen(sqlalchemy.Engine, "commit", commit)
     try:
-        with mock.patch.object(copy, "_copy", copy):
+        with mock.patch.object(copying, "_copy", copy):
             yield
     finally:
         event.remove(sqlalchemy.Engine, "before_cursor_execute", statement)

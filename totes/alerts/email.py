@@ -56,7 +56,8 @@ class Failure:
     Attributes:
         state: the last stage that it was in, Ingest, Transform or Load.
         error: the name of the error; TIMED_OUT or ABORTED of an execution that ended so as a whole.
-        cause: what the error says; the remedy on a line of its own where it brings one.
+        found: what the error says; empty if an execution gave no cause.
+        remedy: what the error says to do; empty if it says nothing.
         started, failed: when the execution did.
         attempts: how often the stage was tried.
         results: what the stages before it returned, by their names in lower case.
@@ -67,7 +68,8 @@ class Failure:
     execution: str
     state: str
     error: str
-    cause: str
+    found: str
+    remedy: str
     started: datetime
     failed: datetime
     attempts: int = 1
@@ -110,16 +112,17 @@ def failure_mail(failure: Failure) -> Mail:
         state=_safe_line(failure.state),
         error=_safe_line(failure.error),
         execution=_safe_line(failure.execution),
+        found=_safe_text(failure.found),
+        remedy=_safe_text(failure.remedy),
     )
     meant, usual_remedy = meaning(failure.error)
-    found, remedy = _told(failure.cause)
     how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
     subject = f"{failure.names.state_machine}: {failure.state} {how}, {_behind(failure)}"
     facts = {
         "What": failure.error,
         "When": _when(failure),
         "Where": f"{failure.state}, of execution {failure.execution.rpartition(':')[2]}",
-        "Why": found or _no_cause(failure),
+        "Why": failure.found or _no_cause(failure),
         "Rows": _rows(failure),
         "Batch": _batches(failure),
         "In a row": _in_a_row(failure.standing),
@@ -131,7 +134,7 @@ def failure_mail(failure: Failure) -> Mail:
         "",
         *(_fact(name, text) for name, text in facts.items()),
         "",
-        _fact("DO THIS", _on_stage(remedy or usual_remedy, failure.names.stage)),
+        _fact("DO THIS", _on_stage(failure.remedy or usual_remedy, failure.names.stage)),
         "",
         *_links(failure),
     ]
@@ -164,6 +167,10 @@ def anchor(heading: str) -> str:
 
 def _safe_line(text: str) -> str:
     return visible_line(redacted(text))
+
+
+def _safe_text(text: str) -> str:
+    return shortened(visible(redacted(text)), _LONGEST_CAUSE)
 
 
 def _sentence(failure: Failure, meant: str) -> str:
@@ -262,13 +269,6 @@ def _log_url(names: Names, execution: str, started: datetime, failed: datetime) 
 
 def _starred(text: str) -> str:
     return quote(text, safe="-_.").replace("%", "*").replace("~", "*7e")
-
-
-def _told(cause: str) -> tuple[str, str]:
-    """What was found, and the remedy where there is one on the last line."""
-    found, newline, remedy = visible(redacted(cause)).rpartition("\n")
-    found, remedy = (found, remedy) if newline else (remedy, "")
-    return shortened(found, _LONGEST_CAUSE), shortened(remedy, _LONGEST_CAUSE)
 
 
 def _behind(failure: Failure) -> str:

@@ -46,7 +46,7 @@ def observed(handler: Handler) -> Handler:
             return handler(event, context)
         except TotesError as error:
             _note(error)
-            error.in_two_lines()
+            error.labelled()
             raise
         except Exception as error:
             _note(error)
@@ -54,7 +54,7 @@ def observed(handler: Handler) -> Handler:
                 f"{type(error).__name__}: {error}.",
                 "Read the stack trace in the function's log; the execution can be redriven once its cause is gone.",
             )
-            raise unforeseen.in_two_lines() from error
+            raise unforeseen.labelled() from error
         finally:
             metrics.add_metric("Duration", MetricUnit.Milliseconds, (time.monotonic() - began) * 1000)
 

@@ -216,7 +216,9 @@ def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
 ) -> None:
     # boto3 quotes what it was told to be a region.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "postgresql://reader:hunter2@nowhere")
-    with pytest.raises(Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRead the stack"):
+    with pytest.raises(
+        Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRemedy: Read the stack"
+    ):
         invoke("transform")
     assert lines(log)[-1]["error"] == "InvalidRegionError"
     assert "hunter2" not in log.getvalue()
