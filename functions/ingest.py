@@ -6,9 +6,9 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from totes.backfill import Backfill
+from totes.contracts.requests import parse_backfill, parse_request
 from totes.ingest import ingest
 from totes.runtime.log import logger, metrics, observed
-from totes.runtime.requests import parse_backfill, parse_request
 from totes.runtime.settings import IngestSettings, read_settings
 from totes.source.backfill_plan import Range
 

@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable, source_columns, source_tables
+from totes.contracts.requests import BackfillRequest
 from totes.errors import BackfillOutdated, ContractBroken, LogBroken
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake, StoredObject
@@ -25,7 +26,6 @@ from totes.lake.parquet import batches, keys_schema, write_keys
 from totes.postgres.catalogue import relations_to_read, structure_of
 from totes.postgres.connection import TOTESYS, connected
 from totes.runtime.log import about, logger
-from totes.runtime.requests import BackfillRequest
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import IngestSettings

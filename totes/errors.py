@@ -32,6 +32,8 @@ from typing import Self
 
 from totes.runtime.redaction import redacted
 
+# So many of a kind a message names; it counts them all.
+SHOWN = 5
 # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
 _LONGEST = 4_000
 # Marks the remedy where an error travels as one text: through Lambda and Step Functions.

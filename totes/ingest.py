@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from totes.contracts.declarations import source_columns, source_tables
-from totes.errors import LogBroken
+from totes.contracts.requests import Request
+from totes.errors import SHOWN, LogBroken
 from totes.lake.batch_log import BatchLog, entry
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, moment_after
@@ -13,7 +14,6 @@ from totes.postgres.catalogue import structure_of
 from totes.postgres.connection import TOTESYS, connected
 from totes.postgres.position import SourcePosition
 from totes.runtime.log import logger
-from totes.runtime.requests import Request
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import IngestSettings
@@ -23,7 +23,6 @@ from totes.source.extract import Snapshot
 from totes.source.fence import EXPECTED
 from totes.source.flush import durable_position
 from totes.source.snapshot import snapshot
-from totes.source.validation import SHOWN
 
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 

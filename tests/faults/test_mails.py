@@ -26,7 +26,7 @@ from totes.lake.batch_log import entry
 from totes.postgres.connection import WAREHOUSE, make_engine
 from totes.postgres.position import SourcePosition
 from totes.source.fence import reason_to_read_all
-from totes.warehouse.schema import lock
+from totes.warehouse.warehouse import Warehouse
 
 GOLDEN = Path(__file__).parent / "mails"
 VARYING = (
@@ -134,7 +134,7 @@ def test_mail_of_a_locked_warehouse(running: Drill) -> None:
     change(running)
     pipeline = running.pipeline
     with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").begin() as other:
-        lock(other)
+        Warehouse(other).lock()
         told(running, "WarehouseBusy")
 
 

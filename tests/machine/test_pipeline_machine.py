@@ -18,6 +18,7 @@ from local.stack import Stack
 from tests.support.redrives import redriving
 from totes.alerts.executions import readable
 from totes.contracts.declarations import source_tables, warehouse_tables
+from totes.contracts.requests import parse_request
 from totes.errors import (
     BatchContended,
     ContractBroken,
@@ -30,7 +31,6 @@ from totes.errors import (
     WarehouseUnreachable,
 )
 from totes.runtime.names import FUNCTIONS, STAGES
-from totes.runtime.requests import parse_request
 
 pytestmark = pytest.mark.server
 

@@ -43,6 +43,15 @@ class StoredObject:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def require_rows(self, found: int) -> None:
+        """Compares how many rows were found in it with what its manifest says.
+
+        Raises:
+            CorruptObject: they differ.
+        """
+        if found != self.rows:
+            raise CorruptObject(f"{self.key} holds {found} rows; its manifest says {self.rows}.", FIRST_VERSIONS)
+
 
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:

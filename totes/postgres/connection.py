@@ -30,14 +30,16 @@ from totes.errors import (
 )
 from totes.postgres.copy import Connection
 from totes.postgres.session import READ_BACK, SESSION, STATEMENT_SECONDS, check_settings
+from totes.postgres.statements import sql
 
 if TYPE_CHECKING:
     from totes.runtime.secrets import Credentials
 
-_SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
 # A lock was not free in time.
 LOCK_TIMEOUT = "55P03"
+# A text has bytes or characters that the other encoding lacks.
+UNCONVERTIBLE = ("22021", "22P05")
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +178,7 @@ def _lock_holders(connection: sqlalchemy.Connection, refused: DBAPIError) -> str
     wanted = f"{refused.statement} {_fields(refused.orig).get('W', '')}"
     with suppress(DBAPIError):
         connection.rollback()
-        query = sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8"))
+        query = sqlalchemy.text(sql("postgres", "lock_holders"))
         return "; ".join(map(_described, connection.execute(query, {"wanted": wanted})))
     return ""
 

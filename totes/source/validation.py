@@ -9,11 +9,10 @@ import pyarrow.compute as pc
 from totes.contracts.arrow import arrow_type
 from totes.contracts.currencies import currency_names
 from totes.contracts.declarations import Column, SourceTable
-from totes.errors import AccessRefused, ContractBroken, TotesError
+from totes.errors import SHOWN, AccessRefused, ContractBroken, TotesError
 from totes.lake.keys import repeated_keys
 from totes.postgres.catalogue import PARTITIONED, CatalogueTable, Relation
 
-SHOWN = 5
 _LONGEST_VALUE = 80
 _HEAP = "heap"
 # Of pg_class.relkind.

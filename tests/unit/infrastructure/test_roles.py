@@ -20,10 +20,10 @@ from totes.alerts.failure import Caught, Zones, failure_of
 from totes.alerts.watch import age, tell
 from totes.backfill import Backfill
 from totes.contracts.declarations import source_tables
+from totes.contracts.requests import BackfillRequest, Request
 from totes.ingest import ingest
 from totes.load import load
 from totes.runtime.names import FUNCTIONS, STAGES, Names
-from totes.runtime.requests import BackfillRequest, Request
 from totes.runtime.settings import IngestSettings, LoadSettings, TransformSettings, WatchSettings, read_settings
 from totes.source.backfill_plan import Range
 from totes.transform import prepare, transform

@@ -1,0 +1,59 @@
+"""The tables of the stars as SQLAlchemy knows them, by version of the warehouse's schema."""
+
+from functools import cache
+
+import sqlalchemy
+
+from totes.contracts.declarations import Column, WarehouseTable, warehouse_tables
+
+
+class _Declared(sqlalchemy.types.UserDefinedType[object]):
+    """A column's type as its declaration says it, which is DDL."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: object) -> str:
+        return self.name
+
+
+@cache
+def metadata(stars: str, version: int) -> sqlalchemy.MetaData:
+    """Returns the tables of a schema `stars`, with the columns that they had in a version."""
+    found = sqlalchemy.MetaData(schema=stars)
+    for table in warehouse_tables().values():
+        if table.since <= version:
+            columns = [_column(table, column, stars) for column in all_columns(table) if _is_there(column, version)]
+            made = sqlalchemy.Table(table.name, found, *columns, comment=table.meaning)
+            if table.is_fact:
+                sqlalchemy.Index(f"{table.name}_versions", made.c[table.identity], made.c[table.key])
+    return found
+
+
+def all_columns(table: WarehouseTable) -> tuple[Column, ...]:
+    """Returns a table's columns, and those that it has no more."""
+    return (*table.columns, *table.former_columns)
+
+
+def _is_there(column: Column, version: int) -> bool:
+    return column.since <= version and (column.until is None or version < column.until)
+
+
+def _column(table: WarehouseTable, column: Column, stars: str) -> sqlalchemy.Column[object]:
+    return sqlalchemy.Column(
+        column.name,
+        _Declared(column.type_row.name),
+        *([sqlalchemy.ForeignKey(_key_of(column.references, stars))] if column.references else []),
+        primary_key=column.name == table.key,
+        autoincrement=False,
+        nullable=column.nullable,
+        # Rows that were there before the column need a value; rows that come later bring their own.
+        server_default=column.default if column.since > table.since else None,
+        comment=column.meaning,
+    )
+
+
+def _key_of(table: str, stars: str) -> str:
+    return f"{stars}.{table}.{warehouse_tables()[table].key}"
