@@ -120,7 +120,7 @@ def test_mail_of_a_standby_that_lags(running: Drill, monkeypatch: pytest.MonkeyP
     def as_standby(before: SourcePosition, now: SourcePosition) -> str | None:
         return reason_to_read_all(before, replace(now, in_recovery=True))
 
-    monkeypatch.setattr("totes.source.changes.reason_to_read_all", as_standby)
+    monkeypatch.setattr("totes.source.decisions.reason_to_read_all", as_standby)
     told(running, "SourceLagging")
 
 
