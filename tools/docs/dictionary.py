@@ -21,6 +21,7 @@ _CREATE_TABLE = re.compile(r"CREATE TABLE (etl\.\w+) \(\n(.*?)\n\);", re.DOTALL)
 # A line that begins with a capital is a constraint of the table.
 _CREATE_COLUMN = re.compile(r"^    ([a-z]\w*) (.+?),?$", re.MULTILINE)
 _ADD_COLUMN = re.compile(r"ALTER TABLE (etl\.\w+) ADD COLUMN (\w+) (.+);")
+_NEW_TYPE = re.compile(r"ALTER TABLE (etl\.\w+) ALTER COLUMN (\w+) TYPE (\w+);")
 _COMMENT = re.compile(r"COMMENT ON (?:TABLE|COLUMN) (etl\.[\w.]+) IS '((?:[^']|'')*)';")
 
 
@@ -124,11 +125,20 @@ def _log_tables() -> Iterator[str]:
     ddl = "\n".join(path.read_text(encoding="utf-8") for path in files).replace("{log}", LIVE.log)
     meanings = {name: text.replace("''", "'") for name, text in _COMMENT.findall(ddl)}
     added = _ADD_COLUMN.findall(ddl)
+    types = {(table, column): kind for table, column, kind in _NEW_TYPE.findall(ddl)}
     for table, body in _CREATE_TABLE.findall(ddl):
         columns = [*_CREATE_COLUMN.findall(body), *(column[1:] for column in added if column[0] == table)]
-        rows = [(f"`{column}`", definition, meanings.get(f"{table}.{column}", "")) for column, definition in columns]
+        rows = [
+            (f"`{column}`", _redefined(definition, types.get((table, column))), meanings.get(f"{table}.{column}", ""))
+            for column, definition in columns
+        ]
         head = ("Column", "Declared as", "Meaning")
         yield f"### {table}\n\n{meanings.get(table, '')}\n\n{_table(head, rows)}"
+
+
+def _redefined(definition: str, kind: str | None) -> str:
+    """Returns a column's definition with the type that a later version gave it, if one did."""
+    return f"{kind} {definition.partition(' ')[2]}" if kind else definition
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

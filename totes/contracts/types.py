@@ -7,9 +7,10 @@ it asks the row. Arrow's types are functions of pyarrow, which is not imported h
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import date, time
+from datetime import date, datetime, time
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 # Of pyarrow and the type's parameters.
 _Arrow = Callable[..., Any]
@@ -63,6 +64,7 @@ class Type:
         is_assigned: whether the warehouse gives the values.
         exceeds: whether PostgreSQL's type has values that Arrow's lacks, for instance infinity.
         keys: the kinds of table whose key it can be.
+        bits: how many hold it, of a whole number; else None.
         room: the most digits before and after the point; None if it is no exact number.
         becomes: the types of the warehouse that values can be converted to; a number needs enough room.
         from_text: the `format` that a text must have to be converted to it.
@@ -93,6 +95,7 @@ class Type:
     is_assigned: bool = False
     exceeds: bool = False
     keys: Collection[str] = ()
+    bits: int | None = None
     room: Callable[..., tuple[int, int]] | None = None
     becomes: Collection[str] = ()
     from_text: str | None = None
@@ -120,6 +123,12 @@ class Type:
     def needs_limit(self) -> bool:
         """Returns whether its texts need a limit in bytes."""
         return self.is_long(*self.parameters)
+
+    @property
+    def ids(self) -> range:
+        """Returns the values that a key of this type can have."""
+        half = 1 << ((self.bits or 1) - 1)
+        return range(-half, half)
 
     def canonical_text(self, value: str) -> str:
         """Returns SQL for a value's canonical text."""
@@ -154,13 +163,12 @@ class Type:
 
 
 def _whole(bits: int) -> Default:
-    return Default(
-        f"a whole number of {bits} bits",
-        lambda text: (
-            (re.fullmatch(r"-?[0-9]{1,19}", text) is not None and int(text).bit_length() < bits)
-            or text == str(-(2 ** (bits - 1)))
-        ),
-    )
+    half = 1 << (bits - 1)
+
+    def holds(text: str) -> bool:
+        return re.fullmatch(r"-?[0-9]{1,100}", text) is not None and -half <= int(text) < half
+
+    return Default(f"a whole number of {bits} bits", holds)
 
 
 def _numeric(*room: int) -> Default:
@@ -174,21 +182,59 @@ def _numeric(*room: int) -> Default:
     return Default("a numeric({},{})".format(*room) if room else "a numeric", holds)
 
 
+def _moment(zone: str) -> Default:
+    def holds(text: str) -> bool:
+        return datetime.fromisoformat(text).isoformat(" ", "microseconds") == text and text[26:] == zone
+
+    return Default(f"a time, YYYY-MM-DD HH:MM:SS.ffffff{zone}", holds)
+
+
 _VARCHAR = "varchar"
-_NUMERICS = ("numeric(p,s)",)
+_NUMERIC = "numeric(p,s)"
+_KEYS = (SOURCE, DIMENSION)
 
 ROWS = (
+    Type(
+        "smallint",
+        catalogue="smallint",
+        arrow=lambda pa: pa.int16(),
+        glue="smallint",
+        wire="int2",
+        keys=_KEYS,
+        is_measure=True,
+        bits=16,
+        room=lambda: (5, 0),
+        becomes=("smallint", "integer", "bigint", "double precision", _NUMERIC, _VARCHAR),
+        widens_to=("integer", "bigint"),
+        default=lambda: _whole(16),
+    ),
     Type(
         "integer",
         catalogue="integer",
         arrow=lambda pa: pa.int32(),
         glue="int",
         wire="int4",
-        keys=(SOURCE, DIMENSION),
+        keys=_KEYS,
         is_measure=True,
+        bits=32,
         room=lambda: (10, 0),
-        becomes=("integer", *_NUMERICS, _VARCHAR),
+        becomes=("integer", "bigint", "double precision", _NUMERIC, _VARCHAR),
+        widens_to=("bigint",),
         default=lambda: _whole(32),
+    ),
+    Type(
+        "bigint",
+        catalogue="bigint",
+        arrow=lambda pa: pa.int64(),
+        glue="bigint",
+        wire="int8",
+        keys=_KEYS,
+        is_measure=True,
+        bits=64,
+        room=lambda: (19, 0),
+        # A double precision has 53 bits for the digits, too few for all of these.
+        becomes=("bigint", _NUMERIC, _VARCHAR),
+        default=lambda: _whole(64),
     ),
     Type(
         "serial",
@@ -208,6 +254,31 @@ ROWS = (
         wire="bool",
         becomes=("boolean", _VARCHAR),
         default=lambda: Default("true or false", lambda text: text in ("true", "false")),
+    ),
+    Type(
+        "double precision",
+        catalogue="double precision",
+        arrow=lambda pa: pa.float64(),
+        glue="double",
+        wire="float8",
+        # Not a text: NaN and infinity have other names elsewhere. Not a sum: its last digits depend on the order.
+        becomes=("double precision",),
+        default=lambda: Default(
+            "a number such as 0.5", lambda text: re.fullmatch(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", text) is not None
+        ),
+        # To PostgreSQL -0 and 0 are equal, so Load lets either stay.
+        canonical="CAST({value} + CAST(0 AS double precision) AS text)",
+    ),
+    Type(
+        "uuid",
+        catalogue="uuid",
+        # Neither Athena nor Spark knows Parquet's UUID. PostgreSQL writes each one in one way only, in lower case.
+        arrow=lambda pa: pa.string(),
+        glue="string",
+        wire="uuid",
+        duckdb="uuid",
+        becomes=("uuid", _VARCHAR),
+        default=lambda: Default("a UUID in lower case, with hyphens", lambda text: str(UUID(text)) == text),
     ),
     Type(
         "text",
@@ -276,6 +347,7 @@ ROWS = (
         # Neither Athena's tables nor older Sparks know Parquet's TIME. `HH:MM:SS.mmm` sorts as a time does.
         processed=lambda pa: pa.string(),
         duckdb="time",
+        arrow_of_origin=lambda pa, origin: pa.time32("ms") if origin.unit == "ms" else pa.time64("us"),
         default=lambda: Default(
             "a time, HH:MM:SS.mmm", lambda text: time.fromisoformat(text).isoformat("milliseconds") == text
         ),
@@ -287,9 +359,35 @@ ROWS = (
         glue="timestamp",
         wire="timestamp",
         in_warehouse=False,
+        spark="timestamp_ntz",
         is_moment=True,
         exceeds=True,
-        becomes=("date", "time"),
+        becomes=("date", "time", "timestamp"),
+    ),
+    Type(
+        "timestamp",
+        catalogue="timestamp without time zone",
+        arrow=lambda pa: pa.timestamp("us"),
+        glue="timestamp",
+        wire="timestamp",
+        spark="timestamp_ntz",
+        is_moment=True,
+        exceeds=True,
+        becomes=("date", "time", "timestamp"),
+        default=lambda: _moment(""),
+    ),
+    Type(
+        "timestamptz",
+        catalogue="timestamp with time zone",
+        arrow=lambda pa: pa.timestamp("us", "UTC"),
+        glue="timestamp",
+        wire="timestamptz",
+        duckdb="timestamptz",
+        is_moment=True,
+        exceeds=True,
+        # Day, time of day and `timestamp` are those of UTC.
+        becomes=("date", "time", "timestamp", "timestamptz"),
+        default=lambda: _moment("+00:00"),
     ),
     Type(
         "numeric(p,s)",
@@ -303,7 +401,8 @@ ROWS = (
         is_measure=True,
         exceeds=True,
         room=lambda precision, scale: (precision - scale, scale),
-        becomes=("numeric", *_NUMERICS, _VARCHAR),
+        becomes=("numeric", _NUMERIC, _VARCHAR),
+        widens_to=("numeric", _NUMERIC),
         default=_numeric,
         # At its scale, and at more if there are more digits: 3.1 is 3.10, and 3.101 is not.
         canonical="CAST(round({value}, greatest(min_scale({value}), {1})) AS text)",
@@ -334,6 +433,12 @@ def find(declared: str) -> Type | None:
             parameters = tuple(map(int, found.groups()))
             return replace(row, name=declared, parameters=parameters) if row.allows(*parameters) else None
     return None
+
+
+def in_catalogue(found: str) -> Type | None:
+    """Returns the warehouse's type that PostgreSQL's format_type calls so; None if there is none."""
+    named = (row for row in ROWS if row.catalogue == found and row.in_warehouse and not row.is_assigned)
+    return next(named, None) or find(found)
 
 
 def names(*, in_source: bool) -> list[str]:

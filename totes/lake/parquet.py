@@ -9,12 +9,12 @@ import pyarrow.parquet as pq
 
 from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import Column, SourceTable, WarehouseTable
+from totes.errors import ContractBroken
 from totes.lake.keys import in_order
 from totes.lake.lean_arrow import look_for_pandas_later
 
 look_for_pandas_later()
 
-_STORED_AS_INTEGERS = (pa.int32(), pa.date32(), pa.time32("ms"), pa.timestamp("ms"))
 ROWS_AT_ONCE = 128 * 1024
 
 
@@ -45,7 +45,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     Numbers and moments are stored as differences, and nothing as numbers of a dictionary: on sales orders that takes
     two thirds of the time and of the space.
     """
-    differences = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in _STORED_AS_INTEGERS}
+    differences = {field.name: "DELTA_BINARY_PACKED" for field in schema if _is_stored_as_integer(field.type)}
     with pq.ParquetWriter(
         path,
         schema,
@@ -72,6 +72,34 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             yield from file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group])
+
+
+def declared_rows(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Returns rows with their columns' types of today: before a column was widened, its values had a narrower type.
+
+    Args:
+        schema: of today. It may have other columns, too.
+
+    Raises:
+        ContractBroken: a column is narrower today, and a value does not fit.
+    """
+    types = {field.name: field.type for field in schema}
+    columns = [_cast(name, values, types.get(name)) for name, values in zip(rows.schema.names, rows, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
+
+
+def _cast(name: str, values: pa.Array, kind: pa.DataType | None) -> pa.Array:
+    try:
+        return values if kind is None else values.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise ContractBroken(
+            f"Landed values of {name} do not fit the type that schemas/source declares now: {error}.",
+            "Declare the type that the column had when they were landed, and deploy.",
+        ) from error
+
+
+def _is_stored_as_integer(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind))
 
 
 def _field(column: Column) -> pa.Field:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,9 @@ TRAILER = b"\xff\xff"
 _BYTES_AT_ONCE = 4 << 20
 _NULL = -1
 _EPOCH_DAYS = 10_957  # from 1970-01-01, Arrow's first day, to 2000-01-01, PostgreSQL's
+_EPOCH_MICROSECONDS = _EPOCH_DAYS * 86_400_000_000
 _FIRST_DAY = "1970-01-01"
+_NO_UUID = str(UUID(int=0))
 _NUMERIC_BASE, _NUMERIC_DIGITS = 10_000, 4
 _NEGATIVE = 0x4000
 _INT64_DIGITS = 18
@@ -138,12 +141,26 @@ def _integer(width: int) -> Callable[[pa.Array], _Bytes]:
     return lambda values: _big_endian(_integers(values), width)
 
 
+def _double(values: pa.Array) -> _Bytes:
+    numbers = np.asarray(pc.fill_null(values, 0.0))
+    return numbers.astype(">f8").view(np.uint8).reshape(len(numbers), -1)
+
+
 def _date(values: pa.Array) -> _Bytes:
     return _big_endian(_integers(values.cast(pa.int32())) - _EPOCH_DAYS, 4)
 
 
 def _time(values: pa.Array) -> _Bytes:
     return _big_endian(_integers(values.cast(pa.int64())), 8)
+
+
+def _timestamp(values: pa.Array) -> _Bytes:
+    return _big_endian(_integers(values.cast(pa.int64())) - _EPOCH_MICROSECONDS, 8)
+
+
+def _uuid(values: pa.Array) -> _Bytes:
+    hexadecimal = pc.replace_substring(pc.fill_null(values, _NO_UUID), "-", "").to_pylist()
+    return np.frombuffer(bytes.fromhex("".join(hexadecimal)), np.uint8).reshape(len(values), 16)
 
 
 def _numeric(values: pa.Array) -> _Bytes:
@@ -197,8 +214,14 @@ def _within(lengths: _Int64, width: int) -> npt.NDArray[np.bool_]:
 # By the internal name of the type; each makes rows by bytes, of a width that its type has. A text's width varies.
 WRITERS: Mapping[str, Callable[[pa.Array], _Bytes]] = {
     "bool": _boolean,
+    "int2": _integer(2),
     "int4": _integer(4),
+    "int8": _integer(8),
+    "float8": _double,
+    "uuid": _uuid,
     "date": _date,
     "time": _time,
+    "timestamp": _timestamp,
+    "timestamptz": _timestamp,
     "numeric": _numeric,
 }

@@ -181,7 +181,8 @@ def _wrong(
     if column.format == "date" and len(no_dates := _no_dates(values)):
         yield pc.is_in(values, value_set=no_dates), "a date, YYYY-MM-DD"
     if unavailable is not None and len(unavailable):
-        yield pc.is_in(values, value_set=unavailable), f"a {column.references} that is not set aside"
+        wrong = pc.is_in(values.cast(unavailable.type), value_set=unavailable)
+        yield wrong, f"a {column.references} that is not set aside"
 
 
 def _not_among(allowed: Iterable[str], values: pa.ChunkedArray) -> pa.ChunkedArray:

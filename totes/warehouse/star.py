@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from totes.contracts.arrow import arrow_type
-from totes.contracts.declarations import Column, WarehouseTable, source_tables
+from totes.contracts.declarations import Column, WarehouseTable, origin_of, source_tables
 from totes.contracts.derivations import CALENDAR_COLUMNS, DERIVATIONS
 from totes.errors import ContractBroken
 from totes.lake.parquet import processed_schema
+from totes.lake.texts import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,7 +97,7 @@ def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Tab
 
 
 def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    made = _derived(column.derive, values) if column.derive else values.cast(arrow_type(column)).cast(field.type)
+    made = _derived(column.derive, values) if column.derive else _converted(column, values).cast(field.type)
     if column.default is not None:
         made = pc.fill_null(made, pa.scalar(column.default).cast(made.type))
     if not field.nullable and made.null_count:
@@ -106,6 +107,13 @@ def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, fiel
             f"Change the declaration in schemas/warehouse/{table.name}.toml and deploy: what is landed stays as it is.",
         )
     return made
+
+
+def _converted(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = arrow_type(column)
+    if pa.types.is_string(kind) and not pa.types.is_string(values.type):
+        return texts(values, origin_of(column).type_row)
+    return values.cast(kind)
 
 
 def _derived(name: str, values: pa.ChunkedArray) -> pa.Array:
