@@ -205,7 +205,9 @@ class _Batch:
             yield declared_rows(rows, schema)
 
     def _all_rows(self, source: str) -> pa.Table:
-        return pa.Table.from_batches(self._rows(source), landed_schema(source_tables()[source]))
+        rows = list(self._rows(source))
+        # They may lack columns that were declared later.
+        return pa.Table.from_batches(rows) if rows else landed_schema(source_tables()[source]).empty_table()
 
     def _fetched(self, stored: StoredObject) -> Path:
         path = self._folder / stored.sha256

@@ -83,17 +83,17 @@ def declared_rows(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     Raises:
         ContractBroken: a column is narrower today, and a value does not fit.
     """
-    types = {field.name: field.type for field in schema}
-    columns = [_cast(name, values, types.get(name)) for name, values in zip(rows.schema.names, rows, strict=True)]
-    return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
+    fields = [schema.field(field.name) if field.name in schema.names else field for field in rows.schema]
+    columns = [_cast(field, values) for field, values in zip(fields, rows.columns, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _cast(name: str, values: pa.Array, kind: pa.DataType | None) -> pa.Array:
+def _cast(field: pa.Field, values: pa.Array) -> pa.Array:
     try:
-        return values if kind is None else values.cast(kind)
+        return values.cast(field.type)
     except pa.ArrowInvalid as error:
         raise ContractBroken(
-            f"Landed values of {name} do not fit the type that schemas/source declares now: {error}.",
+            f"Landed values of {field.name} do not fit the type that schemas/source declares now: {error}.",
             "Declare the type that the column had when they were landed, and deploy.",
         ) from error
 
