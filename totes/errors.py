@@ -38,6 +38,9 @@ SHOWN = 5
 _LONGEST = 4_000
 # Marks the remedy where an error travels as one text: through Lambda and Step Functions.
 _LABEL = "\nRemedy: "
+_WAIT = "Nothing to do unless it lasts: the next execution tries again."
+# An object of the lake is not there.
+RESTORE = "Restore it in S3 (the buckets are versioned); the next execution resumes from there."
 
 
 class TotesError(Exception):
@@ -61,6 +64,9 @@ class TotesError(Exception):
 
 class TransientError(TotesError):
     """May be gone in a moment; safe to try again."""
+
+    def __init__(self, found: str, remedy: str = _WAIT) -> None:
+        super().__init__(found, remedy)
 
 
 class SourceUnreachable(TransientError):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from totes.contracts.declarations import source_columns
 from totes.contracts.requests import Request
-from totes.errors import SHOWN, LogBroken
+from totes.errors import RESTORE, SHOWN, LogBroken
 from totes.lake.batch_log import BatchLog, entry
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, moment_after
@@ -109,7 +109,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     if processed_through > last:
         raise LogBroken(
             f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
-            "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
+            RESTORE,
         )
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)

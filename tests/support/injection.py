@@ -17,7 +17,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from pg8000.core import Context
 from sqlalchemy import event
 
-from totes.postgres import copy as copying
+from totes.postgres import copy
 from totes.runtime import aws
 from totes.source import extract
 
@@ -236,15 +236,15 @@ def _statements(listener: Callable[[str], object]) -> Iterator[None]:
     def commit(_connection: object) -> None:
         listener(COMMIT)
 
-    def copy(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
+    def copied(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
         listener(text)
         original(connection, text, stream)
 
-    original = copying._copy
+    original = copy._copy
     event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
     event.listen(sqlalchemy.Engine, "commit", commit)
     try:
-        with mock.patch.object(copying, "_copy", copy):
+        with mock.patch.object(copy, "_copy", copied):
             yield
     finally:
         event.remove(sqlalchemy.Engine, "before_cursor_execute", statement)

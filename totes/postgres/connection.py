@@ -28,7 +28,7 @@ from totes.errors import (
     WarehouseBusy,
     WarehouseUnreachable,
 )
-from totes.postgres.copy import Connection
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.session import READ_BACK, SESSION, STATEMENT_SECONDS, check_settings
 from totes.postgres.statements import sql
 
@@ -87,8 +87,8 @@ def make_engine(database: Database, credentials: "Credentials", application: str
     It is kept itself: what it asks of the server when it first connects, it need not ask in a warm function again.
     """
 
-    def connect() -> Connection:
-        return Connection(
+    def connect() -> PipelineConnection:
+        return PipelineConnection(
             settings=database.session,
             read_back=READ_BACK,
             check=partial(check_settings, database.name),

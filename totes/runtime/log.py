@@ -12,7 +12,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 
 from totes.errors import TotesError, Unforeseen
-from totes.runtime.redaction import redacted_document
+from totes.runtime.redaction import redacted, redacted_document
 
 
 class _Formatter(LambdaPowertoolsFormatter):
@@ -48,6 +48,10 @@ def observed(handler: Handler) -> Handler:
             _note(error)
             error.labelled()
             raise
+        except MemoryError as error:
+            # Arrow's is a subclass. The state machine and the runbook know the one name.
+            _note(error)
+            raise MemoryError(redacted(str(error) or "Python could not allocate memory.")) from error
         except Exception as error:
             _note(error)
             unforeseen = Unforeseen(

@@ -74,9 +74,7 @@ def held(value: object) -> object:
 def arrays(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     """The rows behind a first one, which is cut off: what Arrow cuts off is still in its buffers."""
     columns = [
-        pa.array(
-            [values[-1], *values] if column.type != "uuid" else as_texts([values[-1], *values]), arrow_type(column)
-        )
+        pa.array([*map(held, (values[-1], *values))], arrow_type(column))
         for column, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
     ]
     return pa.RecordBatch.from_arrays(columns, names=list(KINDS)).slice(1)
