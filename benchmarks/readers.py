@@ -21,15 +21,16 @@ from benchmarks.processes import once
 from benchmarks.world import LANDING, PROCESSED, World, world
 from cli.render.terminal import screen
 from local.postgres.databases import WAREHOUSE
+from totes.contracts.requests import Request
 from totes.ingest import ingest
 from totes.postgres.connection import WAREHOUSE as DATABASE
 from totes.postgres.connection import connected
 from totes.runtime.log import logger
-from totes.runtime.requests import Request
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import IngestSettings, TransformSettings
 from totes.transform import transform
 from totes.warehouse import schema
+from totes.warehouse.warehouse import Warehouse
 
 _EVERY_SECONDS = 0.1
 _LOOKS = ("SELECT * FROM current_sales_order WHERE sales_order_id = 1", "SELECT count(*) FROM dim_design")
@@ -105,7 +106,7 @@ def _open(at: World, query: str) -> Iterator[None]:
 
 def _migrate() -> None:
     with connected(DATABASE, read_credentials("warehouse"), "bench") as connection:
-        schema.migrate(connection)
+        schema.migrate(Warehouse(connection))
 
 
 def _process(*full_read: str) -> None:

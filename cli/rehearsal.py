@@ -11,16 +11,17 @@ from rich.text import Text
 
 from cli.commands.demo import chapter
 from cli.commands.explain import mail_text
-from cli.commands.reconcile import comparable, compare
+from cli.commands.reconcile import compare
 from cli.commands.simulate import days_table
 from cli.commands.up import seed_if_empty
 from cli.progress import read_logs
 from cli.render.follow import follow
 from cli.render.reconcile import show_reconciliation
 from local.aws.execution_events import Endings
-from local.aws.schedule import Schedule
+from local.aws.schedule import Scheduler
 from local.business.simulator import Simulator
 from totes.alerts.executions import SUCCEEDED
+from totes.verify.reconcile.reconcile import comparable
 
 if TYPE_CHECKING:
     from local.postgres.outage import WarehouseServer
@@ -110,7 +111,7 @@ class Rehearsal:
             started.append(arn)
             fired.set()
 
-        Schedule(self._stack, started=note).run(fired)
+        Scheduler(self._stack, started=note).run(fired)
         execution = follow(started[0], self._console)
         self._endings.look()
         return execution

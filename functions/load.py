@@ -8,11 +8,11 @@ from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from totes.contracts.declarations import warehouse_tables
+from totes.contracts.requests import parse_request
 from totes.load import LoadResult, load
 from totes.runtime.allowance import Allowance
 from totes.runtime.log import count_by_table, logger, metrics, observed
 from totes.runtime.passes import in_total, left_to
-from totes.runtime.requests import parse_request
 from totes.runtime.settings import LoadSettings, read_settings
 
 

@@ -6,10 +6,10 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from totes.contracts.requests import parse_request
 from totes.runtime.allowance import Allowance
 from totes.runtime.log import logger, metrics, observed
 from totes.runtime.passes import in_total
-from totes.runtime.requests import parse_request
 from totes.runtime.settings import TransformSettings, read_settings
 from totes.transform import prepare, transform
 

@@ -6,22 +6,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-import sqlalchemy
-
 from totes.contracts.declarations import WarehouseTable, warehouse_tables
-from totes.errors import ContractBroken, CorruptObject, LogBroken
+from totes.contracts.requests import Request
+from totes.errors import ContractBroken, LogBroken
 from totes.lake.batch_log import BatchLog
-from totes.lake.bucket import FIRST_VERSIONS, Lake
+from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.postgres.tls import weakness
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about, logger
-from totes.runtime.requests import Request
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import LoadSettings
 from totes.warehouse import rules, schema, staging
+from totes.warehouse.log import last_batch, last_manifest
+from totes.warehouse.warehouse import Warehouse
 
 # Is told the number of a batch, in the transaction that is about to load it.
 Begins = Callable[[int], object]
@@ -102,12 +102,16 @@ def load(
         logger.warning(weak)
     with connected(WAREHOUSE, credentials, "totes-load") as connection:
         return load_pending(
-            connection, Lake(settings.processed_bucket), request.execution, result=result, allowance=allowance
+            Warehouse(connection),
+            Lake(settings.processed_bucket),
+            request.execution,
+            result=result,
+            allowance=allowance,
         )
 
 
 def load_pending(
-    connection: sqlalchemy.Connection,
+    warehouse: Warehouse,
     processed: Lake,
     execution: str,
     through: int | None = None,
@@ -115,7 +119,7 @@ def load_pending(
     result: LoadResult | None = None,
     allowance: Allowance = UNLIMITED,
 ) -> LoadResult:
-    """Loads all pending batches over a connection, which knows the place of the warehouse (totes.warehouse.schema).
+    """Loads all pending batches into a warehouse.
 
     Two executions that load at once wait for each other. If the younger one finds that the other has loaded its batch
     meanwhile, it leaves it the rest. The other one reads the end of the log again when it has reached it, so no batch
@@ -125,9 +129,10 @@ def load_pending(
         through: the last batch to load; None: the last that there is.
     """
     log = BatchLog(processed)
-    schema.migrate(connection)
+    schema.migrate(warehouse)
     result = result or LoadResult()
-    last = _last_loaded(connection, log)
+    with warehouse.begin():
+        last = last_manifest(warehouse, log)
     result.loaded_through = last.batch if last else 0
     result.processed_through = log.last() if through is None else through
     pending = deque(range(result.loaded_through + 1, result.processed_through + 1))
@@ -137,10 +142,10 @@ def load_pending(
             result.more = True
             break
         begun = True
-        for manifest, loaded in _load_next(connection, log, processed, pending, last, execution, begins, allowance):
+        for manifest, loaded in _load_next(warehouse, log, processed, pending, last, execution, begins, allowance):
             result.add(manifest, loaded)
             last = manifest
-        if loaded is None and pending and (other := _other_loader(connection, execution, pending[-1])):
+        if loaded is None and pending and (other := _other_loader(warehouse, execution, pending[-1])):
             result.catching_up = other
             break
         if not pending and through is None:
@@ -149,22 +154,21 @@ def load_pending(
     return result
 
 
-def _other_loader(connection: sqlalchemy.Connection, execution: str, end: int) -> str | None:
+def _other_loader(warehouse: Warehouse, execution: str, end: int) -> str | None:
     """Returns the ARN of the execution that loaded the last batch, if it loaded its first batch before this one did.
 
     Returns None if it is this execution or a younger one, or if no batch is left to load.
     """
-    with connection.begin():
-        row = connection.execute(schema.statement(connection, "last_batch")).one()
+    with warehouse.begin():
+        row = warehouse.execute("last_batch").one()
         if row.execution == execution or row.batch_id >= end:
             return None
-        given = {"ours": execution, "other": row.execution}
-        first = connection.execute(schema.statement(connection, "first_batches"), given).one()
+        first = warehouse.execute("first_batches", {"ours": execution, "other": row.execution}).one()
     return str(row.execution) if first.ours is None or first.other < first.ours else None
 
 
 def _load_next(
-    connection: sqlalchemy.Connection,
+    warehouse: Warehouse,
     log: BatchLog,
     processed: Lake,
     pending: deque[int],
@@ -183,19 +187,19 @@ def _load_next(
     """
     with scratch() as folder:
         fetched = _fetched(log, processed, pending.popleft(), folder)
-        with connection.begin():
-            schema.lock(connection)
-            before = {**rules.record_ids(connection), **_unchecked(connection, log, last)}
-            done = [(fetched.manifest, _load_batch(connection, fetched, execution, begins))]
+        with warehouse.begin():
+            warehouse.lock()
+            before = {**rules.record_ids(warehouse), **_unchecked(warehouse, log, last)}
+            done = [(fetched.manifest, _load_batch(warehouse, fetched, execution, begins))]
             if fetched.manifest.is_of_backfill:
                 return done
-            while broken := rules.broken_since(connection, before):
+            while broken := rules.broken_since(warehouse, before):
                 if not pending:
                     raise rules.broken_check(broken)
                 if allowance.is_nearly_used:
                     raise _uncorrected(rules.broken_check(broken), len(done))
                 fetched = _fetched(log, processed, pending.popleft(), folder)
-                done.append((fetched.manifest, _load_batch(connection, fetched, execution, begins)))
+                done.append((fetched.manifest, _load_batch(warehouse, fetched, execution, begins)))
     return done
 
 
@@ -209,29 +213,13 @@ def _uncorrected(error: ContractBroken, batches: int) -> ContractBroken:
     )
 
 
-def _unchecked(connection: sqlalchemy.Connection, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:
+def _unchecked(warehouse: Warehouse, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:
     """The record ids before those of a backfill, where one was loaded last."""
     if last is None or not last.is_of_backfill:
         return {}
     while last.batch > 1 and (before := log.read(last.batch - 1)).is_of_backfill:
         last = before
-    return rules.record_ids_before(connection, last.batch)
-
-
-def _last_loaded(connection: sqlalchemy.Connection, log: BatchLog) -> Manifest | None:
-    """The warehouse's last batch, having made sure that the lake knows it as the same; None of an empty warehouse."""
-    with connection.begin():
-        row = connection.execute(schema.statement(connection, "last_batch")).one_or_none()
-    if row is None:
-        return None
-    if (known := log.read(row.batch_id)).snapshot_at != row.snapshot_at:
-        raise LogBroken(
-            f"The warehouse has loaded a batch {row.batch_id} of {row.snapshot_at}, which is not batch {row.batch_id} "
-            "of the processed zone.",
-            "Put this stage's warehouse into the secret. If it is there already, `totes replay --swap` brings it to "
-            "what the lake says.",
-        )
-    return known
+    return rules.record_ids_before(warehouse, last.batch)
 
 
 class _Fetched:
@@ -252,7 +240,7 @@ def _fetched(log: BatchLog, processed: Lake, batch: int, folder: Path) -> _Fetch
 
 
 def _load_batch(
-    connection: sqlalchemy.Connection, fetched: _Fetched, execution: str, begins: Begins
+    warehouse: Warehouse, fetched: _Fetched, execution: str, begins: Begins
 ) -> Mapping[str, staging.Loaded] | None:
     """Loads one batch; None where another execution has loaded it while this one waited for its turn.
 
@@ -260,7 +248,7 @@ def _load_batch(
         LogBroken: the warehouse lacks a batch before it.
     """
     manifest = fetched.manifest
-    last = connection.scalar(schema.statement(connection, "last_batch")) or 0
+    last = last_batch(warehouse)
     if last >= manifest.batch:
         return None
     if last != manifest.batch - 1:
@@ -269,58 +257,44 @@ def _load_batch(
             "Redrive the execution: it loads what is missing first.",
         )
     begins(manifest.batch)
-    connection.execute(
-        schema.statement(connection, "add_batch"),
-        {"batch": manifest.batch, "moment": manifest.snapshot_at, "execution": execution},
-    )
-    done = {table: _load_table(connection, fetched, table) for table in warehouse_tables() if table in manifest.tables}
+    warehouse.execute("add_batch", {"batch": manifest.batch, "moment": manifest.snapshot_at, "execution": execution})
+    done = {table: _load_table(warehouse, fetched, table) for table in warehouse_tables() if table in manifest.tables}
     for source in manifest.objects("aside"):
-        staging.note_quarantine(connection, source, fetched.files[source, "aside"], manifest.batch)
+        staging.note_quarantine(warehouse, source, fetched.files[source, "aside"], manifest.batch)
     if done:
-        connection.execute(
-            schema.statement(connection, "add_batch_table"),
+        warehouse.execute(
+            "add_batch_table",
             [{"batch": manifest.batch, "table": table, **vars(loaded)} for table, loaded in done.items()],
         )
     return done
 
 
-def _load_table(connection: sqlalchemy.Connection, fetched: _Fetched, name: str) -> staging.Loaded:
+def _load_table(warehouse: Warehouse, fetched: _Fetched, name: str) -> staging.Loaded:
     table = warehouse_tables()[name]
     loaded = staging.Loaded()
     with about(table=name):
         if path := fetched.files.get((name, "data")):
-            loaded = _load_rows(connection, fetched, table, path)
+            loaded = _load_rows(warehouse, fetched, table, path)
         if path := fetched.files.get((name, "deleted")):
-            deleted = staging.stage_deleted(connection, table, path)
-            _require_rows(fetched.manifest, name, "deleted", deleted)
-            staging.bury(connection, table, fetched.manifest.batch)
+            deleted = staging.stage_deleted(warehouse, table, path)
+            fetched.manifest.tables[name]["deleted"].require_rows(deleted)
+            staging.bury(warehouse, table, fetched.manifest.batch)
             loaded = staging.Loaded(**vars(loaded) | {"deleted": deleted})
         logger.info("loaded", **vars(loaded))
     return loaded
 
 
-def _load_rows(
-    connection: sqlalchemy.Connection, fetched: _Fetched, table: WarehouseTable, path: Path
-) -> staging.Loaded:
-    rows = fetched.manifest.tables[table.name]["data"].rows
+def _load_rows(warehouse: Warehouse, fetched: _Fetched, table: WarehouseTable, path: Path) -> staging.Loaded:
+    stored = fetched.manifest.tables[table.name]["data"]
     if (
         table.is_fact
-        and staging.is_to_be_filled(connection, table, rows)
-        and (filled := staging.fill(connection, table, path))
+        and staging.is_to_be_filled(warehouse, table, stored.rows)
+        and (filled := staging.fill(warehouse, table, path))
     ):
-        _require_rows(fetched.manifest, table.name, "data", filled.staged)
+        stored.require_rows(filled.staged)
         return filled
-    staged = staging.stage(connection, table, path)
-    _require_rows(fetched.manifest, table.name, "data", staged)
+    staged = staging.stage(warehouse, table, path)
+    stored.require_rows(staged)
     if table.is_fact:
-        return staging.insert_versions(connection, table, staged)
-    return staging.upsert(connection, table, staged, fetched.manifest.batch)
-
-
-def _require_rows(manifest: Manifest, table: str, part: str, staged: int) -> None:
-    expected = manifest.tables[table][part]
-    if staged != expected.rows:
-        raise CorruptObject(
-            f"{expected.key} holds {staged} rows; its manifest says {expected.rows}.",
-            FIRST_VERSIONS,
-        )
+        return staging.insert_versions(warehouse, table, staged)
+    return staging.upsert(warehouse, table, staged, fetched.manifest.batch)

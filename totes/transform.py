@@ -11,14 +11,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from totes.contracts.declarations import WarehouseTable, source_tables, warehouse_tables
-from totes.errors import BatchContended, CorruptObject
+from totes.contracts.requests import Request
+from totes.errors import BatchContended
 from totes.lake.batch_log import BatchLog
-from totes.lake.bucket import FIRST_VERSIONS, Lake, StoredObject
+from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest, Parts, parse_manifest
 from totes.lake.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about, logger
-from totes.runtime.requests import Request
 from totes.runtime.scratch import scratch
 from totes.runtime.settings import TransformSettings
 from totes.warehouse.star import calendar, joined, parts_to_join, shaped, years_of
@@ -175,7 +175,7 @@ class _Batch:
         landed = self._landed.tables.get(table.source or "", {})
         if "data" in landed:
             written = self._write(table, self._shaped(table))
-            _require_rows(landed["data"], written.rows)
+            landed["data"].require_rows(written.rows)
             yield "data", written
         if "deleted" in landed:
             yield "deleted", self._write_deleted(table, landed["deleted"])
@@ -228,11 +228,3 @@ class _Batch:
 
     def _add(self, table: WarehouseTable, part: str, path: Path, rows: int) -> StoredObject:
         return self._processed.add(path, f"{part}/{table.name}/batch={self._landed.batch:08d}", rows)
-
-
-def _require_rows(landed: StoredObject, written: int) -> None:
-    if written != landed.rows:
-        raise CorruptObject(
-            f"{landed.key} made {written} rows; its manifest says {landed.rows}.",
-            FIRST_VERSIONS,
-        )

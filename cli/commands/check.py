@@ -19,11 +19,11 @@ from totes.runtime.secrets import Credentials, read_credentials
 from totes.source.snapshot import read_catalogue
 from totes.source.validation import refusals
 from totes.warehouse import rules, schema
+from totes.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from totes.runtime.names import Names
 
-_RIGHTS = "rights"
 _ANY = {"name": "", "since": 0, "shown": 1}
 
 
@@ -72,7 +72,7 @@ def _of_warehouse(names: "Names") -> Iterator[str]:
     try:
         with connected(WAREHOUSE, _credentials(names.warehouse_secret), "totes-check") as connection:
             connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
-            yield from (f"warehouse: {line}" for line in _of_tables(connection))
+            yield from (f"warehouse: {line}" for line in _of_tables(Warehouse(connection)))
     except TotesError as error:
         yield f"warehouse: {error}"
 
@@ -84,12 +84,11 @@ def _credentials(secret_id: str) -> Credentials:
     return credentials
 
 
-def _of_tables(connection: sqlalchemy.Connection) -> Iterator[str]:
-    structure, applied = schema.read(connection), schema.applied_version(connection)
+def _of_tables(warehouse: Warehouse) -> Iterator[str]:
+    structure, applied = schema.read(warehouse), schema.applied_version(warehouse)
     schema.require_known(structure, applied)
-    at = schema.LIVE
-    rights = connection.scalars(schema.statement(connection, _RIGHTS), {"stars": at.stars, "log": at.log})
-    yield from (f"the user lacks a right. {statement};" for statement in rights)
+    rights = warehouse.execute("rights", {"stars": warehouse.schemas.stars, "log": warehouse.schemas.log})
+    yield from (f"the user lacks a right. {right.statement};" for right in rights)
     for name, table in structure.stars.items():
         if not table.owned:
             yield f"{name} is owned by somebody else. ALTER TABLE {name} OWNER TO the user that the secret names."
@@ -97,14 +96,14 @@ def _of_tables(connection: sqlalchemy.Connection) -> Iterator[str]:
     if applied == schema.latest_version():
         yield from (f"{each.found}. {each.remedy}" for each in schema.found_differences(structure))
         for fact in warehouse_tables().values():
-            yield from _of_checks(connection, fact)
+            yield from _of_checks(warehouse, fact)
 
 
-def _of_checks(connection: sqlalchemy.Connection, fact: WarehouseTable) -> Iterator[str]:
+def _of_checks(warehouse: Warehouse, fact: WarehouseTable) -> Iterator[str]:
     for rule in fact.checks:
         try:
-            with connection.begin_nested():
-                query = rules.violators(connection, fact, rule)
-                connection.execute(sqlalchemy.text(f"EXPLAIN {query.text}"), _ANY)
+            with warehouse.connection.begin_nested():
+                query = rules.violators(warehouse, fact, rule)
+                warehouse.connection.execute(sqlalchemy.text(f"EXPLAIN {query.text}"), _ANY)
         except DBAPIError as error:
             yield f"check {rule.name} of {fact.name} is not SQL: {server_message(error)}."

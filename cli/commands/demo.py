@@ -13,7 +13,7 @@ from rich.text import Text
 
 from cli.commands.history import SALES_ORDER, read_versions, show_versions
 from cli.commands.query import show_answer
-from cli.commands.reconcile import comparable, compare
+from cli.commands.reconcile import compare
 from cli.commands.run import unique_name
 from cli.commands.simulate import days_table
 from cli.commands.up import seed_if_empty
@@ -25,6 +25,7 @@ from cli.render.reconcile import show_reconciliation
 from cli.render.terminal import screen
 from local.business.simulator import Simulator
 from totes.alerts.executions import SUCCEEDED, start
+from totes.verify.reconcile.reconcile import comparable
 
 if TYPE_CHECKING:
     from local.stack import Stack

@@ -4,23 +4,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy
 import typer
 
-from cli.deployment import target
+from cli.deployment import WarehouseEmpty, target, warehouse
 from cli.errors import FAILED, Misused, no_such
 from cli.render.reconcile import show_reconciliation
 from cli.render.terminal import AsJson, complaints, say_json, screen
-from totes.contracts.declarations import WarehouseTable, warehouse_tables
-from totes.verify.reconcile.loaded_batch import loaded_batch
+from totes.contracts.declarations import WarehouseTable
+from totes.lake.bucket import Lake
+from totes.runtime.secrets import read_credentials
+from totes.verify.reconcile import reconcile as engine
+from totes.verify.reconcile.reconcile import comparable
 from totes.verify.reconcile.result import Reconciliation
-from totes.verify.reconcile.snapshots import snapshots
-from totes.verify.reconcile.table import Comparison, Seen
+from totes.verify.reconcile.table import Seen
+from totes.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from totes.runtime.names import Names
-
-_VERSION = sqlalchemy.text("SELECT max(version) FROM etl.schema_version")
 
 
 def reconcile(
@@ -51,11 +51,6 @@ def reconcile(
         raise typer.Exit(FAILED)
 
 
-def comparable() -> dict[str, WarehouseTable]:
-    """The tables of the warehouse that come from a table of totesys."""
-    return {name: table for name, table in warehouse_tables().items() if table.source}
-
-
 def find_tables(names: Iterable[str]) -> list[WarehouseTable]:
     """The tables of those names, each once.
 
@@ -73,18 +68,16 @@ def compare(names: "Names", tables: Sequence[WarehouseTable], seen: Seen = lambd
 
     Raises:
         WarehouseEmpty: nothing has ever been loaded.
-        CommandFailed: the warehouse does not belong to the lake.
+        LogBroken: the warehouse does not belong to the lake.
         SourceUnreachable, WarehouseUnreachable, LakeUnavailable, AccessRefused, ContractBroken: see totes.errors.
     """
-    with snapshots(names) as both, loaded_batch(names, both) as batch:
-        ((version,),) = both.warehouse(_VERSION)
-        return Reconciliation(
-            batch=batch.number,
-            batch_at=batch.snapshot_at,
-            totesys_at=both.taken_at,
-            no_fence=batch.no_fence,
-            tables=[Comparison(table, version, both, batch).run(seen) for table in tables if table.since <= version],
-        )
+    source = read_credentials(names.source_secret)
+    landing, processed = Lake(names.landing_bucket), Lake(names.processed_bucket)
+    with warehouse(names) as connection:
+        found = engine.reconcile(Warehouse(connection), source, landing, processed, tables, seen)
+    if found is None:
+        raise WarehouseEmpty
+    return found
 
 
 def as_document(found: Reconciliation) -> dict[str, Any]:

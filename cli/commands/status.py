@@ -29,7 +29,7 @@ EMPTY = "The warehouse is empty: nothing is loaded yet."
 
 
 @dataclass(frozen=True)
-class Standing:
+class PipelineStatus:
     """The pipeline's state; `catching_up` is the execution to which the newest successful one left batches."""
 
     logs: Sequence[LogHead]
@@ -81,9 +81,9 @@ def status(
         raise Misused("--watch needs a terminal; a script asks again and again for `totes status --json`.")
     if watching:
         # The stack may have been started anew meanwhile, at another address.
-        watch(console, lambda: _standing(target(context).connect()).view(), EVERY)
+        watch(console, lambda: _read_status(target(context).connect()).view(), EVERY)
         return
-    standing = _standing(target(context).connect())
+    standing = _read_status(target(context).connect())
     if as_json:
         say_json(standing.as_document())
     else:
@@ -92,11 +92,11 @@ def status(
         raise typer.Exit(FAILED)
 
 
-def _standing(names: "Names") -> Standing:
+def _read_status(names: "Names") -> PipelineStatus:
     logs = read_logs(names)
     fresh = freshness(logs, last_success(names), datetime.now(UTC))
     executions = latest(names, LAST_EXECUTIONS)
-    return Standing(logs, fresh, read_schedule(names), executions, _catching_up(executions))
+    return PipelineStatus(logs, fresh, read_schedule(names), executions, _catching_up(executions))
 
 
 def _catching_up(executions: Sequence[Execution]) -> str | None:

@@ -29,7 +29,7 @@ def parse_rate(expression: str) -> timedelta:
     return timedelta(**{f"{match[2]}s": int(match[1])})
 
 
-class Schedule:
+class Scheduler:
     """Starts executions with input `{}` at the rate of the deployed rule, whatever still runs, as EventBridge does.
 
     Args:

@@ -16,7 +16,7 @@ from local.postgres.databases import LOADER, READER
 from tests.faults.drill import HEAL, HOLD, Drill, fault
 from tests.support.injection import at_statement
 from totes.postgres.connection import TOTESYS, WAREHOUSE, make_engine
-from totes.warehouse.schema import lock
+from totes.warehouse.warehouse import Warehouse
 
 AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
 OURS = {"source": READER, "warehouse": LOADER}
@@ -245,7 +245,7 @@ def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(drill: Drill) -> No
     pipeline = drill.pipeline
     with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").connect() as vanished:
         vanished.begin()
-        lock(vanished)
+        Warehouse(vanished).lock()
         pid = vanished.scalar(sqlalchemy.text("SELECT pg_backend_pid()"))
 
         failed = drill.run()

@@ -26,7 +26,7 @@ from totes.lake.batch_log import entry
 from totes.postgres.connection import WAREHOUSE, make_engine
 from totes.postgres.position import SourcePosition
 from totes.source.fence import reason_to_read_all
-from totes.warehouse.schema import lock
+from totes.warehouse.warehouse import Warehouse
 
 GOLDEN = Path(__file__).parent / "mails"
 VARYING = (
@@ -120,7 +120,7 @@ def test_mail_of_a_standby_that_lags(running: Drill, monkeypatch: pytest.MonkeyP
     def as_standby(before: SourcePosition, now: SourcePosition) -> str | None:
         return reason_to_read_all(before, replace(now, in_recovery=True))
 
-    monkeypatch.setattr("totes.source.changes.reason_to_read_all", as_standby)
+    monkeypatch.setattr("totes.source.decisions.reason_to_read_all", as_standby)
     told(running, "SourceLagging")
 
 
@@ -134,7 +134,7 @@ def test_mail_of_a_locked_warehouse(running: Drill) -> None:
     change(running)
     pipeline = running.pipeline
     with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").begin() as other:
-        lock(other)
+        Warehouse(other).lock()
         told(running, "WarehouseBusy")
 
 
@@ -260,7 +260,12 @@ def test_mail_of_a_killed_function(running: Drill) -> None:
 
 @pytest.mark.parametrize(
     ("error", "function"),
-    [("Sandbox.Timedout", "load"), ("Lambda.TooManyRequestsException", "transform")],
+    [
+        ("Sandbox.Timedout", "load"),
+        ("Lambda.TooManyRequestsException", "transform"),
+        ("Lambda.EC2ThrottledException", "ingest"),
+        ("Lambda.ResourceNotFoundException", "load"),
+    ],
 )
 def test_mail_of_lambdas_own_trouble(running: Drill, error: str, function: str) -> None:
     change(running)
@@ -269,7 +274,7 @@ def test_mail_of_lambdas_own_trouble(running: Drill, error: str, function: str) 
         if error == "Sandbox.Timedout":
             said = "RequestId: 1 Error: Task timed out after 300.00 seconds"
             return InvokeResult({"errorType": error, "errorMessage": said}, "Unhandled")
-        raise ServiceError("TooManyRequestsException", "Rate exceeded", 429)
+        raise ServiceError(error.removeprefix("Lambda."), "As the test says.", 429)
 
     with running.instead(function, trouble):
         told(running, error)

@@ -11,6 +11,7 @@ from tests.faults.drill import HEAL, HOLD, Drill, fault, on
 from tests.support.injection import Countdown, at_statement
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse import schema
+from totes.warehouse.warehouse import Warehouse
 
 CALENDAR, ORDERS = "SELECT count(*) FROM dim_date", "SELECT count(*) FROM current_sales_order"
 # The state machine's five attempts would take five times as long as a reader must not wait.
@@ -88,7 +89,7 @@ def test_f69_many_new_versions_pass_by(drill: Drill) -> None:
 def test_f69_first_rows_pass_by(drill: Drill) -> None:
     pipeline = drill.pipeline
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
-        schema.migrate(connection)
+        schema.migrate(Warehouse(connection))
 
     with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
         first = drill.run()

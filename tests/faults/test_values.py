@@ -15,7 +15,7 @@ from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
 from tests.support.reconciliation import reconcile
 from tests.support.replays import swap, verify
 from totes.contracts.declarations import MAX_BYTES, declared
-from totes.postgres.copy import Connection
+from totes.postgres.driver import PipelineConnection
 
 # 98,304 digests: 3 MB without the separators. CSV has to quote these.
 LONG = "(SELECT string_agg(md5(CAST(i AS text)), '{}') FROM generate_series(1, 98304) AS i)"
@@ -206,11 +206,11 @@ def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: b
 def fetched() -> Iterator[list[int]]:
     """Yields a list of the bytes of each row that a COPY brings while the block lasts."""
     sizes: list[int] = []
-    take = Connection.handle_COPY_DATA
+    take = PipelineConnection.handle_COPY_DATA
 
-    def noted(self: Connection, data: bytes, context: Any) -> None:
+    def noted(self: PipelineConnection, data: bytes, context: Any) -> None:
         sizes.append(len(data))
         take(self, data, context)
 
-    with mock.patch.object(Connection, "handle_COPY_DATA", noted):
+    with mock.patch.object(PipelineConnection, "handle_COPY_DATA", noted):
         yield sizes

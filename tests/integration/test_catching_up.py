@@ -13,13 +13,13 @@ from tests.integration.test_rules import RIGHT, WRONG
 from tests.support.allowances import half_used_after
 from tests.support.injection import at_key, at_statement
 from tests.support.pipeline import Pipeline, content
+from totes.contracts.requests import Request
 from totes.errors import ContractBroken
 from totes.lake.batch_log import HINT
 from totes.lake.bucket import Lake
 from totes.load import LoadResult, load
 from totes.runtime.allowance import Allowance
 from totes.runtime.passes import left_to
-from totes.runtime.requests import Request
 from totes.runtime.settings import LoadSettings, TransformSettings
 from totes.transform import Transformed, prepare, transform
 

@@ -14,7 +14,7 @@ from tests.support.pipeline import Pipeline, content, physical_rows
 from totes.errors import BatchContended, LogBroken, WarehouseBusy, WarehouseUnreachable
 from totes.load import LoadResult
 from totes.postgres.connection import WAREHOUSE, make_engine
-from totes.warehouse.schema import lock
+from totes.warehouse.warehouse import Warehouse
 
 Content = dict[str, list[list[Any]]]
 
@@ -209,7 +209,7 @@ def test_load_that_holds_the_lock_too_long_makes_the_other_one_give_up(
     impatient = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
     monkeypatch.setattr("totes.load.WAREHOUSE", impatient)
     with make_engine(WAREHOUSE, seeded.credentials(seeded.warehouse), "totes-test").begin() as other:
-        lock(other)
+        Warehouse(other).lock()
         with pytest.raises(WarehouseBusy, match=r"lock timeout; .*held by pid \d+ \(totes_loader, totes-test\)"):
             seeded.load()
 

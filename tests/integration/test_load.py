@@ -13,7 +13,8 @@ from tests.support.pipeline import FACTS, Pipeline, content
 from totes.contracts.declarations import warehouse_tables
 from totes.errors import ContractBroken, VersionUnknown, WarehouseBusy
 from totes.postgres.connection import WAREHOUSE, connected
-from totes.warehouse import schema
+from totes.warehouse import schema, tables
+from totes.warehouse.warehouse import Warehouse
 
 LATEST = schema.latest_version()
 FOREIGN_KEYS = (
@@ -81,7 +82,7 @@ def test_first_rows_leave_alone_what_others_have_built_on_an_empty_fact(seeded: 
     seeded.ingest()
     seeded.transform()
     with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection:
-        schema.migrate(connection)
+        schema.migrate(Warehouse(connection))
     seeded.star("CREATE TABLE favourite (sales_record_id integer REFERENCES fact_sales_order)")
     assert seeded.load().inserted["fact_sales_order"] == len(seeded.totesys("SELECT 1 FROM sales_order"))
     seeded.star("INSERT INTO favourite VALUES (1)")
@@ -199,10 +200,10 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
         ]
         tables = {**warehouse_tables(), staff.name: replace(staff, columns=tuple(columns))}
         monkeypatch.setattr(schema, "warehouse_tables", lambda: tables)
-        schema.metadata.cache_clear()
+        tables.metadata.cache_clear()
 
     yield declare
-    schema.metadata.cache_clear()
+    tables.metadata.cache_clear()
 
 
 def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(
@@ -285,7 +286,7 @@ def test_first_load_goes_round_an_open_transaction(seeded: Pipeline) -> None:
     seeded.ingest()
     seeded.transform()
     with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection:
-        schema.migrate(connection)
+        schema.migrate(Warehouse(connection))
     keys, indexes = seeded.star(FOREIGN_KEYS), seeded.star(INDEXES)
     with seeded.open_select(CALENDAR), seeded.open_select("SELECT count(*) FROM current_payment"):
         loaded = seeded.load()

@@ -12,7 +12,8 @@ from tests.support.releases import RELEASES, deploy
 from totes.contracts.declarations import ContractInvalid, declared
 from totes.errors import DatabaseFailed, LogBroken, VersionUnknown
 from totes.postgres.connection import WAREHOUSE, connected
-from totes.warehouse import schema
+from totes.warehouse import schema, tables
+from totes.warehouse.warehouse import Warehouse
 
 LAST = max(RELEASES)
 # All that the catalogue says, in a form that has no ids.
@@ -43,7 +44,7 @@ CATALOGUE = """
 
 def migrate(pipeline: Pipeline) -> None:
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
-        schema.migrate(connection)
+        schema.migrate(Warehouse(connection))
 
 
 def catalogue(pipeline: Pipeline) -> list[list[Any]]:
@@ -131,7 +132,7 @@ def test_until_of_a_version_that_was_deployed_is_refused(pipeline: Pipeline, sch
 
     def declare(until: int) -> None:
         path.write_text(line.replace("since = 2", f"until = {until}, since = 2"), encoding="utf-8")
-        schema.metadata.cache_clear()
+        tables.metadata.cache_clear()
         declared.cache_clear()
 
     declare(until=3)
@@ -233,7 +234,7 @@ def test_changed_declaration_is_told(
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
-    schema.metadata.cache_clear()
+    tables.metadata.cache_clear()
     declared.cache_clear()
     with pytest.raises(ContractInvalid) as caught:
         migrate(pipeline)
@@ -255,7 +256,7 @@ def test_remedies_lead_to_the_same_schema(pipeline: Pipeline, schemas: Path) -> 
     path.write_text(text, encoding="utf-8")
     file = "ALTER TABLE {stars}.dim_date ALTER COLUMN year DROP NOT NULL;"
     (schemas / "warehouse" / "0002_alter.sql").write_text(file, encoding="utf-8")
-    schema.metadata.cache_clear()
+    tables.metadata.cache_clear()
     declared.cache_clear()
     migrate(pipeline)
     brought_forward = catalogue(pipeline)

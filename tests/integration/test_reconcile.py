@@ -6,15 +6,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
 from rich.console import Console
 
-from cli.commands.reconcile import comparable, compare, find_tables
-from cli.deployment import WarehouseEmpty
-from cli.errors import CommandFailed
+from cli.commands.reconcile import compare, find_tables
+from cli.deployment import WarehouseEmpty, warehouse
 from cli.render.reconcile import show_reconciliation
 from local.postgres.databases import LOADER, READER
 from tests.conftest import Declares, MakesPipelines
@@ -23,13 +23,18 @@ from tests.support.pipeline import Pipeline, import_extract, needs_real_data, ph
 from tests.support.reconciliation import names, reconcile
 from tests.support.replays import everything, swap, verify
 from totes.contracts.declarations import source_tables
-from totes.errors import AccessRefused, SourceBusy, WarehouseBusy
+from totes.errors import AccessRefused, LogBroken, SourceBusy, WarehouseBusy
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake
 from totes.postgres.connection import connected
+from totes.runtime.secrets import read_credentials
 from totes.source import fence
-from totes.verify.reconcile.loaded_batch import loaded_batch
+from totes.verify.reconcile.loaded_batch import LoadedBatch
+from totes.verify.reconcile.reconcile import comparable
 from totes.verify.reconcile.result import Cell, Keys, Reconciliation, TableDifferences
-from totes.verify.reconcile.snapshots import snapshots
+from totes.verify.reconcile.snapshots import Snapshots, snapshots
 from totes.verify.reconcile.sql import columns_of, warehouse_side
+from totes.warehouse.warehouse import Warehouse
 
 NEW_ORDER = (
     "INSERT INTO sales_order SELECT 80001, created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, "
@@ -462,16 +467,26 @@ def test_nothing_is_written_anywhere(loaded: Pipeline) -> None:
     assert (loaded.objects(), physical_rows(loaded), physical_source(loaded)) == before
 
 
+@contextmanager
+def opened(pipeline: Pipeline) -> Iterator[Snapshots]:
+    """Both databases as `totes reconcile` asks them."""
+    named = names(pipeline)
+    with warehouse(named) as loaded, snapshots(Warehouse(loaded), read_credentials(named.source_secret)) as both:
+        yield both
+
+
 @pytest.mark.parametrize(
     ("side", "table", "refusal"), [("totesys", "sales_order", SourceBusy), ("warehouse", "dim_staff", WarehouseBusy)]
 )
 def test_neither_database_would_take_a_write(loaded: Pipeline, side: str, table: str, refusal: type[Exception]) -> None:
-    with pytest.raises(refusal, match="read-only transaction"), snapshots(names(loaded)) as both:
+    with pytest.raises(refusal, match="read-only transaction"), opened(loaded) as both:
         getattr(both, side)(sqlalchemy.text(f"DELETE FROM {table} WHERE false"))
 
 
-def test_batch_s_texts_are_those_of_the_warehouse(loaded: Pipeline) -> None:
-    with snapshots(names(loaded)) as both, loaded_batch(names(loaded), both) as batch:
+def test_batch_s_texts_are_those_of_the_warehouse(loaded: Pipeline, tmp_path: Path) -> None:
+    landing, processed = Lake(loaded.landing_bucket), Lake(loaded.processed_bucket)
+    batch = LoadedBatch(BatchLog(processed).read(1), None, landing, processed, tmp_path)
+    with opened(loaded) as both:
         for table in comparable().values():
             key = table.identity
             keys = [row[0] for row in loaded.star(f"SELECT {key} FROM {table.name} ORDER BY {key} LIMIT 500")]
@@ -483,7 +498,7 @@ def test_batch_s_texts_are_those_of_the_warehouse(loaded: Pipeline) -> None:
 
 def test_warehouse_of_another_lake_is_refused(loaded: Pipeline) -> None:
     loaded.star("UPDATE etl.batch SET snapshot_at = snapshot_at - interval '1 day'")
-    with pytest.raises(CommandFailed, match="They do not belong together"):
+    with pytest.raises(LogBroken, match="They do not belong together"):
         reconcile(loaded)
 
 

@@ -10,8 +10,9 @@ from tests.support.pipeline import Pipeline, physical_rows
 from tests.support.replays import DAMAGES, LAST, ORDER, apart, damage, everything, replayed, schemas, swap, verify
 from totes.errors import CorruptObject, DatabaseFailed, VersionUnknown, WarehouseBusy
 from totes.postgres.connection import WAREHOUSE, connected
-from totes.verify.replay.replay import BESIDE
-from totes.warehouse.schema import latest_version, lock
+from totes.verify.replay.replay import SHADOW
+from totes.warehouse.schema import latest_version
+from totes.warehouse.warehouse import Warehouse
 
 
 def test_history_is_what_this_module_needs(history: Pipeline) -> None:
@@ -121,10 +122,10 @@ def test_replay_stands_alone(live: Pipeline) -> None:
 def test_replay_and_load_do_not_wait_for_each_other(live: Pipeline) -> None:
     with connected(WAREHOUSE, live.credentials(live.warehouse), "totes-test") as other:
         with other.begin():
-            lock(other)
+            Warehouse(other).lock()
             assert verify(live).agrees
         with other.begin():
-            lock(BESIDE.connection(other))
+            Warehouse(other, SHADOW).lock()
             assert live.load().loaded_through == LAST
 
 

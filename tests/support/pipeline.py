@@ -17,11 +17,11 @@ from pg8000.native import identifier
 from local.postgres.databases import LOADER, READER
 from local.postgres.server import Postgres
 from totes.contracts.declarations import source_tables, warehouse_tables
+from totes.contracts.requests import Request
 from totes.ingest import Ingested, ingest
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.load import LoadResult, load
-from totes.runtime.requests import Request
 from totes.runtime.secrets import Credentials
 from totes.runtime.settings import IngestSettings, LoadSettings, TransformSettings
 from totes.transform import Transformed, transform

@@ -3,8 +3,9 @@
 from types import SimpleNamespace
 from typing import Any
 
-from cli.commands.reconcile import comparable, compare, find_tables
+from cli.commands.reconcile import compare, find_tables
 from tests.support.pipeline import Pipeline
+from totes.verify.reconcile.reconcile import comparable
 from totes.verify.reconcile.result import Reconciliation
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from totes.contracts import declarations
 from totes.contracts.declarations import declared
-from totes.warehouse.schema import metadata
+from totes.warehouse.tables import metadata
 
 SOURCE = """
 meaning = "."

@@ -11,7 +11,7 @@ from string import Template
 from tools.docs.pages import DOCS
 from totes.contracts.declarations import SCHEMAS, Column, SourceTable, WarehouseTable, source_tables, warehouse_tables
 from totes.lake.parquet import arrow_type, processed_type
-from totes.warehouse.schema import LIVE
+from totes.warehouse.warehouse import LIVE
 
 DICTIONARY = DOCS / "data-dictionary.md"
 _FORMATS = {"date": "Refused where it is no date.", "currency": "Refused where ISO 4217 does not know it."}

@@ -20,7 +20,7 @@ _BAD = ("Failed", "TimedOut", "Aborted")
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedAttempt:
     """An attempt of a task that failed.
 
     Attributes:
@@ -51,7 +51,7 @@ class StateRun:
     exited: datetime | None = None
     attempts: int = 0
     error: str | None = None
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailedAttempt, ...] = ()
     input: str | None = None
     output: str | None = None
 
@@ -167,7 +167,7 @@ def _after(state: StateRun, kind: str, at: datetime, event: Mapping[str, Any]) -
         return replace(state, exited=state.exited or at)
     if kind.endswith(_BAD):
         details = event.get(f"{kind[0].lower()}{kind[1:]}EventDetails", {})
-        failure = Failure(at, details.get("error", kind), readable(details.get("cause")))
+        failure = FailedAttempt(at, details.get("error", kind), readable(details.get("cause")))
         return replace(state, error=failure.error, failures=(*state.failures, failure))
     return state
 

@@ -27,15 +27,17 @@ from totes.errors import (
     WarehouseBusy,
     WarehouseUnreachable,
 )
-from totes.postgres.copy import Connection
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.session import READ_BACK, SESSION, STATEMENT_SECONDS, check_settings
+from totes.postgres.statements import sql
 from totes.postgres.tls import encrypted
 from totes.runtime.secrets import Credentials, other_versions
 
-_SQL = Path(__file__).parent / "sql"
 CONNECT_SECONDS = 10
 # A lock was not free in time.
 LOCK_TIMEOUT = "55P03"
+# A text has bytes or characters that the other encoding lacks.
+UNCONVERTIBLE = ("22021", "22P05")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,8 +99,8 @@ def make_engine(database: Database, credentials: Credentials, application: str) 
     It is kept itself: what it asks of the server when it first connects, it need not ask in a warm function again.
     """
 
-    def connect() -> Connection:
-        return Connection(
+    def connect() -> PipelineConnection:
+        return PipelineConnection(
             settings=database.session,
             read_back=READ_BACK,
             check=partial(check_settings, database.name),
@@ -179,7 +181,7 @@ def _lock_holders(connection: sqlalchemy.Connection, refused: DBAPIError) -> str
     wanted = f"{refused.statement} {_fields(refused.orig).get('W', '')}"
     with suppress(DBAPIError):
         connection.rollback()
-        query = sqlalchemy.text((_SQL / "lock_holders.sql").read_text(encoding="utf-8"))
+        query = sqlalchemy.text(sql("postgres", "lock_holders"))
         return "; ".join(map(_described, connection.execute(query, {"wanted": wanted})))
     return ""
 

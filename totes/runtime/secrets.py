@@ -137,9 +137,7 @@ def _text(secret_id: str, version: str) -> str:
     except ClientError as error:
         raise _translated(error, secret_id) from error
     except BotoCoreError as error:
-        raise LakeUnavailable(
-            f"Secret {secret_id}: {error}.", "Nothing to do unless it lasts: the next execution tries again."
-        ) from error
+        raise LakeUnavailable(f"Secret {secret_id}: {error}.") from error
     return str(found.get("SecretString", ""))
 
 
@@ -151,10 +149,7 @@ def _translated(error: ClientError, secret_id: str) -> AccessRefused | LakeUnava
             "Check that the secret exists, has a value and is not being deleted, and that the role which asks may read "
             "it and use its key.",
         )
-    return LakeUnavailable(
-        f"Secret {secret_id}: Secrets Manager says {code}.",
-        "Nothing to do unless it lasts: the next execution tries again.",
-    )
+    return LakeUnavailable(f"Secret {secret_id}: Secrets Manager says {code}.")
 
 
 def parse_object(secret_id: str, text: str) -> dict[str, Any]:

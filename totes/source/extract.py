@@ -20,9 +20,9 @@ from totes.lake.parquet import keys_schema, landed_schema, parquet_writer
 from totes.postgres.catalogue import CatalogueTable
 from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_out
-from totes.postgres.encodings import named_in_source
 from totes.postgres.position import SourcePosition
 from totes.source import fence
+from totes.source.encodings import named_in_source
 from totes.source.quarantine import MOST, SetAside, abridged, set_aside
 from totes.source.validation import (
     Violation,

@@ -5,7 +5,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -16,11 +15,10 @@ from totes.errors import DatabaseFailed
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.postgres.connection import quoted, sqlstate
 from totes.postgres.position import SourcePosition
+from totes.postgres.statements import sql
 from totes.source.extract import Snapshot
 from totes.source.validation import check_catalogue
 
-SQL = Path(__file__).parent / "sql"
-_CATALOGUE = SQL / "catalogue.sql"
 # How long Ingest tries to get its locks, and the pause between two attempts.
 LOCKING_SECONDS = 20.0
 _PAUSE = 0.2
@@ -112,7 +110,7 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
 def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
     """Reads all declared tables that exist, by name, in one round trip."""
     columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
-    statement = sqlalchemy.text(_CATALOGUE.read_text(encoding="utf-8"))
+    statement = sqlalchemy.text(sql("source", "catalogue"))
     rows = connection.execute(statement, {"tables": list(source_tables()), "columns": columns})
     return {
         row.name: CatalogueTable(
@@ -149,9 +147,8 @@ def _begin(
 
 
 def _position(tables: Collection[str]) -> sqlalchemy.TextClause:
-    statement = (SQL / "position.sql").read_text(encoding="utf-8")
     return sqlalchemy.text(
-        statement.format(
+        sql("source", "position").format(
             tables=", ".join(quoted("public", table) for table in sorted(tables)),
             functions=", ".join(f"'pg_catalog.{function}'" for function in _FUNCTIONS),
         )

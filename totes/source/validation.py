@@ -8,12 +8,11 @@ import pyarrow.compute as pc
 
 from totes.contracts.currencies import currency_names
 from totes.contracts.declarations import Column, SourceTable
-from totes.errors import AccessRefused, ContractBroken, TotesError
+from totes.errors import SHOWN, AccessRefused, ContractBroken, TotesError
 from totes.lake.keys import repeated_keys
 from totes.lake.parquet import arrow_type
 from totes.postgres.catalogue import PARTITIONED, CatalogueTable, Relation
 
-SHOWN = 5
 _LONGEST_VALUE = 80
 _HEAP = "heap"
 # Of pg_class.relkind.

@@ -12,13 +12,12 @@ import pyarrow.compute as pc
 import sqlalchemy
 
 from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
-from totes.errors import ContractBroken
+from totes.errors import SHOWN, ContractBroken
 from totes.lake.keys import repeated_keys
 from totes.lake.parquet import arrow_type
 from totes.postgres.connection import quoted
-from totes.warehouse import schema
+from totes.warehouse.warehouse import Warehouse
 
-SHOWN = 5
 _CORRECT = (
     "Correct the rows in totesys: the next run loads the correction in one transaction with this batch. If the rule is "
     "what is wrong, change schemas/warehouse/{table}.toml and deploy."
@@ -97,7 +96,7 @@ class StagedRows:
         return Broken(self._table.name, rule, meaning, tuple(wrong[:SHOWN]), len(wrong))
 
 
-def check_references(connection: sqlalchemy.Connection, table: WarehouseTable, staging: str) -> None:
+def check_references(warehouse: Warehouse, table: WarehouseTable, staging: str) -> None:
     """Tells which staged rows refer to nothing.
 
     Raises:
@@ -108,16 +107,16 @@ def check_references(connection: sqlalchemy.Connection, table: WarehouseTable, s
         if not column.references:
             continue
         referenced = warehouse_tables()[column.references]
-        query = schema.statement(
-            connection,
+        rows = warehouse.execute(
             "unresolved",
+            {"shown": SHOWN},
             identity=quoted(table.identity),
             column=quoted(column.name),
             staging=staging,
-            referenced=schema.star(connection, referenced.name),
+            referenced=warehouse.star(referenced.name),
             referenced_key=quoted(referenced.key),
-        )
-        if rows := connection.execute(query, {"shown": SHOWN}).all():
+        ).all()
+        if rows:
             missing = ", ".join(sorted({str(row.reference) for row in rows}))
             meaning = f"What {column.name} refers to is in {referenced.name}, which lacks {missing}"
             ids = tuple(row.business_id for row in rows)
@@ -126,54 +125,49 @@ def check_references(connection: sqlalchemy.Connection, table: WarehouseTable, s
         raise _error(broken, _RESTORE)
 
 
-def record_ids(connection: sqlalchemy.Connection) -> Mapping[str, int]:
+def record_ids(warehouse: Warehouse) -> Mapping[str, int]:
     """The highest record id of each fact that has checks."""
     ids = {}
     for table in warehouse_tables().values():
         if table.checks:
-            newest = schema.statement(
-                connection, "newest", key=quoted(table.key), table=schema.star(connection, table.name)
-            )
-            ids[table.name] = connection.scalar(newest) or 0
+            newest = warehouse.scalar("newest", key=quoted(table.key), table=warehouse.star(table.name))
+            ids[table.name] = newest or 0
     return ids
 
 
-def record_ids_before(connection: sqlalchemy.Connection, batch: int) -> Mapping[str, int]:
+def record_ids_before(warehouse: Warehouse, batch: int) -> Mapping[str, int]:
     """The same as they were before a batch, of the facts that have got any since."""
     ids = {}
     for table in warehouse_tables().values():
         if table.checks:
-            query = schema.statement(connection, "newest_before")
-            last = connection.scalar(query, {"name": table.name, "batch": batch})
+            last = warehouse.scalar("newest_before", {"name": table.name, "batch": batch})
             if last is not None:
                 ids[table.name] = last
     return ids
 
 
-def broken_since(connection: sqlalchemy.Connection, before: Mapping[str, int]) -> list[Broken]:
+def broken_since(warehouse: Warehouse, before: Mapping[str, int]) -> list[Broken]:
     """The checks that rows break which came after some record ids."""
     found = []
     for name, since in before.items():
         table = warehouse_tables()[name]
         for check in table.checks:
-            rows = connection.execute(
-                violators(connection, table, check), {"name": name, "since": since, "shown": SHOWN}
-            ).all()
+            values = {"name": name, "since": since, "shown": SHOWN}
+            rows = warehouse.connection.execute(violators(warehouse, table, check), values).all()
             if rows:
                 ids = tuple(row.business_id for row in rows)
                 found.append(Broken(name, check.name, check.rule, ids, rows[0].broken))
     return found
 
 
-def violators(connection: sqlalchemy.Connection, table: WarehouseTable, check: Check) -> sqlalchemy.TextClause:
+def violators(warehouse: Warehouse, table: WarehouseTable, check: Check) -> sqlalchemy.TextClause:
     """Returns the query for the rows that break a check."""
-    return schema.statement(
-        connection,
+    return warehouse.statement(
         "breaks_rule",
-        table=schema.star(connection, table.name),
+        table=warehouse.star(table.name),
         key=quoted(table.key),
         identity=quoted(table.identity),
-        breaks=schema.placed(connection, check.breaks),
+        breaks=warehouse.schemas.placed(check.breaks),
     )
 
 

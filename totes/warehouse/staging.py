@@ -3,10 +3,11 @@
 Facts and dimensions are both loaded by difference, so that a row which comes again changes nothing.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import sqlalchemy
@@ -17,16 +18,16 @@ from totes.lake.parquet import batches
 from totes.postgres import binary_copy, locks
 from totes.postgres.connection import quoted, sqlstate
 from totes.postgres.copy import copy_in
-from totes.postgres.encodings import named_in_warehouse
 from totes.runtime.log import logger
-from totes.warehouse import constraints, rules, schema
+from totes.warehouse import constraints, rules
+from totes.warehouse.encodings import named_in_warehouse
+from totes.warehouse.warehouse import Warehouse
 
 # From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
 BULK_ROWS = 10_000
 BULK_SHARE = 0.25
 # Above this many rows, a check row by row would take longer than a statement may.
 MOST_ROW_BY_ROW = 1_000_000
-_ROWS_PRESENT = sqlalchemy.text("SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = CAST(:table AS regclass)")
 _NOT_REFERENCED = "23503"
 _DEPENDED_UPON = "2BP01"
 _ASIDE = (
@@ -56,33 +57,33 @@ class Loaded:
     last: int | None = None
 
 
-def stage(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
+def stage(warehouse: Warehouse, table: WarehouseTable, path: Path) -> int:
     """Copies a file of rows into a temporary table that ends with the transaction; returns how many there were.
 
     Raises:
         ContractBroken: two rows have one key, or a value is not accepted.
     """
     seen = rules.StagedRows(table)
-    rows = _staged(connection, _stage(table), table.data_columns, path, seen.see)
+    rows = _staged(warehouse, _stage(table), table.data_columns, path, seen.see)
     seen.check()
     return rows
 
 
-def stage_deleted(connection: sqlalchemy.Connection, table: WarehouseTable, path: Path) -> int:
+def stage_deleted(warehouse: Warehouse, table: WarehouseTable, path: Path) -> int:
     """The same for a file of deleted keys."""
-    return _staged(connection, _deleted(table), (table.column(table.identity),), path)
+    return _staged(warehouse, _deleted(table), (table.column(table.identity),), path)
 
 
-def note_quarantine(connection: sqlalchemy.Connection, source: str, path: Path, batch: int) -> None:
+def note_quarantine(warehouse: Warehouse, source: str, path: Path, batch: int) -> None:
     """Brings the warehouse's quarantine of a table of totesys to what a file says is set aside."""
     aside = quoted("pg_temp", f"aside_{source}")
-    _staged(connection, aside, _ASIDE, path)
+    _staged(warehouse, aside, _ASIDE, path)
     for name in ("release", "set_aside"):
-        connection.execute(schema.statement(connection, name, aside=aside), {"name": source, "batch": batch})
-    connection.exec_driver_sql(f"DROP TABLE {aside}")
+        warehouse.execute(name, {"name": source, "batch": batch}, aside=aside)
+    warehouse.run(f"DROP TABLE {aside}")
 
 
-def fill(connection: sqlalchemy.Connection, fact: WarehouseTable, path: Path) -> Loaded | None:
+def fill(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> Loaded | None:
     """Copies a file straight into a fact that is empty, where all rows are first versions.
 
     Returns:
@@ -93,113 +94,112 @@ def fill(connection: sqlalchemy.Connection, fact: WarehouseTable, path: Path) ->
         ContractBroken: two rows have one key, or a value is not accepted.
     """
     seen = rules.StagedRows(fact)
-    keys, indexes = constraints.foreign_keys(connection, [fact]), constraints.indexes(connection, fact)
+    keys, indexes = constraints.foreign_keys(warehouse, [fact]), constraints.indexes(warehouse, fact)
     try:
-        with connection.begin_nested():
-            if not _dropped(connection, fact, keys, indexes):
+        with warehouse.connection.begin_nested():
+            if not _dropped(warehouse, fact, keys, indexes):
                 return None
-            rows = _copied(connection, schema.star(connection, fact.name), fact.data_columns, path, seen.see)
+            rows = _copied(warehouse, warehouse.star(fact.name), fact.data_columns, path, seen.see)
             seen.check()
-            indexes.make(connection)
-            keys.make(connection)
+            indexes.make(warehouse)
+            keys.make(warehouse)
     except DBAPIError as error:
         if sqlstate(error) in (_NOT_REFERENCED, _DEPENDED_UPON):
             return None
         raise
-    row = connection.execute(_statement(connection, "range", fact)).one()
+    row = _execute(warehouse, "range", fact).one()
     return Loaded(rows, inserted=rows, first=row.first, last=row.last)
 
 
-def is_to_be_filled(connection: sqlalchemy.Connection, fact: WarehouseTable, rows: int) -> bool:
+def is_to_be_filled(warehouse: Warehouse, fact: WarehouseTable, rows: int) -> bool:
     """Whether so many rows of a fact are worth the shorter way, and nothing forbids it."""
-    return rows >= BULK_ROWS and not connection.scalar(_statement(connection, "any_row", fact))
+    return rows >= BULK_ROWS and not _execute(warehouse, "any_row", fact).scalar()
 
 
-def insert_versions(connection: sqlalchemy.Connection, fact: WarehouseTable, staged: int) -> Loaded:
+def insert_versions(warehouse: Warehouse, fact: WarehouseTable, staged: int) -> Loaded:
     """Adds the staged rows that differ from the latest version of their business id, or have none that is alive."""
-    known = connection.execute(_statement(connection, "discard_known", fact), {"fact": fact.name}).rowcount
-    with _moved(connection, fact):
-        keys = _bulk_keys(connection, fact, staged - known)
-        row = connection.execute(_statement(connection, "insert_versions", fact)).one()
-        keys.make(connection)
+    known = _execute(warehouse, "discard_known", fact, {"fact": fact.name}).rowcount
+    with _moved(warehouse, fact):
+        keys = _bulk_keys(warehouse, fact, staged - known)
+        row = _execute(warehouse, "insert_versions", fact).one()
+        keys.make(warehouse)
     return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
 
 
-def upsert(connection: sqlalchemy.Connection, dimension: WarehouseTable, staged: int, batch: int) -> Loaded:
+def upsert(warehouse: Warehouse, dimension: WarehouseTable, staged: int, batch: int) -> Loaded:
     """Inserts staged rows that are new, updates those that differ, and ends the tombstones of those that came back."""
-    with _moved(connection, dimension):
-        row = connection.execute(_statement(connection, "upsert", dimension)).one()
+    with _moved(warehouse, dimension):
+        row = _execute(warehouse, "upsert", dimension).one()
         if dimension.source:  # the calendar has none, and loses no day
-            came_back = {"name": dimension.name, "batch": batch}
-            connection.execute(_statement(connection, "end_tombstones", dimension), came_back)
+            _execute(warehouse, "end_tombstones", dimension, {"name": dimension.name, "batch": batch})
     return Loaded(staged, inserted=row.inserted, updated=row.updated)
 
 
-def bury(connection: sqlalchemy.Connection, table: WarehouseTable, batch: int) -> None:
+def bury(warehouse: Warehouse, table: WarehouseTable, batch: int) -> None:
     """Writes a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
     name = "bury_versions" if table.is_fact else "bury_rows"
-    connection.execute(_statement(connection, name, table), {"name": table.name, "batch": batch})
-    connection.exec_driver_sql(f"DROP TABLE {_deleted(table)}")
+    _execute(warehouse, name, table, {"name": table.name, "batch": batch})
+    warehouse.run(f"DROP TABLE {_deleted(table)}")
 
 
 @contextmanager
-def _moved(connection: sqlalchemy.Connection, table: WarehouseTable) -> Iterator[None]:
+def _moved(warehouse: Warehouse, table: WarehouseTable) -> Iterator[None]:
     """Ends the staging of a table; where a row can't be moved, because it refers to nothing, tells which."""
     try:
-        with connection.begin_nested():
+        with warehouse.connection.begin_nested():
             yield
     except DBAPIError as error:
         if sqlstate(error) == _NOT_REFERENCED:
-            rules.check_references(connection, table, _stage(table))
+            rules.check_references(warehouse, table, _stage(table))
         raise
-    connection.exec_driver_sql(f"DROP TABLE {_stage(table)}")
+    warehouse.run(f"DROP TABLE {_stage(table)}")
 
 
-def _bulk_keys(connection: sqlalchemy.Connection, fact: WarehouseTable, news: int) -> constraints.Dropping:
+def _bulk_keys(warehouse: Warehouse, fact: WarehouseTable, news: int) -> constraints.Dropping:
     """Drops the fact's foreign keys if that pays for so many new rows, and returns what it has dropped.
 
     A batch that is small, or small beside the existing rows, leaves the keys alone, and so the tables' readers.
     """
-    present = {"table": schema.star(connection, fact.name)}
-    if news < BULK_ROWS or news < connection.scalar(_ROWS_PRESENT, present) * BULK_SHARE:
+    present = {"table": warehouse.star(fact.name)}
+    if news < BULK_ROWS or news < warehouse.scalar("rows_present", present) * BULK_SHARE:
         return constraints.NOTHING
-    keys = constraints.foreign_keys(connection, [fact])
+    keys = constraints.foreign_keys(warehouse, [fact])
     if news > MOST_ROW_BY_ROW:
-        locks.change_when_free(connection, lambda: keys.drop(connection))
-    elif not _dropped(connection, fact, keys):
+        locks.change_when_free(warehouse.connection, lambda: keys.drop(warehouse))
+    elif not _dropped(warehouse, fact, keys):
         return constraints.NOTHING
     return keys
 
 
-def _dropped(connection: sqlalchemy.Connection, fact: WarehouseTable, *what: constraints.Dropping) -> bool:
+def _dropped(warehouse: Warehouse, fact: WarehouseTable, *what: constraints.Dropping) -> bool:
     """Drops keys and indexes of a fact; returns False, and drops none, if somebody uses one of the tables."""
 
     def drop() -> None:
         for one in what:
-            one.drop(connection)
+            one.drop(warehouse)
 
-    dropped = locks.change_at_once(connection, drop)
+    dropped = locks.change_at_once(warehouse.connection, drop)
     if not dropped:
         logger.info("in use, so its keys are checked row by row", table=fact.name)
     return dropped
 
 
 def _staged(
-    connection: sqlalchemy.Connection,
+    warehouse: Warehouse,
     staging: str,
     columns: tuple[Column, ...],
     path: Path,
     see: Callable[[pa.RecordBatch], None] = lambda _rows: None,
 ) -> int:
     definitions = ", ".join(f"{quoted(column.name)} {column.type}" for column in columns)
-    connection.exec_driver_sql(f"CREATE TEMPORARY TABLE {staging} ({definitions}) ON COMMIT DROP")
-    rows = _copied(connection, staging, columns, path, see)
-    connection.exec_driver_sql(f"ANALYZE {staging}")
+    warehouse.run(f"CREATE TEMPORARY TABLE {staging} ({definitions}) ON COMMIT DROP")
+    rows = _copied(warehouse, staging, columns, path, see)
+    warehouse.run(f"ANALYZE {staging}")
     return rows
 
 
 def _copied(
-    connection: sqlalchemy.Connection,
+    warehouse: Warehouse,
     table: str,
     columns: tuple[Column, ...],
     path: Path,
@@ -208,7 +208,7 @@ def _copied(
     names = ", ".join(quoted(column.name) for column in columns)
     rows = _Rows(path, columns, see)
     with named_in_warehouse(path, columns):
-        copy_in(connection, f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", rows.blocks())
+        copy_in(warehouse.connection, f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", rows.blocks())
     return rows.count
 
 
@@ -241,14 +241,17 @@ class _Rows:
         )
 
 
-def _statement(connection: sqlalchemy.Connection, name: str, table: WarehouseTable) -> sqlalchemy.TextClause:
+def _execute(
+    warehouse: Warehouse, name: str, table: WarehouseTable, values: Mapping[str, object] | None = None
+) -> sqlalchemy.CursorResult[Any]:
+    """Runs a statement about a table, its staged rows or its staged deleted keys."""
     names = [column.name for column in table.data_columns]
     # SQL can't compare rows without columns. If every column is a part of the key, nothing else can differ.
     others = [name for name in names if name != table.identity] or names
-    return schema.statement(
-        connection,
+    return warehouse.execute(
         name,
-        table=schema.star(connection, table.name),
+        values,
+        table=warehouse.star(table.name),
         staging=_stage(table),
         deleted=_deleted(table),
         key=quoted(table.key),

@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import sqlalchemy
 
 from totes.contracts.declarations import Column, WarehouseTable
+from totes.postgres.statements import sql
 
-_SQL = Path(__file__).parent / "sql" / "warehouse_structure.sql"
 _TABLE = "r"
 _NAMES = {
     "serial": "integer",
@@ -89,7 +88,7 @@ def read_structure(connection: sqlalchemy.Connection, stars: str, log: str, name
         stars, log: the schemas.
         names: of the tables and views among the stars.
     """
-    statement = sqlalchemy.text(_SQL.read_text(encoding="utf-8"))
+    statement = sqlalchemy.text(sql("warehouse", "warehouse_structure"))
     rows = connection.execute(statement, {"stars": stars, "log": log, "names": list(names)}).all()
     log_tables, star_tables = (
         {

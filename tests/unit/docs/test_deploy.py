@@ -13,8 +13,9 @@ from sqlalchemy.pool import StaticPool
 
 from local.aws.deployment import ROOT, SERVERLESS
 from local.postgres.server import Postgres
-from totes.verify.replay.replay import BESIDE
+from totes.verify.replay.replay import SHADOW
 from totes.warehouse.schema import migrate
+from totes.warehouse.warehouse import Warehouse
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 SQL = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
@@ -81,8 +82,8 @@ def test_loader_makes_a_replay_beside_and_drops_it(granted: Postgres) -> None:
     with connected(granted, "documented_warehouse", "documented_totes_loader") as warehouse:
         engine = sqlalchemy.create_engine("postgresql+pg8000://", creator=lambda: warehouse, poolclass=StaticPool)
         with engine.connect() as connection:
-            migrate(BESIDE.connection(connection))
-            for schema in (BESIDE.log, BESIDE.stars):
+            migrate(Warehouse(connection, SHADOW))
+            for schema in (SHADOW.log, SHADOW.stars):
                 connection.exec_driver_sql(f"COMMENT ON SCHEMA {schema} IS 'mine'")
                 connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
 

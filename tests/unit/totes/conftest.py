@@ -12,6 +12,7 @@ from tests.support.pipeline import Pipeline
 from totes.lake.bucket import Lake
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse import schema
+from totes.warehouse.warehouse import Warehouse
 
 BUCKET = "totes-test-lake"
 
@@ -30,7 +31,7 @@ def lake() -> Iterator[Lake]:
 def star(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
     """The loader's connection to a warehouse that has its schema and no rows."""
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
-        schema.migrate(connection)
+        schema.migrate(Warehouse(connection))
         yield connection
 
 

@@ -10,6 +10,7 @@ from totes.errors import CorruptObject
 from totes.lake.batch_log import entry
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse import schema
+from totes.warehouse.warehouse import Warehouse
 
 STAMPS = "'2024-01-01', '2024-01-01'"
 
@@ -77,8 +78,9 @@ def test_batch_that_says_nothing_of_the_stars_is_loaded(pipeline: Pipeline) -> N
 
 def test_loads_at_once_do_the_work_once_and_agree_on_the_end(processed: Pipeline) -> None:
     with connected(WAREHOUSE, processed.credentials(processed.warehouse), "totes-test") as holder:
-        schema.migrate(holder)
-        schema.lock(holder)
+        warehouse = Warehouse(holder)
+        schema.migrate(warehouse)
+        warehouse.lock()
         with ThreadPoolExecutor(2) as threads:
             loads = [threads.submit(processed.load) for _ in range(2)]
             give_up = time.monotonic() + 10

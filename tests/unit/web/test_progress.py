@@ -5,16 +5,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from local.aws.deployment import STATE_MACHINE
-from totes.alerts.executions import Execution, Failure, StateRun
+from totes.alerts.executions import Execution, FailedAttempt, StateRun
 from web.progress import Status, execution_status, progress, run_status, said, ways_taken
 from web.workflow import parse_workflow
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 WORKFLOW = parse_workflow(json.loads(STATE_MACHINE.read_text(encoding="utf-8")))
-BUSY = Failure(START, "SourceBusy", "totesys is locked.")
+BUSY = FailedAttempt(START, "SourceBusy", "totesys is locked.")
 DONE = StateRun("Ingest", START, START + timedelta(seconds=2), attempts=1)
 HEALED = replace(DONE, attempts=2, failures=(BUSY,))
-CAUGHT = replace(DONE, error="ContractBroken", failures=(Failure(START, "ContractBroken", "staff 7"),))
+CAUGHT = replace(DONE, error="ContractBroken", failures=(FailedAttempt(START, "ContractBroken", "staff 7"),))
 AT_WORK = StateRun("Ingest", START, attempts=1)
 AGAIN = replace(AT_WORK, attempts=2, error="SourceBusy", failures=(BUSY,))
 

@@ -6,11 +6,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from totes.errors import SHOWN
+
 if TYPE_CHECKING:
     from totes.verify.reconcile.snapshots import Rows
-
-# Keys of a kind that are named; all are counted.
-SHOWN = 5
 
 Texts = Sequence[str | None]
 

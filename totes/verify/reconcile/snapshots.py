@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 
-from cli.deployment import warehouse
 from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected, database_errors
 from totes.postgres.position import SourcePosition
-from totes.runtime.secrets import read_credentials
 from totes.source.snapshot import snapshot
+from totes.warehouse.warehouse import Schemas, Warehouse
 
 if TYPE_CHECKING:
-    from totes.runtime.names import Names
+    from totes.runtime.secrets import Credentials
 
 # Rows of a result, whose columns only the statement knows.
 Rows = Sequence[Any]
@@ -34,8 +33,13 @@ class Snapshots:
     position: SourcePosition
     taken_at: datetime
     _totesys: sqlalchemy.Connection
-    _warehouse: sqlalchemy.Connection
+    _warehouse: Warehouse
     _pool: ThreadPoolExecutor
+
+    @property
+    def schemas(self) -> Schemas:
+        """Returns where the warehouse is."""
+        return self._warehouse.schemas
 
     def totesys(self, statement: sqlalchemy.TextClause, **values: object) -> Rows:
         """What totesys answers."""
@@ -43,7 +47,7 @@ class Snapshots:
 
     def warehouse(self, statement: sqlalchemy.TextClause, **values: object) -> Rows:
         """What the warehouse answers."""
-        return _ask(WAREHOUSE, self._warehouse, statement, values)
+        return _ask(WAREHOUSE, self._warehouse.connection, statement, values)
 
     def both(
         self, of_totesys: sqlalchemy.TextClause, of_warehouse: sqlalchemy.TextClause, **values: object
@@ -55,22 +59,24 @@ class Snapshots:
 
 
 @contextmanager
-def snapshots(names: "Names") -> Iterator[Snapshots]:
-    """Opens both. The warehouse comes first: what it shows can then be no later than what totesys does.
+def snapshots(warehouse: Warehouse, source: "Credentials") -> Iterator[Snapshots]:
+    """Opens totesys beside the warehouse.
+
+    Args:
+        warehouse: in a transaction that shows one moment. It began earlier, so what it shows can be no later than what
+            totesys does.
+        source: of totesys.
 
     Raises:
-        WarehouseEmpty: nothing has ever been loaded.
         ContractBroken: totesys is not as declared.
-        SourceUnreachable, WarehouseUnreachable, AccessRefused: one can't be connected to.
+        SourceUnreachable, AccessRefused: totesys can't be connected to.
     """
-    credentials = read_credentials(names.source_secret)
     with (
-        warehouse(names) as loaded,
-        connected(TOTESYS, credentials, "totes-console") as source,
-        snapshot(source) as taken,
+        connected(TOTESYS, source, "totes-console") as connection,
+        snapshot(connection) as taken,
         ThreadPoolExecutor(1) as pool,
     ):
-        yield Snapshots(taken.position, taken.taken_at, source, loaded, pool)
+        yield Snapshots(taken.position, taken.taken_at, connection, warehouse, pool)
 
 
 def _ask(

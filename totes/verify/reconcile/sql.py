@@ -16,6 +16,7 @@ from totes.contracts.declarations import Column, WarehouseTable, origin_of, sour
 from totes.lake.parquet import arrow_type
 from totes.postgres.connection import quoted
 from totes.source.extract import joined_tables
+from totes.warehouse.warehouse import LIVE, Schemas
 
 # Keys that are compared by one checksum, as a power of two: few enough to look at one by one where it differs.
 BUCKET_BITS = 8
@@ -104,12 +105,12 @@ def totesys_side(table: WarehouseTable, version: int, is_new: Mapping[str, str])
     )
 
 
-def warehouse_side(table: WarehouseTable, version: int) -> Side:
+def warehouse_side(table: WarehouseTable, version: int, schemas: Schemas = LIVE) -> Side:
     """What the rows of a table are: of a fact the latest versions, without those that were deleted."""
     columns = columns_of(table, version)
     relation = table.name.replace("fact_", "current_", 1) if table.is_fact else table.name
     return Side(
-        rows=f"public.{quoted(relation)}",
+        rows=schemas.star(relation),
         key=quoted(table.identity),
         texts={column.name: _text(column, quoted(column.name)) for column in columns},
         measures={column.name: quoted(column.name) for column in columns if _is_measure(table, column)},

@@ -23,9 +23,9 @@ VALUES_AT_ONCE = 1000
 Seen = Callable[[str], object]
 
 _T = TypeVar("_T")
-_DELETED = "SELECT business_id FROM etl.tombstone WHERE table_name = :table AND business_id = ANY(:keys)"
-_SET_ASIDE = sqlalchemy.text(
-    "SELECT business_id FROM etl.quarantine "
+_DELETED = "SELECT business_id FROM {log}.tombstone WHERE table_name = :table AND business_id = ANY(:keys)"
+_SET_ASIDE = (
+    "SELECT business_id FROM {log}.quarantine "
     "WHERE table_name = :source AND released_batch_id IS NULL AND business_id = ANY(:keys)"
 )
 # The version of the warehouse's schema that has a quarantine.
@@ -34,7 +34,7 @@ QUARANTINE_SINCE = 2
 TOMBSTONES_END_SINCE = 3
 
 
-class Comparison:
+class TableComparison:
     """One table, in both databases.
 
     Args:
@@ -49,7 +49,7 @@ class Comparison:
         self._batch = batch
         self._columns = [column.name for column in columns_of(table, version)]
         self._totesys = totesys_side(table, version, batch.is_new())
-        self._warehouse = warehouse_side(table, version)
+        self._warehouse = warehouse_side(table, version, snapshots.schemas)
         self._found = TableDifferences(table.name, table.source or "", table.identity)
 
     def run(self, seen: Seen) -> TableDifferences:
@@ -106,15 +106,17 @@ class Comparison:
         """Those of the keys whose rows are in quarantine, as a contract says that they may be."""
         if self._version < QUARANTINE_SINCE or not keys:
             return set()
-        rows = self._snapshots.warehouse(_SET_ASIDE, source=self._table.source, keys=list(keys))
-        return {row.business_id for row in rows}
+        return self._ids_in_log(_SET_ASIDE, source=self._table.source, keys=list(keys))
 
     def _buried(self, keys: Collection[int]) -> set[int]:
         if self._table.is_fact or not keys:
             return set()
         query = _DELETED if self._version < TOMBSTONES_END_SINCE else f"{_DELETED} AND ended_batch_id IS NULL"
-        rows = self._snapshots.warehouse(sqlalchemy.text(query), table=self._table.name, keys=list(keys))
-        return {row.business_id for row in rows}
+        return self._ids_in_log(query, table=self._table.name, keys=list(keys))
+
+    def _ids_in_log(self, query: str, **values: object) -> set[int]:
+        statement = sqlalchemy.text(self._snapshots.schemas.placed(query))
+        return {row.business_id for row in self._snapshots.warehouse(statement, **values)}
 
 
 def _by_key(rows: Rows) -> dict[int, Texts]:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import sqlalchemy
 
 from totes.contracts.declarations import warehouse_tables
+from totes.errors import SHOWN
 from totes.postgres import locks
 from totes.postgres.connection import quoted
-from totes.warehouse import constraints, schema, staging
-from totes.warehouse.schema import LIVE, Place
+from totes.postgres.statements import sql
+from totes.warehouse import constraints, staging
+from totes.warehouse.warehouse import Schemas, Warehouse
 
-# Rows of a kind that are named; all are counted.
-SHOWN = 5
 # Without an index on what refers to it, each row that is taken out of a dimension costs a scan of every fact.
 TAKEN_OUT_ONE_BY_ONE = 10
 
@@ -80,7 +80,7 @@ class Table:
 
     def compare(self, connection: sqlalchemy.Connection) -> Divergence:
         """Compares all its rows."""
-        counts = connection.execute(self._statement(connection, "count_apart")).one()._mapping
+        counts = connection.execute(self._statement("count_apart")).one()._mapping
         differing = {column: counts[_apart(column)] for column in self.values if counts[_apart(column)]}
         # Counted so, a row that is there twice, for want of its primary key, is extra as well.
         extra = counts["live_rows"] - counts["replayed_rows"] + counts["missing"]
@@ -96,17 +96,17 @@ class Table:
 
     def put_in(self, connection: sqlalchemy.Connection) -> None:
         """Gives the live one the rows of the replay."""
-        connection.execute(self._statement(connection, "put_missing"))
-        connection.execute(self._statement(connection, "put_right"))
+        connection.execute(self._statement("put_missing"))
+        connection.execute(self._statement("put_right"))
 
     def take_out(self, connection: sqlalchemy.Connection) -> None:
         """Takes the rows out of the live one that the replay does not have."""
-        connection.execute(self._statement(connection, "take_out"))
+        connection.execute(self._statement("take_out"))
 
     def _named(self, connection: sqlalchemy.Connection, rows: int, kind: str) -> Rows:
         if not rows:
             return Rows(0)
-        named = connection.execute(self._statement(connection, "name_apart", kind=kind), {"shown": SHOWN})
+        named = connection.execute(self._statement("name_apart", kind=kind), {"shown": SHOWN})
         return Rows(rows, [dict(zip(self.names, keys, strict=True)) for keys in named])
 
     @property
@@ -114,10 +114,8 @@ class Table:
         replayed, live = (", ".join(quoted(side, name) for name in self.values) for side in ("replayed", "live"))
         return f"ROW ({replayed}) IS DISTINCT FROM ROW ({live})"
 
-    def _statement(self, connection: sqlalchemy.Connection, name: str, **more: str) -> sqlalchemy.TextClause:
-        return schema.statement(
-            connection,
-            name,
+    def _statement(self, name: str, **more: str) -> sqlalchemy.TextClause:
+        text = sql("verify/replay", name).format(
             live=self.live,
             replayed=self.replayed,
             same_key=" AND ".join(f"{quoted('replayed', column)} = {quoted('live', column)}" for column in self.key),
@@ -133,21 +131,22 @@ class Table:
             assignments=", ".join(f"{quoted(column)} = {quoted('replayed', column)}" for column in self.values),
             **more,
         )
+        return sqlalchemy.text(text)
 
 
 _BOTH = "live.ctid IS NOT NULL AND replayed.ctid IS NOT NULL"
 
 
-def tables(connection: sqlalchemy.Connection, replayed: Place) -> list[Table]:
-    """The tables of a replay, those that are referred to before those that refer to them."""
+def tables(replayed: Warehouse, live: Schemas) -> list[Table]:
+    """Returns the tables of a replay, those that are referred to before those that refer to them."""
     found = sqlalchemy.MetaData()
-    for name in (replayed.log, replayed.stars):
-        found.reflect(connection, schema=name)
-    schemas = {replayed.stars: LIVE.stars, replayed.log: LIVE.log}
+    for name in (replayed.schemas.log, replayed.schemas.stars):
+        found.reflect(replayed.connection, schema=name)
+    schemas = {replayed.schemas.stars: live.stars, replayed.schemas.log: live.log}
     return [_table(table, schemas[table.schema or ""]) for table in found.sorted_tables if table.name != _VERSIONS]
 
 
-def move(connection: sqlalchemy.Connection, pairs: Sequence[Table], found: Iterable[Divergence]) -> None:
+def move(live: Warehouse, pairs: Sequence[Table], found: Iterable[Divergence]) -> None:
     """Brings the live warehouse to the replay, by difference: a row that is the same is not touched.
 
     Readers don't wait, and see nothing of it before the commit. Only if so much differs that the facts' references are
@@ -157,13 +156,13 @@ def move(connection: sqlalchemy.Connection, pairs: Sequence[Table], found: Itera
         found: about what differs.
     """
     facts = [table for table in warehouse_tables().values() if table.is_fact]
-    keys = constraints.foreign_keys(connection, facts if _is_bulk(found) else ())
-    locks.change_when_free(connection, lambda: keys.drop(connection))
+    keys = constraints.foreign_keys(live, facts if _is_bulk(found) else ())
+    locks.change_when_free(live.connection, lambda: keys.drop(live))
     for pair in pairs:
-        pair.put_in(connection)
+        pair.put_in(live.connection)
     for pair in reversed(pairs):
-        pair.take_out(connection)
-    keys.make(connection)
+        pair.take_out(live.connection)
+    keys.make(live)
 
 
 def _is_bulk(found: Iterable[Divergence]) -> bool:

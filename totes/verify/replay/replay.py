@@ -18,18 +18,21 @@ from totes.postgres.connection import WAREHOUSE, connected, quoted
 from totes.verify.replay import difference
 from totes.verify.replay.difference import Divergence
 from totes.warehouse import schema
+from totes.warehouse.log import last_batch
 from totes.warehouse.record_ids import RecordIdsGiven, go_on_behind_the_last
-from totes.warehouse.schema import Place
+from totes.warehouse.warehouse import Schemas, Warehouse
 
 if TYPE_CHECKING:
     from totes.lake.bucket import Lake
     from totes.runtime.secrets import Credentials
 
-BESIDE = Place("replay", "replay_etl")
+SHADOW = Schemas("replay", "replay_etl")
 _MARK = "A replay of the warehouse. It ends with the command that made it, or with the next of its kind."
 _SCHEMAS = sqlalchemy.text(
     "SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ANY(:names)"
 )
+# Held until the connection ends.
+_LOCK = sqlalchemy.text("SELECT pg_catalog.pg_advisory_lock(:key)")
 
 # Is told what is being done, in a few words.
 Seen = Callable[[str], object]
@@ -66,10 +69,10 @@ def replaying(
         VersionUnknown: the live schema is not of this release.
         LogBroken, CorruptObject, ObjectMissing, ContractBroken: a batch can't be loaded, see totes.load.
     """
-    connection = (WAREHOUSE, credentials, "totes-replay")
-    with connected(*connection) as live, connected(*connection) as made:
+    address = (WAREHOUSE, credentials, "totes-replay")
+    with connected(*address) as first, connected(*address) as second:
+        live, made = Warehouse(first), Warehouse(second, SHADOW)
         _require_schema(live, whole)
-        BESIDE.connection(made)
         _begin(made)
         try:
             replay = Replay(live, made, processed, execution, seen)
@@ -89,8 +92,8 @@ class Replay:
 
     def __init__(
         self,
-        live: sqlalchemy.Connection,
-        made: sqlalchemy.Connection,
+        live: Warehouse,
+        made: Warehouse,
         processed: "Lake",
         execution: str,
         seen: Seen,
@@ -104,7 +107,7 @@ class Replay:
         self._batch = 0
         schema.migrate(made)
         with made.begin():
-            self._tables = difference.tables(made, BESIDE)
+            self._tables = difference.tables(made, live.schemas)
 
     def bring_to_the_end(self) -> None:
         """Replays all that is processed, but for batches that break a rule and wait for their correction."""
@@ -112,8 +115,8 @@ class Replay:
             self._bring_to(self._log.last())
         except ContractBroken:
             with self._live.begin(), self._made.begin():
-                self._batch = _last_batch(self._made)
-                if self._batch < _last_batch(self._live):
+                self._batch = last_batch(self._made)
+                if self._batch < last_batch(self._live):
                     raise
 
     def compare(self) -> Comparison:
@@ -123,8 +126,8 @@ class Replay:
         """
         while True:
             with self._live.begin():
-                self._live.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                through = min(_last_batch(self._live), self._log.last())
+                self._live.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                through = min(last_batch(self._live), self._log.last())
                 if through <= self._batch:
                     return self._compared()
             self._bring_to(through)
@@ -143,8 +146,8 @@ class Replay:
         """
         while True:
             with self._live.begin():
-                schema.lock(self._live)
-                through = _last_batch(self._live)
+                self._live.lock()
+                through = last_batch(self._live)
                 if through <= self._batch:
                     self._seen("swapping")
                     difference.move(self._live, self._tables, found.tables)
@@ -157,7 +160,7 @@ class Replay:
         found = []
         for table in self._tables:
             self._seen(f"comparing {table.name}")
-            found.append(table.compare(self._live))
+            found.append(table.compare(self._live.connection))
         return Comparison(self._batch, found)
 
     def _bring_to(self, batch: int) -> None:
@@ -171,7 +174,7 @@ class Replay:
         self._batch = load_pending(self._made, self._processed, self._execution, batch, begins).loaded_through
 
 
-def _require_schema(live: sqlalchemy.Connection, whole: bool) -> None:
+def _require_schema(live: Warehouse, whole: bool) -> None:
     with live.begin():
         applied = schema.applied_version(live)
     if applied == 0 and whole:
@@ -183,28 +186,29 @@ def _require_schema(live: sqlalchemy.Connection, whole: bool) -> None:
         )
 
 
-def _begin(made: sqlalchemy.Connection) -> None:
+def _begin(made: Warehouse) -> None:
     """Waits until no other replay is at work, and keeps others waiting for as long as the connection lasts."""
     with made.begin():
-        made.execute(sqlalchemy.text("SELECT pg_catalog.pg_advisory_lock(:key)"), {"key": BESIDE.lock})
+        made.connection.execute(_LOCK, {"key": made.schemas.lock})
     _drop(made)
     with made.begin():
-        for schema in (BESIDE.stars, BESIDE.log):
-            made.exec_driver_sql(f"CREATE SCHEMA {quoted(schema)}")
-            made.exec_driver_sql(f"COMMENT ON SCHEMA {quoted(schema)} IS '{_MARK}'")
+        for name in (made.schemas.stars, made.schemas.log):
+            made.run(f"CREATE SCHEMA {quoted(name)}")
+            made.run(f"COMMENT ON SCHEMA {quoted(name)} IS '{_MARK}'")
 
 
-def _drop(made: sqlalchemy.Connection) -> None:
+def _drop(made: Warehouse) -> None:
     """Drops what a replay has made, and nothing else.
 
     Raises:
         DatabaseFailed: a schema of the name is none of a replay.
     """
+    names = [made.schemas.log, made.schemas.stars]
     with made.begin():
-        for schema, mark in made.execute(_SCHEMAS, {"names": [BESIDE.log, BESIDE.stars]}).all():
+        for name, mark in made.connection.execute(_SCHEMAS, {"names": names}).all():
             if mark != _MARK:
-                raise DatabaseFailed(f"The warehouse has a schema {schema} that no replay has made.", "Rename it.")
-            made.exec_driver_sql(f"DROP SCHEMA {quoted(schema)} CASCADE")
+                raise DatabaseFailed(f"The warehouse has a schema {name} that no replay has made.", "Rename it.")
+            made.run(f"DROP SCHEMA {quoted(name)} CASCADE")
 
 
 def _require_agreement(found: Comparison) -> None:
@@ -220,7 +224,3 @@ def _require_agreement(found: Comparison) -> None:
         "Look for triggers, rules and missing primary keys on these tables. What helps in any case is to drop the "
         "warehouse's tables, those of the schema etl too: the next execution makes them again and loads every batch.",
     )
-
-
-def _last_batch(connection: sqlalchemy.Connection) -> int:
-    return connection.scalar(schema.statement(connection, "last_batch")) or 0

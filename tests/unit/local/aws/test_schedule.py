@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from local.aws.schedule import Schedule, parse_rate
+from local.aws.schedule import Scheduler, parse_rate
 from local.stack import Stack
 from tests.unit.local.processes import eventually
 
@@ -95,7 +95,7 @@ def test_rule_that_is_no_rate_is_an_error(stack: Stack) -> None:
     events.put_rule(Name=rule, ScheduleExpression="cron(0 8 * * ? *)")
 
     with pytest.raises(ValueError, match="cron"):
-        Schedule(stack).run(threading.Event())
+        Scheduler(stack).run(threading.Event())
 
     events.put_rule(Name=rule, ScheduleExpression=before)
 
@@ -105,7 +105,7 @@ def running(stack: Stack, every: timedelta | None = None) -> Iterator[tuple[list
     """A schedule in a thread, stopped at the end: the executions that it started."""
     started: list[str] = []
     stop = threading.Event()
-    thread = threading.Thread(target=Schedule(stack, every, started.append).run, args=(stop,))
+    thread = threading.Thread(target=Scheduler(stack, every, started.append).run, args=(stop,))
     thread.start()
     try:
         yield started, thread

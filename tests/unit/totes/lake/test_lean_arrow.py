@@ -30,3 +30,10 @@ def test_pandas_is_imported_for_frames_only() -> None:
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines() == ["imports False", "calendar False", "dimension that joins True"]
+
+
+def test_pyarrow_still_imports_pandas_at_its_first_list() -> None:
+    """If this fails after an upgrade, totes/lake/lean_arrow.py can go."""
+    script = "import sys, pyarrow; pyarrow.array(['a list']); print('pandas' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "True\n"

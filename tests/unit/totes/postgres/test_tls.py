@@ -15,13 +15,13 @@ import pytest
 from local.aws.deployment import ROOT
 from tests.support.peers import DAY, NOW, Authority, Peer, peer, self_signed
 from tools.docs.pages import with_parts
+from totes.contracts.requests import Request
 from totes.errors import AccessRefused, SourceUnreachable, TotesError
 from totes.postgres import tls
 from totes.postgres.connection import TOTESYS, connected
 from totes.runtime.redaction import redacted
-from totes.runtime.requests import Request
 from totes.runtime.secrets import SSL_MODES, Credentials
-from totes.runtime.settings import IngestSettings, LoadSettings
+from totes.runtime.settings import BackfillSettings, IngestSettings, LoadSettings
 
 PASSWORD = "correct horse"
 REQUEST_FOR_TLS = bytes.fromhex("0000000804d2162f")
@@ -312,7 +312,7 @@ def test_functions_log_a_weaker_mode(
         {
             "ingest": lambda: module.ingest(IngestSettings("a", "b", "c"), Request("e")),
             "load": lambda: module.load(LoadSettings("a", "b"), Request("e")),
-            "backfill": lambda: module.Backfill(IngestSettings("a", "b", "c"), "e"),
+            "backfill": lambda: module.Backfill(BackfillSettings("a", "b"), "e"),
         }[stage]()
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warned == ([tls.weakness(login)] if mode == "require" else [])

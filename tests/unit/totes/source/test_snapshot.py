@@ -3,7 +3,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +17,7 @@ from tests.unit.totes.source.test_validation import catalogue
 from totes.contracts.declarations import source_tables
 from totes.errors import DatabaseFailed, SourceBusy
 from totes.postgres.connection import TOTESYS, connected
+from totes.postgres.statements import sql
 from totes.source import snapshot as snapshots
 from totes.source.extract import Window
 from totes.source.snapshot import snapshot
@@ -86,16 +86,14 @@ def test_table_that_becomes_free_is_locked(pipeline: Pipeline) -> None:
 
 
 @pytest.fixture
-def insert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+def insert(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
     """Returns a function that inserts a statement into position.sql, before the line that begins with a text."""
 
     def change(before: str, statement: str) -> None:
-        text = (snapshots.SQL / "position.sql").read_text(encoding="utf-8")
+        text = sql("source", "position")
         assert text.count(f"\n{before}") == 1
-        (tmp_path / "position.sql").write_text(
-            text.replace(f"\n{before}", f"\n{statement};\n{before}"), encoding="utf-8"
-        )
-        monkeypatch.setattr(snapshots, "SQL", tmp_path)
+        changed = text.replace(f"\n{before}", f"\n{statement};\n{before}")
+        monkeypatch.setattr(snapshots, "sql", lambda room, name: changed if name == "position" else sql(room, name))
 
     return change
 

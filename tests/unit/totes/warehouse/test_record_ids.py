@@ -5,9 +5,10 @@ import sqlalchemy
 
 from tests.support.pipeline import Pipeline
 from totes.postgres.connection import WAREHOUSE, connected
-from totes.verify.replay.replay import BESIDE
+from totes.verify.replay.replay import SHADOW
 from totes.warehouse import schema
 from totes.warehouse.record_ids import RecordIdsGiven, go_on_behind_the_last
+from totes.warehouse.warehouse import Warehouse
 
 NEXT = "SELECT nextval('{}.fact_payment_payment_record_id_seq')"
 
@@ -16,7 +17,7 @@ NEXT = "SELECT nextval('{}.fact_payment_payment_record_id_seq')"
 def beside(star: sqlalchemy.Connection, pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
     """A connection to an empty replay beside the warehouse of `star`."""
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
-        schema.migrate(BESIDE.connection(connection))
+        schema.migrate(Warehouse(connection, SHADOW))
         yield connection
 
 
@@ -27,11 +28,11 @@ def log(star: sqlalchemy.Connection, *ranges: tuple[int, int, int, int]) -> Reco
         star.exec_driver_sql(
             f"INSERT INTO etl.batch_table VALUES ({batch}, 'fact_payment', {rows}, {rows}, 0, 0, {first}, {last})"
         )
-    return RecordIdsGiven(star)
+    return RecordIdsGiven(Warehouse(star))
 
 
 def first_id(given: RecordIdsGiven, beside: sqlalchemy.Connection, batch: int) -> int:
-    given.repeat(beside, batch)
+    given.repeat(Warehouse(beside, SHADOW), batch)
     return int(beside.scalar(sqlalchemy.text(NEXT.format("replay"))) or 0)
 
 
@@ -75,5 +76,5 @@ def test_record_ids_never_go_back(star: sqlalchemy.Connection, beside: sqlalchem
 
 def test_record_ids_that_were_used_up_are_not_given_again(star: sqlalchemy.Connection) -> None:
     star.exec_driver_sql("SELECT setval('fact_payment_payment_record_id_seq', 41)")
-    go_on_behind_the_last(star)
+    go_on_behind_the_last(Warehouse(star))
     assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == 42

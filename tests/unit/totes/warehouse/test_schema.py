@@ -11,7 +11,8 @@ from totes.contracts import consistency
 from totes.contracts.declarations import declared
 from totes.errors import VersionUnknown
 from totes.postgres.connection import WAREHOUSE, connected
-from totes.warehouse import schema
+from totes.warehouse import schema, tables
+from totes.warehouse.warehouse import LIVE, Schemas, Warehouse
 
 COLUMNS = """
     SELECT table_name, column_name, data_type, numeric_precision, numeric_scale, is_nullable
@@ -38,7 +39,7 @@ def official(postgres: Postgres) -> Iterator[str]:
 
 def migrated(pipeline: Pipeline) -> None:
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
-        schema.migrate(connection)
+        schema.migrate(Warehouse(connection))
 
 
 def versions(pipeline: Pipeline) -> list[int]:
@@ -98,7 +99,7 @@ def test_failed_migration_leaves_nothing(pipeline: Pipeline, schemas: Path) -> N
 def add_column(schemas: Path, table: str, declaration: str) -> None:
     with (schemas / "warehouse" / f"{table}.toml").open("a", encoding="utf-8") as file:
         file.write(f"\n{declaration}\n")
-    schema.metadata.cache_clear()
+    tables.metadata.cache_clear()
     declared.cache_clear()
 
 
@@ -131,18 +132,18 @@ def test_new_table_comes_with_its_version(pipeline: Pipeline, schemas: Path) -> 
     folder = schemas / "warehouse"
     text = (folder / "dim_design.toml").read_text(encoding="utf-8")
     (folder / "dim_print.toml").write_text(f"since = {NEXT}\n{text}", encoding="utf-8")
-    schema.metadata.cache_clear()
+    tables.metadata.cache_clear()
     declared.cache_clear()
     migrated(pipeline)
     assert pipeline.star("SELECT count(*) FROM dim_print") == [[0]]
 
 
 def test_each_type_that_may_be_declared_is_known() -> None:
-    assert set(consistency._STAR_TYPES) == schema._TYPES.keys()
+    assert set(consistency._STAR_TYPES) == tables._TYPES.keys()
 
 
 def test_lock_is_held_until_the_transaction_ends(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
-    schema.lock(star)
+    Warehouse(star).lock()
     ask = "SELECT pg_try_advisory_xact_lock(%s)"
     (key,) = pipeline.star(
         "SELECT (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) FROM pg_locks "
@@ -155,12 +156,12 @@ def test_lock_is_held_until_the_transaction_ends(star: sqlalchemy.Connection, pi
 
 def test_live_lock_is_the_same_in_every_release() -> None:
     """A load of the release before may still run: it must know the lock."""
-    assert schema.LIVE.lock == 0x746F746573
+    assert LIVE.lock == 0x746F746573
 
 
-def test_each_place_has_a_lock_of_its_own() -> None:
-    places = [schema.LIVE, *(schema.Place(stars, log) for stars in "ab" for log in "ab")]
-    assert len({place.lock for place in places}) == len(places)
+def test_each_warehouse_has_a_lock_of_its_own() -> None:
+    all_of_them = [LIVE, *(Schemas(stars, log) for stars in "ab" for log in "ab")]
+    assert len({schemas.lock for schemas in all_of_them}) == len(all_of_them)
 
 
 def test_schema_is_made_even_where_public_is_gone(pipeline: Pipeline) -> None:

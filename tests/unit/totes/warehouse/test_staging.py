@@ -14,6 +14,7 @@ from totes.lake.parquet import deleted_schema, parquet_writer, processed_schema
 from totes.warehouse import staging
 from totes.warehouse.staging import Loaded
 from totes.warehouse.star import calendar
+from totes.warehouse.warehouse import Warehouse
 
 CURRENCY, PAYMENT = (warehouse_tables()[name] for name in ("dim_currency", "fact_payment"))
 Stage = Callable[[str, list[dict[str, Any]]], int]
@@ -29,13 +30,13 @@ def stage(star: sqlalchemy.Connection, tmp_path: Path) -> Stage:
         schema = processed_schema(warehouse_tables()[name])
         with parquet_writer(tmp_path / name, schema) as writer:
             writer.write_table(pa.Table.from_pylist(rows, schema))
-        return staging.stage(star, warehouse_tables()[name], tmp_path / name)
+        return staging.stage(Warehouse(star), warehouse_tables()[name], tmp_path / name)
 
     return staged
 
 
 def upserted(star: sqlalchemy.Connection, stage: Stage, rows: list[dict[str, Any]]) -> Loaded:
-    return staging.upsert(star, CURRENCY, stage("dim_currency", rows), 1)
+    return staging.upsert(Warehouse(star), CURRENCY, stage("dim_currency", rows), 1)
 
 
 def rows_of(star: sqlalchemy.Connection, query: str) -> list[tuple[Any, ...]]:
@@ -64,7 +65,7 @@ def test_row_that_is_the_same_is_not_written_again(star: sqlalchemy.Connection, 
 def test_null_and_empty_text_stay_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
     known = dict.fromkeys(("address_line_1", "city", "postal_code", "country", "phone"), "")
     rows = [known | {"location_id": 1, "address_line_2": ""}, known | {"location_id": 2, "district": "None"}]
-    staging.upsert(star, warehouse_tables()["dim_location"], stage("dim_location", rows), 1)
+    staging.upsert(Warehouse(star), warehouse_tables()["dim_location"], stage("dim_location", rows), 1)
     assert rows_of(star, "SELECT address_line_2, district, city FROM dim_location ORDER BY location_id") == [
         ("", None, ""),
         (None, "None", ""),
@@ -102,10 +103,12 @@ def pay(star: sqlalchemy.Connection, stage: Stage) -> Callable[..., Loaded]:
     star.execute(sqlalchemy.text("INSERT INTO dim_counterparty VALUES (1, '', '', NULL, NULL, '', '', '', '')"))
     star.execute(sqlalchemy.text("INSERT INTO etl.batch VALUES (1, now(), now(), ''), (2, now(), now(), '')"))
     days = stage("dim_date", calendar(warehouse_tables()["dim_date"], [2024]).to_pylist())
-    staging.upsert(star, warehouse_tables()["dim_date"], days, 1)
+    staging.upsert(Warehouse(star), warehouse_tables()["dim_date"], days, 1)
 
     def loaded(*changes: dict[str, Any]) -> Loaded:
-        return staging.insert_versions(star, PAYMENT, stage("fact_payment", [PAYMENT_ROW | c for c in changes]))
+        return staging.insert_versions(
+            Warehouse(star), PAYMENT, stage("fact_payment", [PAYMENT_ROW | c for c in changes])
+        )
 
     return loaded
 
@@ -121,8 +124,8 @@ def test_batch_with_parquets_own_time_is_loaded_as_the_same(
     times = {"created_time": time(8, 0, 0, 1_000), "last_updated_time": time(8, 0)}
     with parquet_writer(tmp_path / "older", schema) as writer:
         writer.write_table(pa.Table.from_pylist([PAYMENT_ROW | times, PAYMENT_ROW | times | {"payment_id": 8}], schema))
-    staged = staging.stage(star, PAYMENT, tmp_path / "older")
-    assert staging.insert_versions(star, PAYMENT, staged) == Loaded(staged=2, inserted=1, first=2, last=2)
+    staged = staging.stage(Warehouse(star), PAYMENT, tmp_path / "older")
+    assert staging.insert_versions(Warehouse(star), PAYMENT, staged) == Loaded(staged=2, inserted=1, first=2, last=2)
     assert rows_of(star, "SELECT DISTINCT created_time, last_updated_time FROM fact_payment") == [tuple(times.values())]
 
 
@@ -186,8 +189,8 @@ def bury(star: sqlalchemy.Connection, table: str, batch: int, ids: list[int], fo
     schema = deleted_schema(declared)
     with parquet_writer(folder / "deleted", schema) as writer:
         writer.write_table(pa.table([ids], schema=schema))
-    count = staging.stage_deleted(star, declared, folder / "deleted")
-    staging.bury(star, declared, batch)
+    count = staging.stage_deleted(Warehouse(star), declared, folder / "deleted")
+    staging.bury(Warehouse(star), declared, batch)
     return count
 
 

@@ -12,6 +12,7 @@ import sqlalchemy
 from totes.errors import SourceUnreachable, WarehouseUnreachable
 from totes.postgres.position import SourcePosition
 from totes.verify.reconcile.snapshots import Snapshots
+from totes.warehouse.warehouse import Warehouse
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 STATEMENT = sqlalchemy.text("SELECT 1")
@@ -33,7 +34,7 @@ def snapshots(totesys: Callable[[], Any], warehouse: Callable[[], Any]) -> Itera
     position = SourcePosition(None, None, 1, 2, 3)
     with ThreadPoolExecutor(1) as pool:
         connections: Any = (Connection(totesys), Connection(warehouse))
-        yield Snapshots(position, NOW, *connections, pool)
+        yield Snapshots(position, NOW, connections[0], Warehouse(connections[1]), pool)
 
 
 def lost() -> Any:

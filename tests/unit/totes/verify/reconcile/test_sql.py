@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from cli.commands.reconcile import comparable
 from totes.contracts.declarations import MAX_BYTES, WarehouseTable, source_tables
+from totes.verify.reconcile.reconcile import comparable
 from totes.verify.reconcile.sql import Side, columns_of, totesys_side, warehouse_side
 
 TABLES = pytest.mark.parametrize("table", comparable().values(), ids=lambda table: table.name)
@@ -56,7 +56,7 @@ def test_every_table_but_the_calendar_is_compared() -> None:
 
 def test_fact_is_read_through_its_current_versions() -> None:
     _, warehouse = sides(comparable()["fact_sales_order"])
-    assert warehouse.rows == 'public."current_sales_order"'
+    assert warehouse.rows == '"public"."current_sales_order"'
 
 
 def test_joined_tables_make_a_row_new_as_well() -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from totes.contracts.requests import RULES, TYPES, Request, input_schema, parse_backfill, parse_request
 from totes.errors import InputRefused
-from totes.runtime.requests import RULES, TYPES, Request, input_schema, parse_backfill, parse_request
 
 EXECUTION = "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a"
 

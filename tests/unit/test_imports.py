@@ -1,0 +1,107 @@
+"""The packages import downwards only: what a reader opens leads to what is below it, and to nothing above."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.aws.deployment import ROOT
+
+# Lowest first. A package imports itself and what is in the layers below it; two packages that share a layer import
+# each other only if TOGETHER has them. What is deployed lies below `local`, so it imports nothing that is not.
+LAYERS = (
+    ("totes.errors", "totes.runtime"),
+    ("totes.contracts",),
+    ("totes.postgres",),
+    ("totes.lake",),
+    ("totes.source", "totes.warehouse"),
+    ("totes",),  # the use cases
+    ("totes.alerts",),
+    ("totes.verify",),
+    ("functions",),
+    ("local",),
+    ("cli", "web"),
+    ("tools",),
+    ("benchmarks",),
+    ("tests",),
+)
+# Errors are redacted, and what runs underneath raises errors. The page shows what commands show, and they open it.
+TOGETHER = ({"totes.errors", "totes.runtime"}, {"cli", "web"})
+# Upward imports that are still there. Each goes from here as soon as it is gone.
+STILL_UPWARDS: set[tuple[str, str]] = {
+    ("totes.contracts.consistency", "totes.warehouse.star"),
+    ("totes.postgres.binary_copy", "totes.lake.parquet"),
+}
+RANKS = {package: rank for rank, packages in enumerate(LAYERS) for package in packages}
+OURS = frozenset(package.partition(".")[0] for package in RANKS)
+
+
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for package in sorted(OURS) for path in (ROOT / package).rglob("*.py")}
+
+
+def package_of(module: str) -> str:
+    """Returns the package of LAYERS that a module is in: the longest name that fits."""
+    return max((name for name in RANKS if f"{module}.".startswith(f"{name}.")), key=len)
+
+
+def imports_of(module: str, text: str) -> Iterator[str]:
+    """Yields each module of ours that a module imports, at its top, in a function or for its types."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            named = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import, which this test does not follow"
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            named = [name if name in MODULES else str(node.module) for name in inside]
+        else:
+            continue
+        yield from (name for name in named if name.partition(".")[0] in OURS)
+
+
+def is_downwards(importer: str, imported: str) -> bool:
+    here, there = package_of(importer), package_of(imported)
+    return here == there or RANKS[there] < RANKS[here] or {here, there} in TOGETHER
+
+
+def test_imports_go_downwards_only() -> None:
+    found = {(name, other) for name, path in MODULES.items() for other in imports_of(name, path.read_text("utf-8"))}
+    assert len(found) > 500
+    assert {(here, there) for here, there in found if not is_downwards(here, there)} == STILL_UPWARDS
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("import totes.load", ["totes.load"]),
+        ("def f():\n    from totes import load, errors", ["totes.load", "totes.errors"]),
+        ("from totes.load import load", ["totes.load"]),
+        ("if TYPE_CHECKING:\n    from cli.main import app", ["cli.main"]),
+        ("import json, pyarrow as pa", []),
+    ],
+)
+def test_all_forms_of_an_import_are_seen(text: str, found: list[str]) -> None:
+    assert list(imports_of("m", text)) == found
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "downwards"),
+    [
+        ("totes.load", "totes.warehouse.rules", True),
+        ("totes.warehouse.rules", "totes.load", False),
+        ("totes.source.fence", "totes.warehouse.rules", False),
+        ("totes.warehouse.rules", "totes.source.fence", False),
+        ("totes.load", "totes.verify.replay.replay", False),
+        ("totes.verify.replay.replay", "totes.load", True),
+        ("totes.errors", "totes.runtime.redaction", True),
+        ("totes.runtime.redaction", "totes.contracts.files", False),
+        ("functions.load", "local.stack", False),
+        ("local.stack", "cli.main", False),
+    ],
+)
+def test_downwards_means_what_it_says(importer: str, imported: str, downwards: bool) -> None:
+    assert is_downwards(importer, imported) == downwards

@@ -1,0 +1,68 @@
+"""Names the values of totesys that can't be converted to UTF-8; never replaces them."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pg8000.dbapi
+import pyarrow as pa
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+
+from totes.contracts.declarations import SourceTable
+from totes.errors import SHOWN, ContractBroken
+from totes.lake.parquet import arrow_type
+from totes.postgres.connection import UNCONVERTIBLE, quoted, server_message, sqlstate
+from totes.postgres.statements import sql
+from totes.source.validation import Violation
+
+
+@contextmanager
+def named_in_source(connection: sqlalchemy.Connection, table: SourceTable, condition: str) -> Iterator[None]:
+    """Names the values of totesys that stop a COPY because they can't be written in UTF-8.
+
+    Args:
+        condition: SQL that is true of the rows to read.
+
+    Raises:
+        ContractBroken: there are such values.
+    """
+    try:
+        yield
+    except pg8000.dbapi.Error as error:
+        if sqlstate(error) not in UNCONVERTIBLE:
+            raise
+        count, first = _find(connection.engine, table, condition)
+        shown = "".join(f"; {violation}" for violation in first)
+        more = f"; and {count - len(first)} more" if count > len(first) else ""
+        raise ContractBroken(
+            f"totesys holds text in {table.name} that can't be written in UTF-8: {server_message(error)}{shown}{more}.",
+            "Correct the values in totesys; the next run takes them up.",
+        ) from error
+
+
+def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tuple[int, list[Violation]]:
+    """Returns how many such values there are, and the first ones; 0 and none if the server refuses the search.
+
+    The error ended the transaction and the connection, so this opens another one.
+    """
+    columns = [column for column in table.columns if pa.types.is_string(arrow_type(column))]
+    statement = sql("source", "unconvertible").format(
+        table=quoted(table.name),
+        key=quoted(table.name, table.key),
+        columns=", ".join(f"('{c.name}', CAST({quoted(table.name, c.name)} AS text))" for c in columns),
+        condition=condition,
+        shown=SHOWN,
+    )
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(statement)
+            text = connection.exec_driver_sql("SELECT pg_catalog.current_setting('totes.unconvertible')").scalar_one()
+    except DBAPIError:
+        return 0, []
+    found: dict[str, Any] = json.loads(text)
+    expected = "a text that is one in UTF-8, too"
+    return found["count"], [
+        Violation(table.name, key, column, expected, rf"\x{hexadecimal}") for key, column, hexadecimal in found["first"]
+    ]

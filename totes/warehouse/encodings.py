@@ -1,0 +1,52 @@
+"""Names the value that can't be converted from UTF-8 to the warehouse's encoding; never replaces it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pg8000.dbapi
+
+from totes.contracts.declarations import Column
+from totes.errors import ContractBroken
+from totes.lake.parquet import batches
+from totes.postgres.connection import UNCONVERTIBLE, server_message, sqlstate
+
+# "COPY staged_dim_staff, line 3, column first_name", in whatever language the server speaks.
+_WHERE = re.compile(r"(\w+)\W+\w+\W+(\d+)\W+\w+\W+(\w+)\W*$")
+
+
+@contextmanager
+def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
+    """Names the value that stops a COPY into the warehouse because the warehouse's encoding lacks a character.
+
+    Args:
+        path: the file with the rows.
+        columns: the file's columns; the first is the key.
+
+    Raises:
+        ContractBroken: there is such a value.
+    """
+    try:
+        yield
+    except pg8000.dbapi.Error as error:
+        if sqlstate(error) not in UNCONVERTIBLE:
+            raise
+        where = ""
+        if found := _WHERE.search(error.args[0].get("W", "")):
+            table, row, column = found[1].removeprefix("staged_"), int(found[2]), found[3]
+            where = f"; {table} {_nth(path, columns[0].name, row)}: {column}"
+        raise ContractBroken(
+            f"The warehouse's encoding lacks a character of a text: {server_message(error)}{where}.",
+            "Make a warehouse in UTF8 (CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8') and put its name into the "
+            "secret. The next run loads it from batch 1.",
+        ) from error
+
+
+def _nth(path: Path, key: str, number: int) -> object:
+    """Returns the key of a file's n-th row, counted from 1."""
+    for batch in batches(path):
+        if number <= batch.num_rows:
+            return batch.column(key)[number - 1].as_py()
+        number -= batch.num_rows
+    return "?"

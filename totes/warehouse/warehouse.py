@@ -1,0 +1,83 @@
+"""A warehouse: the schemas that hold it, and a connection over which its SQL runs there."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy
+
+from totes.postgres.connection import quoted
+from totes.postgres.statements import sql
+
+# "totes" in hexadecimal: one lock for all that changes the live warehouse.
+_LOCK = 0x746F746573
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """The names of a warehouse's schemas: of its stars and of its log."""
+
+    stars: str = "public"
+    log: str = "etl"
+
+    @property
+    def lock(self) -> int:
+        """Returns the key of the advisory lock for all that changes this warehouse; each warehouse has its own."""
+        return _LOCK if self == LIVE else _LOCK + 1 + zlib.crc32(f"{self.stars} {self.log}".encode())
+
+    def star(self, name: str) -> str:
+        """Returns a table or view of the stars as an SQL identifier."""
+        return quoted(self.stars, name)
+
+    def placed(self, template: str, **names: str) -> str:
+        """Returns SQL with `{stars}`, `{log}` and the given names filled in."""
+        return template.format(stars=quoted(self.stars), log=quoted(self.log), **names)
+
+
+LIVE = Schemas()
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A connection to a database, and the schemas of the warehouse that is meant there."""
+
+    connection: sqlalchemy.Connection
+    schemas: Schemas = LIVE
+
+    def star(self, name: str) -> str:
+        """Returns a table or view of the stars as an SQL identifier."""
+        return self.schemas.star(name)
+
+    def begin(self) -> sqlalchemy.RootTransaction:
+        """Begins a transaction."""
+        return self.connection.begin()
+
+    def statement(self, name: str, /, **names: str) -> sqlalchemy.TextClause:
+        """Returns `totes/warehouse/sql/<name>.sql` with the schemas' names and the given ones filled in."""
+        return sqlalchemy.text(self.schemas.placed(sql("warehouse", name), **names))
+
+    def execute(
+        self, name: str, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None, /, **names: str
+    ) -> sqlalchemy.CursorResult[Any]:
+        """Runs a statement.
+
+        Args:
+            values: are bound; the statement runs once for each of several.
+            names: SQL that is filled in.
+        """
+        return self.connection.execute(self.statement(name, **names), values)
+
+    def scalar(self, name: str, values: Mapping[str, object] | None = None, /, **names: str) -> Any:
+        """Runs a statement, and returns the first value of its first row; None if there is no row."""
+        return self.execute(name, values, **names).scalar()
+
+    def run(self, statement: str) -> None:
+        """Runs SQL that binds no values."""
+        self.connection.exec_driver_sql(statement)
+
+    def lock(self) -> None:
+        """Waits until no other transaction changes this warehouse, and keeps others waiting until this one ends."""
+        self.connection.execute(
+            sqlalchemy.text("SELECT pg_catalog.pg_advisory_xact_lock(:key)"), {"key": self.schemas.lock}
+        )
