@@ -5,11 +5,11 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from totes.contracts.declarations import SCHEMAS, ContractInvalid, WarehouseTable, warehouse_tables
+from totes.contracts import declarations
+from totes.contracts.declarations import ContractInvalid, WarehouseTable, warehouse_tables
 from totes.postgres.connection import quoted, server_message, sqlstate
 from totes.warehouse.warehouse import Warehouse
 
-_FILE = SCHEMAS / "warehouse" / "views.sql"
 _DEPENDED_UPON = "2BP01"
 _OTHER_COLUMNS = "42P16"
 
@@ -85,7 +85,7 @@ def restore_rights(warehouse: Warehouse, before: Rights) -> None:
 def _ddl(warehouse: Warehouse, fact: WarehouseTable) -> str:
     entity = fact.name.removeprefix("fact_")
     return warehouse.schemas.placed(
-        _FILE.read_text(encoding="utf-8"),
+        (declarations.SCHEMAS / "warehouse" / "views.sql").read_text(encoding="utf-8"),
         fact=quoted(fact.name),
         fact_name=f"'{fact.name}'",
         current=quoted(f"current_{entity}"),
