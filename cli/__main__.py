@@ -2,6 +2,9 @@
 
 import signal
 import sys
+from pathlib import Path
+
+_PROJECT = Path(__file__).parents[1]
 
 
 def main() -> int:
@@ -9,6 +12,11 @@ def main() -> int:
 
     Imports may take a second. Ctrl-C ends the process silently meanwhile; Python would show the traceback of an import.
     """
+    if not (_PROJECT / "serverless.yml").is_file():
+        sys.exit(
+            f"totes: {_PROJECT} is not the project's folder, so it lacks schemas/, statemachine/ and the rest. "
+            "Clone the project and run `make run` there; then .venv/bin/totes is this command."
+        )
     takes_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if takes_interrupts:
         signal.signal(signal.SIGINT, signal.SIG_DFL)

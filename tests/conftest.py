@@ -93,7 +93,7 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
         declared = {
             name: replace(table, quarantine=name in tables) for name, table in declarations.source_tables().items()
         }
-        for module in ("source.changes", "source.extract", "ingest", "backfill"):
+        for module in ("source.changes", "source.extract", "backfill"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare

@@ -28,7 +28,7 @@ from totes.postgres.connection import TOTESYS, connected
 from totes.runtime.log import about, logger
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
-from totes.runtime.settings import IngestSettings
+from totes.runtime.settings import BackfillSettings
 from totes.source.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_plan
 from totes.source.extract import Extracted, Snapshot, Window
 from totes.source.fence import reason_to_read_all
@@ -41,9 +41,16 @@ class Backfill:
 
     Args:
         execution: the ARN of the workflow's execution, whose name is that of the backfill's folder in the lake.
+
+    Raises:
+        SourceUnreachable, SourceBusy, SourceLagging, LakeUnavailable, BatchContended: worth another try.
+        ContractBroken: totesys is not as declared; a backfill quarantines nothing.
+        BackfillOutdated: the plan does not fit totesys or the landing zone any more.
+        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
+            totes.errors.
     """
 
-    def __init__(self, settings: IngestSettings, execution: str) -> None:
+    def __init__(self, settings: BackfillSettings, execution: str) -> None:
         self._credentials = read_credentials(settings.source_secret)
         self._execution = execution
         self._landing = Lake(settings.landing_bucket)
@@ -107,7 +114,7 @@ class Backfill:
         first = self._log.last() + 1
         previous = self._log.read(first - 1) if first > 1 else None
         with (
-            connected(TOTESYS, self._credentials, "totes-ingest") as connection,
+            connected(TOTESYS, self._credentials, "totes-backfill") as connection,
             snapshot(connection) as taken,
             scratch() as folder,
         ):
@@ -138,7 +145,7 @@ class Backfill:
         table = source_tables()[part.table]
         older_than = plan.source.xmin if part.table in fact_sources() else None
         with (
-            connected(TOTESYS, self._credentials, "totes-ingest") as connection,
+            connected(TOTESYS, self._credentials, "totes-backfill") as connection,
             snapshot(connection, [table.name]) as taken,
         ):
             if reason := reason_to_read_all(plan.source, taken.position):

@@ -36,6 +36,11 @@ from totes.runtime.redaction import redacted
 SHOWN = 5
 # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
 _LONGEST = 4_000
+# Marks the remedy where an error travels as one text: through Lambda and Step Functions.
+_LABEL = "\nRemedy: "
+_WAIT = "Nothing to do unless it lasts: the next execution tries again."
+# An object of the lake is not there.
+RESTORE = "Restore it in S3 (the buckets are versioned); the next execution resumes from there."
 
 
 class TotesError(Exception):
@@ -51,14 +56,17 @@ class TotesError(Exception):
         self.remedy = remedy
         super().__init__(f"{self.found} {remedy}")
 
-    def in_two_lines(self) -> Self:
-        """The error with its remedy on a line of its own, by which the e-mail tells it apart."""
-        self.args = (f"{self.found}\n{self.remedy}",)
+    def labelled(self) -> Self:
+        """Labels the remedy in the error's text and returns the error; `split_remedy` finds the remedy again."""
+        self.args = (f"{self.found}{_LABEL}{self.remedy}",)
         return self
 
 
 class TransientError(TotesError):
     """May be gone in a moment; safe to try again."""
+
+    def __init__(self, found: str, remedy: str = _WAIT) -> None:
+        super().__init__(found, remedy)
 
 
 class SourceUnreachable(TransientError):
@@ -143,6 +151,12 @@ class Unforeseen(TerminalError):
 
 class ContractBroken(TotesError):
     """The data is not what its declaration in schemas/ says."""
+
+
+def split_remedy(text: str) -> tuple[str, str]:
+    """Splits a labelled error's text into what was found and the remedy, which is empty if nothing is labelled."""
+    found, label, remedy = text.rpartition(_LABEL)
+    return (found, remedy) if label else (text, "")
 
 
 def shortened(text: str, longest: int) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from totes.contracts.declarations import source_columns, source_tables
+from totes.contracts.declarations import source_columns
 from totes.contracts.requests import Request
-from totes.errors import SHOWN, LogBroken
+from totes.errors import RESTORE, SHOWN, LogBroken
 from totes.lake.batch_log import BatchLog, entry
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, moment_after
@@ -17,7 +17,8 @@ from totes.runtime.log import logger
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import IngestSettings
-from totes.source.changes import ASKED_FOR, UPGRADED, Change
+from totes.source.changes import Change, read_change, write_change
+from totes.source.decisions import ASKED_FOR, UPGRADED
 from totes.source.deletions import require_accepted
 from totes.source.extract import Snapshot
 from totes.source.fence import EXPECTED
@@ -108,30 +109,29 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     if processed_through > last:
         raise LogBroken(
             f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
-            "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
+            RESTORE,
         )
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
     with scratch() as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:
-            change = Change(taken, previous, request.full_read, landing, folder)
+            change = read_change(taken, previous, request.full_read, landing, folder)
             same_source = previous is None or taken.position.is_same_source(previous.source)
             require_accepted(change.gone, same_source, request.accept_deletions)
-            new = change.is_new()
-            position = durable_position(connection, taken, previous) if new else None
+            position = durable_position(connection, taken, previous) if change.is_new else None
         manifest = None
         if position:
-            manifest = _manifest(change, taken, position, previous, request)
+            manifest = _manifest(change, taken, position, previous, request, landing)
             log.commit(manifest)
     return Ingested(
         batch=manifest.batch if manifest else None,
-        rows=change.rows("data") if new else {},
-        deleted=change.rows("deleted") if new else {},
+        rows=change.rows("data") if change.is_new else {},
+        deleted=change.rows("deleted") if change.is_new else {},
         full_read=change.full_read,
         undeclared=taken.undeclared,
-        quarantined={table: len(rows) for table, rows in change.quarantine.items() if rows},
-        ahead=change.ahead if new else {},
+        quarantined=change.quarantined,
+        ahead=change.ahead if change.is_new else {},
         unlogged=taken.unlogged,
         clock_back=_clock_back(taken, previous),
         landed_through=manifest.batch if manifest else last,
@@ -146,7 +146,12 @@ def _clock_back(taken: Snapshot, previous: Manifest | None) -> str:
 
 
 def _manifest(
-    change: Change, taken: Snapshot, position: SourcePosition, previous: Manifest | None, request: Request
+    change: Change,
+    taken: Snapshot,
+    position: SourcePosition,
+    previous: Manifest | None,
+    request: Request,
+    landing: Lake,
 ) -> Manifest:
     batch = previous.batch + 1 if previous else 1
     return Manifest(
@@ -158,7 +163,7 @@ def _manifest(
         columns=source_columns(),
         structure=structure_of(taken.catalogue),
         full_read=change.full_read,
-        tables={table: dict(change.stored(table, batch)) for table in source_tables()},
+        tables=write_change(change, previous, landing, batch),
     )
 
 

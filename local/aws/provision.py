@@ -32,6 +32,7 @@ def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
         "report": {"TOTES_DOCS": DOCS},
         "fail": {},
         "watch": {"TOTES_DOCS": DOCS, "TOTES_ALERTS_TOPIC": names.topic_arn},
+        "backfill": {"TOTES_SOURCE_SECRET": names.source_secret},
     }
     return [
         Function(

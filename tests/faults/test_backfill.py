@@ -66,7 +66,7 @@ class Backfills:
                 done()
             return self._drill.switchboard.usual(name, event)
 
-        return self._drill.instead("ingest", invoke)
+        return self._drill.instead("backfill", invoke)
 
 
 @pytest.fixture

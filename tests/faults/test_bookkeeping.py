@@ -36,7 +36,7 @@ FAILED = replace(
     LOADED,
     status="FAILED",
     error="LogBroken",
-    cause="A gap. Restore it.",
+    cause="A gap.\nRemedy: Restore it.",
     path=["Ingest", "Load", "LoadFailed", "NotifyFailure", "Failed"],
     mails=[SAID],
     remedy="Restore it.",
@@ -69,7 +69,7 @@ def test_failed_run_that_changed_the_warehouse_contradicts() -> None:
 
 
 def test_failed_run_after_which_none_succeeds_contradicts() -> None:
-    assert contradictions([LOADED, FAILED]) == ["no run has caught up; the last one said: A gap. Restore it."]
+    assert contradictions([LOADED, FAILED]) == ["no run has caught up; the last one said: A gap.\nRemedy: Restore it."]
 
 
 def test_mail_that_says_all_is_accepted() -> None:
@@ -80,12 +80,15 @@ def test_mail_that_says_all_is_accepted() -> None:
     ("execution", "violation"),
     [
         (replace(LOADED, mails=[SAID]), "I5 1 mails of an execution that ended SUCCEEDED: "),
-        (replace(FAILED, mails=[]), "I5 0 mails of an execution that ended FAILED: A gap. Restore it."),
-        (replace(FAILED, mails=[SAID, SAID]), "I5 2 mails of an execution that ended FAILED: A gap. Restore it."),
+        (replace(FAILED, mails=[]), "I5 0 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it."),
+        (
+            replace(FAILED, mails=[SAID, SAID]),
+            "I5 2 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it.",
+        ),
         (replace(FAILED, cause="Another."), "I5 the mail lacks cause"),
         (replace(FAILED, remedy="Call us."), "I5 the mail lacks remedy"),
         (replace(FAILED, arn="arn:2"), "I5 the mail lacks execution"),
-        (replace(FAILED, unsent=True), "I5 1 mails of an execution that ended FAILED: A gap. Restore it."),
+        (replace(FAILED, unsent=True), "I5 1 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it."),
         (replace(FAILED, path=["Ingest", "Failed"]), f"I5 the mail lacks the right subject ({SAID.subject})"),
     ],
 )

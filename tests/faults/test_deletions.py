@@ -377,7 +377,7 @@ def share(monkeypatch: pytest.MonkeyPatch) -> Any:
     def declare(table: str, most: float) -> None:
         tables = declarations.source_tables()
         declared = {**tables, table: replace(tables[table], max_deleted_share=most)}
-        for module in ("source.changes", "source.extract", "ingest", "backfill", "source.deletions"):
+        for module in ("source.changes", "source.extract", "backfill", "source.deletions"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare

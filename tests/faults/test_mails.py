@@ -120,7 +120,7 @@ def test_mail_of_a_standby_that_lags(running: Drill, monkeypatch: pytest.MonkeyP
     def as_standby(before: SourcePosition, now: SourcePosition) -> str | None:
         return reason_to_read_all(before, replace(now, in_recovery=True))
 
-    monkeypatch.setattr("totes.source.changes.reason_to_read_all", as_standby)
+    monkeypatch.setattr("totes.source.decisions.reason_to_read_all", as_standby)
     told(running, "SourceLagging")
 
 
@@ -260,7 +260,12 @@ def test_mail_of_a_killed_function(running: Drill) -> None:
 
 @pytest.mark.parametrize(
     ("error", "function"),
-    [("Sandbox.Timedout", "load"), ("Lambda.TooManyRequestsException", "transform")],
+    [
+        ("Sandbox.Timedout", "load"),
+        ("Lambda.TooManyRequestsException", "transform"),
+        ("Lambda.EC2ThrottledException", "ingest"),
+        ("Lambda.ResourceNotFoundException", "load"),
+    ],
 )
 def test_mail_of_lambdas_own_trouble(running: Drill, error: str, function: str) -> None:
     change(running)
@@ -269,7 +274,7 @@ def test_mail_of_lambdas_own_trouble(running: Drill, error: str, function: str) 
         if error == "Sandbox.Timedout":
             said = "RequestId: 1 Error: Task timed out after 300.00 seconds"
             return InvokeResult({"errorType": error, "errorMessage": said}, "Unhandled")
-        raise ServiceError("TooManyRequestsException", "Rate exceeded", 429)
+        raise ServiceError(error.removeprefix("Lambda."), "As the test says.", 429)
 
     with running.instead(function, trouble):
         told(running, error)

@@ -102,7 +102,7 @@ def refusing(event: dict[str, Any]) -> object:
     try:
         return parse_request(event)
     except TotesError as error:
-        raise error.in_two_lines() from None
+        raise error.labelled() from None
 
 
 class Functions:
@@ -345,10 +345,10 @@ def test_terminal_error_fails_at_once_with_one_mail(
     machine: Machine, functions: Functions, waits: list[float], stage: str
 ) -> None:
     found = "staff 7: first_name is NULL; “quoted”, {braces}, 100 %"
-    functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.").in_two_lines()
+    functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.").labelled()
     ended = machine.run()
     assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
-    assert readable(ended["cause"]) == f"{found}.\nCorrect the row in totesys."
+    assert readable(ended["cause"]) == f"{found}.\nRemedy: Correct the row in totesys."
     assert functions.order == [name.lower() for name in STAGES[: STAGES.index(stage) + 1]]
     assert waits == []
     assert machine.path[-6:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "Report", "NotifyFailure", "Failed"]

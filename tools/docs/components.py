@@ -5,12 +5,14 @@ import inspect
 import json
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from functions import fail
-from local.aws.deployment import ROOT, STATE_MACHINE, Deployment
+from local.aws.deployment import BACKFILL, ROOT, STATE_MACHINE, Deployment
 from totes.alerts.failure import failure_of
 from totes.alerts.watch import tell
+from totes.backfill import Backfill
 from totes.errors import TotesError, TransientError
 from totes.ingest import ingest
 from totes.load import load
@@ -24,6 +26,7 @@ USE_CASES: dict[str, Callable[..., object]] = {
     "report": failure_of,
     "fail": fail.handler,
     "watch": tell,
+    "backfill": Backfill,
 }
 # Of every function: its environment is incomplete, or nobody foresaw it. Of every stage besides: a wrong input, a
 # declaration that is not well-formed.
@@ -32,8 +35,9 @@ COMMON_OF_STAGES = ("ContractInvalid", "InputRefused")
 # The function behind the rule is called with an event of AWS's, and its answer is read by nobody.
 _EVENT = "`detail.executionArn` and `detail.status` of the event *Step Functions Execution Status Change*"
 _ANSWERS = {"watch": "`told`: whether a mail was sent", "fail": "`redriven`, where it does not raise"}
-# The others serve the state that is called as they are.
+# The others serve the state that is called as they are; `backfill` serves states of its own workflow.
 _STATES = {"fail": "Failed"}
+_OF_BACKFILL, _CALLED = "backfill", "#{BackfillLambdaFunction.Arn}"
 _WORD = re.compile(r"\b[A-Z]\w+")
 
 
@@ -50,7 +54,7 @@ def raised(function: str) -> list[str]:
     own = [name for name in _WORD.findall(text.partition("Raises:")[2]) if name in known]
     if not _is_observed(function):
         return own
-    common = COMMON + COMMON_OF_STAGES if function.title() in STAGES else COMMON
+    common = COMMON + COMMON_OF_STAGES if function.title() in (*STAGES, "Backfill") else COMMON
     return sorted({*own, *common})
 
 
@@ -77,18 +81,30 @@ def _specification(name: str, declared: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def _states() -> dict[str, dict[str, Any]]:
-    states: dict[str, dict[str, Any]] = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
+def _served(name: str) -> dict[str, dict[str, Any]]:
+    """The states that a function serves: one of the pipeline, or those of a backfill, within its Maps too."""
+    if name == _OF_BACKFILL:
+        states = {state: task for group in _groups(_states(BACKFILL)) for state, task in group.items()}
+        return {
+            state: task for state, task in states.items() if "BackfillLambdaFunction" in str(task.get("Parameters"))
+        }
+    state = _STATES.get(name, name.title())
+    return {found: task for found, task in _states(STATE_MACHINE).items() if found == state}
+
+
+def _states(file: Path) -> dict[str, dict[str, Any]]:
+    states: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["States"]
     return states
 
 
-def _state(name: str) -> str:
-    return _STATES.get(name, name.title())
+def _groups(states: dict[str, dict[str, Any]]) -> list[dict[str, dict[str, Any]]]:
+    return [states, *(state["ItemProcessor"]["States"] for state in states.values() if "ItemProcessor" in state)]
 
 
 def _trigger(name: str) -> str:
-    if _state(name) in _states():
-        return f"the state `{_state(name)}` of `totes-<stage>-pipeline`"
+    if served := _served(name):
+        states = "state" if len(served) == 1 else "states"
+        return f"the {states} {_listed([*served])} of `totes-<stage>-{_OF_BACKFILL if len(served) > 1 else 'pipeline'}`"
     (rule,) = [
         resource["Properties"]["Name"]
         for resource in Deployment("<stage>").resources().values()
@@ -98,11 +114,13 @@ def _trigger(name: str) -> str:
 
 
 def _fields(name: str, *path: str) -> str:
-    """The fields of a payload, as the state hands it in or takes it; empty where no state does."""
-    found: Any = _states().get(_state(name), {})
-    for step in path:
-        found = found.get(step, {})
-    return _listed([field.removesuffix(".$") for field in found])
+    """The fields of a payload, as a state hands it in or takes it; empty where no state does."""
+    fields: dict[str, None] = {}
+    for found in _served(name).values():
+        for step in path:
+            found = found.get(step, {})
+        fields |= dict.fromkeys(field.removesuffix(".$") for field in found)
+    return _listed([*fields])
 
 
 def _may(role: str) -> str:

@@ -1,7 +1,7 @@
-"""The e-mails: what a person is told who has other work. Pure functions of what happened.
+"""Writes the e-mails: pure functions of what happened.
 
 A failure's mail says in one sentence what happened, whether anything is lost, the facts, one thing to do, and where to
-look. It is plain text, and readable for somebody who has never seen the code.
+look. It is plain text, for a reader who has never seen the code.
 """
 
 import textwrap
@@ -16,11 +16,11 @@ from totes.runtime.names import LOCAL, STAGES, Names
 from totes.runtime.redaction import redacted, visible, visible_line
 
 LONGEST_SUBJECT = 100
-# Of what was found; the log has more of it.
+# Characters of what was found; the log has more.
 _LONGEST_CAUSE = 2_000
 _WIDTH = 78
 _MARGIN = 11
-# How an execution ends that did not fail by itself.
+# The ends of executions that were stopped from outside.
 _FROM_OUTSIDE = (TIMED_OUT, ABORTED)
 
 
@@ -37,9 +37,9 @@ class Standing:
     """Where the pipeline stood.
 
     Attributes:
-        landed, processed: the last batch of either zone; None where it can't be told.
-        good_since: when the last execution that succeeded began: what was in totesys then is in the warehouse. None
-            where no execution has ever succeeded.
+        landed, processed: the last batch of either zone; None if its log can't be read.
+        good_since: when the last execution that succeeded began; the warehouse shows totesys as of then. None if no
+            execution has ever succeeded.
         failures: how many executions in a row have not succeeded, this one included.
     """
 
@@ -54,20 +54,22 @@ class Failure:
     """An execution that did not succeed.
 
     Attributes:
-        state: the last stage that it was in, Ingest, Transform or Load.
-        error: the name of the error; TIMED_OUT or ABORTED of an execution that ended so as a whole.
-        cause: what the error says; the remedy on a line of its own where it brings one.
-        started, failed: when the execution did.
+        state: the last stage that the execution was in: Ingest, Transform or Load.
+        error: the error's name; TIMED_OUT or ABORTED if the whole execution ended so.
+        found: what the error says; empty if an execution gave no cause.
+        remedy: what the error says to do; empty if it says nothing.
+        started, failed: when the execution started and failed.
         attempts: how often the stage was tried.
-        results: what the stages before it returned, by their names in lower case.
-        docs: where docs/ can be read.
+        results: what the earlier stages returned, by the stage's name in lower case.
+        docs: the address of docs/.
     """
 
     names: Names
     execution: str
     state: str
     error: str
-    cause: str
+    found: str
+    remedy: str
     started: datetime
     failed: datetime
     attempts: int = 1
@@ -77,7 +79,7 @@ class Failure:
 
     @property
     def shown(self) -> datetime | None:
-        """The moment of totesys that the warehouse shows; None if nothing has been loaded.
+        """Returns the moment of totesys that the warehouse shows; None if nothing has been loaded.
 
         An execution that catches up may have loaded batches in passes before the one that failed.
         """
@@ -91,7 +93,7 @@ class Recovery:
     """The first execution that succeeded after others had not.
 
     Attributes:
-        since: when the last good execution before the failures began; None where there was none.
+        since: when the last execution that succeeded before the failures began; None if there was none.
         loaded: what Load returned.
     """
 
@@ -104,22 +106,23 @@ class Recovery:
 
 
 def failure_mail(failure: Failure) -> Mail:
-    """The mail about a failure, without secrets: masked before lines are wrapped, which would cut them in two."""
+    """Writes the mail about a failure. Secrets are masked before lines are wrapped: a cut secret would not be found."""
     failure = replace(
         failure,
         state=_safe_line(failure.state),
         error=_safe_line(failure.error),
         execution=_safe_line(failure.execution),
+        found=_safe_text(failure.found),
+        remedy=_safe_text(failure.remedy),
     )
     meant, usual_remedy = meaning(failure.error)
-    found, remedy = _told(failure.cause)
     how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
     subject = f"{failure.names.state_machine}: {failure.state} {how}, {_behind(failure)}"
     facts = {
         "What": failure.error,
         "When": _when(failure),
         "Where": f"{failure.state}, of execution {failure.execution.rpartition(':')[2]}",
-        "Why": found or _no_cause(failure),
+        "Why": failure.found or _no_cause(failure),
         "Rows": _rows(failure),
         "Batch": _batches(failure),
         "In a row": _in_a_row(failure.standing),
@@ -131,7 +134,7 @@ def failure_mail(failure: Failure) -> Mail:
         "",
         *(_fact(name, text) for name, text in facts.items()),
         "",
-        _fact("DO THIS", _on_stage(remedy or usual_remedy, failure.names.stage)),
+        _fact("DO THIS", _on_stage(failure.remedy or usual_remedy, failure.names.stage)),
         "",
         *_links(failure),
     ]
@@ -139,7 +142,7 @@ def failure_mail(failure: Failure) -> Mail:
 
 
 def recovery_mail(recovery: Recovery) -> Mail:
-    """The mail that says that all is well again."""
+    """Writes the mail that says that the pipeline works again."""
     how_many = "1 execution" if recovery.failures == 1 else f"{recovery.failures} executions"
     until = f" Until now the warehouse showed totesys as it was at {_moment(recovery.since)}." if recovery.since else ""
     subject = f"{recovery.names.state_machine}: recovered after {how_many} that failed"
@@ -158,12 +161,16 @@ def recovery_mail(recovery: Recovery) -> Mail:
 
 
 def anchor(heading: str) -> str:
-    """The anchor of a section of the runbook: its heading as GitHub makes links of it."""
+    """Returns the anchor that GitHub makes of a heading in the runbook."""
     return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "_-")
 
 
 def _safe_line(text: str) -> str:
     return visible_line(redacted(text))
+
+
+def _safe_text(text: str) -> str:
+    return shortened(visible(redacted(text)), _LONGEST_CAUSE)
 
 
 def _sentence(failure: Failure, meant: str) -> str:
@@ -174,25 +181,28 @@ def _sentence(failure: Failure, meant: str) -> str:
 
 
 def _safe(failure: Failure) -> str:
-    # Lambda goes on with a function whose execution has ended.
+    # Lambda finishes a function whose execution has ended.
     load = (
-        "the function that was at work may still come to its end"
+        "the function that was running may still finish"
         if failure.error in _FROM_OUTSIDE
         else "the warehouse's transaction was rolled back"
     )
     waits = {
-        "Ingest": "What has changed in totesys is still there, and the next execution takes it up",
-        "Transform": "What was landed is safe in the landing zone, and the next execution goes on from there",
-        "Load": f"What was processed is safe in the processed zone, {load}, and the next execution goes on from there",
+        "Ingest": "The changes are still in totesys, and the next execution reads them",
+        "Transform": "The landed batches are safe in the landing zone, and the next execution resumes there",
+        "Load": f"The processed batches are safe in the processed zone, {load}, and the next execution resumes there",
     }
     waiting = waits.get(failure.state, waits["Ingest"])
-    return f"Nothing is lost and nothing is half-loaded. {waiting}. A mail will tell when one has succeeded."
+    return (
+        f"Nothing is lost and nothing is half-loaded. {waiting}. "
+        "You will get another e-mail when an execution succeeds."
+    )
 
 
 def _no_cause(failure: Failure) -> str:
     return {
-        TIMED_OUT: f"It had not ended after {_span(failure.failed - failure.started)}, the longest that it may take.",
-        ABORTED: "Whoever stopped it gave no reason.",
+        TIMED_OUT: f"It had not ended after {_span(failure.failed - failure.started)}, its time limit.",
+        ABORTED: "It was stopped without a reason.",
     }.get(failure.error, "No cause was given.")
 
 
@@ -249,7 +259,7 @@ def _graph_url(names: Names, execution: str) -> str:
 
 
 def _log_url(names: Names, execution: str, started: datetime, failed: datetime) -> str:
-    """A query of Logs Insights for the lines of one execution, written as its console writes it into the address."""
+    """Returns the address of a Logs Insights query for one execution's lines, encoded as the AWS console encodes it."""
     query = f'fields @timestamp, service, level, message\n| filter execution = "{execution}"\n| sort @timestamp asc'
     groups = "".join(f"~'{_starred(names.log_group(name.lower()))}" for name in STAGES)
     detail = (
@@ -262,13 +272,6 @@ def _log_url(names: Names, execution: str, started: datetime, failed: datetime) 
 
 def _starred(text: str) -> str:
     return quote(text, safe="-_.").replace("%", "*").replace("~", "*7e")
-
-
-def _told(cause: str) -> tuple[str, str]:
-    """What was found, and the remedy where there is one on the last line."""
-    found, newline, remedy = visible(redacted(cause)).rpartition("\n")
-    found, remedy = (found, remedy) if newline else (remedy, "")
-    return shortened(found, _LONGEST_CAUSE), shortened(remedy, _LONGEST_CAUSE)
 
 
 def _behind(failure: Failure) -> str:
@@ -309,7 +312,7 @@ def _on_stage(remedy: str, stage: str) -> str:
 
 
 def _fact(name: str, text: str) -> str:
-    """A line with a name in the margin; a long text is wrapped, an address is not."""
+    """Returns a fact with its name in the margin. Long texts are wrapped, addresses are not."""
     indent = " " * _MARGIN
     lines = [
         line

@@ -1,4 +1,4 @@
-"""What the errors mean to a person, and what to do about them: ours, Lambda's and those of Step Functions."""
+"""Says what each error means, and what to do about it: ours, Lambda's and those of Step Functions."""
 
 from collections.abc import Mapping
 
@@ -8,18 +8,67 @@ _UNREACHABLE = "could not be reached, dropped the connection, or refused the pas
 _BUSY = "was locked, overloaded or too slow to answer."
 _OUT_OF_TIME = "The function ran out of time."
 _LAMBDA = "AWS Lambda could not run the function."
-_WAIT = "Nothing, unless it lasts: the next execution goes on where this one stopped."
+_WAIT = "Nothing, unless it lasts: the next execution resumes where this one stopped."
 _MORE = (
     "Nothing, if the next execution succeeds. If it happens again, give the function more time or memory in "
     "serverless.yml and deploy."
 )
+# The errors of Lambda's Invoke, by what to do. Those of features that this project does not use are among the last.
+_VPC = (
+    "EC2ThrottledException",
+    "EC2UnexpectedException",
+    "ENILimitReachedException",
+    "ENINotReadyException",
+    "SubnetIPAddressLimitReachedException",
+)
+_NOT_READY = ("ResourceConflictException", "ResourceNotReadyException")
+_SET_UP = (
+    "ResourceNotFoundException",
+    "EC2AccessDeniedException",
+    "InvalidSecurityGroupIDException",
+    "InvalidSubnetIDException",
+    "KMSAccessDeniedException",
+    "KMSDisabledException",
+    "KMSInvalidStateException",
+    "KMSNotFoundException",
+    "InvalidRuntimeException",
+    "InvalidZipFileException",
+    "InvalidParameterValueException",
+    "InvalidRequestContentException",
+    "RequestTooLargeException",
+    "SerializedRequestEntityTooLargeException",
+    "UnsupportedMediaTypeException",
+    "ServiceQuotaExceededException",
+    "RecursiveInvocationException",
+    "ModeNotSupportedException",
+    "NoPublishedVersionException",
+    "CodeArtifactUserDeletedException",
+    "CodeArtifactUserFailedException",
+    "CodeArtifactUserPendingException",
+    "DurableExecutionAlreadyStartedException",
+    "EFSIOException",
+    "EFSMountConnectivityException",
+    "EFSMountFailureException",
+    "EFSMountTimeoutException",
+    "RuntimeAliasDeletedException",
+    "RuntimeVersionDeletedException",
+    "S3FilesMountConnectivityException",
+    "S3FilesMountFailureException",
+    "S3FilesMountTimeoutException",
+    "SnapStartException",
+    "SnapStartNotReadyException",
+    "SnapStartRegenerationFailureException",
+    "SnapStartTimeoutException",
+)
+_NO_MEMORY = "The function ran out of memory."
+
 MEANINGS: Mapping[str, tuple[str, str]] = {
     "SourceUnreachable": (f"totesys {_UNREACHABLE}", _WAIT),
     "SourceBusy": (f"totesys {_BUSY}", _WAIT),
-    "SourceLagging": ("totesys was a standby that had not yet replayed all that the last batch saw.", _WAIT),
+    "SourceLagging": ("totesys was a standby that lagged behind the last batch.", _WAIT),
     "WarehouseUnreachable": (f"The warehouse {_UNREACHABLE}", _WAIT),
     "WarehouseBusy": (f"The warehouse {_BUSY}", _WAIT),
-    "LakeUnavailable": ("S3 or Secrets Manager throttled or failed, again and again.", _WAIT),
+    "LakeUnavailable": ("S3 or Secrets Manager throttled or failed several times.", _WAIT),
     "BatchContended": ("Other executions kept committing the batch that this one was making.", _WAIT),
     "InputRefused": ("The execution was started with an input that the pipeline does not know.", "Start it with {}."),
     "SettingsInvalid": ("The function lacks part of its configuration.", "Deploy again."),
@@ -40,7 +89,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "Check whether they were removed on purpose. If so, start an execution that accepts the deletions.",
     ),
     "BackfillOutdated": (
-        "totesys or the landing zone has moved on under a backfill.",
+        "totesys or the landing zone changed after the backfill was planned.",
         "Pause the schedule, and start another backfill.",
     ),
     "DiskFull": (
@@ -48,13 +97,15 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "Raise ephemeralStorageSize in serverless.yml and deploy.",
     ),
     "DatabaseFailed": ("A database refused in a way that the pipeline does not know.", "Read the message."),
-    "Unforeseen": ("Something happened that nobody foresaw: most likely a bug.", "Read the stack trace in the log."),
+    "Unforeseen": ("An unexpected error: most likely a bug.", "Read the stack trace in the log."),
     "ContractBroken": (
         "The data is not what its declaration in schemas/ says.",
         "Correct the rows, or the declaration.",
     ),
     "Sandbox.Timedout": (_OUT_OF_TIME, _MORE),
     "States.Timeout": (_OUT_OF_TIME, _MORE),
+    "Runtime.OutOfMemory": (_NO_MEMORY, _MORE),
+    "MemoryError": (_NO_MEMORY, _MORE),
     "Runtime.ExitError": ("The function ended without an answer: it ran out of memory, or it crashed.", _MORE),
     "Lambda.Unknown": ("The function ended without an answer.", _MORE),
     "Lambda.ClientExecutionTimeoutException": (_LAMBDA, _WAIT),
@@ -65,6 +116,21 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "AWS Lambda throttled the function: the account runs too many at once.",
         "Nothing, unless it lasts: then ask AWS for a higher limit of concurrent executions.",
     ),
+    **dict.fromkeys((f"Lambda.{name}" for name in _NOT_READY), (_LAMBDA, _WAIT)),
+    **dict.fromkeys(
+        (f"Lambda.{name}" for name in _VPC),
+        (
+            "AWS Lambda could not connect the function to your VPC.",
+            "Nothing, unless it lasts: then give the function's subnets more addresses, or ask AWS for a higher limit.",
+        ),
+    ),
+    **dict.fromkeys(
+        (f"Lambda.{name}" for name in _SET_UP),
+        (
+            "AWS Lambda refused to run the function as it is set up.",
+            "Read the message, correct what it names, and deploy again.",
+        ),
+    ),
     "States.DataLimitExceeded": ("A result was too large for Step Functions.", "Report it: this is a bug."),
     "States.Runtime": ("The workflow itself is at fault.", "Deploy the release before, and report it: this is a bug."),
     TIMED_OUT: (
@@ -74,31 +140,35 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     ),
     ABORTED: (
         "Somebody stopped the execution.",
-        "Nothing, if it was meant: the next execution goes on where this one stopped. If it was not, CloudTrail's "
+        "Nothing, if it was meant: the next execution resumes where this one stopped. If it was not, CloudTrail's "
         "event StopExecution names who did it.",
     ),
 }
 _STRANGE = (
-    "It failed in a way that has no name here.",
+    "It failed with an error that the pipeline does not know.",
     "Read the cause, and correct what it names; the next execution tries again.",
 )
 
 
 def meaning(error: str) -> tuple[str, str]:
-    """What an error means, in one sentence, and what to do where the error does not say so itself."""
+    """Returns what an error means, in one sentence, and what to do if the error itself names no remedy."""
     return MEANINGS.get(error, _STRANGE)
 
 
-# The errors that share a section of the runbook with another one.
+# Errors that share the runbook's section with another error.
 _TOLD_WITH = {
     "States.Timeout": "Sandbox.Timedout",
     "Lambda.Unknown": "Sandbox.Timedout",
     "States.DataLimitExceeded": "States.Runtime",
     **dict.fromkeys((error for error, (meant, _) in MEANINGS.items() if meant == _LAMBDA), "Lambda.ServiceException"),
     "Lambda.TooManyRequestsException": "Lambda.ServiceException",
+    **dict.fromkeys((f"Lambda.{name}" for name in _VPC), f"Lambda.{_VPC[0]}"),
+    **dict.fromkeys((f"Lambda.{name}" for name in _SET_UP), f"Lambda.{_SET_UP[0]}"),
+    "Runtime.OutOfMemory": "Runtime.ExitError",
+    "MemoryError": "Runtime.ExitError",
 }
 
 
 def section(error: str) -> str:
-    """The heading of the runbook's section on an error."""
+    """Returns the heading of the runbook's section about an error."""
     return _TOLD_WITH.get(error, error)

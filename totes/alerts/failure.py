@@ -8,7 +8,7 @@ from typing import Any
 
 from totes.alerts.email import Failure, Recovery, Standing
 from totes.alerts.executions import SUCCEEDED, Execution, StateRun, fold, latest, readable, stood_aside
-from totes.errors import TotesError
+from totes.errors import TotesError, split_remedy
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.runtime.aws import client
@@ -53,12 +53,14 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
     stages = [state for state in fold(events) if state.name in STAGES]
     last = stages[-1] if stages else StateRun(STAGES[0], began)
     told = caught or Caught(last.name, *_end(found))
+    what, remedy = split_remedy(told.cause)
     return Failure(
         names=names,
         execution=execution,
         state=told.state,
         error=told.error,
-        cause=told.cause,
+        found=what,
+        remedy=remedy,
         started=began.astimezone(UTC),
         failed=found.get("stopDate", datetime.now(UTC)).astimezone(UTC),
         attempts=last.attempts,

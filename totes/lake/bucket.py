@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from totes.errors import AccessRefused, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
+from totes.errors import RESTORE, AccessRefused, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
 from totes.runtime.aws import client
 
 if TYPE_CHECKING:
@@ -151,9 +151,7 @@ def _lake_errors(bucket: str, key: str) -> Iterator[None]:
     except ClientError as error:
         raise _translated(error, f"s3://{bucket}/{key}") from error
     except BotoCoreError as error:
-        raise LakeUnavailable(
-            f"s3://{bucket}/{key}: {error}.", "Nothing to do unless it lasts: the next run tries again."
-        ) from error
+        raise LakeUnavailable(f"s3://{bucket}/{key}: {error}.") from error
 
 
 def _translated(error: ClientError, where: str) -> TotesError | _AlreadyThereError:
@@ -161,13 +159,10 @@ def _translated(error: ClientError, where: str) -> TotesError | _AlreadyThereErr
     if code in _ALREADY_THERE:
         return _AlreadyThereError(where)
     if code in _MISSING:
-        return ObjectMissing(
-            f"{where} is not there.",
-            "Restore it in S3 (the buckets are versioned); the next execution goes on from there.",
-        )
+        return ObjectMissing(f"{where} is not there.", RESTORE)
     if code in _REFUSED:
         return AccessRefused(
             f"{where}: S3 says {code}.",
             "Check that the bucket exists, and that the role which asks may use it and its key.",
         )
-    return LakeUnavailable(f"{where}: S3 says {code}.", "Nothing to do unless it lasts: the next run tries again.")
+    return LakeUnavailable(f"{where}: S3 says {code}.")

@@ -12,7 +12,7 @@ from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 
 from totes.errors import TotesError, Unforeseen
-from totes.runtime.redaction import redacted_document
+from totes.runtime.redaction import redacted, redacted_document
 
 
 class _Formatter(LambdaPowertoolsFormatter):
@@ -46,15 +46,19 @@ def observed(handler: Handler) -> Handler:
             return handler(event, context)
         except TotesError as error:
             _note(error)
-            error.in_two_lines()
+            error.labelled()
             raise
+        except MemoryError as error:
+            # Arrow's is a subclass. The state machine and the runbook know the one name.
+            _note(error)
+            raise MemoryError(redacted(str(error) or "Python could not allocate memory.")) from error
         except Exception as error:
             _note(error)
             unforeseen = Unforeseen(
                 f"{type(error).__name__}: {error}.",
                 "Read the stack trace in the function's log; the execution can be redriven once its cause is gone.",
             )
-            raise unforeseen.in_two_lines() from error
+            raise unforeseen.labelled() from error
         finally:
             metrics.add_metric("Duration", MetricUnit.Milliseconds, (time.monotonic() - began) * 1000)
 

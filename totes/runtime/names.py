@@ -9,9 +9,10 @@ from dataclasses import dataclass
 SERVICE = "totes"
 # The stage on a laptop, which `totes` speaks to if it is given none.
 LOCAL = "local"
-# The stages, as the states of the workflow are called; the functions behind them, and those for what failed.
+# The stages, as the states of the workflow are called; the functions behind them, those for what failed, and the one
+# that reads totesys for a backfill.
 STAGES = ("Ingest", "Transform", "Load")
-FUNCTIONS = (*(stage.lower() for stage in STAGES), "report", "fail", "watch")
+FUNCTIONS = (*(stage.lower() for stage in STAGES), "report", "fail", "watch", "backfill")
 
 
 @dataclass(frozen=True)

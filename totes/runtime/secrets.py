@@ -57,9 +57,7 @@ def read_credentials(secret_id: str) -> Credentials:
     except ClientError as error:
         raise _translated(error, secret_id) from error
     except BotoCoreError as error:
-        raise LakeUnavailable(
-            f"Secret {secret_id}: {error}.", "Nothing to do unless it lasts: the next execution tries again."
-        ) from error
+        raise LakeUnavailable(f"Secret {secret_id}: {error}.") from error
     return parse_credentials(secret_id, text)
 
 
@@ -71,10 +69,7 @@ def _translated(error: ClientError, secret_id: str) -> AccessRefused | LakeUnava
             "Check that the secret exists, has a value and is not being deleted, and that the role which asks may read "
             "it and use its key.",
         )
-    return LakeUnavailable(
-        f"Secret {secret_id}: Secrets Manager says {code}.",
-        "Nothing to do unless it lasts: the next execution tries again.",
-    )
+    return LakeUnavailable(f"Secret {secret_id}: Secrets Manager says {code}.")
 
 
 def parse_credentials(secret_id: str, text: str) -> Credentials:

@@ -21,6 +21,14 @@ class IngestSettings:
 
 
 @dataclass(frozen=True)
+class BackfillSettings:
+    """Of functions/backfill.py."""
+
+    landing_bucket: str
+    source_secret: str
+
+
+@dataclass(frozen=True)
 class TransformSettings:
     """Of functions/transform.py."""
 
@@ -55,7 +63,9 @@ class WatchSettings:
     alerts_topic: str
 
 
-_Settings = TypeVar("_Settings", IngestSettings, TransformSettings, LoadSettings, ReportSettings, WatchSettings)
+_Settings = TypeVar(
+    "_Settings", IngestSettings, BackfillSettings, TransformSettings, LoadSettings, ReportSettings, WatchSettings
+)
 
 
 def variable(field: str) -> str:

@@ -1,284 +1,290 @@
-"""What is different in totesys since the batch before: rows, deleted keys, and rows that are set aside."""
+"""Finds what is different in totesys since the batch before: rows, deleted keys, and rows that are quarantined.
+
+Three steps: read_change reads, asks decisions.py what follows from what was read, and leaves files in a folder;
+write_change puts these into the lake. A Change says nothing of how it was found.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable, source_tables
-from totes.errors import SourceBusy
 from totes.lake.bucket import Lake, StoredObject, sha256_of
 from totes.lake.keys import without
-from totes.lake.manifest import Manifest
-from totes.lake.parquet import batches, keys_schema, write_keys
-from totes.postgres.catalogue import relations_to_read
+from totes.lake.manifest import Manifest, Parts
+from totes.lake.parquet import keys_schema, write_keys
 from totes.runtime.log import about, logger
+from totes.source.batch_before import BatchBefore
+from totes.source.decisions import (
+    Examined,
+    KeyChange,
+    Scope,
+    are_as_before,
+    beginning,
+    examined,
+    expected_keys,
+    is_due,
+    is_news,
+    key_change,
+    once_more,
+    quarantine_after,
+    scope_of,
+    tombstones,
+    unavailable,
+    window_of,
+)
 from totes.source.extract import Count, Extracted, Snapshot, Window, Windows, joined_tables
-from totes.source.fence import reason_to_read_all
-from totes.source.quarantine import Quarantine, read_quarantine, write_quarantine
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-ASKED_FOR = "asked for by the execution's input"
-UNEXPLAINED = "it holds rows that the fence did not show"
-UPGRADED = "the last batch was landed by an earlier release"
-RESTRUCTURED = "its relation, columns or labels have changed since the last batch"
+from totes.source.quarantine import Quarantine, write_quarantine
 
 
 @dataclass(frozen=True)
-class _File:
+class File:
+    """A file that may become an object of the lake."""
+
     path: Path
     rows: int
+    sha256: str
 
 
-class Change:
-    """The difference between a snapshot and the batch before it, in files of a folder.
+@dataclass(frozen=True)
+class TableChange:
+    """What has changed in a table, in files; None for each part that has not.
 
     Attributes:
-        full_read: tables read in full, with the reason.
-        gone: (landed keys that are no longer there, landed keys), by table.
-        quarantine: the rows that are quarantined now, by table and key.
-        ahead: how many rows are stamped with a time to come, and up to when, by table.
+        data: the rows that were read. The first batch has a file for every table, an empty one too.
+        deleted: the keys that have gone.
+        keys: all keys that are there.
+        aside: all rows that are quarantined.
+        known: how many keys the batch before knew.
+        quarantined: how many rows are quarantined now.
+        ahead: how many rows are stamped with a time to come, and up to when; None if none is.
     """
 
-    def __init__(
-        self,
-        taken: Snapshot,
-        previous: Manifest | None,
-        asked_for: tuple[str, ...],
-        landing: Lake,
-        folder: Path,
-    ) -> None:
-        self._taken = taken
-        self._previous = previous
-        self._landing = landing
-        self._folder = folder
-        # A request for everything needs no fence, so it works even if the fence can't be used.
-        everything = set(asked_for) >= source_tables().keys()
-        before = previous.source if previous else None
-        self._unfenced = None if before and everything else reason_to_read_all(before, taken.position)
-        self.full_read = self._reasons(asked_for)
-        self._collect()
+    data: File | None = None
+    deleted: File | None = None
+    keys: File | None = None
+    aside: File | None = None
+    known: int = 0
+    quarantined: int = 0
+    ahead: tuple[int, datetime] | None = None
 
-    def is_new(self) -> bool:
-        """Whether this is more than the batch before said already.
+    @property
+    def files(self) -> dict[str, File]:
+        """The files, by the name of the part that each is."""
+        parts = {"data": self.data, "deleted": self.deleted, "keys": self.keys, "aside": self.aside}
+        return {part: file for part, file in parts.items() if file}
 
-        While an old transaction of totesys keeps the fence where it is, the same rows come again; they are no news.
-        Where the fence is of no use any more, a batch is due that brings a new one; and where somebody asked for one.
-        """
-        if self._unfenced or {ASKED_FOR, UPGRADED} & set(self.full_read.values()):
-            return True
-        if self._previous is None or any(self._changed_relations(table) for table in source_tables()):
-            return True
-        if any("deleted" in files for files in self._files.values()):
-            return True
-        data = {table: sha256_of(files["data"].path) for table, files in self._files.items() if "data" in files}
-        # The first batch has a file for every table, an empty one too.
-        said = {table: stored.sha256 for table, stored in self._previous.objects("data").items() if stored.rows}
-        aside = any(self._is_changed(table, "aside") for table in self._files)
-        return aside or (bool(data) and data != said)
+
+@dataclass(frozen=True)
+class Change:
+    """The difference between totesys and the batch before.
+
+    Attributes:
+        is_new: whether this is more than the batch before said already.
+        full_read: the tables that were read in full, each with the reason.
+        tables: what has changed in each table.
+    """
+
+    is_new: bool
+    full_read: Mapping[str, str]
+    tables: Mapping[str, TableChange]
+
+    @property
+    def gone(self) -> dict[str, tuple[int, int]]:
+        """(Landed keys that are no longer there, landed keys), by table."""
+        return {name: (table.deleted.rows, table.known) for name, table in self.tables.items() if table.deleted}
+
+    @property
+    def quarantined(self) -> dict[str, int]:
+        """How many rows are quarantined now, by table."""
+        return {name: table.quarantined for name, table in self.tables.items() if table.quarantined}
+
+    @property
+    def ahead(self) -> dict[str, tuple[int, datetime]]:
+        """How many rows are stamped with a time to come, and up to when, by table."""
+        return {name: table.ahead for name, table in self.tables.items() if table.ahead}
 
     def rows(self, part: str) -> dict[str, int]:
         """Rows by table, of the tables that have any."""
-        return {table: files[part].rows for table, files in self._files.items() if part in files and files[part].rows}
+        files = {name: table.files.get(part) for name, table in self.tables.items()}
+        return {name: file.rows for name, file in files.items() if file and file.rows}
 
-    def stored(self, table: str, batch: int) -> Iterator[tuple[str, StoredObject]]:
-        """Puts a table's files into the lake; what has not changed is where it was."""
-        files = self._files.get(table, {})
-        for part, file in files.items():
-            if part == "aside" and not self._is_changed(table, part):
-                continue
-            yield part, self._landing.add(file.path, f"{part}/{table}/batch={batch:08d}", file.rows)
-        if "keys" not in files and self._previous is not None:
-            yield "keys", self._previous.tables[table]["keys"]
-        if (before := self._before(table, "aside")) and before.rows and not self._is_changed(table, "aside"):
-            yield "aside", before
 
-    def _before(self, table: str, part: str) -> StoredObject | None:
-        return self._previous.tables.get(table, {}).get(part) if self._previous else None
+def read_change(
+    taken: Snapshot, previous: Manifest | None, asked_for: tuple[str, ...], landing: Lake, folder: Path
+) -> Change:
+    """Reads what is different in a snapshot, into files of a folder.
 
-    def _is_changed(self, table: str, part: str) -> bool:
-        file, before = self._files.get(table, {}).get(part), self._before(table, part)
-        return file is not None and (before is None or sha256_of(file.path) != before.sha256)
+    Args:
+        asked_for: the tables to read in full because the execution's input says so.
 
-    def _collect(self) -> None:
-        self._files: dict[str, dict[str, _File]] = {}
-        self.quarantine: dict[str, Quarantine] = {}
-        self.ahead: dict[str, tuple[int, datetime]] = {}
-        self.gone: dict[str, tuple[int, int]] = {}
+    Raises:
+        ContractBroken: a row is not what the contract allows, and may not be quarantined.
+        SourceBusy: totesys was altered while it was read.
+        SourceLagging: totesys is a standby that has not replayed all that the batch before saw.
+    """
+    before = BatchBefore(previous, landing, folder)
+    scope = scope_of(source_tables(), previous, taken.position, taken.catalogue, asked_for)
+    while True:
+        attempt = _Attempt(taken, before, scope, folder)
+        unexplained = attempt.read()
+        if unexplained is None:
+            return attempt.change()
+        # From the start: the tables that this one is joined with are due as well.
+        scope = once_more(scope, unexplained)
+
+
+def write_change(change: Change, previous: Manifest | None, landing: Lake, batch: int) -> dict[str, Parts]:
+    """Puts the files of a change into the lake; returns the objects of each table, as the manifest keeps them.
+
+    What has not changed is where it was.
+    """
+    return {name: dict(_parts(name, change.tables[name], previous, landing, batch)) for name in source_tables()}
+
+
+def _parts(
+    name: str, table: TableChange, previous: Manifest | None, landing: Lake, batch: int
+) -> Iterator[tuple[str, StoredObject]]:
+    for part, file in table.files.items():
+        yield part, landing.add(file.path, f"{part}/{name}/batch={batch:08d}", file.rows)
+    before = previous.tables.get(name, {}) if previous else {}
+    for part in ("keys", "aside"):
+        # Without rows, quarantine has no object.
+        if part in before and part not in table.files and (part == "keys" or before[part].rows):
+            yield part, before[part]
+
+
+class _Attempt:
+    """Reads all tables once, in a scope."""
+
+    def __init__(self, taken: Snapshot, before: BatchBefore, scope: Scope, folder: Path) -> None:
+        self._taken = taken
+        self._before = before
+        self._scope = scope
+        self._folder = folder
+        self._examined: dict[str, Examined] = {}
+        # What is quarantined by now; the rows of the next table may not refer to it.
+        self._quarantine: dict[str, Quarantine] = {}
+        self._tables: dict[str, TableChange] = {}
+
+    def read(self) -> str | None:
+        """Reads what is due; returns the first table whose number of rows that does not explain."""
         windows = self._windows()
         counts = self._taken.counts(windows)
-        windows = {name: replace(window, begin=counts[name].first_new) for name, window in windows.items()}
+        windows = beginning(windows, counts)
         for name, table in source_tables().items():
             with about(table=name):
-                explained = self._take(table, windows, counts)
-            if not explained:
-                if self.full_read.get(name) == UNEXPLAINED:
-                    raise SourceBusy(
-                        f"{name} of totesys was altered while it was read: its row counts differed.",
-                        "Nothing to do unless it lasts: then find what attaches and detaches its partitions.",
-                    )
-                # Once more from the start: the tables that it is joined with are due as well.
-                self.full_read[name] = UNEXPLAINED
-                self._collect()
-                return
-            self._write_quarantine(table)
+                change = self._change_of(table, windows, counts)
+            if change is None:
+                return name
+            self._tables[name] = change
+        return None
 
-    def _take(self, table: SourceTable, windows: Windows, counts: Mapping[str, Count]) -> bool:
-        """Reads what is due of a table; False where it has more rows than can be explained."""
-        partners = (table.name, *joined_tables().get(table.name, {}))
-        if table.name in self.full_read or any(counts[partner].first_new for partner in partners):
-            return self._read(table, windows, counts[table.name])
-        return self._compare_keys(table, _no_keys(table), counts[table.name])
+    def change(self) -> Change:
+        """Returns what was read, and whether it is news."""
+        tables = self._tables.values()
+        news = is_news(
+            self._scope,
+            self._before.manifest,
+            {name: table.data.sha256 for name, table in self._tables.items() if table.data},
+            deleted=any(table.deleted for table in tables),
+            quarantine_changed=any(table.aside for table in tables),
+        )
+        return Change(news, self._scope.full_read, self._tables)
 
-    def _windows(self) -> dict[str, Window]:
-        """What to read of each table: what is new, and what was set aside and is now right, or wrong in another way."""
-        fence = self._previous.source.fence if self._previous else None
-        windows = {}
+    def _windows(self) -> Windows:
+        """Returns what to read of each table: what is new, and what was quarantined and is now right or wrong anew."""
+        windows: dict[str, Window] = {}
         for name, table in source_tables().items():
-            again = self._look_again(table)
-            everything = name in self.full_read
-            relations = () if everything else self._changed_relations(name)
-            if relations:
-                logger.info("relations read in full", table=name, relations=relations)
-            windows[name] = Window(None if everything else fence, again, relations)
+            self._examined[name] = self._examine(table)
+            self._quarantine[name] = self._examined[name].kept
+            windows[name] = window_of(self._scope, name, self._examined[name].again)
+            if windows[name].relations:
+                logger.info("relations read in full", table=name, relations=windows[name].relations)
         return windows
 
-    def _reasons(self, asked_for: tuple[str, ...]) -> dict[str, str]:
-        """Returns the tables to read in full, each with the reason."""
-        if self._unfenced:
-            return dict.fromkeys(source_tables(), self._unfenced)
-        reasons = {name: reason for name in source_tables() if (reason := self._reason_of_structure(name))}
-        return reasons | dict.fromkeys(asked_for, ASKED_FOR)
-
-    def _reason_of_structure(self, table: str) -> str | None:
-        """Returns why all stored rows may have other values than before, though none is new; None if they can't."""
-        if self._previous is None:
-            return None
-        before = set(self._previous.columns.get(table, ()))
-        declared = [column.name for column in source_tables()[table].columns]
-        if new := [name for name in declared if name not in before]:
-            return f"newly declared: {', '.join(new)}"
-        if left := sorted(before - set(declared)):
-            return f"no longer declared: {', '.join(left)}"
-        if self._previous.structure is None:
-            return UPGRADED
-        changed = self._changed_relations(table)
-        return RESTRUCTURED if changed and changed == self._taken.catalogue[table].holding else None
-
-    def _changed_relations(self, table: str) -> tuple[str, ...]:
-        """Returns the table's relations that were attached or changed since the batch before."""
-        if self._previous is None or self._previous.structure is None:
-            return ()
-        return relations_to_read(self._previous.structure.get(table, {}), self._taken.catalogue[table])
-
-    def _look_again(self, table: SourceTable) -> tuple[int, ...]:
-        """Examines the rows that were set aside; those that are as they were, and only those, stay in quarantine."""
-        before = self._quarantine_before(table)
+    def _examine(self, table: SourceTable) -> Examined:
+        before = self._before.quarantine(table.name)
         if not before:
-            self.quarantine[table.name] = {}
-            return ()
-        found = self._taken.examine(
-            table, tuple(before), self._folder / f"{table.name}.examined", self._unavailable(table)
+            return Examined({}, {}, ())
+        found = self._taken.examine(table, tuple(before), self._path(table, "examined"), self._unavailable(table))
+        return examined(before, found)
+
+    def _change_of(self, table: SourceTable, windows: Windows, counts: Mapping[str, Count]) -> TableChange | None:
+        """Reads what is due of a table; returns None if that does not explain how many rows the table has."""
+        name, rows = table.name, counts[table.name].all
+        read = Extracted(_no_keys(table), [])
+        if is_due(name, joined_tables().get(name, {}), self._scope, counts):
+            read = self._read(table, windows)
+        known = self._before.number_of_keys(name)
+        change = TableChange(
+            data=self._data(table, read),
+            known=known or 0,
+            ahead=(read.ahead, read.latest) if read.latest else None,
         )
-        there = set(found.keys.to_pylist())
-        still = {row.business_id: replace(row, known=before[row.business_id].known) for row in found.aside}
-        self.quarantine[table.name] = {key: row for key, row in still.items() if row == before[key]}
-        return tuple(sorted(there - self.quarantine[table.name].keys()))
+        if not are_as_before(known, len(read.keys), rows):
+            keys = self._compare_keys(table, read, rows)
+            if keys is None:
+                return None
+            change = replace(
+                change,
+                deleted=self._deleted(table, keys.gone),
+                keys=self._keys_file(table, "keys", keys.live) if keys.differ_from(known) else None,
+            )
+        return replace(change, aside=self._aside(table), quarantined=len(self._quarantine[name]))
 
-    def _read(self, table: SourceTable, windows: Windows, count: Count) -> bool:
-        path = self._folder / f"{table.name}.data"
-        read = self._taken.extract(table, windows, path, self._unavailable(table))
-        if read.rows or self._previous is None:
-            self._files.setdefault(table.name, {})["data"] = _File(path, read.rows)
-        if read.latest:
-            self.ahead[table.name] = read.ahead, read.latest
-        self._set_aside(table, read)
+    def _read(self, table: SourceTable, windows: Windows) -> Extracted:
+        read = self._taken.extract(table, windows, self._path(table, "data"), self._unavailable(table))
         logger.info("read", rows=read.rows, aside=len(read.aside))
-        return self._compare_keys(table, read.keys, count)
+        return read
 
-    def _set_aside(self, table: SourceTable, read: Extracted) -> None:
-        for key in read.keys.to_pylist() if self.quarantine[table.name] else ():
-            self.quarantine[table.name].pop(key, None)
-        if read.aside:
-            before, known = self._quarantine_before(table), set(self._known_keys(table).to_pylist())
-            for row in read.aside:
-                key = row.business_id
-                landed = before[key].known if key in before else key in known
-                self.quarantine[table.name][key] = replace(row, known=landed)
-
-    def _unavailable(self, table: SourceTable) -> dict[str, pa.Array]:
-        """By column, the keys of rows that are set aside and so can't be referred to.
-
-        A row with an earlier version in the warehouse can; but not by a row that is to be joined with it.
-        """
-        found = {}
-        for column in table.columns:
-            quarantine = self.quarantine.get(column.references or "", {})
-            joined = column.references in joined_tables().get(table.name, {})
-            if keys := [key for key, row in quarantine.items() if joined or not row.known]:
-                found[column.name] = pa.array(keys, keys_schema(table).types[0])
-        return found
-
-    def _quarantine_before(self, table: SourceTable) -> Quarantine:
-        before = self._before(table.name, "aside")
-        if before is None or not before.rows:
-            return {}
-        return read_quarantine(self._landing.fetch(before, self._folder / f"{table.name}.aside_before"))
-
-    def _write_quarantine(self, table: SourceTable) -> None:
-        rows, before = self.quarantine[table.name], self._before(table.name, "aside")
-        if rows or (before and before.rows):
-            path = self._folder / f"{table.name}.aside"
-            self._files.setdefault(table.name, {})["aside"] = _File(path, write_quarantine(path, rows.values()))
-
-    def _compare_keys(self, table: SourceTable, read: pa.Array, count: Count) -> bool:
-        """Finds the keys that came and went; returns False if they don't explain the number of rows.
-
-        Every key that was not there before belongs to a row that was read, and no two rows have the same key. So the
-        number of rows shows exactly whether any key has gone. Only then are the keys themselves fetched.
-        """
-        before = self._before(table.name, "keys")
-        if before is not None and not len(read) and count.all == before.rows:
-            return True
-        known = self._known_keys(table)
-        came = without(read, known)
-        live = read if table.name in self.full_read else pa.concat_arrays([known, came])
-        if count.all < len(live):
+    def _compare_keys(self, table: SourceTable, read: Extracted, rows: int) -> KeyChange | None:
+        """Returns how the keys have changed; None if they don't explain the number of rows."""
+        known = self._before.keys(table)
+        self._quarantine[table.name] = quarantine_after(self._examined[table.name], read, known)
+        came = without(read.keys, known)
+        live = expected_keys(known, came, read.keys, in_full=table.name in self._scope.full_read)
+        if rows < len(live):
+            # Some have gone. Only the table itself says which.
             live = self._taken.keys(table)
-        if count.all != len(live):
-            # The fence missed rows, or the keys came from an index that lacks some.
-            return False
-        if len(live) < len(known) + len(came):
-            self._bury(table, without(known, live))
-        if before is None or len(came) or len(live) != before.rows:
-            self._write_keys(table, "keys", live)
-        return True
+        return key_change(known, came, live, rows)
 
-    def _bury(self, table: SourceTable, gone: pa.Array) -> None:
-        """Notes the keys that have gone; of a row that was in quarantine from the start nobody knows."""
-        unheard = [key for key, row in self._quarantine_before(table).items() if not row.known]
-        gone = without(gone, pa.array(unheard, gone.type))
-        if len(gone):
-            logger.info("deleted", rows=len(gone))
-            before = self._before(table.name, "keys")
-            self.gone[table.name] = len(gone), before.rows if before else 0
-            self._write_keys(table, "deleted", gone)
+    def _data(self, table: SourceTable, read: Extracted) -> File | None:
+        if not read.rows and self._before.manifest:
+            return None
+        return _file(self._path(table, "data"), read.rows)
 
-    def _known_keys(self, table: SourceTable) -> pa.Array:
-        before = self._before(table.name, "keys")
-        if before is None:
-            return _no_keys(table)
-        path = self._landing.fetch(before, self._folder / f"{table.name}.known")
-        return pa.concat_arrays([_no_keys(table), *(batch.column(0) for batch in batches(path))])
+    def _deleted(self, table: SourceTable, gone: pa.Array) -> File | None:
+        landed = tombstones(gone, self._examined[table.name].before)
+        if not len(landed):
+            return None
+        logger.info("deleted", rows=len(landed))
+        return self._keys_file(table, "deleted", landed)
 
-    def _write_keys(self, table: SourceTable, part: str, keys: pa.Array) -> None:
-        path = self._folder / f"{table.name}.{part}"
+    def _aside(self, table: SourceTable) -> File | None:
+        rows = self._quarantine[table.name]
+        if rows == self._examined[table.name].before:
+            return None
+        path = self._path(table, "aside")
+        return _file(path, write_quarantine(path, rows.values()))
+
+    def _keys_file(self, table: SourceTable, part: str, keys: pa.Array) -> File:
+        path = self._path(table, part)
         write_keys(path, keys, keys_schema(table))
-        self._files.setdefault(table.name, {})[part] = _File(path, len(keys))
+        return _file(path, len(keys))
+
+    def _path(self, table: SourceTable, part: str) -> Path:
+        return self._folder / f"{table.name}.{part}"
+
+    def _unavailable(self, table: SourceTable) -> Mapping[str, pa.Array]:
+        return unavailable(table, joined_tables().get(table.name, {}), self._quarantine)
+
+
+def _file(path: Path, rows: int) -> File:
+    return File(path, rows, sha256_of(path))
 
 
 def _no_keys(table: SourceTable) -> pa.Array:

@@ -3,6 +3,7 @@
 import json
 import re
 
+import botocore.session
 import pytest
 
 from local.aws.deployment import STATE_MACHINE
@@ -29,11 +30,35 @@ def leaves(kind: type[Exception]) -> set[str]:
 
 
 RAISED = leaves(TotesError)
+# Invoke's errors in the model of the SDK, by which Step Functions call Lambda.
+INVOKE = {
+    f"Lambda.{shape.name}"
+    for shape in botocore.session.get_session().get_service_model("lambda").operation_model("Invoke").error_shapes
+}
+# Step Functions have these names too: the SDK's own troubles, and a function that ended without an answer.
+NOT_IN_THE_MODEL = {
+    "Lambda.AWSLambdaException",
+    "Lambda.ClientExecutionTimeoutException",
+    "Lambda.SdkClientException",
+    "Lambda.Unknown",
+}
 
 
 def test_every_error_is_known_here() -> None:
     assert declarations.ContractInvalid.__name__ in RAISED
     assert MEANINGS.keys() >= RAISED | RETRIED
+
+
+def test_every_error_of_lambdas_invoke_is_known() -> None:
+    assert {error for error in MEANINGS if error.startswith("Lambda.")} == INVOKE | NOT_IN_THE_MODEL
+
+
+def test_errors_that_share_a_section_are_retried_alike() -> None:
+    sections: dict[str, set[bool]] = {}
+    for error in MEANINGS:
+        sections.setdefault(section(error), set()).add(error in RETRIED)
+    # What the workflow itself does wrong is never retried, though a result may be too large only once.
+    assert {name for name, retried in sections.items() if len(retried) > 1} == set()
 
 
 @pytest.mark.parametrize("error", MEANINGS)

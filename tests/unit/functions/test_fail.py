@@ -13,7 +13,7 @@ CAUGHT = "2026-11-24T09:00:00.123Z"
 EXECUTION = {"Id": "arn:aws:states:eu-west-2:123456789012:execution:totes-test-pipeline:a", "Input": {}}
 
 
-def event(error: str = "LogBroken", cause: str = "A gap.\nRestore it.", **execution: object) -> dict[str, Any]:
+def event(error: str = "LogBroken", cause: str = "A gap.\nRemedy: Restore it.", **execution: object) -> dict[str, Any]:
     return {
         "failure": {"State": "Load", "Error": error, "Cause": {"errorMessage": cause, "stackTrace": []}},
         "caught": CAUGHT,
@@ -31,7 +31,7 @@ def raised(given: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("error", ["LogBroken", "States.Timeout", "Lambda.TooManyRequestsException", "ошибка 7"])
 def test_error_that_was_caught_is_raised_by_its_name(error: str) -> None:
     answer = raised(event(error))
-    assert (answer["errorType"], answer["errorMessage"]) == (error, "A gap.\nRestore it.")
+    assert (answer["errorType"], answer["errorMessage"]) == (error, "A gap.\nRemedy: Restore it.")
 
 
 @pytest.mark.parametrize(

@@ -216,7 +216,26 @@ def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
 ) -> None:
     # boto3 quotes what it was told to be a region.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "postgresql://reader:hunter2@nowhere")
-    with pytest.raises(Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRead the stack"):
+    with pytest.raises(
+        Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRemedy: Read the stack"
+    ):
         invoke("transform")
     assert lines(log)[-1]["error"] == "InvalidRegionError"
     assert "hunter2" not in log.getvalue()
+
+
+@pytest.mark.parametrize("function", ["backfill", "ingest"])
+def test_steps_of_a_backfill_are_taken(deployed: Pipeline, function: str) -> None:
+    """By ingest too: a backfill that began before this release calls it, and so it does if it is redriven."""
+    planned = invoke(function, backfill={"plan": {"rows": 1}})
+    ranges = json.loads(deployed.s3.get_object(Bucket=planned["bucket"], Key=planned["facts"])["Body"].read())
+    read = [invoke(function, backfill={"read": part}) for part in ranges]
+    assert [answer["batch"] for answer in read] == [*range(planned["first"] + 1, planned["last"] + 1)]
+    invoke(function, backfill={"land": True})
+    assert deployed.landed().last() == planned["last"]
+    assert invoke("ingest")["batch"] is None
+
+
+def test_backfill_needs_nothing_of_the_processed_zone(deployed: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TOTES_PROCESSED_BUCKET")
+    assert invoke("backfill", backfill={"plan": {}})["first"] == 1

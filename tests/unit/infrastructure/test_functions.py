@@ -13,6 +13,7 @@ from local.aws.deployment import ROOT, SERVERLESS
 from tests.unit.infrastructure.template import DEV, Template
 from totes.runtime.names import FUNCTIONS
 from totes.runtime.settings import (
+    BackfillSettings,
     IngestSettings,
     LoadSettings,
     ReportSettings,
@@ -31,6 +32,7 @@ SETTINGS: dict[str, type[Any] | None] = {
     "report": ReportSettings,
     "fail": None,
     "watch": WatchSettings,
+    "backfill": BackfillSettings,
 }
 POWERTOOLS = {
     "POWERTOOLS_SERVICE_NAME",
@@ -82,7 +84,8 @@ def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
 def test_function_has_its_name_role_and_layer(function: str) -> None:
     declared = TEMPLATE.functions[function]
     assert declared["name"] == DEV.function(function)
-    assert declared["role"] == f"{function.title()}Role"
+    # BackfillRole is the state machine's.
+    assert declared["role"] == ("BackfillFunctionRole" if function == "backfill" else f"{function.title()}Role")
     assert declared["layers"] == [{"Ref": "PythonRequirementsLambdaLayer"}]
 
 

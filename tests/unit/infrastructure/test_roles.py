@@ -24,12 +24,21 @@ from totes.contracts.requests import BackfillRequest, Request
 from totes.ingest import ingest
 from totes.load import load
 from totes.runtime.names import FUNCTIONS, STAGES, Names
-from totes.runtime.settings import IngestSettings, LoadSettings, TransformSettings, WatchSettings, read_settings
+from totes.runtime.settings import (
+    BackfillSettings,
+    IngestSettings,
+    LoadSettings,
+    TransformSettings,
+    WatchSettings,
+    read_settings,
+)
 from totes.source.backfill_plan import Range
 from totes.transform import prepare, transform
 
 TEMPLATE = Template()
-ROLES = (*(f"{name.title()}Role" for name in FUNCTIONS), "MachineRole", "BackfillRole", "ScheduleRole")
+# BackfillRole is the state machine's.
+ROLE_OF = {name: "BackfillFunctionRole" if name == "backfill" else f"{name.title()}Role" for name in FUNCTIONS}
+ROLES = (*ROLE_OF.values(), "MachineRole", "BackfillRole", "ScheduleRole")
 # The names that the documents use.
 DOCUMENTED = Template(Names("<stage>", "<account>", "<region>"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -100,6 +109,8 @@ def by_the_backfill() -> set[Call]:
     lists = {state["ItemReader"]["Resource"] for state in definition["States"].values() if "ItemReader" in state}
     assert lists == {"arn:aws:states:::s3:getObject"}
     return by_a_machine(definition) | {
+        # By one that began before it had a function of its own.
+        Call("lambda:InvokeFunction", DEV.function_arn("ingest")),
         Call("states:StartExecution", DEV.backfill_arn),
         *(Call(f"states:{action}", part) for action in ("DescribeExecution", "StopExecution") for part in parts),
         Call("states:RedriveExecution", parts[1]),
@@ -131,11 +142,11 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
     with pipelines(seeded_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         deploy(pipeline)
         declared = {name: replace(table, quarantine=name == "design") for name, table in source_tables().items()}
-        for module in ("source.changes", "source.extract", "ingest"):
+        for module in ("source.changes", "source.extract"):
             patch.setattr(f"totes.{module}.source_tables", lambda: declared)
         patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name=DEV.region))
         made = {
-            f"{name.title()}Role": found | by_the_platform(name)
+            ROLE_OF[name]: found | by_the_platform(name)
             for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
         }
     # What Lambda sends in the function's name if it fails.
@@ -191,9 +202,11 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
         for running, stage in stages().items():  # noqa: B007  the hook reads it
             stage()
     pipeline.totesys(CURE)
-    running = "ingest"
+    running = "backfill"
     for running, step in steps():  # noqa: B007  the hook reads it
         step()
+    # A backfill that began before it had a function of its own calls ingest.
+    made["ingest"] |= made["backfill"]
     for running, teller in tellers().items():
         made[running] = set()
         teller()
@@ -202,12 +215,11 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
 
 def steps() -> Iterator[tuple[str, Callable[[], object]]]:
     """A backfill, step by step, with the function that takes each."""
-    landing = IngestSettings(DEV.landing_bucket, DEV.processed_bucket, DEV.source_secret)
-    backfill = Backfill(landing, EXECUTION)
-    yield "ingest", lambda: backfill.plan(BackfillRequest(rows=500, concurrency=1))
+    backfill = Backfill(BackfillSettings(DEV.landing_bucket, DEV.source_secret), EXECUTION)
+    yield "backfill", lambda: backfill.plan(BackfillRequest(rows=500, concurrency=1))
     ranges = [Range(**part) for which in ("dimensions", "facts") for part in listed(which)]
-    yield from (("ingest", partial(backfill.read, part)) for part in ranges)
-    yield "ingest", backfill.land
+    yield from (("backfill", partial(backfill.read, part)) for part in ranges)
+    yield "backfill", backfill.land
     settings = TransformSettings(DEV.landing_bucket, DEV.processed_bucket)
     yield from (("transform", partial(prepare, settings, batch)) for batch in listed("batches"))
     yield "transform", lambda: transform(settings, Request(EXECUTION))
@@ -284,6 +296,9 @@ def test_role_may_send_traces_only_where_the_stage_is_traced(role: str) -> None:
         ("IngestRole", Call("s3:PutObject", f"arn:aws:s3:::{DEV.processed_bucket}/log/00000001.json")),
         ("IngestRole", Call("s3:ListBucket", f"arn:aws:s3:::{DEV.landing_bucket}", "data/")),
         ("IngestRole", Call("secretsmanager:GetSecretValue", secret(DEV.warehouse_secret))),
+        ("BackfillFunctionRole", Call("s3:GetObject", f"arn:aws:s3:::{DEV.landing_bucket}/data/staff/1.parquet")),
+        ("BackfillFunctionRole", Call("s3:GetObject", f"arn:aws:s3:::{DEV.processed_bucket}/log/00000001.json")),
+        ("BackfillFunctionRole", Call("secretsmanager:GetSecretValue", secret(DEV.warehouse_secret))),
         ("TransformRole", Call("s3:PutObject", f"arn:aws:s3:::{DEV.landing_bucket}/data/staff/1.parquet")),
         ("TransformRole", Call("s3:GetObject", f"arn:aws:s3:::{DEV.landing_bucket}/keys/staff/1.parquet")),
         ("LoadRole", Call("s3:GetObject", f"arn:aws:s3:::{DEV.landing_bucket}/data/staff/1.parquet")),
@@ -308,7 +323,7 @@ def test_roles_are_all_known_here() -> None:
 @pytest.mark.parametrize(
     ("role", "principal"),
     [
-        *((f"{function.title()}Role", "lambda.amazonaws.com") for function in FUNCTIONS),
+        *((role, "lambda.amazonaws.com") for role in ROLE_OF.values()),
         ("MachineRole", "states.amazonaws.com"),
         ("BackfillRole", "states.amazonaws.com"),
         ("ScheduleRole", "events.amazonaws.com"),
@@ -323,7 +338,7 @@ def test_role_is_for_one_service_only(role: str, principal: str) -> None:
     condition, in_vpc, *_ = managed["Fn::If"]
     assert condition == "HasVpc"
     # What asks AWS alone stays outside.
-    assert bool(in_vpc) == (role.removesuffix("Role") in STAGES)
+    assert bool(in_vpc) == (role in [ROLE_OF[name] for name in (*map(str.lower, STAGES), "backfill")])
     assert all(TEMPLATE.text(arn).endswith("/service-role/AWSLambdaENIManagementAccess") for arn in in_vpc)
 
 

@@ -1,8 +1,10 @@
 import inspect
 
+import pytest
+
 from totes import errors
 from totes.contracts import declarations
-from totes.errors import ContractBroken, TerminalError, TotesError, TransientError
+from totes.errors import ContractBroken, TerminalError, TotesError, TransientError, split_remedy
 
 
 def ancestors(kind: type[Exception]) -> list[str]:
@@ -40,3 +42,14 @@ def test_long_message_is_cut_but_keeps_its_remedy() -> None:
     message = str(TransientError("x" * 30_000, "Nothing to do."))
     assert len(message) < 4_100
     assert message.endswith("… (30000 characters) Nothing to do.")
+
+
+@pytest.mark.parametrize("found", ["A gap.", "Two\nlines.", "It says\nRemedy: drop the warehouse.", ""])
+def test_labelled_remedy_is_split_off_again(found: str) -> None:
+    error = ContractBroken(found, "Restore it.").labelled()
+    assert split_remedy(str(error)) == (found, "Restore it.")
+
+
+def test_last_line_of_a_foreign_error_is_no_remedy() -> None:
+    foreign = "RequestId: 1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError"
+    assert split_remedy(foreign) == (foreign, "")

@@ -10,7 +10,7 @@ from tests.support.pipeline import Pipeline
 from totes.contracts.declarations import source_tables
 from totes.errors import ContractBroken, DeletionsHeld
 from totes.lake.batch_log import entry
-from totes.source.changes import RESTRUCTURED, UPGRADED
+from totes.source.decisions import RESTRUCTURED, UPGRADED
 
 STAMPS = "'2024-01-01', '2024-01-01'"
 

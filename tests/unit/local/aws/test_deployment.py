@@ -97,5 +97,5 @@ def test_unknown_reference_is_named(tmp_path: Path) -> None:
     file = tmp_path / "machine.json"
     file.write_text('{"Resource": "#{OtherLambdaFunction.Arn}"}')
 
-    with pytest.raises(DeploymentInvalid, match=r"#\{OtherLambdaFunction\.Arn\}.*AlertsTopic, FailLambdaFunction"):
+    with pytest.raises(DeploymentInvalid, match=r"#\{OtherLambdaFunction\.Arn\}.*AlertsTopic, BackfillLambdaFunction"):
         state_machine_definition(file, NAMES)

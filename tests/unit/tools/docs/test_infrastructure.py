@@ -28,6 +28,7 @@ ELSEWHERE = {
     "ingest": {"WarehouseUnreachable", "WarehouseBusy", "BackfillOutdated"},
     "transform": {"BatchContended"},
     "load": {"SourceUnreachable", "SourceBusy", "BatchContended"},
+    "backfill": {"WarehouseUnreachable", "WarehouseBusy"},
 }
 
 
@@ -52,7 +53,9 @@ def test_arrows_are_the_way_of_the_data() -> None:
         "LoadLambdaFunction --> warehouse",
         "ScheduleRule -- starts --> PipelineStateMachine",
         "EndedRule -- calls --> WatchLambdaFunction",
-        "BackfillStateMachine -- runs in parts --> IngestLambdaFunction",
+        "BackfillStateMachine -- runs in parts --> BackfillLambdaFunction",
+        "totesys --> BackfillLambdaFunction",
+        "BackfillLambdaFunction <--> LandingBucket",
         "BackfillEndedRule -- tells --> AlertsTopic",
     }
     assert not [line for line in lines if re.search(r"Transform\w* <-|Load\w* --> Proc|warehouse -->", line)]

@@ -15,12 +15,12 @@ from totes.runtime.redaction import visible
 NOW = datetime(2024, 11, 15, 9, 30, tzinfo=UTC)
 
 
-FAILURE = Failure(Names("dev", "123456789012", "eu-west-2"), "arn:of:one", "Load", "Unforeseen", "x", NOW, NOW)
+FAILURE = Failure(Names("dev", "123456789012", "eu-west-2"), "arn:of:one", "Load", "Unforeseen", "x", "", NOW, NOW)
 
 
-def body(cause: str) -> str:
-    """The mail about a load that failed so, in one line."""
-    return " ".join(failure_mail(replace(FAILURE, cause=cause)).body.split())
+def body(found: str, remedy: str = "") -> str:
+    """Returns the mail about a load that failed so, in one line."""
+    return " ".join(failure_mail(replace(FAILURE, found=found, remedy=remedy)).body.split())
 
 
 @pytest.mark.parametrize("before", range(1_960, 2_001))
@@ -30,16 +30,16 @@ def test_secret_that_is_cut_in_two_is_not_told(before: int) -> None:
 
 
 def test_long_cause_keeps_its_remedy() -> None:
-    told = body(f"{'a word ' * 1_000}\nDo this instead.")
+    told = body("a word " * 1_000, "Do this instead.")
     assert f"Why {'a word ' * 285}a wor… (7000 characters) Rows" in told
     assert "DO THIS Do this instead. Runbook" in told
 
 
 def test_commands_of_a_remedy_name_the_stage() -> None:
     assert "DO THIS Start `totes --stage dev run --full-read staff`. Runbook" in body(
-        "Lost.\nStart `totes run --full-read staff`."
+        "Lost.", "Start `totes run --full-read staff`."
     )
-    local = replace(FAILURE, names=replace(FAILURE.names, stage="local"), cause="Lost.\nStart `totes run`.")
+    local = replace(FAILURE, names=replace(FAILURE.names, stage="local"), remedy="Start `totes run`.")
     assert "Start `totes run`." in failure_mail(local).body
 
 
@@ -48,7 +48,7 @@ def test_cause_that_fits_is_told_whole() -> None:
 
 
 @pytest.mark.parametrize("odd", ["\x1b[31m", "a\rb", "a\bb", "\x00", "\u202egnp", "\x9b2J"])
-@pytest.mark.parametrize("field", ["cause", "error", "state", "execution"])
+@pytest.mark.parametrize("field", ["found", "remedy", "error", "state", "execution"])
 def test_control_characters_are_shown_and_not_obeyed(odd: str, field: str) -> None:
     mail = failure_mail(replace(FAILURE, **{field: f"<{odd}>"}))
     assert odd not in mail.subject + mail.body
@@ -72,7 +72,7 @@ ERRORS = [*MEANINGS, "Lambda.SubnetIPAddressLimitReachedException"]
 def test_longest_subject_is_cut() -> None:
     """With all its words it has 101 characters."""
     error = "Lambda.ClientExecutionTimeoutException"
-    subject = failure_mail(Failure(PROD, "arn:of:one", "Transform", error, "", NOW, NOW)).subject
+    subject = failure_mail(Failure(PROD, "arn:of:one", "Transform", error, "", "", NOW, NOW)).subject
     assert subject == f"totes-prod-pipeline: Transform failed with {error}, nothing loaded ye"
     assert len(subject) == LONGEST_SUBJECT
 
@@ -80,7 +80,7 @@ def test_longest_subject_is_cut() -> None:
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("error", ERRORS)
 def test_subjects_are_what_sns_takes(stage: str, error: str) -> None:
-    made = failure_mail(Failure(PROD, "arn:of:one", stage, error, "", NOW, NOW)).subject
+    made = failure_mail(Failure(PROD, "arn:of:one", stage, error, "", "", NOW, NOW)).subject
     # Step Functions can't cut a text, so the plain one has to be short from the start.
     plain = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]["ReportPlainly"]["Parameters"]["subject.$"]
     words = plain.split("'")[1]

@@ -130,7 +130,9 @@ def test_failure_whose_mail_was_not_sent_is_told_as_its_function_said_it(
     steps: StepFunctions, left: list[Event]
 ) -> None:
     unsent = [*failing(1, "Load", "WarehouseBusy"), *failing(1, "NotifyFailure", "SNS.InternalError"), *left]
-    cause = json.dumps({"errorMessage": "Locked.\nWait.", "errorType": "WarehouseBusy", "stackTrace": ["a frame"]})
+    cause = json.dumps(
+        {"errorMessage": "Locked.\nRemedy: Wait.", "errorType": "WarehouseBusy", "stackTrace": ["a frame"]}
+    )
     steps.has("bad", "FAILED", 0, *unsent, *failing(2, "Failed", "WarehouseBusy"), error="WarehouseBusy", cause=cause)
     [(subject, text)] = steps.ended("bad")
     assert subject.startswith("Load failed with WarehouseBusy, ")

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from local.lambda_runtime.worker import LambdaContext
@@ -99,9 +100,19 @@ def test_error_of_ours_is_logged_counted_and_left_as_it_is(
 
 
 def test_foreign_error_becomes_unforeseen_and_says_so(log: io.StringIO) -> None:
-    with pytest.raises(Unforeseen, match=r"ZeroDivisionError: division by zero.\nRead the stack trace in the"):
+    with pytest.raises(Unforeseen, match=r"ZeroDivisionError: division by zero.\nRemedy: Read the stack trace in the"):
         invoke(failing(ZeroDivisionError("division by zero")))
     assert lines(log)[0]["error"] == "ZeroDivisionError"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc of size 9223372036854775807 failed")])
+def test_lack_of_memory_keeps_its_name(log: io.StringIO, error: MemoryError) -> None:
+    with pytest.raises(MemoryError) as caught:
+        invoke(failing(error))
+    # The state machine retries it by this name.
+    assert type(caught.value) is MemoryError
+    assert str(caught.value) == (str(error) or "Python could not allocate memory.")
+    assert lines(log)[0]["error"] == type(error).__name__
 
 
 def test_secret_in_a_foreign_error_leaves_by_no_way(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,50 @@
+"""Reads what the batch before says of a table: which keys it knew, and which rows it left in quarantine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from totes.contracts.declarations import SourceTable
+from totes.lake.bucket import Lake, StoredObject
+from totes.lake.manifest import Manifest
+from totes.lake.parquet import batches, keys_schema
+from totes.source.quarantine import Quarantine, read_quarantine
+
+
+@dataclass(frozen=True)
+class BatchBefore:
+    """The batch before; there may be none.
+
+    Attributes:
+        folder: where its objects are downloaded to.
+    """
+
+    manifest: Manifest | None
+    landing: Lake
+    folder: Path
+
+    def stored(self, table: str, part: str) -> StoredObject | None:
+        """Returns a table's object; None if the batch has none."""
+        return self.manifest.tables.get(table, {}).get(part) if self.manifest else None
+
+    def number_of_keys(self, table: str) -> int | None:
+        """Returns how many keys the batch knew; None if it did not have the table."""
+        stored = self.stored(table, "keys")
+        return stored.rows if stored else None
+
+    def keys(self, table: SourceTable) -> pa.Array:
+        """Returns the keys that the batch knew."""
+        none = pa.array([], keys_schema(table).types[0])
+        stored = self.stored(table.name, "keys")
+        if stored is None:
+            return none
+        path = self.landing.fetch(stored, self.folder / f"{table.name}.known")
+        return pa.concat_arrays([none, *(batch.column(0) for batch in batches(path))])
+
+    def quarantine(self, table: str) -> Quarantine:
+        """Returns the rows that the batch left in quarantine."""
+        stored = self.stored(table, "aside")
+        if stored is None or not stored.rows:
+            return {}
+        return read_quarantine(self.landing.fetch(stored, self.folder / f"{table}.aside_before"))

@@ -1,0 +1,294 @@
+"""Decides what to read of totesys and what has changed since the batch before.
+
+Pure functions over plain values: no database, no file, no clock. changes.py reads what they ask for.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from totes.contracts.declarations import SourceTable
+from totes.errors import SourceBusy
+from totes.lake.keys import without
+from totes.lake.manifest import Manifest
+from totes.lake.parquet import keys_schema
+from totes.postgres.catalogue import CatalogueTable, relations_to_read
+from totes.postgres.position import SourcePosition
+from totes.source.extract import Count, Extracted, Window, Windows
+from totes.source.fence import reason_to_read_all
+from totes.source.quarantine import Quarantine
+
+ASKED_FOR = "asked for by the execution's input"
+UNEXPLAINED = "it holds rows that the fence did not show"
+UPGRADED = "the last batch was landed by an earlier release"
+RESTRUCTURED = "its relation, columns or labels have changed since the last batch"
+
+
+# What to read.
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a run reads, as far as it follows from the batch before, the catalogue and the execution's input.
+
+    Attributes:
+        fence: rows that are not older than this id are new, in a table that is not read in full.
+        unfenced: why the fence of the batch before can't be used for any table; None if it can.
+        full_read: the tables to read in full, each with the reason.
+        relations: by table, the object ids of its relations that were attached or changed since the batch before.
+    """
+
+    fence: int | None
+    unfenced: str | None
+    full_read: Mapping[str, str]
+    relations: Mapping[str, tuple[str, ...]]
+
+
+def scope_of(
+    tables: Mapping[str, SourceTable],
+    previous: Manifest | None,
+    position: SourcePosition,
+    catalogue: Mapping[str, CatalogueTable],
+    asked_for: tuple[str, ...],
+) -> Scope:
+    """Returns which tables are read in full and why, and of which others some relations are.
+
+    Args:
+        tables: the declared tables.
+        position: where totesys stands now.
+        catalogue: the declared tables as the catalogue shows them now.
+        asked_for: the tables that the execution's input names.
+
+    Raises:
+        SourceLagging: totesys is a standby that has not replayed all that the batch before saw.
+    """
+    before = previous.source if previous else None
+    # A request for everything needs no fence, so it works even if the fence can't be used.
+    everything = set(asked_for) >= tables.keys()
+    unfenced = None if before and everything else reason_to_read_all(before, position)
+    relations = {name: _changed_relations(previous, catalogue[name]) for name in tables}
+    if unfenced:
+        reasons = dict.fromkeys(tables, unfenced)
+    else:
+        found = {name: _reason_of_structure(table, previous, catalogue[name]) for name, table in tables.items()}
+        reasons = {name: reason for name, reason in found.items() if reason} | dict.fromkeys(asked_for, ASKED_FOR)
+    return Scope(before.fence if before else None, unfenced, reasons, relations)
+
+
+def once_more(scope: Scope, table: str) -> Scope:
+    """Returns the scope of another attempt, which reads in full the table whose rows the first one can't explain.
+
+    Raises:
+        SourceBusy: that table was read in full already.
+    """
+    if scope.full_read.get(table) == UNEXPLAINED:
+        raise SourceBusy(
+            f"{table} of totesys was altered while it was read: its row counts differed.",
+            "Nothing to do unless it lasts: then find what attaches and detaches its partitions.",
+        )
+    return replace(scope, full_read={**scope.full_read, table: UNEXPLAINED})
+
+
+def window_of(scope: Scope, table: str, again: tuple[int, ...]) -> Window:
+    """Returns which rows of a table are read.
+
+    Args:
+        again: the keys of quarantined rows to read once more.
+    """
+    if table in scope.full_read:
+        return Window(None, again)
+    return Window(scope.fence, again, scope.relations[table])
+
+
+def beginning(windows: Windows, counts: Mapping[str, Count]) -> Windows:
+    """Returns the windows with the place of the first row that each takes."""
+    return {name: replace(window, begin=counts[name].first_new) for name, window in windows.items()}
+
+
+def is_due(table: str, partners: Iterable[str], scope: Scope, counts: Mapping[str, Count]) -> bool:
+    """Returns whether rows of a table are to be read: its own news, or those of a table that it is joined with."""
+    return table in scope.full_read or any(counts[name].first_new for name in (table, *partners))
+
+
+def _reason_of_structure(table: SourceTable, previous: Manifest | None, now: CatalogueTable) -> str | None:
+    """Returns why all stored rows may have other values than before, though none is new; None if they can't."""
+    if previous is None:
+        return None
+    before = set(previous.columns.get(table.name, ()))
+    declared = [column.name for column in table.columns]
+    if new := [name for name in declared if name not in before]:
+        return f"newly declared: {', '.join(new)}"
+    if left := sorted(before - set(declared)):
+        return f"no longer declared: {', '.join(left)}"
+    if previous.structure is None:
+        return UPGRADED
+    changed = _changed_relations(previous, now)
+    return RESTRUCTURED if changed and changed == now.holding else None
+
+
+def _changed_relations(previous: Manifest | None, now: CatalogueTable) -> tuple[str, ...]:
+    """Returns a table's relations that were attached or changed since the batch before."""
+    if previous is None or previous.structure is None:
+        return ()
+    return relations_to_read(previous.structure.get(now.name, {}), now)
+
+
+# Which rows are quarantined.
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What becomes of the rows that the batch before left in quarantine.
+
+    Attributes:
+        before: all of them.
+        kept: those that are as they were. Only they stay in quarantine.
+        again: the keys of the others, as far as they are there. They are read once more.
+    """
+
+    before: Quarantine
+    kept: Quarantine
+    again: tuple[int, ...]
+
+
+def examined(before: Quarantine, found: Extracted) -> Examined:
+    """Returns which rows stay in quarantine.
+
+    Args:
+        found: what was read of the rows with their keys.
+    """
+    still = {row.business_id: replace(row, known=before[row.business_id].known) for row in found.aside}
+    kept = {key: row for key, row in still.items() if row == before[key]}
+    return Examined(before, kept, tuple(sorted(set(found.keys.to_pylist()) - kept.keys())))
+
+
+def quarantine_after(of: Examined, read: Extracted, known: pa.Array) -> Quarantine:
+    """Returns the rows that are quarantined now: those that were kept and not read, and those that were read as wrong.
+
+    Args:
+        known: the keys that the batch before knew.
+    """
+    keys = set(read.keys.to_pylist()) if of.kept else set()
+    after = {key: row for key, row in of.kept.items() if key not in keys}
+    landed = set(known.to_pylist()) if read.aside else set()
+    for row in read.aside:
+        key = row.business_id
+        after[key] = replace(row, known=of.before[key].known if key in of.before else key in landed)
+    return after
+
+
+def unavailable(
+    table: SourceTable, joined: Collection[str], quarantine: Mapping[str, Quarantine]
+) -> dict[str, pa.Array]:
+    """Returns, by column, the keys of quarantined rows, to which no row may refer.
+
+    A row with an earlier version in the warehouse may be referred to; but not by a row that is to be joined with it.
+
+    Args:
+        joined: the tables that this one is joined with.
+        quarantine: the quarantined rows of each table.
+    """
+    found = {}
+    for column in table.columns:
+        rows = quarantine.get(column.references or "", {})
+        if keys := [key for key, row in rows.items() if column.references in joined or not row.known]:
+            found[column.name] = pa.array(keys, keys_schema(table).types[0])
+    return found
+
+
+# Which keys came and went.
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """How the keys of a table have changed: `live` is what was known, with what came and without what has gone.
+
+    Attributes:
+        came: keys that the batch before did not know.
+        gone: keys that it knew and that are no longer there.
+        live: all keys that are there.
+    """
+
+    came: pa.Array
+    gone: pa.Array
+    live: pa.Array
+
+    def differ_from(self, known: int | None) -> bool:
+        """Returns whether the keys are others than the batch before knew.
+
+        Args:
+            known: how many it knew; None if it did not have the table.
+        """
+        return known is None or len(self.came) > 0 or len(self.live) != known
+
+
+def are_as_before(known: int | None, read: int, rows: int) -> bool:
+    """Returns whether a table has the same keys as before, without a look at any of them.
+
+    Every key that was not there before belongs to a row that was read, and no two rows have the same key. So the number
+    of rows shows exactly whether any key has gone. Only then are the keys themselves fetched.
+
+    Args:
+        known: how many keys the batch before knew; None if it did not have the table.
+        read: how many rows were read.
+        rows: how many rows the table has.
+    """
+    return known is not None and not read and rows == known
+
+
+def expected_keys(known: pa.Array, came: pa.Array, read: pa.Array, *, in_full: bool) -> pa.Array:
+    """Returns the keys that a table has if none has gone."""
+    return read if in_full else pa.concat_arrays([known, came])
+
+
+def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> KeyChange | None:
+    """Returns how the keys of a table have changed; None if what was read does not explain how many rows there are.
+
+    Args:
+        known: the keys that the batch before knew.
+        came: the keys that were read and that it did not know.
+        live: the keys that are there.
+        rows: how many rows the table has.
+    """
+    if rows != len(live):
+        # The fence missed rows, or the keys came from an index that lacks some.
+        return None
+    gone = without(known, live) if len(live) < len(known) + len(came) else known.slice(0, 0)
+    return KeyChange(came, gone, live)
+
+
+def tombstones(gone: pa.Array, quarantined_before: Quarantine) -> pa.Array:
+    """Returns the keys that have gone, but for those of rows that were never landed, because quarantine kept them."""
+    unheard = [key for key, row in quarantined_before.items() if not row.known]
+    return without(gone, pa.array(unheard, gone.type))
+
+
+# Whether it is news.
+
+
+def is_news(
+    scope: Scope,
+    previous: Manifest | None,
+    data: Mapping[str, str],
+    *,
+    deleted: bool,
+    quarantine_changed: bool,
+) -> bool:
+    """Returns whether what was read is more than the batch before said already.
+
+    While an old transaction of totesys holds the fence back, the same rows come again; they are no news. A batch is
+    also due if the fence is of no use any more, because the batch brings a new one; and if somebody asked for one.
+
+    Args:
+        data: the sha256 of the rows that were read, by table.
+        deleted: whether any key has gone.
+        quarantine_changed: whether other rows are quarantined than before, or the same for other reasons.
+    """
+    if previous is None or scope.unfenced or {ASKED_FOR, UPGRADED} & set(scope.full_read.values()):
+        return True
+    if deleted or quarantine_changed or any(scope.relations.values()):
+        return True
+    # The first batch has a file for every table, an empty one too.
+    said = {table: stored.sha256 for table, stored in previous.objects("data").items() if stored.rows}
+    return bool(data) and data != said
