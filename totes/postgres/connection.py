@@ -40,6 +40,8 @@ CONNECT_SECONDS = 10
 LOCK_TIMEOUT = "55P03"
 # A text has bytes or characters that the other encoding lacks.
 UNCONVERTIBLE = ("22021", "22P05")
+# Something else needs what was to be dropped.
+DEPENDED_UPON = "2BP01"
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,10 +7,9 @@ from sqlalchemy.exc import DBAPIError
 
 from totes.contracts import declarations
 from totes.contracts.declarations import ContractInvalid, WarehouseTable, warehouse_tables
-from totes.postgres.connection import quoted, server_message, sqlstate
+from totes.postgres.connection import DEPENDED_UPON, quoted, server_message, sqlstate
 from totes.warehouse.warehouse import Warehouse
 
-_DEPENDED_UPON = "2BP01"
 _OTHER_COLUMNS = "42P16"
 
 # Each a privilege, a view, a role, and `WITH GRANT OPTION` if the role may grant it.
@@ -58,7 +57,7 @@ def used_by_nobody(what: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if sqlstate(error) != _DEPENDED_UPON:
+        if sqlstate(error) != DEPENDED_UPON:
             raise
         raise ContractInvalid(
             f"{what} can't be dropped, because something needs it: {server_message(error)}. Nothing was changed.",
