@@ -17,7 +17,6 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from pg8000.core import Context
 from sqlalchemy import event
 
-from totes.postgres import copy
 from totes.runtime import aws
 from totes.source import extract
 
@@ -236,7 +235,7 @@ def _statements(listener: Callable[[str], object]) -> Iterator[None]:
     def commit(_connection: object) -> None:
         listener(COMMIT)
 
-    def copied(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
+    def copy(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
         listener(text)
         original(connection, text, stream)
 

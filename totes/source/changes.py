@@ -269,7 +269,7 @@ class _Attempt:
         if rows == self._examined[table.name].before:
             return None
         path = self._path(table, "aside")
-        return _file(path, write_quarantine(path, rows.values()))
+        return _file(path, write_quarantine(path, table, rows.values()))
 
     def _keys_file(self, table: SourceTable, part: str, keys: pa.Array) -> File:
         path = self._path(table, part)

@@ -12,7 +12,6 @@ from totes.contracts.declarations import SourceTable
 from totes.errors import SourceBusy
 from totes.lake.keys import without
 from totes.lake.manifest import Manifest
-from totes.lake.parquet import keys_schema
 from totes.postgres.catalogue import CatalogueTable, relations_to_read
 from totes.postgres.position import SourcePosition
 from totes.source.extract import Count, Extracted, Window, Windows
@@ -193,7 +192,7 @@ def unavailable(
     for column in table.columns:
         rows = quarantine.get(column.references or "", {})
         if keys := [key for key, row in rows.items() if column.references in joined or not row.known]:
-            found[column.name] = pa.array(keys, keys_schema(table).types[0])
+            found[column.name] = pa.array(keys)
     return found
 
 

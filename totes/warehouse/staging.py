@@ -30,7 +30,7 @@ BULK_SHARE = 0.25
 MOST_ROW_BY_ROW = 1_000_000
 _NOT_REFERENCED = "23503"
 _ASIDE = (
-    Column("business_id", "integer", "The key in totesys."),
+    Column("business_id", "bigint", "The key in totesys."),
     Column("reason", "text", "What is wrong."),
     Column("row", "text", "The row as JSON."),
 )

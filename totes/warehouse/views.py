@@ -10,6 +10,8 @@ from totes.contracts.declarations import ContractInvalid, WarehouseTable, wareho
 from totes.postgres.connection import DEPENDED_UPON, quoted, server_message, sqlstate
 from totes.warehouse.warehouse import Warehouse
 
+# The first of something that is dropped, the other of a column whose type changes under a view.
+_NEEDED = (DEPENDED_UPON, "0A000")
 _OTHER_COLUMNS = "42P16"
 
 # Each a privilege, a view, a role, and `WITH GRANT OPTION` if the role may grant it.
@@ -36,7 +38,7 @@ def make_views(warehouse: Warehouse, fact: WarehouseTable) -> None:
         # A view can be replaced only by one that has the same columns and then more.
         if sqlstate(error) != _OTHER_COLUMNS:
             raise
-        with used_by_nobody(f"The old view of {fact.name}"):
+        with used_by_nobody(f"The old view of {fact.name} can't be dropped"):
             drop_views(warehouse, fact)
         warehouse.run(ddl)
 
@@ -49,7 +51,10 @@ def drop_views(warehouse: Warehouse, table: WarehouseTable) -> None:
 
 @contextmanager
 def used_by_nobody(what: str) -> Iterator[None]:
-    """Names what keeps something from being dropped.
+    """Names what keeps something from being changed.
+
+    Args:
+        what: what can't be changed, as the beginning of a sentence.
 
     Raises:
         ContractInvalid: something needs it.
@@ -57,10 +62,10 @@ def used_by_nobody(what: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if sqlstate(error) != DEPENDED_UPON:
+        if sqlstate(error) not in _NEEDED:
             raise
         raise ContractInvalid(
-            f"{what} can't be dropped, because something needs it: {server_message(error)}. Nothing was changed.",
+            f"{what}, because something needs it: {server_message(error)}. Nothing was changed.",
             "Let its owner drop it, wait for the next execution, which brings the schema forward, and make it again.",
         ) from error
 

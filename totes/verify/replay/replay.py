@@ -176,13 +176,18 @@ class Replay:
 
 def _require_schema(live: Warehouse, whole: bool) -> None:
     with live.begin():
-        applied = schema.applied_version(live)
+        applied, wider = schema.applied_version(live), schema.widenings(schema.read(live))
     if applied == 0 and whole:
         schema.migrate(live)
     elif applied != schema.latest_version():
         raise VersionUnknown(
             f"The warehouse's schema has version {applied}, this release's is {schema.latest_version()}.",
             "Replay with the release that is deployed; where that is this one, start an execution first.",
+        )
+    elif wider:
+        raise VersionUnknown(
+            f"Columns of the warehouse do not have their declared types yet: {schema.column_names(wider)}.",
+            "Start an execution first: its Load brings them forward.",
         )
 
 

@@ -139,7 +139,7 @@ MISTAKES = {
     "too little room": (SALES, "numeric(10,2)", "numeric(10,3)", "numeric(10,2) does not become numeric(10,3)"),
     "numeric of an integer": (SALES, 'units_sold = { type = "integer"', 'units_sold = { type = "numeric"', "integer does no"),
     "NULL": (STAFF, DEFAULT, 'location = { type = "varchar", from = "department.location", ', "department.location may be N"),
-    "derivation": ("warehouse/dim_currency.toml", 'derive = "currency_name"', 'derive = "name"', "has no function name, onl"),
+    "derivation": ("warehouse/dim_currency.toml", 'derive = "currency_name"', 'derive = "name"', "derivations.py has no name, onl"),
     "derivation of a number": (DESIGN, "design_id = {", 'design_id = { derive = "currency_name",', "makes a text of a text"),
     "fewer values": ("warehouse/dim_transaction.toml", '["SALE", "PURCHASE"]', '["SALE"]', "values lack some that"),
     "values that the origin has not": (STAFF, LAST_OF_STAFF, LAST_OF_STAFF + 'values = ["a"], ', "values lack some that"),
@@ -157,7 +157,7 @@ MISTAKES = {
     "default of a time": (SALES, "created_time = {", 'created_time = { default = "9:00",', "expected a time, HH:MM:SS.mmm"),
     "default of a boolean": (PAYMENT, "paid = {", 'paid = { default = "yes",', "expected true or false"),
     # The calendar.
-    "column of the calendar": (DATE, "quarter = {", "quarters = {", "totes/warehouse/star.py calculates no column quarters; did you m"),
+    "column of the calendar": (DATE, "quarter = {", "quarters = {", "totes/contracts/derivations.py calculates no column quarters; did you m"),
     "origin of a day": (DATE, "quarter = {", 'quarter = { from = "staff.staff_id",', "quarter: from means nothing in a cal"),
     "source of the calendar": (DATE, 'key = "date_id"', 'key = "date_id"\nsource = "staff"', "source means nothing in a ca"),
     # Versions.

@@ -5,16 +5,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import Column, ContractInvalid, source_tables, warehouse_tables
 from totes.lake.parquet import (
-    arrow_type,
     batches,
     deleted_schema,
     keys_schema,
     landed_schema,
     parquet_writer,
     processed_schema,
-    processed_type,
     write_keys,
 )
 

@@ -13,8 +13,8 @@ import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from totes.contracts.arrow import arrow_type
 from totes.contracts.declarations import Column, warehouse_tables
-from totes.lake.parquet import arrow_type
 from totes.postgres import binary_copy
 from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_in
