@@ -200,7 +200,8 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
             replace(column, since=LATEST + 1) if column.name == "location" else column for column in staff.columns
         ]
         tables = {**warehouse_tables(), staff.name: replace(staff, columns=tuple(columns))}
-        monkeypatch.setattr(schema, "warehouse_tables", lambda: tables)
+        for module in ("schema", "tables"):
+            monkeypatch.setattr(f"totes.warehouse.{module}.warehouse_tables", lambda: tables)
         metadata.cache_clear()
 
     yield declare

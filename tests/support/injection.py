@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from pg8000.core import Context
 from sqlalchemy import event
 
+from totes.postgres import copy
 from totes.runtime import aws
 from totes.source import extract
 
@@ -235,7 +236,7 @@ def _statements(listener: Callable[[str], object]) -> Iterator[None]:
     def commit(_connection: object) -> None:
         listener(COMMIT)
 
-    def copy(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
+    def copied(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
         listener(text)
         original(connection, text, stream)
 
