@@ -10,11 +10,12 @@ from sqlalchemy.exc import DBAPIError
 
 from cli.deployment import target
 from cli.errors import FAILED
-from cli.render.terminal import complaints, screen
+from cli.render.terminal import complaints, say_warning, screen
 from totes.contracts.declarations import WarehouseTable, read_declarations, source_tables, warehouse_tables
 from totes.errors import TotesError
 from totes.postgres.connection import TOTESYS, WAREHOUSE, connected, server_message
-from totes.runtime.secrets import read_credentials
+from totes.postgres.tls import weakness
+from totes.runtime.secrets import Credentials, read_credentials
 from totes.source.snapshot import read_catalogue
 from totes.source.validation import refusals
 from totes.warehouse import rules, schema
@@ -60,7 +61,7 @@ def check(
 
 def _of_source(names: "Names") -> Iterator[str]:
     try:
-        with connected(TOTESYS, read_credentials(names.source_secret), "totes-check") as connection:
+        with connected(TOTESYS, _credentials(names.source_secret), "totes-check") as connection:
             found = read_catalogue(connection)
         yield from (f"totesys: {refusal}" for refusal in refusals(source_tables(), found))
     except TotesError as error:
@@ -69,11 +70,18 @@ def _of_source(names: "Names") -> Iterator[str]:
 
 def _of_warehouse(names: "Names") -> Iterator[str]:
     try:
-        with connected(WAREHOUSE, read_credentials(names.warehouse_secret), "totes-check") as connection:
+        with connected(WAREHOUSE, _credentials(names.warehouse_secret), "totes-check") as connection:
             connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
             yield from (f"warehouse: {line}" for line in _of_tables(Warehouse(connection)))
     except TotesError as error:
         yield f"warehouse: {error}"
+
+
+def _credentials(secret_id: str) -> Credentials:
+    credentials = read_credentials(secret_id)
+    if weak := weakness(credentials):
+        say_warning(f"{secret_id}: {weak}.")
+    return credentials
 
 
 def _of_tables(warehouse: Warehouse) -> Iterator[str]:

@@ -3,13 +3,12 @@
 import errno
 import re
 import socket
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pg8000.dbapi
 import sqlalchemy
@@ -31,9 +30,8 @@ from totes.errors import (
 from totes.postgres.driver import PipelineConnection
 from totes.postgres.session import READ_BACK, SESSION, STATEMENT_SECONDS, check_settings
 from totes.postgres.statements import sql
-
-if TYPE_CHECKING:
-    from totes.runtime.secrets import Credentials
+from totes.postgres.tls import encrypted
+from totes.runtime.secrets import Credentials, other_versions
 
 CONNECT_SECONDS = 10
 # A lock was not free in time.
@@ -49,10 +47,12 @@ class Database:
     """One of the two databases, with error classes of its own.
 
     Attributes:
+        secret: what `totes secret` calls its credentials.
         session: the settings of each transaction.
     """
 
     name: str
+    secret: str
     unreachable: type[TransientError]
     busy: type[TransientError]
     session: Mapping[str, str]
@@ -61,19 +61,18 @@ class Database:
 # A scan that starts at the first page and runs alone gives unchanged rows in the same order, and so the same bytes;
 # it also leaves the source's other processes to the source's users.
 _ORDERLY = {"synchronize_seqscans": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
-TOTESYS = Database("totesys", SourceUnreachable, SourceBusy, SESSION | _ORDERLY)
-WAREHOUSE = Database("the warehouse", WarehouseUnreachable, WarehouseBusy, SESSION)
+TOTESYS = Database("totesys", "source", SourceUnreachable, SourceBusy, SESSION | _ORDERLY)
+WAREHOUSE = Database("the warehouse", "warehouse", WarehouseUnreachable, WarehouseBusy, SESSION)
 
 
 @contextmanager
-def connected(database: Database, credentials: "Credentials", application: str) -> Iterator[sqlalchemy.Connection]:
+def connected(database: Database, credentials: Credentials, application: str) -> Iterator[sqlalchemy.Connection]:
     """One connection, closed at the end; errors inside the block come out as errors of this project.
 
     No pool: a run uses one connection for a second every few minutes, and a connection that is not kept can neither
     go stale in a frozen Lambda nor occupy a slot of the server.
     """
-    engine = make_engine(database, credentials, application)
-    with database_errors(database), engine.connect() as connection:
+    with database_errors(database), _login(database, credentials, application) as connection:
         try:
             yield connection
         except DBAPIError as error:
@@ -82,8 +81,21 @@ def connected(database: Database, credentials: "Credentials", application: str) 
             raise _translated(database, error.orig or error, _lock_holders(connection, error)) from error
 
 
+def _login(database: Database, credentials: Credentials, application: str) -> sqlalchemy.Connection:
+    """Connects; if the login is refused, tries what the secret holds since it was read, and what a rotation brings."""
+    try:
+        return make_engine(database, credentials, application).connect()
+    except DBAPIError as error:
+        if not _login_refused(error):
+            raise
+        for other in other_versions(credentials):
+            with suppress(DBAPIError):
+                return make_engine(database, other, application).connect()
+        raise
+
+
 @lru_cache(maxsize=4)
-def make_engine(database: Database, credentials: "Credentials", application: str) -> sqlalchemy.Engine:
+def make_engine(database: Database, credentials: Credentials, application: str) -> sqlalchemy.Engine:
     """A SQLAlchemy engine that opens a connection when asked and keeps none.
 
     It is kept itself: what it asks of the server when it first connects, it need not ask in a warm function again.
@@ -98,12 +110,13 @@ def make_engine(database: Database, credentials: "Credentials", application: str
             password=credentials.password,
             database=credentials.dbname,
             host=credentials.host,
-            ssl_context=_tls(credentials),
+            # The socket is encrypted already, if it is to be.
+            ssl_context=False,
             application_name=application,
             # For statements between transactions. Poolers refuse or drop nearly all other parameters.
             startup_params={"client_encoding": "UTF8"},
             # Opened last: from here on the connection closes it, whatever happens.
-            sock=_socket(credentials),
+            sock=_socket(database, credentials),
         )
 
     return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
@@ -137,9 +150,9 @@ def server_message(error: BaseException) -> str:
     return _said(_fields(error))
 
 
-def _socket(credentials: "Credentials") -> socket.socket:
+def _socket(database: Database, credentials: Credentials) -> socket.socket:
     # A time-out of its own for connecting, and a longer one for reading so that the server's limits speak first.
-    if credentials.host.startswith("/"):
+    if credentials.is_socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(CONNECT_SECONDS)
         try:
@@ -154,21 +167,11 @@ def _socket(credentials: "Credentials") -> socket.socket:
         connection = socket.create_connection((credentials.host, credentials.port), CONNECT_SECONDS)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.settimeout(STATEMENT_SECONDS + CONNECT_SECONDS)
-    return connection
-
-
-def _tls(credentials: "Credentials") -> ssl.SSLContext | bool | None:
-    # pg8000: None takes TLS where the server offers it, False never asks, a context insists.
-    if credentials.sslmode == "verify-full":
-        return ssl.create_default_context()
-    if credentials.sslmode == "require":
-        # Encrypted, but whoever answers is believed, so there is no need to read all certificates of authorities.
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return context
-    # No server offers it on a Unix socket.
-    return False if credentials.host.startswith("/") else None
+    try:
+        return encrypted(connection, credentials, database.name, database.secret)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _lock_holders(connection: sqlalchemy.Connection, refused: DBAPIError) -> str:
@@ -314,6 +317,12 @@ def _translated(database: Database, error: BaseException, holders: str = "") -> 
     kind = getattr(database, meaning.kind) if isinstance(meaning.kind, str) else meaning.kind
     found: TotesError = kind(meaning.said.format(name=database.name, said=said), meaning.remedy)
     return found
+
+
+def _login_refused(error: DBAPIError) -> bool:
+    fields = _fields(error.orig)
+    state = str(fields.get("C", ""))
+    return state.startswith("28") or _meaning(state, fields.get("M", "")) is _ROTATED
 
 
 def _meaning(state: str, message: str) -> _Meaning:
