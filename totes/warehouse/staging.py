@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from totes.contracts.declarations import Column, WarehouseTable
 from totes.lake.parquet import batches
 from totes.postgres import binary_copy, locks
-from totes.postgres.connection import DEPENDED_UPON, quoted, sqlstate
+from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_in
+from totes.postgres.server_errors import DEPENDED_UPON, sqlstate
 from totes.runtime.log import logger
 from totes.warehouse import constraints, rules
 from totes.warehouse.encodings import named_in_warehouse

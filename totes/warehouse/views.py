@@ -7,7 +7,8 @@ from sqlalchemy.exc import DBAPIError
 
 from totes.contracts import declarations
 from totes.contracts.declarations import ContractInvalid, WarehouseTable, warehouse_tables
-from totes.postgres.connection import DEPENDED_UPON, quoted, server_message, sqlstate
+from totes.postgres.connection import quoted
+from totes.postgres.server_errors import DEPENDED_UPON, server_message, sqlstate
 from totes.warehouse.warehouse import Warehouse
 
 # The first of something that is dropped, the other of a column whose type changes under a view.
