@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from totes.runtime.requests import Request
 
 from local.aws.deployment import ROOT
 from tests.support.peers import DAY, NOW, Authority, Peer, peer, self_signed
 from tools.docs.pages import with_parts
+from totes.contracts.requests import Request
 from totes.errors import AccessRefused, SourceUnreachable, TotesError
 from totes.postgres import tls
 from totes.postgres.connection import TOTESYS, connected
