@@ -1,5 +1,6 @@
 """Each type, with odd values, on the way from totesys to the warehouse; and a type that becomes a wider one."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from cli.commands.history import Entity, read_versions
 from tests.integration.test_migrations import catalogue
 from tests.support.odd_values import ODD_VALUES, UNHOLDABLE
 from tests.support.pipeline import Pipeline
 from tests.support.reconciliation import reconcile
 from tests.support.replays import apart, replayed
+from totes.backfill import Backfill
 from totes.contracts import types
-from totes.contracts.declarations import declared, type_in_use, warehouse_tables
-from totes.errors import ContractBroken
+from totes.contracts.declarations import ContractInvalid, declared, type_in_use, warehouse_tables
+from totes.contracts.requests import BackfillRequest
+from totes.errors import ContractBroken, VersionUnknown
 from totes.lake.bucket import Lake
 from totes.lake.texts import texts
+from totes.postgres.connection import WAREHOUSE, connected
+from totes.runtime.settings import IngestSettings
+from totes.source.backfill_plan import Range
 from totes.source.extract import joined_tables
 from totes.warehouse.tables import metadata
 
@@ -112,14 +119,11 @@ def stored(pipeline: Pipeline, made: Path) -> pa.Table:
 
 
 def test_every_type_has_odd_values() -> None:
-    """Those that every engine can hold, and those that only PostgreSQL can."""
     found = {types.find(name) for name in ODD_VALUES}
     assert None not in found
     assert {row.pattern or row.name for row in found if row} == {
         row.pattern or row.name for row in types.ROWS if row.in_source
     }
-    exceeding = {row.pattern or row.name for row in types.ROWS if row.exceeds}
-    assert {row.pattern or row.name for row in map(types.find, UNHOLDABLE) if row} == exceeding
 
 
 def asked(pipeline: Pipeline, database: str, query: str) -> list[Any]:
@@ -201,7 +205,9 @@ def deals(kinds: dict[str, str], made_price: str = "") -> dict[str, str]:
     """Returns declarations of a business whose columns have some types."""
     price, moment = made_price or kinds["price"], "time"
     return {
-        "city": source("city", key_column("city", kinds) + column("name", "text")),
+        "city": source(
+            "city", key_column("city", kinds) + column("name", "text") + column("score", "double precision")
+        ),
         "maker": source("maker", key_column("maker", kinds) + reference("city", kinds)),
         "deal": source(
             "deal",
@@ -216,7 +222,8 @@ def deals(kinds: dict[str, str], made_price: str = "") -> dict[str, str]:
         "dim_maker": 'grain = "."\nkind = "dimension"\nkey = "maker_id"\nsource = "maker"\n'
         + 'join = { city = "city_id" }\n[columns]\n'
         + key_column("maker", kinds, "maker.maker_id")
-        + column("city_name", "varchar", ", from = 'city.name'"),
+        + column("city_name", "varchar", ", from = 'city.name'")
+        + column("city_score", "double precision", ", from = 'city.score'"),
         "fact_deal": 'grain = "."\nkind = "fact"\nkey = "deal_record_id"\nbusiness_key = "deal_id"\nsource = "deal"\n'
         + "[columns]\ndeal_record_id = { type = 'serial', meaning = '.' }\n"
         + key_column("deal", kinds, "deal.deal_id")
@@ -234,7 +241,7 @@ def key_column(table: str, kinds: dict[str, str], origin: str = "") -> str:
 
 def reference(table: str, kinds: dict[str, str], references: str = "", origin: str = "") -> str:
     more = f", from = '{origin}'" if origin else ""
-    kind = kinds[f"{table}_id"]
+    kind = kinds.get(f"{table}_id of others", kinds[f"{table}_id"])
     return f"{table}_id = {{ type = '{kind}', meaning = '.', references = '{references or table}'{more} }}\n"
 
 
@@ -242,14 +249,14 @@ def reference(table: str, kinds: dict[str, str], references: str = "", origin: s
 def business(pipeline: Pipeline, declare: Callable[..., None]) -> Pipeline:
     """A pipeline with narrow types that has loaded a batch, processed a second and landed a third."""
     declare(**deals(NARROW))
-    pipeline.totesys("CREATE TABLE city (city_id integer PRIMARY KEY, name text)")
+    pipeline.totesys("CREATE TABLE city (city_id integer PRIMARY KEY, name text, score double precision)")
     pipeline.totesys("CREATE TABLE maker (maker_id integer PRIMARY KEY, city_id integer NOT NULL REFERENCES city)")
     pipeline.totesys(
         "CREATE TABLE deal (deal_id integer PRIMARY KEY, maker_id integer NOT NULL REFERENCES maker, units integer, "
         "price numeric(8,2), at timestamp(3), state varchar(8) NOT NULL)"
     )
     pipeline.totesys("GRANT SELECT ON city, maker, deal TO totes_reader")
-    pipeline.totesys("INSERT INTO city VALUES (1, 'Bath'); INSERT INTO maker VALUES (1, 1), (2, 1)")
+    pipeline.totesys("INSERT INTO city VALUES (1, 'Bath', 'NaN'); INSERT INTO maker VALUES (1, 1), (2, 1)")
     stamp = "TIMESTAMP '2024-03-31 01:30:00.12'"
     keys = "generate_series(-3, 9) AS n"
     pipeline.totesys(f"INSERT INTO deal SELECT n, 1 + abs(n % 2), n, n, {stamp}, 'open' FROM {keys}")
@@ -343,12 +350,126 @@ def test_narrow_batches_load_into_an_empty_wide_warehouse(business: Pipeline, de
     assert [row[:-1] for row in catalogue(business)] == brought[1]
 
 
+def test_narrow_column_refers_to_a_wide_key(business: Pipeline, declare: Callable[..., None]) -> None:
+    """totesys may widen the key first, and what refers to it later, or never."""
+    business.transform()
+    business.load()
+    business.totesys("ALTER TABLE city ALTER city_id TYPE bigint; ALTER TABLE maker ALTER maker_id TYPE bigint")
+    business.totesys(
+        f"INSERT INTO city VALUES ({BIG}, 'York', '-Infinity'); UPDATE city SET name = 'Hull' WHERE city_id = 1"
+    )
+    business.totesys(f"INSERT INTO maker VALUES ({BIG}, 1)")
+    wide = {"city_id": "bigint", "maker_id": "bigint"}
+    declare(**deals(NARROW | wide | {"city_id of others": "integer", "maker_id of others": "integer"}))
+    business.run()
+    assert business.star("SELECT maker_id, city_name, city_score::text FROM dim_maker ORDER BY 1") == [
+        [1, "Hull", "NaN"],
+        [2, "Hull", "NaN"],
+        [3, "Hull", "NaN"],
+        [BIG, "Hull", "NaN"],
+    ]
+    assert reconcile(business).agrees
+
+
+def test_view_of_an_analyst_keeps_the_column_as_it_is(business: Pipeline, declare: Callable[..., None]) -> None:
+    business.star("CREATE SCHEMA mine; CREATE VIEW mine.units AS SELECT units FROM fact_deal")
+    declare(**deals(WIDE))
+    widen_source(business)
+    before = catalogue(business)
+    business.ingest()
+    business.transform()
+    with pytest.raises(
+        ContractInvalid, match=r"fact_deal\.units can't be brought .* view mine\.units depends on column"
+    ) as caught:
+        business.load()
+    assert "Let its owner drop it" in caught.value.remedy
+    assert catalogue(business) == before
+    business.star("DROP VIEW mine.units")
+    business.load()
+    assert reconcile(business).agrees
+
+
+def test_replay_waits_for_the_declared_types(business: Pipeline, declare: Callable[..., None]) -> None:
+    declare(**deals(WIDE))
+    with pytest.raises(
+        VersionUnknown, match=r"do not have their declared types yet: dim_maker\.maker_id, fact_deal\.d"
+    ):
+        replayed(business).__enter__()
+
+
+def test_wide_type_is_not_brought_back(business: Pipeline, declare: Callable[..., None]) -> None:
+    declare(**deals(WIDE))
+    widen_source(business)
+    business.run()
+    declare(**deals(NARROW))
+    with pytest.raises(ContractInvalid, match=r"fact_deal\.deal_id has the type bigint, expected integer"):
+        business.load()
+
+
+def test_landed_value_that_is_too_wide_for_its_declaration_is_named(
+    business: Pipeline, declare: Callable[..., None]
+) -> None:
+    declare(**deals(WIDE))
+    widen_source(business)
+    business.ingest()
+    declare(**deals(NARROW))
+    with pytest.raises(
+        ContractBroken, match=r"Landed values of (maker|deal)_id do not fit the type that schemas/source"
+    ):
+        business.transform()
+
+
+def test_rows_that_seem_new_are_found_by_wide_keys(business: Pipeline, declare: Callable[..., None]) -> None:
+    """An old transaction holds the fence back, so reconcile asks the lake which keys the last batch had and brought."""
+    declare(**deals(WIDE))
+    widen_source(business)
+    with business.connection(business.source) as connection:
+        connection.cursor().execute("SELECT pg_current_xact_id()")
+        business.run()
+        business.totesys(f"DELETE FROM deal WHERE deal_id = {BIG}")
+        business.totesys(f"UPDATE deal SET units = 1 WHERE deal_id = {LOW}")
+        business.star(f"UPDATE fact_deal SET price = 0 WHERE deal_id = {BIG + 1}")
+        (found,) = [table for table in reconcile(business).tables if table.table == "fact_deal"]
+    assert (found.on_their_way.first, found.differing.first) == ([LOW, BIG], [BIG + 1])
+
+
+def test_backfill_divides_wide_keys(business: Pipeline, declare: Callable[..., None]) -> None:
+    declare(**deals(WIDE))
+    widen_source(business)
+    business.run()
+    business.totesys(
+        f"INSERT INTO deal VALUES ({BIG + 5}, 1, 5, 5, NULL, 'open'); DELETE FROM deal WHERE state = 'odd'"
+    )
+    settings = IngestSettings(business.landing_bucket, business.processed_bucket, f"{business.name}/source")
+    backfill = Backfill(settings, business.execution)
+    backfill.plan(BackfillRequest(rows=4, concurrency=1))
+    s3, folder = business.s3, f"backfill/{business.execution.rpartition(':')[2]}"
+    ranges = json.load(s3.get_object(Bucket=business.landing_bucket, Key=f"{folder}/facts.json")["Body"])
+    assert len(ranges) == 4
+    assert sum(backfill.read(Range(**part))["rows"] for part in ranges) == 16
+    backfill.land()
+    business.transform()
+    business.load()
+    assert reconcile(business).agrees
+
+
+def test_history_of_a_wide_key_is_shown(business: Pipeline, declare: Callable[..., None]) -> None:
+    entity = Entity("deal", "deal")
+    assert entity.ids == range(-(2**31), 2**31)
+    declare(**deals(WIDE))
+    assert entity.ids == range(-(2**63), 2**63)
+    widen_source(business)
+    business.run()
+    with connected(WAREHOUSE, business.credentials(business.warehouse), "totes-test") as connection:
+        assert [version["units"] for version in read_versions(connection, entity, BIG)] == [BIG]
+
+
 def content(pipeline: Pipeline) -> list[list[Any]]:
     return [
         *pipeline.star(
             "SELECT version, batch_id, deleted, deal_id, maker_id, price::text, at::text, units FROM deal_history "
             "ORDER BY deal_id, version"
         ),
-        *pipeline.star("SELECT maker_id, city_name FROM dim_maker ORDER BY 1"),
+        *pipeline.star("SELECT maker_id, city_name, city_score::text FROM dim_maker ORDER BY 1"),
         *pipeline.star("SELECT table_name, business_id, batch_id FROM etl.tombstone ORDER BY 1, 2"),
     ]

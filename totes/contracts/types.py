@@ -62,7 +62,6 @@ class Type:
         is_moment: whether a value is a day with a time of day.
         is_measure: whether reconcile adds the values up.
         is_assigned: whether the warehouse gives the values.
-        exceeds: whether PostgreSQL's type has values that Arrow's lacks, for instance infinity.
         keys: the kinds of table whose key it can be.
         bits: how many hold it, of a whole number; else None.
         room: the most digits before and after the point; None if it is no exact number.
@@ -93,7 +92,6 @@ class Type:
     is_moment: bool = False
     is_measure: bool = False
     is_assigned: bool = False
-    exceeds: bool = False
     keys: Collection[str] = ()
     bits: int | None = None
     room: Callable[..., tuple[int, int]] | None = None
@@ -332,7 +330,6 @@ ROWS = (
         glue="date",
         wire="date",
         keys=(CALENDAR,),
-        exceeds=True,
         becomes=("date", _VARCHAR),
         from_text="date",
         default=lambda: Default("a date, YYYY-MM-DD", lambda text: date.fromisoformat(text).isoformat() == text),
@@ -361,7 +358,6 @@ ROWS = (
         in_warehouse=False,
         spark="timestamp_ntz",
         is_moment=True,
-        exceeds=True,
         becomes=("date", "time", "timestamp"),
     ),
     Type(
@@ -372,7 +368,6 @@ ROWS = (
         wire="timestamp",
         spark="timestamp_ntz",
         is_moment=True,
-        exceeds=True,
         becomes=("date", "time", "timestamp"),
         default=lambda: _moment(""),
     ),
@@ -384,7 +379,6 @@ ROWS = (
         wire="timestamptz",
         duckdb="timestamptz",
         is_moment=True,
-        exceeds=True,
         # Day, time of day and `timestamp` are those of UTC.
         becomes=("date", "time", "timestamp", "timestamptz"),
         default=lambda: _moment("+00:00"),
@@ -399,7 +393,6 @@ ROWS = (
         pattern=r"numeric\(([0-9]{1,4}),([0-9]{1,4})\)",
         allows=lambda precision, scale: 1 <= precision <= _MOST_DIGITS and scale <= precision,
         is_measure=True,
-        exceeds=True,
         room=lambda precision, scale: (precision - scale, scale),
         becomes=("numeric", _NUMERIC, _VARCHAR),
         widens_to=("numeric", _NUMERIC),

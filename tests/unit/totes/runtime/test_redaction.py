@@ -290,7 +290,9 @@ def test_history_bears_no_secret_of_lambda_itself(secret: str) -> None:
 @FEW
 @given(secret=SECRETS, where=st.sampled_from(["found", "remedy", "error", "state", "execution"]))
 def test_mail_bears_no_secret(secret: str, where: str) -> None:
-    fields = {"execution": "arn:of:one", "state": "Load", "error": "Unforeseen", "found": "x", "remedy": "y"} | {where: secret}
+    fields = {"execution": "arn:of:one", "state": "Load", "error": "Unforeseen", "found": "x", "remedy": "y"} | {
+        where: secret
+    }
     mail = failure_mail(Failure(NAMES, started=NOW, failed=NOW, **fields))
     assert clean(mail.subject + mail.body)
 
