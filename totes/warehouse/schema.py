@@ -240,7 +240,7 @@ def _comment(warehouse: Warehouse, version: int) -> None:
 
 
 def _run(warehouse: Warehouse, ddl: Path) -> None:
-    warehouse.run(warehouse.schemas.placed(ddl.read_text(encoding="utf-8")))
+    warehouse.run(warehouse.schemas.fill_in(ddl.read_text(encoding="utf-8")))
 
 
 def _files() -> list[Path]:

@@ -89,7 +89,7 @@ def restore_rights(warehouse: Warehouse, before: Rights) -> None:
 
 def _ddl(warehouse: Warehouse, fact: WarehouseTable) -> str:
     entity = fact.name.removeprefix("fact_")
-    return warehouse.schemas.placed(
+    return warehouse.schemas.fill_in(
         (declarations.SCHEMAS / "warehouse" / "views.sql").read_text(encoding="utf-8"),
         fact=quoted(fact.name),
         fact_name=f"'{fact.name}'",
