@@ -13,7 +13,8 @@ from cli.errors import FAILED
 from cli.render.terminal import complaints, say_warning, screen
 from totes.contracts.declarations import WarehouseTable, read_declarations, source_tables, warehouse_tables
 from totes.errors import TotesError
-from totes.postgres.connection import TOTESYS, WAREHOUSE, connected, server_message
+from totes.postgres.connection import TOTESYS, WAREHOUSE, connected
+from totes.postgres.server_errors import server_message
 from totes.postgres.tls import weakness
 from totes.runtime.secrets import Credentials, read_credentials
 from totes.source.snapshot import read_catalogue

@@ -12,7 +12,8 @@ from cli.errors import CommandFailed
 from cli.render.terminal import plain_table, screen
 from local.business.amendments import A_DAY
 from local.business.simulator import SEED, DayReport, Simulator
-from totes.postgres.connection import TOTESYS, database_errors
+from totes.postgres.connection import TOTESYS
+from totes.postgres.server_errors import database_errors
 
 USUAL_AMENDMENTS = round(A_DAY, 2)
 

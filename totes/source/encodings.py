@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 
 from totes.contracts.declarations import SourceTable
 from totes.errors import SHOWN, ContractBroken
-from totes.postgres.connection import UNCONVERTIBLE, quoted, server_message, sqlstate
+from totes.postgres.connection import quoted
+from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 from totes.postgres.statements import sql
 from totes.source.validation import Violation
 

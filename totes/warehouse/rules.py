@@ -168,7 +168,7 @@ def violators(warehouse: Warehouse, table: WarehouseTable, check: Check) -> sqla
         table=warehouse.star(table.name),
         key=quoted(table.key),
         identity=quoted(table.identity),
-        breaks=warehouse.schemas.placed(check.breaks),
+        breaks=warehouse.schemas.fill_in(check.breaks),
     )
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import sqlalchemy
 from sqlalchemy.schema import CreateColumn, SetColumnComment, SetTableComment
 
+from totes.contracts import declarations
 from totes.contracts.consistency import log_tables
-from totes.contracts.declarations import SCHEMAS, Column, ContractInvalid, WarehouseTable, warehouse_tables
+from totes.contracts.declarations import Column, ContractInvalid, WarehouseTable, warehouse_tables
 from totes.errors import DatabaseFailed, LogBroken, VersionUnknown
 from totes.postgres import locks
 from totes.postgres.connection import quoted
@@ -21,8 +22,6 @@ from totes.warehouse.structure import Difference, Structure, differences, read_s
 from totes.warehouse.tables import all_columns, metadata
 from totes.warehouse.views import drop_views, make_views, read_rights, restore_rights, used_by_nobody, view_names
 from totes.warehouse.warehouse import Warehouse
-
-FOLDER = SCHEMAS / "warehouse"
 
 
 def latest_version() -> int:
@@ -184,7 +183,7 @@ def _bring_from(warehouse: Warehouse, applied: int, wider: Mapping[str, Sequence
 def _bring_forward(warehouse: Warehouse, version: int) -> None:
     stars = warehouse.schemas.stars
     if version == 1:
-        _run(warehouse, FOLDER / "schema_version.sql")
+        _run(warehouse, declarations.SCHEMAS / "warehouse" / "schema_version.sql")
     tables = [table for table in warehouse_tables().values() if table.since <= version]
     for table in tables:
         made = metadata(stars, version).tables[f"{stars}.{table.name}"]
@@ -241,11 +240,11 @@ def _comment(warehouse: Warehouse, version: int) -> None:
 
 
 def _run(warehouse: Warehouse, ddl: Path) -> None:
-    warehouse.run(warehouse.schemas.placed(ddl.read_text(encoding="utf-8")))
+    warehouse.run(warehouse.schemas.fill_in(ddl.read_text(encoding="utf-8")))
 
 
 def _files() -> list[Path]:
-    return sorted(FOLDER.glob("[0-9]*_*.sql"))
+    return sorted((declarations.SCHEMAS / "warehouse").glob("[0-9]*_*.sql"))
 
 
 def _version(path: Path) -> int:

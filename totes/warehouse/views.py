@@ -5,13 +5,14 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from totes.contracts.declarations import SCHEMAS, ContractInvalid, WarehouseTable, warehouse_tables
-from totes.postgres.connection import quoted, server_message, sqlstate
+from totes.contracts import declarations
+from totes.contracts.declarations import ContractInvalid, WarehouseTable, warehouse_tables
+from totes.postgres.connection import quoted
+from totes.postgres.server_errors import DEPENDED_UPON, server_message, sqlstate
 from totes.warehouse.warehouse import Warehouse
 
-_FILE = SCHEMAS / "warehouse" / "views.sql"
 # The first of something that is dropped, the other of a column whose type changes under a view.
-_DEPENDED_UPON = ("2BP01", "0A000")
+_NEEDED = (DEPENDED_UPON, "0A000")
 _OTHER_COLUMNS = "42P16"
 
 # Each a privilege, a view, a role, and `WITH GRANT OPTION` if the role may grant it.
@@ -62,7 +63,7 @@ def used_by_nobody(what: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if sqlstate(error) not in _DEPENDED_UPON:
+        if sqlstate(error) not in _NEEDED:
             raise
         raise ContractInvalid(
             f"{what}, because something needs it: {server_message(error)}. Nothing was changed.",
@@ -88,8 +89,8 @@ def restore_rights(warehouse: Warehouse, before: Rights) -> None:
 
 def _ddl(warehouse: Warehouse, fact: WarehouseTable) -> str:
     entity = fact.name.removeprefix("fact_")
-    return warehouse.schemas.placed(
-        _FILE.read_text(encoding="utf-8"),
+    return warehouse.schemas.fill_in(
+        (declarations.SCHEMAS / "warehouse" / "views.sql").read_text(encoding="utf-8"),
         fact=quoted(fact.name),
         fact_name=f"'{fact.name}'",
         current=quoted(f"current_{entity}"),
