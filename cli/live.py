@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
+from cli.render.terminal import say_warning
 from totes.contracts.declarations import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import TotesError
-from totes.postgres.connection import TOTESYS, WAREHOUSE, connected, server_message
-from totes.runtime.secrets import read_credentials
+from totes.postgres.connection import TOTESYS, WAREHOUSE, connected
+from totes.postgres.server_errors import server_message
+from totes.postgres.tls import weakness
+from totes.runtime.secrets import Credentials, read_credentials
 from totes.source.snapshot import read_catalogue
 from totes.source.validation import refusals
 from totes.warehouse import rules, schema
@@ -24,7 +27,7 @@ _ANY = {"name": "", "since": 0, "shown": 1}
 def source_findings(names: "Names") -> Iterator[str]:
     """Yields each difference between the declarations and totesys."""
     try:
-        with connected(TOTESYS, read_credentials(names.source_secret), "totes-check") as connection:
+        with connected(TOTESYS, _credentials(names.source_secret), "totes-check") as connection:
             found = read_catalogue(connection)
         yield from (f"totesys: {refusal}" for refusal in refusals(source_tables(), found))
     except TotesError as error:
@@ -34,11 +37,18 @@ def source_findings(names: "Names") -> Iterator[str]:
 def warehouse_findings(names: "Names") -> Iterator[str]:
     """Yields each difference between the declarations and the warehouse, and each check that is no SQL there."""
     try:
-        with connected(WAREHOUSE, read_credentials(names.warehouse_secret), "totes-check") as connection:
+        with connected(WAREHOUSE, _credentials(names.warehouse_secret), "totes-check") as connection:
             connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
             yield from (f"warehouse: {line}" for line in _of_tables(Warehouse(connection)))
     except TotesError as error:
         yield f"warehouse: {error}"
+
+
+def _credentials(secret_id: str) -> Credentials:
+    credentials = read_credentials(secret_id)
+    if weak := weakness(credentials):
+        say_warning(f"{secret_id}: {weak}.")
+    return credentials
 
 
 def _of_tables(warehouse: Warehouse) -> Iterator[str]:

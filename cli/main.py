@@ -16,6 +16,7 @@ from cli.commands.explain import explain
 from cli.commands.history import history
 from cli.commands.logs import logs
 from cli.commands.pause import pause, resume
+from cli.commands.psql import psql
 from cli.commands.query import query
 from cli.commands.reconcile import reconcile
 from cli.commands.redrive import redrive
@@ -55,6 +56,7 @@ COMMANDS = (
     replay,
     history,
     query,
+    psql,
     simulate,
 )
 for command in COMMANDS:

@@ -30,7 +30,7 @@ from totes.runtime import aws
 from totes.runtime.log import logger, metrics
 from totes.runtime.redaction import forget_secrets
 from totes.source.extract import joined_tables
-from totes.warehouse.schema import metadata
+from totes.warehouse.tables import metadata
 
 # No test may ever reach a real account.
 os.environ.update(
@@ -125,7 +125,6 @@ def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Yields a copy of schemas/ from which the declarations are read. Change it before anything reads them."""
     copy = shutil.copytree(declarations.SCHEMAS, tmp_path / "schemas")
     monkeypatch.setattr(declarations, "SCHEMAS", copy)
-    monkeypatch.setattr("totes.warehouse.schema.FOLDER", copy / "warehouse")
     cached = (declarations.declared, metadata, joined_tables)
     for function in cached:
         function.cache_clear()

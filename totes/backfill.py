@@ -25,6 +25,7 @@ from totes.lake.manifest import BACKFILL, Manifest, Parts, moment_after, parse_p
 from totes.lake.parquet import batches, keys_schema, write_keys
 from totes.postgres.catalogue import relations_to_read, structure_of
 from totes.postgres.connection import TOTESYS, connected
+from totes.postgres.tls import weakness
 from totes.runtime.log import about, logger
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
@@ -52,6 +53,8 @@ class Backfill:
 
     def __init__(self, settings: BackfillSettings, execution: str) -> None:
         self._credentials = read_credentials(settings.source_secret)
+        if weak := weakness(self._credentials):
+            logger.warning(weak)
         self._execution = execution
         self._landing = Lake(settings.landing_bucket)
         self._log = BatchLog(self._landing)

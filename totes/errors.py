@@ -12,7 +12,7 @@
     ├── TerminalError            stays until somebody does something: straight to Catch
     │   ├── InputRefused         the execution's input holds what it must not
     │   ├── SettingsInvalid      the function's environment is incomplete
-    │   ├── AccessRefused        a missing grant, database, permission, bucket or secret; a pooler that refuses
+    │   ├── AccessRefused        a missing grant, database, permission, bucket or secret; a pooler that refuses; TLS
     │   ├── LogBroken            a log has a gap, or two of them contradict each other
     │   ├── ObjectMissing        a manifest names an object that is not there
     │   ├── CorruptObject        an object is not what its manifest says
@@ -110,7 +110,10 @@ class SettingsInvalid(TerminalError):
 
 
 class AccessRefused(TerminalError):
-    """A grant, database, permission, bucket or secret is missing, a secret is malformed, or a pooler refuses."""
+    """A grant, database, permission, bucket or secret is missing, a secret is malformed, or a pooler refuses.
+
+    Or a database's server is not the right one: it offers no TLS, or its certificate is not accepted.
+    """
 
 
 class LogBroken(TerminalError):

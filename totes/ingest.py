@@ -13,6 +13,7 @@ from totes.lake.manifest import Manifest, moment_after
 from totes.postgres.catalogue import structure_of
 from totes.postgres.connection import TOTESYS, connected
 from totes.postgres.position import SourcePosition
+from totes.postgres.tls import weakness
 from totes.runtime.log import logger
 from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
@@ -114,6 +115,8 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
+    if weak := weakness(credentials):
+        logger.warning(weak)
     with scratch() as folder:
         with connected(TOTESYS, credentials, "totes-ingest") as connection, snapshot(connection) as taken:
             change = read_change(taken, previous, request.full_read, landing, folder)

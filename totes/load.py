@@ -13,6 +13,7 @@ from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
 from totes.postgres.connection import WAREHOUSE, connected
+from totes.postgres.tls import weakness
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about, logger
 from totes.runtime.scratch import scratch
@@ -97,6 +98,8 @@ def load(
             DiskFull: see totes.errors.
     """
     credentials = read_credentials(settings.warehouse_secret)
+    if weak := weakness(credentials):
+        logger.warning(weak)
     with connected(WAREHOUSE, credentials, "totes-load") as connection:
         return load_pending(
             Warehouse(connection),

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
@@ -10,8 +11,9 @@ from rich.text import Text
 
 from cli.deployment import target
 from cli.errors import Misused
-from cli.render.terminal import screen
-from totes.runtime.secrets import NEEDED, SSL_MODES, check_parts, find_faults, parse_credentials
+from cli.render.terminal import say_warning, screen
+from totes.postgres.tls import weakness
+from totes.runtime.secrets import MANAGED, NEEDED, SSL_MODES, check_parts, find_faults, parse_credentials
 
 # What Secrets Manager says of a secret that the deployment has made and nobody has filled.
 _EMPTY = "ResourceNotFoundException"
@@ -25,7 +27,17 @@ def secret(
     port: Annotated[int | None, typer.Option(help="5432 unless told.", min=1, max=65535)] = None,
     dbname: Annotated[str | None, typer.Option(help="The database's name.")] = None,
     username: Annotated[str | None, typer.Option(help="Whom to log in as.")] = None,
-    sslmode: Annotated[str | None, typer.Option(help=f"One of {', '.join(SSL_MODES)}.")] = None,
+    sslmode: Annotated[
+        str | None, typer.Option(help=f"One of {', '.join(SSL_MODES)}; the last one if the secret has none.")
+    ] = None,
+    ca: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="The certificates of the authorities to trust, as PEM, in place of the system's and RDS's. An empty "
+            "name takes them out of the secret.",
+        ),
+    ] = None,
     password: Annotated[
         str | None,
         typer.Option(
@@ -46,12 +58,21 @@ def secret(
     deployment = target(context)
     options = {"host": host, "port": port, "dbname": dbname, "username": username, "sslmode": sslmode}
     given = {name: value for name, value in options.items() if value is not None}
+    if ca:
+        given["ca"] = _certificates(ca)
     if faults := find_faults(given, given.keys() & set(NEEDED)):
         raise Misused(f"{'; '.join(f'--{fault}' for fault in faults)}.")
     names = deployment.connect()
     secret_id = names.source_secret if which == "source" else names.warehouse_secret
     client = boto3.client("secretsmanager")
     parts = _value(client, secret_id) | given
+    if MANAGED in parts:
+        raise Misused(
+            f"{secret_id} names another secret, which has the login. Change that one, or deploy without its name: "
+            "docs/deploy.md."
+        )
+    if ca == "":
+        parts.pop("ca", None)
     # Nobody types a password only to learn that something else is wrong or missing.
     check_parts(secret_id, parts, [name for name in NEEDED if name != "password"])
     text = json.dumps(parts | {"password": _ask() if password is None else password})
@@ -60,6 +81,21 @@ def secret(
     client.put_secret_value(SecretId=secret_id, SecretString=text)
     login = f"{credentials.username} at {credentials.host}:{credentials.port}, database {credentials.dbname}"
     screen().print(Text(f"{secret_id} is written: {login}. The next execution uses it."), soft_wrap=True)
+    if weak := weakness(credentials):
+        say_warning(f"{weak}. `--sslmode verify-full` is safe.")
+
+
+def _certificates(file: str) -> str:
+    """Reads a file of certificates.
+
+    Raises:
+        Misused: it is no text; it may be a certificate in another form.
+        OSError: it can't be read.
+    """
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise Misused(f"--ca: {file} is no PEM: `openssl x509 -inform der -in {file}` makes it so.") from None
 
 
 def _ask() -> str:

@@ -35,7 +35,8 @@ def simulate(
     real business. The next execution brings them over.
     """
     from local.business.simulator import Simulator
-    from totes.postgres.connection import TOTESYS, database_errors
+    from totes.postgres.connection import TOTESYS
+    from totes.postgres.server_errors import database_errors
 
     stack = target(context).stack()
     with database_errors(TOTESYS), closing(stack.connect(TOTESYS.name)) as connection:

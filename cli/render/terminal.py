@@ -65,6 +65,11 @@ def say_error(line: str) -> None:
     complaints(soft_wrap=True).print(Text("totes: ", "bold red") + Text(visible_line(line)))
 
 
+def say_warning(line: str) -> None:
+    """One line on stderr, never wrapped, of something that ends no command."""
+    complaints(soft_wrap=True).print(Text("totes: ", "bold yellow") + Text(visible_line(line)))
+
+
 def say_json(document: object) -> None:
     """Pure JSON on stdout. Money is a string, so that no reader makes a float of it; moments are ISO 8601."""
     # JSON has its own escapes for characters that the encoding lacks.

@@ -12,6 +12,7 @@ from tests.deploy.layer import Runtime
 from tests.deploy.stage import Stage
 from tests.deploy.summary import MEASURED
 from tests.deploy.uploaded_functions import UploadedFunctions, cold_start
+from totes.postgres.tls import RDS_ROOTS
 
 needs_the_runtimes_python = pytest.mark.skipif(
     layer.python_of_the_runtime() is None,
@@ -40,6 +41,11 @@ COLD_STARTS = 3
 
 def test_layer_and_function_leave_room(stage: Stage) -> None:
     MEASURED.append(report(unzipped(stage.packed / LAYER.name), unzipped(stage.packed / FUNCTION.name)))
+
+
+def test_roots_of_rds_are_deployed_with_the_code(stage: Stage) -> None:
+    with zipfile.ZipFile(stage.packed / FUNCTION.name) as archive:
+        assert archive.read("totes/postgres/rds-roots.pem") == RDS_ROOTS.read_bytes()
 
 
 def test_package_over_the_limit_is_refused() -> None:

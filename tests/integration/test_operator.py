@@ -425,5 +425,5 @@ def test_documented_actions_are_those_that_a_command_needs(
 def test_every_command_that_speaks_to_aws_is_documented() -> None:
     from cli.main import COMMANDS
 
-    local = {"demo", "drill", "up", "simulate"}
+    local = {"demo", "drill", "up", "simulate", "psql"}
     assert documented().keys() == {command.__name__ for command in COMMANDS} - local

@@ -427,7 +427,7 @@ def test_password_typed_that_is_not_utf_8(
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        (f"secret source {WHOLE} --sslmode maybe", "--sslmode is none of prefer, require, verify-full."),
+        (f"secret source {WHOLE} --sslmode maybe", "--sslmode is none of prefer, require, verify-ca, verify-full."),
         ("secret source --host postgres://h", "--host is a URL: store its parts."),
         ("secret source --dbname=", "--dbname is missing."),
         ("secret source --username=", "--username is missing."),

@@ -8,7 +8,7 @@ from cli.main import app, main
 
 COMMANDS = (
     *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
-    *("check", "reconcile", "replay", "history", "query", "simulate", "demo"),
+    *("check", "reconcile", "replay", "history", "query", "psql", "simulate", "demo"),
 )
 
 

@@ -18,7 +18,7 @@ import yaml
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local.aws.deployment import ROOT
-from tests.unit.infrastructure.template import matches
+from tests.unit.infrastructure.template import LOGINS, matches
 
 ACCOUNT, REGION = "123456789012", "eu-west-2"
 BOOTSTRAP = yaml.safe_load((ROOT / "bootstrap" / "github-oidc.yml").read_text(encoding="utf-8"))["Resources"]
@@ -148,7 +148,8 @@ def _holds(operator: str, key: str, expected: Any, context: Mapping[str, str]) -
 
 
 def grants(statements: Iterable[Mapping[str, Any]], stage: str) -> list[Grant]:
-    """The statements of a policy in bootstrap/, taken apart."""
+    """The statements of a policy in bootstrap/, taken apart; those under a condition as well."""
+    statements = [statement.get("Fn::If", ["", statement])[1] for statement in statements]
     return [
         Grant(statement["Sid"], action, resource, json.dumps(resolved(statement.get("Condition", {}), stage)))
         for statement in statements
@@ -193,6 +194,10 @@ def resolved(value: Any, stage: str) -> Any:
             return re.sub(r"\$\{([\w:.]+)\}", lambda found: pseudo.get(found[1], found[0]), text)
         case {"Ref": "Boundary"}:
             return boundary(stage)
+        case {"Ref": "Logins"}:
+            return [arn for name, arn in LOGINS.items() if name.endswith("_LOGIN")]
+        case {"Ref": "LoginKeys"}:
+            return [arn for name, arn in LOGINS.items() if name.endswith("_KEY")]
         case {"Ref": str(name)} if name in pseudo:
             return pseudo[name]
         case {"Fn::If": [str(), then, _]}:

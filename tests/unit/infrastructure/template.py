@@ -21,6 +21,13 @@ _ARN = {
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{Name}-XXXXXX",
 }
 _REF_IS_ARN = {"AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
+# Secrets of RDS's with the logins of both databases, and their keys: by the variables that a deployment is given.
+LOGINS = {
+    f"TOTES_{which}_{variable}": f"arn:aws:{service}:eu-west-2:123456789012:{kind}db-{which.lower()}-AbCdEf"
+    for which in ("SOURCE", "WAREHOUSE")
+    for variable, service, kind in (("LOGIN", "secretsmanager", "secret:rds!"), ("LOGIN_KEY", "kms", "key/"))
+}
+_VARIABLE = re.compile(r"\$\{env:(TOTES_\w+_LOGIN\w*), '.*'\}")
 _PREFIX = "s3:prefix"
 _SUBSTITUTE = re.compile(r"\$\{([\w.:]+)\}")
 
@@ -85,7 +92,7 @@ class Template:
         """What a value with references comes to."""
         match value:
             case str():
-                return value
+                return _VARIABLE.sub(lambda match: LOGINS[match[1]], value)
             case {"Ref": str(name)}:
                 return self._reference(name)
             case {"Fn::GetAtt": [str(name), str(attribute)]}:
@@ -105,7 +112,10 @@ class Template:
         _, document, _ = document.get("Fn::If", ("", document, None))
         assert document["Effect"] == "Allow"
         # A condition that is not understood here would make the tests believe that more is allowed than is.
-        conditions = document.get("Condition", {})
+        conditions = dict(document.get("Condition", {}))
+        if "kms:Decrypt" in document["Action"] and "Login" in document["Sid"]:
+            # By way of Secrets Manager alone.
+            assert str(conditions.pop("StringEquals")).count("secretsmanager.${AWS::Region}.amazonaws.com") == 1
         assert set(conditions) <= {"StringLike", "StringLikeIfExists"}
         assert all(set(condition) == {_PREFIX} for condition in conditions.values())
         prefixes = [pattern for condition in conditions.values() for pattern in _listed(condition[_PREFIX])]

@@ -15,7 +15,7 @@ from functions import fail
 from local.aws.deployment import BACKFILL, ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
 from tests.support.pipeline import Pipeline
-from tests.unit.infrastructure.template import DEV, Call, Statement, Template
+from tests.unit.infrastructure.template import DEV, LOGINS, Call, Statement, Template
 from totes.alerts.failure import Caught, Zones, failure_of
 from totes.alerts.watch import age, tell
 from totes.backfill import Backfill
@@ -62,7 +62,11 @@ def secret(name: str) -> str:
 def called(operation: str, parameters: dict[str, Any]) -> Call:
     """What IAM is asked when an operation is called. An operation that is new here is a KeyError on purpose."""
     if operation == "GetSecretValue":
-        return Call("secretsmanager:GetSecretValue", secret(parameters["SecretId"]))
+        login = re.search(r":secret:rds!db-(\w+)-", parameters["SecretId"])
+        return Call(
+            "secretsmanager:GetSecretValue",
+            LOGINS[f"TOTES_{login[1].upper()}_LOGIN"] if login else secret(parameters["SecretId"]),
+        )
     if operation == "ListExecutions":
         return Call("states:ListExecutions", parameters["stateMachineArn"])
     if operation in ("DescribeExecution", "GetExecutionHistory"):
@@ -151,6 +155,10 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
         }
     # What Lambda sends in the function's name if it fails.
     queue = TEMPLATE.text({"Fn::GetAtt": ["MissedEnds", "Arn"]})
+    # What Secrets Manager does in the function's name if the login has a key of its own.
+    for role in ("IngestRole", "BackfillFunctionRole"):
+        made[role].add(Call("kms:Decrypt", LOGINS["TOTES_SOURCE_LOGIN_KEY"]))
+    made["LoadRole"].add(Call("kms:Decrypt", LOGINS["TOTES_WAREHOUSE_LOGIN_KEY"]))
     made["WatchRole"] |= to_encrypt_alerts() | {Call("sqs:SendMessage", queue)}
     return {
         **made,
@@ -166,8 +174,10 @@ def deploy(pipeline: Pipeline) -> None:
         pipeline.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": DEV.region})
     secrets = boto3.client("secretsmanager", region_name=DEV.region)
     for which, name in (("source", DEV.source_secret), ("warehouse", DEV.warehouse_secret)):
-        text = secrets.get_secret_value(SecretId=f"{pipeline.name}/{which}")["SecretString"]
-        secrets.create_secret(Name=name, SecretString=text)
+        found = json.loads(secrets.get_secret_value(SecretId=f"{pipeline.name}/{which}")["SecretString"])
+        login = {part: found.pop(part) for part in ("username", "password")}
+        arn = secrets.create_secret(Name=f"rds!db-{which}", SecretString=json.dumps(login))["ARN"]
+        secrets.create_secret(Name=name, SecretString=json.dumps(found | {"secret": arn}))
     boto3.client("sns", region_name=DEV.region).create_topic(Name=DEV.topic)
     machine = boto3.client("stepfunctions", region_name=DEV.region)
     definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
@@ -345,7 +355,8 @@ def test_role_is_for_one_service_only(role: str, principal: str) -> None:
 def shown(statement: Statement) -> tuple[str, str, str]:
     """The name, the actions and the resources of a statement, as the table in docs/architecture.md gives them."""
     limits = [f"{'prefix, if any,' if statement.if_exists else 'prefix'} `{prefix}`" for prefix in statement.prefixes]
-    tails = [f"`{resource.split(':', 5)[-1]}`" for resource in statement.resources]
+    variables = {arn: name for name, arn in LOGINS.items()}
+    tails = [f"`{variables.get(resource, resource.split(':', 5)[-1])}`" for resource in statement.resources]
     return (
         statement.sid,
         ", ".join(f"`{action}`" for action in statement.actions),

@@ -1,9 +1,7 @@
 import contextlib
-import datetime
 import errno
 import os
 import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +11,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from pg8000.exceptions import InterfaceError
 
 from local.postgres.databases import LOADER, READER
@@ -366,9 +360,6 @@ def test_any_other_failure_is_terminal(connect: Connects, statement: str) -> Non
         {"host": "nowhere.invalid"},
         {"host": "/nowhere"},
         {"port": 1},
-        # The server has no TLS, and the secret insists on it.
-        {"sslmode": "require"},
-        {"sslmode": "verify-full"},
     ],
     ids=str,
 )
@@ -448,30 +439,6 @@ def test_identifiers_are_quoted() -> None:
     assert quoted("public", 'sales"; DROP TABLE staff; --') == '"public"."sales""; DROP TABLE staff; --"'
 
 
-@pytest.fixture
-def untrusted_server(tmp_path: Path) -> Iterator[tuple[int, list[str]]]:
-    """A port where a server offers TLS with a certificate of its own making, and the names it was asked for."""
-    asked: list[str] = []
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(tmp_path))
-    context.sni_callback = lambda _socket, name, _context: asked.append(str(name))
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def serve() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(8)  # SSLRequest
-                connection.sendall(b"S")
-                with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as encrypted:
-                    asked.append("encrypted")
-                    encrypted.recv(1)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        yield server.getsockname()[1], asked
-        thread.join()
-
-
 REFUSAL = b"SFATAL\0C28P01\0Mno such user\0\0"
 REFUSES = b"E" + (len(REFUSAL) + 4).to_bytes(4, "big") + REFUSAL
 
@@ -483,10 +450,10 @@ REFUSES = b"E" + (len(REFUSAL) + 4).to_bytes(4, "big") + REFUSAL
         ("prefer", [b"N", REFUSES[:9]]),
         ("prefer", []),
         ("require", [b"S", b"not TLS"]),
-        ("require", [b"N"]),
+        ("require", [b"E"]),
         ("prefer", None),
     ],
-    ids=["refused", "cut short", "gone at once", "TLS that is none", "no TLS", "silent"],
+    ids=["refused", "cut short", "gone at once", "TLS that is none", "error", "silent"],
 )
 def test_failed_connection_closes_its_socket_at_once(
     monkeypatch: pytest.MonkeyPatch, sslmode: str, answers: list[bytes] | None
@@ -543,43 +510,3 @@ def test_close_of_a_lost_connection_closes_its_socket_at_once(pipeline: Pipeline
         connection.close()
     assert client.fileno() == -1
     del caught
-
-
-def _certificate(folder: Path) -> Path:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "server.pem"
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
-
-
-@pytest.mark.parametrize(
-    ("sslmode", "complaint", "encrypted"),
-    [("verify-full", "certificate verify failed", False), ("require", "", True), ("prefer", "", True)],
-)
-def test_certificate_is_checked_where_asked(
-    untrusted_server: tuple[int, list[str]], sslmode: str, complaint: str, encrypted: bool
-) -> None:
-    port, asked = untrusted_server
-    credentials = Credentials("localhost", "totesys", "reader", "hunter2", port, sslmode)
-    with (
-        pytest.raises(SourceUnreachable, match=f"No connection to totesys: .*{complaint}"),
-        connected(TOTESYS, credentials, "totes-test"),
-    ):
-        pytest.fail("connected")
-    assert ("encrypted" in asked) == encrypted

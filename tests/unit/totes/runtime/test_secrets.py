@@ -7,9 +7,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.support.peers import Authority
 from tests.unit.totes.conftest import AwsAnswers
 from totes.errors import AccessRefused, LakeUnavailable
-from totes.runtime.secrets import Credentials, read_credentials
+from totes.runtime.secrets import SSL_MODES, Credentials, other_versions, read_credentials
 
 RDS = {"host": "db.example.com", "port": 5433, "dbname": "totesys", "username": "reader", "password": "hunter2"}
 
@@ -31,7 +32,7 @@ def test_secret_of_rds_is_understood(secrets: Any) -> None:
 
 def test_port_and_tls_have_defaults(secrets: Any) -> None:
     found = read_credentials(stored(secrets, {name: RDS[name] for name in RDS if name != "port"}))
-    assert (found.port, found.sslmode) == (5432, "prefer")
+    assert (found.port, found.sslmode, found.tls) == (5432, "", "verify-full")
 
 
 def test_rotated_secret_is_read_anew(secrets: Any) -> None:
@@ -78,7 +79,11 @@ def test_representation_hides_the_password() -> None:
             for port in ("hunter2", "", None, 0, 65_536, -1, 5432.5, True, "²", [5432], "5432 ")
         ),
         *(
-            pytest.param(RDS | {"sslmode": mode}, "sslmode is none of prefer, require, verify-full", id=f"TLS {mode!r}")
+            pytest.param(
+                RDS | {"sslmode": mode},
+                f"sslmode is none of {', '.join(SSL_MODES)}",
+                id=f"TLS {mode!r}",
+            )
             for mode in ("disable", None, ["require"])
         ),
     ],
@@ -151,3 +156,123 @@ def test_unreachable_secrets_manager_is_transient(aws_answers: AwsAnswers, monke
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(LakeUnavailable, match=r"Secret totes/dev/source: Could not connect .* Nothing to do"):
         read_credentials("totes/dev/source")
+
+
+# What RDS writes: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
+MANAGED = {"username": "postgres", "password": "hunter2"}
+BESIDE = {"host": "db.example.com", "port": "5433", "dbname": "totesys", "sslmode": "verify-full"}
+
+
+def managed(secrets: Any, login: object = MANAGED, **beside: object) -> str:
+    """A secret of the stage, as a deployment writes it, that names one of RDS's."""
+    arn = secrets.create_secret(Name="rds!db-0b8cdd3a", SecretString=json.dumps(login))["ARN"]
+    return stored(secrets, BESIDE | {"secret": arn} | beside)
+
+
+def test_secret_that_rds_manages_works_as_it_is(secrets: Any) -> None:
+    name = managed(secrets)
+    expected = Credentials("db.example.com", "totesys", "postgres", "hunter2", 5433, "verify-full")
+    assert read_credentials(name) == expected
+
+
+def test_secret_that_is_named_may_have_the_same_fields(secrets: Any) -> None:
+    found = read_credentials(managed(secrets, MANAGED | {"engine": "postgres", "port": 5433, "dbname": "totesys"}))
+    assert (found.dbname, found.port) == ("totesys", 5433)
+
+
+@pytest.mark.parametrize(
+    ("login", "beside", "wrong"),
+    [
+        (MANAGED | {"host": "other"}, {}, r"Secret totes/dev/source and secret arn:.* have different values of host\."),
+        (MANAGED, {"host": ""}, "Secret totes/dev/source: host is missing"),
+        (MANAGED, {"dbname": None}, "Secret totes/dev/source: dbname is missing"),
+        (MANAGED, {"sslmode": "none"}, "Secret totes/dev/source: sslmode is none of"),
+        (MANAGED, {"port": "hunter2"}, "Secret totes/dev/source: port is not a whole number"),
+        (MANAGED, {"secret": ""}, "Secret totes/dev/source: secret is missing"),
+        (MANAGED, {"sslmode": "verify-ca"}, "Secret totes/dev/source: ca is missing"),
+        (MANAGED, {"password": "hunter2"}, "Secret totes/dev/source: password is beside secret, which has the login"),
+        ({"username": "postgres"}, {}, "Secret totes/dev/source: password is missing"),
+        ("hunter2", {}, "Secret arn:.*rds!db-.*: not a JSON object"),
+    ],
+)
+def test_missing_and_contradictory_fields_are_named(
+    secrets: Any, login: object, beside: dict[str, object], wrong: str
+) -> None:
+    name = managed(secrets, login, **beside)
+    with pytest.raises(AccessRefused, match=wrong) as caught:
+        read_credentials(name)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ('{"password": "hunter2", "password": "hunter3"}', "password is there twice"),
+        ('{"hunter2": 1, "hunter2": 2}', "a field twice"),
+    ],
+)
+def test_field_that_is_there_twice_is_refused(secrets: Any, text: str, wrong: str) -> None:
+    secrets.create_secret(Name="totes/dev/source", SecretString=text)
+    with pytest.raises(AccessRefused, match=f"Secret totes/dev/source: {wrong}") as caught:
+        read_credentials("totes/dev/source")
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({"ca": "hunter2"}, "ca holds no certificates as PEM"),
+        ({"ca": ""}, "ca is missing"),
+        ({"ca": 1}, "ca is a number"),
+        ({"sslmode": "verify-ca"}, "ca is missing, and sslmode verify-ca checks nothing else"),
+        ({"sslmode": "require", "ca": None}, "ca is missing"),
+    ],
+)
+def test_faults_of_ca_are_named(secrets: Any, changes: dict[str, object], wrong: str) -> None:
+    with pytest.raises(AccessRefused, match=f"Secret totes/dev/source: {wrong}"):
+        read_credentials(stored(secrets, RDS | changes))
+
+
+@pytest.mark.parametrize("mode", ["prefer", "require"])
+def test_ca_that_no_one_would_check_is_refused(secrets: Any, mode: str) -> None:
+    with pytest.raises(AccessRefused, match=f"ca is there, and sslmode {mode} does not check it"):
+        read_credentials(stored(secrets, RDS | {"ca": Authority().pem, "sslmode": mode}))
+
+
+def versions(secrets: Any, name: str) -> list[str]:
+    """The passwords that are worth another attempt after the current one, which was just read, was refused."""
+    read = read_credentials(name)
+    return [found.password for found in other_versions(read)]
+
+
+def test_nothing_else_is_tried_while_the_secret_stays_as_it_is(secrets: Any) -> None:
+    assert versions(secrets, stored(secrets, RDS)) == []
+    assert list(other_versions(Credentials("db", "totesys", "reader", "hunter2"))) == []
+
+
+def put(secrets: Any, name: str, password: str, label: str = "AWSCURRENT") -> None:
+    document = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"]) | {"password": password}
+    secrets.put_secret_value(SecretId=name, SecretString=json.dumps(document), VersionStages=[label])
+
+
+def test_rotated_password_is_tried_whether_it_is_current_or_pending(secrets: Any) -> None:
+    name = stored(secrets, RDS)
+    stale = read_credentials(name)
+    put(secrets, name, "rotated")
+    put(secrets, name, "pending", "AWSPENDING")
+    assert [found.password for found in other_versions(stale)] == ["rotated", "pending"]
+    assert versions(secrets, name) == ["pending"]
+
+
+def test_secret_that_rds_manages_is_rotated_where_it_lies(secrets: Any) -> None:
+    name = managed(secrets)
+    put(secrets, "rds!db-0b8cdd3a", "pending", "AWSPENDING")
+    assert versions(secrets, name) == ["pending"]
+
+
+def test_version_that_cannot_be_read_is_no_error_of_its_own(secrets: Any) -> None:
+    name = stored(secrets, RDS)
+    stale = read_credentials(name)
+    secrets.put_secret_value(SecretId=name, SecretString="hunter3")
+    secrets.put_secret_value(SecretId=name, SecretString="hunter4", VersionStages=["AWSPENDING"])
+    assert list(other_versions(stale)) == []
