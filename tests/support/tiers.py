@@ -11,6 +11,8 @@ import coverage
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+# Some of their tests start a server in a process of its own, which no fixture tells of.
+SERVED = ("tests/integration/", "tests/benchmarks/test_bench.py::test_quick_bench")
 # Their tests share one deployment, or one stack.
 ONE_WORKER = ("tests/deploy/", "tests/page/")
 # The longest come first, so that no worker is left with one when the others are done.
@@ -35,7 +37,8 @@ class ByFile(LoadScopeScheduling):
 def sort_into_tiers(items: list[pytest.Item]) -> None:
     """Marks each test that uses the server, and sorts the longest to the front."""
     for item in items:
-        if not {"postgres", "stack"}.isdisjoint(getattr(item, "fixturenames", ())):
+        served = not {"postgres", "stack"}.isdisjoint(getattr(item, "fixturenames", ()))
+        if served or item.nodeid.startswith(SERVED):
             item.add_marker(pytest.mark.server)
     items.sort(
         key=lambda item: next((n for n, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
