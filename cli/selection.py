@@ -7,12 +7,12 @@ from botocore.exceptions import ClientError
 
 from cli.errors import CommandFailed, Misused
 from totes.alerts.executions import Execution, latest
+from totes.errors import SHOWN
 
 if TYPE_CHECKING:
     from totes.runtime.names import Names
 
 UNSUCCESSFUL = ("FAILED", "TIMED_OUT", "ABORTED")
-SHOWN = 5
 # A name that can't be one at all is answered in other words than a name that nothing bears.
 _UNKNOWN = {"ExecutionDoesNotExist", "InvalidArn", "ValidationException"}
 

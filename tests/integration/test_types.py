@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,7 @@ from tests.support.odd_values import ODD_VALUES, UNHOLDABLE
 from tests.support.pipeline import Pipeline
 from tests.support.reconciliation import reconcile
 from tests.support.replays import apart, replayed
+from tools.docs import lake
 from totes.backfill import Backfill
 from totes.contracts import types
 from totes.contracts.declarations import ContractInvalid, declared, type_in_use, warehouse_tables
@@ -77,13 +79,13 @@ def all_types(key: str) -> dict[str, str]:
     made = f"thing_id = {{ type = '{key}', meaning = '.', from = 'thing.thing_id' }}\n" + "".join(
         column(column_name(given, kind), kind, f", from = 'thing.{COLUMNS[given]}'") for given, kind in MADE
     )
-    record = "thing_record_id = { type = 'serial', meaning = '.' }\n"
-    fact = 'grain = "."\nkind = "fact"\nkey = "thing_record_id"\nbusiness_key = "thing_id"\nsource = "thing"\n'
+    record = "event_record_id = { type = 'serial', meaning = '.' }\n"
+    fact = 'grain = "."\nkind = "fact"\nkey = "event_record_id"\nbusiness_key = "thing_id"\nsource = "thing"\n'
     dimension = 'grain = "."\nkind = "dimension"\nkey = "thing_id"\nsource = "thing"\n'
     return {
         "thing": source("thing", thing),
         "dim_thing": f"{dimension}[columns]\n{made}",
-        "fact_thing": f"{fact}[columns]\n{record}{made}",
+        "fact_event": f"{fact}[columns]\n{record}{made}",
     }
 
 
@@ -151,7 +153,7 @@ def test_every_value_arrives_as_it_was(
     for given, made in MADE:
         name, value = column_name(given, made), expected(given, made)
         wanted = asked(pipeline, pipeline.source, f"SELECT {value} FROM thing ORDER BY thing_id")
-        for table in ("dim_thing", "current_thing"):
+        for table in ("dim_thing", "current_event"):
             query = f"SELECT CAST({name} AS text) FROM {table} ORDER BY thing_id"
             assert asked(pipeline, pipeline.warehouse, query) == wanted, f"{given} as {made} in {table}"
         # Reconcile takes -0 for 0, as PostgreSQL does.
@@ -160,6 +162,31 @@ def test_every_value_arrives_as_it_was(
     assert reconcile(pipeline).agrees
     with replayed(pipeline, whole=True) as replay:
         assert apart(replay.compare()) == {}
+    assert_lake_agrees(pipeline, tmp_path)
+
+    # To PostgreSQL they are equal.
+    pipeline.totesys(f"UPDATE thing SET {COLUMNS['double precision']} = '-0' WHERE {COLUMNS['double precision']} = 0")
+    pipeline.run()
+    assert reconcile(pipeline).agrees
+
+
+def assert_lake_agrees(pipeline: Pipeline, folder: Path) -> None:
+    """Compares the views of DuckDB, made of the same declarations, with the warehouse."""
+    for key in pipeline.processed().read(1).tables["dim_thing"].values():
+        path = folder / key.key
+        path.parent.mkdir(parents=True)
+        path.write_bytes(pipeline.s3.get_object(Bucket=pipeline.processed_bucket, Key=key.key)["Body"].read())
+    with duckdb.connect() as duck:
+        duck.execute(f"SET VARIABLE lake = '{folder}'; SET TimeZone = 'UTC'")
+        duck.execute(next(text for path, text in lake.files().items() if path.name == "duckdb.sql"))
+        for given, made in MADE:
+            name = column_name(given, made)
+            found = duck.execute(f"SELECT CAST({name} AS varchar) FROM dim_thing ORDER BY thing_id").fetchall()
+            query = f"SELECT CAST({name} AS text) FROM dim_thing ORDER BY thing_id"
+            texts_of_both = [text for (text,) in found], asked(pipeline, pipeline.warehouse, query)
+            if made == "double precision":
+                texts_of_both = tuple([text and repr(float(text)) for text in side] for side in texts_of_both)
+            assert texts_of_both[0] == texts_of_both[1], f"{given} as {made}"
 
 
 @pytest.mark.parametrize(

@@ -254,6 +254,9 @@ def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> Ke
         # The fence missed rows, or the keys came from an index that lacks some.
         return None
     gone = without(known, live) if len(live) < len(known) + len(came) else known.slice(0, 0)
+    if len(live) != len(known) + len(came) - len(gone):
+        # More have gone than the number of rows shows, because the fence missed as many that came.
+        return None
     return KeyChange(came, gone, live)
 
 

@@ -156,7 +156,8 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
     # What Lambda sends in the function's name if it fails.
     queue = TEMPLATE.text({"Fn::GetAtt": ["MissedEnds", "Arn"]})
     # What Secrets Manager does in the function's name if the login has a key of its own.
-    made["IngestRole"].add(Call("kms:Decrypt", LOGINS["TOTES_SOURCE_LOGIN_KEY"]))
+    for role in ("IngestRole", "BackfillFunctionRole"):
+        made[role].add(Call("kms:Decrypt", LOGINS["TOTES_SOURCE_LOGIN_KEY"]))
     made["LoadRole"].add(Call("kms:Decrypt", LOGINS["TOTES_WAREHOUSE_LOGIN_KEY"]))
     made["WatchRole"] |= to_encrypt_alerts() | {Call("sqs:SendMessage", queue)}
     return {

@@ -21,7 +21,7 @@ from totes.postgres import tls
 from totes.postgres.connection import TOTESYS, connected
 from totes.runtime.redaction import redacted
 from totes.runtime.secrets import SSL_MODES, Credentials
-from totes.runtime.settings import IngestSettings, LoadSettings
+from totes.runtime.settings import BackfillSettings, IngestSettings, LoadSettings
 
 PASSWORD = "correct horse"
 REQUEST_FOR_TLS = bytes.fromhex("0000000804d2162f")
@@ -312,7 +312,7 @@ def test_functions_log_a_weaker_mode(
         {
             "ingest": lambda: module.ingest(IngestSettings("a", "b", "c"), Request("e")),
             "load": lambda: module.load(LoadSettings("a", "b"), Request("e")),
-            "backfill": lambda: module.Backfill(IngestSettings("a", "b", "c"), "e"),
+            "backfill": lambda: module.Backfill(BackfillSettings("a", "b"), "e"),
         }[stage]()
     warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warned == ([tls.weakness(login)] if mode == "require" else [])
