@@ -53,6 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    # In the order of collection, not of the number of tests in a file.
+    config.option.loadscopereorder = False
     return ByFile(config, log)
 
 
