@@ -2,17 +2,16 @@
 
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.exceptions import ClientError
 
 from cli.errors import CommandFailed, Misused
 from totes.alerts.executions import Execution, latest
+from totes.errors import SHOWN
 
 if TYPE_CHECKING:
     from totes.runtime.names import Names
 
 UNSUCCESSFUL = ("FAILED", "TIMED_OUT", "ABORTED")
-SHOWN = 5
 # A name that can't be one at all is answered in other words than a name that nothing bears.
 _UNKNOWN = {"ExecutionDoesNotExist", "InvalidArn", "ValidationException"}
 
@@ -27,6 +26,8 @@ def named(names: "Names", given: str) -> str:
     arn = given if given.startswith("arn:") else prefix + given
     if not arn.startswith(prefix):
         raise Misused(f"{given} is no execution of {names.state_machine} in {names.region}.")
+    import boto3
+
     try:
         boto3.client("stepfunctions").describe_execution(executionArn=arn)
     except ClientError as error:

@@ -166,10 +166,6 @@ class Stack:
         """A superuser's connection to totesys, for what the business does there. The caller closes it."""
         return self.postgres.connect(databases.SOURCE)
 
-    def connect_warehouse(self) -> pg8000.dbapi.Connection:
-        """A superuser's connection to the warehouse. The caller closes it."""
-        return self.postgres.connect(databases.WAREHOUSE)
-
     def _log_folder(self) -> Path:
         # The server's temporary folder is deleted even where this process is killed.
         logs = (self._data_dir.absolute() if self._data_dir else Path(self.postgres.host)) / "logs"

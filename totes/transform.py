@@ -16,7 +16,7 @@ from totes.errors import BatchContended
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest, Parts, parse_manifest
-from totes.lake.parquet import batches, deleted_schema, landed_schema, parquet_writer, processed_schema
+from totes.lake.parquet import batches, declared_rows, deleted_schema, landed_schema, parquet_writer, processed_schema
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about, logger
 from totes.runtime.scratch import scratch
@@ -200,10 +200,14 @@ class _Batch:
                 yield made
 
     def _rows(self, source: str) -> Iterator[pa.RecordBatch]:
-        return batches(self._fetched(self._landed.tables[source]["data"]))
+        schema = landed_schema(source_tables()[source])
+        for rows in batches(self._fetched(self._landed.tables[source]["data"])):
+            yield declared_rows(rows, schema)
 
     def _all_rows(self, source: str) -> pa.Table:
-        return pa.Table.from_batches(self._rows(source), landed_schema(source_tables()[source]))
+        rows = list(self._rows(source))
+        # They may lack columns that were declared later.
+        return pa.Table.from_batches(rows) if rows else landed_schema(source_tables()[source]).empty_table()
 
     def _fetched(self, stored: StoredObject) -> Path:
         path = self._folder / stored.sha256
@@ -223,7 +227,7 @@ class _Batch:
         path, schema = self._folder / f"{table.name}.deleted", deleted_schema(table)
         with parquet_writer(path, schema) as writer:
             for keys in batches(self._fetched(deleted)):
-                writer.write_batch(pa.record_batch(keys.columns, schema=schema))
+                writer.write_batch(pa.record_batch([keys.column(0).cast(schema.types[0])], schema=schema))
         return self._add(table, "deleted", path, deleted.rows)
 
     def _add(self, table: WarehouseTable, part: str, path: Path, rows: int) -> StoredObject:

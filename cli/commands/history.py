@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -14,12 +13,14 @@ from rich.text import Text
 from cli.deployment import target, warehouse
 from cli.errors import CommandFailed, Misused
 from cli.render.terminal import AsJson, Row, cell, heading, plain_table, say_json, screen
+from totes.contracts.declarations import warehouse_tables
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
 STAMPS = ("created", "last_updated")
 VERSION_WIDTH = 26
-# What totesys' ids can be: PostgreSQL's integer.
-IDS = range(-(2**31), 2**31)
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Entity:
     @property
     def key(self) -> str:
         return f"{self.name}_id"
+
+    @property
+    def ids(self) -> range:
+        """Returns what its ids can be."""
+        return warehouse_tables()[f"fact_{self.name}"].column(self.key).type_row.ids
 
 
 SALES_ORDER = Entity("sales_order", "sales order")
@@ -56,8 +62,8 @@ def history(
     if purchase and payment:
         raise Misused("Give --purchase or --payment, not both.")
     entity = PURCHASE_ORDER if purchase else PAYMENT if payment else SALES_ORDER
-    if order not in IDS:
-        raise Misused(f"There can be no {entity.words} {order}: ids are from {IDS[0]} to {IDS[-1]}.")
+    if order not in entity.ids:
+        raise Misused(f"There can be no {entity.words} {order}: ids are from {entity.ids[0]} to {entity.ids[-1]}.")
     with warehouse(target(context).connect()) as connection:
         versions = read_versions(connection, entity, order)
     if not versions:
@@ -68,8 +74,10 @@ def history(
         show_versions(screen(), entity, order, versions)
 
 
-def read_versions(connection: sqlalchemy.Connection, entity: Entity, order: int) -> list[dict[str, Any]]:
+def read_versions(connection: "sqlalchemy.Connection", entity: Entity, order: int) -> list[dict[str, Any]]:
     """The rows of the history view for one id, oldest first; empty where it was never seen."""
+    import sqlalchemy
+
     query = (
         sqlalchemy.select(sqlalchemy.text("*"))
         .select_from(sqlalchemy.table(f"{entity.name}_history"))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.render.terminal import plain_table, took
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun, stood_aside
+from totes.runtime.passes import batches_of
 from totes.runtime.redaction import visible
 
 NOTHING_NEW = "nothing new: no object and no row was written"
@@ -61,7 +62,7 @@ def headline(execution: Execution) -> Text:
         return Text(f"{catching_up(execution.output)} ({took(execution.seconds)})", "yellow")
     if not load.get("batches"):
         return Text(f"{NOTHING_NEW} ({took(execution.seconds)})", "dim")
-    return Text.assemble((_batches(load), "green"), f" in {took(execution.seconds)}: {_short(load)}")
+    return Text.assemble((f"{batches_of(load)} loaded", "green"), f" in {took(execution.seconds)}: {_short(load)}")
 
 
 def catching_up(output: Mapping[str, Any]) -> str:
@@ -74,7 +75,7 @@ def catching_up(output: Mapping[str, Any]) -> str:
 def summary(execution: Execution) -> str:
     """What an execution that SUCCEEDED did, without how long it took."""
     load = execution.output.get("load", {})
-    done = [f"{_batches(load)}: {_short(load)}"] if load.get("batches") else []
+    done = [f"{batches_of(load)} loaded: {_short(load)}"] if load.get("batches") else []
     if stood_aside(execution.output):
         done.append(catching_up(execution.output))
     return "; ".join(done) or NOTHING_NEW
@@ -84,7 +85,7 @@ def rows_moved(output: Mapping[str, Any]) -> RenderableType:
     """What an execution did, table by table: landed from the source, and loaded into the warehouse."""
     ingest, load = output.get("ingest", {}), output.get("load", {})
     landed = _counts(f"batch {ingest.get('batch')} landed", ingest, ("rows", "deleted"))
-    batches = _batches(load) if load.get("batches") else "nothing loaded"
+    batches = f"{batches_of(load)} loaded" if load.get("batches") else "nothing loaded"
     loaded = _counts(batches, load, ("inserted", "updated", "tombstones"))
     found = [table for table in (landed, loaded) if table.row_count]
     if found:
@@ -115,11 +116,6 @@ def _error(execution: Execution, before: str) -> Text:
     if not execution.error:
         return Text()
     return Text.assemble(before, (f"{execution.error}: ", "bold red"), visible(execution.cause or "no cause given"))
-
-
-def _batches(load: Mapping[str, Any]) -> str:
-    first, last = load.get("first"), load.get("last")
-    return f"batch {last:,} loaded" if first == last else f"batches {first:,} to {last:,} loaded"
 
 
 def _short(load: Mapping[str, Any]) -> str:

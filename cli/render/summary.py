@@ -8,6 +8,7 @@ from cli.render.executions import catching_up
 from cli.render.terminal import took
 from totes.alerts.executions import Execution, stood_aside
 from totes.runtime.names import STAGES
+from totes.runtime.passes import batches_of
 
 Output = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ def _landed(ingest: Output) -> str:
 def _processed(transform: Output) -> str:
     if not transform.get("batches"):
         return ""
-    return f"Transform made {_rows(transform['rows'])} of {_batches(transform)}."
+    return f"Transform made {_rows(transform['rows'])} of {batches_of(transform)}."
 
 
 def _loaded(load: Output) -> str:
@@ -61,17 +62,12 @@ def _loaded(load: Output) -> str:
         return "" if load.get("catching_up") else "The warehouse lacked nothing, so no row of it was written."
     counts = (("added", load["inserted"]), ("updated", load["updated"]), ("marked as deleted", load["tombstones"]))
     done = [f"{_sum(rows):,} {word}" for word, rows in counts if _sum(rows)]
-    return f"Load brought {_batches(load)} into the warehouse: {', '.join(done) or 'none differed'}."
+    return f"Load brought {batches_of(load)} into the warehouse: {', '.join(done) or 'none differed'}."
 
 
 def _rows(rows: Mapping[str, int]) -> str:
     count, tables = _sum(rows), len(rows)
     return f"{count:,} {'row' if count == 1 else 'rows'} of {tables} {'table' if tables == 1 else 'tables'}"
-
-
-def _batches(result: Output) -> str:
-    first, last = result["first"], result["last"]
-    return f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
 
 
 def _sum(rows: Mapping[str, int] | None) -> int:

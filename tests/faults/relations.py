@@ -62,8 +62,8 @@ def apart(drill: Drill, *statements: str) -> None:
 
 
 def until_waiting(drill: Drill, application: str = "totes-ingest") -> None:
-    """Returns when a session is after locks of totesys: Ingest asks again and again, others wait in a queue."""
-    waiting = "" if application == "totes-ingest" else "wait_event_type = 'Lock' AND "
+    """Returns when a session is after locks of totesys: ours ask again and again, others wait in a queue."""
+    waiting = "" if application.startswith("totes-") else "wait_event_type = 'Lock' AND "
     sessions = (
         f"SELECT pid FROM pg_stat_activity WHERE {waiting}application_name = '{application}' "
         "AND datname = current_database()"

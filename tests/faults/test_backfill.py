@@ -262,7 +262,7 @@ def test_a_wrong_input_is_refused_with_what_is_allowed(backfills: Backfills) -> 
 def test_functions_read_beside_each_other(backfills: Backfills, drill: Drill, tmp_path: Path) -> None:
     at_work: list[int] = [0]
 
-    with drill.worker_processes("ingest", tmp_path), drill.worker_processes("transform", tmp_path):
+    with drill.worker_processes("backfill", tmp_path), drill.worker_processes("transform", tmp_path):
 
         def counted(name: str, event: Step) -> InvokeResult:
             at_work.append(at_work[-1] + 1)
@@ -271,8 +271,8 @@ def test_functions_read_beside_each_other(backfills: Backfills, drill: Drill, tm
             finally:
                 at_work.append(at_work[-1] - 1)
 
-        processes = drill.switchboard.answering(drill.stack.names.function("ingest"))
-        with drill.instead("ingest", counted):
+        processes = drill.switchboard.answering(drill.stack.names.function("backfill"))
+        with drill.instead("backfill", counted):
             assert succeeded(backfills.run(rows=200, concurrency=2))
     assert max(at_work) == 2
     assert reconcile(drill.pipeline).agrees

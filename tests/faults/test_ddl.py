@@ -242,7 +242,7 @@ def test_backfill_waits_for_a_reload(drill: Drill, read: str | None, statements:
     with uncommitted(drill, () if read else statements) as migration:
 
         def commit() -> None:
-            until_waiting(drill)
+            until_waiting(drill, "totes-backfill")
             time.sleep(WHILE)
             migration.commit()
 

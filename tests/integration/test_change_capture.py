@@ -209,6 +209,21 @@ def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
     assert loaded.inserted == {"dim_design": 1}
 
 
+def test_rows_below_the_fence_are_found_beside_deletions(seeded: Pipeline) -> None:
+    """More rows have gone than have come, so their number alone looks like deletions."""
+    for number in (90_001, 90_002):
+        seeded.totesys(NEW_DESIGN, number)
+    seeded.run()
+    position = seeded.landed().read(2).source
+    seeded.totesys("DELETE FROM design WHERE design_id IN (90001, 90002)")
+    seeded.totesys(NEW_DESIGN, 90_003)
+    behind = seeded.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")[0][0]
+    rewrite_position(seeded, SourcePosition(**vars(position) | {"xmin": behind, "xmax": behind, "fence": behind}))
+    landed, _, loaded = seeded.run()
+    assert landed.full_read == {"design": "it holds rows that the fence did not show"}
+    assert (landed.deleted, loaded.inserted) == ({"design": 2}, {"dim_design": 1})
+
+
 def test_full_read_on_request_changes_nothing(seeded: Pipeline) -> None:
     before = content(seeded)
     landed, _, loaded = seeded.run("department", "sales_order")

@@ -13,7 +13,8 @@ from tests.support.pipeline import FACTS, Pipeline, content
 from totes.contracts.declarations import warehouse_tables
 from totes.errors import ContractBroken, VersionUnknown, WarehouseBusy
 from totes.postgres.connection import WAREHOUSE, connected
-from totes.warehouse import schema, tables
+from totes.warehouse import schema
+from totes.warehouse.tables import metadata
 from totes.warehouse.warehouse import Warehouse
 
 LATEST = schema.latest_version()
@@ -199,11 +200,12 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
             replace(column, since=LATEST + 1) if column.name == "location" else column for column in staff.columns
         ]
         tables = {**warehouse_tables(), staff.name: replace(staff, columns=tuple(columns))}
-        monkeypatch.setattr(schema, "warehouse_tables", lambda: tables)
-        tables.metadata.cache_clear()
+        for module in ("schema", "tables"):
+            monkeypatch.setattr(f"totes.warehouse.{module}.warehouse_tables", lambda: tables)
+        metadata.cache_clear()
 
     yield declare
-    tables.metadata.cache_clear()
+    metadata.cache_clear()
 
 
 def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(

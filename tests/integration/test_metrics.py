@@ -60,7 +60,7 @@ class Sent:
 
 @dataclass
 class Observed:
-    """A stack's executions: the first, one of an amendment and a deletion, a quiet one, and one that failed."""
+    """A stack's executions: the first, one of an amendment and a deletion, a quiet one, one that failed; a backfill."""
 
     stack: Stack
     executions: list[str]
@@ -104,7 +104,15 @@ def observed(stack: Stack) -> Observed:
         executions.append(stack.start_execution(document))
         stack.wait(executions[-1])
         endings.look()
+    executions.append(start_backfill(stack))
+    assert stack.wait(executions[-1])["status"] == "SUCCEEDED"
     return Observed(stack, executions)
+
+
+def start_backfill(stack: Stack) -> str:
+    machine = stack.client("stepfunctions")
+    started: str = machine.start_execution(stateMachineArn=stack.names.backfill_arn, input="{}")["executionArn"]
+    return started
 
 
 def test_counts_are_those_of_the_executions_result(observed: Observed) -> None:
@@ -175,6 +183,7 @@ def test_every_line_bears_its_execution_and_of_a_table_its_batch(observed: Obser
         ("totes-ingest", "deleted"),
         ("totes-transform", "shaped"),
         ("totes-load", "loaded"),
+        ("totes-backfill", "read"),
     }
     for batch, execution in ((1, FIRST), (2, BUSY)):
         mine = {line["batch"] for line in said if line["execution"] == observed.executions[execution]}

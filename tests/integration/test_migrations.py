@@ -12,7 +12,8 @@ from tests.support.releases import RELEASES, deploy
 from totes.contracts.declarations import ContractInvalid, declared
 from totes.errors import DatabaseFailed, LogBroken, VersionUnknown
 from totes.postgres.connection import WAREHOUSE, connected
-from totes.warehouse import schema, tables
+from totes.warehouse import schema
+from totes.warehouse.tables import metadata
 from totes.warehouse.warehouse import Warehouse
 
 LAST = max(RELEASES)
@@ -132,7 +133,7 @@ def test_until_of_a_version_that_was_deployed_is_refused(pipeline: Pipeline, sch
 
     def declare(until: int) -> None:
         path.write_text(line.replace("since = 2", f"until = {until}, since = 2"), encoding="utf-8")
-        tables.metadata.cache_clear()
+        metadata.cache_clear()
         declared.cache_clear()
 
     declare(until=3)
@@ -234,7 +235,7 @@ def test_changed_declaration_is_told(
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
-    tables.metadata.cache_clear()
+    metadata.cache_clear()
     declared.cache_clear()
     with pytest.raises(ContractInvalid) as caught:
         migrate(pipeline)
@@ -256,7 +257,7 @@ def test_remedies_lead_to_the_same_schema(pipeline: Pipeline, schemas: Path) -> 
     path.write_text(text, encoding="utf-8")
     file = "ALTER TABLE {stars}.dim_date ALTER COLUMN year DROP NOT NULL;"
     (schemas / "warehouse" / "0002_alter.sql").write_text(file, encoding="utf-8")
-    tables.metadata.cache_clear()
+    metadata.cache_clear()
     declared.cache_clear()
     migrate(pipeline)
     brought_forward = catalogue(pipeline)

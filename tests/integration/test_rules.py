@@ -13,6 +13,7 @@ from totes.errors import ContractBroken
 from totes.lake.bucket import Lake
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse import staging
+from totes.warehouse.warehouse import Warehouse
 
 WRONG = "UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id = %s"
 RIGHT = "UPDATE payment SET payment_amount = payment_amount - 0.01 WHERE payment_id = %s"
@@ -121,5 +122,5 @@ def test_key_that_comes_twice_does_not_fill_an_empty_fact(seeded: Pipeline, tmp_
         pytest.raises(ContractBroken, match=rf"`sales_order_id` \(Each row has one of its own\): {repeated}\."),
         connection.begin(),
     ):
-        staging.fill(connection, fact, tmp_path / "twice")
+        staging.fill(Warehouse(connection), fact, tmp_path / "twice")
     assert seeded.star("SELECT count(*) FROM fact_sales_order") == [[0]]

@@ -159,7 +159,7 @@ def deploy(schemas: Path, version: int) -> None:
         (schemas / "source" / f"{table}.toml").write_text(SOURCE.format(table) + columns, encoding="utf-8")
     for name, text in RELEASES[version].items():
         (schemas / "warehouse" / name).write_text(text, encoding="utf-8")
-    log = Path(declarations.__file__).parent.parent / "schemas" / "warehouse" / "0001_log.sql"
+    log = Path(declarations.__file__).parents[2] / "schemas" / "warehouse" / "0001_log.sql"
     shutil.copy(log, schemas / "warehouse")
     declared.cache_clear()
     metadata.cache_clear()

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from local.aws.deployment import ROOT
-from tools.docs import costs, dictionary, glue, infrastructure, lake
+from tools.docs import costs, dictionary, glue, infrastructure, lake, types
 
 Files = Callable[[], Mapping[Path, str]]
-MADE: tuple[Files, ...] = (dictionary.files, lake.files, glue.files, costs.files, infrastructure.files)
+MADE: tuple[Files, ...] = (dictionary.files, lake.files, glue.files, costs.files, infrastructure.files, types.files)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from string import Template
 
 from tools.docs.pages import DOCS
+from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import SCHEMAS, Column, SourceTable, WarehouseTable, source_tables, warehouse_tables
-from totes.lake.parquet import arrow_type, processed_type
 from totes.warehouse.warehouse import LIVE
 
 DICTIONARY = DOCS / "data-dictionary.md"
@@ -21,6 +21,7 @@ _CREATE_TABLE = re.compile(r"CREATE TABLE (etl\.\w+) \(\n(.*?)\n\);", re.DOTALL)
 # A line that begins with a capital is a constraint of the table.
 _CREATE_COLUMN = re.compile(r"^    ([a-z]\w*) (.+?),?$", re.MULTILINE)
 _ADD_COLUMN = re.compile(r"ALTER TABLE (etl\.\w+) ADD COLUMN (\w+) (.+);")
+_NEW_TYPE = re.compile(r"ALTER TABLE (etl\.\w+) ALTER COLUMN (\w+) TYPE (\w+);")
 _COMMENT = re.compile(r"COMMENT ON (?:TABLE|COLUMN) (etl\.[\w.]+) IS '((?:[^']|'')*)';")
 
 
@@ -57,7 +58,7 @@ def _warehouse_table(table: WarehouseTable) -> str:
         (
             f"`{column.name}`",
             f"{column.type}{_null(column)}",
-            "" if column.type == "serial" else str(processed_type(column)),
+            "" if column.is_assigned else str(processed_type(column)),
             _origin(table, column),
             _reference(column),
             column.meaning + _restriction(column) + _since(column),
@@ -81,10 +82,10 @@ def _summary(table: WarehouseTable) -> str:
 
 def _origin(table: WarehouseTable, column: Column) -> str:
     if column.origin is None:
-        return "given by the warehouse" if column.type == "serial" else f"calculated from `{table.key}`"
+        return "given by the warehouse" if column.is_assigned else f"calculated from `{table.key}`"
     said = f"`{column.origin}`"
     if column.derive:
-        said += f", by `{column.derive}` in totes/warehouse/star.py"
+        said += f", by `{column.derive}` in totes/contracts/derivations.py"
     if column.default is not None:
         said += f"; `{column.default}` where that is NULL"
     return said
@@ -124,11 +125,20 @@ def _log_tables() -> Iterator[str]:
     ddl = "\n".join(path.read_text(encoding="utf-8") for path in files).replace("{log}", LIVE.log)
     meanings = {name: text.replace("''", "'") for name, text in _COMMENT.findall(ddl)}
     added = _ADD_COLUMN.findall(ddl)
+    types = {(table, column): kind for table, column, kind in _NEW_TYPE.findall(ddl)}
     for table, body in _CREATE_TABLE.findall(ddl):
         columns = [*_CREATE_COLUMN.findall(body), *(column[1:] for column in added if column[0] == table)]
-        rows = [(f"`{column}`", definition, meanings.get(f"{table}.{column}", "")) for column, definition in columns]
+        rows = [
+            (f"`{column}`", _redefined(definition, types.get((table, column))), meanings.get(f"{table}.{column}", ""))
+            for column, definition in columns
+        ]
         head = ("Column", "Declared as", "Meaning")
         yield f"### {table}\n\n{meanings.get(table, '')}\n\n{_table(head, rows)}"
+
+
+def _redefined(definition: str, kind: str | None) -> str:
+    """Returns a column's definition with the type that a later version gave it, if one did."""
+    return f"{kind} {definition.partition(' ')[2]}" if kind else definition
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from local.aws.deployment import ROOT
-from tools.docs.lake import glue_type, may_lose_rows
-from totes.contracts.declarations import Column, WarehouseTable, warehouse_tables
+from tools.docs.lake import may_lose_rows
+from totes.contracts.declarations import Column, WarehouseTable, type_in_use, warehouse_tables
 
 FILE = ROOT / "resources" / "glue.yml"
 DATABASE = "LakeDatabase"
@@ -53,7 +53,8 @@ def _table(table: WarehouseTable, part: str, meaning: str, columns: tuple[Column
             "OutputFormat": f"{_FORMAT}.MapredParquetOutputFormat",
             "SerdeInfo": {"SerializationLibrary": f"{_FORMAT}.serde.ParquetHiveSerDe"},
             "Columns": [
-                {"Name": column.name, "Type": glue_type(column), "Comment": column.meaning} for column in columns
+                {"Name": column.name, "Type": type_in_use(column).glue_name, "Comment": column.meaning}
+                for column in columns
             ],
         },
     }

@@ -3,20 +3,10 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pyarrow as pa
-
 from local.aws.deployment import ROOT
-from totes.contracts.declarations import Column, WarehouseTable, warehouse_tables
-from totes.lake.parquet import processed_type
+from totes.contracts.declarations import Column, WarehouseTable, type_in_use, warehouse_tables
 
 FOLDER = ROOT / "queries" / "lake"
-_SIMPLE = {
-    pa.int32(): "int",
-    pa.bool_(): "boolean",
-    pa.string(): "string",
-    pa.date32(): "date",
-    pa.timestamp("ms"): "timestamp",
-}
 _RULES = """
 -- Three views of each table, after its name without fact_ or dim_:
 --   delivered_…  every row as it was delivered, with its batch; a row may come again unchanged
@@ -33,14 +23,6 @@ _SPARK = """-- The lake in Spark SQL. Say first where it is, a bucket or a copy 
 -- REFRESH TABLE finds the batches that came since a table was used first."""
 _ATHENA = """-- The lake in Athena, engine version 3, in the database totes_<stage>, whose tables the deployment makes.
 -- Athena takes one statement at a time. The views find new batches by themselves."""
-
-
-def glue_type(column: Column) -> str:
-    """The type of a column in the processed zone as Glue, Hive and Spark call it."""
-    kind = processed_type(column)
-    if pa.types.is_decimal(kind):
-        return f"decimal({kind.precision},{kind.scale})"
-    return _SIMPLE[kind]
 
 
 def may_lose_rows(table: WarehouseTable) -> bool:
@@ -100,7 +82,7 @@ def _duckdb(table: WarehouseTable, part: str, columns: tuple[Column, ...]) -> It
 
     DuckDB has a type for a time of day, and reads batches that were made when Parquet's own was written.
     """
-    kinds = {column: "time" if column.type == "time" else glue_type(column) for column in columns}
+    kinds = {column: type_in_use(column).duckdb_name for column in columns}
     typed = ",\n        ".join(f"CAST(NULL AS {kind}) AS {column.name}" for column, kind in kinds.items())
     chosen = ",\n".join(
         f"    {_defaulted(column, f'CAST({column.name} AS {kind})')} AS {column.name}" for column, kind in kinds.items()
@@ -124,7 +106,7 @@ FROM (
 
 def _spark(table: WarehouseTable, part: str, columns: tuple[Column, ...]) -> Iterator[str]:
     """A table like the one in Glue, and a view of it. Spark would take the folders for partitions, unless told."""
-    declared = ",\n".join(f"    {column.name} {glue_type(column)}" for column in columns)
+    declared = ",\n".join(f"    {column.name} {type_in_use(column).spark_name}" for column in columns)
     yield f"""CREATE TABLE IF NOT EXISTS {part}_{table.name} (
 {declared}
 ) USING parquet

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from totes.alerts.error_catalogue import ABORTED, TIMED_OUT, meaning, section
 from totes.errors import shortened
 from totes.runtime.names import LOCAL, STAGES, Names
+from totes.runtime.passes import batches_of
 from totes.runtime.redaction import redacted, visible, visible_line
 
 LONGEST_SUBJECT = 100
@@ -301,9 +302,7 @@ def _sum(rows: object) -> str:
 
 
 def _loaded(loaded: Mapping[str, object]) -> str:
-    first, last = loaded.get("first"), loaded.get("last")
-    batches = f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
-    return f"{batches}, {_sum(loaded.get('inserted'))} rows added and {_sum(loaded.get('updated'))} updated"
+    return f"{batches_of(loaded)}, {_sum(loaded.get('inserted'))} rows added and {_sum(loaded.get('updated'))} updated"
 
 
 def _on_stage(remedy: str, stage: str) -> str:

@@ -7,27 +7,16 @@ origin would stay NULL.
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from totes.contracts import types
+from totes.contracts.derivations import CALENDAR_COLUMNS, DERIVATIONS
 from totes.contracts.files import File, Finding, nearest, read_text
 
 if TYPE_CHECKING:
     from totes.contracts.declarations import Check, Column, SourceTable, WarehouseTable
 
-# Python makes no number of more than 4,300 digits.
-_NUMERIC = re.compile(r"numeric\(([0-9]{1,4}),([0-9]{1,4})\)")
-_VARCHAR = re.compile(r"varchar\(([0-9]{1,8})\)")
-# PostgreSQL's limit.
-_MOST_CHARACTERS = 10_485_760
-_ENUM = re.compile(r'"[^"]+"')
-_SOURCE_TYPES = ("integer", "boolean", "text", "varchar", "date", "timestamp(3)")
-_STAR_TYPES = ("serial", "integer", "boolean", "varchar", "date", "time", "numeric")
-_DIGITS = 38
-# Keys are of this type everywhere, so references are as well.
-_KEY_TYPE = "integer"
-_INT_DIGITS = 10
 _FORMATS = ("date", "currency")
 _KINDS = ("fact", "dimension", "calendar")
 CALENDAR = "dim_date"
@@ -112,8 +101,6 @@ class _Table:
     """The checks that tables of both kinds have in common."""
 
     folder = ""
-    types: tuple[str, ...] = ()
-    more_types = ""
 
     def __init__(self, file: File, table: "SourceTable | WarehouseTable", declared: Mapping[str, File]) -> None:
         self._file = file
@@ -133,8 +120,8 @@ class _Table:
             self.check_name(column.name, "columns", column.name)
             self._check_meaning(column.meaning, column.name, "columns", column.name)
             self._check_values(column)
-            if not self._is_type(column.type):
-                known = f"{', '.join(self.types)}, {self.more_types}"
+            if not self.is_type(column):
+                known = ", ".join(types.names(in_source=self.folder == "source"))
                 self.find(f"{column.name} has the type {column.type}, expected one of {known}", *_at(column, "type"))
             elif column.references:
                 self.check_reference(column)
@@ -170,18 +157,22 @@ class _Table:
         if not self.has_column(name, f"{what} = {name}", what):
             return False
         column = self._columns[name]
-        if column.type != self.key_type:
-            self.find(f"the {what} {name} has the type {column.type}, expected {self.key_type}", *_at(column, "type"))
+        if not _is_key(column, self.key_of):
+            expected = types.key_names(self.key_of)
+            self.find(f"the {what} {name} has the type {column.type}, expected {expected}", *_at(column, "type"))
         if column.nullable:
             self.find(f"the {what} {name} can't be nullable", *_at(column, "nullable"))
         return True
 
     @property
-    def key_type(self) -> str:
-        return _KEY_TYPE
+    def key_of(self) -> str:
+        """The kind of table whose keys it has."""
+        return types.SOURCE
 
-    def _is_type(self, kind: str) -> bool:
-        return kind in self.types or _is_numeric(kind)
+    def is_type(self, column: "Column") -> bool:
+        """Returns whether a column has a type that a table of this kind can have."""
+        found = types.find(column.type)
+        return found is not None and (found.in_source if self.folder == "source" else found.in_warehouse)
 
     def _check_meaning(self, meaning: str, what: str, *place: str) -> None:
         if not meaning.strip():
@@ -192,7 +183,7 @@ class _Table:
             return
         if not column.values or len(set(column.values)) < len(column.values):
             self.find(f"{column.name}: values is empty or names one twice", *_at(column, "values"))
-        if _family(column.type) != "text":
+        if not _is_text(column):
             self.find(f"{column.name}: only a text has values, not the type {column.type}", *_at(column, "values"))
 
 
@@ -200,8 +191,6 @@ class _Source(_Table):
     """The checks of one table of totesys."""
 
     folder = "source"
-    types = _SOURCE_TYPES
-    more_types = "varchar(n), numeric(p,s), an enum as '\"Name\"'"
 
     def __init__(self, file: File, table: "SourceTable", source: "Mapping[str, SourceTable]", known: _Known) -> None:
         super().__init__(file, table, known.source)
@@ -223,14 +212,12 @@ class _Source(_Table):
     def check_reference(self, column: "Column") -> None:
         super().check_reference(column)
         other = self._source.get(column.references or "")
-        if other and column.type != _KEY_TYPE:
+        if other and not _is_key(column, types.SOURCE):
             self.find(
-                f"{column.name} has the type {column.type} and references {other.name}, whose key is {_KEY_TYPE}",
+                f"{column.name} has the type {column.type} and references {other.name}, whose key is "
+                f"{types.key_names(types.SOURCE)}",
                 *_at(column, "references"),
             )
-
-    def _is_type(self, kind: str) -> bool:
-        return _is_source_type(kind)
 
     def _check_format(self, column: "Column") -> None:
         if column.format is None:
@@ -240,13 +227,13 @@ class _Source(_Table):
             self.find(
                 f"{column.name}: format {column.format} is none of {', '.join(_FORMATS)}{hint}", *_at(column, "format")
             )
-        elif _family(column.type) != "text":
+        elif not _is_text(column):
             self.find(f"{column.name}: only a text has a format, not the type {column.type}", *_at(column, "format"))
 
     def _check_limit(self, column: "Column") -> None:
         if column.max_bytes is None:
             return
-        if not column.is_text:
+        if not column.is_long_text:
             self.find(
                 f"{column.name} has max_bytes, and its type is {column.type}, not text or varchar",
                 *_at(column, "max_bytes"),
@@ -270,8 +257,6 @@ class _Star(_Table):
     """The checks of one table of the warehouse."""
 
     folder = "warehouse"
-    types = _STAR_TYPES
-    more_types = "numeric(p,s)"
 
     def __init__(
         self,
@@ -290,8 +275,8 @@ class _Star(_Table):
         self._known = known
 
     @property
-    def key_type(self) -> str:
-        return {"fact": "serial", "calendar": "date"}.get(self._star.kind, _KEY_TYPE)
+    def key_of(self) -> str:
+        return self._star.kind if self._star.kind in _KINDS else types.DIMENSION
 
     def check(self) -> None:
         self.check_table()
@@ -343,9 +328,11 @@ class _Star(_Table):
         place = _at(column, "references")
         if other.is_fact:
             self.find(f"{column.name} references the fact {other.name}, which has several rows of one thing", *place)
-        elif column.type != (kind := "date" if other.kind == "calendar" else _KEY_TYPE):
+        elif not _is_key(column, kind := types.CALENDAR if other.kind == types.CALENDAR else types.DIMENSION):
             self.find(
-                f"{column.name} has the type {column.type} and references {other.name}, whose key is {kind}", *place
+                f"{column.name} has the type {column.type} and references {other.name}, whose key is "
+                f"{types.key_names(kind)}",
+                *place,
             )
         since = max(column.since, self._star.since)
         if other.since > since:
@@ -396,14 +383,15 @@ class _Star(_Table):
             star.business_key, f"business_key = {star.business_key}", "business_key"
         ):
             column = self._columns[star.business_key]
-            if column.type != _KEY_TYPE or column.nullable or column.since > star.since:
+            if not _is_key(column, types.SOURCE) or column.nullable or column.since > star.since:
                 self.find(
-                    f"the business_key {column.name} must be there from the start, {_KEY_TYPE} and not nullable",
+                    f"the business_key {column.name} must be there from the start, {types.key_names(types.SOURCE)} "
+                    "and not nullable",
                     "columns",
                     column.name,
                 )
         for column in star.columns:
-            if column.type == "serial" and (column.name != star.key or not star.is_fact):
+            if column.is_assigned and (column.name != star.key or not star.is_fact):
                 self.find(f"{column.name} is a serial, which only the key of a fact can be", *_at(column, "type"))
 
     def _check_key(self, name: str, what: str) -> None:
@@ -411,8 +399,6 @@ class _Star(_Table):
             self.find(f"the {what} {name} must be there from the start", *_at(self._columns[name], "since"))
 
     def _check_calendar(self) -> None:
-        from totes.warehouse.star import CALENDAR_COLUMNS
-
         if self._file.table != CALENDAR:
             self.find(f"the calendar's name is {CALENDAR}: Transform adds the facts' days to no other table")
         for field in ("source", "join"):
@@ -421,7 +407,9 @@ class _Star(_Table):
         for column in self._star.columns:
             if column.name not in CALENDAR_COLUMNS:
                 hint = nearest(column.name, CALENDAR_COLUMNS)
-                self.find(f"totes/warehouse/star.py calculates no column {column.name}{hint}", "columns", column.name)
+                self.find(
+                    f"totes/contracts/derivations.py calculates no column {column.name}{hint}", "columns", column.name
+                )
             for field in ("from", "derive", "default"):
                 if self._file.says(*_at(column, field)):
                     self.find(f"{column.name}: {field} means nothing in a calendar", *_at(column, field))
@@ -472,7 +460,7 @@ class _Star(_Table):
             self._check_identity(column, table, name)
 
     def _check_conversion(self, column: "Column", origin: "Column") -> None:
-        if _is_source_type(origin.type) and (problem := self._misfit(column, origin)):
+        if problem := self._misfit(column, origin):
             self.find(f"{column.name} can't be made from {column.origin}: {problem}", *_at(column, "from"))
         if origin.nullable and not column.nullable and column.default is None:
             self.find(
@@ -489,7 +477,7 @@ class _Star(_Table):
                 f"{column.name}: values lack some that {column.origin} may have: Load would refuse those rows",
                 *_at(column, "values"),
             )
-        if column.default is not None and (expected := _not_held(column)):
+        if column.default is not None and (expected := _refused_default(column)):
             self.find(f"{column.name}: default is {column.default!r}, expected {expected}", *_at(column, "default"))
         other = self._warehouse.get(column.references or "")
         is_known = origin.references is None or origin.references in self._known.source
@@ -512,26 +500,21 @@ class _Star(_Table):
         """Returns why a column can't be made from its origin, in Transform and in `totes reconcile`; else None."""
         if column.derive:
             return self._derive_misfit(column, origin)
-        made, given = _family(column.type), _family(origin.type)
-        types = f"{origin.type} does not become {column.type}"
-        if made == "numeric":
-            return None if _has_room(column.type, origin.type) else types
-        if made == "date" and given == "text":
-            return None if origin.format == "date" else f'{types} unless its declaration says format = "date"'
-        suits = {
-            "text": ("text", "integer", "boolean", "date", "numeric"),
-            "date": ("date", "timestamp"),
-            "time": ("timestamp",),
-        }
-        return None if given in suits.get(made, (made,)) else types
+        made, given = types.find(column.type), types.find(origin.type)
+        # A type that is none has a finding of its own.
+        if made is None or given is None or given.can_become(made):
+            return None
+        refusal = f"{origin.type} does not become {column.type}"
+        if made.from_text and given.is_text:
+            needed = f'format = "{made.from_text}"'
+            return None if origin.format == made.from_text else f"{refusal} unless its declaration says {needed}"
+        return refusal
 
     def _derive_misfit(self, column: "Column", origin: "Column") -> str | None:
-        from totes.warehouse.star import DERIVATIONS
-
         if column.derive not in DERIVATIONS:
             hint = nearest(column.derive or "", DERIVATIONS)
-            return f"totes/warehouse/star.py has no function {column.derive}, only {', '.join(DERIVATIONS)}{hint}"
-        if (_family(origin.type), _family(column.type)) != ("text", "text"):
+            return f"totes/contracts/derivations.py has no {column.derive}, only {', '.join(DERIVATIONS)}{hint}"
+        if not (_is_text(origin) and _is_text(column)):
             return f"{column.derive} makes a text of a text"
         return None
 
@@ -745,72 +728,20 @@ def _made(table: "WarehouseTable") -> dict[str, str]:
     return made
 
 
-def _is_numeric(kind: str) -> bool:
-    found = _NUMERIC.fullmatch(kind)
-    return found is not None and 1 <= int(found[1]) <= _DIGITS and int(found[2]) <= int(found[1])
+def _is_key(column: "Column", kind: str) -> bool:
+    """Returns whether a column has a type that a key of a kind of table can have."""
+    found = types.find(column.type)
+    return found is not None and kind in found.keys
 
 
-def _is_source_type(kind: str) -> bool:
-    if text := _VARCHAR.fullmatch(kind):
-        return 1 <= int(text[1]) <= _MOST_CHARACTERS
-    return kind in _SOURCE_TYPES or _is_numeric(kind) or _ENUM.fullmatch(kind) is not None
+def _is_text(column: "Column") -> bool:
+    found = types.find(column.type)
+    return found is not None and found.is_text
 
 
-def _family(kind: str) -> str:
-    if kind in ("text", "varchar") or _VARCHAR.fullmatch(kind) or _ENUM.fullmatch(kind):
-        return "text"
-    return kind.partition("(")[0]
-
-
-def _has_room(made: str, given: str) -> bool:
-    """Returns whether a numeric type holds all values of another; one without a length is as wide as its origin."""
-    room, need = _NUMERIC.fullmatch(made), _NUMERIC.fullmatch(given)
-    if room is None:
-        return need is not None
-    whole, fraction = int(room[1]) - int(room[2]), int(room[2])
-    if need is None:
-        return given == "integer" and whole >= _INT_DIGITS
-    return fraction >= int(need[2]) and whole >= int(need[1]) - int(need[2])
-
-
-def _not_held(column: "Column") -> str | None:
+def _refused_default(column: "Column") -> str | None:
     """Returns the form that a default should have if its column's type can't hold it; else None."""
-    default = column.default or ""
+    default, found = column.default or "", types.find(column.type)
     if column.values and default not in column.values:
         return f"one of {', '.join(column.values)}"
-    family = _family(column.type)
-    expected = {
-        "integer": "a whole number of 32 bits",
-        "boolean": "true or false",
-        "date": "a date, YYYY-MM-DD",
-        "time": "a time, HH:MM:SS.mmm",
-        "numeric": f"a {column.type}",
-    }
-    return expected[family] if family in expected and not _holds(column.type, default) else None
-
-
-def _holds(kind: str, text: str) -> bool:
-    """Returns whether PostgreSQL and Arrow both read a text as a value of a type."""
-    try:
-        match _family(kind):
-            case "integer":
-                return re.fullmatch(r"-?[0-9]+", text) is not None and -(2**31) <= int(text) < 2**31
-            case "boolean":
-                return text in ("true", "false")
-            case "date":
-                return date.fromisoformat(text).isoformat() == text
-            case "time":
-                return time.fromisoformat(text).isoformat("milliseconds") == text
-            case _:
-                return _number_fits(kind, text)
-    except ValueError:
-        return False
-
-
-def _number_fits(kind: str, text: str) -> bool:
-    number = re.fullmatch(r"-?([0-9]+)(?:\.([0-9]+))?", text)
-    room = _NUMERIC.fullmatch(kind)
-    if number is None or room is None:
-        return number is not None
-    digits, scale = int(room[1]), int(room[2])
-    return len(number[1].lstrip("0")) <= digits - scale and len((number[2] or "").rstrip("0")) <= scale
+    return found.refused_default(default) if found else None

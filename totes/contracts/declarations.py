@@ -5,15 +5,16 @@ They drive extraction, Parquet schemas, DDL, checks and the data dictionary. All
 """
 
 import graphlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+from totes.contracts import types
 from totes.contracts.consistency import check
 from totes.contracts.files import File, Finding
+from totes.contracts.types import Type
 from totes.errors import TerminalError
 
 _Table = TypeVar("_Table", "SourceTable", "WarehouseTable")
@@ -24,11 +25,6 @@ MAX_ROW_BYTES = 80_000_000
 # The most bytes of one text, unless its column declares another limit. In a table with more than ten text columns, each
 # gets an equal share of MAX_ROW_BYTES.
 MAX_BYTES = 8_000_000
-# A varchar(n) with a larger n counts as a text.
-_SHORT_CHARACTERS = 10_000
-_TEXT = re.compile(r"text|varchar(?:\(([0-9]{1,8})\))?")
-
-
 # So many findings are in an error; `totes check` shows all.
 _SHOWN = 10
 _SOURCE = ("meaning", "key", "quarantine", "max_deleted_share")
@@ -47,13 +43,13 @@ class Column:
     """One column of a source or warehouse table.
 
     Attributes:
-        type: a PostgreSQL type in its short form, for instance `integer`, `numeric(10,2)`, `timestamp(3)`.
+        type: a PostgreSQL type in its short form, one of those of totes.contracts.types.
         references: the table whose key the column holds.
         format: `date` where a text holds a YYYY-MM-DD date, `currency` where it holds an ISO 4217 code.
         values: the values that are accepted; empty where any is.
         origin: the `table.column` of totesys that a warehouse column comes from.
         default: stands in for NULL on the way into the warehouse.
-        derive: the function in totes.warehouse.star that makes the value from its origin.
+        derive: the derivation in totes.contracts.derivations that makes the value from its origin.
         since: the version of the warehouse's schema that brought the column.
         until: the version that drops it; None means that it stays.
         max_bytes: the most bytes that a text of totesys may have; None means the default.
@@ -74,10 +70,28 @@ class Column:
     max_bytes: int | None = None
 
     @property
-    def is_text(self) -> bool:
+    def type_row(self) -> Type:
+        """Returns its type's row of the table.
+
+        Raises:
+            ContractInvalid: the table has none.
+        """
+        if found := types.find(self.type):
+            return found
+        known = ", ".join(types.names(in_source=True))
+        raise ContractInvalid(f"Column {self.name} has the type {self.type}.", f"Use one of {known}.")
+
+    @property
+    def is_long_text(self) -> bool:
         """Returns whether its values are texts without a short length limit."""
-        found = _TEXT.fullmatch(self.type)
-        return found is not None and (found[1] is None or int(found[1]) > _SHORT_CHARACTERS)
+        found = types.find(self.type)
+        return found is not None and found.needs_limit
+
+    @property
+    def is_assigned(self) -> bool:
+        """Returns whether the warehouse itself gives its values."""
+        found = types.find(self.type)
+        return found is not None and found.is_assigned
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,7 @@ class SourceTable:
     @property
     def byte_limits(self) -> dict[str, int]:
         """Returns the most bytes that a value may have, by text column."""
-        texts = [column for column in self.columns if column.is_text]
+        texts = [column for column in self.columns if column.is_long_text]
         declared = {column.name: column.max_bytes for column in texts if column.max_bytes is not None}
         others = len(texts) - len(declared)
         share = (MAX_ROW_BYTES - sum(declared.values())) // others if others else 0
@@ -168,7 +182,7 @@ class WarehouseTable:
     @property
     def data_columns(self) -> tuple[Column, ...]:
         """All columns but the serial that the warehouse itself assigns."""
-        return tuple(column for column in self.columns if column.type != "serial")
+        return tuple(column for column in self.columns if not column.is_assigned)
 
 
 @dataclass(frozen=True)
@@ -243,6 +257,12 @@ def origin_of(column: Column) -> Column:
         raise ContractInvalid(f"{column.name} has no `from`.", "Give it one in schemas/warehouse.")
     table, _, name = column.origin.partition(".")
     return source_tables()[table].column(name)
+
+
+def type_in_use(column: Column) -> Type:
+    """The type as which a column's values are held: of an unbounded numeric, that of its origin."""
+    row = column.type_row
+    return type_in_use(origin_of(column)) if row.like_origin and column.origin else row
 
 
 def _named(table: str, columns: Iterable[Column], name: str) -> Column:

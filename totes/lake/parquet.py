@@ -1,6 +1,5 @@
 """Parquet files whose schema comes from the contracts, never from the data."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,46 +7,15 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from totes.contracts.declarations import Column, ContractInvalid, SourceTable, WarehouseTable, origin_of
+from totes.contracts.arrow import arrow_type, processed_type
+from totes.contracts.declarations import Column, SourceTable, WarehouseTable
+from totes.errors import ContractBroken
 from totes.lake.keys import in_order
 from totes.lake.lean_arrow import look_for_pandas_later
 
 look_for_pandas_later()
 
-_SIMPLE = {
-    "integer": pa.int32(),
-    "boolean": pa.bool_(),
-    "text": pa.string(),
-    "varchar": pa.string(),
-    "date": pa.date32(),
-    "time": pa.time32("ms"),
-    "timestamp(3)": pa.timestamp("ms"),
-}
-_STORED_AS_INTEGERS = (pa.int32(), pa.date32(), pa.time32("ms"), pa.timestamp("ms"))
-_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
 ROWS_AT_ONCE = 128 * 1024
-
-
-def arrow_type(column: Column) -> pa.DataType:
-    """The Arrow type of a column; an unbounded numeric of the warehouse is as wide as its origin in totesys."""
-    if simple := _SIMPLE.get(column.type):
-        return simple
-    if numeric := _NUMERIC.fullmatch(column.type):
-        return pa.decimal128(int(numeric[1]), int(numeric[2]))
-    if column.type == "numeric" and column.origin:
-        return arrow_type(origin_of(column))
-    if column.type.startswith(("varchar(", '"')):
-        return pa.string()
-    raise ContractInvalid(f"Column {column.name} has the type {column.type}.", f"Use one of {sorted(_SIMPLE)}.")
-
-
-def processed_type(column: Column) -> pa.DataType:
-    """The Arrow type of a column in the processed zone, which any engine reads: a time of day is text there.
-
-    Neither Athena's tables nor older Sparks know Parquet's TIME. `HH:MM:SS.mmm` sorts and compares as a time does.
-    """
-    kind = arrow_type(column)
-    return pa.string() if pa.types.is_time(kind) else kind
 
 
 def landed_schema(table: SourceTable) -> pa.Schema:
@@ -77,7 +45,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     Numbers and moments are stored as differences, and nothing as numbers of a dictionary: on sales orders that takes
     two thirds of the time and of the space.
     """
-    differences = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type in _STORED_AS_INTEGERS}
+    differences = {field.name: "DELTA_BINARY_PACKED" for field in schema if _is_stored_as_integer(field.type)}
     with pq.ParquetWriter(
         path,
         schema,
@@ -104,6 +72,34 @@ def batches(path: Path) -> Iterator[pa.RecordBatch]:
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
             yield from file.iter_batches(batch_size=ROWS_AT_ONCE, row_groups=[group])
+
+
+def declared_rows(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Returns rows with their columns' types of today: before a column was widened, its values had a narrower type.
+
+    Args:
+        schema: of today. It may have other columns, too.
+
+    Raises:
+        ContractBroken: a column is narrower today, and a value does not fit.
+    """
+    fields = [schema.field(field.name) if field.name in schema.names else field for field in rows.schema]
+    columns = [_cast(field, values) for field, values in zip(fields, rows.columns, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+
+def _cast(field: pa.Field, values: pa.Array) -> pa.Array:
+    try:
+        return values.cast(field.type)
+    except pa.ArrowInvalid as error:
+        raise ContractBroken(
+            f"Landed values of {field.name} do not fit the type that schemas/source declares now: {error}.",
+            "Declare the type that the column had when they were landed, and deploy.",
+        ) from error
+
+
+def _is_stored_as_integer(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or (pa.types.is_temporal(kind) and not pa.types.is_interval(kind))
 
 
 def _field(column: Column) -> pa.Field:

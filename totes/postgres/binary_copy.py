@@ -6,17 +6,18 @@ and of the types' `…_recv` functions in PostgreSQL.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totes.contracts.declarations import Column
-from totes.lake.parquet import arrow_type
+from totes.contracts.arrow import arrow_type
+from totes.contracts.declarations import Column, type_in_use
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -24,10 +25,13 @@ TRAILER = b"\xff\xff"
 _BYTES_AT_ONCE = 4 << 20
 _NULL = -1
 _EPOCH_DAYS = 10_957  # from 1970-01-01, Arrow's first day, to 2000-01-01, PostgreSQL's
+_EPOCH_MICROSECONDS = _EPOCH_DAYS * 86_400_000_000
 _FIRST_DAY = "1970-01-01"
+_NO_UUID = str(UUID(int=0))
 _NUMERIC_BASE, _NUMERIC_DIGITS = 10_000, 4
 _NEGATIVE = 0x4000
 _INT64_DIGITS = 18
+_TEXT = "text"
 
 _Bytes = npt.NDArray[np.uint8]
 _Int64 = npt.NDArray[np.int64]
@@ -61,26 +65,25 @@ def blocks(rows: pa.RecordBatch, columns: Sequence[Column]) -> Iterator[bytes]:
         rows: in the order of `columns`, each of a type that can be cast to its column's. A time of day may be text.
         columns: of a table of the warehouse.
     """
-    kinds = [arrow_type(column) for column in columns]
-    ready = [_cast(values, kind) for values, kind in zip(rows.columns, kinds, strict=True)]
-    yield from _blocks(ready)
+    ready = [_cast(values, column) for values, column in zip(rows.columns, columns, strict=True)]
+    yield from _blocks(ready, [type_in_use(column).wire for column in columns])
 
 
-def _blocks(values: Sequence[pa.Array]) -> Iterator[bytes]:
+def _blocks(values: Sequence[pa.Array], wires: Sequence[str]) -> Iterator[bytes]:
     """Splits the rows in half until each part fits, so a long row is alone and the others stay together."""
     rows = len(values[0])
     if rows > 1 and rows * sum(map(_widest, values)) > _BYTES_AT_ONCE:
-        yield from _blocks([column[: rows // 2] for column in values])
-        yield from _blocks([column[rows // 2 :] for column in values])
+        yield from _blocks([column[: rows // 2] for column in values], wires)
+        yield from _blocks([column[rows // 2 :] for column in values], wires)
     elif rows:
-        yield _block([_field(column) for column in values])
+        yield _block([_field(*field) for field in zip(values, wires, strict=True)])
 
 
-def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+def _cast(values: pa.Array, column: Column) -> pa.Array:
+    kind = arrow_type(column)
     if pa.types.is_time(kind) and pa.types.is_string(values.type):
         # Arrow reads no time of day, but a moment.
-        moments = pc.binary_join_element_wise(_FIRST_DAY, values, " ").cast(pa.timestamp("us"))
-        return moments.cast(pa.time64("us"))
+        values = pc.binary_join_element_wise(_FIRST_DAY, values, " ").cast(pa.timestamp("us"))
     return values.cast(pa.time64("us") if pa.types.is_time(kind) else kind)
 
 
@@ -110,14 +113,14 @@ def _block(fields: Sequence[_Field]) -> bytes:
     return matrix[there].tobytes()
 
 
-def _field(values: pa.Array) -> _Field:
-    if pa.types.is_string(values.type):
+def _field(values: pa.Array, wire: str) -> _Field:
+    if wire == _TEXT:
         # Behind a NULL a text may lie that nobody is to see.
         texts = pc.fill_null(values, "")
         lengths = _integers(pc.binary_length(texts))
         content = _text(texts, lengths)
     else:
-        content = _fixed(values)
+        content = WRITERS[wire](values)
         lengths = np.full(len(values), content.shape[1])
     return _Field(content, np.where(np.asarray(values.is_null()), _NULL, lengths))
 
@@ -130,22 +133,41 @@ def _text(values: pa.Array, lengths: _Int64) -> _Bytes:
     return content
 
 
-def _fixed(values: pa.Array) -> _Bytes:
-    kind = values.type
-    if pa.types.is_decimal(kind):
-        return _numeric(_unscaled(values), kind)
-    if pa.types.is_boolean(kind):
-        return _big_endian(_integers(values.cast(pa.int8())), 1)
-    if pa.types.is_int32(kind):
-        return _big_endian(_integers(values), 4)
-    if pa.types.is_date32(kind):
-        return _big_endian(_integers(values.cast(pa.int32())) - _EPOCH_DAYS, 4)
-    if pa.types.is_time64(kind):
-        return _big_endian(_integers(values.cast(pa.int64())), 8)
-    raise TypeError(f"no binary format of {kind} is known here")
+def _boolean(values: pa.Array) -> _Bytes:
+    return _big_endian(_integers(values.cast(pa.int8())), 1)
 
 
-def _numeric(unscaled: npt.NDArray[Any], kind: pa.Decimal128Type) -> _Bytes:
+def _integer(width: int) -> Callable[[pa.Array], _Bytes]:
+    return lambda values: _big_endian(_integers(values), width)
+
+
+def _double(values: pa.Array) -> _Bytes:
+    numbers = np.asarray(pc.fill_null(values, 0.0))
+    return numbers.astype(">f8").view(np.uint8).reshape(len(numbers), -1)
+
+
+def _date(values: pa.Array) -> _Bytes:
+    return _big_endian(_integers(values.cast(pa.int32())) - _EPOCH_DAYS, 4)
+
+
+def _time(values: pa.Array) -> _Bytes:
+    return _big_endian(_integers(values.cast(pa.int64())), 8)
+
+
+def _timestamp(values: pa.Array) -> _Bytes:
+    return _big_endian(_integers(values.cast(pa.int64())) - _EPOCH_MICROSECONDS, 8)
+
+
+def _uuid(values: pa.Array) -> _Bytes:
+    hexadecimal = pc.replace_substring(pc.fill_null(values, _NO_UUID), "-", "").to_pylist()
+    return np.frombuffer(bytes.fromhex("".join(hexadecimal)), np.uint8).reshape(len(values), 16)
+
+
+def _numeric(values: pa.Array) -> _Bytes:
+    return _digits(_unscaled(values), values.type)
+
+
+def _digits(unscaled: npt.NDArray[Any], kind: pa.Decimal128Type) -> _Bytes:
     """Numbers as as many digits to the base of 10,000 as the type can have; the server drops zeros at either end.
 
     Args:
@@ -187,3 +209,19 @@ def _big_endian(numbers: _Int64, width: int) -> _Bytes:
 def _within(lengths: _Int64, width: int) -> npt.NDArray[np.bool_]:
     """Rows by bytes: which of `width` bytes there are."""
     return np.arange(width) < lengths[:, None]
+
+
+# By the internal name of the type; each makes rows by bytes, of a width that its type has. A text's width varies.
+WRITERS: Mapping[str, Callable[[pa.Array], _Bytes]] = {
+    "bool": _boolean,
+    "int2": _integer(2),
+    "int4": _integer(4),
+    "int8": _integer(8),
+    "float8": _double,
+    "uuid": _uuid,
+    "date": _date,
+    "time": _time,
+    "timestamp": _timestamp,
+    "timestamptz": _timestamp,
+    "numeric": _numeric,
+}

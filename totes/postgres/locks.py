@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from totes.postgres.connection import LOCK_TIMEOUT, sqlstate
+from totes.postgres.server_errors import LOCK_TIMEOUT, sqlstate
 from totes.postgres.session import LOCK_SECONDS
 
 # We queue for each such lock this long at most, so no reader waits longer behind us.

@@ -23,6 +23,12 @@ def in_total(stage: str, so_far: Mapping[str, Any], result: Mapping[str, Any]) -
     }
 
 
+def batches_of(result: Mapping[str, Any]) -> str:
+    """Returns the batches of a stage's result in words: `batch 7`, or `batches 7 to 1,009`."""
+    first, last = result["first"], result["last"]
+    return f"batch {last:,}" if first == last else f"batches {first:,} to {last:,}"
+
+
 def left_to(so_far: Mapping[str, Any], loaded: Mapping[str, Any]) -> str | None:
     """Returns the ARN of the execution to which this one leaves batches; None if all that Ingest found is loaded.
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from totes.contracts.declarations import SourceTable
 from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest
-from totes.lake.parquet import batches, keys_schema
+from totes.lake.parquet import batches, declared_rows, keys_schema
 from totes.source.quarantine import Quarantine, read_quarantine
 
 
@@ -35,12 +35,13 @@ class BatchBefore:
 
     def keys(self, table: SourceTable) -> pa.Array:
         """Returns the keys that the batch knew."""
-        none = pa.array([], keys_schema(table).types[0])
+        schema = keys_schema(table)
+        none = pa.array([], schema.types[0])
         stored = self.stored(table.name, "keys")
         if stored is None:
             return none
         path = self.landing.fetch(stored, self.folder / f"{table.name}.known")
-        return pa.concat_arrays([none, *(batch.column(0) for batch in batches(path))])
+        return pa.concat_arrays([none, *(declared_rows(batch, schema).column(0) for batch in batches(path))])
 
     def quarantine(self, table: str) -> Quarantine:
         """Returns the rows that the batch left in quarantine."""

@@ -1,7 +1,7 @@
 """Finds what is different in totesys since the batch before: rows, deleted keys, and rows that are quarantined.
 
 Three steps: read_change reads, asks decisions.py what follows from what was read, and leaves files in a folder;
-write_change puts these into the lake. A Change says nothing of how it was found.
+write_change puts these into the lake, and knows nothing of how the change was found.
 """
 
 from collections.abc import Iterator, Mapping
@@ -269,7 +269,7 @@ class _Attempt:
         if rows == self._examined[table.name].before:
             return None
         path = self._path(table, "aside")
-        return _file(path, write_quarantine(path, rows.values()))
+        return _file(path, write_quarantine(path, table, rows.values()))
 
     def _keys_file(self, table: SourceTable, part: str, keys: pa.Array) -> File:
         path = self._path(table, part)

@@ -12,7 +12,6 @@ from totes.contracts.declarations import SourceTable
 from totes.errors import SourceBusy
 from totes.lake.keys import without
 from totes.lake.manifest import Manifest
-from totes.lake.parquet import keys_schema
 from totes.postgres.catalogue import CatalogueTable, relations_to_read
 from totes.postgres.position import SourcePosition
 from totes.source.extract import Count, Extracted, Window, Windows
@@ -193,7 +192,7 @@ def unavailable(
     for column in table.columns:
         rows = quarantine.get(column.references or "", {})
         if keys := [key for key, row in rows.items() if column.references in joined or not row.known]:
-            found[column.name] = pa.array(keys, keys_schema(table).types[0])
+            found[column.name] = pa.array(keys)
     return found
 
 
@@ -255,6 +254,9 @@ def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> Ke
         # The fence missed rows, or the keys came from an index that lacks some.
         return None
     gone = without(known, live) if len(live) < len(known) + len(came) else known.slice(0, 0)
+    if len(live) != len(known) + len(came) - len(gone):
+        # More have gone than the number of rows shows, because the fence missed as many that came.
+        return None
     return KeyChange(came, gone, live)
 
 

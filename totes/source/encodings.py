@@ -6,14 +6,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pg8000.dbapi
-import pyarrow as pa
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from totes.contracts.declarations import SourceTable
 from totes.errors import SHOWN, ContractBroken
-from totes.lake.parquet import arrow_type
-from totes.postgres.connection import UNCONVERTIBLE, quoted, server_message, sqlstate
+from totes.postgres.connection import quoted
+from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 from totes.postgres.statements import sql
 from totes.source.validation import Violation
 
@@ -47,7 +46,7 @@ def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tupl
 
     The error ended the transaction and the connection, so this opens another one.
     """
-    columns = [column for column in table.columns if pa.types.is_string(arrow_type(column))]
+    columns = [column for column in table.columns if column.type_row.is_text]
     statement = sql("source", "unconvertible").format(
         table=quoted(table.name),
         key=quoted(table.name, table.key),

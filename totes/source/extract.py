@@ -399,7 +399,12 @@ class _RowSink:
         return Extracted(keys, aside, self._ahead, self._latest)
 
     def _look_ahead(self, rows: pa.Table) -> None:
-        stamps = [column for column in rows.columns if pa.types.is_timestamp(column.type)]
+        # Without a zone, all are UTC.
+        stamps = [
+            rows.column(column.name).cast(pa.timestamp("us"))
+            for column in self._table.columns
+            if column.type_row.is_moment
+        ]
         if not stamps:
             return
         ahead = reduce(pc.or_, (pc.greater(column, self._latest_stamp) for column in stamps))

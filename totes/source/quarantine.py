@@ -14,22 +14,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from totes.contracts.declarations import SourceTable
-from totes.lake.parquet import parquet_writer
+from totes.lake.parquet import keys_schema, parquet_writer
 from totes.source.validation import Violation, raise_if_any
 
 # Quarantine is for poison rows among good ones; a table with more than this is itself what is wrong.
 MOST = 10_000
 # The most characters that quarantine keeps of a value: all of its rows are in memory together.
 LONGEST_VALUE = 1_000
-
-SCHEMA = pa.schema(
-    [
-        pa.field("business_id", pa.int32(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("row", pa.string(), nullable=False),
-        pa.field("known", pa.bool_(), nullable=False),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -79,11 +70,24 @@ def abridged(texts: pa.Table) -> pa.Table:
     return pa.table([_abridged(values) for values in texts.columns], names=texts.schema.names)
 
 
-def write_quarantine(path: Path, rows: Iterable[SetAside]) -> int:
+def quarantine_schema(table: SourceTable) -> pa.Schema:
+    """Of `aside` in both zones."""
+    return pa.schema(
+        [
+            pa.field("business_id", keys_schema(table).types[0], nullable=False),
+            pa.field("reason", pa.string(), nullable=False),
+            pa.field("row", pa.string(), nullable=False),
+            pa.field("known", pa.bool_(), nullable=False),
+        ]
+    )
+
+
+def write_quarantine(path: Path, table: SourceTable, rows: Iterable[SetAside]) -> int:
     """Writes rows in the order of their keys; returns how many there are."""
+    schema = quarantine_schema(table)
     ordered = sorted(rows, key=lambda row: row.business_id)
-    with parquet_writer(path, SCHEMA) as writer:
-        writer.write_table(pa.Table.from_pylist([asdict(row) for row in ordered], SCHEMA))
+    with parquet_writer(path, schema) as writer:
+        writer.write_table(pa.Table.from_pylist([asdict(row) for row in ordered], schema))
     return len(ordered)
 
 

@@ -13,8 +13,9 @@ from sqlalchemy.exc import DBAPIError
 from totes.contracts.declarations import source_tables
 from totes.errors import DatabaseFailed
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
-from totes.postgres.connection import quoted, sqlstate
+from totes.postgres.connection import quoted
 from totes.postgres.position import SourcePosition
+from totes.postgres.server_errors import sqlstate
 from totes.postgres.statements import sql
 from totes.source.extract import Snapshot
 from totes.source.validation import check_catalogue

@@ -6,18 +6,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from totes.contracts.arrow import arrow_type
 from totes.contracts.currencies import currency_names
 from totes.contracts.declarations import Column, SourceTable
 from totes.errors import SHOWN, AccessRefused, ContractBroken, TotesError
 from totes.lake.keys import repeated_keys
-from totes.lake.parquet import arrow_type
 from totes.postgres.catalogue import PARTITIONED, CatalogueTable, Relation
 
 _LONGEST_VALUE = 80
 _HEAP = "heap"
 # Of pg_class.relkind.
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
-_IN_FULL = {"timestamp(3)": "timestamp(3) without time zone"}
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,9 @@ def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
     """The values that can't be represented in their column's type, out of rows that were read as text."""
     found: list[Violation] = []
     for column in table.columns:
-        kind = arrow_type(column)
+        kind, texts = arrow_type(column), rows.column(column.name)
         if pa.types.is_string(kind) or pa.types.is_boolean(kind):
             continue
-        texts = rows.column(column.name)
         bad = [number for number, text in enumerate(texts) if text.is_valid and not _castable(text, kind)]
         found += _violations(table, rows.take(pa.array(bad, pa.int64())), column, f"a value of type {column.type}")
     return found
@@ -157,8 +155,8 @@ def _differences(table: SourceTable, found: CatalogueTable | None) -> Iterator[s
         actual = columns.get(column.name)
         if actual is None:
             yield f"column {table.name}.{column.name} is not there{instead if new else ''}"
-        elif actual.type != _full_type(column):
-            yield f"column {table.name}.{column.name} has type {actual.type}, expected {_full_type(column)}"
+        elif actual.type != (expected := column.type_row.catalogue_name):
+            yield f"column {table.name}.{column.name} has type {actual.type}, expected {expected}"
 
 
 def _refused(relation: Relation) -> str | None:
@@ -168,10 +166,6 @@ def _refused(relation: Relation) -> str | None:
     if relation.kind != PARTITIONED and relation.access_method != _HEAP:
         return f"{relation.name} is stored by {relation.access_method}"
     return None
-
-
-def _full_type(column: Column) -> str:
-    return _IN_FULL.get(column.type, column.type.replace("varchar", "character varying"))
 
 
 def _wrong(
@@ -187,7 +181,8 @@ def _wrong(
     if column.format == "date" and len(no_dates := _no_dates(values)):
         yield pc.is_in(values, value_set=no_dates), "a date, YYYY-MM-DD"
     if unavailable is not None and len(unavailable):
-        yield pc.is_in(values, value_set=unavailable), f"a {column.references} that is not set aside"
+        wrong = pc.is_in(values.cast(unavailable.type), value_set=unavailable)
+        yield wrong, f"a {column.references} that is not set aside"
 
 
 def _not_among(allowed: Iterable[str], values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -10,7 +10,7 @@ import pg8000.dbapi
 from totes.contracts.declarations import Column
 from totes.errors import ContractBroken
 from totes.lake.parquet import batches
-from totes.postgres.connection import UNCONVERTIBLE, server_message, sqlstate
+from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 
 # "COPY staged_dim_staff, line 3, column first_name", in whatever language the server speaks.
 _WHERE = re.compile(r"(\w+)\W+\w+\W+(\d+)\W+\w+\W+(\w+)\W*$")

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import sqlalchemy
 
+from totes.contracts.arrow import arrow_type
 from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
 from totes.errors import SHOWN, ContractBroken
 from totes.lake.keys import repeated_keys
-from totes.lake.parquet import arrow_type
 from totes.postgres.connection import quoted
 from totes.warehouse.warehouse import Warehouse
 
@@ -84,7 +84,8 @@ class StagedRows:
             raise _error(broken, _RESTORE)
 
     def _repeated_keys(self) -> Iterator[Broken]:
-        if wrong := repeated_keys(pa.chunked_array(self._keys, arrow_type(self._table.column(self._table.identity)))):
+        kind = arrow_type(self._table.column(self._table.identity))
+        if wrong := repeated_keys(pa.chunked_array([keys.cast(kind) for keys in self._keys], kind)):
             yield self._broken(self._table.identity, "Each row has one of its own", list(wrong))
 
     def _unaccepted_values(self) -> Iterator[Broken]:
@@ -167,7 +168,7 @@ def violators(warehouse: Warehouse, table: WarehouseTable, check: Check) -> sqla
         table=warehouse.star(table.name),
         key=quoted(table.key),
         identity=quoted(table.identity),
-        breaks=warehouse.schemas.placed(check.breaks),
+        breaks=warehouse.schemas.fill_in(check.breaks),
     )
 
 

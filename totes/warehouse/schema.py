@@ -3,16 +3,18 @@
 A migration to a version does three things: it adds the tables and columns whose `since` is the version, runs the files
 `schemas/warehouse/<version>_*.sql`, and drops the columns whose `until` is the version. A schema that is made
 from empty goes the same way, so it ends with the same columns in the same order. Views and comments are made again at
-the end.
+the end. A column whose declaration has a wider type than the warehouse gets that type in place, whatever the version.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import sqlalchemy
 from sqlalchemy.schema import CreateColumn, SetColumnComment, SetTableComment
 
+from totes.contracts import declarations
 from totes.contracts.consistency import log_tables
-from totes.contracts.declarations import SCHEMAS, Column, ContractInvalid, WarehouseTable, warehouse_tables
+from totes.contracts.declarations import Column, ContractInvalid, WarehouseTable, warehouse_tables
 from totes.errors import DatabaseFailed, LogBroken, VersionUnknown
 from totes.postgres import locks
 from totes.postgres.connection import quoted
@@ -20,8 +22,6 @@ from totes.warehouse.structure import Difference, Structure, differences, read_s
 from totes.warehouse.tables import all_columns, metadata
 from totes.warehouse.views import drop_views, make_views, read_rights, restore_rights, used_by_nobody, view_names
 from totes.warehouse.warehouse import Warehouse
-
-FOLDER = SCHEMAS / "warehouse"
 
 
 def latest_version() -> int:
@@ -49,7 +49,7 @@ def migrate(warehouse: Warehouse) -> None:
     latest = latest_version()
     with warehouse.begin():
         structure = read(warehouse)
-        if _applied(warehouse, structure) == latest:
+        if _applied(warehouse, structure) == latest and not widenings(structure):
             _require_declared(structure)
             return
         warehouse.lock()
@@ -58,8 +58,9 @@ def migrate(warehouse: Warehouse) -> None:
         applied = _applied(warehouse, structure)
         require_known(structure, applied)
         _require_free(warehouse, structure, applied)
-        if applied < latest:
-            locks.change_when_free(warehouse.connection, lambda: _bring_from(warehouse, applied))
+        wider = widenings(structure)
+        if applied < latest or wider:
+            locks.change_when_free(warehouse.connection, lambda: _bring_from(warehouse, applied, wider))
         _require_declared(read(warehouse))
 
 
@@ -150,10 +151,26 @@ def _require_declared(structure: Structure) -> None:
         )
 
 
-def _bring_from(warehouse: Warehouse, applied: int) -> None:
+def widenings(structure: Structure) -> dict[str, list[Column]]:
+    """Returns, by table, the columns that are declared wider than they are, so Load brings them forward in place."""
+    wider = {
+        table.name: [column for column in table.columns if structure.is_to_widen(table, column)]
+        for table in warehouse_tables().values()
+    }
+    return {table: columns for table, columns in wider.items() if columns}
+
+
+def column_names(columns: Mapping[str, Sequence[Column]]) -> str:
+    """Returns columns with their tables' names, for a message."""
+    return ", ".join(f"{table}.{column.name}" for table, of_table in columns.items() for column in of_table)
+
+
+def _bring_from(warehouse: Warehouse, applied: int, wider: Mapping[str, Sequence[Column]]) -> None:
     """Brings the schema forward from a version to the latest, and its views and comments with it."""
     latest = latest_version()
     rights = read_rights(warehouse)
+    for name, columns in wider.items():
+        _widen(warehouse, warehouse_tables()[name], columns)
     for version in range(applied + 1, latest + 1):
         _bring_forward(warehouse, version)
     for table in warehouse_tables().values():
@@ -166,7 +183,7 @@ def _bring_from(warehouse: Warehouse, applied: int) -> None:
 def _bring_forward(warehouse: Warehouse, version: int) -> None:
     stars = warehouse.schemas.stars
     if version == 1:
-        _run(warehouse, FOLDER / "schema_version.sql")
+        _run(warehouse, declarations.SCHEMAS / "warehouse" / "schema_version.sql")
     tables = [table for table in warehouse_tables().values() if table.since <= version]
     for table in tables:
         made = metadata(stars, version).tables[f"{stars}.{table.name}"]
@@ -196,9 +213,23 @@ def _add_column(warehouse: Warehouse, table: sqlalchemy.Table, column: Column) -
 
 def _drop_column(warehouse: Warehouse, table: WarehouseTable, column: Column) -> None:
     """Drops a column and the fact's views, which show it; the views are made again after the last version."""
-    with used_by_nobody(f"Column {table.name}.{column.name}"):
+    with used_by_nobody(f"Column {table.name}.{column.name} can't be dropped"):
         drop_views(warehouse, table)
         warehouse.run(f"ALTER TABLE {warehouse.star(table.name)} DROP COLUMN {quoted(column.name)}")
+
+
+def _widen(warehouse: Warehouse, table: WarehouseTable, columns: Sequence[Column]) -> None:
+    """Gives columns their declared types, all in one rewrite of the table, whose views are made again at the end."""
+    changes = []
+    for column in columns:
+        changes.append(f"ALTER COLUMN {quoted(column.name)} TYPE {column.type_row.name}")
+        if column.default is not None and column.since > table.since:
+            # As in a schema that is made from empty; else the default, a number, stays one of the narrower type.
+            changes.append(f"ALTER COLUMN {quoted(column.name)} SET DEFAULT '{column.default}'")
+    names = column_names({table.name: columns})
+    with used_by_nobody(f"{names} can't be brought forward to the declared type"):
+        drop_views(warehouse, table)
+        warehouse.run(f"ALTER TABLE {warehouse.star(table.name)} {', '.join(changes)}")
 
 
 def _comment(warehouse: Warehouse, version: int) -> None:
@@ -209,11 +240,11 @@ def _comment(warehouse: Warehouse, version: int) -> None:
 
 
 def _run(warehouse: Warehouse, ddl: Path) -> None:
-    warehouse.run(warehouse.schemas.placed(ddl.read_text(encoding="utf-8")))
+    warehouse.run(warehouse.schemas.fill_in(ddl.read_text(encoding="utf-8")))
 
 
 def _files() -> list[Path]:
-    return sorted(FOLDER.glob("[0-9]*_*.sql"))
+    return sorted((declarations.SCHEMAS / "warehouse").glob("[0-9]*_*.sql"))
 
 
 def _version(path: Path) -> int:

@@ -16,8 +16,9 @@ from sqlalchemy.exc import DBAPIError
 from totes.contracts.declarations import Column, WarehouseTable
 from totes.lake.parquet import batches
 from totes.postgres import binary_copy, locks
-from totes.postgres.connection import quoted, sqlstate
+from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_in
+from totes.postgres.server_errors import DEPENDED_UPON, sqlstate
 from totes.runtime.log import logger
 from totes.warehouse import constraints, rules
 from totes.warehouse.encodings import named_in_warehouse
@@ -29,9 +30,8 @@ BULK_SHARE = 0.25
 # Above this many rows, a check row by row would take longer than a statement may.
 MOST_ROW_BY_ROW = 1_000_000
 _NOT_REFERENCED = "23503"
-_DEPENDED_UPON = "2BP01"
 _ASIDE = (
-    Column("business_id", "integer", "The key in totesys."),
+    Column("business_id", "bigint", "The key in totesys."),
     Column("reason", "text", "What is wrong."),
     Column("row", "text", "The row as JSON."),
 )
@@ -104,7 +104,7 @@ def fill(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> Loaded | Non
             indexes.make(warehouse)
             keys.make(warehouse)
     except DBAPIError as error:
-        if sqlstate(error) in (_NOT_REFERENCED, _DEPENDED_UPON):
+        if sqlstate(error) in (_NOT_REFERENCED, DEPENDED_UPON):
             return None
         raise
     row = _execute(warehouse, "range", fact).one()

@@ -4,32 +4,23 @@ Everything follows from the declarations in schemas/warehouse: where a column co
 how it is converted. Only what a declaration can't say is a function here, named by `derive`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totes.contracts.currencies import currency_names
-from totes.contracts.declarations import Column, WarehouseTable, source_tables
+from totes.contracts.arrow import arrow_type
+from totes.contracts.declarations import Column, WarehouseTable, origin_of, source_tables
+from totes.contracts.derivations import CALENDAR_COLUMNS, DERIVATIONS
 from totes.errors import ContractBroken
-from totes.lake.parquet import arrow_type, processed_schema
+from totes.lake.parquet import processed_schema
+from totes.lake.texts import texts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# What a calendar can say of a day.
-CALENDAR_COLUMNS: Mapping[str, Callable[[pa.Array], pa.Array]] = {
-    "date_id": lambda days: days,
-    "year": pc.year,
-    "month": pc.month,
-    "day": pc.day,
-    "day_of_week": lambda days: pc.day_of_week(days, count_from_zero=False),
-    "day_name": lambda days: pc.strftime(days, "%A"),
-    "month_name": lambda days: pc.strftime(days, "%B"),
-    "quarter": pc.quarter,
-}
 # A parent's texts are repeated in every row that refers to it; at most this many bytes of them at a time.
 _PARENT_BYTES = 16 << 20
 
@@ -80,32 +71,20 @@ def parts_to_join(
 
 def calendar(table: WarehouseTable, years: Iterable[int]) -> pa.Table:
     """The days of whole years, so that a calendar has no holes inside a year whatever days the facts fall on."""
-    days = pa.array(
-        [
-            date.fromordinal(day)
-            for year in sorted(years)
-            for day in range(date(year, 1, 1).toordinal(), date(year, 12, 31).toordinal() + 1)
-        ],
-        pa.date32(),
-    )
+    days = [
+        date.fromordinal(day)
+        for year in sorted(years)
+        for day in range(date(year, 1, 1).toordinal(), date(year, 12, 31).toordinal() + 1)
+    ]
     schema = processed_schema(table)
-    return pa.table(
-        {name: CALENDAR_COLUMNS[name](days).cast(schema.field(name).type) for name in schema.names}, schema=schema
-    )
+    columns = [pa.array(list(map(CALENDAR_COLUMNS[field.name], days))).cast(field.type) for field in schema]
+    return pa.table(columns, schema=schema)
 
 
 def years_of(table: WarehouseTable, rows: pa.Table) -> set[int]:
     """The years of all days that the rows refer to."""
     dates = [column.name for column in table.data_columns if column.references == "dim_date"]
     return {year for name in dates for year in pc.unique(pc.year(rows.column(name))).to_pylist()}
-
-
-def _currency_name(codes: pa.ChunkedArray) -> pa.Array:
-    return pa.array([currency_names().get(code) for code in codes.to_pylist()], pa.string())
-
-
-# Each makes a text of a text.
-DERIVATIONS: Mapping[str, Callable[[pa.ChunkedArray], pa.Array]] = {"currency_name": _currency_name}
 
 
 def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Table) -> pa.ChunkedArray:
@@ -118,7 +97,7 @@ def _origin(table: WarehouseTable, column: Column, rows: pa.RecordBatch | pa.Tab
 
 
 def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    made = DERIVATIONS[column.derive](values) if column.derive else values.cast(arrow_type(column)).cast(field.type)
+    made = _derived(column.derive, values) if column.derive else _converted(column, values).cast(field.type)
     if column.default is not None:
         made = pc.fill_null(made, pa.scalar(column.default).cast(made.type))
     if not field.nullable and made.null_count:
@@ -128,6 +107,17 @@ def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, fiel
             f"Change the declaration in schemas/warehouse/{table.name}.toml and deploy: what is landed stays as it is.",
         )
     return made
+
+
+def _converted(column: Column, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = arrow_type(column)
+    if pa.types.is_string(kind) and not pa.types.is_string(values.type):
+        return texts(values, origin_of(column).type_row)
+    return values.cast(kind)
+
+
+def _derived(name: str, values: pa.ChunkedArray) -> pa.Array:
+    return pa.array([DERIVATIONS[name].value(value) for value in values.to_pylist()], pa.string())
 
 
 def _halved(rows: pa.RecordBatch, added: pa.Array) -> Iterator[pa.RecordBatch]:

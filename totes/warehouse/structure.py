@@ -7,15 +7,11 @@ from dataclasses import dataclass
 
 import sqlalchemy
 
+from totes.contracts import types
 from totes.contracts.declarations import Column, WarehouseTable
 from totes.postgres.statements import sql
 
 _TABLE = "r"
-_NAMES = {
-    "serial": "integer",
-    "varchar": "character varying",
-    "time": "time without time zone",
-}
 # Our log has these columns; another schema of its name has others.
 _VERSIONS = [("version", "integer"), ("applied_at", "timestamp with time zone")]
 _BATCHES = {"batch_id", "snapshot_at", "loaded_at", "execution"}
@@ -66,6 +62,13 @@ class Structure:
             and [(column.name, column.type) for column in versions.columns.values()] == _VERSIONS
             and batches.columns.keys() >= _BATCHES
         )
+
+    def is_to_widen(self, table: WarehouseTable, column: Column) -> bool:
+        """Returns whether a declared column is there with a type that can be widened to the declared one."""
+        live = self.stars.get(table.name)
+        found = live.columns.get(column.name) if live else None
+        narrower = types.in_catalogue(found.type) if found else None
+        return narrower is not None and narrower.can_widen_to(column.type_row)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ def differences(tables: Mapping[str, WarehouseTable], found: Structure, followin
             continue
         for column in table.columns:
             yield from _column_differences(table, column, live, following)
+            if not found.is_to_widen(table, column):
+                yield from _type_differences(table, column, live, following)
         for column in table.former_columns:
             if column.name in live.columns:
                 yield _not_dropped(table, column, following)
@@ -135,17 +140,12 @@ def differences(tables: Mapping[str, WarehouseTable], found: Structure, followin
 def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, following: int) -> Iterator[Difference]:
     name = f"{table.name}.{column.name}"
     alter = f"ALTER TABLE {{stars}}.{table.name} ALTER COLUMN {column.name}"
-    another = (
-        f"Undo the change in schemas/warehouse/{table.name}.toml, or write `until = {following}` into the old line and "
-        f"declare a column of another name with `since = {following}`."
-    )
+    another = _another(table, following)
     found = live.columns.get(column.name)
     if found is None:
         remedy = f"If it is new, write `since = {following}` into its line; if it has a new name: {another}"
         yield Difference(f"column {name} is not there", remedy, True)
         return
-    if found.type != (expected := _NAMES.get(column.type, column.type)):
-        yield Difference(f"column {name} has the type {found.type}, expected {expected}", another, True)
     if found.not_null and column.nullable:
         yield Difference(
             f"column {name} is NOT NULL, expected nullable", _by_file(following, f"{alter} DROP NOT NULL"), True
@@ -155,7 +155,7 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
             f"column {name} may be NULL, expected not nullable", _by_file(following, f"{alter} SET NOT NULL"), False
         )
     default = column.default if column.since > table.since else None
-    if column.type != "serial" and _literal(found.default) != default:
+    if not column.is_assigned and _literal(found.default) != default:
         to = "DROP DEFAULT" if default is None else "SET DEFAULT '{}'".format(default.replace("'", "''"))
         said = f"column {name} has the default {found.default or 'NULL'}, expected {default or 'NULL'}"
         yield Difference(said, _by_file(following, f"{alter} {to}"), False)
@@ -167,6 +167,20 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
         remedy = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({column.name});"
         # Load finds a dimension's rows by it.
         yield Difference(f"table {table.name} has no primary key {column.name}", remedy, not table.is_fact)
+
+
+def _type_differences(table: WarehouseTable, column: Column, live: LiveTable, following: int) -> Iterator[Difference]:
+    found, expected = live.columns.get(column.name), column.type_row.catalogue_name
+    if found and found.type != expected:
+        said = f"column {table.name}.{column.name} has the type {found.type}, expected {expected}"
+        yield Difference(said, _another(table, following), True)
+
+
+def _another(table: WarehouseTable, following: int) -> str:
+    return (
+        f"Undo the change in schemas/warehouse/{table.name}.toml, or write `until = {following}` into the old line and "
+        f"declare a column of another name with `since = {following}`."
+    )
 
 
 def _not_dropped(table: WarehouseTable, column: Column, following: int) -> Difference:

@@ -1,23 +1,22 @@
 """The tables of the stars as SQLAlchemy knows them, by version of the warehouse's schema."""
 
-import re
 from functools import cache
-from typing import Any
 
 import sqlalchemy
 
 from totes.contracts.declarations import Column, WarehouseTable, warehouse_tables
 
-_NUMERIC = re.compile(r"numeric\((\d+),(\d+)\)")
-_TYPES: dict[str, type[sqlalchemy.types.TypeEngine[Any]]] = {
-    "serial": sqlalchemy.Integer,
-    "integer": sqlalchemy.Integer,
-    "varchar": sqlalchemy.String,
-    "date": sqlalchemy.Date,
-    "time": sqlalchemy.Time,
-    "numeric": sqlalchemy.Numeric,
-    "boolean": sqlalchemy.Boolean,
-}
+
+class _Declared(sqlalchemy.types.UserDefinedType[object]):
+    """A column's type as its declaration says it, which is DDL."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: object) -> str:
+        return self.name
 
 
 @cache
@@ -45,21 +44,15 @@ def _is_there(column: Column, version: int) -> bool:
 def _column(table: WarehouseTable, column: Column, stars: str) -> sqlalchemy.Column[object]:
     return sqlalchemy.Column(
         column.name,
-        _type(column),
+        _Declared(column.type_row.name),
         *([sqlalchemy.ForeignKey(_key_of(column.references, stars))] if column.references else []),
         primary_key=column.name == table.key,
-        autoincrement=column.type == "serial",
+        autoincrement=False,
         nullable=column.nullable,
         # Rows that were there before the column need a value; rows that come later bring their own.
         server_default=column.default if column.since > table.since else None,
         comment=column.meaning,
     )
-
-
-def _type(column: Column) -> sqlalchemy.types.TypeEngine[Any]:
-    if numeric := _NUMERIC.fullmatch(column.type):
-        return sqlalchemy.Numeric(int(numeric[1]), int(numeric[2]))
-    return _TYPES[column.type]()
 
 
 def _key_of(table: str, stars: str) -> str:

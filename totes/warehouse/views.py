@@ -5,12 +5,14 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
 
-from totes.contracts.declarations import SCHEMAS, ContractInvalid, WarehouseTable, warehouse_tables
-from totes.postgres.connection import quoted, server_message, sqlstate
+from totes.contracts import declarations
+from totes.contracts.declarations import ContractInvalid, WarehouseTable, warehouse_tables
+from totes.postgres.connection import quoted
+from totes.postgres.server_errors import DEPENDED_UPON, server_message, sqlstate
 from totes.warehouse.warehouse import Warehouse
 
-_FILE = SCHEMAS / "warehouse" / "views.sql"
-_DEPENDED_UPON = "2BP01"
+# The first of something that is dropped, the other of a column whose type changes under a view.
+_NEEDED = (DEPENDED_UPON, "0A000")
 _OTHER_COLUMNS = "42P16"
 
 # Each a privilege, a view, a role, and `WITH GRANT OPTION` if the role may grant it.
@@ -37,7 +39,7 @@ def make_views(warehouse: Warehouse, fact: WarehouseTable) -> None:
         # A view can be replaced only by one that has the same columns and then more.
         if sqlstate(error) != _OTHER_COLUMNS:
             raise
-        with used_by_nobody(f"The old view of {fact.name}"):
+        with used_by_nobody(f"The old view of {fact.name} can't be dropped"):
             drop_views(warehouse, fact)
         warehouse.run(ddl)
 
@@ -50,7 +52,10 @@ def drop_views(warehouse: Warehouse, table: WarehouseTable) -> None:
 
 @contextmanager
 def used_by_nobody(what: str) -> Iterator[None]:
-    """Names what keeps something from being dropped.
+    """Names what keeps something from being changed.
+
+    Args:
+        what: what can't be changed, as the beginning of a sentence.
 
     Raises:
         ContractInvalid: something needs it.
@@ -58,10 +63,10 @@ def used_by_nobody(what: str) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if sqlstate(error) != _DEPENDED_UPON:
+        if sqlstate(error) not in _NEEDED:
             raise
         raise ContractInvalid(
-            f"{what} can't be dropped, because something needs it: {server_message(error)}. Nothing was changed.",
+            f"{what}, because something needs it: {server_message(error)}. Nothing was changed.",
             "Let its owner drop it, wait for the next execution, which brings the schema forward, and make it again.",
         ) from error
 
@@ -84,8 +89,8 @@ def restore_rights(warehouse: Warehouse, before: Rights) -> None:
 
 def _ddl(warehouse: Warehouse, fact: WarehouseTable) -> str:
     entity = fact.name.removeprefix("fact_")
-    return warehouse.schemas.placed(
-        _FILE.read_text(encoding="utf-8"),
+    return warehouse.schemas.fill_in(
+        (declarations.SCHEMAS / "warehouse" / "views.sql").read_text(encoding="utf-8"),
         fact=quoted(fact.name),
         fact_name=f"'{fact.name}'",
         current=quoted(f"current_{entity}"),

@@ -30,7 +30,7 @@ class Schemas:
         """Returns a table or view of the stars as an SQL identifier."""
         return quoted(self.stars, name)
 
-    def placed(self, template: str, **names: str) -> str:
+    def fill_in(self, template: str, **names: str) -> str:
         """Returns SQL with `{stars}`, `{log}` and the given names filled in."""
         return template.format(stars=quoted(self.stars), log=quoted(self.log), **names)
 
@@ -55,7 +55,7 @@ class Warehouse:
 
     def statement(self, name: str, /, **names: str) -> sqlalchemy.TextClause:
         """Returns `totes/warehouse/sql/<name>.sql` with the schemas' names and the given ones filled in."""
-        return sqlalchemy.text(self.schemas.placed(sql("warehouse", name), **names))
+        return sqlalchemy.text(self.schemas.fill_in(sql("warehouse", name), **names))
 
     def execute(
         self, name: str, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None, /, **names: str

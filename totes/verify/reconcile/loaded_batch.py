@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from totes.contracts.declarations import Column, WarehouseTable, source_tables
+from totes.contracts.declarations import Column, WarehouseTable, source_tables, type_in_use
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest
 from totes.lake.parquet import batches
+from totes.lake.texts import texts
 from totes.postgres.connection import quoted
 from totes.source import fence
 
@@ -64,8 +65,8 @@ class LoadedBatch:
         stored = self._manifest.tables.get(table.name, {}).get("data")
         brought: dict[int, list[str | None]] = {}
         for rows in self._rows(self._processed, stored, table.identity, keys):
-            texts = zip(*(_texts(rows, table.column(name)) for name in columns), strict=True)
-            brought |= dict(zip(rows.column(table.identity).to_pylist(), map(list, texts), strict=True))
+            values = zip(*(_texts(rows, table.column(name)) for name in columns), strict=True)
+            brought |= dict(zip(rows.column(table.identity).to_pylist(), map(list, values), strict=True))
         return brought
 
     @cached_property
@@ -78,21 +79,18 @@ class LoadedBatch:
         """The rows of an object whose key is one of the keys."""
         if stored is None or not keys:
             return
-        path = self._folder / stored.sha256
+        path, sought = self._folder / stored.sha256, pa.array(keys)
         if not path.exists():
             zone.fetch(stored, path)
         for rows in batches(path):
-            column = rows.column(key)
-            yield rows.filter(pc.is_in(column, value_set=pa.array(keys, column.type)))
+            # A batch may hold keys of fewer bits than those that are asked for.
+            column = rows.column(key).cast(sought.type)
+            yield rows.filter(pc.is_in(column, value_set=sought))
 
 
 def _texts(rows: pa.RecordBatch, column: Column) -> list[str | None]:
     if column.name not in rows.schema.names:
         # The batch was processed before the column was declared.
         return [None] * rows.num_rows
-    texts = rows.column(column.name).cast(pa.string())
-    if column.type == "time":
-        # PostgreSQL writes no zeros at the end of a second's fraction.
-        texts = pc.replace_substring_regex(texts, r"\.?0+$", "")
-    found: list[str | None] = texts.to_pylist()
+    found: list[str | None] = texts(rows.column(column.name), type_in_use(column)).to_pylist()
     return found

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy
 
-from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected, database_errors
+from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected
 from totes.postgres.position import SourcePosition
+from totes.postgres.server_errors import database_errors
 from totes.source.snapshot import snapshot
 from totes.warehouse.warehouse import Schemas, Warehouse
 

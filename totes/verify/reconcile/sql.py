@@ -5,23 +5,19 @@ made of these texts. Where a column comes from, and how it is made, follows from
 totes.warehouse.star.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy
 
-from totes.contracts.currencies import currency_names
-from totes.contracts.declarations import Column, WarehouseTable, origin_of, source_tables
-from totes.lake.parquet import arrow_type
+from totes.contracts.declarations import Column, WarehouseTable, origin_of, source_tables, type_in_use
+from totes.contracts.derivations import DERIVATIONS
 from totes.postgres.connection import quoted
 from totes.source.extract import joined_tables
 from totes.warehouse.warehouse import LIVE, Schemas
 
 # Keys that are compared by one checksum, as a power of two: few enough to look at one by one where it differs.
 BUCKET_BITS = 8
-
-_DERIVED = {"currency_name": "CAST(:currency_names AS jsonb) ->> {origin}"}
 
 
 @dataclass(frozen=True)
@@ -121,8 +117,8 @@ def _made(column: Column) -> str:
     """A column's text, made from totesys as transform makes the column."""
     value = _origin(column)
     if column.derive:
-        value = _DERIVED[column.derive].format(origin=value)
-    elif origin_of(column).type.startswith("timestamp"):
+        value = DERIVATIONS[column.derive].sql.format(origin=value)
+    elif origin_of(column).type_row.is_moment:
         value = f"CAST({value} AS {column.type})"
     text = _text(column, value)
     if column.default is None:
@@ -131,18 +127,15 @@ def _made(column: Column) -> str:
 
 
 def _bound(columns: tuple[Column, ...]) -> dict[str, str]:
-    defaults = {_default(column): column.default for column in columns if column.default is not None}
-    if any(column.derive == "currency_name" for column in columns):
-        return defaults | {"currency_names": json.dumps(dict(currency_names()))}
-    return defaults
+    bound = {_default(column): column.default for column in columns if column.default is not None}
+    for name in {column.derive for column in columns if column.derive}:
+        bound |= DERIVATIONS[name].bound()
+    return bound
 
 
 def _text(column: Column, value: str) -> str:
-    if column.type.startswith("numeric"):
-        # At its origin's scale, and at more where there are more digits: 3.1 is 3.10, and 3.101 is not.
-        return f"CAST(round({value}, greatest(min_scale({value}), {arrow_type(column).scale})) AS text)"
     # A date that totesys holds as text is not cast: what is no date must be shown, not stop the comparison.
-    return f"CAST({value} AS text)"
+    return type_in_use(column).canonical_text(value)
 
 
 def _origin(column: Column) -> str:
@@ -160,5 +153,4 @@ def _default(column: Column) -> str:
 
 
 def _is_measure(table: WarehouseTable, column: Column) -> bool:
-    number = column.type == "integer" or column.type.startswith("numeric")
-    return table.is_fact and number and column.references is None and column.name != table.identity
+    return table.is_fact and column.type_row.is_measure and column.references is None and column.name != table.identity

@@ -115,7 +115,7 @@ class TableComparison:
         return self._ids_in_log(query, table=self._table.name, keys=list(keys))
 
     def _ids_in_log(self, query: str, **values: object) -> set[int]:
-        statement = sqlalchemy.text(self._snapshots.schemas.placed(query))
+        statement = sqlalchemy.text(self._snapshots.schemas.fill_in(query))
         return {row.business_id for row in self._snapshots.warehouse(statement, **values)}
 
 

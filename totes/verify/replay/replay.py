@@ -71,20 +71,20 @@ def replaying(
     """
     address = (WAREHOUSE, credentials, "totes-replay")
     with connected(*address) as first, connected(*address) as second:
-        live, made = Warehouse(first), Warehouse(second, SHADOW)
+        live, shadow = Warehouse(first), Warehouse(second, SHADOW)
         _require_schema(live, whole)
-        _begin(made)
+        _begin(shadow)
         try:
-            replay = Replay(live, made, processed, execution, seen)
+            replay = Replay(live, shadow, processed, execution, seen)
             if whole:
                 replay.bring_to_the_end()
             yield replay
         except (Exception, KeyboardInterrupt):
             # What can't be dropped now is dropped by the next replay.
             with suppress(DBAPIError, OSError):
-                _drop(made)
+                _drop(shadow)
             raise
-        _drop(made)
+        _drop(shadow)
 
 
 class Replay:
@@ -93,29 +93,29 @@ class Replay:
     def __init__(
         self,
         live: Warehouse,
-        made: Warehouse,
+        shadow: Warehouse,
         processed: "Lake",
         execution: str,
         seen: Seen,
     ) -> None:
         self._live = live
-        self._made = made
+        self._shadow = shadow
         self._processed = processed
         self._log = BatchLog(processed)
         self._execution = execution
         self._seen = seen
         self._batch = 0
-        schema.migrate(made)
-        with made.begin():
-            self._tables = difference.tables(made, live.schemas)
+        schema.migrate(shadow)
+        with shadow.begin():
+            self._tables = difference.tables(shadow, live.schemas)
 
     def bring_to_the_end(self) -> None:
         """Replays all that is processed, but for batches that break a rule and wait for their correction."""
         try:
             self._bring_to(self._log.last())
         except ContractBroken:
-            with self._live.begin(), self._made.begin():
-                self._batch = last_batch(self._made)
+            with self._live.begin(), self._shadow.begin():
+                self._batch = last_batch(self._shadow)
                 if self._batch < last_batch(self._live):
                     raise
 
@@ -169,14 +169,14 @@ class Replay:
 
         def begins(number: int) -> None:
             self._seen(f"replaying batch {number:,} of {batch:,}")
-            given.repeat(self._made, number)
+            given.repeat(self._shadow, number)
 
-        self._batch = load_pending(self._made, self._processed, self._execution, batch, begins).loaded_through
+        self._batch = load_pending(self._shadow, self._processed, self._execution, batch, begins).loaded_through
 
 
 def _require_schema(live: Warehouse, whole: bool) -> None:
     with live.begin():
-        applied = schema.applied_version(live)
+        applied, wider = schema.applied_version(live), schema.widenings(schema.read(live))
     if applied == 0 and whole:
         schema.migrate(live)
     elif applied != schema.latest_version():
@@ -184,31 +184,36 @@ def _require_schema(live: Warehouse, whole: bool) -> None:
             f"The warehouse's schema has version {applied}, this release's is {schema.latest_version()}.",
             "Replay with the release that is deployed; where that is this one, start an execution first.",
         )
+    elif wider:
+        raise VersionUnknown(
+            f"Columns of the warehouse do not have their declared types yet: {schema.column_names(wider)}.",
+            "Start an execution first: its Load brings them forward.",
+        )
 
 
-def _begin(made: Warehouse) -> None:
+def _begin(shadow: Warehouse) -> None:
     """Waits until no other replay is at work, and keeps others waiting for as long as the connection lasts."""
-    with made.begin():
-        made.connection.execute(_LOCK, {"key": made.schemas.lock})
-    _drop(made)
-    with made.begin():
-        for name in (made.schemas.stars, made.schemas.log):
-            made.run(f"CREATE SCHEMA {quoted(name)}")
-            made.run(f"COMMENT ON SCHEMA {quoted(name)} IS '{_MARK}'")
+    with shadow.begin():
+        shadow.connection.execute(_LOCK, {"key": shadow.schemas.lock})
+    _drop(shadow)
+    with shadow.begin():
+        for name in (shadow.schemas.stars, shadow.schemas.log):
+            shadow.run(f"CREATE SCHEMA {quoted(name)}")
+            shadow.run(f"COMMENT ON SCHEMA {quoted(name)} IS '{_MARK}'")
 
 
-def _drop(made: Warehouse) -> None:
+def _drop(shadow: Warehouse) -> None:
     """Drops what a replay has made, and nothing else.
 
     Raises:
         DatabaseFailed: a schema of the name is none of a replay.
     """
-    names = [made.schemas.log, made.schemas.stars]
-    with made.begin():
-        for name, mark in made.connection.execute(_SCHEMAS, {"names": names}).all():
+    names = [shadow.schemas.log, shadow.schemas.stars]
+    with shadow.begin():
+        for name, mark in shadow.connection.execute(_SCHEMAS, {"names": names}).all():
             if mark != _MARK:
                 raise DatabaseFailed(f"The warehouse has a schema {name} that no replay has made.", "Rename it.")
-            made.run(f"DROP SCHEMA {quoted(name)} CASCADE")
+            shadow.run(f"DROP SCHEMA {quoted(name)} CASCADE")
 
 
 def _require_agreement(found: Comparison) -> None:

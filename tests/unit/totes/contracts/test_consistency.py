@@ -53,7 +53,7 @@ MISTAKES = {
     "column twice": (SOURCE, "first_name = {", "staff_id = {", "not TOML: Cannot overwrite a value"),
     # Tables and columns of totesys.
     "key that is not there": (SOURCE, 'key = "staff_id"', 'key = "staf_id"', "staff declares no column staf_id; did you mean s"),
-    "key of another type": (SOURCE, 'key = "staff_id"', 'key = "last_name"', "the key last_name has the type text, expected int"),
+    "key of another type": (SOURCE, 'key = "staff_id"', 'key = "last_name"', "the key last_name has the type text, expected smallint, integer or b"),
     "key that is nullable": (SOURCE, "staff_id = {", "staff_id = { nullable = true,", "the key staff_id can't be nullable"),
     "type": (SOURCE, EMAIL, 'email_address = { type = "txt", ', "email_address has the type txt, expected one of"),
     "serial of a source": (SOURCE, EMAIL, 'email_address = { type = "serial", ', "email_address has the type serial, expec"),
@@ -139,7 +139,7 @@ MISTAKES = {
     "too little room": (SALES, "numeric(10,2)", "numeric(10,3)", "numeric(10,2) does not become numeric(10,3)"),
     "numeric of an integer": (SALES, 'units_sold = { type = "integer"', 'units_sold = { type = "numeric"', "integer does no"),
     "NULL": (STAFF, DEFAULT, 'location = { type = "varchar", from = "department.location", ', "department.location may be N"),
-    "derivation": ("warehouse/dim_currency.toml", 'derive = "currency_name"', 'derive = "name"', "has no function name, onl"),
+    "derivation": ("warehouse/dim_currency.toml", 'derive = "currency_name"', 'derive = "name"', "derivations.py has no name, onl"),
     "derivation of a number": (DESIGN, "design_id = {", 'design_id = { derive = "currency_name",', "makes a text of a text"),
     "fewer values": ("warehouse/dim_transaction.toml", '["SALE", "PURCHASE"]', '["SALE"]', "values lack some that"),
     "values that the origin has not": (STAFF, LAST_OF_STAFF, LAST_OF_STAFF + 'values = ["a"], ', "values lack some that"),
@@ -157,7 +157,7 @@ MISTAKES = {
     "default of a time": (SALES, "created_time = {", 'created_time = { default = "9:00",', "expected a time, HH:MM:SS.mmm"),
     "default of a boolean": (PAYMENT, "paid = {", 'paid = { default = "yes",', "expected true or false"),
     # The calendar.
-    "column of the calendar": (DATE, "quarter = {", "quarters = {", "totes/warehouse/star.py calculates no column quarters; did you m"),
+    "column of the calendar": (DATE, "quarter = {", "quarters = {", "totes/contracts/derivations.py calculates no column quarters; did you m"),
     "origin of a day": (DATE, "quarter = {", 'quarter = { from = "staff.staff_id",', "quarter: from means nothing in a cal"),
     "source of the calendar": (DATE, 'key = "date_id"', 'key = "date_id"\nsource = "staff"', "source means nothing in a ca"),
     # Versions.
@@ -239,16 +239,16 @@ FILES: dict[str, tuple[str, bytes | None, str]] = {
     "number twice": ("0003_zz.sql", b"", "0003_zz.sql:1: 0003_tombstones_that_end.sql has version 3, too: give it another"),
     "version 0": ("0000_x.sql", b"", "0000_x.sql:1: its version is 0, expected 1 or more"),
     "far version": ("0007_x.sql", b"", "0007_x.sql:1: its version is 7, and nothing has version 6"),
-    "bare braces": ("0004_x.sql", b"--\nSELECT '{}'", "0004_x.sql:2: has the placeholder {}, expected {stars} or {log}"),
-    "placeholder": ("0004_x.sql", b"{{}}\n\n{star}.x", "0004_x.sql:3: has the placeholder {star}, expected {stars} or {log}; did"),
-    "placeholder of views": ("0004_x.sql", b"{fact}", "0004_x.sql:1: has the placeholder {fact}, expected {stars} or {log}"),
+    "bare braces": ("0005_x.sql", b"--\nSELECT '{}'", "0005_x.sql:2: has the placeholder {}, expected {stars} or {log}"),
+    "placeholder": ("0005_x.sql", b"{{}}\n\n{star}.x", "0005_x.sql:3: has the placeholder {star}, expected {stars} or {log}; did"),
+    "placeholder of views": ("0005_x.sql", b"{fact}", "0005_x.sql:1: has the placeholder {fact}, expected {stars} or {log}"),
     "placeholder in views": ("views.sql", b"{facts}", "views.sql:1: has the placeholder {facts}, expected {stars} or {log} or {fa"),
-    "conversion": ("0004_x.sql", b"{stars!x}", "0004_x.sql:1: has the placeholder {stars!x}, expected"),
-    "one brace": ("0004_x.sql", b"\n}", "0004_x.sql:2: has a brace that is not a placeholder: write it twice"),
-    "no UTF-8": ("0004_x.sql", b"\xff", "0004_x.sql:1: not UTF-8"),
+    "conversion": ("0005_x.sql", b"{stars!x}", "0005_x.sql:1: has the placeholder {stars!x}, expected"),
+    "one brace": ("0005_x.sql", b"\n}", "0005_x.sql:2: has a brace that is not a placeholder: write it twice"),
+    "no UTF-8": ("0005_x.sql", b"\xff", "0005_x.sql:1: not UTF-8"),
     "no UTF-8 in views": ("views.sql", b"\xff", "views.sql:1: not UTF-8"),
-    "byte order mark": ("0004_x.sql", b"\xef\xbb\xbfSELECT 1", "0004_x.sql:1: begins with a byte order mark"),
-    "NUL": ("0004_x.sql", b"\n\0", "0004_x.sql:2: holds a NUL character"),
+    "byte order mark": ("0005_x.sql", b"\xef\xbb\xbfSELECT 1", "0005_x.sql:1: begins with a byte order mark"),
+    "NUL": ("0005_x.sql", b"\n\0", "0005_x.sql:2: holds a NUL character"),
     "mark in TOML": ("dim_zz.toml", b"\xef\xbb\xbf", "dim_zz.toml:1: begins with a byte order mark"),
 }  # fmt: skip
 
@@ -265,7 +265,7 @@ def test_file_that_a_migration_can_not_use_is_found(schemas: Path, mistake: str)
     assert [each for each in found if each.startswith(f"warehouse/{expected}")] == found
 
 
-@pytest.mark.parametrize("name", ["source/x.toml", "warehouse/x.toml", "warehouse/0004_x.sql"])
+@pytest.mark.parametrize("name", ["source/x.toml", "warehouse/x.toml", "warehouse/0005_x.sql"])
 def test_what_is_no_readable_file_is_found(schemas: Path, name: str) -> None:
     (schemas / name).mkdir()
     assert findings(schemas) == [f"{name}:1: can't be read: Is a directory"]
@@ -310,7 +310,7 @@ def test_hidden_file_does_not_matter(schemas: Path) -> None:
     for name in (".DS_Store", ".staff.toml", ".#staff.toml"):
         (schemas / "source" / name).write_bytes(b"\0")
         (schemas / "warehouse" / name).write_bytes(b"\0")
-    (schemas / "warehouse" / ".0004_x.sql").write_bytes(b"\xff")
+    (schemas / "warehouse" / ".0005_x.sql").write_bytes(b"\xff")
     assert findings(schemas) == []
 
 

@@ -5,16 +5,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import Column, ContractInvalid, source_tables, warehouse_tables
 from totes.lake.parquet import (
-    arrow_type,
     batches,
     deleted_schema,
     keys_schema,
     landed_schema,
     parquet_writer,
     processed_schema,
-    processed_type,
     write_keys,
 )
 
@@ -31,6 +30,12 @@ from totes.lake.parquet import (
         ("date", pa.date32()),
         ("time", pa.time32("ms")),
         ("timestamp(3)", pa.timestamp("ms")),
+        ("timestamp", pa.timestamp("us")),
+        ("timestamptz", pa.timestamp("us", "UTC")),
+        ("smallint", pa.int16()),
+        ("bigint", pa.int64()),
+        ("double precision", pa.float64()),
+        ("uuid", pa.string()),
         ("numeric(10,2)", pa.decimal128(10, 2)),
     ],
 )
@@ -52,7 +57,7 @@ def test_unbounded_money_is_as_wide_as_its_origin() -> None:
     assert (amount.type, arrow_type(amount)) == ("numeric", pa.decimal128(10, 2))
 
 
-@pytest.mark.parametrize("declared", ["double precision", "numeric", "jsonb"])
+@pytest.mark.parametrize("declared", ["real", "numeric", "jsonb"])
 def test_unknown_type_is_named(declared: str) -> None:
     with pytest.raises(ContractInvalid, match=f"Column c has the type {declared}. Use one of"):
         arrow_type(Column("c", declared, ""))

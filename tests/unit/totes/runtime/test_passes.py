@@ -1,6 +1,6 @@
 import pytest
 
-from totes.runtime.passes import in_total, left_to
+from totes.runtime.passes import batches_of, in_total, left_to
 
 FIRST = {"first": 2, "last": 5, "batches": 4, "rows": {"fact_payment": 3, "dim_date": 1}, "more": True}
 SECOND = {"first": 6, "last": 6, "batches": 1, "rows": {"fact_payment": 1, "fact_sales_order": 2}, "more": False}
@@ -20,6 +20,11 @@ def test_passes_are_added_up() -> None:
         "rows": rows,
         "more": False,
     }
+
+
+@pytest.mark.parametrize(("first", "last", "words"), [(7, 7, "batch 7"), (7, 1009, "batches 7 to 1,009")])
+def test_batches_are_named_in_words(first: int, last: int, words: str) -> None:
+    assert batches_of({"first": first, "last": last}) == words
 
 
 def test_empty_pass_keeps_the_counts() -> None:

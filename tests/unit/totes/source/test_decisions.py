@@ -249,6 +249,19 @@ def test_known_keys_with_what_came_and_without_what_went_are_live(
     assert change.differ_from(len(known)) is (there != known)
 
 
+@given(known=KEY_SETS, missed=KEY_SETS, seen=KEY_SETS, in_full=some.booleans())
+def test_what_is_explained_keeps_the_law_whatever_was_missed(
+    known: set[int], missed: set[int], seen: set[int], in_full: bool
+) -> None:
+    there = missed | seen
+    change = compared(known, seen, there, in_full=in_full)
+    if change:
+        came, gone = set(change.came.to_pylist()), set(change.gone.to_pylist())
+        assert set(change.live.to_pylist()) == (known | came) - gone
+        # If exactly as many have gone as were missed, their number shows nothing.
+        assert there == (known | came) - gone or len(there) == len(known | came)
+
+
 def compared(known: set[int], read: set[int], there: set[int], *, in_full: bool) -> KeyChange | None:
     """Returns how keys have changed, by what was read of a table that holds `there`."""
     known_keys, read_keys = keys(*known), keys(*read)

@@ -388,7 +388,7 @@ def test_texts_of_any_length_are_read_as_they_are(
     department = replace(
         DEPARTMENT,
         quarantine=True,
-        columns=tuple(replace(c, max_bytes=limit) if c.is_text else c for c in DEPARTMENT.columns),
+        columns=tuple(replace(c, max_bytes=limit) if c.is_long_text else c for c in DEPARTMENT.columns),
     )
     monkeypatch.setattr(extract, "BLOCK_BYTES", 1_024)
     pipeline.totesys("TRUNCATE department CASCADE")

@@ -7,7 +7,6 @@ import sqlalchemy
 from local.postgres.server import Postgres
 from tests.support.injection import at_statement
 from tests.support.pipeline import REAL_DATA, Pipeline, needs_real_data
-from totes.contracts import consistency
 from totes.contracts.declarations import declared
 from totes.errors import VersionUnknown
 from totes.postgres.connection import WAREHOUSE, connected
@@ -136,10 +135,6 @@ def test_new_table_comes_with_its_version(pipeline: Pipeline, schemas: Path) -> 
     declared.cache_clear()
     migrated(pipeline)
     assert pipeline.star("SELECT count(*) FROM dim_print") == [[0]]
-
-
-def test_each_type_that_may_be_declared_is_known() -> None:
-    assert set(consistency._STAR_TYPES) == tables._TYPES.keys()
 
 
 def test_lock_is_held_until_the_transaction_ends(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
