@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.commands import check
+from cli import live
 from cli.main import main
 from totes.runtime.secrets import Credentials
 
@@ -54,8 +54,8 @@ def test_weaker_mode_is_warned_about_and_no_finding(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str, warned: bool
 ) -> None:
     login = Credentials("db.example.com", "totesys", "reader", "hunter2", sslmode=mode)
-    monkeypatch.setattr(check, "read_credentials", lambda _: login)
-    assert check._credentials("totes/prod/source") is login
+    monkeypatch.setattr(live, "read_credentials", lambda _: login)
+    assert live._credentials("totes/prod/source") is login
     said = capsys.readouterr()
     assert said.err.startswith("totes: totes/prod/source: sslmode require for db.example.com: ") == warned
     assert (said.out, bool(said.err)) == ("", warned)
