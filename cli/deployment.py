@@ -2,22 +2,26 @@
 
 Both are reached with the same calls. What differs is the endpoint and the credentials, and they are set once,
 here, for every boto3 client of this process.
+
+boto3, SQLAlchemy and what imports them are imported where they are used, here and in all modules of commands: they
+would take longer than `totes --help` does.
 """
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
-import sqlalchemy
 import typer
 
 from cli.errors import CommandFailed, Misused
 from local.state import StackNotRunning, StackState, running_stack
-from totes.postgres.connection import WAREHOUSE, connected
 from totes.runtime.names import LOCAL, Names
 from totes.runtime.secrets import read_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import sqlalchemy
 
 
 class WarehouseEmpty(CommandFailed):
@@ -52,6 +56,8 @@ class Target:
             stack = self.stack()
             stack.point_here()
             return Names(LOCAL, stack.account, stack.region)
+        import boto3
+
         boto3.setup_default_session(profile_name=self.profile, region_name=self.region)
         region = boto3.DEFAULT_SESSION.region_name if boto3.DEFAULT_SESSION else None
         if region is None:
@@ -98,13 +104,17 @@ def _check_texts(context: Any) -> None:
 
 
 @contextmanager
-def warehouse(names: Names) -> Iterator[sqlalchemy.Connection]:
+def warehouse(names: Names) -> "Iterator[sqlalchemy.Connection]":
     """A read-only transaction on the warehouse, which shows one moment of it.
 
     Raises:
         WarehouseEmpty: nothing has ever been loaded.
         WarehouseUnreachable, AccessRefused: it can't be connected to.
     """
+    import sqlalchemy
+
+    from totes.postgres.connection import WAREHOUSE, connected
+
     credentials = read_credentials(names.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-console") as connection:
         connection.execute(sqlalchemy.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy
-
 from cli.deployment import WarehouseEmpty, warehouse
 from cli.errors import one_line
 from totes.alerts.executions import SUCCEEDED, Execution, describe, latest, stood_aside
@@ -22,7 +20,7 @@ PROMISE = timedelta(minutes=30)
 # So many succeed in a day at the usual rate, and all may have left their batches to one that is catching up.
 _LOOKED_AT = 300
 
-_LOADED = sqlalchemy.text(
+_LOADED = (
     "SELECT batch_id, loaded_at, snapshot_at, COALESCE(SUM(rows_inserted + rows_updated), 0) AS rows"
     " FROM etl.batch LEFT JOIN etl.batch_table USING (batch_id)"
     " GROUP BY batch_id, loaded_at, snapshot_at ORDER BY batch_id DESC LIMIT 1"
@@ -115,9 +113,11 @@ def _zone(log: str, bucket: str) -> LogHead:
 
 
 def _loaded(names: "Names") -> LogHead:
+    import sqlalchemy
+
     try:
         with warehouse(names) as connection:
-            found = connection.execute(_LOADED).one_or_none()
+            found = connection.execute(sqlalchemy.text(_LOADED)).one_or_none()
     except WarehouseEmpty:
         found = None
     except TotesError as error:

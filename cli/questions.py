@@ -10,19 +10,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+from typing import TYPE_CHECKING, Any
 
 from cli.errors import CommandFailed, Misused, no_such
 from cli.render.terminal import cell
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 FOLDER = Path(__file__).parent.parent / "queries"
 
 _PARAMETER = re.compile(r"Parameter :(\w+) \((required|optional)\): (.+)")
 _NO_ROWS = re.compile(r"No rows: (.+)")
-_FIRST_SNAPSHOT = sqlalchemy.text("SELECT min(snapshot_at) FROM etl.batch")
+_FIRST_SNAPSHOT = "SELECT min(snapshot_at) FROM etl.batch"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Question:
     no_rows: str = ""
 
     def ask(
-        self, connection: sqlalchemy.Connection, given: Mapping[str, str]
+        self, connection: "sqlalchemy.Connection", given: Mapping[str, str]
     ) -> tuple[Sequence[str], list[dict[str, Any]]]:
         """The columns and the rows of the answer.
 
@@ -53,9 +53,11 @@ class Question:
             Misused: a parameter is missing, unknown, or of the wrong type.
             CommandFailed: there are no rows, and the question says why.
         """
+        import sqlalchemy
+
         try:
             result = connection.execute(sqlalchemy.text(self.sql), self.bound(given))
-        except DBAPIError as error:
+        except sqlalchemy.exc.DBAPIError as error:
             # SQLSTATE class 22 is data exception: here it can only be a parameter that does not parse.
             said = error.orig.args[0] if error.orig and isinstance(error.orig.args[0], dict) else {}
             if not str(said.get("C", "")).startswith("22"):
@@ -68,8 +70,10 @@ class Question:
             raise CommandFailed(self._why_no_rows(connection, given))
         return columns, rows
 
-    def _why_no_rows(self, connection: sqlalchemy.Connection, given: Mapping[str, str]) -> str:
-        first = connection.scalar(_FIRST_SNAPSHOT)
+    def _why_no_rows(self, connection: "sqlalchemy.Connection", given: Mapping[str, str]) -> str:
+        import sqlalchemy
+
+        first = connection.scalar(sqlalchemy.text(_FIRST_SNAPSHOT))
         values = {**given, "first_snapshot": cell("", first).plain}
         return re.sub(r":(\w+)", lambda named: values.get(named[1], named[0]), self.no_rows)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.exceptions import ClientError
 
 from cli.errors import Misused
@@ -80,6 +79,8 @@ def resume_schedule(names: "Names") -> Schedule:
 
 
 def _rule(names: "Names") -> dict[str, Any]:
+    import boto3
+
     try:
         return dict(boto3.client("events").describe_rule(Name=names.rule))
     except ClientError as error:
@@ -118,5 +119,7 @@ def _usual(rule: dict[str, Any]) -> str:
 
 
 def _put(rule: dict[str, Any], state: str, description: str) -> None:
+    import boto3
+
     kept = {name: rule[name] for name in _KEPT if rule.get(name)}
     boto3.client("events").put_rule(Name=rule["Name"], State=state, Description=description, **kept)

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.exceptions import ClientError
 
 from cli.errors import CommandFailed, Misused
@@ -27,6 +26,8 @@ def named(names: "Names", given: str) -> str:
     arn = given if given.startswith("arn:") else prefix + given
     if not arn.startswith(prefix):
         raise Misused(f"{given} is no execution of {names.state_machine} in {names.region}.")
+    import boto3
+
     try:
         boto3.client("stepfunctions").describe_execution(executionArn=arn)
     except ClientError as error:

@@ -16,7 +16,6 @@ from cli.render.executions import headline
 from cli.render.follow import wait
 from local.aws.execution_events import Endings
 from local.aws.schedule import Scheduler
-from local.business.simulator import Simulator
 
 if TYPE_CHECKING:
     from local.stack import Stack
@@ -54,6 +53,8 @@ def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace 
 
 
 def _pass_days(stack: "Stack", console: Console, pace: Pace, stop: threading.Event) -> None:
+    from local.business.simulator import Simulator
+
     with closing(stack.connect_source()) as connection:
         simulator = Simulator(connection, amendments_a_day=pace.amendments)
         today = None

@@ -1,4 +1,5 @@
 import contextlib
+import functools
 import io
 import itertools
 import os
@@ -8,11 +9,13 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
+import botocore.session
 import pg8000.dbapi
 import pytest
 import sqlalchemy
 from moto import mock_aws
 from pg8000.native import identifier
+from xdist.remote import Producer
 
 from local.business.seed import seed
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
@@ -20,6 +23,7 @@ from local.postgres.server import Postgres
 from tests.support.clusters import oldest_installed
 from tests.support.loaded import Loaded
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
+from tests.support.tiers import UNMEASURED, ByFile, sort_into_tiers, unmeasured
 from totes.contracts import declarations
 from totes.postgres.connection import WAREHOUSE, make_engine
 from totes.runtime import aws
@@ -45,10 +49,19 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks each test that uses the server, so that `-m "not server"` selects those that need none."""
-    for item in items:
-        if not {"postgres", "stack"}.isdisjoint(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.server)
+    sort_into_tiers(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    # In the order of collection, not of the number of tests in a file.
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    with unmeasured() if item.nodeid.startswith(UNMEASURED) else contextlib.nullcontext():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +73,14 @@ def _servers_are_marked(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
 
 def _start_without_the_mark(_server: Postgres) -> None:
     pytest.fail("This test starts a PostgreSQL: mark it with @pytest.mark.server.")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _definitions_of_aws_are_read_once() -> Iterator[None]:
+    """Sessions share what they read of the SDK's files: reading them takes most of the time of a new session."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -312,4 +333,8 @@ def _database(postgres: Postgres, template: str, owner: str = "postgres") -> Ite
 
 
 def _copy(postgres: Postgres, template: str, name: str, owner: str = "postgres") -> None:
-    postgres.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} OWNER {identifier(owner)}")
+    # Copies files, which takes half as long as the default on a server that waits for no disk.
+    postgres.execute(
+        f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} OWNER {identifier(owner)} "
+        "STRATEGY file_copy"
+    )

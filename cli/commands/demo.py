@@ -7,7 +7,6 @@ from contextlib import closing, contextmanager
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import sqlalchemy
 from rich.console import Console
 from rich.text import Text
 
@@ -23,9 +22,7 @@ from cli.questions import find_question
 from cli.render.follow import follow
 from cli.render.reconcile import show_reconciliation
 from cli.render.terminal import screen
-from local.business.simulator import Simulator
 from totes.alerts.executions import SUCCEEDED, start
-from totes.verify.reconcile.reconcile import comparable
 
 if TYPE_CHECKING:
     from local.stack import Stack
@@ -43,6 +40,8 @@ def demo() -> None:
 
     Needs nothing, leaves nothing behind, and takes about half a minute.
     """
+    from local.business.simulator import Simulator
+
     began = time.monotonic()
     console = screen()
     with temporary_stack(console) as stack:
@@ -92,6 +91,10 @@ def _execute(stack: "Stack", console: Console) -> None:
 
 
 def _show_warehouse(stack: "Stack", console: Console) -> None:
+    import sqlalchemy
+
+    from totes.verify.reconcile.reconcile import comparable
+
     show_reconciliation(console, compare(stack.names, list(comparable().values())))
     console.print()
     with warehouse(stack.names) as loaded:

@@ -10,7 +10,6 @@ from rich.text import Text
 
 from cli.commands.demo import temporary_stack
 from cli.errors import FAILED, Misused
-from cli.rehearsal import Rehearsal
 from cli.render.terminal import screen
 from local.state import home
 
@@ -34,6 +33,7 @@ def drill(
     if port and not page:
         raise Misused("Give --port or --no-page, not both.")
     began, console = time.monotonic(), screen()
+    from cli.rehearsal import Rehearsal
     from local.postgres.outage import WarehouseServer
     from web.server import listener, serving_page
 

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import sqlalchemy
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -15,6 +14,9 @@ from cli.deployment import target, warehouse
 from cli.errors import CommandFailed, Misused
 from cli.render.terminal import AsJson, Row, cell, heading, plain_table, say_json, screen
 from totes.contracts.declarations import warehouse_tables
+
+if TYPE_CHECKING:
+    import sqlalchemy
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
 STAMPS = ("created", "last_updated")
@@ -72,8 +74,10 @@ def history(
         show_versions(screen(), entity, order, versions)
 
 
-def read_versions(connection: sqlalchemy.Connection, entity: Entity, order: int) -> list[dict[str, Any]]:
+def read_versions(connection: "sqlalchemy.Connection", entity: Entity, order: int) -> list[dict[str, Any]]:
     """The rows of the history view for one id, oldest first; empty where it was never seen."""
+    import sqlalchemy
+
     query = (
         sqlalchemy.select(sqlalchemy.text("*"))
         .select_from(sqlalchemy.table(f"{entity.name}_history"))

@@ -13,14 +13,11 @@ from cli.render.terminal import AsJson, complaints, say_json, screen
 from totes.contracts.declarations import WarehouseTable
 from totes.lake.bucket import Lake
 from totes.runtime.secrets import read_credentials
-from totes.verify.reconcile import reconcile as engine
-from totes.verify.reconcile.reconcile import comparable
 from totes.verify.reconcile.result import Reconciliation
-from totes.verify.reconcile.table import Seen
-from totes.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from totes.runtime.names import Names
+    from totes.verify.reconcile.table import Seen
 
 
 def reconcile(
@@ -38,6 +35,8 @@ def reconcile(
 
     Exit code: 0 when they agree, 1 when they differ.
     """
+    from totes.verify.reconcile.reconcile import comparable
+
     tables = find_tables(table or list(comparable()))
     names = target(context).connect()
     # What is being done is told on stderr, and to a terminal alone.
@@ -57,13 +56,15 @@ def find_tables(names: Iterable[str]) -> list[WarehouseTable]:
     Raises:
         Misused: there is nothing in totesys to compare one with.
     """
+    from totes.verify.reconcile.reconcile import comparable
+
     known = comparable()
     if unknown := [name for name in names if name not in known]:
         raise Misused(no_such("comparable table", unknown[0], known))
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def compare(names: "Names", tables: Sequence[WarehouseTable], seen: Seen = lambda _: None) -> Reconciliation:
+def compare(names: "Names", tables: Sequence[WarehouseTable], seen: "Seen" = lambda _: None) -> Reconciliation:
     """Compares tables of the warehouse with totesys, each at one moment.
 
     Raises:
@@ -71,6 +72,9 @@ def compare(names: "Names", tables: Sequence[WarehouseTable], seen: Seen = lambd
         LogBroken: the warehouse does not belong to the lake.
         SourceUnreachable, WarehouseUnreachable, LakeUnavailable, AccessRefused, ContractBroken: see totes.errors.
     """
+    from totes.verify.reconcile import reconcile as engine
+    from totes.warehouse.warehouse import Warehouse
+
     source = read_credentials(names.source_secret)
     landing, processed = Lake(names.landing_bucket), Lake(names.processed_bucket)
     with warehouse(names) as connection:

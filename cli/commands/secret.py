@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import boto3
 import typer
 from botocore.exceptions import ClientError
 from rich.text import Text
@@ -54,6 +53,8 @@ def secret(
     To rotate a password: change it in the database, then `totes secret warehouse`. No deployment, no restart: every
     execution reads the secret anew.
     """
+    import boto3
+
     deployment = target(context)
     options = {"host": host, "port": port, "dbname": dbname, "username": username, "sslmode": sslmode}
     given = {name: value for name, value in options.items() if value is not None}

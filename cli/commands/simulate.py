@@ -1,8 +1,7 @@
 """`totes simulate`: let working days pass in the source of the local stack."""
 
-from collections.abc import Iterable, Sequence
 from contextlib import closing
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -10,10 +9,12 @@ from rich.table import Table
 from cli.deployment import target
 from cli.errors import CommandFailed
 from cli.render.terminal import plain_table, screen
-from local.business.amendments import A_DAY
-from local.business.simulator import SEED, DayReport, Simulator
-from totes.postgres.connection import TOTESYS
-from totes.postgres.server_errors import database_errors
+from local.business.rates import A_DAY, SEED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from local.business.simulator import DayReport
 
 USUAL_AMENDMENTS = round(A_DAY, 2)
 
@@ -33,6 +34,10 @@ def simulate(
     Orders, designs, the paid batch at 07:55, and amendments that leave last_updated alone, at the rates of the
     real business. The next execution brings them over.
     """
+    from local.business.simulator import Simulator
+    from totes.postgres.connection import TOTESYS
+    from totes.postgres.server_errors import database_errors
+
     stack = target(context).stack()
     with database_errors(TOTESYS), closing(stack.connect(TOTESYS.name)) as connection:
         try:
@@ -42,7 +47,7 @@ def simulate(
     screen().print(days_table(reports))
 
 
-def days_table(reports: Sequence[DayReport]) -> Table:
+def days_table(reports: "Sequence[DayReport]") -> Table:
     """What happened on each day."""
     table = plain_table()
     for heading in ("day", "sales orders", "purchase orders", "designs", "paid", "amended"):
@@ -55,6 +60,6 @@ def days_table(reports: Sequence[DayReport]) -> Table:
     return table
 
 
-def _counts(reports: Iterable[DayReport]) -> list[str]:
+def _counts(reports: "Iterable[DayReport]") -> list[str]:
     counts = [(r.sales_orders, r.purchase_orders, r.designs, r.paid, len(r.amended)) for r in reports]
     return [f"{sum(column):,}" for column in zip(*counts, strict=True)]

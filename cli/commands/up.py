@@ -14,7 +14,6 @@ from cli.commands.simulate import USUAL_AMENDMENTS, Amendments
 from cli.errors import CommandFailed, Misused
 from cli.render.terminal import screen
 from cli.service import Pace, serve
-from local.business.seed import seed as seed_source
 
 if TYPE_CHECKING:
     from local.stack import Stack
@@ -77,6 +76,8 @@ def up(
 
 def seed_if_empty(stack: "Stack", console: Console) -> None:
     """Fills the source with two years of trading, unless it has rows already."""
+    from local.business.seed import seed as seed_source
+
     with closing(stack.connect_source()) as connection:
         with closing(connection.cursor()) as cursor:
             cursor.execute("SELECT EXISTS (SELECT FROM currency)")

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from totes.runtime.names import FUNCTIONS
 
 if TYPE_CHECKING:
@@ -87,6 +85,8 @@ def parse_line(function: str, event: Mapping[str, Any], execution: str) -> LogLi
 
 
 def _lines(names: "Names", function: str, execution: "Execution", since: datetime | None) -> Iterator[LogLine]:
+    import boto3
+
     # Without bounds CloudWatch would search all that the group keeps.
     bounds = {"startTime": _milliseconds(since or execution.started)}
     if execution.stopped:

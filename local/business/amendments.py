@@ -8,9 +8,9 @@ from pg8000.native import identifier
 
 from local.business import catalogue, trading
 from local.business.connection import Cursor
+from local.business.rates import SEEN, TOTAL
 from local.business.trading import Ids, Parties
 
-_WORKING_DAYS_MEASURED = 64
 # An UPDATE that meets no row, or a row that has the value already, is drawn again: ids may have gaps.
 _DRAWS = 100
 
@@ -23,22 +23,6 @@ class Amendment(NamedTuple):
     column: str
 
 
-# What was amended between the extracts of 2024-08-19 and 2024-11-15, and how often.
-_SEEN = {
-    ("sales_order", "design_id"): 5,
-    ("sales_order", "staff_id"): 6,
-    ("sales_order", "agreed_delivery_date"): 8,
-    ("sales_order", "agreed_delivery_location_id"): 5,
-    ("purchase_order", "staff_id"): 6,
-    ("purchase_order", "item_code"): 5,
-    ("purchase_order", "agreed_delivery_date"): 8,
-    ("purchase_order", "agreed_delivery_location_id"): 6,
-    ("design", "file_location"): 33,
-}
-_TOTAL = sum(_SEEN.values())
-A_DAY = _TOTAL / _WORKING_DAYS_MEASURED
-
-
 def amend(
     cursor: Cursor, rng: np.random.Generator, moment: datetime, parties: Parties, design_ids: Ids
 ) -> Amendment | None:
@@ -47,7 +31,7 @@ def amend(
     Args:
         moment: when it happens, UTC without a zone; a new delivery date lies in the week after it.
     """
-    table, column = list(_SEEN)[rng.choice(len(_SEEN), p=np.array(list(_SEEN.values())) / _TOTAL)]
+    table, column = list(SEEN)[rng.choice(len(SEEN), p=np.array(list(SEEN.values())) / TOTAL)]
     last = _last_id(cursor, table)
     for _ in range(_DRAWS):
         row = int(rng.integers(last + 1))

@@ -1,6 +1,6 @@
 """Working days of the back office on a live totesys: orders, designs, the paid batch and silent amendments.
 
-The rates are those of `local.business.trading` and `local.business.amendments`. Every business event is a
+The rates are those of `local.business.trading` and `local.business.rates`. Every business event is a
 transaction of its own, as the back office's are: an order, its transaction and its payment appear together or not at
 all.
 """
@@ -19,9 +19,8 @@ from local.business import amendments, back_office, trading
 from local.business.amendments import Amendment
 from local.business.back_office import Record
 from local.business.connection import Connection, Cursor
+from local.business.rates import A_DAY, SEED
 from local.business.trading import Ids, Parties, Times
-
-SEED = 755
 
 _OPENING = time(7, 55)
 _WORKING_DAY = timedelta(hours=trading.CLOSES) - timedelta(hours=7, minutes=55)
@@ -68,7 +67,7 @@ class Simulator:
         amendments_a_day: silent amendments a working day; a whole number is met exactly, a fraction on average.
     """
 
-    def __init__(self, connection: Connection, *, seed: int = SEED, amendments_a_day: float = amendments.A_DAY) -> None:
+    def __init__(self, connection: Connection, *, seed: int = SEED, amendments_a_day: float = A_DAY) -> None:
         self._connection = connection
         self._seed = seed
         self._amendments_a_day = amendments_a_day

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -23,6 +24,17 @@ class Part:
     outcome: Outcome
     because: str = ""
     nearest: str = ""
+
+    def to_send(self, seen: Outcome | None) -> dict[str, str]:
+        """Returns the part and what was seen as plain texts, which can be sent to another process."""
+        return {name: str(value) for name, value in asdict(self).items()} | {"seen": str(seen or "")}
+
+    @classmethod
+    def received(cls, sent: Mapping[str, str]) -> tuple[Self, Outcome | None]:
+        """Returns the part and what was seen, from what `to_send` has returned."""
+        texts = dict(sent)
+        seen, outcome = texts.pop("seen"), Outcome(texts.pop("outcome"))
+        return cls(outcome=outcome, **texts), Outcome(seen) if seen else None
 
 
 @dataclass

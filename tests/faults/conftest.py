@@ -1,7 +1,8 @@
 """One stack for all rows of the catalogue; databases, buckets, secrets and a witness of its own for each."""
 
 import io
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
+from operator import itemgetter
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.model import Witness
 from tests.support.pipeline import Pipeline
 
 RESULTS = pytest.StashKey[Catalogue]()
+PART = "part of the catalogue"
 INTERPRETER = "moto.stepfunctions.parser.asl.component.common.retry.retrier_decl.time"
 SDK = "botocore.endpoint.time"
 
@@ -105,6 +107,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault: a row of the catalogue; see tests/faults/drill.py")
     config.stash[RESULTS] = Catalogue()
+    # A worker's reports are passed on to the process that has started it, which keeps the books.
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Bookkeeper())
 
 
 @pytest.hookimpl(wrapper=True)
@@ -114,22 +119,36 @@ def pytest_runtest_makereport(
     report = yield
     if declared := item.get_closest_marker("fault"):
         drill = getattr(item, "funcargs", {}).get("drill")
-        item.config.stash[RESULTS].note(report, Part(file=item.path.name, **declared.kwargs), drill and drill.seen)
+        part = Part(file=item.path.name, **declared.kwargs)
+        place = item.session.items.index(item)
+        report.user_properties.append((PART, (place, part.to_send(drill and drill.seen))))
     return report
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    results = session.config.stash[RESULTS]
-    if not results.rows:
-        return
-    results.write()
-    if not (results.complete and results.passed):
-        return
-    if session.config.getoption("--write-promise", default=False):
-        table.write_promise(results.rows)
-    elif table.promise_is_stale(results.rows):
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+class Bookkeeper:
+    """Notes what each test of a row has shown, in whichever process it ran, in the order of the files."""
+
+    def __init__(self) -> None:
+        self._reports: list[tuple[int, Mapping[str, str], pytest.TestReport]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if sent := dict(report.user_properties).get(PART):
+            self._reports.append((*sent, report))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        results = session.config.stash[RESULTS]
+        for _, sent, report in sorted(self._reports, key=itemgetter(0)):
+            results.note(report, *Part.received(sent))
+        if not results.rows:
+            return
+        results.write()
+        if not (results.complete and results.passed):
+            return
+        if session.config.getoption("--write-promise", default=False):
+            table.write_promise(results.rows)
+        elif table.promise_is_stale(results.rows):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

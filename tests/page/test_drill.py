@@ -13,6 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from local.aws.deployment import ROOT
 from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browser, picture
 
+pytestmark = pytest.mark.server
+
 PATIENCE = 120  # seconds; the machine may be busy
 # What docs/console.png shows.
 WINDOW = {"width": 1240, "height": 820}

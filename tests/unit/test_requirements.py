@@ -77,7 +77,7 @@ def test_hashes_are_asked_for_wherever_packages_are_installed() -> None:
     installs = [
         line for line in makefile.splitlines() if re.search(r"(?i)pip\b.* install ", line) and "-e ." not in line
     ]
-    assert len(installs) == 3
+    assert len(installs) == 4
     for line in installs:
         assert "$(HASHED)" in line or "--require-hashes" in line
     assert '- "--require-hashes"' in (ROOT / "serverless.yml").read_text()

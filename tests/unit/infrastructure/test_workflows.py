@@ -2,6 +2,7 @@
 
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,27 @@ def test_main_reaches_prod_by_way_of_the_tests_and_dev() -> None:
     for stage in ("dev", "prod"):
         assert jobs[stage]["uses"] == "./.github/workflows/deploy-stage.yml"
         assert jobs[stage]["with"] == {"stage": stage}
+
+
+def test_everything_is_tested_on_the_deployed_python_and_the_oldest() -> None:
+    jobs = WORKFLOWS["ci.yml"]["jobs"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    oldest = project["requires-python"].removeprefix(">=")
+    deployed = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))["provider"]["runtime"].removeprefix("python")
+    assert jobs["test"]["strategy"]["matrix"]["python"] == [oldest, deployed]
+    assert {oldest, deployed} < set(jobs["fast"]["strategy"]["matrix"]["python"])
+    commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
+    assert commands == {"fast": ["npm ci", "make test-fast lint"], "test": ["npm ci", "make test"]}
+
+
+def test_what_is_long_runs_every_night() -> None:
+    nightly = WORKFLOWS["nightly.yml"]
+    assert nightly[True]["schedule"]
+    (job,) = nightly["jobs"].values()
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in job["strategy"]["matrix"]["target"]:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    assert job["steps"][-1]["run"].startswith('make "$TARGET"')
 
 
 def test_deployments_of_a_stage_never_overlap() -> None:

@@ -86,7 +86,8 @@ def test_stop_ends_the_schedule_at_once(stack: Stack) -> None:
         stopped = time.monotonic()
 
     assert not thread.is_alive()
-    assert time.monotonic() - stopped < 2
+    # The next execution is due in minutes.
+    assert time.monotonic() - stopped < 60
 
 
 def test_rule_that_is_no_rate_is_an_error(stack: Stack) -> None:

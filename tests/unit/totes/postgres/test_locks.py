@@ -74,8 +74,8 @@ def test_readers_wait_no_longer_than_it_queues(star: sqlalchemy.Connection, pipe
         reader.start()
         assert not locks.change_at_once(star, lambda: alter(star))
         reader.join()
-    # Its lock may have been refused just before the reader came.
-    assert waits[0] < locks.QUEUE_MILLISECONDS / 1000 + 0.5
+    # A busy machine answers late. Whoever queues for good waits 20 s.
+    assert waits[0] < locks.QUEUE_MILLISECONDS / 1000 + 3
 
 
 def test_change_is_made_once_the_reader_has_gone(

@@ -192,7 +192,8 @@ def test_long_text_takes_no_longer_than_its_length(many: str) -> None:
     text = many * (200_000 // len(many))
     began = time.monotonic()
     redacted(text)
-    assert time.monotonic() - began < 5
+    # The square of its length would be hours.
+    assert time.monotonic() - began < 60
 
 
 # What this process has read.
