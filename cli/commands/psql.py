@@ -11,8 +11,6 @@ import typer
 
 from cli.deployment import target
 from cli.errors import Misused
-from local.postgres.databases import SOURCE, WAREHOUSE
-from local.postgres.server import INSTALLATION, WHEEL
 from local.state import StackNotRunning, running_stack
 from totes.runtime.names import LOCAL
 
@@ -28,6 +26,8 @@ def psql(
 
     No password is asked for or passed on: the server knows the user of this machine who started it.
     """
+    from local.postgres.databases import SOURCE, WAREHOUSE
+
     deployment = target(context)
     if deployment.stage != LOCAL:
         raise Misused(
@@ -53,6 +53,8 @@ def _program() -> str:
     Raises:
         Misused: there is none.
     """
+    from local.postgres.server import INSTALLATION, WHEEL
+
     spec = importlib.util.find_spec(WHEEL)
     own = Path(spec.origin).parent / INSTALLATION / "bin" / "psql" if spec and spec.origin else None
     found = str(own) if own and own.exists() else shutil.which("psql")

@@ -72,7 +72,10 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "BatchContended": ("Other executions kept committing the batch that this one was making.", _WAIT),
     "InputRefused": ("The execution was started with an input that the pipeline does not know.", "Start it with {}."),
     "SettingsInvalid": ("The function lacks part of its configuration.", "Deploy again."),
-    "AccessRefused": ("A database, a pooler or AWS did not let the pipeline in.", "Correct what the message names."),
+    "AccessRefused": (
+        "A database, a pooler or AWS did not let the pipeline in, or a database's server did not prove who it is.",
+        "Correct what the message names.",
+    ),
     "LogBroken": ("The log of a zone has a gap, or two logs contradict each other.", "Read the message."),
     "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
     "CorruptObject": (

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cli import live
 from cli.main import main
+from totes.runtime.secrets import Credentials
 
 GOLDEN = Path(__file__).parent / "check.txt"
 # A file of schemas/, a text in it, and the text that replaces it.
@@ -45,3 +47,15 @@ def test_ten_broken_declarations_are_all_named(schemas: Path, capsys: pytest.Cap
 def test_right_declarations_have_no_findings(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check"]) == 0
     assert capsys.readouterr().out == "22 declarations, no findings.\n"
+
+
+@pytest.mark.parametrize(("mode", "warned"), [("require", True), ("verify-full", False)])
+def test_weaker_mode_is_warned_about_and_no_finding(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], mode: str, warned: bool
+) -> None:
+    login = Credentials("db.example.com", "totesys", "reader", "hunter2", sslmode=mode)
+    monkeypatch.setattr(live, "read_credentials", lambda _: login)
+    assert live._credentials("totes/prod/source") is login
+    said = capsys.readouterr()
+    assert said.err.startswith("totes: totes/prod/source: sslmode require for db.example.com: ") == warned
+    assert (said.out, bool(said.err)) == ("", warned)
