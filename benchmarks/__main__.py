@@ -14,9 +14,9 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from benchmarks import orders, pipeline, profile, report
 from benchmarks.bench import Bench, Work
-from benchmarks.contest import Line, OursFailed, Tell
 from benchmarks.peers.peer import installed
 from benchmarks.peers.programs import PEERS
+from benchmarks.rounds import Line, OursFailed, Tell
 from cli.render.terminal import plain_table, say_error, screen
 
 WORKS = {work.name: work for work in (*orders.WORKS, *pipeline.WORKS)}

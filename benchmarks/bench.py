@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.contest import Line, Outcome, Tell
 from benchmarks.peers.peer import Peer
+from benchmarks.rounds import Line, Outcome, Tell
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pg8000.dbapi
 
 from benchmarks import totesys
-from benchmarks.contest import PeerFailed
+from benchmarks.rounds import PeerFailed
 from local.postgres.databases import SOURCE
 from local.postgres.server import INSTALLATION, SOCKET_NAME, SUPERUSER, WHEEL, Postgres
 

@@ -14,10 +14,10 @@ from statistics import quantiles
 import numpy as np
 
 from benchmarks.bench import Bench
-from benchmarks.contest import Line, OursFailed, Outcome, Target
+from benchmarks.environment import Environment, seeded
 from benchmarks.orders import STAGES
 from benchmarks.processes import warm
-from benchmarks.world import World, seeded
+from benchmarks.rounds import Line, OursFailed, Outcome, Target
 from local.business import trading
 from local.business.seed import UNTIL
 from local.business.simulator import DayReport, Event, Simulator
@@ -70,7 +70,7 @@ def _by_run(events: list[Event], phase: timedelta) -> Iterator[tuple[datetime, l
         yield moment, list(group)
 
 
-def _check(at: World) -> None:
+def _check(at: Environment) -> None:
     """Makes sure that everything has come."""
     for table, column in (
         ("sales_order", "unit_price"),

@@ -9,10 +9,10 @@ from typing import Any
 
 from benchmarks import floor, totesys
 from benchmarks.bench import Bench, Work
-from benchmarks.contest import Contestant, Line, OursFailed, Outcome, Target, take_turns
+from benchmarks.environment import Environment, environment
 from benchmarks.peers.peer import Peer
 from benchmarks.processes import once, warm
-from benchmarks.world import World, world
+from benchmarks.rounds import Competitor, Line, OursFailed, Outcome, Target, take_turns
 from local.postgres.databases import WAREHOUSE
 
 OURS, WARM = "totes", "totes, warm"
@@ -24,20 +24,20 @@ STAGES = ("ingest", "transform", "load")
 QUIET_STAGES = ("ingest", "load")
 
 
-def filled(bench: Bench) -> contextlib.AbstractContextManager[World]:
+def filled(bench: Bench) -> contextlib.AbstractContextManager[Environment]:
     """A world with as many orders as are asked for."""
     bench.tell(f"filling totesys with {bench.rows:,} orders")
-    return world(partial(totesys.fill, rows=bench.rows))
+    return environment(partial(totesys.fill, rows=bench.rows))
 
 
 def first_load(bench: Bench) -> Outcome:
     """All orders, from nothing to a warehouse with all keys, references and checks."""
     with filled(bench) as at:
-        contestants = [
-            Contestant(OURS, lambda: once(at.environment, *STAGES)[0], at.forget, partial(_check, at)),
+        competitors = [
+            Competitor(OURS, lambda: once(at.environment, *STAGES)[0], at.forget, partial(_check, at)),
             *_peers(bench, at, forget=True),
             *(
-                Contestant(
+                Competitor(
                     name,
                     partial(floor.copy_across, at.postgres, table),
                     partial(floor.forget, at.postgres, table),
@@ -46,7 +46,7 @@ def first_load(bench: Bench) -> Outcome:
                 for name, table in ((KEYED, "keyed"), (BARE, "bare"))
             ),
         ]
-        lines = take_turns(contestants, bench.rounds, bench.tell)
+        lines = take_turns(competitors, bench.rounds, bench.tell)
     limits = {"ingestr, merge": 0.7, "dlt, merge": 0.35, KEYED: 1.0}
     return Outcome([*lines, *bench.absent], _against_all(limits, [*lines, *bench.absent]))
 
@@ -61,12 +61,12 @@ def extraction(bench: Bench) -> Outcome:
             return float(ingested["seconds"])
 
         again()
-        contestants = [
-            Contestant(OURS, partial(_extract, at, bench.rows), at.forget),
-            Contestant(WARM, again, at.forget),
-            Contestant(TO_FILE, lambda: floor.copy_to_file(at.postgres, Path(folder) / "orders")),
+        competitors = [
+            Competitor(OURS, partial(_extract, at, bench.rows), at.forget),
+            Competitor(WARM, again, at.forget),
+            Competitor(TO_FILE, lambda: floor.copy_to_file(at.postgres, Path(folder) / "orders")),
         ]
-        lines = take_turns(contestants, bench.rounds, bench.tell)
+        lines = take_turns(competitors, bench.rounds, bench.tell)
     return Outcome(lines, [Target(OURS, TO_FILE, 2.0), Target(WARM, TO_FILE, 2.0)])
 
 
@@ -74,14 +74,14 @@ def changed(bench: Bench) -> Outcome:
     """A few orders among all were changed."""
     with _loaded(bench) as at:
         amend = partial(totesys.amend, at.postgres, bench.rows, CHANGED)
-        contestants = [
-            Contestant(OURS, lambda: once(at.environment, *STAGES)[0], check=partial(_check, at)),
+        competitors = [
+            Competitor(OURS, lambda: once(at.environment, *STAGES)[0], check=partial(_check, at)),
             *_peers(bench, at),
         ]
-        lines = take_turns(contestants, bench.rounds, bench.tell, before_round=lambda turn: amend(turn + 1))
+        lines = take_turns(competitors, bench.rounds, bench.tell, before_round=lambda turn: amend(turn + 1))
         with warm(at.environment) as process:
             process.run(*QUIET_STAGES)
-            again = [Contestant(WARM, lambda: process.seconds(*STAGES), check=partial(_check, at))]
+            again = [Competitor(WARM, lambda: process.seconds(*STAGES), check=partial(_check, at))]
             lines += take_turns(
                 again, bench.rounds, bench.tell, before_round=lambda turn: amend(bench.rounds + turn + 1)
             )
@@ -96,14 +96,14 @@ def unchanged(bench: Bench) -> Outcome:
     """Nothing was changed."""
     with _loaded(bench) as at:
         objects = at.objects()
-        contestants = [
-            Contestant(
+        competitors = [
+            Competitor(
                 OURS, lambda: once(at.environment, *QUIET_STAGES)[0], check=partial(_check_nothing_written, at, objects)
             ),
             *_peers(bench, at),
-            Contestant(ASKED, partial(floor.ask_once, at.postgres)),
+            Competitor(ASKED, partial(floor.ask_once, at.postgres)),
         ]
-        lines = take_turns(contestants, bench.rounds, bench.tell)
+        lines = take_turns(competitors, bench.rounds, bench.tell)
     limits = {"ingestr, merge": 0.7, "dlt, merge": 0.15}
     return Outcome([*lines, *bench.absent], _against_all(limits, [*lines, *bench.absent]))
 
@@ -117,27 +117,27 @@ WORKS = (
 
 
 @contextlib.contextmanager
-def _loaded(bench: Bench) -> Iterator[World]:
+def _loaded(bench: Bench) -> Iterator[Environment]:
     """A world in which everybody has loaded everything."""
     with filled(bench) as at:
         bench.tell(f"first load: {OURS}")
         once(at.environment, *STAGES)
-        for contestant in _peers(bench, at, forget=True):
-            bench.tell(f"first load: {contestant.name}")
+        for competitor in _peers(bench, at, forget=True):
+            bench.tell(f"first load: {competitor.name}")
             # Who fails here fails in the rounds again, and is told there.
-            take_turns([contestant], 1, lambda _step: None)
+            take_turns([competitor], 1, lambda _step: None)
         yield at
 
 
-def _peers(bench: Bench, at: World, *, forget: bool = False) -> list[Contestant]:
-    def contestant(peer: Peer) -> Contestant:
+def _peers(bench: Bench, at: Environment, *, forget: bool = False) -> list[Competitor]:
+    def competitor(peer: Peer) -> Competitor:
         prepare = partial(peer.forget, at) if forget else lambda: None
-        return Contestant(peer.name, partial(peer.run, at), prepare, partial(peer.check, at))
+        return Competitor(peer.name, partial(peer.run, at), prepare, partial(peer.check, at))
 
-    return [contestant(peer) for peer in bench.peers]
+    return [competitor(peer) for peer in bench.peers]
 
 
-def _extract(at: World, rows: int) -> float:
+def _extract(at: Environment, rows: int) -> float:
     seconds, answer = once(at.environment, "ingest")
     _require_all_landed(answer["ingest"], rows)
     return seconds
@@ -148,14 +148,14 @@ def _require_all_landed(ingested: dict[str, Any], rows: int) -> None:
         raise OursFailed(f"{landed} of {rows} orders were landed")
 
 
-def _check(at: World) -> None:
+def _check(at: Environment) -> None:
     """Makes sure that the warehouse has what totesys has."""
     found, expected = totesys.content(at.postgres, WAREHOUSE, "current_sales_order"), totesys.content(at.postgres)
     if found != expected:
         raise OursFailed(f"rows and sums are {found} in the warehouse, {expected} in totesys")
 
 
-def _check_nothing_written(at: World, objects: list[tuple[str, str]]) -> None:
+def _check_nothing_written(at: Environment, objects: list[tuple[str, str]]) -> None:
     if at.objects() != objects:
         raise OursFailed("the lake has grown, though nothing had changed")
 

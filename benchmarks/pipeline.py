@@ -7,12 +7,12 @@ from itertools import pairwise
 
 from benchmarks import totesys
 from benchmarks.bench import Bench, Work
-from benchmarks.contest import Contestant, Line, OursFailed, Outcome, Target, take_turns
+from benchmarks.environment import Environment, environment, seeded
 from benchmarks.freshness import freshness
 from benchmarks.orders import OURS, QUIET_STAGES, STAGES
 from benchmarks.processes import once, python, warm
+from benchmarks.rounds import Competitor, Line, OursFailed, Outcome, Target, take_turns
 from benchmarks.wire import counted
-from benchmarks.world import World, seeded, world
 from local.postgres.databases import SOURCE, WAREHOUSE
 from local.postgres.server import Postgres
 
@@ -35,8 +35,8 @@ def real_size(bench: Bench) -> Outcome:
             process.run(*STAGES, "ask")
             lines = take_turns(
                 [
-                    Contestant(OURS, lambda: process.seconds(*QUIET_STAGES)),
-                    Contestant(ASKED, lambda: process.seconds("ask")),
+                    Competitor(OURS, lambda: process.seconds(*QUIET_STAGES)),
+                    Competitor(ASKED, lambda: process.seconds("ask")),
                 ],
                 bench.rounds,
                 bench.tell,
@@ -51,7 +51,7 @@ def real_size(bench: Bench) -> Outcome:
 
 def delivered_again(bench: Bench) -> Outcome:
     """An old transaction keeps the fence where it is, so that all rows come again in the next run."""
-    with world() as at, _old_transaction(at.postgres):
+    with environment() as at, _old_transaction(at.postgres):
         bench.tell(f"filling totesys with {bench.rows:,} orders")
         totesys.fill(at.postgres, bench.rows)
         written: list[list[object]] = []
@@ -67,22 +67,22 @@ def delivered_again(bench: Bench) -> Outcome:
             if (versions := _versions(at)) != bench.rows + 1:
                 raise OursFailed(f"there are {versions} versions, though one of {bench.rows} orders was changed")
 
-        contestants = [
-            Contestant(
+        competitors = [
+            Competitor(
                 FIRST, lambda: once(at.environment, *STAGES)[0], at.forget, lambda: written.append(_written(at))
             ),
-            Contestant(AGAIN, lambda: once(at.environment, *STAGES)[0], check=require_nothing_new),
-            Contestant(AGAIN_AND_ONE, lambda: once(at.environment, *STAGES)[0], change_one, require_one_version),
+            Competitor(AGAIN, lambda: once(at.environment, *STAGES)[0], check=require_nothing_new),
+            Competitor(AGAIN_AND_ONE, lambda: once(at.environment, *STAGES)[0], change_one, require_one_version),
         ]
-        lines = take_turns(contestants, bench.rounds, bench.tell, in_order=True)
+        lines = take_turns(competitors, bench.rounds, bench.tell, in_order=True)
     return Outcome(lines, [Target(AGAIN, FIRST, 1.5), Target(AGAIN_AND_ONE, FIRST)])
 
 
 def growth(bench: Bench) -> Outcome:
     """The first load of several sizes, each stage in a process of its own."""
     lines: list[Line] = []
-    with contextlib.ExitStack() as worlds:
-        sizes = {size: worlds.enter_context(_filled(bench, size)) for size in bench.sizes if size < TOO_MANY}
+    with contextlib.ExitStack() as environments:
+        sizes = {size: environments.enter_context(_filled(bench, size)) for size in bench.sizes if size < TOO_MANY}
         lines += _measured_sizes(bench, sizes, bench.rounds)
     for size in bench.sizes:
         if size >= TOO_MANY:
@@ -102,8 +102,8 @@ def growth(bench: Bench) -> Outcome:
 def cold_start(bench: Bench) -> Outcome:
     """An interpreter that imports a handler and ends."""
     imports = {stage: f"functions.{stage}" for stage in STAGES} | {EVERYTHING: IMPORTED}
-    contestants = [Contestant(name, partial(python, f"import {names}")) for name, names in imports.items()]
-    lines = take_turns([*contestants, Contestant(NOTHING, partial(python, ""))], bench.rounds, bench.tell)
+    competitors = [Competitor(name, partial(python, f"import {names}")) for name, names in imports.items()]
+    lines = take_turns([*competitors, Competitor(NOTHING, partial(python, ""))], bench.rounds, bench.tell)
     return Outcome(lines, [Target(stage, EVERYTHING, limit) for stage, limit in IMPORT_LIMITS.items()])
 
 
@@ -116,12 +116,12 @@ WORKS = (
 )
 
 
-def _filled(bench: Bench, size: int) -> contextlib.AbstractContextManager[World]:
+def _filled(bench: Bench, size: int) -> contextlib.AbstractContextManager[Environment]:
     bench.tell(f"filling totesys with {size:,} orders")
-    return world(partial(totesys.fill, rows=size))
+    return environment(partial(totesys.fill, rows=size))
 
 
-def _measured_sizes(bench: Bench, sizes: dict[int, World], rounds: int) -> list[Line]:
+def _measured_sizes(bench: Bench, sizes: dict[int, Environment], rounds: int) -> list[Line]:
     """Of each size the time per row, and each stage's peak of memory."""
     peaks = {(stage, size): Line(_name(stage, size), unit="MB") for size in sizes for stage in STAGES}
 
@@ -133,8 +133,8 @@ def _measured_sizes(bench: Bench, sizes: dict[int, World], rounds: int) -> list[
             seconds += measured["seconds"]
         return seconds
 
-    contestants = [Contestant(_name("a row", size), partial(load, size), sizes[size].forget) for size in sizes]
-    times = take_turns(contestants, rounds, bench.tell)
+    competitors = [Competitor(_name("a row", size), partial(load, size), sizes[size].forget) for size in sizes]
+    times = take_turns(competitors, rounds, bench.tell)
     for line, size in zip(times, sizes, strict=True):
         line.unit, line.values = "µs", [value / size * 1e6 for value in line.values]
     return [*times, *peaks.values()]
@@ -144,13 +144,13 @@ def _name(what: str, size: int) -> str:
     return f"{what}, of {size:,}"
 
 
-def _written(at: World) -> list[object]:
+def _written(at: Environment) -> list[object]:
     """What is in the lake and how many batches and versions the warehouse has."""
     objects = [key for _, key in at.objects()]
     return [*objects, *at.postgres.execute("SELECT count(*) FROM etl.batch", WAREHOUSE), _versions(at)]
 
 
-def _versions(at: World) -> int:
+def _versions(at: Environment) -> int:
     return int(at.postgres.execute("SELECT count(*) FROM fact_sales_order", WAREHOUSE)[0][0])
 
 

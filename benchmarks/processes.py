@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from benchmarks.contest import OursFailed
+from benchmarks.rounds import OursFailed
 from local.aws.deployment import ROOT
 
 Measured = dict[str, dict[str, Any]]

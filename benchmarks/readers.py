@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks import totesys
-from benchmarks.contest import OursFailed
+from benchmarks.environment import LANDING, PROCESSED, Environment, environment
 from benchmarks.ours import EXECUTION
 from benchmarks.processes import once
-from benchmarks.world import LANDING, PROCESSED, World, world
+from benchmarks.rounds import OursFailed
 from cli.render.terminal import screen
 from local.postgres.databases import WAREHOUSE
 from totes.contracts.requests import Request
@@ -40,7 +40,7 @@ _CALENDAR, _ORDERS = "SELECT count(*) FROM dim_date", "SELECT count(*) FROM curr
 class Reader(threading.Thread):
     """Reads the warehouse over a connection of its own, until it is stopped."""
 
-    def __init__(self, at: World) -> None:
+    def __init__(self, at: Environment) -> None:
         super().__init__(daemon=True)
         self._connection = at.postgres.connect(WAREHOUSE)
         self._connection.autocommit = True
@@ -62,7 +62,7 @@ class Reader(threading.Thread):
 
 def main(arguments: list[str]) -> None:
     rows = int(arguments[0]) if arguments else 300_000
-    with world(partial(totesys.fill, rows=rows)) as at:
+    with environment(partial(totesys.fill, rows=rows)) as at:
         os.environ.update(at.environment)
         logger.setLevel("ERROR")
         for analyst in (False, True):
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
         _say(at, "migration to the last version", _ORDERS)
 
 
-def _say(at: World, name: str, open_select: str) -> None:
+def _say(at: Environment, name: str, open_select: str) -> None:
     """Loads what is pending, and prints how long that took and how long the reader waited."""
     with _open(at, open_select) if open_select else contextlib.nullcontext():
         reader = Reader(at)
@@ -97,7 +97,7 @@ def _say(at: World, name: str, open_select: str) -> None:
 
 
 @contextlib.contextmanager
-def _open(at: World, query: str) -> Iterator[None]:
+def _open(at: Environment, query: str) -> Iterator[None]:
     with contextlib.closing(at.postgres.connect(WAREHOUSE)) as connection:
         connection.cursor().execute("SET application_name = 'analyst'")
         connection.cursor().execute(query)
@@ -115,7 +115,7 @@ def _process(*full_read: str) -> None:
     transform(TransformSettings(LANDING, PROCESSED), Request(EXECUTION))
 
 
-def _go_back_a_version(at: World) -> None:
+def _go_back_a_version(at: Environment) -> None:
     """Undoes the last migration of the schema."""
     for statement in (
         "ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from benchmarks.contest import Outcome, Target, Verdict
+from benchmarks.rounds import Outcome, Target, Verdict
 from cli.render.terminal import plain_table
 from local.aws.deployment import ROOT
 from tools.docs.pages import with_parts

@@ -109,7 +109,7 @@ def warehouse(names: Names) -> "Iterator[sqlalchemy.Connection]":
 
     Raises:
         WarehouseEmpty: nothing has ever been loaded.
-        WarehouseUnreachable, AccessRefused: it can't be connected to.
+        WarehouseUnreachable, AccessDenied: it can't be connected to.
     """
     import sqlalchemy
 

@@ -78,7 +78,7 @@ def read_logs(names: "Names") -> list[LogHead]:
     A warehouse that can't be asked is told in its place: it is then that somebody looks how far the others are.
 
     Raises:
-        LakeUnavailable, LogBroken, CorruptObject, AccessRefused: a zone's log can't be read.
+        LakeUnavailable, LogBroken, CorruptObject, AccessDenied: a zone's log can't be read.
     """
     return [
         _zone("landed", names.landing_bucket),
@@ -121,13 +121,13 @@ def _loaded(names: "Names") -> LogHead:
     except WarehouseEmpty:
         found = None
     except TotesError as error:
-        return LogHead("loaded", _loaded_when_last_told(names), trouble=one_line(error))
+        return LogHead("loaded", _loaded_when_last_shown(names), trouble=one_line(error))
     if found is None:
         return LogHead("loaded")
     return LogHead("loaded", found.batch_id, found.loaded_at, found.snapshot_at, int(found.rows))
 
 
-def _loaded_when_last_told(names: "Names") -> int:
+def _loaded_when_last_shown(names: "Names") -> int:
     success = last_success(names)
     load = describe(success.arn).output.get("load", {}) if success else {}
     return int(load.get("loaded_through") or 0)

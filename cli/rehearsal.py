@@ -17,7 +17,7 @@ from cli.commands.up import seed_if_empty
 from cli.progress import read_logs
 from cli.render.follow import follow
 from cli.render.reconcile import show_reconciliation
-from local.aws.execution_events import Endings
+from local.aws.execution_events import ExecutionEvents
 from local.aws.schedule import Scheduler
 from local.business.simulator import Simulator
 from totes.alerts.executions import SUCCEEDED
@@ -45,7 +45,7 @@ class Rehearsal:
         self._warehouse = warehouse
         self._console = console
         self._step = step
-        self._endings = Endings(stack)
+        self._execution_events = ExecutionEvents(stack)
         self.broken = 0
 
     def run(self) -> None:
@@ -113,7 +113,7 @@ class Rehearsal:
 
         Scheduler(self._stack, started=note).run(fired)
         execution = follow(started[0], self._console)
-        self._endings.look()
+        self._execution_events.look()
         return execution
 
     def _expect(self, promise: str, kept: bool, found: object) -> None:

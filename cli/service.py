@@ -14,7 +14,7 @@ from rich.text import Text
 
 from cli.render.executions import headline
 from cli.render.follow import wait
-from local.aws.execution_events import Endings
+from local.aws.execution_events import ExecutionEvents
 from local.aws.schedule import Scheduler
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace 
     """
     started: queue.SimpleQueue[str] = queue.SimpleQueue()
     with _background() as (pool, stop):
-        tasks = [pool.submit(Scheduler(stack, every, started.put).run, stop), pool.submit(Endings(stack).run, stop)]
+        tasks = [
+            pool.submit(Scheduler(stack, every, started.put).run, stop),
+            pool.submit(ExecutionEvents(stack).run, stop),
+        ]
         if pace:
             tasks.append(pool.submit(_pass_days, stack, console, pace, stop))
         while True:

@@ -188,7 +188,7 @@ def real_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def drill_totesys(postgres: Postgres, empty_totesys: str) -> str:
+def small_totesys(postgres: Postgres, empty_totesys: str) -> str:
     """The name of a template database: totesys with little in it, some hundred orders."""
     _copy(postgres, empty_totesys, "template_drill")
     with contextlib.closing(postgres.connect("template_drill")) as connection:
@@ -205,9 +205,9 @@ def loaded_seeded(postgres: Postgres, passwords: dict[str, str], seeded_totesys:
 
 
 @pytest.fixture(scope="session")
-def loaded_drill(postgres: Postgres, passwords: dict[str, str], drill_totesys: str) -> Iterator[Loaded]:
+def loaded_small(postgres: Postgres, passwords: dict[str, str], small_totesys: str) -> Iterator[Loaded]:
     """Yields the state after the first run of a pipeline with a small totesys."""
-    with _run_once(postgres, passwords, drill_totesys) as loaded:
+    with _run_once(postgres, passwords, small_totesys) as loaded:
         yield loaded
 
 

@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable, source_columns, source_tables
 from totes.contracts.requests import BackfillRequest
-from totes.errors import BackfillOutdated, ContractBroken, LogBroken
+from totes.errors import BackfillOutdated, ContractViolation, LogBroken
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake, StoredObject
-from totes.lake.keys import united
+from totes.lake.keys import sorted_union
 from totes.lake.manifest import BACKFILL, Manifest, Parts, moment_after, parse_parts
 from totes.lake.parquet import batches, keys_schema, write_keys
 from totes.postgres.catalogue import relations_to_read, structure_of
@@ -45,9 +45,9 @@ class Backfill:
 
     Raises:
         SourceUnreachable, SourceBusy, SourceLagging, LakeUnavailable, BatchContended: worth another try.
-        ContractBroken: totesys is not as declared; a backfill quarantines nothing.
+        ContractViolation: totesys is not as declared; a backfill quarantines nothing.
         BackfillOutdated: the plan does not fit totesys or the landing zone any more.
-        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
+        AccessDenied, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
             totes.errors.
     """
 
@@ -159,10 +159,10 @@ class Backfill:
         return self._added(table, part.batch, folder / "data", read)
 
     def _added(self, table: SourceTable, batch: int, path: Path, read: Extracted) -> Parts:
-        if read.aside:
-            raise ContractBroken(
+        if read.quarantined:
+            raise ContractViolation(
                 f"totesys holds what schemas/source/{table.name}.toml does not allow, as where {table.key} is "
-                f"{read.aside[0].business_id}: {read.aside[0].reason}. A backfill sets nothing aside.",
+                f"{read.quarantined[0].business_id}: {read.quarantined[0].reason}. A backfill quarantines nothing.",
                 "Correct the rows in totesys and redrive the execution, or change the declaration, deploy and start "
                 "another backfill.",
             )
@@ -204,7 +204,7 @@ class Backfill:
         tables = {
             name: {
                 **parts,
-                "keys": self._united(
+                "keys": self._sorted_union(
                     name, plan.last, [of[name]["keys"] for of in all_parts if "keys" in of.get(name, {})]
                 ),
             }
@@ -212,7 +212,7 @@ class Backfill:
         }
         return replace(manifest, source=plan.source, columns=source_columns(), structure=plan.structure, tables=tables)
 
-    def _united(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
+    def _sorted_union(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
         table = source_tables()[name]
         with scratch() as folder:
             found = [
@@ -222,7 +222,7 @@ class Backfill:
             ]
             keys = pa.concat_arrays([pa.array([], keys_schema(table).types[0]), *found])
             del found
-            return self._add_keys(table, batch, folder / "keys", united(keys))
+            return self._add_keys(table, batch, folder / "keys", sorted_union(keys))
 
     def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:
         write_keys(path, keys, keys_schema(table))

@@ -12,7 +12,7 @@
     ├── TerminalError            stays until somebody does something: straight to Catch
     │   ├── InputRefused         the execution's input holds what it must not
     │   ├── SettingsInvalid      the function's environment is incomplete
-    │   ├── AccessRefused        a missing grant, database, permission, bucket or secret; a pooler that refuses; TLS
+    │   ├── AccessDenied        a missing grant, database, permission, bucket or secret; a pooler that refuses; TLS
     │   ├── LogBroken            a log has a gap, or two of them contradict each other
     │   ├── ObjectMissing        a manifest names an object that is not there
     │   ├── CorruptObject        an object is not what its manifest says
@@ -22,8 +22,8 @@
     │   ├── BackfillOutdated     totesys or the landing zone has changed since a backfill was planned
     │   ├── DiskFull             a batch does not fit on the disk of the function that moves it
     │   ├── DatabaseFailed       a database refused in a way that no other class names
-    │   └── Unforeseen           anything else: most likely a bug
-    └── ContractBroken           the data is not what its declaration in schemas/ says
+    │   └── UnexpectedError           anything else: most likely a bug
+    └── ContractViolation           the data is not what its declaration in schemas/ says
 
 The message is made for the person who reads it in an e-mail: what was found, what was expected, where, what to do.
 """
@@ -109,7 +109,7 @@ class SettingsInvalid(TerminalError):
     """The function's environment is incomplete."""
 
 
-class AccessRefused(TerminalError):
+class AccessDenied(TerminalError):
     """A grant, database, permission, bucket or secret is missing, a secret is malformed, or a pooler refuses.
 
     Or a database's server is not the right one: it offers no TLS, or its certificate is not accepted.
@@ -148,11 +148,11 @@ class BackfillOutdated(TerminalError):
     """totesys or the landing zone is not any more what a backfill was planned for."""
 
 
-class Unforeseen(TerminalError):
+class UnexpectedError(TerminalError):
     """Anything else: most likely a bug."""
 
 
-class ContractBroken(TotesError):
+class ContractViolation(TotesError):
     """The data is not what its declaration in schemas/ says."""
 
 

@@ -78,7 +78,7 @@ class Ingested:
                 if reason not in EXPECTED | {ASKED_FOR, UPGRADED}
             ),
             *(
-                f"{table} has {_rows(rows, 'that is', 'that are')} set aside: see etl.quarantine"
+                f"{table} has {_rows(rows, 'that is', 'that are')} quarantined: see etl.quarantine"
                 for table, rows in self.quarantined.items()
             ),
             *(
@@ -95,9 +95,9 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
 
     Raises:
         SourceUnreachable, SourceBusy, SourceLagging, LakeUnavailable, BatchContended: worth another try.
-        ContractBroken: totesys is not as declared; nothing was landed.
+        ContractViolation: totesys is not as declared; nothing was landed.
         DeletionsHeld: too many rows are gone; nothing was landed.
-        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
+        AccessDenied, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
             totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from totes.contracts.declarations import WarehouseTable, warehouse_tables
 from totes.contracts.requests import Request
-from totes.errors import ContractBroken, LogBroken
+from totes.errors import ContractViolation, LogBroken
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
@@ -94,7 +94,7 @@ def load(
 
     Raises:
         WarehouseUnreachable, WarehouseBusy, LakeUnavailable: worth another try; a batch is loaded whole or not at all.
-        AccessRefused, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, ContractBroken, VersionUnknown,
+        AccessDenied, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, ContractViolation, VersionUnknown,
             DiskFull: see totes.errors.
     """
     credentials = read_credentials(settings.warehouse_secret)
@@ -183,7 +183,7 @@ def _load_next(
     brings the rows that those lack, so the rows of a backfill are checked in that batch.
 
     Raises:
-        ContractBroken: the checks do not hold, and no batch or no time is left to correct that.
+        ContractViolation: the checks do not hold, and no batch or no time is left to correct that.
     """
     with scratch() as folder:
         fetched = _fetched(log, processed, pending.popleft(), folder)
@@ -203,9 +203,9 @@ def _load_next(
     return done
 
 
-def _uncorrected(error: ContractBroken, batches: int) -> ContractBroken:
+def _uncorrected(error: ContractViolation, batches: int) -> ContractViolation:
     """Returns the error of a broken check that no batch in the time of one function corrects."""
-    return ContractBroken(
+    return ContractViolation(
         f"{error.found} The {batches:,} batches that one function has time for do not correct that, and more are left.",
         "Give the function load more time in serverless.yml (timeout, at most 900 s), and the tasks that call it more "
         "than that (TimeoutSeconds in statemachine/), and deploy. If no later batch corrects the rows, correct them in "
@@ -278,7 +278,7 @@ def _load_table(warehouse: Warehouse, fetched: _Fetched, name: str) -> staging.L
         if path := fetched.files.get((name, "deleted")):
             deleted = staging.stage_deleted(warehouse, table, path)
             fetched.manifest.tables[name]["deleted"].require_rows(deleted)
-            staging.bury(warehouse, table, fetched.manifest.batch)
+            staging.add_tombstones(warehouse, table, fetched.manifest.batch)
             loaded = staging.Loaded(**vars(loaded) | {"deleted": deleted})
         logger.info("loaded", **vars(loaded))
     return loaded
@@ -289,7 +289,7 @@ def _load_rows(warehouse: Warehouse, fetched: _Fetched, table: WarehouseTable, p
     if (
         table.is_fact
         and staging.is_to_be_filled(warehouse, table, stored.rows)
-        and (filled := staging.fill(warehouse, table, path))
+        and (filled := staging.copy_into_empty(warehouse, table, path))
     ):
         stored.require_rows(filled.staged)
         return filled

@@ -79,7 +79,7 @@ def transform(
 
     Raises:
         LakeUnavailable: worth another try; what was finished stays finished.
-        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown, DiskFull: see
+        AccessDenied, CorruptObject, ObjectMissing, LogBroken, ContractViolation, VersionUnknown, DiskFull: see
             totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
@@ -111,7 +111,7 @@ def prepare(settings: TransformSettings, batch: int) -> Prepared:
 
     Raises:
         LakeUnavailable: worth another try.
-        AccessRefused, CorruptObject, ObjectMissing, LogBroken, ContractBroken, VersionUnknown, DiskFull: see
+        AccessDenied, CorruptObject, ObjectMissing, LogBroken, ContractViolation, VersionUnknown, DiskFull: see
             totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
@@ -186,7 +186,7 @@ class _Batch:
         return {table.name: {"data": self._write(table, [calendar(table, self._years)])} for table in calendars}
 
     def copied(self, source: str, aside: StoredObject) -> StoredObject:
-        """The rows of a table of totesys that are set aside, as they were landed."""
+        """The rows of a table of totesys that are quarantined, as they were landed."""
         return self._processed.add(self._fetched(aside), f"aside/{source}/batch={self._landed.batch:08d}", aside.rows)
 
     def _shaped(self, table: WarehouseTable) -> Iterator[pa.Table]:

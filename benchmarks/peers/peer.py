@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import totesys
-from benchmarks.contest import PeerFailed, Tell
-from benchmarks.world import World
+from benchmarks.environment import Environment
+from benchmarks.rounds import PeerFailed, Tell
 from local.aws.deployment import ROOT
 from local.postgres.databases import SOURCE
 
@@ -46,7 +46,7 @@ class Peer:
 
     name: str
     program: str
-    command: Callable[["Peer", World], Sequence[str | Path]]
+    command: Callable[["Peer", Environment], Sequence[str | Path]]
     appends: bool = False
 
     @property
@@ -61,20 +61,20 @@ class Peer:
     def state(self) -> Path:
         return ENVIRONMENTS / f"{self.database}.state"
 
-    def forget(self, world: World) -> None:
+    def forget(self, environment: Environment) -> None:
         """Empties what it loads into, and what it remembers."""
-        world.empty_database(self.database)
+        environment.empty_database(self.database)
         shutil.rmtree(self.state, ignore_errors=True)
         self.state.mkdir(parents=True)
 
-    def run(self, world: World) -> float:
+    def run(self, environment: Environment) -> float:
         """Runs it to its end; returns the seconds of the whole process.
 
         Raises:
             PeerFailed: with the last line that it said.
         """
-        variables = {"SRC": uri(world, SOURCE), "TGT": uri(world, self.database), "HOME": str(self.state)}
-        command = self.command(self, world)
+        variables = {"SRC": uri(environment, SOURCE), "TGT": uri(environment, self.database), "HOME": str(self.state)}
+        command = self.command(self, environment)
         started = time.perf_counter()
         try:
             done = subprocess.run(
@@ -93,24 +93,28 @@ class Peer:
             raise PeerFailed(f"failed with {done.returncode}: {_last_line(done.stdout + done.stderr)}")
         return seconds
 
-    def check(self, world: World) -> None:
+    def check(self, environment: Environment) -> None:
         """Makes sure that it has moved what it says.
 
         Raises:
             PeerFailed: it has not.
         """
         try:
-            found = totesys.content(world.postgres, self.database, _LATEST if self.appends else "public.sales_order")
+            found = totesys.content(
+                environment.postgres, self.database, _LATEST if self.appends else "public.sales_order"
+            )
         except Exception as error:
             raise PeerFailed("wrong answer: its table is not there") from error
-        expected = totesys.content(world.postgres)
+        expected = totesys.content(environment.postgres)
         if found != expected:
             raise PeerFailed(f"wrong answer: rows and sums are {found}, in totesys they are {expected}")
 
 
-def uri(world: World, database: str, scheme: str = "postgresql", user: str = "postgres", host: str = "") -> str:
+def uri(
+    environment: Environment, database: str, scheme: str = "postgresql", user: str = "postgres", host: str = ""
+) -> str:
     """A database of the world's server, by its Unix socket."""
-    return f"{scheme}://{user}@{host}/{database}?host={world.postgres.host}"
+    return f"{scheme}://{user}@{host}/{database}?host={environment.postgres.host}"
 
 
 def installed(program: str, tell: Tell) -> str:

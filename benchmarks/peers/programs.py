@@ -3,43 +3,43 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.environment import Environment
 from benchmarks.peers.peer import FOLDER, Peer, uri
-from benchmarks.world import World
 from local.postgres.databases import SOURCE
 
-Command = Callable[[Peer, World], list[str | Path]]
+Command = Callable[[Peer, Environment], list[str | Path]]
 _TABLE = "public.sales_order"
 
 
-def _ingestr(peer: Peer, world: World) -> list[str | Path]:
+def _ingestr(peer: Peer, environment: Environment) -> list[str | Path]:
     return [
         peer.environment / "bin" / "ingestr",
         "ingest",
-        *("--source-uri", uri(world, SOURCE), "--source-table", _TABLE),
-        *("--dest-uri", uri(world, peer.database), "--dest-table", _TABLE),
+        *("--source-uri", uri(environment, SOURCE), "--source-table", _TABLE),
+        *("--dest-uri", uri(environment, peer.database), "--dest-table", _TABLE),
         *("--incremental-strategy", "merge", "--primary-key", "sales_order_id", "--incremental-key", "last_updated"),
-        *_since_last_time(peer, world),
+        *_since_last_time(peer, environment),
         *("--yes", "--progress", "log"),
     ]
 
 
-def _since_last_time(peer: Peer, world: World) -> list[str]:
+def _since_last_time(peer: Peer, environment: Environment) -> list[str]:
     """ingestr keeps no state: whoever schedules it says from when on. Without that it would read everything."""
-    if world.postgres.execute(f"SELECT to_regclass('{_TABLE}')", peer.database) == ([None],):
+    if environment.postgres.execute(f"SELECT to_regclass('{_TABLE}')", peer.database) == ([None],):
         return []
-    ((latest,),) = world.postgres.execute(f"SELECT max(last_updated) FROM {_TABLE}", peer.database)
+    ((latest,),) = environment.postgres.execute(f"SELECT max(last_updated) FROM {_TABLE}", peer.database)
     return ["--interval-start", latest.isoformat()] if latest else []
 
 
 def _dlt(disposition: str) -> Command:
-    def command(peer: Peer, world: World) -> list[str | Path]:
+    def command(peer: Peer, environment: Environment) -> list[str | Path]:
         # SQLAlchemy, ConnectorX and ADBC each read the socket's folder from another part.
-        folder = world.postgres.host.replace("/", "%2F")
+        folder = environment.postgres.host.replace("/", "%2F")
         return [
             peer.environment / "bin" / "python",
             FOLDER / "dlt_pipeline.py",
-            uri(world, SOURCE, "postgresql+psycopg2", host=folder),
-            uri(world, peer.database, user="postgres:none", host="localhost"),
+            uri(environment, SOURCE, "postgresql+psycopg2", host=folder),
+            uri(environment, peer.database, user="postgres:none", host="localhost"),
             peer.state,
             disposition,
         ]
@@ -47,7 +47,7 @@ def _dlt(disposition: str) -> Command:
     return command
 
 
-def _sling(peer: Peer, world: World) -> list[str | Path]:
+def _sling(peer: Peer, environment: Environment) -> list[str | Path]:
     programs = peer.environment.glob("lib/python*/site-packages/sling_linux_amd64/bin/sling-linux-amd64")
     return [
         next(programs, "sling"),

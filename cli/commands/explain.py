@@ -16,7 +16,7 @@ from cli.progress import last_success
 from cli.quiet import no_log_lines
 from cli.render.executions import rows_left, states_table
 from cli.render.log_lines import LogLine, read_lines
-from cli.render.summary import told, told_running
+from cli.render.summary import describe_end, describe_running
 from cli.render.terminal import AsJson, say_json, screen
 from cli.selection import named, newest, newest_unsuccessful
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe
@@ -87,9 +87,9 @@ def explanation(names: "Names", arn: str) -> Explanation:
     """What Step Functions, the lake's logs and CloudWatch know of an execution."""
     execution = describe(arn)
     if execution.status == SUCCEEDED:
-        return Explanation(execution, told(execution))
+        return Explanation(execution, describe_end(execution))
     if execution.status == RUNNING:
-        return Explanation(execution, told_running(execution, datetime.now(UTC)))
+        return Explanation(execution, describe_running(execution, datetime.now(UTC)))
     # Powertools takes its time to be imported, and only a failure needs it.
     from totes.alerts.email import failure_mail
     from totes.alerts.failure import Zones, failure_of

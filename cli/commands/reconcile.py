@@ -70,7 +70,7 @@ def compare(names: "Names", tables: Sequence[WarehouseTable], seen: "Seen" = lam
     Raises:
         WarehouseEmpty: nothing has ever been loaded.
         LogBroken: the warehouse does not belong to the lake.
-        SourceUnreachable, WarehouseUnreachable, LakeUnavailable, AccessRefused, ContractBroken: see totes.errors.
+        SourceUnreachable, WarehouseUnreachable, LakeUnavailable, AccessDenied, ContractViolation: see totes.errors.
     """
     from totes.verify.reconcile import reconcile as engine
     from totes.warehouse.warehouse import Warehouse

@@ -79,7 +79,7 @@ def _details(table: TableDifferences) -> Iterator[Text]:
         (table.extra, "extra", "red"),
         (table.differing, f"differing in {columns}", "red"),
         (table.on_their_way, "on their way: written or deleted in totesys since the batch", "yellow"),
-        (table.set_aside, "set aside, with the reason in etl.quarantine", "yellow"),
+        (table.quarantined, "quarantined, with the reason in etl.quarantine", "yellow"),
         (table.kept, "kept that were deleted in totesys", "dim"),
     ):
         if keys.rows:
@@ -151,8 +151,8 @@ def _verdict(found: Reconciliation) -> Text:
     coming = sum(table.on_their_way.rows for table in found.tables)
     if found.agrees:
         others = [f"{coming:,} on their way with the next execution"] if coming else []
-        if set_aside := sum(table.set_aside.rows for table in found.tables):
-            others.append(f"{set_aside:,} set aside in etl.quarantine")
+        if quarantined := sum(table.quarantined.rows for table in found.tables):
+            others.append(f"{quarantined:,} quarantined in etl.quarantine")
         but = f", but for {' and '.join(others)}" if others else ""
         return Text(f"They agree: {rows:,} rows of totesys are in the warehouse, value by value{but}.", "bold green")
     verdict = Text(f"They differ: {differences_in_words(found.tables)}.", "bold red")

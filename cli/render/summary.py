@@ -13,7 +13,7 @@ from totes.runtime.passes import batches_of
 Output = Mapping[str, Any]
 
 
-def told(execution: Execution) -> str:
+def describe_end(execution: Execution) -> str:
     """What an execution that succeeded did."""
     ingest, transform, load = (execution.output.get(stage.lower(), {}) for stage in STAGES)
     sentences = [f"Execution {execution.name} SUCCEEDED. It began at {_moment(execution.started)}"]
@@ -31,7 +31,7 @@ def told(execution: Execution) -> str:
     return " ".join(sentence for sentence in (*sentences, *repeated, *warnings) if sentence)
 
 
-def told_running(execution: Execution, now: datetime) -> str:
+def describe_running(execution: Execution, now: datetime) -> str:
     """What an execution is at."""
     sentences = [f"Execution {execution.name} has been running for {took((now - execution.started).total_seconds())}."]
     at = execution.states[-1] if execution.states else None

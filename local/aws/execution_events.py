@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.2
 
 
-class Endings:
+class ExecutionEvents:
     """Calls the function `watch` for each execution that ends, as the deployed rule does.
 
     Args:

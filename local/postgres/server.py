@@ -75,7 +75,7 @@ class Postgres:
         self._kept = data_dir.absolute() if data_dir else None
         self._settings = settings or {}
         self._user = pwd.getpwnam(ROOTS_SUBSTITUTE) if os.geteuid() == 0 else None
-        self._shepherd: subprocess.Popen[bytes] | None = None
+        self._supervisor: subprocess.Popen[bytes] | None = None
         self.host = ""
 
     def __enter__(self) -> Self:
@@ -101,7 +101,7 @@ class Postgres:
                 self._create_cluster(binaries, data)
             self._write_access_rules(data)
             self.host = str(folder)
-            self._shepherd = self._serve(binaries, data, folder)
+            self._supervisor = self._serve(binaries, data, folder)
             self._wait_until_ready(data)
         except BaseException:
             self.stop()
@@ -110,10 +110,10 @@ class Postgres:
 
     def stop(self) -> None:
         """Stop the server and delete what was temporary. Does nothing where it has stopped already."""
-        if self._shepherd is None:
+        if self._supervisor is None:
             return
-        self._shepherd.communicate()  # closes its standard input, which is the signal to stop
-        self._shepherd = None
+        self._supervisor.communicate()  # closes its standard input, which is the signal to stop
+        self._supervisor = None
 
     def connect(self, database: str = SUPERUSER) -> pg8000.dbapi.Connection:
         """A superuser's connection, not in autocommit mode. The caller closes it."""
@@ -249,11 +249,11 @@ class Postgres:
         )
 
     def _wait_until_ready(self, data: Path) -> None:
-        assert self._shepherd is not None  # noqa: S101 - for the type checker
+        assert self._supervisor is not None  # noqa: S101 - for the type checker
         give_up = time.monotonic() + START_SECONDS
         while not self._answers():
-            if self._shepherd.poll() is not None:
-                log, _ = self._shepherd.communicate()
+            if self._supervisor.poll() is not None:
+                log, _ = self._supervisor.communicate()
                 raise PostgresFailed(f"PostgreSQL did not start on {data}: {log.decode(errors='replace').strip()}")
             if time.monotonic() > give_up:
                 raise PostgresFailed(f"PostgreSQL on {data} was not ready after {START_SECONDS} s.")

@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.__main__ import WORKS
-from benchmarks.contest import Contestant, Line, Outcome, PeerFailed, Target, take_turns
+from benchmarks.rounds import Competitor, Line, Outcome, PeerFailed, Target, take_turns
 from benchmarks.spans import FUNCTIONS, Record
 from benchmarks.wire import Wire, counted
 from local.aws.deployment import ROOT
@@ -70,7 +70,7 @@ def test_who_fails_is_out_and_the_others_go_on() -> None:
         turns.append("other")
         return float(len(turns))
 
-    lines = take_turns([Contestant("failing", fail), Contestant("other", succeed)], 3, lambda _step: None)
+    lines = take_turns([Competitor("failing", fail), Competitor("other", succeed)], 3, lambda _step: None)
     assert turns == ["failing", "other", "other", "other"]
     assert [(line.trouble, line.values) for line in lines] == [("it can't", []), ("", [2.0, 3.0, 4.0])]
     verdict, absent = Outcome(lines, [Target("other", limit=2.9), Target("other", "failing", 1.0)]).verdicts()
@@ -80,8 +80,8 @@ def test_who_fails_is_out_and_the_others_go_on() -> None:
 
 def test_each_round_begins_with_another() -> None:
     turns: list[str] = []
-    contestants = [Contestant(name, lambda name=name: float(turns.append(name) or 1)) for name in "abc"]
-    take_turns(contestants, 3, lambda _step: None)
+    competitors = [Competitor(name, lambda name=name: float(turns.append(name) or 1)) for name in "abc"]
+    take_turns(competitors, 3, lambda _step: None)
     assert "".join(turns) == "abcbcacab"
 
 

@@ -41,9 +41,9 @@ def test_failing_load_is_caught_told_once_and_caught_up(connected: Stage, databa
     failed = connected.execute()
     told = alerts(connected)[len(before) :]
 
-    assert (failed["status"], failed["error"]) == ("FAILED", "AccessRefused")
+    assert (failed["status"], failed["error"]) == ("FAILED", "AccessDenied")
     [(subject, message)] = told
-    assert subject.startswith("totes-dev-pipeline: Load failed with AccessRefused, ")
+    assert subject.startswith("totes-dev-pipeline: Load failed with AccessDenied, ")
     # The text is made by the function that was uploaded: what stands in for it is plainer.
     assert "\nDO THIS    " in message
     assert failed["executionArn"] in message

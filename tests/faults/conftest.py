@@ -11,10 +11,10 @@ from local.stack import Stack
 from tests.conftest import MakesPipelines, Start
 from tests.faults import table
 from tests.faults.catalogue import Catalogue, Part
-from tests.faults.drill import Drill, functions
 from tests.faults.invoker import InProcess, Switchboard
+from tests.faults.scenario import Scenario, functions
 from tests.support.loaded import Loaded
-from tests.support.model import Witness
+from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
 
 RESULTS = pytest.StashKey[Catalogue]()
@@ -42,43 +42,43 @@ def stack(switchboard: Switchboard, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="package")
-def loaded_drill(stack: Stack, stacked_pipelines: MakesPipelines, drill_totesys: str) -> Iterator[Loaded]:
+def loaded_small(stack: Stack, stacked_pipelines: MakesPipelines, small_totesys: str) -> Iterator[Loaded]:
     """Yields the state after the first run of a pipeline with a small totesys."""
-    with stacked_pipelines(drill_totesys) as pipeline:
+    with stacked_pipelines(small_totesys) as pipeline:
         yield Loaded.by_running(pipeline)
 
 
 @pytest.fixture
 def start(request: pytest.FixtureRequest) -> Start:
     """Returns the state that a test starts from: a small pipeline that has run once, unless `on` marks the test."""
-    found: Start = request.getfixturevalue(getattr(request, "param", "loaded_drill"))
+    found: Start = request.getfixturevalue(getattr(request, "param", "loaded_small"))
     return found
 
 
 @pytest.fixture
-def drilled(stacked_pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
+def small(stacked_pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
     """Yields the pipeline of a test."""
     with stacked_pipelines(start) as pipeline:
         yield pipeline
 
 
 @pytest.fixture
-def drill(
+def scenario(
     stack: Stack,
     switchboard: Switchboard,
     in_process: InProcess,
-    drilled: Pipeline,
+    small: Pipeline,
     start: Start,
     log: io.StringIO,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Drill]:
+) -> Iterator[Scenario]:
     waits: list[float] = []
     sdk_waits: list[float] = []
     monkeypatch.setattr(INTERPRETER, SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(SDK, SimpleNamespace(sleep=sdk_waits.append))
-    before = start.witness if isinstance(start, Loaded) else None
-    with Witness(drilled, before) as witness:
-        made = Drill(stack, drilled, witness, switchboard, in_process, log, waits, sdk_waits)
+    before = start.history_checker if isinstance(start, Loaded) else None
+    with HistoryChecker(small, before) as history_checker:
+        made = Scenario(stack, small, history_checker, switchboard, in_process, log, waits, sdk_waits)
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         yield made
@@ -86,12 +86,12 @@ def drill(
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--write-promise", action="store_true", help="write the table of faults in docs/promise.md anew")
-    parser.addoption("--all-cases", action="store_true", help="run every case of each drill, and not just the first")
+    parser.addoption("--all-cases", action="store_true", help="run every case of each scenario, and not just the first")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """One case of each drill is enough for every change; `make faults` runs them all."""
+    """One case of each scenario is enough for every change; `make faults` runs them all."""
     if config.getoption("--all-cases", default=False) or config.option.keyword:
         return
     first: dict[str, pytest.Item] = {}
@@ -105,7 +105,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "fault: a row of the catalogue; see tests/faults/drill.py")
+    config.addinivalue_line("markers", "fault: a row of the catalogue; see tests/faults/scenario.py")
     config.stash[RESULTS] = Catalogue()
     # A worker's reports are passed on to the process that has started it, which keeps the books.
     if not hasattr(config, "workerinput"):
@@ -118,10 +118,10 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if declared := item.get_closest_marker("fault"):
-        drill = getattr(item, "funcargs", {}).get("drill")
+        scenario = getattr(item, "funcargs", {}).get("scenario")
         part = Part(file=item.path.name, **declared.kwargs)
         place = item.session.items.index(item)
-        report.user_properties.append((PART, (place, part.to_send(drill and drill.seen))))
+        report.user_properties.append((PART, (place, part.to_send(scenario and scenario.seen))))
     return report
 
 

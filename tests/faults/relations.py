@@ -2,7 +2,7 @@
 
 import time
 
-from tests.faults.drill import Drill
+from tests.faults.scenario import Scenario
 
 # Partitions payments by key, and those from 200 on also by paid. The reader has no rights in one partition's schema.
 PARTITIONED = (
@@ -46,22 +46,22 @@ PREPARED = (
 SECONDS_TO_WAIT = 30
 
 
-def at_once(drill: Drill, *statements: str) -> None:
+def at_once(scenario: Scenario, *statements: str) -> None:
     """Runs statements in one transaction of totesys and commits it."""
-    with drill.session() as connection:
+    with scenario.session() as connection:
         cursor = connection.cursor()
         for statement in statements:
             cursor.execute(statement)
         connection.commit()
 
 
-def apart(drill: Drill, *statements: str) -> None:
+def apart(scenario: Scenario, *statements: str) -> None:
     """Runs each statement outside a transaction, as VACUUM and others require."""
     for statement in statements:
-        drill.pipeline.postgres.execute(statement, drill.pipeline.source)
+        scenario.pipeline.postgres.execute(statement, scenario.pipeline.source)
 
 
-def until_waiting(drill: Drill, application: str = "totes-ingest") -> None:
+def until_waiting(scenario: Scenario, application: str = "totes-ingest") -> None:
     """Returns when a session is after locks of totesys: ours ask again and again, others wait in a queue."""
     waiting = "" if application.startswith("totes-") else "wait_event_type = 'Lock' AND "
     sessions = (
@@ -69,6 +69,6 @@ def until_waiting(drill: Drill, application: str = "totes-ingest") -> None:
         "AND datname = current_database()"
     )
     give_up = time.monotonic() + SECONDS_TO_WAIT
-    while not drill.totesys(sessions):
+    while not scenario.totesys(sessions):
         assert time.monotonic() < give_up, f"{application} waits for nothing"
         time.sleep(0.02)

@@ -13,7 +13,7 @@ import pytest
 from local.lambda_runtime.runtime import InvokeResult
 from local.postgres.databases import READER
 from tests.conftest import Declares
-from tests.faults.drill import PATIENCE, Drill
+from tests.faults.scenario import PATIENCE, Scenario
 from tests.support.injection import Countdown, die
 from tests.support.reconciliation import reconcile
 from totes.alerts.executions import readable
@@ -42,14 +42,14 @@ FROM repriced JOIN transaction USING (sales_order_id) WHERE payment.transaction_
 
 
 class Backfills:
-    """Backfills of a drill's totesys, whose facts have 93 to 320 rows each, in a range each unless told otherwise."""
+    """Backfills of a scenario's totesys. Each fact has 93 to 320 rows, one range each unless a test says otherwise."""
 
-    def __init__(self, drill: Drill) -> None:
-        self._drill = drill
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
 
     def run(self, name: str | None = None, **given: Any) -> Step:
         """One backfill, from its start to its end: the answer of DescribeExecution."""
-        stack = self._drill.stack
+        stack = self._scenario.stack
         started = stack.client("stepfunctions").start_execution(
             stateMachineArn=stack.names.backfill_arn,
             name=name or str(uuid.uuid4()),
@@ -64,20 +64,20 @@ class Backfills:
         def invoke(name: str, event: Step) -> InvokeResult:
             if is_it(event.get("backfill", {})):
                 done()
-            return self._drill.switchboard.usual(name, event)
+            return self._scenario.switchboard.usual(name, event)
 
-        return self._drill.instead("backfill", invoke)
+        return self._scenario.instead("backfill", invoke)
 
 
 @pytest.fixture
-def start(drill_totesys: str) -> str:
+def start(small_totesys: str) -> str:
     """A first backfill finds nothing in the lake."""
-    return drill_totesys
+    return small_totesys
 
 
 @pytest.fixture
-def backfills(drill: Drill) -> Backfills:
-    return Backfills(drill)
+def backfills(scenario: Scenario) -> Backfills:
+    return Backfills(scenario)
 
 
 def reads(table: str) -> Callable[[Step], bool]:
@@ -88,9 +88,9 @@ def lands(step: Step) -> bool:
     return "land" in step
 
 
-def full_reads(drill: Drill) -> list[str]:
+def full_reads(scenario: Scenario) -> list[str]:
     """The tables that batches have brought by backfill, once for each batch."""
-    log = drill.pipeline.landed()
+    log = scenario.pipeline.landed()
     return [table for batch in range(1, log.last() + 1) for table in log.read(batch).full_read]
 
 
@@ -99,77 +99,79 @@ def succeeded(execution: Step) -> bool:
     return True
 
 
-def trade(drill: Drill, number: int) -> None:
+def trade(scenario: Scenario, number: int) -> None:
     """What the back office does in a busy minute: new rows that refer to new rows, amendments, deletions."""
-    drill.totesys(NEW_STAFF.replace("990", str(990 + number)))
-    drill.totesys(NEW_ORDER.format(80_000 + number, 990 + number))
-    drill.totesys(f"UPDATE sales_order SET agreed_delivery_location_id = 1, staff_id = {990 + number} WHERE {AMENDED}")
-    drill.totesys(REPRICED)
-    drill.totesys("UPDATE staff SET first_name = 'New' WHERE staff_id = 2")
-    drill.totesys("DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)")
+    scenario.totesys(NEW_STAFF.replace("990", str(990 + number)))
+    scenario.totesys(NEW_ORDER.format(80_000 + number, 990 + number))
+    scenario.totesys(
+        f"UPDATE sales_order SET agreed_delivery_location_id = 1, staff_id = {990 + number} WHERE {AMENDED}"
+    )
+    scenario.totesys(REPRICED)
+    scenario.totesys("UPDATE staff SET first_name = 'New' WHERE staff_id = 2")
+    scenario.totesys("DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)")
 
 
 def test_a_first_backfill_brings_everything_and_leaves_nothing_to_the_next_execution(
-    backfills: Backfills, drill: Drill
+    backfills: Backfills, scenario: Scenario
 ) -> None:
     assert succeeded(backfills.run(rows=200))
-    brought = full_reads(drill)
+    brought = full_reads(scenario)
     assert brought.count("sales_order") > 1
     assert brought.count("transaction") > 1
     assert brought.count("address") == 1
-    assert reconcile(drill.pipeline).agrees
-    assert drill.run().path[-1] == "NothingNew"
+    assert reconcile(scenario.pipeline).agrees
+    assert scenario.run().path[-1] == "NothingNew"
 
 
-def test_its_last_batch_does_not_count_as_flushed(backfills: Backfills, drill: Drill) -> None:
+def test_its_last_batch_does_not_count_as_flushed(backfills: Backfills, scenario: Scenario) -> None:
     """Ranges are read later than the plan, so that a crash may take back what they saw."""
     assert succeeded(backfills.run(rows=200))
-    log = drill.pipeline.landed()
+    log = scenario.pipeline.landed()
     assert not log.read(log.last()).source.flushed
 
 
 @pytest.mark.parametrize("moment", [reads("transaction"), reads("payment"), lands])
 def test_what_changes_while_it_runs_comes_with_the_next_execution(
-    backfills: Backfills, drill: Drill, moment: Callable[[Step], bool]
+    backfills: Backfills, scenario: Scenario, moment: Callable[[Step], bool]
 ) -> None:
-    with backfills.before(moment, lambda: trade(drill, 1)):
+    with backfills.before(moment, lambda: trade(scenario, 1)):
         assert succeeded(backfills.run(rows=200))
-    assert drill.run().succeeded
-    assert reconcile(drill.pipeline).agrees
-    assert drill.star("SELECT units_sold FROM current_sales_order WHERE sales_order_id = 80001")
+    assert scenario.run().succeeded
+    assert reconcile(scenario.pipeline).agrees
+    assert scenario.star("SELECT units_sold FROM current_sales_order WHERE sales_order_id = 80001")
 
 
 def test_over_a_warehouse_that_is_there_it_adds_no_version_twice_and_deletions_are_found(
-    backfills: Backfills, drill: Drill
+    backfills: Backfills, scenario: Scenario
 ) -> None:
-    drill.run()
-    before = drill.star("SELECT count(*) FROM fact_sales_order")
-    trade(drill, 1)
+    scenario.run()
+    before = scenario.star("SELECT count(*) FROM fact_sales_order")
+    trade(scenario, 1)
     assert succeeded(backfills.run())
-    landed = drill.pipeline.landed()
+    landed = scenario.pipeline.landed()
     known = landed.read(landed.last()).tables["sales_order"]["keys"].rows
-    assert [[known]] == drill.totesys("SELECT count(*) FROM sales_order")
-    assert drill.run().succeeded
-    assert reconcile(drill.pipeline).agrees
+    assert [[known]] == scenario.totesys("SELECT count(*) FROM sales_order")
+    assert scenario.run().succeeded
+    assert reconcile(scenario.pipeline).agrees
     # Three were amended, one repriced, and one is new.
-    assert drill.star("SELECT count(*) FROM fact_sales_order") == [[before[0][0] + 5]]
-    assert drill.star("SELECT count(*) FROM etl.tombstone WHERE table_name = 'fact_payment'") == [[1]]
+    assert scenario.star("SELECT count(*) FROM fact_sales_order") == [[before[0][0] + 5]]
+    assert scenario.star("SELECT count(*) FROM etl.tombstone WHERE table_name = 'fact_payment'") == [[1]]
 
 
-def test_rules_between_facts_are_held_with_the_batch_behind_it(backfills: Backfills, drill: Drill) -> None:
-    drill.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id = 3")
+def test_rules_between_facts_are_held_with_the_batch_behind_it(backfills: Backfills, scenario: Scenario) -> None:
+    scenario.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id = 3")
     # Payments come in four batches, and this one is in the first.
     assert succeeded(backfills.run(rows=100))
-    drill.totesys("UPDATE staff SET first_name = 'New' WHERE staff_id = 2")
-    failed = drill.run()
-    assert failed.error == "ContractBroken"
+    scenario.totesys("UPDATE staff SET first_name = 'New' WHERE staff_id = 2")
+    failed = scenario.run()
+    assert failed.error == "ContractViolation"
     assert "fact_payment breaks the rule `amount`" in failed.cause
-    drill.totesys("UPDATE payment SET payment_amount = payment_amount - 1 WHERE payment_id = 3")
-    assert drill.run().succeeded
-    assert reconcile(drill.pipeline).agrees
+    scenario.totesys("UPDATE payment SET payment_amount = payment_amount - 1 WHERE payment_id = 3")
+    assert scenario.run().succeeded
+    assert reconcile(scenario.pipeline).agrees
 
 
-def test_where_landing_breaks_off_the_retry_goes_on(backfills: Backfills, drill: Drill) -> None:
+def test_where_landing_breaks_off_the_retry_goes_on(backfills: Backfills, scenario: Scenario) -> None:
     dying, commit = Countdown(4, die), BatchLog.commit
 
     def committing(log: BatchLog, manifest: Manifest, **given: bool) -> None:
@@ -179,27 +181,29 @@ def test_where_landing_breaks_off_the_retry_goes_on(backfills: Backfills, drill:
     with mock.patch.object(BatchLog, "commit", committing):
         assert succeeded(backfills.run(rows=200))
     assert dying.left < 0
-    assert reconcile(drill.pipeline).agrees
+    assert reconcile(scenario.pipeline).agrees
 
 
-def test_a_batch_of_somebody_else_in_the_midst_ends_it_and_loses_nothing(backfills: Backfills, drill: Drill) -> None:
-    with backfills.before(lands, drill.run):
+def test_a_batch_of_somebody_else_in_the_midst_ends_it_and_loses_nothing(
+    backfills: Backfills, scenario: Scenario
+) -> None:
+    with backfills.before(lands, scenario.run):
         failed = backfills.run()
     assert failed["status"] == "FAILED"
     assert failed["error"] == "BackfillOutdated"
     assert "another execution has landed batch 1" in failed["cause"]
-    assert drill.run().path[-1] == "NothingNew"
-    assert reconcile(drill.pipeline).agrees
+    assert scenario.run().path[-1] == "NothingNew"
+    assert reconcile(scenario.pipeline).agrees
 
 
 @pytest.mark.parametrize("loaded", [True, False], ids=["loaded before", "nothing before"])
 def test_where_half_of_it_is_landed_the_pipeline_reads_the_other_half(
-    backfills: Backfills, drill: Drill, loaded: bool
+    backfills: Backfills, scenario: Scenario, loaded: bool
 ) -> None:
     if loaded:
-        drill.run()
-        trade(drill, 1)
-    landed, interrupting = drill.pipeline.landed().last(), Countdown(3, drill.run)
+        scenario.run()
+        trade(scenario, 1)
+    landed, interrupting = scenario.pipeline.landed().last(), Countdown(3, scenario.run)
 
     class Interrupted(BatchLog):
         """Has another execution land a batch when two are landed."""
@@ -210,13 +214,13 @@ def test_where_half_of_it_is_landed_the_pipeline_reads_the_other_half(
 
     with mock.patch("totes.backfill.BatchLog", Interrupted):
         failed = backfills.run(rows=200)
-    assert drill.pipeline.landed().last() == landed + 3
+    assert scenario.pipeline.landed().last() == landed + 3
     assert failed["error"] == "BackfillOutdated"
-    assert drill.run().succeeded
-    assert reconcile(drill.pipeline).agrees
+    assert scenario.run().succeeded
+    assert reconcile(scenario.pipeline).agrees
 
 
-def test_a_range_that_is_read_again_is_landed_once(backfills: Backfills, drill: Drill) -> None:
+def test_a_range_that_is_read_again_is_landed_once(backfills: Backfills, scenario: Scenario) -> None:
     dying = Countdown(3, die)
     add_json = Lake.add_json
 
@@ -228,11 +232,11 @@ def test_a_range_that_is_read_again_is_landed_once(backfills: Backfills, drill: 
     with mock.patch.object(Lake, "add_json", adding):
         assert succeeded(backfills.run(rows=200))
     assert dying.left < 0
-    assert reconcile(drill.pipeline).agrees
+    assert reconcile(scenario.pipeline).agrees
 
 
-def test_totesys_restored_in_the_midst_ends_it(backfills: Backfills, drill: Drill, empty_totesys: str) -> None:
-    pipeline = drill.pipeline
+def test_totesys_restored_in_the_midst_ends_it(backfills: Backfills, scenario: Scenario, empty_totesys: str) -> None:
+    pipeline = scenario.pipeline
     other = f"{pipeline.source}_restored"
 
     def restore() -> None:
@@ -242,15 +246,15 @@ def test_totesys_restored_in_the_midst_ends_it(backfills: Backfills, drill: Dril
     with backfills.before(reads("payment"), restore):
         failed = backfills.run()
     assert failed["error"] == "States.ExceedToleratedFailureThreshold"
-    assert "totesys was restored or moved" in str(drill.in_process.raised[failed["executionArn"]])
+    assert "totesys was restored or moved" in str(scenario.in_process.raised[failed["executionArn"]])
 
 
-def test_poison_rows_are_named_and_hold_it(backfills: Backfills, drill: Drill, quarantined: Declares) -> None:
+def test_poison_rows_are_named_and_hold_it(backfills: Backfills, scenario: Scenario, quarantined: Declares) -> None:
     quarantined("sales_order")
-    drill.totesys("UPDATE sales_order SET agreed_delivery_date = 'soon' WHERE sales_order_id = 7")
+    scenario.totesys("UPDATE sales_order SET agreed_delivery_date = 'soon' WHERE sales_order_id = 7")
     failed = backfills.run()
     assert failed["error"] == "States.ExceedToleratedFailureThreshold"
-    assert "where sales_order_id is 7: " in str(drill.in_process.raised[failed["executionArn"]])
+    assert "where sales_order_id is 7: " in str(scenario.in_process.raised[failed["executionArn"]])
 
 
 def test_a_wrong_input_is_refused_with_what_is_allowed(backfills: Backfills) -> None:
@@ -259,10 +263,10 @@ def test_a_wrong_input_is_refused_with_what_is_allowed(backfills: Backfills) -> 
     assert "about how many rows" in failed["cause"]
 
 
-def test_functions_read_beside_each_other(backfills: Backfills, drill: Drill, tmp_path: Path) -> None:
+def test_functions_read_beside_each_other(backfills: Backfills, scenario: Scenario, tmp_path: Path) -> None:
     at_work: list[int] = [0]
 
-    with drill.worker_processes("backfill", tmp_path), drill.worker_processes("transform", tmp_path):
+    with scenario.worker_processes("backfill", tmp_path), scenario.worker_processes("transform", tmp_path):
 
         def counted(name: str, event: Step) -> InvokeResult:
             at_work.append(at_work[-1] + 1)
@@ -271,21 +275,21 @@ def test_functions_read_beside_each_other(backfills: Backfills, drill: Drill, tm
             finally:
                 at_work.append(at_work[-1] - 1)
 
-        processes = drill.switchboard.answering(drill.stack.names.function("backfill"))
-        with drill.instead("backfill", counted):
+        processes = scenario.switchboard.answering(scenario.stack.names.function("backfill"))
+        with scenario.instead("backfill", counted):
             assert succeeded(backfills.run(rows=200, concurrency=2))
     assert max(at_work) == 2
-    assert reconcile(drill.pipeline).agrees
+    assert reconcile(scenario.pipeline).agrees
 
 
 def test_row_in_quarantine_is_released_when_a_backfill_has_read_it(
-    backfills: Backfills, drill: Drill, quarantined: Declares
+    backfills: Backfills, scenario: Scenario, quarantined: Declares
 ) -> None:
-    drill.run()
+    scenario.run()
     quarantined("sales_order")
-    drill.totesys("UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_id = 7")
-    assert drill.run().warnings
-    drill.totesys("UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id = 7")
+    scenario.totesys("UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_id = 7")
+    assert scenario.run().warnings
+    scenario.totesys("UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id = 7")
     assert succeeded(backfills.run())
-    assert drill.run().warnings == []
-    assert drill.star("SELECT count(*) FROM etl.quarantine WHERE released_batch_id IS NULL") == [[0]]
+    assert scenario.run().warnings == []
+    assert scenario.star("SELECT count(*) FROM etl.quarantine WHERE released_batch_id IS NULL") == [[0]]

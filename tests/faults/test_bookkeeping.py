@@ -1,4 +1,4 @@
-"""The drill's own judgement: what it makes of executions, and what the table makes of rows."""
+"""The scenario's own judgement: what it makes of executions, and what the table makes of rows."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,8 +9,8 @@ import pytest
 from local.stack import Mail
 from tests.faults import table
 from tests.faults.catalogue import NUMBERS, Catalogue, Part, Row
-from tests.faults.drill import HEAL, HOLD, NOOP, WARN, fault
 from tests.faults.outcome import Effect, Execution, classify, contradictions, read_history
+from tests.faults.scenario import HEAL, HOLD, NOOP, WARN, fault
 
 BEFORE, AFTER = Effect(frozenset(), {"dim_staff": "a"}), Effect(frozenset({"x"}), {"dim_staff": "b"})
 LOADED = Execution(
@@ -124,7 +124,7 @@ def test_history_tells_path_and_retries() -> None:
 
 @pytest.mark.parametrize("name", ["test_silent_update", "test_f09_silent_update"])
 def test_row_is_named_after_its_number(name: str) -> None:
-    def row(drill: object) -> None: ...
+    def row(scenario: object) -> None: ...
 
     row.__name__ = name
     with pytest.raises(AssertionError, match="is not named after F08"):

@@ -12,10 +12,10 @@ from unittest import mock
 import pytest
 
 from cli.render.executions import summary
-from cli.render.summary import told
+from cli.render.summary import describe_end
 from local.lambda_runtime.runtime import InvokeResult
-from tests.faults.drill import HEAL, HOLD, Drill, fault
 from tests.faults.outcome import Execution
+from tests.faults.scenario import HEAL, HOLD, Scenario, fault
 from tests.support.allowances import half_used_after
 from tests.support.injection import at_statement
 from totes.alerts.executions import describe
@@ -27,22 +27,22 @@ PASS = ["Transform", "Load", "MoreToDo?"]
 needs_full_device = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full")
 
 
-def amend(drill: Drill) -> None:
-    drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
+def amend(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
 
 
-def fall_behind(drill: Drill, batches: int) -> None:
+def fall_behind(scenario: Scenario, batches: int) -> None:
     """Lands batches that nobody processes."""
     for _ in range(batches):
-        amend(drill)
-        drill.pipeline.ingest()
+        amend(scenario)
+        scenario.pipeline.ingest()
 
 
 class Meeting:
     """Two executions that load at once: the second comes to its second batch, and waits until the first has ended."""
 
-    def __init__(self, drill: Drill) -> None:
-        self._drill = drill
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
         self._statements = contextlib.ExitStack()
         self._locks = itertools.count(1)
         self._first_waits, self._first_ended = threading.Event(), threading.Event()
@@ -51,19 +51,19 @@ class Meeting:
     def __enter__(self) -> Execution:
         """Runs the first one, while the second is on its way."""
         self._statements.enter_context(at_statement("pg_advisory_xact_lock", self._lock, times=3))
-        return self._drill.run()
+        return self._scenario.run()
 
     def __exit__(self, *_: object) -> None:
         """Lets the second one come to its end."""
         self._first_ended.set()
-        self.ended = self._drill.wait(self.second)
+        self.ended = self._scenario.wait(self.second)
         self._statements.close()
 
     def _lock(self) -> None:
         match next(self._locks):
             case 1:
-                amend(self._drill)
-                self.second = self._drill.start()
+                amend(self._scenario)
+                self.second = self._scenario.start()
                 assert self._first_waits.wait(30)
             case 3:
                 self._first_waits.set()
@@ -71,13 +71,13 @@ class Meeting:
 
 
 @fault("F71", "more small batches than a function has time for", HEAL)
-def test_f71_one_execution_catches_up_in_many_passes(drill: Drill) -> None:
-    fall_behind(drill, MANY)
+def test_f71_one_execution_catches_up_in_many_passes(scenario: Scenario) -> None:
+    fall_behind(scenario, MANY)
     with (
         mock.patch("functions.transform.Allowance", side_effect=lambda _remaining: half_used_after(9)),
         mock.patch("functions.load.Allowance", side_effect=lambda _remaining: half_used_after(5)),
     ):
-        caught_up = drill.run()
+        caught_up = scenario.run()
 
     assert caught_up.retried == []
     # 24 batches: Transform takes nine a pass, and Load five.
@@ -89,9 +89,9 @@ def test_f71_one_execution_catches_up_in_many_passes(drill: Drill) -> None:
 
 
 @fault("F71", "and executions that overlap while one catches up", HEAL)
-def test_f71_overtaken_execution_names_the_other(drill: Drill) -> None:
-    fall_behind(drill, 5)
-    with (meeting := Meeting(drill)) as first:
+def test_f71_overtaken_execution_names_the_other(scenario: Scenario) -> None:
+    fall_behind(scenario, 5)
+    with (meeting := Meeting(scenario)) as first:
         pass
     second = meeting.ended
 
@@ -100,17 +100,17 @@ def test_f71_overtaken_execution_names_the_other(drill: Drill) -> None:
     assert second.output["load"]["batches"] == 6
     said = f"another execution, {second.arn.rpartition(':')[2]}, is catching up: batch 2 of 6 is loaded"
     assert summary(describe(first.arn)) == said
-    assert f"It left the rest alone: {said}." in told(describe(first.arn))
+    assert f"It left the rest alone: {said}." in describe_end(describe(first.arn))
 
 
 @fault("F71", "after one that failed", HOLD)
-def test_f71_execution_that_leaves_the_rest_is_no_recovery(drill: Drill) -> None:
-    good = drill.run()
-    amend(drill)
-    with drill.instead("transform", broken):
-        failed = drill.run()
-    fall_behind(drill, 3)
-    with (meeting := Meeting(drill)) as first:
+def test_f71_execution_that_leaves_the_rest_is_no_recovery(scenario: Scenario) -> None:
+    good = scenario.run()
+    amend(scenario)
+    with scenario.instead("transform", broken):
+        failed = scenario.run()
+    fall_behind(scenario, 3)
+    with (meeting := Meeting(scenario)) as first:
         assert (first.path[-1], recovery_of(first.arn)) == ("AnotherCatchesUp", None)
         assert fresh_as_of(first.arn) == fresh_as_of(failed.arn) == fresh_as_of(good.arn)
 
@@ -146,12 +146,12 @@ def full_disk_at(name: str) -> Iterator[None]:
     [("Ingest", "sales_order.data"), ("Transform", "fact_sales_order.data"), ("Load", "2.fact_sales_order.data")],
     ids=["Ingest", "Transform", "Load"],
 )
-def test_f72_full_disk_says_how_to_get_a_larger_one(drill: Drill, stage: str, file: str) -> None:
-    amend(drill)
+def test_f72_full_disk_says_how_to_get_a_larger_one(scenario: Scenario, stage: str, file: str) -> None:
+    amend(scenario)
     with full_disk_at(file):
-        failed = drill.run()
+        failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("DiskFull", [])
     assert f": {stage} failed with DiskFull, " in failed.mails[0].subject
     assert "ephemeralStorageSize in serverless.yml" in failed.mail
-    assert drill.run().output["load"]["batches"] == 1
+    assert scenario.run().output["load"]["batches"] == 1

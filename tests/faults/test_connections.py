@@ -13,7 +13,7 @@ import sqlalchemy
 from pg8000.native import identifier, literal
 
 from local.postgres.databases import LOADER, READER
-from tests.faults.drill import HEAL, HOLD, Drill, fault
+from tests.faults.scenario import HEAL, HOLD, Scenario, fault
 from tests.support.injection import at_statement
 from totes.postgres.connection import TOTESYS, WAREHOUSE, make_engine
 from totes.warehouse.warehouse import Warehouse
@@ -23,13 +23,13 @@ OURS = {"source": READER, "warehouse": LOADER}
 RETRIES = 4
 
 
-def point(drill: Drill, which: str, **changes: Any) -> None:
+def point(scenario: Scenario, which: str, **changes: Any) -> None:
     """Changes the secret of one of the two databases; without changes it is right again."""
-    drill.pipeline.put_secret(which, getattr(drill.pipeline, which), OURS[which], **changes)
+    scenario.pipeline.put_secret(which, getattr(scenario.pipeline, which), OURS[which], **changes)
 
 
-def end_sessions(drill: Drill, application: str) -> None:
-    drill.pipeline.postgres.execute(
+def end_sessions(scenario: Scenario, application: str) -> None:
+    scenario.pipeline.postgres.execute(
         f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = {literal(application)}"
     )
 
@@ -48,25 +48,27 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     "changes", [{"host": "127.0.0.1", "port": 1}, {"host": "nowhere.invalid"}], ids=["refused", "unknown"]
 )
 @pytest.mark.parametrize(("which", "error"), [("source", "SourceUnreachable"), ("warehouse", "WarehouseUnreachable")])
-def test_f20_database_that_is_not_there_holds(drill: Drill, which: str, error: str, changes: dict[str, Any]) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    point(drill, which, **changes)
+def test_f20_database_that_is_not_there_holds(
+    scenario: Scenario, which: str, error: str, changes: dict[str, Any]
+) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    point(scenario, which, **changes)
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert (failed.error, failed.retried) == (error, [error] * RETRIES)
     assert f"No connection to {'totesys' if which == 'source' else 'the warehouse'}" in failed.mail
-    point(drill, which)
-    drill.run()
+    point(scenario, which)
+    scenario.run()
 
 
 @fault("F20", "connection refused for a moment", HEAL)
-def test_f20_database_that_comes_back_heals(drill: Drill) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    point(drill, "source", host="127.0.0.1", port=1)
+def test_f20_database_that_comes_back_heals(scenario: Scenario) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    point(scenario, "source", host="127.0.0.1", port=1)
 
-    with drill.before("ingest", lambda: point(drill, "source"), attempt=3):
-        healed = drill.run()
+    with scenario.before("ingest", lambda: point(scenario, "source"), attempt=3):
+        healed = scenario.run()
 
     assert healed.retried == ["SourceUnreachable"] * 2
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
@@ -74,15 +76,15 @@ def test_f20_database_that_comes_back_heals(drill: Drill) -> None:
 
 @fault("F21", "a backend killed in mid-read", HEAL)
 @pytest.mark.parametrize("moment", ["count(*)", "COPY (SELECT"], ids=["while it counts", "before it reads"])
-def test_f21_killed_backend_heals_with_a_fresh_snapshot(drill: Drill, moment: str) -> None:
-    drill.totesys(AMENDED, 1, 7)
+def test_f21_killed_backend_heals_with_a_fresh_snapshot(scenario: Scenario, moment: str) -> None:
+    scenario.totesys(AMENDED, 1, 7)
 
     def kill() -> None:
-        drill.totesys(AMENDED, 1, 8)
-        end_sessions(drill, "totes-ingest")
+        scenario.totesys(AMENDED, 1, 8)
+        end_sessions(scenario, "totes-ingest")
 
     with at_statement(moment, kill):
-        healed = drill.run()
+        healed = scenario.run()
 
     assert healed.retried == ["SourceUnreachable"]
     # What was written after the first snapshot is in the second.
@@ -91,115 +93,115 @@ def test_f21_killed_backend_heals_with_a_fresh_snapshot(drill: Drill, moment: st
 
 @fault("F22", "a query hangs on a lock", HOLD)
 @pytest.mark.usefixtures("impatient")
-def test_f22_lock_that_lasts_holds_and_is_named(drill: Drill) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    with drill.session() as other:
+def test_f22_lock_that_lasts_holds_and_is_named(scenario: Scenario) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    with scenario.session() as other:
         cursor = other.cursor()
         cursor.execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
         cursor.execute("SELECT pg_backend_pid()")
         ((pid,),) = cursor.fetchall()
 
-        failed = drill.run()
+        failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("SourceBusy", ["SourceBusy"] * RETRIES)
     assert (
         f'could not obtain lock on relation "public.staff"; SQLSTATE 55P03; locks are held by pid {pid}' in failed.mail
     )
-    drill.run()
+    scenario.run()
 
 
 @fault("F22", "a statement takes too long", HOLD)
 @pytest.mark.usefixtures("impatient")
-def test_f22_statement_that_hangs_is_given_up(drill: Drill) -> None:
-    drill.totesys(AMENDED, 1, 7)
+def test_f22_statement_that_hangs_is_given_up(scenario: Scenario) -> None:
+    scenario.totesys(AMENDED, 1, 7)
     sleep = "BEGIN PERFORM pg_sleep(60); RETURN NEW; END"
-    drill.star(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ {sleep} $$")
-    drill.star("CREATE TRIGGER slow BEFORE INSERT ON etl.batch FOR EACH ROW EXECUTE FUNCTION slow()")
+    scenario.star(f"CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ {sleep} $$")
+    scenario.star("CREATE TRIGGER slow BEFORE INSERT ON etl.batch FOR EACH ROW EXECUTE FUNCTION slow()")
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
     assert "statement timeout; SQLSTATE 57014" in failed.mail
-    drill.star("DROP TRIGGER slow ON etl.batch")
-    drill.run()
+    scenario.star("DROP TRIGGER slow ON etl.batch")
+    scenario.run()
 
 
 @fault("F23", "too many connections", HEAL)
 @pytest.mark.parametrize("which", ["source", "warehouse"])
-def test_f23_full_database_heals_by_retry(drill: Drill, which: str) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    database = identifier(getattr(drill.pipeline, which))
-    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 0")
+def test_f23_full_database_heals_by_retry(scenario: Scenario, which: str) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    database = identifier(getattr(scenario.pipeline, which))
+    scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 0")
 
     def room() -> None:
-        drill.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 1")
+        scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT 1")
 
     stage = "ingest" if which == "source" else "load"
-    with drill.before(stage, room, attempt=3):
-        healed = drill.run()
+    with scenario.before(stage, room, attempt=3):
+        healed = scenario.run()
 
     # And one connection is all that a function ever needs.
     assert healed.retried == ["SourceBusy" if which == "source" else "WarehouseBusy"] * 2
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
-    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
+    scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
 
 
 @fault("F24", "a password is rotated while the function is warm", HEAL)
 @pytest.mark.parametrize("first", ["database", "secret"])
-def test_f24_rotated_password_heals(drill: Drill, first: str) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    postgres, old = drill.pipeline.postgres, drill.pipeline.passwords[READER]
+def test_f24_rotated_password_heals(scenario: Scenario, first: str) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    postgres, old = scenario.pipeline.postgres, scenario.pipeline.passwords[READER]
 
     def database(password: str) -> None:
         postgres.execute(f"ALTER ROLE {READER} PASSWORD {literal(password)}")
 
     def secret(password: str) -> None:
-        point(drill, "source", password=password)
+        point(scenario, "source", password=password)
 
     steps = [database, secret] if first == "database" else [secret, database]
     steps[0]("new")
     try:
-        with drill.before("ingest", lambda: steps[1]("new"), attempt=2):
-            healed = drill.run()
+        with scenario.before("ingest", lambda: steps[1]("new"), attempt=2):
+            healed = scenario.run()
         assert healed.retried == ["SourceUnreachable"]
-        assert "new" not in drill.log.getvalue().split()
+        assert "new" not in scenario.log.getvalue().split()
     finally:
         database(old)
         secret(old)
 
 
 @fault("F25", "the warehouse fails over, and the socket is dead", HEAL)
-def test_f25_dead_socket_heals(drill: Drill) -> None:
-    drill.totesys(AMENDED, 1, 7)
+def test_f25_dead_socket_heals(scenario: Scenario) -> None:
+    scenario.totesys(AMENDED, 1, 7)
 
-    with at_statement("pg_advisory_xact_lock", lambda: end_sessions(drill, "totes-load")):
-        healed = drill.run()
+    with at_statement("pg_advisory_xact_lock", lambda: end_sessions(scenario, "totes-load")):
+        healed = scenario.run()
 
     assert healed.retried == ["WarehouseUnreachable"]
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F25", "or the old primary is read-only", HOLD)
-def test_f25_warehouse_that_stays_read_only_holds(drill: Drill) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    database = identifier(drill.pipeline.warehouse)
-    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+def test_f25_warehouse_that_stays_read_only_holds(scenario: Scenario) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    database = identifier(scenario.pipeline.warehouse)
+    scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
     assert "read-only transaction; SQLSTATE 25006" in failed.mail
-    drill.pipeline.postgres.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
-    drill.run()
+    scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    scenario.run()
 
 
 @fault("F26", "a deadlock", HEAL)
-def test_f26_deadlock_heals(drill: Drill) -> None:
+def test_f26_deadlock_heals(scenario: Scenario) -> None:
     """The other one has the design and wants the log; load has the log and wants the design."""
-    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
+    scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     wants: list[threading.Thread] = []
 
-    with drill.pipeline.connection(drill.pipeline.warehouse) as other:
+    with scenario.pipeline.connection(scenario.pipeline.warehouse) as other:
         cursor = other.cursor()
         # The victim is the one that looks first.
         cursor.execute("SET deadlock_timeout = '60s'")
@@ -214,7 +216,7 @@ def test_f26_deadlock_heals(drill: Drill) -> None:
             wants[0].start()
 
         with at_statement("staged_dim_design", cross):
-            healed = drill.run()
+            healed = scenario.run()
         wants[0].join()
 
     assert healed.retried == ["WarehouseBusy"]
@@ -222,40 +224,40 @@ def test_f26_deadlock_heals(drill: Drill) -> None:
 
 
 @fault("F26", "a serialization failure", HEAL)
-def test_f26_serialization_failure_heals(drill: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f26_serialization_failure_heals(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under an administrator's stricter default: the batch's snapshot is older than what it wants to update."""
-    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
+    scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     strict = replace(WAREHOUSE, session={**WAREHOUSE.session, "transaction_isolation": "serializable"})
     monkeypatch.setattr("totes.load.WAREHOUSE", strict)
 
     def overtake() -> None:
-        drill.star("UPDATE dim_design SET file_name = 'theirs' WHERE design_id = 7")
+        scenario.star("UPDATE dim_design SET file_name = 'theirs' WHERE design_id = 7")
 
     with at_statement('COPY "pg_temp"', overtake):
-        healed = drill.run()
+        healed = scenario.run()
 
     assert healed.retried == ["WarehouseBusy"]
-    assert drill.star("SELECT file_name FROM dim_design WHERE design_id = 7") == [["new.json"]]
+    assert scenario.star("SELECT file_name FROM dim_design WHERE design_id = 7") == [["new.json"]]
 
 
 @fault("F27", "a predecessor has vanished and holds its locks", HOLD)
 @pytest.mark.usefixtures("impatient")
-def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(drill: Drill) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    pipeline = drill.pipeline
+def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(scenario: Scenario) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    pipeline = scenario.pipeline
     with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").connect() as vanished:
         vanished.begin()
         Warehouse(vanished).lock()
         pid = vanished.scalar(sqlalchemy.text("SELECT pg_backend_pid()"))
 
-        failed = drill.run()
+        failed = scenario.run()
 
         assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
         assert f"locks are held by pid {pid} (totes_loader, totes-load)" in failed.mail
         # PostgreSQL reaps it.
-        end_sessions(drill, "totes-load")
+        end_sessions(scenario, "totes-load")
         vanished.invalidate()
-    drill.run()
+    scenario.run()
 
 
 @contextlib.contextmanager
@@ -290,44 +292,44 @@ def pooler(folder: Path, refusal: str, seen: Callable[[], object] = lambda: None
 @pytest.mark.parametrize("refusal", ["unsupported startup parameter: client_encoding", "no such database: totesys"])
 @pytest.mark.parametrize(("which", "name"), [("source", "totesys"), ("warehouse", "the warehouse")])
 def test_f73_refusal_of_a_pooler_holds_at_once(
-    drill: Drill, tmp_path: Path, which: str, name: str, refusal: str
+    scenario: Scenario, tmp_path: Path, which: str, name: str, refusal: str
 ) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    point(drill, which, host=str(tmp_path))
+    scenario.totesys(AMENDED, 1, 7)
+    point(scenario, which, host=str(tmp_path))
 
     with pooler(tmp_path, refusal):
-        failed = drill.run()
+        failed = scenario.run()
 
-    assert (failed.error, failed.retried) == ("AccessRefused", [])
+    assert (failed.error, failed.retried) == ("AccessDenied", [])
     assert f"The pooler before {name} refuses: {refusal}" in failed.cause
     assert "the pooler's configuration" in failed.remedy
-    point(drill, which)
-    drill.run()
+    point(scenario, which)
+    scenario.run()
 
 
 @fault("F73", "or has no connection left for a moment", HEAL)
-def test_f73_pooler_that_is_full_for_a_moment_heals(drill: Drill, tmp_path: Path) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    point(drill, "source", host=str(tmp_path))
+def test_f73_pooler_that_is_full_for_a_moment_heals(scenario: Scenario, tmp_path: Path) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    point(scenario, "source", host=str(tmp_path))
 
-    with pooler(tmp_path, "no more connections allowed (max_client_conn)", seen=lambda: point(drill, "source")):
-        healed = drill.run()
+    with pooler(tmp_path, "no more connections allowed (max_client_conn)", seen=lambda: point(scenario, "source")):
+        healed = scenario.run()
 
     assert healed.retried == ["SourceUnreachable"]
 
 
 @fault("F73", "passwords with letters that SASLprep forbids", HEAL)
-def test_f73_password_of_any_letters_heals(drill: Drill) -> None:
+def test_f73_password_of_any_letters_heals(scenario: Scenario) -> None:
     password = "\N{GRINNING FACE}\x07\N{ZERO WIDTH SPACE}\u0378"
-    drill.totesys(AMENDED, 1, 7)
+    scenario.totesys(AMENDED, 1, 7)
     roles = {"source": READER, "warehouse": LOADER}
     for which, role in roles.items():
-        drill.pipeline.postgres.execute(f"ALTER ROLE {role} PASSWORD {literal(password)}")
-        point(drill, which, password=password)
+        scenario.pipeline.postgres.execute(f"ALTER ROLE {role} PASSWORD {literal(password)}")
+        point(scenario, which, password=password)
     try:
-        drill.run()
+        scenario.run()
     finally:
         for which, role in roles.items():
-            old = drill.pipeline.passwords[role]
-            drill.pipeline.postgres.execute(f"ALTER ROLE {role} PASSWORD {literal(old)}")
-            point(drill, which)
+            old = scenario.pipeline.passwords[role]
+            scenario.pipeline.postgres.execute(f"ALTER ROLE {role} PASSWORD {literal(old)}")
+            point(scenario, which)

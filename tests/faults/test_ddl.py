@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 import pg8000.dbapi
 import pytest
 
-from tests.faults.drill import HEAL, HOLD, PATIENCE, WARN, Drill, fault
 from tests.faults.relations import PARTITIONED, PARTITIONED_STAFF, PREPARED, apart, at_once, until_waiting
+from tests.faults.scenario import HEAL, HOLD, PATIENCE, WARN, Scenario, fault
 from tests.faults.test_backfill import Backfills, lands, reads, succeeded
 from tests.support.injection import at_statement
 from tests.support.loaded import on
@@ -40,9 +40,11 @@ def altering(table: str, column: str) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def uncommitted(drill: Drill, statements: Sequence[str], name: str = "migrate") -> Iterator[pg8000.dbapi.Connection]:
+def uncommitted(
+    scenario: Scenario, statements: Sequence[str], name: str = "migrate"
+) -> Iterator[pg8000.dbapi.Connection]:
     """Yields a session that has run statements and not committed them yet."""
-    with drill.session() as connection:
+    with scenario.session() as connection:
         cursor = connection.cursor()
         cursor.execute(f"SET application_name = '{name}'")
         connection.commit()
@@ -51,11 +53,11 @@ def uncommitted(drill: Drill, statements: Sequence[str], name: str = "migrate") 
         yield connection
 
 
-def commits_while_it_waits(drill: Drill, statements: Sequence[str]) -> str:
+def commits_while_it_waits(scenario: Scenario, statements: Sequence[str]) -> str:
     """Starts an execution that waits for a transaction's locks, then commits the transaction; returns its ARN."""
-    with uncommitted(drill, statements) as migration:
-        arn = drill.start()
-        until_waiting(drill)
+    with uncommitted(scenario, statements) as migration:
+        arn = scenario.start()
+        until_waiting(scenario)
         time.sleep(WHILE)
         migration.commit()
     return arn
@@ -74,20 +76,20 @@ RELOADS = {
 
 @fault("F56", "a reload or rewrite commits while Ingest waits for the table", HEAL)
 @pytest.mark.parametrize("statements", RELOADS.values(), ids=RELOADS)
-def test_f56_reload_that_is_waited_for_buries_nothing(drill: Drill, statements: Sequence[str]) -> None:
-    drill.run()
+def test_f56_reload_that_is_waited_for_buries_nothing(scenario: Scenario, statements: Sequence[str]) -> None:
+    scenario.run()
 
-    waited = drill.wait(commits_while_it_waits(drill, statements))
+    waited = scenario.wait(commits_while_it_waits(scenario, statements))
 
     assert waited.output["ingest"]["deleted"] == {}
     assert waited.output["ingest"]["full_read"] == {}
-    assert buried(drill) == []
+    assert tombstoned(scenario) == []
 
 
 @fault("F56", "or rows are frozen as they are loaded, which older snapshots see", HEAL)
-def test_f56_frozen_reload_buries_nothing(drill: Drill) -> None:
-    drill.run()
-    with drill.session() as migration:
+def test_f56_frozen_reload_buries_nothing(scenario: Scenario) -> None:
+    scenario.run()
+    with scenario.session() as migration:
         cursor = migration.cursor()
         rows = io.BytesIO()
         cursor.execute("COPY payment TO STDOUT", stream=rows)
@@ -95,21 +97,21 @@ def test_f56_frozen_reload_buries_nothing(drill: Drill) -> None:
         cursor.execute("TRUNCATE payment")
         cursor.execute("COPY payment FROM STDIN (FREEZE)", stream=rows)
         cursor.execute(AMENDED % 7)
-        arn = drill.start()
-        until_waiting(drill)
+        arn = scenario.start()
+        until_waiting(scenario)
         time.sleep(WHILE)
         migration.commit()
 
-    waited = drill.wait(arn)
+    waited = scenario.wait(arn)
     assert waited.output["ingest"]["deleted"] == {}
     assert waited.output["load"]["inserted"] == {"fact_payment": 1}
 
 
 @fault("F56", "in the first run", HEAL)
-def test_f56_first_run_that_waits_brings_everything(drill: Drill) -> None:
-    first = drill.wait(commits_while_it_waits(drill, TRUNCATED))
+def test_f56_first_run_that_waits_brings_everything(scenario: Scenario) -> None:
+    first = scenario.wait(commits_while_it_waits(scenario, TRUNCATED))
 
-    assert [[first.output["ingest"]["rows"]["payment"]]] == drill.totesys("SELECT count(*) FROM payment")
+    assert [[first.output["ingest"]["rows"]["payment"]]] == scenario.totesys("SELECT count(*) FROM payment")
 
 
 CHANGES = {
@@ -134,47 +136,47 @@ CHANGES = {
 @fault("F56", "the table is altered or exchanged while Ingest waits for it", WARN)
 @pytest.mark.parametrize(("before", "statements"), CHANGES.values(), ids=CHANGES)
 def test_f56_table_exchanged_while_waiting_is_read_as_it_became(
-    drill: Drill, before: Sequence[str], statements: Sequence[str]
+    scenario: Scenario, before: Sequence[str], statements: Sequence[str]
 ) -> None:
-    at_once(drill, *before)
-    drill.run()
+    at_once(scenario, *before)
+    scenario.run()
 
-    waited = drill.wait(commits_while_it_waits(drill, statements))
+    waited = scenario.wait(commits_while_it_waits(scenario, statements))
 
     assert waited.output["ingest"]["deleted"] == {}
-    assert buried(drill) == []
+    assert tombstoned(scenario) == []
 
 
 @fault("F56", "the table is renamed away while Ingest waits for it", HOLD)
-def test_f56_table_renamed_while_waiting_is_missed(drill: Drill) -> None:
-    drill.run()
+def test_f56_table_renamed_while_waiting_is_missed(scenario: Scenario) -> None:
+    scenario.run()
 
-    failed = drill.wait(commits_while_it_waits(drill, ["ALTER TABLE payment RENAME TO payments"]))
+    failed = scenario.wait(commits_while_it_waits(scenario, ["ALTER TABLE payment RENAME TO payments"]))
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert "table payment is not there" in failed.mail
     assert failed.changed_nothing
-    drill.totesys("ALTER TABLE payments RENAME TO payment")
-    drill.run()
+    scenario.totesys("ALTER TABLE payments RENAME TO payment")
+    scenario.run()
 
 
 @fault("F56", "a migration that has one table and wants the others", HEAL)
-def test_f56_migration_wants_tables_and_neither_dies_nor_waits(drill: Drill) -> None:
-    drill.run()
-    with uncommitted(drill, [AMENDED % 7, "LOCK TABLE payment IN ACCESS EXCLUSIVE MODE"]) as migration:
-        arn = drill.start()
-        until_waiting(drill)
+def test_f56_migration_wants_tables_and_neither_dies_nor_waits(scenario: Scenario) -> None:
+    scenario.run()
+    with uncommitted(scenario, [AMENDED % 7, "LOCK TABLE payment IN ACCESS EXCLUSIVE MODE"]) as migration:
+        arn = scenario.start()
+        until_waiting(scenario)
         # By now any session that waited would have looked for deadlocks, so a deadlock would kill the migration.
         time.sleep(WHILE)
         waits = []
         for table in LOAD_ORDER[:-1]:
-            until_waiting(drill)
+            until_waiting(scenario)
             began = time.monotonic()
             migration.cursor().execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             waits.append(time.monotonic() - began)
         migration.commit()
 
-    waited = drill.wait(arn)
+    waited = scenario.wait(arn)
 
     # The migration never waited long enough for the server to look for deadlocks.
     assert max(waits) < 1, waits
@@ -184,34 +186,34 @@ def test_f56_migration_wants_tables_and_neither_dies_nor_waits(drill: Drill) -> 
 @fault("F56", "a lock that is held for too long", HOLD)
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("table", ["payment", "address"])
-def test_f56_session_that_holds_a_lock_is_named(drill: Drill, table: str) -> None:
-    drill.run()
-    with uncommitted(drill, [AMENDED % 7, f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"]) as migration:
-        failed = drill.run()
+def test_f56_session_that_holds_a_lock_is_named(scenario: Scenario, table: str) -> None:
+    scenario.run()
+    with uncommitted(scenario, [AMENDED % 7, f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"]) as migration:
+        failed = scenario.run()
         pid = pid_of(migration)
         migration.commit()
 
     assert set(failed.retried) == {failed.error} == {"SourceBusy"}
     assert f"pid {pid} (postgres, migrate)" in failed.mail
     assert failed.changed_nothing
-    assert drill.run().output["load"]["inserted"] == {"fact_payment": 1}
+    assert scenario.run().output["load"]["inserted"] == {"fact_payment": 1}
 
 
 @fault("F56", "a migration that itself waits for a dump", HOLD)
 @pytest.mark.usefixtures("impatient")
-def test_f56_both_who_wait_and_who_are_waited_for_are_named(drill: Drill) -> None:
-    drill.run()
-    with uncommitted(drill, ["SELECT FROM payment"], "pg_dump") as dump, drill.session() as migration:
+def test_f56_both_who_wait_and_who_are_waited_for_are_named(scenario: Scenario) -> None:
+    scenario.run()
+    with uncommitted(scenario, ["SELECT FROM payment"], "pg_dump") as dump, scenario.session() as migration:
         migration.cursor().execute("SET application_name = 'migrate'")
         migration.commit()
         pids = pid_of(dump), pid_of(migration)
         statement = "ALTER TABLE payment ALTER paid SET DEFAULT false"
         queued = threading.Thread(target=migration.cursor().execute, args=(statement,), daemon=True)
         queued.start()
-        until_waiting(drill, "migrate")
+        until_waiting(scenario, "migrate")
         # This lock conflicts with none of ours, so the e-mail must not name its session.
-        with uncommitted(drill, ["UPDATE design SET file_name = 'new.json' WHERE design_id = 1"], "shop") as shop:
-            failed = drill.run()
+        with uncommitted(scenario, ["UPDATE design SET file_name = 'new.json' WHERE design_id = 1"], "shop") as shop:
+            failed = scenario.run()
             shop.commit()
         dump.commit()
         queued.join()
@@ -222,10 +224,10 @@ def test_f56_both_who_wait_and_who_are_waited_for_are_named(drill: Drill) -> Non
     assert f"pid {pids[1]} (postgres, migrate)" in failed.mail
     assert "shop" not in failed.mail
     assert failed.changed_nothing
-    assert drill.run().output["load"]["updated"] == {"dim_design": 1}
+    assert scenario.run().output["load"]["updated"] == {"dim_design": 1}
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @pytest.mark.parametrize(
     ("read", "statements"),
     [
@@ -237,12 +239,12 @@ def test_f56_both_who_wait_and_who_are_waited_for_are_named(drill: Drill) -> Non
     ],
     ids=["of a dimension", "with its plan", "with a range", "with a range of a dimension"],
 )
-def test_backfill_waits_for_a_reload(drill: Drill, read: str | None, statements: Sequence[str]) -> None:
-    backfills = Backfills(drill)
-    with uncommitted(drill, () if read else statements) as migration:
+def test_backfill_waits_for_a_reload(scenario: Scenario, read: str | None, statements: Sequence[str]) -> None:
+    backfills = Backfills(scenario)
+    with uncommitted(scenario, () if read else statements) as migration:
 
         def commit() -> None:
-            until_waiting(drill, "totes-backfill")
+            until_waiting(scenario, "totes-backfill")
             time.sleep(WHILE)
             migration.commit()
 
@@ -260,31 +262,31 @@ def test_backfill_waits_for_a_reload(drill: Drill, read: str | None, statements:
             assert succeeded(backfills.run(rows=200))
         committing.join(PATIENCE)
 
-    drill.run()
-    assert reconcile(drill.pipeline).agrees
-    assert buried(drill) == []
-    assert drill.star("SELECT count(*) FROM current_payment") == drill.totesys("SELECT count(*) FROM payment")
+    scenario.run()
+    assert reconcile(scenario.pipeline).agrees
+    assert tombstoned(scenario) == []
+    assert scenario.star("SELECT count(*) FROM current_payment") == scenario.totesys("SELECT count(*) FROM payment")
 
 
-def test_table_exchanged_before_a_backfill_reads_it_ends_it(drill: Drill) -> None:
-    backfills = Backfills(drill)
-    at_once(drill, *PREPARED)
-    with backfills.before(reads("payment"), lambda: at_once(drill, *SWAPPED)):
+def test_table_exchanged_before_a_backfill_reads_it_ends_it(scenario: Scenario) -> None:
+    backfills = Backfills(scenario)
+    at_once(scenario, *PREPARED)
+    with backfills.before(reads("payment"), lambda: at_once(scenario, *SWAPPED)):
         failed = backfills.run(rows=200)
 
-    assert "the structure of payment in totesys has changed" in str(drill.in_process.raised[failed["executionArn"]])
-    drill.run()
-    assert reconcile(drill.pipeline).agrees
+    assert "the structure of payment in totesys has changed" in str(scenario.in_process.raised[failed["executionArn"]])
+    scenario.run()
+    assert reconcile(scenario.pipeline).agrees
 
 
-def test_table_exchanged_after_a_backfill_has_read_it_is_read_again(drill: Drill) -> None:
-    backfills = Backfills(drill)
-    at_once(drill, *PREPARED)
-    with backfills.before(lands, lambda: at_once(drill, *SWAPPED)):
+def test_table_exchanged_after_a_backfill_has_read_it_is_read_again(scenario: Scenario) -> None:
+    backfills = Backfills(scenario)
+    at_once(scenario, *PREPARED)
+    with backfills.before(lands, lambda: at_once(scenario, *SWAPPED)):
         assert succeeded(backfills.run(rows=200))
 
-    assert drill.run().output["ingest"]["full_read"].keys() == {"payment"}
-    assert reconcile(drill.pipeline).agrees
+    assert scenario.run().output["ingest"]["full_read"].keys() == {"payment"}
+    assert reconcile(scenario.pipeline).agrees
 
 
 def relabelled(name: str, one: str, other: str) -> tuple[str, ...]:
@@ -389,39 +391,39 @@ OLD_VERSIONS = {
 @fault("F57", "values change while no row version is new", WARN)
 @pytest.mark.parametrize(("before", "statements", "tables"), OLD_VERSIONS.values(), ids=OLD_VERSIONS)
 def test_f57_values_of_old_row_versions_are_read_again(
-    drill: Drill, before: Sequence[str], statements: Sequence[str], tables: list[str]
+    scenario: Scenario, before: Sequence[str], statements: Sequence[str], tables: list[str]
 ) -> None:
-    at_once(drill, *before)
-    drill.run()
-    drill.run()  # what was prepared is below the fence now
+    at_once(scenario, *before)
+    scenario.run()
+    scenario.run()  # what was prepared is below the fence now
 
-    at_once(drill, *statements)
-    changed = drill.run()
+    at_once(scenario, *statements)
+    changed = scenario.run()
 
     full_read = changed.output["ingest"]["full_read"]
     assert sorted(full_read) == sorted(tables)
     # The manifest has the same reasons, and no row was lost.
-    log = drill.pipeline.landed()
+    log = scenario.pipeline.landed()
     assert log.read(log.last()).full_read == full_read
     assert len(changed.warnings) >= len(tables)
     assert changed.output["ingest"]["deleted"] == {}
-    assert drill.run().output["ingest"]["full_read"] == {}
+    assert scenario.run().output["ingest"]["full_read"] == {}
 
 
 @fault("F57", "labels of an enum are exchanged while Ingest reads them, and exchanged back", WARN)
-def test_f57_labels_that_came_and_went_are_read_again(drill: Drill) -> None:
+def test_f57_labels_that_came_and_went_are_read_again(scenario: Scenario) -> None:
     labels = relabelled("PaymentTypeName", "SALES_RECEIPT", "SALES_REFUND")
-    drill.run()
-    drill.totesys("UPDATE payment_type SET created_at = created_at")
-    with at_statement("COPY", lambda: at_once(drill, *labels)):
-        drill.run()
-    at_once(drill, *labels)
+    scenario.run()
+    scenario.totesys("UPDATE payment_type SET created_at = created_at")
+    with at_statement("COPY", lambda: at_once(scenario, *labels)):
+        scenario.run()
+    at_once(scenario, *labels)
 
-    back = drill.run()
+    back = scenario.run()
 
     assert back.output["ingest"]["full_read"].keys() == {"payment_type"}
     assert back.output["load"]["updated"] == {"dim_payment_type": 2}
-    assert drill.run().output["ingest"]["full_read"] == {}
+    assert scenario.run().output["ingest"]["full_read"] == {}
 
 
 # {what: (before the first run, in one transaction after it)}: only some relations of payment change.
@@ -487,17 +489,17 @@ PARTS = {
 
 
 @fault("F57", "or a partition is exchanged", HEAL)
-@on("drill_totesys")
+@on("small_totesys")
 @pytest.mark.parametrize(("before", "statements"), PARTS.values(), ids=PARTS)
 def test_f57_part_that_is_another_one_is_read_again(
-    drill: Drill, before: Sequence[str], statements: Sequence[str]
+    scenario: Scenario, before: Sequence[str], statements: Sequence[str]
 ) -> None:
-    at_once(drill, *before)
-    drill.run()
-    drill.run()  # what was prepared is below the fence now
+    at_once(scenario, *before)
+    scenario.run()
+    scenario.run()  # what was prepared is below the fence now
 
-    at_once(drill, *statements)
-    changed = drill.run()
+    at_once(scenario, *statements)
+    changed = scenario.run()
 
     # Nothing is read from the other relations.
     assert changed.output["ingest"]["full_read"] == {}
@@ -515,15 +517,15 @@ IN_THE_MIDST = {
 @fault("F57", "or change while Ingest reads", WARN)
 @pytest.mark.parametrize(("before", "statements", "tables"), IN_THE_MIDST.values(), ids=IN_THE_MIDST)
 def test_f57_what_changes_in_the_midst_is_read_again(
-    drill: Drill, before: Sequence[str], statements: Sequence[str], tables: list[str]
+    scenario: Scenario, before: Sequence[str], statements: Sequence[str], tables: list[str]
 ) -> None:
-    at_once(drill, *before)
-    drill.run()
-    drill.totesys("UPDATE transaction SET last_updated = created_at WHERE transaction_id = 7")
+    at_once(scenario, *before)
+    scenario.run()
+    scenario.totesys("UPDATE transaction SET last_updated = created_at WHERE transaction_id = 7")
 
-    with at_statement('COPY (SELECT "transaction"', lambda: at_once(drill, *statements)) as reading:
-        drill.run()
-    after = drill.run()
+    with at_statement('COPY (SELECT "transaction"', lambda: at_once(scenario, *statements)) as reading:
+        scenario.run()
+    after = scenario.run()
 
     assert len(reading) == 1
     assert sorted(after.output["ingest"]["full_read"]) == sorted(tables)
@@ -539,14 +541,14 @@ REWRITES = {
 
 
 @fault("F57", "or are written anew by ALTER TABLE", HEAL)
-@on("drill_totesys")
+@on("small_totesys")
 @pytest.mark.parametrize("statements", REWRITES.values(), ids=REWRITES)
-def test_f57_rewritten_rows_are_new(drill: Drill, statements: Sequence[str]) -> None:
-    drill.totesys(GENERATED.format("STORED"))
-    drill.run()
+def test_f57_rewritten_rows_are_new(scenario: Scenario, statements: Sequence[str]) -> None:
+    scenario.totesys(GENERATED.format("STORED"))
+    scenario.run()
 
-    at_once(drill, *statements)
-    changed = drill.run()
+    at_once(scenario, *statements)
+    changed = scenario.run()
 
     assert changed.output["ingest"]["full_read"] == {}
     assert changed.output["load"]["updated"].keys() == {"dim_staff"}
@@ -584,44 +586,44 @@ HARMLESS = (
 
 
 @pytest.fixture
-def tablespace(drill: Drill) -> Iterator[str]:
+def tablespace(scenario: Scenario) -> Iterator[str]:
     """Yields the name of a tablespace, and drops it after the test."""
-    postgres = drill.pipeline.postgres
+    postgres = scenario.pipeline.postgres
     with contextlib.closing(postgres.connect()) as connection:
         connection.autocommit = True
         connection.cursor().execute("SET allow_in_place_tablespaces = on")
         connection.cursor().execute("CREATE TABLESPACE elsewhere LOCATION ''")
     yield "elsewhere"
-    apart(drill, "ALTER TABLE payment SET TABLESPACE pg_default")
+    apart(scenario, "ALTER TABLE payment SET TABLESPACE pg_default")
     postgres.execute("DROP TABLESPACE elsewhere")
 
 
 @fault("F57", "or a table's structure changes and no value does", HEAL)
-def test_f57_table_is_not_read_in_full_for_what_changes_no_value(drill: Drill, tablespace: str) -> None:
-    drill.run()
-    apart(drill, *HARMLESS, f"ALTER TABLE payment SET TABLESPACE {tablespace}")
-    drill.totesys(AMENDED, 7)
+def test_f57_table_is_not_read_in_full_for_what_changes_no_value(scenario: Scenario, tablespace: str) -> None:
+    scenario.run()
+    apart(scenario, *HARMLESS, f"ALTER TABLE payment SET TABLESPACE {tablespace}")
+    scenario.totesys(AMENDED, 7)
 
-    changed = drill.run()
+    changed = scenario.run()
 
     assert changed.output["ingest"]["full_read"] == {}
     assert changed.output["ingest"]["rows"] == {"payment": 1}
 
 
 @fault("F57", "or columns change that no contract declares", WARN)
-def test_f57_undeclared_columns_lead_to_no_full_read(drill: Drill) -> None:
-    drill.run()
+def test_f57_undeclared_columns_lead_to_no_full_read(scenario: Scenario) -> None:
+    scenario.run()
     at_once(
-        drill,
+        scenario,
         "ALTER TABLE payment ADD COLUMN note varchar(3), ADD COLUMN colour text DEFAULT 'red'",
         "ALTER TABLE payment ALTER note TYPE varchar(9)",
     )
-    drill.totesys(AMENDED, 7)
-    first = drill.run()
-    at_once(drill, "ALTER TABLE payment RENAME note TO remark", "ALTER TABLE payment DROP colour")
-    drill.totesys(AMENDED, 8)
+    scenario.totesys(AMENDED, 7)
+    first = scenario.run()
+    at_once(scenario, "ALTER TABLE payment RENAME note TO remark", "ALTER TABLE payment DROP colour")
+    scenario.totesys(AMENDED, 8)
 
-    changes = [first, drill.run()]
+    changes = [first, scenario.run()]
 
     assert [change.output["ingest"]["full_read"] for change in changes] == [{}, {}]
     assert [change.output["ingest"]["rows"] for change in changes] == [{"payment": 1}, {"payment": 1}]
@@ -634,5 +636,5 @@ def pid_of(connection: pg8000.dbapi.Connection) -> int:
     return int(pid)
 
 
-def buried(drill: Drill) -> list[list[object]]:
-    return drill.star("SELECT table_name, business_id FROM etl.tombstone")
+def tombstoned(scenario: Scenario) -> list[list[object]]:
+    return scenario.star("SELECT table_name, business_id FROM etl.tombstone")

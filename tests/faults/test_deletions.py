@@ -14,8 +14,8 @@ from sqlalchemy import event
 
 from local.postgres.databases import READER
 from tests.conftest import Declares
-from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
 from tests.faults.outcome import Execution
+from tests.faults.scenario import HEAL, HOLD, WARN, Scenario, fault, on
 from tests.faults.test_backfill import Backfills, succeeded
 from tests.support.pipeline import LOAD_ORDER
 from totes.contracts import declarations
@@ -56,65 +56,67 @@ def clock_ahead(interval: str = "1 hour") -> Iterator[None]:
         event.remove(sqlalchemy.Engine, "before_cursor_execute", shift)
 
 
-def snapshot_times(drill: Drill) -> list[Any]:
-    log = drill.pipeline.landed()
+def snapshot_times(scenario: Scenario) -> list[Any]:
+    log = scenario.pipeline.landed()
     return [log.read(batch).snapshot_at for batch in range(1, log.last() + 1)]
 
 
-def backward(drill: Drill) -> list[list[Any]]:
+def backward(scenario: Scenario) -> list[list[Any]]:
     """Returns the versions that ended before they began."""
     return [
         row
         for fact in (*ORDERS, "payment")
-        for row in drill.star(f"SELECT {fact}_id, valid_from, valid_to FROM {fact}_history WHERE valid_to < valid_from")
+        for row in scenario.star(
+            f"SELECT {fact}_id, valid_from, valid_to FROM {fact}_history WHERE valid_to < valid_from"
+        )
     ]
 
 
 @fault("F67", "the clock of totesys goes back", WARN)
-@on("drill_totesys")
-def test_f67_no_version_ends_before_it_began(drill: Drill) -> None:
+@on("small_totesys")
+def test_f67_no_version_ends_before_it_began(scenario: Scenario) -> None:
     with clock_ahead():
-        drill.run()
-    drill.totesys(AMENDED, 7)
-    drill.totesys("DELETE FROM payment WHERE payment_id = 8")
-    back = drill.run()
-    drill.totesys(AMENDED, 7)
-    drill.run()
+        scenario.run()
+    scenario.totesys(AMENDED, 7)
+    scenario.totesys("DELETE FROM payment WHERE payment_id = 8")
+    back = scenario.run()
+    scenario.totesys(AMENDED, 7)
+    scenario.run()
 
-    times = snapshot_times(drill)
+    times = snapshot_times(scenario)
     assert times == sorted(times)
-    assert backward(drill) == []
+    assert backward(scenario) == []
     versions = "SELECT version, valid_to IS NULL FROM payment_history WHERE payment_id = 7 ORDER BY version"
-    assert drill.star(versions) == [[1, False], [2, False], [3, True]]
+    assert scenario.star(versions) == [[1, False], [2, False], [3, True]]
     (warning,) = [text for text in back.warnings if "clock" in text]
     assert len(EARLIER_STAMP.findall(warning)) == 2
 
 
 @fault("F67", "and nothing is new", WARN)
-@on("drill_totesys")
-def test_f67_clock_that_goes_back_is_no_news(drill: Drill) -> None:
+@on("small_totesys")
+def test_f67_clock_that_goes_back_is_no_news(scenario: Scenario) -> None:
     with clock_ahead():
-        drill.run()
+        scenario.run()
 
-    back = drill.run()
+    back = scenario.run()
 
     assert back.output["ingest"]["batch"] is None
     assert any("clock" in text for text in back.warnings)
 
 
-@on("drill_totesys")
-def test_backfill_is_not_earlier_than_the_batch_before_it(drill: Drill) -> None:
+@on("small_totesys")
+def test_backfill_is_not_earlier_than_the_batch_before_it(scenario: Scenario) -> None:
     with clock_ahead():
-        drill.run()
-    drill.totesys(AMENDED, 7)
+        scenario.run()
+    scenario.totesys(AMENDED, 7)
 
-    assert succeeded(Backfills(drill).run(rows=200))
-    drill.totesys(AMENDED, 7)
-    drill.run()
+    assert succeeded(Backfills(scenario).run(rows=200))
+    scenario.totesys(AMENDED, 7)
+    scenario.run()
 
-    times = snapshot_times(drill)
+    times = snapshot_times(scenario)
     assert times == sorted(times)
-    assert backward(drill) == []
+    assert backward(scenario) == []
 
 
 # F68
@@ -135,15 +137,15 @@ def held(failed: Execution, counts: dict[str, int]) -> None:
 
 
 @fault("F68", "more than 100 rows and 10 % of a table are gone", HOLD)
-def test_f68_mass_deletion_is_held_until_it_is_accepted(drill: Drill) -> None:
-    drill.totesys(DESIGNS, 300)
-    drill.run()
-    drill.totesys(GONE, 200)
-    drill.totesys(AMENDED, 7)
+def test_f68_mass_deletion_is_held_until_it_is_accepted(scenario: Scenario) -> None:
+    scenario.totesys(DESIGNS, 300)
+    scenario.run()
+    scenario.totesys(GONE, 200)
+    scenario.totesys(AMENDED, 7)
 
-    first, second = drill.run(), drill.run()
-    short = drill.run({"accept_deletions": {"design": 199}})
-    accepted = drill.run({"accept_deletions": {"design": 200}})
+    first, second = scenario.run(), scenario.run()
+    short = scenario.run({"accept_deletions": {"design": 199}})
+    accepted = scenario.run({"accept_deletions": {"design": 200}})
 
     for failed in (first, second, short):
         held(failed, {"design": 200})
@@ -153,33 +155,33 @@ def test_f68_mass_deletion_is_held_until_it_is_accepted(drill: Drill) -> None:
 
 
 @fault("F68", "and come back before anybody has accepted it", HOLD)
-def test_f68_rows_that_come_back_were_never_gone(drill: Drill) -> None:
-    drill.run()
-    with drill.session() as other:
+def test_f68_rows_that_come_back_were_never_gone(scenario: Scenario) -> None:
+    scenario.run()
+    with scenario.session() as other:
         cursor = other.cursor()
         cursor.execute("CREATE TABLE kept AS SELECT * FROM payment")
         cursor.execute("TRUNCATE payment")
         other.commit()
-        failed = drill.run()
+        failed = scenario.run()
         cursor.execute("INSERT INTO payment SELECT * FROM kept")
         other.commit()
 
     held(failed, {"payment": 317})
-    back = drill.run()
+    back = scenario.run()
     assert back.output["ingest"]["deleted"] == {}
     assert (back.output["load"]["inserted"], back.output["load"]["tombstones"]) == ({}, {})
 
 
 @fault("F68", "of several tables", HOLD)
-def test_f68_all_tables_have_to_be_accepted(drill: Drill) -> None:
-    drill.totesys(DESIGNS, 300)
-    drill.run()
-    drill.totesys("TRUNCATE payment")
-    drill.totesys(GONE, 300)
+def test_f68_all_tables_have_to_be_accepted(scenario: Scenario) -> None:
+    scenario.totesys(DESIGNS, 300)
+    scenario.run()
+    scenario.totesys("TRUNCATE payment")
+    scenario.totesys(GONE, 300)
 
-    both = drill.run()
-    one = drill.run({"accept_deletions": {"payment": 317}})
-    accepted = drill.run({"accept_deletions": {"payment": 317, "design": 300}})
+    both = scenario.run()
+    one = scenario.run({"accept_deletions": {"payment": 317}})
+    accepted = scenario.run({"accept_deletions": {"payment": 317, "design": 300}})
 
     assert both.error == "DeletionsHeld"
     given = json.loads(both.remedy[both.remedy.index("{") : both.remedy.rindex("}") + 1])
@@ -189,15 +191,15 @@ def test_f68_all_tables_have_to_be_accepted(drill: Drill) -> None:
 
 
 @fault("F68", "totesys is emptied", HOLD)
-def test_f68_emptied_source_is_held(drill: Drill) -> None:
-    drill.run()
-    with drill.session() as other:
+def test_f68_emptied_source_is_held(scenario: Scenario) -> None:
+    scenario.run()
+    with scenario.session() as other:
         cursor = other.cursor()
         for table in LOAD_ORDER:
             cursor.execute(f"CREATE TABLE kept_{table} AS SELECT * FROM {table}")
         cursor.execute(f"TRUNCATE {', '.join(LOAD_ORDER)}")
         other.commit()
-        failed = drill.run()
+        failed = scenario.run()
         for table in LOAD_ORDER:
             cursor.execute(f"INSERT INTO {table} SELECT * FROM kept_{table}")
         other.commit()
@@ -206,7 +208,7 @@ def test_f68_emptied_source_is_held(drill: Drill) -> None:
     assert failed.changed_nothing
     large = {"payment": 317, "transaction": 317, "sales_order": 224, "design": 473}
     assert all(f'"{table}": {rows}' in failed.mail for table, rows in large.items())
-    back = drill.run()
+    back = scenario.run()
     assert back.output["ingest"]["deleted"] == {}
 
 
@@ -215,13 +217,13 @@ PASSING = {"100 of 317": (0, 100), "10 %, and more than 100": (727, 120)}
 
 @fault("F68", "as many as that, and no more", HEAL)
 @pytest.mark.parametrize(("more", "gone"), PASSING.values(), ids=PASSING)
-def test_f68_ordinary_deletions_pass(drill: Drill, more: int, gone: int) -> None:
+def test_f68_ordinary_deletions_pass(scenario: Scenario, more: int, gone: int) -> None:
     if more:
-        drill.totesys(DESIGNS, more)  # 1,200 in all
-    drill.run()
-    drill.totesys(GONE if more else "DELETE FROM payment WHERE payment_id <= %s", gone)
+        scenario.totesys(DESIGNS, more)  # 1,200 in all
+    scenario.run()
+    scenario.totesys(GONE if more else "DELETE FROM payment WHERE payment_id <= %s", gone)
 
-    passed = drill.run()
+    passed = scenario.run()
 
     assert passed.output["ingest"]["deleted"] == {"design" if more else "payment": gone}
 
@@ -231,45 +233,45 @@ HELD = {"101 of 317": (0, 101), "more than 10 %": (727, 121)}
 
 @fault("F68", "one more", HOLD)
 @pytest.mark.parametrize(("more", "gone"), HELD.values(), ids=HELD)
-def test_f68_one_more_is_held(drill: Drill, more: int, gone: int) -> None:
+def test_f68_one_more_is_held(scenario: Scenario, more: int, gone: int) -> None:
     if more:
-        drill.totesys(DESIGNS, more)
-    drill.run()
-    drill.totesys(GONE if more else "DELETE FROM payment WHERE payment_id <= %s", gone)
+        scenario.totesys(DESIGNS, more)
+    scenario.run()
+    scenario.totesys(GONE if more else "DELETE FROM payment WHERE payment_id <= %s", gone)
 
     counts = {"design" if more else "payment": gone}
-    held(drill.run(), counts)
+    held(scenario.run(), counts)
 
-    assert drill.run({"accept_deletions": counts}).output["ingest"]["deleted"] == counts
+    assert scenario.run({"accept_deletions": counts}).output["ingest"]["deleted"] == counts
 
 
 @fault("F68", "orders, from which transactions lose their reference", HOLD)
-def test_f68_orders_are_held_with_what_lost_its_reference(drill: Drill) -> None:
-    drill.run()
-    drill.totesys("DELETE FROM sales_order WHERE sales_order_id <= 150")
+def test_f68_orders_are_held_with_what_lost_its_reference(scenario: Scenario) -> None:
+    scenario.run()
+    scenario.totesys("DELETE FROM sales_order WHERE sales_order_id <= 150")
 
-    held(drill.run(), {"sales_order": 150})
+    held(scenario.run(), {"sales_order": 150})
 
-    accepted = drill.run({"accept_deletions": {"sales_order": 150}})
+    accepted = scenario.run({"accept_deletions": {"sales_order": 150}})
     assert accepted.output["load"]["tombstones"] == {"fact_sales_order": 150}
     assert accepted.output["load"]["updated"]["dim_transaction"] > 0
 
 
 @fault("F68", "keys that are given anew, and a full read beside it", HOLD)
-def test_f68_renumbered_rows_are_gone_whatever_came(drill: Drill) -> None:
-    drill.run()
-    drill.totesys("UPDATE payment SET payment_id = payment_id + 10000 WHERE payment_id <= 150")
+def test_f68_renumbered_rows_are_gone_whatever_came(scenario: Scenario) -> None:
+    scenario.run()
+    scenario.totesys("UPDATE payment SET payment_id = payment_id + 10000 WHERE payment_id <= 150")
 
-    held(drill.run({"full_read": ["payment", "design"]}), {"payment": 150})
+    held(scenario.run({"full_read": ["payment", "design"]}), {"payment": 150})
 
-    accepted = drill.run({"accept_deletions": {"payment": 150}})
+    accepted = scenario.run({"accept_deletions": {"payment": 150}})
     assert accepted.output["load"]["inserted"] == {"fact_payment": 150}
 
 
 @fault("F68", "rows that are deleted and written again, or came and went between two runs", HEAL)
-def test_f68_keys_that_are_there_again_are_not_gone(drill: Drill) -> None:
-    drill.run()
-    with drill.session() as other:
+def test_f68_keys_that_are_there_again_are_not_gone(scenario: Scenario) -> None:
+    scenario.run()
+    with scenario.session() as other:
         cursor = other.cursor()
         cursor.execute("CREATE TEMP TABLE kept AS SELECT * FROM payment")
         cursor.execute("DELETE FROM payment")
@@ -279,72 +281,72 @@ def test_f68_keys_that_are_there_again_are_not_gone(drill: Drill) -> None:
         cursor.execute("DELETE FROM payment WHERE payment_id = 7")
         other.commit()
 
-    passed = drill.run({"full_read": ["design"]})
+    passed = scenario.run({"full_read": ["design"]})
 
     assert passed.output["ingest"]["deleted"] == {"payment": 1}
 
 
 @fault("F68", "rows that were quarantined from the start", WARN)
-@on("drill_totesys")
-def test_f68_rows_that_were_never_landed_are_not_gone(drill: Drill, quarantined: Declares) -> None:
+@on("small_totesys")
+def test_f68_rows_that_were_never_landed_are_not_gone(scenario: Scenario, quarantined: Declares) -> None:
     quarantined("design")
-    drill.totesys(DESIGNS, 300)
-    drill.totesys("UPDATE design SET created_at = 'infinity' WHERE design_id > 10000")
-    drill.witness.set_aside[1] = {("design", key) for key in range(10_001, 10_301)}
-    first = drill.run()
+    scenario.totesys(DESIGNS, 300)
+    scenario.totesys("UPDATE design SET created_at = 'infinity' WHERE design_id > 10000")
+    scenario.history_checker.quarantined[1] = {("design", key) for key in range(10_001, 10_301)}
+    first = scenario.run()
     assert first.output["ingest"]["quarantined"] == {"design": 300}
 
-    drill.totesys(GONE, 300)
-    passed = drill.run()
+    scenario.totesys(GONE, 300)
+    passed = scenario.run()
 
     assert passed.output["ingest"]["deleted"] == {}
 
 
 @pytest.fixture
-def another(drill: Drill) -> Iterator[str]:
+def another(scenario: Scenario) -> Iterator[str]:
     """Yields the name of a database to create, and drops it after the test."""
-    name = f"{drill.pipeline.source}_another"
+    name = f"{scenario.pipeline.source}_another"
     yield name
-    drill.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
+    scenario.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
 
 
-def move(drill: Drill, name: str, template: str) -> None:
+def move(scenario: Scenario, name: str, template: str) -> None:
     """Creates a database from a template and points the secret to it."""
-    drill.pipeline.postgres.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)}")
-    drill.pipeline.put_secret("source", name, READER)
+    scenario.pipeline.postgres.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)}")
+    scenario.pipeline.put_secret("source", name, READER)
 
 
 @fault("F68", "a single row, where the database is another one than before", HOLD)
-def test_f68_any_deletion_from_another_database_is_held(drill: Drill, another: str) -> None:
-    drill.run()
-    move(drill, another, drill.pipeline.source)
-    drill.pipeline.source = another
-    drill.totesys("DELETE FROM payment WHERE payment_id = 7")
+def test_f68_any_deletion_from_another_database_is_held(scenario: Scenario, another: str) -> None:
+    scenario.run()
+    move(scenario, another, scenario.pipeline.source)
+    scenario.pipeline.source = another
+    scenario.totesys("DELETE FROM payment WHERE payment_id = 7")
 
-    held(drill.run(), {"payment": 1})
+    held(scenario.run(), {"payment": 1})
 
-    accepted = drill.run({"accept_deletions": {"payment": 1}})
+    accepted = scenario.run({"accept_deletions": {"payment": 1}})
     assert accepted.output["load"]["tombstones"] == {"fact_payment": 1}
     # From here on the database is that of the batch before.
-    drill.totesys("DELETE FROM payment WHERE payment_id = 8")
-    assert drill.run().output["load"]["tombstones"] == {"fact_payment": 1}
+    scenario.totesys("DELETE FROM payment WHERE payment_id = 8")
+    assert scenario.run().output["load"]["tombstones"] == {"fact_payment": 1}
 
 
 @fault("F68", "the secret points to a nearly empty database", HOLD)
-def test_f68_wrong_database_is_held(drill: Drill, another: str, empty_totesys: str) -> None:
-    drill.run()
-    move(drill, another, empty_totesys)
+def test_f68_wrong_database_is_held(scenario: Scenario, another: str, empty_totesys: str) -> None:
+    scenario.run()
+    move(scenario, another, empty_totesys)
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert failed.error == "DeletionsHeld"
     assert failed.changed_nothing
     assert '"payment": 317' in failed.mail
     # In another database any deletion is held, however few rows the table had.
     assert '"currency": 3' in failed.mail
-    drill.pipeline.put_secret("source", drill.pipeline.source, READER)
-    drill.totesys(AMENDED, 7)
-    assert drill.run().output["load"]["inserted"] == {"fact_payment": 1}
+    scenario.pipeline.put_secret("source", scenario.pipeline.source, READER)
+    scenario.totesys(AMENDED, 7)
+    assert scenario.run().output["load"]["inserted"] == {"fact_payment": 1}
 
 
 WRONG: dict[str, Any] = {
@@ -361,13 +363,13 @@ WRONG: dict[str, Any] = {
 
 @fault("F68", "deletions are accepted by what makes no sense", HOLD)
 @pytest.mark.parametrize("given", WRONG.values(), ids=WRONG)
-def test_f68_wrong_acceptance_is_refused(drill: Drill, given: Any) -> None:
-    failed = drill.run({"accept_deletions": given})
+def test_f68_wrong_acceptance_is_refused(scenario: Scenario, given: Any) -> None:
+    failed = scenario.run({"accept_deletions": given})
 
     assert failed.error == "InputRefused"
     assert "accept_deletions" in failed.mail
     assert failed.changed_nothing
-    drill.run()
+    scenario.run()
 
 
 @pytest.fixture
@@ -385,33 +387,33 @@ def share(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @fault("F68", "a table declares that all of it may go", HEAL)
 @pytest.mark.parametrize(("most", "gone"), [(1.0, 317), (0.5, 158)])
-def test_f68_declared_share_may_go(drill: Drill, share: Any, most: float, gone: int) -> None:
+def test_f68_declared_share_may_go(scenario: Scenario, share: Any, most: float, gone: int) -> None:
     share("payment", most)
-    drill.run()
-    drill.totesys("DELETE FROM payment WHERE payment_id <= %s", gone)
+    scenario.run()
+    scenario.totesys("DELETE FROM payment WHERE payment_id <= %s", gone)
 
-    assert drill.run().output["ingest"]["deleted"] == {"payment": gone}
+    assert scenario.run().output["ingest"]["deleted"] == {"payment": gone}
 
 
 @fault("F68", "or no more than so much", HOLD)
 @pytest.mark.parametrize(("most", "gone"), [(0.5, 159), (0.0, 101)])
-def test_f68_more_than_the_declared_share_is_held(drill: Drill, share: Any, most: float, gone: int) -> None:
+def test_f68_more_than_the_declared_share_is_held(scenario: Scenario, share: Any, most: float, gone: int) -> None:
     share("payment", most)
-    drill.run()
-    drill.totesys("DELETE FROM payment WHERE payment_id <= %s", gone)
+    scenario.run()
+    scenario.totesys("DELETE FROM payment WHERE payment_id <= %s", gone)
 
-    held(drill.run(), {"payment": gone})
+    held(scenario.run(), {"payment": gone})
 
-    drill.run({"accept_deletions": {"payment": gone}})
+    scenario.run({"accept_deletions": {"payment": gone}})
 
 
-def test_deletions_before_a_backfill_are_held_after_it(drill: Drill) -> None:
-    drill.run()
-    drill.totesys("DELETE FROM payment WHERE payment_id <= 150")
-    assert succeeded(Backfills(drill).run())
+def test_deletions_before_a_backfill_are_held_after_it(scenario: Scenario) -> None:
+    scenario.run()
+    scenario.totesys("DELETE FROM payment WHERE payment_id <= 150")
+    assert succeeded(Backfills(scenario).run())
 
-    failed = drill.run()
-    accepted = drill.run({"accept_deletions": {"payment": 150}})
+    failed = scenario.run()
+    accepted = scenario.run({"accept_deletions": {"payment": 150}})
 
     assert failed.error == "DeletionsHeld"
     assert accepted.output["ingest"]["deleted"] == {"payment": 150}
@@ -419,8 +421,8 @@ def test_deletions_before_a_backfill_are_held_after_it(drill: Drill) -> None:
 
 @on("empty_totesys")
 @fault("F68", "an empty totesys, of which nothing can go", HEAL)
-def test_f68_empty_source_has_nothing_to_lose(drill: Drill) -> None:
-    drill.run()
-    drill.totesys(DESIGNS, 300)
+def test_f68_empty_source_has_nothing_to_lose(scenario: Scenario) -> None:
+    scenario.run()
+    scenario.totesys(DESIGNS, 300)
 
-    assert drill.run().output["ingest"]["rows"] == {"design": 300}
+    assert scenario.run().output["ingest"]["rows"] == {"design": 300}

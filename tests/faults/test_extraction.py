@@ -9,7 +9,7 @@ import pytest
 
 from local.stack import Stack
 from tests.conftest import MakesPipelines
-from tests.faults.drill import HEAL, HOLD, NOOP, WARN, Drill, fault, on
+from tests.faults.scenario import HEAL, HOLD, NOOP, WARN, Scenario, fault, on
 from tests.support.injection import at_key, at_statement, die, dying_at_row
 from tests.support.pipeline import Pipeline
 from totes.contracts.declarations import source_tables, warehouse_tables
@@ -24,25 +24,25 @@ NEW_DESIGN = (
 
 @fault("F01", "a transaction stamped before, committed after the read", HEAL)
 @pytest.mark.parametrize("first", ["SELECT 1", "SAVEPOINT one"], ids=["plain", "in a savepoint"])
-def test_f01_late_commit_is_in_the_next_run(drill: Drill, first: str) -> None:
-    with drill.session() as early:
+def test_f01_late_commit_is_in_the_next_run(scenario: Scenario, first: str) -> None:
+    with scenario.session() as early:
         early.cursor().execute(first)
         early.cursor().execute(AMENDED, (4_242, 7))
-        drill.totesys(AMENDED, 4_242, 8)  # begun later, committed first
-        drill.run()
-        assert amended_orders(drill) == [8]
+        scenario.totesys(AMENDED, 4_242, 8)  # begun later, committed first
+        scenario.run()
+        assert amended_orders(scenario) == [8]
         early.commit()
 
-    late = drill.run()
+    late = scenario.run()
 
-    assert amended_orders(drill) == [7, 8]
+    assert amended_orders(scenario) == [7, 8]
     assert late.output["ingest"]["rows"] == {"sales_order": 2}  # the other comes again, and adds no version
     assert late.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F02", "5,000 rows with the same last_updated, the reader killed half way", HEAL)
-def test_f02_tie_group_comes_whole_and_once(drill: Drill) -> None:
-    drill.totesys(
+def test_f02_tie_group_comes_whole_and_once(scenario: Scenario) -> None:
+    scenario.totesys(
         "INSERT INTO sales_order (created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, "
         "unit_price, currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id) "
         f"SELECT {STAMP}, {STAMP}, 1, 1, 1, number, 2.5, 1, '2024-11-20', '2024-11-21', 1 "
@@ -50,21 +50,22 @@ def test_f02_tie_group_comes_whole_and_once(drill: Drill) -> None:
     )
 
     with dying_at_row(2_500):
-        healed = drill.run()
+        healed = scenario.run()
 
     assert healed.retried == ["Runtime.ExitError"]
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 5_000}
 
 
 @fault("F03", "a commit between the count and the read", HEAL)
-def test_f03_count_and_read_see_the_same_snapshot(drill: Drill) -> None:
-    drill.totesys("UPDATE design SET file_name = 'early.json' WHERE design_id = 1")
+def test_f03_count_and_read_see_the_same_snapshot(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE design SET file_name = 'early.json' WHERE design_id = 1")
 
     with at_statement(
-        'COPY (SELECT "design"', lambda: drill.totesys("UPDATE design SET file_name = 'late.json' WHERE design_id = 2")
+        'COPY (SELECT "design"',
+        lambda: scenario.totesys("UPDATE design SET file_name = 'late.json' WHERE design_id = 2"),
     ) as between:
-        first = drill.run()
-    second = drill.run()
+        first = scenario.run()
+    second = scenario.run()
 
     assert len(between) == 1
     assert first.output["ingest"]["rows"] == second.output["ingest"]["rows"] == {"design": 1}
@@ -77,38 +78,38 @@ def test_f03_count_and_read_see_the_same_snapshot(drill: Drill) -> None:
     nearest="1 ms apart, in either order, and none apart: timestamps of totesys have three digits",
 )
 @pytest.mark.parametrize(("before", "after"), [("123", "124"), ("124", "123"), ("123", "123")])
-def test_f04_neighbours_on_both_sides_are_loaded(drill: Drill, before: str, after: str) -> None:
+def test_f04_neighbours_on_both_sides_are_loaded(scenario: Scenario, before: str, after: str) -> None:
     pay = "UPDATE payment SET paid = NOT paid, last_updated = '2024-11-18 09:30:00.{}' WHERE payment_id = {}"
 
-    drill.totesys(pay.format(before, 1))
-    drill.run()
-    drill.totesys(pay.format(after, 2))
-    drill.run()
+    scenario.totesys(pay.format(before, 1))
+    scenario.run()
+    scenario.totesys(pay.format(after, 2))
+    scenario.run()
 
     query = "SELECT CAST(last_updated_time AS text) FROM current_payment WHERE payment_id IN (1, 2) ORDER BY payment_id"
-    assert drill.star(query) == [[f"09:30:00.{before}"], [f"09:30:00.{after}"]]
+    assert scenario.star(query) == [[f"09:30:00.{before}"], [f"09:30:00.{after}"]]
 
 
 @fault("F05", "a contracted NOT NULL column is NULL", HOLD)
-def test_f05_nulls_are_named_with_their_keys(drill: Drill) -> None:
-    drill.totesys("ALTER TABLE staff ALTER first_name DROP NOT NULL")
-    drill.totesys("UPDATE staff SET first_name = NULL WHERE staff_id <= 7")
+def test_f05_nulls_are_named_with_their_keys(scenario: Scenario) -> None:
+    scenario.totesys("ALTER TABLE staff ALTER first_name DROP NOT NULL")
+    scenario.totesys("UPDATE staff SET first_name = NULL WHERE staff_id <= 7")
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     named = "; ".join(f"staff {key}: first_name is NULL, expected a value" for key in range(1, 6))
     assert f"{named}; and 2 more" in failed.mail
-    drill.totesys("UPDATE staff SET first_name = 'Jo' WHERE staff_id <= 7")
-    drill.run()
+    scenario.totesys("UPDATE staff SET first_name = 'Jo' WHERE staff_id <= 7")
+    scenario.run()
 
 
 @fault("F06", "one row dated 2099", WARN)
-def test_f06_row_of_the_future_hides_no_later_row(drill: Drill) -> None:
-    drill.totesys("UPDATE sales_order SET last_updated = '2099-01-01' WHERE sales_order_id = 7")
-    odd = drill.run()
-    drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 8")
-    later = drill.run()
+def test_f06_row_of_the_future_hides_no_later_row(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE sales_order SET last_updated = '2099-01-01' WHERE sales_order_id = 7")
+    odd = scenario.run()
+    scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 8")
+    later = scenario.run()
 
     assert odd.output["load"]["inserted"] == {"fact_sales_order": 1, "dim_date": 365}
     assert later.output["load"]["inserted"] == {"fact_sales_order": 1}
@@ -126,21 +127,21 @@ WHERE sales_order_id = id
 
 
 @pytest.fixture(scope="module")
-def bytes_in_utc(stack: Stack, stacked_pipelines: MakesPipelines, drill_totesys: str) -> set[str]:
+def bytes_in_utc(stack: Stack, stacked_pipelines: MakesPipelines, small_totesys: str) -> set[str]:
     """The processed data of the same rows, made in UTC."""
-    with stacked_pipelines(drill_totesys) as pipeline:
+    with stacked_pipelines(small_totesys) as pipeline:
         pipeline.totesys(HOUR_THAT_COMES_TWICE)
         pipeline.run()
         return processed_data(pipeline)
 
 
 @pytest.fixture
-def zone(request: pytest.FixtureRequest, drill: Drill, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def zone(request: pytest.FixtureRequest, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Another time zone, and another way to write dates, for both databases and for this process."""
     name: str = request.param
-    for database in (drill.pipeline.source, drill.pipeline.warehouse):
-        drill.pipeline.postgres.execute(f"ALTER DATABASE {database} SET TimeZone = '{name}'")
-        drill.pipeline.postgres.execute(f"ALTER DATABASE {database} SET DateStyle = 'SQL, DMY'")
+    for database in (scenario.pipeline.source, scenario.pipeline.warehouse):
+        scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} SET TimeZone = '{name}'")
+        scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} SET DateStyle = 'SQL, DMY'")
     with monkeypatch.context() as patch:
         patch.setenv("TZ", name)
         time.tzset()
@@ -148,24 +149,24 @@ def zone(request: pytest.FixtureRequest, drill: Drill, monkeypatch: pytest.Monke
     time.tzset()
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F07", "sessions and functions in another time zone, and the hour that comes twice", HEAL)
 @pytest.mark.parametrize("zone", ["Europe/London", "America/New_York", "Asia/Kolkata"], indirect=True)
-def test_f07_every_zone_makes_the_same_bytes(drill: Drill, zone: str, bytes_in_utc: set[str]) -> None:
-    assert drill.totesys("SHOW TimeZone") == [[zone]]
-    drill.totesys(HOUR_THAT_COMES_TWICE)
+def test_f07_every_zone_makes_the_same_bytes(scenario: Scenario, zone: str, bytes_in_utc: set[str]) -> None:
+    assert scenario.totesys("SHOW TimeZone") == [[zone]]
+    scenario.totesys(HOUR_THAT_COMES_TWICE)
 
-    drill.run()
+    scenario.run()
 
-    assert processed_data(drill.pipeline) == bytes_in_utc
+    assert processed_data(scenario.pipeline) == bytes_in_utc
 
 
 @fault("F08", "UPDATE without touching last_updated", HEAL)
-def test_f08_silent_update_is_a_second_version(drill: Drill) -> None:
-    drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 77")
-    drill.run()
+def test_f08_silent_update_is_a_second_version(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 77")
+    scenario.run()
 
-    versions = drill.star(
+    versions = scenario.star(
         "SELECT last_updated_date, last_updated_time, units_sold FROM sales_order_history "
         "WHERE sales_order_id = 77 ORDER BY version"
     )
@@ -175,43 +176,45 @@ def test_f08_silent_update_is_a_second_version(drill: Drill) -> None:
 
 
 @fault("F09", "hard delete in the source", HEAL)
-def test_f09_deleted_order_leaves_a_tombstone(drill: Drill) -> None:
-    drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
-    deleting = drill.run()
+def test_f09_deleted_order_leaves_a_tombstone(scenario: Scenario) -> None:
+    scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    deleting = scenario.run()
 
     assert deleting.output["load"]["tombstones"] == {"fact_sales_order": 1}
-    assert drill.star("SELECT count(*) FROM current_sales_order WHERE sales_order_id = 55") == [[0]]
-    assert drill.star("SELECT version, deleted FROM sales_order_history WHERE sales_order_id = 55") == [[1, True]]
+    assert scenario.star("SELECT count(*) FROM current_sales_order WHERE sales_order_id = 55") == [[0]]
+    assert scenario.star("SELECT version, deleted FROM sales_order_history WHERE sales_order_id = 55") == [[1, True]]
 
 
 @fault("F09", "and its return", HEAL)
-def test_f09_order_that_comes_back_is_a_new_version(drill: Drill) -> None:
-    (order,) = drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 55 RETURNING *")
-    drill.run()
+def test_f09_order_that_comes_back_is_a_new_version(scenario: Scenario) -> None:
+    (order,) = scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 55 RETURNING *")
+    scenario.run()
 
-    drill.totesys(f"INSERT INTO sales_order VALUES ({', '.join(['%s'] * len(order))})", *order)
-    drill.run()
+    scenario.totesys(f"INSERT INTO sales_order VALUES ({', '.join(['%s'] * len(order))})", *order)
+    scenario.run()
 
-    versions = drill.star("SELECT version, deleted FROM sales_order_history WHERE sales_order_id = 55 ORDER BY version")
+    versions = scenario.star(
+        "SELECT version, deleted FROM sales_order_history WHERE sales_order_id = 55 ORDER BY version"
+    )
     assert versions == [[1, True], [2, False]]
 
 
 @fault("F09", "of a dimension", HEAL)
-def test_f09_deleted_design_stays_for_its_history(drill: Drill) -> None:
-    drill.totesys(NEW_DESIGN, 90_001)
-    drill.run()
+def test_f09_deleted_design_stays_for_its_history(scenario: Scenario) -> None:
+    scenario.totesys(NEW_DESIGN, 90_001)
+    scenario.run()
 
-    drill.totesys("DELETE FROM design WHERE design_id = 90001")
-    drill.run()
+    scenario.totesys("DELETE FROM design WHERE design_id = 90001")
+    scenario.run()
 
-    assert new_designs(drill) == [90_001]
-    tombstones = drill.star("SELECT table_name, batch_id FROM etl.tombstone WHERE business_id = 90001")
+    assert new_designs(scenario) == [90_001]
+    tombstones = scenario.star("SELECT table_name, batch_id FROM etl.tombstone WHERE business_id = 90001")
     assert tombstones == [["dim_design", 3]]
 
 
 @fault("F10", "nothing new", NOOP)
-def test_f10_nothing_new_writes_nothing(drill: Drill) -> None:
-    idle = drill.run()
+def test_f10_nothing_new_writes_nothing(scenario: Scenario) -> None:
+    idle = scenario.run()
 
     assert idle.path == ["Ingest", "NewData?", "Load", "MoreToDo?", "AnythingLoaded?", "NothingNew"]
     assert idle.output["ingest"]["batch"] is None
@@ -219,41 +222,41 @@ def test_f10_nothing_new_writes_nothing(drill: Drill) -> None:
 
 @on("empty_totesys")
 @fault("F11", "no rows at all; the first run ever", HEAL)
-def test_f11_empty_source_makes_an_empty_warehouse(drill: Drill) -> None:
-    first = drill.run()
+def test_f11_empty_source_makes_an_empty_warehouse(scenario: Scenario) -> None:
+    first = scenario.run()
 
     assert (first.output["ingest"]["batch"], first.output["ingest"]["rows"]) == (1, {})
     for name, table in source_tables().items():
-        assert landed_columns(drill.pipeline, name) == [column.name for column in table.columns]
+        assert landed_columns(scenario.pipeline, name) == [column.name for column in table.columns]
     for name in warehouse_tables():
-        assert drill.star(f"SELECT count(*) FROM {name}") == [[0]]
-    drill.totesys(NEW_DESIGN, 90_001)
-    drill.run()
-    assert new_designs(drill) == [90_001]
+        assert scenario.star(f"SELECT count(*) FROM {name}") == [[0]]
+    scenario.totesys(NEW_DESIGN, 90_001)
+    scenario.run()
+    assert new_designs(scenario) == [90_001]
 
 
 SEVENTH = list(source_tables())[6]
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F12", "the first run dies after 6 of 11 tables", HOLD)
-def test_f12_first_run_that_dies_while_it_reads_leaves_nothing(drill: Drill) -> None:
+def test_f12_first_run_that_dies_while_it_reads_leaves_nothing(scenario: Scenario) -> None:
     with at_statement(f'COPY (SELECT "{SEVENTH}"', die, times=2):
-        failed = drill.run()
+        failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("Runtime.ExitError", ["Runtime.ExitError"])
-    assert drill.run().output["ingest"]["rows"].keys() == source_tables().keys()
+    assert scenario.run().output["ingest"]["rows"].keys() == source_tables().keys()
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F12", "or after 6 of 11 objects", HOLD)
-def test_f12_orphans_of_a_first_run_that_died_are_ignored(drill: Drill) -> None:
+def test_f12_orphans_of_a_first_run_that_died_are_ignored(scenario: Scenario) -> None:
     with at_key(f"data/{SEVENTH}/", die, times=2):
-        failed = drill.run()
+        failed = scenario.run()
 
     assert any(f"data/{table}/" in key for key in failed.after.objects for table in list(source_tables())[:6])
-    assert drill.pipeline.landed().last() == 0
-    assert drill.run().output["load"]["inserted"].keys() == warehouse_tables().keys()
+    assert scenario.pipeline.landed().last() == 0
+    assert scenario.run().output["load"]["inserted"].keys() == warehouse_tables().keys()
 
 
 UNTRUE = {
@@ -274,25 +277,27 @@ UNTRUE = {
     nearest="24:00 in a date that is text: of a timestamp PostgreSQL itself makes the next day's 00:00",
 )
 @pytest.mark.parametrize(("table", "key", "column", "value", "found"), UNTRUE.values(), ids=UNTRUE)
-def test_f13_what_is_no_value_is_named(drill: Drill, table: str, key: int, column: str, value: str, found: str) -> None:
-    ((right,),) = drill.totesys(f"SELECT CAST({column} AS text) FROM {table} WHERE {table}_id = {key}")
-    drill.totesys(f"UPDATE {table} SET {column} = {value} WHERE {table}_id = {key}")
+def test_f13_what_is_no_value_is_named(
+    scenario: Scenario, table: str, key: int, column: str, value: str, found: str
+) -> None:
+    ((right,),) = scenario.totesys(f"SELECT CAST({column} AS text) FROM {table} WHERE {table}_id = {key}")
+    scenario.totesys(f"UPDATE {table} SET {column} = {value} WHERE {table}_id = {key}")
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert f"{table} {key}: {column} is {found}" in failed.mail
-    drill.totesys(f"UPDATE {table} SET {column} = '{right}' WHERE {table}_id = {key}")
-    drill.run()
+    scenario.totesys(f"UPDATE {table} SET {column} = '{right}' WHERE {table}_id = {key}")
+    scenario.run()
 
 
-def amended_orders(drill: Drill) -> list[int]:
+def amended_orders(scenario: Scenario) -> list[int]:
     query = "SELECT sales_order_id FROM current_sales_order WHERE units_sold = 4242 ORDER BY 1"
-    return [key for (key,) in drill.star(query)]
+    return [key for (key,) in scenario.star(query)]
 
 
-def new_designs(drill: Drill) -> list[int]:
-    return [key for (key,) in drill.star("SELECT design_id FROM dim_design WHERE design_id > 90000 ORDER BY 1")]
+def new_designs(scenario: Scenario) -> list[int]:
+    return [key for (key,) in scenario.star("SELECT design_id FROM dim_design WHERE design_id > 90000 ORDER BY 1")]
 
 
 def processed_data(pipeline: Pipeline) -> set[str]:

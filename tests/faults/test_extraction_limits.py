@@ -14,7 +14,7 @@ from pg8000.native import identifier
 
 from local.postgres.databases import READER
 from tests.conftest import MakesPipelines
-from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
+from tests.faults.scenario import HEAL, HOLD, WARN, Scenario, fault, on
 from totes.contracts.declarations import source_tables
 from totes.lake.batch_log import entry
 from totes.runtime.names import STAGES
@@ -33,7 +33,7 @@ COLUMNS = (
 )
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault(
     "F14",
     "very many changed rows at once",
@@ -41,10 +41,10 @@ COLUMNS = (
     nearest=f"{MANY:,} rows beside the witnessed pipeline, compared by one digest on either side",
 )
 def test_f14_memory_does_not_grow_with_the_rows(
-    drill: Drill, stacked_pipelines: MakesPipelines, drill_totesys: str, tmp_path: Path
+    scenario: Scenario, stacked_pipelines: MakesPipelines, small_totesys: str, tmp_path: Path
 ) -> None:
-    with stacked_pipelines(drill_totesys) as pipeline, contextlib.ExitStack() as processes:
-        large = replace(drill, pipeline=pipeline)
+    with stacked_pipelines(small_totesys) as pipeline, contextlib.ExitStack() as processes:
+        large = replace(scenario, pipeline=pipeline)
         for function in map(str.lower, STAGES):
             processes.enter_context(large.worker_processes(function, tmp_path))
         large.run()
@@ -57,48 +57,48 @@ def test_f14_memory_does_not_grow_with_the_rows(
         assert large.run().changed_nothing
         assert peaks_mb().keys() == {stage.lower() for stage in STAGES}
         assert max(peaks_mb().values()) < MOST_MB, peaks_mb()
-    drill.run()  # the pipeline that the invariants are held against
+    scenario.run()  # the pipeline that the invariants are held against
 
 
 @fault("F15", "a column added to totesys", WARN)
-def test_f15_undeclared_column_is_told_and_carried_on_without(drill: Drill) -> None:
-    drill.totesys("ALTER TABLE sales_order ADD COLUMN colour text DEFAULT 'red', ADD COLUMN weight integer")
-    drill.totesys(AMENDED, 7)
-    odd = drill.run()
+def test_f15_undeclared_column_is_told_and_carried_on_without(scenario: Scenario) -> None:
+    scenario.totesys("ALTER TABLE sales_order ADD COLUMN colour text DEFAULT 'red', ADD COLUMN weight integer")
+    scenario.totesys(AMENDED, 7)
+    odd = scenario.run()
 
     assert odd.warnings == ["sales_order has columns that no contract declares: colour, weight"]
     assert odd.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F16", "a contracted column is renamed", HOLD)
-def test_f16_renamed_column_is_named_before_anything_is_written(drill: Drill) -> None:
-    drill.totesys("ALTER TABLE sales_order RENAME units_sold TO units")
-    drill.totesys(NEW_DESIGN, 90_001)
+def test_f16_renamed_column_is_named_before_anything_is_written(scenario: Scenario) -> None:
+    scenario.totesys("ALTER TABLE sales_order RENAME units_sold TO units")
+    scenario.totesys(NEW_DESIGN, 90_001)
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert (failed.error, failed.path[:2]) == ("ContractBroken", ["Ingest", "IngestFailed"])
+    assert (failed.error, failed.path[:2]) == ("ContractViolation", ["Ingest", "IngestFailed"])
     assert failed.changed_nothing
     assert "column sales_order.units_sold is not there" in failed.mail
-    drill.totesys("ALTER TABLE sales_order RENAME units TO units_sold")
-    assert drill.run().output["load"]["inserted"] == {"dim_design": 1}
+    scenario.totesys("ALTER TABLE sales_order RENAME units TO units_sold")
+    assert scenario.run().output["load"]["inserted"] == {"dim_design": 1}
 
 
 @fault("F16", "or dropped, and made anew", HOLD)
-def test_f16_dropped_column_is_named_before_anything_is_written(drill: Drill) -> None:
-    drill.totesys("CREATE TABLE kept AS SELECT department_id, location FROM department")
-    drill.totesys("ALTER TABLE department DROP location")
+def test_f16_dropped_column_is_named_before_anything_is_written(scenario: Scenario) -> None:
+    scenario.totesys("CREATE TABLE kept AS SELECT department_id, location FROM department")
+    scenario.totesys("ALTER TABLE department DROP location")
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert failed.changed_nothing
     assert "column department.location is not there" in failed.mail
-    drill.totesys("ALTER TABLE department ADD location text")
-    drill.totesys(
+    scenario.totesys("ALTER TABLE department ADD location text")
+    scenario.totesys(
         "UPDATE department SET location = kept.location FROM kept WHERE kept.department_id = department.department_id"
     )
-    drill.run()
+    scenario.run()
 
 
 RETYPED = {
@@ -111,64 +111,66 @@ RETYPED = {
 
 @fault("F17", "a column's type changed", HOLD)
 @pytest.mark.parametrize(("table", "column", "found", "expected"), RETYPED.values(), ids=RETYPED)
-def test_f17_found_and_expected_type_are_told(drill: Drill, table: str, column: str, found: str, expected: str) -> None:
+def test_f17_found_and_expected_type_are_told(
+    scenario: Scenario, table: str, column: str, found: str, expected: str
+) -> None:
     retype = f"ALTER TABLE {table} ALTER {column} TYPE {{0}} USING CAST({column} AS {{0}})"
-    drill.totesys(retype.format(found))
+    scenario.totesys(retype.format(found))
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert failed.changed_nothing
     assert f"column {table}.{column} has type {found}, expected {expected}" in failed.mail
-    drill.totesys(retype.format(expected))
-    drill.totesys(NEW_DESIGN, 90_001)
-    assert drill.run().output["load"]["inserted"] == {"dim_design": 1}
+    scenario.totesys(retype.format(expected))
+    scenario.totesys(NEW_DESIGN, 90_001)
+    assert scenario.run().output["load"]["inserted"] == {"dim_design": 1}
 
 
 @fault("F18", "SELECT on a table is revoked", HOLD)
-def test_f18_table_and_missing_grant_are_named(drill: Drill) -> None:
-    drill.totesys(f"REVOKE SELECT ON payment FROM {READER}")
-    drill.totesys(AMENDED, 7)
+def test_f18_table_and_missing_grant_are_named(scenario: Scenario) -> None:
+    scenario.totesys(f"REVOKE SELECT ON payment FROM {READER}")
+    scenario.totesys(AMENDED, 7)
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "AccessRefused"
+    assert failed.error == "AccessDenied"
     assert failed.changed_nothing
     assert "may not read payment of totesys. GRANT SELECT ON payment to the user" in failed.mail
-    drill.totesys(f"GRANT SELECT ON payment TO {READER}")
-    drill.run()
+    scenario.totesys(f"GRANT SELECT ON payment TO {READER}")
+    scenario.run()
 
 
 @fault("F18", "or a table is missing", HOLD)
-def test_f18_missing_table_is_named(drill: Drill) -> None:
-    drill.totesys("ALTER TABLE payment RENAME TO payments")
-    drill.totesys(AMENDED, 7)
+def test_f18_missing_table_is_named(scenario: Scenario) -> None:
+    scenario.totesys("ALTER TABLE payment RENAME TO payments")
+    scenario.totesys(AMENDED, 7)
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert failed.changed_nothing
     assert "table payment is not there" in failed.mail
-    drill.totesys("ALTER TABLE payments RENAME TO payment")
-    drill.run()
+    scenario.totesys("ALTER TABLE payments RENAME TO payment")
+    scenario.run()
 
 
 @pytest.fixture
-def restored(drill: Drill) -> Iterator[str]:
+def restored(scenario: Scenario) -> Iterator[str]:
     """The name of a database that is not there yet, and will be gone."""
-    name = f"{drill.pipeline.source}_restored"
+    name = f"{scenario.pipeline.source}_restored"
     yield name
-    drill.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
+    scenario.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
 
 
 @fault("F19", "totesys is restored as it was a while ago, under another name", WARN)
-def test_f19_restored_source_is_read_in_full_once(drill: Drill, restored: str) -> None:
-    dump(drill, restored)
-    drill.totesys(AMENDED, 7)
-    drill.run()
+def test_f19_restored_source_is_read_in_full_once(scenario: Scenario, restored: str) -> None:
+    dump(scenario, restored)
+    scenario.totesys(AMENDED, 7)
+    scenario.run()
 
-    restore(drill, restored)
-    back = drill.run()
+    restore(scenario, restored)
+    back = scenario.run()
 
     assert back.warnings == [f"{table} was read in full: totesys was restored or moved" for table in source_tables()]
     # What happened after the dump was taken has unhappened, and that is history too.
@@ -176,14 +178,14 @@ def test_f19_restored_source_is_read_in_full_once(drill: Drill, restored: str) -
 
 
 @fault("F19", "and lacks rows that were landed", HOLD)
-def test_f19_rows_that_a_restored_source_lacks_are_held(drill: Drill, restored: str) -> None:
-    dump(drill, restored)
-    drill.totesys(NEW_DESIGN, 90_001)
-    drill.run()
+def test_f19_rows_that_a_restored_source_lacks_are_held(scenario: Scenario, restored: str) -> None:
+    dump(scenario, restored)
+    scenario.totesys(NEW_DESIGN, 90_001)
+    scenario.run()
 
-    restore(drill, restored)
-    failed = drill.run()
-    accepted = drill.run({"accept_deletions": {"design": 1}})
+    restore(scenario, restored)
+    failed = scenario.run()
+    accepted = scenario.run({"accept_deletions": {"design": 1}})
 
     assert failed.error == "DeletionsHeld"
     assert re.search(r"1 of \d+ rows of design", failed.mail)
@@ -191,40 +193,42 @@ def test_f19_rows_that_a_restored_source_lacks_are_held(drill: Drill, restored: 
     assert accepted.output["load"]["tombstones"] == {"dim_design": 1}
 
 
-def dump(drill: Drill, name: str) -> None:
+def dump(scenario: Scenario, name: str) -> None:
     """Copies totesys as it is."""
-    drill.pipeline.postgres.execute(f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(drill.pipeline.source)}")
+    scenario.pipeline.postgres.execute(
+        f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(scenario.pipeline.source)}"
+    )
 
 
-def restore(drill: Drill, name: str) -> None:
+def restore(scenario: Scenario, name: str) -> None:
     """Puts the copy in the place of totesys."""
-    drill.pipeline.source = name
-    drill.pipeline.put_secret("source", name, READER)
+    scenario.pipeline.source = name
+    scenario.pipeline.put_secret("source", name, READER)
 
 
 @fault("F19", "its transaction ids go back", WARN, nearest="the last manifest's are moved ahead")
-def test_f19_ids_that_go_back_are_noticed_and_change_nothing(drill: Drill) -> None:
-    move_ahead(drill)
+def test_f19_ids_that_go_back_are_noticed_and_change_nothing(scenario: Scenario) -> None:
+    move_ahead(scenario)
 
-    back = drill.run()
+    back = scenario.run()
 
     reason = "transaction ids of totesys went backwards"
     assert back.warnings == [f"{table} was read in full: {reason}" for table in source_tables()]
     assert (back.output["load"]["inserted"], back.output["load"]["updated"]) == ({}, {})
 
 
-def move_ahead(drill: Drill) -> None:
+def move_ahead(scenario: Scenario) -> None:
     """Makes the last landed batch believe that totesys stood a million transactions further on."""
-    log = drill.pipeline.landed()
+    log = scenario.pipeline.landed()
     document = log.read(log.last()).as_json()
     ahead = document["source"]["xmax"] + 10**6
     document["source"] |= {"xmin": ahead, "xmax": ahead}
     body = json.dumps(document).encode()
-    drill.pipeline.s3.put_object(Bucket=drill.pipeline.landing_bucket, Key=entry(log.last()), Body=body)
+    scenario.pipeline.s3.put_object(Bucket=scenario.pipeline.landing_bucket, Key=entry(log.last()), Body=body)
 
 
-def insert_orders(drill: Drill, number: int) -> None:
-    with drill.session() as connection:
+def insert_orders(scenario: Scenario, number: int) -> None:
+    with scenario.session() as connection:
         cursor = connection.cursor()
         # The references are right, and checking them row by row takes longer than all the rest.
         cursor.execute("SET session_replication_role = replica")

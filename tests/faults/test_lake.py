@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from local.lambda_runtime.runtime import InvokeResult
-from tests.faults.drill import HEAL, HOLD, Drill, fault
 from tests.faults.outcome import one_line
+from tests.faults.scenario import HEAL, HOLD, Scenario, fault
 from tests.support.injection import Countdown, at_key, die, put_answer_lost, s3_answers
 from totes.lake.batch_log import HINT, BatchLog, entry
 
@@ -21,11 +21,11 @@ DELETION = "DELETE FROM payment WHERE payment_id = 9"
 
 
 @pytest.fixture
-def drill(drill: Drill) -> Drill:
+def scenario(scenario: Scenario) -> Scenario:
     """With buckets that keep the versions of their objects, as those in AWS do."""
-    for bucket in (drill.pipeline.landing_bucket, drill.pipeline.processed_bucket):
-        drill.pipeline.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
-    return drill
+    for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket):
+        scenario.pipeline.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    return scenario
 
 
 @fault("F28", "503 SlowDown or 500 InternalError for a moment", HEAL)
@@ -38,47 +38,47 @@ def drill(drill: Drill) -> Drill:
         (500, "InternalError", "ListObjectsV2"),
     ],
 )
-def test_f28_moment_of_trouble_is_the_sdks_affair(drill: Drill, status: int, code: str, operation: str) -> None:
-    drill.totesys(AMENDMENT)
+def test_f28_moment_of_trouble_is_the_sdks_affair(scenario: Scenario, status: int, code: str, operation: str) -> None:
+    scenario.totesys(AMENDMENT)
 
     with s3_answers(status, code, operation, times=4):
-        healed = drill.run()
+        healed = scenario.run()
 
-    assert (healed.retried, len(drill.sdk_waits)) == ([], 4)
+    assert (healed.retried, len(scenario.sdk_waits)) == ([], 4)
 
 
 @fault("F28", "for longer than the SDK tries", HEAL)
-def test_f28_longer_trouble_is_the_state_machines_affair(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
+def test_f28_longer_trouble_is_the_state_machines_affair(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
 
     with s3_answers(503, "SlowDown", "PutObject", times=2 * SDK_ATTEMPTS):
-        healed = drill.run()
+        healed = scenario.run()
 
     assert healed.retried == ["LakeUnavailable"] * 2
 
 
 @fault("F28", "for good", HOLD)
-def test_f28_lasting_trouble_holds(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
+def test_f28_lasting_trouble_holds(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
 
     with s3_answers(503, "SlowDown", "PutObject", times=1_000) as answers:
-        failed = drill.run()
+        failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("LakeUnavailable", ["LakeUnavailable"] * 4)
     assert answers.left == 1_000 - 5 * SDK_ATTEMPTS
-    assert f"s3://{drill.pipeline.landing_bucket}/data/sales_order/" in one_line(failed.mail)
+    assert f"s3://{scenario.pipeline.landing_bucket}/data/sales_order/" in one_line(failed.mail)
     assert failed.changed_nothing
-    assert drill.run().output["ingest"]["rows"] == {"sales_order": 1}
+    assert scenario.run().output["ingest"]["rows"] == {"sales_order": 1}
 
 
 @fault("F29", "a crash after k of n landing PUTs, for every k", HEAL)
-def test_f29_death_at_any_put_leaves_orphans_at_most(drill: Drill) -> None:
+def test_f29_death_at_any_put_leaves_orphans_at_most(scenario: Scenario) -> None:
     for put in itertools.count(1):
-        drill.totesys(AMENDMENT)
-        drill.totesys(PROMOTION)
-        drill.totesys("DELETE FROM payment WHERE payment_id = %s", put)
-        with ingest_dying_at_put(drill, put) as countdown:
-            healed = drill.run()
+        scenario.totesys(AMENDMENT)
+        scenario.totesys(PROMOTION)
+        scenario.totesys("DELETE FROM payment WHERE payment_id = %s", put)
+        with ingest_dying_at_put(scenario, put) as countdown:
+            healed = scenario.run()
         if countdown.left > 0:
             break
         assert healed.retried == ["Runtime.ExitError"]
@@ -86,21 +86,21 @@ def test_f29_death_at_any_put_leaves_orphans_at_most(drill: Drill) -> None:
     # The rows of three tables, deleted keys and live keys of a fourth, the manifest and the hint.
     assert put - 1 == 7
     # totesys went on between each death and the retry: the dead left objects that are of no use to the living.
-    assert len(orphans(drill)) >= 5
+    assert len(orphans(scenario)) >= 5
 
 
 @fault("F29", "and again at the retry", HOLD)
 @pytest.mark.parametrize("at", ["data/sales_order", "keys/", "log/0000"])
-def test_f29_next_run_makes_good_too(drill: Drill, at: str) -> None:
-    drill.totesys(AMENDMENT)
-    drill.totesys(DELETION)
+def test_f29_next_run_makes_good_too(scenario: Scenario, at: str) -> None:
+    scenario.totesys(AMENDMENT)
+    scenario.totesys(DELETION)
 
     with at_key(at, die, times=2):
-        failed = drill.run()
+        failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("Runtime.ExitError", ["Runtime.ExitError"])
-    assert drill.pipeline.landed().last() == 1
-    drill.run()
+    assert scenario.pipeline.landed().last() == 1
+    scenario.run()
 
 
 FINDS_IT = "the retry finds the batch in the log and goes on behind it, instead of repeating an answer"
@@ -108,24 +108,24 @@ FINDS_IT = "the retry finds the batch in the log and goes on behind it, instead 
 
 @fault("F30", "a crash after the manifest, before the return", HEAL, because=FINDS_IT)
 @pytest.mark.parametrize("death", [1, 2], ids=["ingest", "transform"])
-def test_f30_retry_finds_what_the_dead_had_committed(drill: Drill, death: int) -> None:
-    drill.totesys(AMENDMENT)
+def test_f30_retry_finds_what_the_dead_had_committed(scenario: Scenario, death: int) -> None:
+    scenario.totesys(AMENDMENT)
 
     with at_key(HINT, Countdown(death, die), times=2):
-        healed = drill.run()
+        healed = scenario.run()
 
     assert healed.retried == ["Runtime.ExitError"]
-    assert [log.last() for log in logs(drill)] == [2, 2]
+    assert [log.last() for log in logs(scenario)] == [2, 2]
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F30", "the answer to the manifest's PUT is lost, and the SDK sends it again", HEAL, because=FINDS_IT)
 @pytest.mark.parametrize("loss", [1, 2], ids=["ingest", "transform"])
-def test_f30_writer_that_contends_with_itself_goes_on(drill: Drill, loss: int) -> None:
-    drill.totesys(AMENDMENT)
+def test_f30_writer_that_contends_with_itself_goes_on(scenario: Scenario, loss: int) -> None:
+    scenario.totesys(AMENDMENT)
 
     with put_answer_lost(entry(2), loss) as statuses:
-        healed = drill.run()
+        healed = scenario.run()
 
     assert statuses.count(412) == 1
     assert healed.retried == ["BatchContended"]
@@ -151,123 +151,123 @@ def empty(_body: bytes) -> bytes:
 @fault("F31", "an object with a flipped bit, cut short or empty", HOLD)
 @pytest.mark.parametrize("harm", [flipped_bit, cut_short, empty])
 @IN_EITHER_ZONE
-def test_f31_harmed_rows_are_named(drill: Drill, reader: str, harm: Callable[[bytes], bytes]) -> None:
-    drill.totesys(AMENDMENT)
-    stored = Stored(drill, reader, "data", batch=2)
+def test_f31_harmed_rows_are_named(scenario: Scenario, reader: str, harm: Callable[[bytes], bytes]) -> None:
+    scenario.totesys(AMENDMENT)
+    stored = Stored(scenario, reader, "data", batch=2)
 
-    with drill.before(reader, lambda: stored.overwrite(harm)):
-        failed = drill.run()
+    with scenario.before(reader, lambda: stored.overwrite(harm)):
+        failed = scenario.run()
 
     assert failed.error == "CorruptObject"
     assert f"{stored} holds" in one_line(failed.mail)
     assert "Restore the first versions of the object" in one_line(failed.mail)
     stored.restore()
-    drill.totesys(AMENDMENT)
-    assert drill.run().output["load"]["batches"] == 2
+    scenario.totesys(AMENDMENT)
+    assert scenario.run().output["load"]["batches"] == 2
 
 
 @fault("F31", "the live keys of the batch before", HOLD)
-def test_f31_harmed_keys_are_named(drill: Drill) -> None:
-    stored = Stored(drill, LANDED, "keys", batch=1)
+def test_f31_harmed_keys_are_named(scenario: Scenario) -> None:
+    stored = Stored(scenario, LANDED, "keys", batch=1)
     stored.overwrite(flipped_bit)
-    drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 9")
+    scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 9")
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert failed.error == "CorruptObject"
     assert f"{stored} holds" in one_line(failed.mail)
     stored.restore()
-    assert drill.run().output["ingest"]["deleted"] == {"sales_order": 1}
+    assert scenario.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
 
 @fault("F31", "a manifest", HOLD)
 @IN_EITHER_ZONE
-def test_f31_harmed_manifest_is_named(drill: Drill, reader: str) -> None:
-    drill.totesys(AMENDMENT)
-    stored = Stored(drill, reader, "manifest", batch=2)
+def test_f31_harmed_manifest_is_named(scenario: Scenario, reader: str) -> None:
+    scenario.totesys(AMENDMENT)
+    stored = Stored(scenario, reader, "manifest", batch=2)
 
-    with drill.before(reader, lambda: stored.overwrite(cut_short)):
-        failed = drill.run()
+    with scenario.before(reader, lambda: stored.overwrite(cut_short)):
+        failed = scenario.run()
 
     assert failed.error == "CorruptObject"
     assert f"{stored} is not a manifest" in one_line(failed.mail)
     stored.restore()
-    drill.run()
+    scenario.run()
 
 
 @fault("F32", "an object deleted between two steps", HOLD)
 @IN_EITHER_ZONE
-def test_f32_missing_rows_are_named(drill: Drill, reader: str) -> None:
-    drill.totesys(AMENDMENT)
-    stored = Stored(drill, reader, "data", batch=2)
+def test_f32_missing_rows_are_named(scenario: Scenario, reader: str) -> None:
+    scenario.totesys(AMENDMENT)
+    stored = Stored(scenario, reader, "data", batch=2)
 
-    with drill.before(reader, stored.delete):
-        failed = drill.run()
+    with scenario.before(reader, stored.delete):
+        failed = scenario.run()
 
     assert failed.error == "ObjectMissing"
     assert f"{stored} is not there. Restore it in S3 (the buckets are versioned); the next" in one_line(failed.mail)
     stored.restore()
-    drill.totesys(AMENDMENT)
-    assert drill.run().output["load"]["batches"] == 2
+    scenario.totesys(AMENDMENT)
+    assert scenario.run().output["load"]["batches"] == 2
 
 
 @fault("F32", "the live keys of the batch before", HOLD)
-def test_f32_missing_keys_are_named(drill: Drill) -> None:
-    stored = Stored(drill, LANDED, "keys", batch=1)
+def test_f32_missing_keys_are_named(scenario: Scenario) -> None:
+    stored = Stored(scenario, LANDED, "keys", batch=1)
     stored.delete()
-    drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 9")
+    scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 9")
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert failed.error == "ObjectMissing"
     assert f"{stored} is not there. Restore it in S3 (the buckets are versioned); the next" in one_line(failed.mail)
     stored.restore()
-    assert drill.run().output["ingest"]["deleted"] == {"sales_order": 1}
+    assert scenario.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
 
 @fault("F32", "the manifest of a landed batch", HOLD)
-def test_f32_missing_end_of_the_landed_log_is_named(drill: Drill) -> None:
-    stored = Stored(drill, LANDED, "manifest", batch=1)
+def test_f32_missing_end_of_the_landed_log_is_named(scenario: Scenario) -> None:
+    stored = Stored(scenario, LANDED, "manifest", batch=1)
     stored.delete()
-    drill.totesys(AMENDMENT)
+    scenario.totesys(AMENDMENT)
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert failed.error == "LogBroken"
     assert f"{stored} is missing, though the processed zone has the batch. Restore it in S3" in one_line(failed.mail)
     assert failed.changed_nothing
     stored.restore()
-    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+    assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 MADE_AGAIN = "whatever it told of is still there to make it from"
 
 
 @fault("F32", "the manifest of a batch that was landed a moment ago", HEAL, because=MADE_AGAIN)
-def test_f32_batch_that_nobody_has_read_is_landed_again(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
+def test_f32_batch_that_nobody_has_read_is_landed_again(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
 
-    with drill.before("transform", Stored(drill, LANDED, "manifest", batch=2).delete):
-        drill.run()
+    with scenario.before("transform", Stored(scenario, LANDED, "manifest", batch=2).delete):
+        scenario.run()
 
-    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+    assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F32", "the manifest of a processed batch", HEAL, because=MADE_AGAIN)
 @pytest.mark.parametrize("at", ["load", "ingest"], ids=["not loaded yet", "loaded"])
-def test_f32_processed_batch_is_made_again(drill: Drill, at: str) -> None:
-    drill.totesys(AMENDMENT)
-    stored = Stored(drill, PROCESSED, "manifest", batch=2)
+def test_f32_processed_batch_is_made_again(scenario: Scenario, at: str) -> None:
+    scenario.totesys(AMENDMENT)
+    stored = Stored(scenario, PROCESSED, "manifest", batch=2)
 
-    with drill.before("load", stored.delete) if at == "load" else contextlib.nullcontext():
-        drill.run()
+    with scenario.before("load", stored.delete) if at == "load" else contextlib.nullcontext():
+        scenario.run()
     if at == "ingest":
         stored.delete()
-    drill.totesys(AMENDMENT)
-    healed = drill.run()
+    scenario.totesys(AMENDMENT)
+    healed = scenario.run()
 
     assert healed.output["transform"]["batches"] == 2
-    assert [log.last() for log in logs(drill)] == [3, 3]
+    assert [log.last() for log in logs(scenario)] == [3, 3]
 
 
 HINTS = {"gone": None, "garbage": b"rubbish", "stale": b'{"batch": 1}', "ahead": b'{"batch": 99}', "no hint": b"[]"}
@@ -275,48 +275,48 @@ HINTS = {"gone": None, "garbage": b"rubbish", "stale": b'{"batch": 1}', "ahead":
 
 @fault("F33", "the hint is gone, garbage, stale or ahead of the log", HEAL)
 @pytest.mark.parametrize("hint", HINTS.values(), ids=HINTS)
-def test_f33_log_is_found_whatever_the_hint_says(drill: Drill, hint: bytes | None) -> None:
+def test_f33_log_is_found_whatever_the_hint_says(scenario: Scenario, hint: bytes | None) -> None:
     for _ in range(2):
-        drill.totesys(AMENDMENT)
-        drill.run()
+        scenario.totesys(AMENDMENT)
+        scenario.run()
     for reader in (LANDED, PROCESSED):
         if hint is None:
-            Stored(drill, reader, "hint").delete()
+            Stored(scenario, reader, "hint").delete()
         else:
-            Stored(drill, reader, "hint").overwrite(lambda _body: hint)
+            Stored(scenario, reader, "hint").overwrite(lambda _body: hint)
 
-    drill.totesys(AMENDMENT)
-    healed = drill.run()
+    scenario.totesys(AMENDMENT)
+    healed = scenario.run()
 
     assert (healed.retried, healed.output["ingest"]["batch"]) == ([], 4)
 
 
 @fault("F33", "two writers commit one batch, in either zone", HEAL)
 @pytest.mark.parametrize("commit", [1, 2], ids=["landing", "processed"])
-def test_f33_loser_of_a_commit_goes_on_behind_the_winner(drill: Drill, commit: int) -> None:
-    drill.totesys(AMENDMENT)
+def test_f33_loser_of_a_commit_goes_on_behind_the_winner(scenario: Scenario, commit: int) -> None:
+    scenario.totesys(AMENDMENT)
     winners = []
 
-    with at_key(entry(2), Countdown(commit, lambda: winners.append(drill.run())), times=2):
-        loser = drill.run()
+    with at_key(entry(2), Countdown(commit, lambda: winners.append(scenario.run())), times=2):
+        loser = scenario.run()
 
     (winner,) = winners
     assert (winner.retried, loser.retried) == ([], ["BatchContended"])
     assert winner.output["load"]["inserted"] == {"fact_sales_order": 1}
     assert loser.output["load"]["batches"] == 0
-    assert [log.last() for log in logs(drill)] == [2, 2]
+    assert [log.last() for log in logs(scenario)] == [2, 2]
 
 
 @fault("F33", "and the loser has seen more", HEAL)
-def test_f33_loser_lands_what_the_winner_has_not_seen(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
+def test_f33_loser_lands_what_the_winner_has_not_seen(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
 
     def win() -> None:
-        drill.run()
-        drill.totesys(AMENDMENT)
+        scenario.run()
+        scenario.totesys(AMENDMENT)
 
     with at_key(entry(2), win):
-        loser = drill.run()
+        loser = scenario.run()
 
     assert loser.retried == ["BatchContended"]
     assert (loser.output["ingest"]["batch"], loser.output["load"]["inserted"]) == (3, {"fact_sales_order": 1})
@@ -325,8 +325,8 @@ def test_f33_loser_lands_what_the_winner_has_not_seen(drill: Drill) -> None:
 class Stored:
     """An object of the lake, by what it is: the `data` or `keys` of sales_order, a `manifest`, or the `hint`."""
 
-    def __init__(self, drill: Drill, reader: str, part: str, batch: int = 1) -> None:
-        pipeline = drill.pipeline
+    def __init__(self, scenario: Scenario, reader: str, part: str, batch: int = 1) -> None:
+        pipeline = scenario.pipeline
         self._s3 = pipeline.s3
         self._part = part
         self._batch = batch
@@ -359,32 +359,32 @@ class Stored:
 
 
 @contextlib.contextmanager
-def ingest_dying_at_put(drill: Drill, number: int) -> Iterator[Countdown]:
+def ingest_dying_at_put(scenario: Scenario, number: int) -> Iterator[Countdown]:
     """The first ingest dies at its n-th PUT, and totesys goes on at that moment."""
 
     def promote_and_die() -> None:
-        drill.totesys(PROMOTION)
+        scenario.totesys(PROMOTION)
         die()
 
     countdown = Countdown(number, promote_and_die)
 
     def ingest(name: str, event: dict[str, Any]) -> InvokeResult:
         with at_key("", countdown, times=1_000):
-            return drill.switchboard.usual(name, event)
+            return scenario.switchboard.usual(name, event)
 
-    with drill.instead("ingest", ingest):
+    with scenario.instead("ingest", ingest):
         yield countdown
 
 
-def orphans(drill: Drill) -> set[str]:
+def orphans(scenario: Scenario) -> set[str]:
     """Keys of the landing zone that no manifest names."""
-    log = drill.pipeline.landed()
+    log = scenario.pipeline.landed()
     manifests = [log.read(batch) for batch in range(1, log.last() + 1)]
     named = {stored.key for manifest in manifests for parts in manifest.tables.values() for stored in parts.values()}
-    objects = drill.pipeline.objects(drill.pipeline.landing_bucket)
+    objects = scenario.pipeline.objects(scenario.pipeline.landing_bucket)
     keys = {item.partition("/")[2].partition(" ")[0] for item in objects}
     return {key for key in keys - named if not key.startswith("log/")}
 
 
-def logs(drill: Drill) -> list[BatchLog]:
-    return [drill.pipeline.landed(), drill.pipeline.processed()]
+def logs(scenario: Scenario) -> list[BatchLog]:
+    return [scenario.pipeline.landed(), scenario.pipeline.processed()]

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from local.lambda_runtime.runtime import InvokeResult
-from tests.faults.drill import HEAL, HOLD, Drill, fault, on
+from tests.faults.scenario import HEAL, HOLD, Scenario, fault, on
 from tests.support.injection import dying_at_statement, losing_acknowledgement
 from tests.support.pipeline import Pipeline, physical_rows
 from totes.lake.batch_log import entry
@@ -34,39 +34,39 @@ LARGEST = 2**31 - 1
     nearest="a processed object and its manifest are rewritten: totesys' primary keys allow no such batch",
 )
 @pytest.mark.parametrize(("source", "table"), [("sales_order", "fact_sales_order"), ("design", "dim_design")])
-def test_f45_repeated_key_is_refused(drill: Drill, source: str, table: str, tmp_path: Path) -> None:
-    drill.totesys(f"UPDATE {source} SET last_updated = {STAMP} WHERE {source}_id = 7")
-    drill.totesys(NEW_DESIGN, 90_001, "Granite")
-    drill.pipeline.ingest()
-    drill.pipeline.transform()
-    manifest = repeat_first_row(drill.pipeline, table, tmp_path)
+def test_f45_repeated_key_is_refused(scenario: Scenario, source: str, table: str, tmp_path: Path) -> None:
+    scenario.totesys(f"UPDATE {source} SET last_updated = {STAMP} WHERE {source}_id = 7")
+    scenario.totesys(NEW_DESIGN, 90_001, "Granite")
+    scenario.pipeline.ingest()
+    scenario.pipeline.transform()
+    manifest = repeat_first_row(scenario.pipeline, table, tmp_path)
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert f"{table} breaks the rule `{source}_id` (Each row has one of its own): 7." in failed.mail
-    drill.pipeline.s3.put_object(Bucket=drill.pipeline.processed_bucket, Key=entry(2), Body=manifest)
-    assert drill.run().output["load"]["loaded_through"] == 2
+    scenario.pipeline.s3.put_object(Bucket=scenario.pipeline.processed_bucket, Key=entry(2), Body=manifest)
+    assert scenario.run().output["load"]["loaded_through"] == 2
 
 
 @fault("F46", "the load dies at every statement in turn", HEAL)
-def test_f46_batch_is_loaded_whole_or_not_at_all(drill: Drill) -> None:
-    change(drill)
-    before, halves, deaths = physical_rows(drill.pipeline), [], []
+def test_f46_batch_is_loaded_whole_or_not_at_all(scenario: Scenario) -> None:
+    change(scenario)
+    before, halves, deaths = physical_rows(scenario.pipeline), [], []
 
     def die_again_and_again(name: str, event: dict[str, Any]) -> InvokeResult:
         for number in itertools.count(1):
             with dying_at_statement(number) as countdown:
-                answer = drill.switchboard.usual(name, event)
+                answer = scenario.switchboard.usual(name, event)
             if countdown.left > 0:
                 return answer
             deaths.append(answer.payload["errorType"])
-            if physical_rows(drill.pipeline) != before:
+            if physical_rows(scenario.pipeline) != before:
                 halves.append(number)
         raise AssertionError
 
-    with drill.instead("load", die_again_and_again):
-        healed = drill.run()
+    with scenario.instead("load", die_again_and_again):
+        healed = scenario.run()
 
     assert halves == []
     assert len(deaths) > 20
@@ -75,42 +75,42 @@ def test_f46_batch_is_loaded_whole_or_not_at_all(drill: Drill) -> None:
 
 
 @fault("F47", "the batch is committed, and its acknowledgement lost", HEAL)
-def test_f47_retry_finds_the_batch_loaded(drill: Drill) -> None:
-    change(drill)
+def test_f47_retry_finds_the_batch_loaded(scenario: Scenario) -> None:
+    change(scenario)
 
     with losing_acknowledgement(after="batch (batch_id, snapshot_at") as lost:
-        healed = drill.run()
+        healed = scenario.run()
 
     assert len(lost) == 2
     assert healed.retried == ["WarehouseUnreachable"]
     assert (healed.output["load"]["batches"], healed.output["load"]["loaded_through"]) == (0, 2)
-    assert drill.star("SELECT count(*) FROM sales_order_history WHERE batch_id = 2 AND NOT deleted") == [[1]]
+    assert scenario.star("SELECT count(*) FROM sales_order_history WHERE batch_id = 2 AND NOT deleted") == [[1]]
 
 
 @fault("F48", "an order and its new design in one batch", HEAL)
-def test_f48_dimension_is_loaded_before_its_fact(drill: Drill) -> None:
-    drill.totesys(NEW_DESIGN, 90_001, "Granite")
-    drill.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7")
+def test_f48_dimension_is_loaded_before_its_fact(scenario: Scenario) -> None:
+    scenario.totesys(NEW_DESIGN, 90_001, "Granite")
+    scenario.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7")
 
-    drill.run()
+    scenario.run()
 
-    assert drill.star("SELECT design_id FROM current_sales_order WHERE sales_order_id = 7") == [[90_001]]
+    assert scenario.star("SELECT design_id FROM current_sales_order WHERE sales_order_id = 7") == [[90_001]]
 
 
 @fault("F48", "or the warehouse has lost the design", HOLD)
-def test_f48_what_refers_to_nothing_is_named(drill: Drill) -> None:
-    drill.totesys(NEW_DESIGN, 90_001, "Granite")
-    drill.run()
-    (lost,) = drill.star("DELETE FROM dim_design WHERE design_id = 90001 RETURNING *")
-    drill.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id IN (7, 9)")
+def test_f48_what_refers_to_nothing_is_named(scenario: Scenario) -> None:
+    scenario.totesys(NEW_DESIGN, 90_001, "Granite")
+    scenario.run()
+    (lost,) = scenario.star("DELETE FROM dim_design WHERE design_id = 90001 RETURNING *")
+    scenario.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id IN (7, 9)")
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert "fact_sales_order breaks the rule `design_id` " in failed.mail
     assert "is in dim_design, which lacks 90001): 7, 9." in failed.mail
-    drill.star(f"INSERT INTO dim_design VALUES ({', '.join(['%s'] * len(lost))})", *lost)
-    drill.run()
+    scenario.star(f"INSERT INTO dim_design VALUES ({', '.join(['%s'] * len(lost))})", *lost)
+    scenario.run()
 
 
 PARENTS = {
@@ -124,19 +124,21 @@ PARENTS = {
 
 @fault("F49", "a department renamed, an address changed; staff and counterparties untouched", HEAL)
 @pytest.mark.parametrize(("change", "seen"), PARENTS.values(), ids=PARENTS)
-def test_f49_rows_that_are_joined_with_the_change_come_again(drill: Drill, change: str, seen: str) -> None:
-    drill.totesys(f"UPDATE {change}")
-    drill.run()
+def test_f49_rows_that_are_joined_with_the_change_come_again(scenario: Scenario, change: str, seen: str) -> None:
+    scenario.totesys(f"UPDATE {change}")
+    scenario.run()
 
-    assert drill.star(f"SELECT count(*) FROM {seen}") == [[20]]
+    assert scenario.star(f"SELECT count(*) FROM {seen}") == [[20]]
 
 
 @fault("F49", "a currency's code", HEAL)
-def test_f49_currency_has_its_new_name(drill: Drill) -> None:
-    drill.totesys("UPDATE currency SET currency_code = 'JPY' WHERE currency_id = 1")
-    drill.run()
+def test_f49_currency_has_its_new_name(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE currency SET currency_code = 'JPY' WHERE currency_id = 1")
+    scenario.run()
 
-    assert drill.star("SELECT currency_code, currency_name FROM dim_currency WHERE currency_id = 1") == [["JPY", "Yen"]]
+    assert scenario.star("SELECT currency_code, currency_name FROM dim_currency WHERE currency_id = 1") == [
+        ["JPY", "Yen"]
+    ]
 
 
 TEXTS = [
@@ -164,26 +166,26 @@ TEXTS = [
 
 
 @fault("F50", "quotes, newlines, emoji, NaN and NULL as texts", HEAL)
-def test_f50_every_text_is_the_same_in_the_warehouse(drill: Drill) -> None:
+def test_f50_every_text_is_the_same_in_the_warehouse(scenario: Scenario) -> None:
     for number, text in enumerate(TEXTS, start=90_000):
-        drill.totesys(NEW_DESIGN, number, text)
+        scenario.totesys(NEW_DESIGN, number, text)
 
-    drill.run()
+    scenario.run()
 
-    arrived = drill.star("SELECT design_name FROM dim_design WHERE design_id >= 90000 ORDER BY design_id")
+    arrived = scenario.star("SELECT design_name FROM dim_design WHERE design_id >= 90000 ORDER BY design_id")
     assert [text for (text,) in arrived] == TEXTS
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F50", "an empty text beside NULL", HEAL)
-def test_f50_empty_text_is_not_null(drill: Drill) -> None:
-    drill.totesys("UPDATE address SET address_line_2 = '', district = NULL WHERE address_id = 1")
-    drill.totesys("UPDATE address SET address_line_2 = NULL, district = '' WHERE address_id = 2")
+def test_f50_empty_text_is_not_null(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE address SET address_line_2 = '', district = NULL WHERE address_id = 1")
+    scenario.totesys("UPDATE address SET address_line_2 = NULL, district = '' WHERE address_id = 2")
 
-    drill.run()
+    scenario.run()
 
     query = "SELECT address_line_2, district FROM dim_location WHERE location_id IN (1, 2) ORDER BY location_id"
-    assert drill.star(query) == [["", None], [None, ""]]
+    assert scenario.star(query) == [["", None], [None, ""]]
 
 
 @fault(
@@ -192,32 +194,36 @@ def test_f50_empty_text_is_not_null(drill: Drill) -> None:
     HEAL,
     nearest="integers up to 2^31 - 1 and numeric(10,2): totesys has none that are larger",
 )
-def test_f50_every_number_is_the_same_in_the_warehouse(drill: Drill) -> None:
-    drill.totesys("UPDATE sales_order SET units_sold = %s, unit_price = 99999999.99 WHERE sales_order_id = 7", LARGEST)
-    drill.totesys("UPDATE sales_order SET units_sold = %s, unit_price = -0.01 WHERE sales_order_id = 8", -LARGEST - 1)
-    drill.totesys("UPDATE sales_order SET sales_order_id = %s WHERE sales_order_id = 9", LARGEST)
+def test_f50_every_number_is_the_same_in_the_warehouse(scenario: Scenario) -> None:
+    scenario.totesys(
+        "UPDATE sales_order SET units_sold = %s, unit_price = 99999999.99 WHERE sales_order_id = 7", LARGEST
+    )
+    scenario.totesys(
+        "UPDATE sales_order SET units_sold = %s, unit_price = -0.01 WHERE sales_order_id = 8", -LARGEST - 1
+    )
+    scenario.totesys("UPDATE sales_order SET sales_order_id = %s WHERE sales_order_id = 9", LARGEST)
 
-    drill.run()
+    scenario.run()
 
     numbers = "SELECT units_sold, unit_price FROM current_sales_order WHERE sales_order_id IN (7, 8) ORDER BY 1 DESC"
-    assert drill.star(numbers) == [[LARGEST, Decimal("99999999.99")], [-LARGEST - 1, Decimal("-0.01")]]
+    assert scenario.star(numbers) == [[LARGEST, Decimal("99999999.99")], [-LARGEST - 1, Decimal("-0.01")]]
     beside = "SELECT purchase_order_id FROM dim_transaction WHERE sales_order_id = %s"
-    assert drill.star(beside, LARGEST) == [[None]]
+    assert scenario.star(beside, LARGEST) == [[None]]
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F50", "a zero byte", HEAL, nearest="PostgreSQL refuses to store one, so totesys can't hold it")
-def test_f50_zero_byte_can_not_be_in_totesys(drill: Drill) -> None:
+def test_f50_zero_byte_can_not_be_in_totesys(scenario: Scenario) -> None:
     with pytest.raises(pg8000.dbapi.DatabaseError, match="invalid byte sequence"):
-        drill.totesys(NEW_DESIGN, 90_001, "a\0b")
-    drill.run()
+        scenario.totesys(NEW_DESIGN, 90_001, "a\0b")
+    scenario.run()
 
 
-def change(drill: Drill) -> None:
+def change(scenario: Scenario) -> None:
     """A bit of everything: an amendment, a new row, a deletion."""
-    drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
-    drill.totesys(NEW_DESIGN, 90_001, "Granite")
-    drill.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
+    scenario.totesys(NEW_DESIGN, 90_001, "Granite")
+    scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
 
 
 def repeat_first_row(pipeline: Pipeline, table: str, folder: Path) -> bytes:

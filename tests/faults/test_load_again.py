@@ -8,7 +8,7 @@ import pytest
 from local.lambda_runtime.runtime import InvokeResult
 from local.postgres.databases import LOADER
 from tests.conftest import Declares
-from tests.faults.drill import HEAL, HOLD, NOOP, WARN, Drill, fault, on
+from tests.faults.scenario import HEAL, HOLD, NOOP, WARN, Scenario, fault, on
 from tests.support.injection import COMMIT, at_statement
 from totes.lake.batch_log import entry
 from totes.lake.manifest import VERSION
@@ -29,198 +29,198 @@ POISON = "UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_
 CURE = "UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id = %s"
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F51", "rows that are loaded come again, because the fence stays where it is", HEAL)
-def test_f51_rows_that_come_again_add_no_version(drill: Drill) -> None:
-    with drill.session() as idler:
+def test_f51_rows_that_come_again_add_no_version(scenario: Scenario) -> None:
+    with scenario.session() as idler:
         idler.cursor().execute("SELECT pg_current_xact_id()")
-        drill.run()
-        change(drill, 1, 7, "older.json", 11)
-        drill.run()
-        change(drill, 2, 8, "newer.json", 12)
+        scenario.run()
+        change(scenario, 1, 7, "older.json", 11)
+        scenario.run()
+        change(scenario, 2, 8, "newer.json", 12)
 
-        again = drill.run()
+        again = scenario.run()
 
     assert again.output["ingest"]["rows"] == {"design": 2, "sales_order": 2}
     assert again.output["load"]["updated"] == {"dim_design": 1}
     assert again.output["load"]["inserted"] == {"fact_sales_order": 1}
-    assert [drill.star(NAME_OF, design) for design in (1, 2)] == [[["older.json"]], [["newer.json"]]]
+    assert [scenario.star(NAME_OF, design) for design in (1, 2)] == [[["older.json"]], [["newer.json"]]]
 
 
 @fault("F51", "an older batch comes to its turn after a newer one was loaded", HEAL)
-def test_f51_batch_that_was_overtaken_changes_nothing(drill: Drill) -> None:
-    ((place,),) = drill.star(PLACES_OF, 7)
-    change(drill, 1, 7, "older.json", place + 1)
+def test_f51_batch_that_was_overtaken_changes_nothing(scenario: Scenario) -> None:
+    ((place,),) = scenario.star(PLACES_OF, 7)
+    change(scenario, 1, 7, "older.json", place + 1)
 
     def overtake() -> None:
-        change(drill, 1, 7, "newer.json", place + 2)
-        drill.run()
+        change(scenario, 1, 7, "newer.json", place + 2)
+        scenario.run()
 
     with at_statement("pg_advisory_xact_lock", overtake):
-        overtaken = drill.run()
+        overtaken = scenario.run()
 
-    newer = drill.executions[-2]
+    newer = scenario.executions[-2]
     assert (newer.output["load"]["first"], newer.output["load"]["last"]) == (2, 3)
     assert (overtaken.output["load"]["batches"], overtaken.output["load"]["inserted"]) == (0, {})
-    assert drill.star(NAME_OF, 1) == [["newer.json"]]
-    assert drill.star(PLACES_OF, 7) == [[place], [place + 1], [place + 2]]
+    assert scenario.star(NAME_OF, 1) == [["newer.json"]]
+    assert scenario.star(PLACES_OF, 7) == [[place], [place + 1], [place + 2]]
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault(
     "F51",
     "an old event of Load is delivered again",
     NOOP,
     because="an event names no batch: the warehouse's own log says what is due, and nothing is",
 )
-def test_f51_old_event_finds_nothing_to_do(drill: Drill) -> None:
+def test_f51_old_event_finds_nothing_to_do(scenario: Scenario) -> None:
     events: list[dict[str, Any]] = []
 
     def noted(name: str, event: dict[str, Any]) -> InvokeResult:
         events.append(event)
-        return drill.switchboard.usual(name, event)
+        return scenario.switchboard.usual(name, event)
 
-    with drill.instead("load", noted):
-        drill.run()
-    change(drill, 1, 7, "newer.json", 12)
-    drill.run()
+    with scenario.instead("load", noted):
+        scenario.run()
+    change(scenario, 1, 7, "newer.json", 12)
+    scenario.run()
 
-    with drill.instead("load", lambda name, _: drill.switchboard.usual(name, events[0])):
-        late = drill.run()
+    with scenario.instead("load", lambda name, _: scenario.switchboard.usual(name, events[0])):
+        late = scenario.run()
 
     assert (late.output["load"]["batches"], late.output["load"]["loaded_through"]) == (0, 2)
 
 
 @fault("F52", "an order of 2031, a year that dim_date lacks", HEAL)
-def test_f52_calendar_grows_in_the_same_transaction(drill: Drill) -> None:
-    drill.totesys("UPDATE sales_order SET agreed_delivery_date = '2031-02-03' WHERE sales_order_id = 7")
+def test_f52_calendar_grows_in_the_same_transaction(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE sales_order SET agreed_delivery_date = '2031-02-03' WHERE sales_order_id = 7")
     seen: list[tuple[int, int]] = []
 
-    with at_statement(COMMIT, lambda: seen.append(of_2031(drill)), times=100):
-        extended = drill.run()
+    with at_statement(COMMIT, lambda: seen.append(of_2031(scenario)), times=100):
+        extended = scenario.run()
 
     # Whoever looks before any of the commits sees neither the days nor the order.
     assert set(seen) == {(0, 0)}
-    assert of_2031(drill) == (365, 1)
+    assert of_2031(scenario) == (365, 1)
     assert extended.output["load"]["inserted"] == {"dim_date": 365, "fact_sales_order": 1}
 
 
 @fault("F53", "one poison row among 10,000", HOLD)
-def test_f53_poison_row_holds_its_run(drill: Drill) -> None:
-    drill.totesys(MANY_ORDERS)
-    drill.totesys(POISON, 7)
+def test_f53_poison_row_holds_its_run(scenario: Scenario) -> None:
+    scenario.totesys(MANY_ORDERS)
+    scenario.totesys(POISON, 7)
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert "sales_order 7: agreed_payment_date is 'soon', expected a date" in failed.mail
-    assert drill.pipeline.landed().last() == 1
-    drill.totesys(CURE, 7)
-    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 10_000}
+    assert scenario.pipeline.landed().last() == 1
+    scenario.totesys(CURE, 7)
+    assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 10_000}
 
 
 @fault("F53", "the same, where its table says quarantine = true", WARN)
 @pytest.mark.parametrize("cured", [False, True], ids=["left", "cured"])
-def test_f53_poison_row_is_set_aside(drill: Drill, quarantined: Declares, cured: bool) -> None:
+def test_f53_poison_row_is_set_aside(scenario: Scenario, quarantined: Declares, cured: bool) -> None:
     quarantined("sales_order")
-    drill.totesys(MANY_ORDERS)
-    drill.totesys(POISON, 7)
-    drill.witness.set_aside[2] = {("sales_order", 7)}
+    scenario.totesys(MANY_ORDERS)
+    scenario.totesys(POISON, 7)
+    scenario.history_checker.quarantined[2] = {("sales_order", 7)}
 
-    odd = drill.run()
+    odd = scenario.run()
 
-    assert odd.warnings == ["sales_order has 1 row that is set aside: see etl.quarantine"]
+    assert odd.warnings == ["sales_order has 1 row that is quarantined: see etl.quarantine"]
     assert odd.output["load"]["inserted"] == {"fact_sales_order": 9_999}
-    (aside,) = drill.star("SELECT table_name, business_id, batch_id, reason, released_batch_id FROM etl.quarantine")
+    (aside,) = scenario.star("SELECT table_name, business_id, batch_id, reason, released_batch_id FROM etl.quarantine")
     reason = "sales_order 7: agreed_payment_date is 'soon', expected a date, YYYY-MM-DD"
     assert aside == ["sales_order", 7, 2, reason, None]
     if cured:
-        drill.totesys(CURE, 7)
-        assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
-        assert drill.star("SELECT released_batch_id FROM etl.quarantine") == [[3]]
+        scenario.totesys(CURE, 7)
+        assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+        assert scenario.star("SELECT released_batch_id FROM etl.quarantine") == [[3]]
 
 
 @fault("F54", "six failed runs, then recovery", HOLD)
-def test_f54_one_larger_run_catches_up(drill: Drill) -> None:
-    ((place,),) = drill.star(PLACES_OF, 7)
+def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
+    ((place,),) = scenario.star(PLACES_OF, 7)
     moves = [place % 20 + number for number in range(1, 8)]
-    drill.pipeline.put_secret("warehouse", drill.pipeline.warehouse, LOADER, port=1)
+    scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER, port=1)
     for move in moves[:6]:
-        drill.totesys(MOVE, move, 7)
-        assert drill.run().error == "WarehouseUnreachable"
-    drill.pipeline.put_secret("warehouse", drill.pipeline.warehouse, LOADER)
-    drill.totesys(MOVE, moves[6], 7)
+        scenario.totesys(MOVE, move, 7)
+        assert scenario.run().error == "WarehouseUnreachable"
+    scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER)
+    scenario.totesys(MOVE, moves[6], 7)
 
-    recovered = drill.run()
+    recovered = scenario.run()
 
     load = recovered.output["load"]
     assert (load["first"], load["last"], load["inserted"]) == (2, 8, {"fact_sales_order": 7})
-    assert drill.star(PLACES_OF, 7) == [[place], *([move] for move in moves)]
+    assert scenario.star(PLACES_OF, 7) == [[place], *([move] for move in moves)]
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F55", "Ingest and Transform of the release before, Transform and Load of this one", HEAL)
-def test_f55_manifests_of_the_version_before_are_read(drill: Drill) -> None:
+def test_f55_manifests_of_the_version_before_are_read(scenario: Scenario) -> None:
     def after_old_release(name: str, event: dict[str, Any]) -> InvokeResult:
-        for bucket in (drill.pipeline.landing_bucket, drill.pipeline.processed_bucket):
+        for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket):
             for batch in (1, 2):
-                rewrite(drill, bucket, batch, VERSION - 1)
-        return drill.switchboard.usual(name, event)
+                rewrite(scenario, bucket, batch, VERSION - 1)
+        return scenario.switchboard.usual(name, event)
 
-    with drill.instead("transform", after_old_release), drill.instead("load", after_old_release):
-        drill.run()
-        change(drill, 1, 7, "newer.json", 12)
-        second = drill.run()
+    with scenario.instead("transform", after_old_release), scenario.instead("load", after_old_release):
+        scenario.run()
+        change(scenario, 1, 7, "newer.json", 12)
+        second = scenario.run()
 
-    assert versions(drill) == [VERSION - 1] * 4
+    assert versions(scenario) == [VERSION - 1] * 4
     assert second.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F55", "a manifest of a release to come", HOLD)
 @pytest.mark.parametrize(("zone", "step"), [("landing", "Ingest"), ("processed", "Load")])
-def test_f55_unknown_version_is_not_guessed(drill: Drill, zone: str, step: str) -> None:
-    bucket = {"landing": drill.pipeline.landing_bucket, "processed": drill.pipeline.processed_bucket}[zone]
-    rewrite(drill, bucket, 1, VERSION + 1)
-    change(drill, 1, 7, "newer.json", 12)
+def test_f55_unknown_version_is_not_guessed(scenario: Scenario, zone: str, step: str) -> None:
+    bucket = {"landing": scenario.pipeline.landing_bucket, "processed": scenario.pipeline.processed_bucket}[zone]
+    rewrite(scenario, bucket, 1, VERSION + 1)
+    change(scenario, 1, 7, "newer.json", 12)
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert failed.error == "VersionUnknown"
     assert f"{step}Failed" in failed.path
     assert f"s3://{bucket}/{entry(1)} is a manifest of version {VERSION + 1}" in failed.mail
     assert "Deploy the release that wrote it, or a later one." in failed.mail
-    rewrite(drill, bucket, 1, VERSION)
-    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+    rewrite(scenario, bucket, 1, VERSION)
+    assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-def change(drill: Drill, design: int, order: int, name: str, place: int) -> None:
-    drill.totesys(RENAME, name, design)
-    drill.totesys(MOVE, place, order)
+def change(scenario: Scenario, design: int, order: int, name: str, place: int) -> None:
+    scenario.totesys(RENAME, name, design)
+    scenario.totesys(MOVE, place, order)
 
 
-def of_2031(drill: Drill) -> tuple[int, int]:
+def of_2031(scenario: Scenario) -> tuple[int, int]:
     """Days and orders of 2031 in the warehouse, as its readers see it."""
-    ((days, orders),) = drill.star(
+    ((days, orders),) = scenario.star(
         "SELECT (SELECT count(*) FROM dim_date WHERE year = 2031), "
         "(SELECT count(*) FROM current_sales_order WHERE agreed_delivery_date >= '2031-01-01')"
     )
     return days, orders
 
 
-def rewrite(drill: Drill, bucket: str, batch: int, version: int) -> None:
+def rewrite(scenario: Scenario, bucket: str, batch: int, version: int) -> None:
     """Gives the manifest of a batch, where there is one, another version."""
-    s3 = drill.pipeline.s3
+    s3 = scenario.pipeline.s3
     if "Contents" in s3.list_objects_v2(Bucket=bucket, Prefix=entry(batch)):
         document = json.loads(s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read())
         body = json.dumps(document | {"version": version}, indent=1, ensure_ascii=False)
         s3.put_object(Bucket=bucket, Key=entry(batch), Body=body.encode())
 
 
-def versions(drill: Drill) -> list[int]:
+def versions(scenario: Scenario) -> list[int]:
     """The versions of the first two manifests of both zones."""
     bodies = [
-        drill.pipeline.s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read()
-        for bucket in (drill.pipeline.landing_bucket, drill.pipeline.processed_bucket)
+        scenario.pipeline.s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read()
+        for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket)
         for batch in (1, 2)
     ]
     return [json.loads(body)["version"] for body in bodies]

@@ -16,11 +16,11 @@ import pytest
 
 from local.lambda_runtime.runtime import InvokeResult, ServiceError
 from local.postgres.databases import LOADER, READER
-from tests.faults.drill import Drill
+from tests.faults.scenario import Scenario
 from tests.faults.test_catching_up import full_disk_at, needs_full_device
 from tests.faults.workers import aborting, execution_limit, load_hangs
 from tests.support.injection import at_statement, die, s3_answers
-from totes.alerts.error_catalogue import ABORTED, MEANINGS, TIMED_OUT, section
+from totes.alerts.error_catalogue import ABORTED, CATALOGUE, TIMED_OUT, section
 from totes.contracts import declarations
 from totes.lake.batch_log import entry
 from totes.postgres.connection import WAREHOUSE, make_engine
@@ -49,10 +49,10 @@ VARYING = (
 
 
 @pytest.fixture
-def running(drill: Drill) -> Drill:
+def running(scenario: Scenario) -> Scenario:
     """A pipeline that has succeeded once."""
-    drill.run()
-    return drill
+    scenario.run()
+    return scenario
 
 
 @pytest.fixture
@@ -63,15 +63,15 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("totes.load.WAREHOUSE", hasty)
 
 
-def change(drill: Drill) -> None:
-    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id IN (7, 8)")
+def change(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id IN (7, 8)")
 
 
-def told(drill: Drill, error: str, name: str = "") -> None:
+def describe_end(scenario: Scenario, error: str, name: str = "") -> None:
     """Runs, and holds the mail that came against the one that is kept."""
-    failed = drill.run()
+    failed = scenario.run()
     assert failed.error == error
-    hold(drill.mails[-1], name or error)
+    hold(scenario.mails[-1], name or error)
 
 
 def hold(mail: Any, name: str) -> None:
@@ -93,23 +93,23 @@ def hold(mail: Any, name: str) -> None:
     [("source", "SourceUnreachable"), ("warehouse", "WarehouseUnreachable")],
     ids=["source", "warehouse"],
 )
-def test_mail_of_a_database_that_is_down(running: Drill, which: str, error: str) -> None:
+def test_mail_of_a_database_that_is_down(running: Scenario, which: str, error: str) -> None:
     change(running)
     database = getattr(running.pipeline, which)
     running.pipeline.put_secret(
         which, database, f"totes_{'reader' if which == 'source' else 'loader'}", host="127.0.0.1", port=1
     )
-    told(running, error)
+    describe_end(running, error)
 
 
 @pytest.mark.usefixtures("impatient")
-def test_mail_of_a_locked_table(running: Drill) -> None:
+def test_mail_of_a_locked_table(running: Scenario) -> None:
     with running.session() as other:
         other.cursor().execute("LOCK TABLE staff IN ACCESS EXCLUSIVE MODE")
-        told(running, "SourceBusy")
+        describe_end(running, "SourceBusy")
 
 
-def test_mail_of_a_standby_that_lags(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_of_a_standby_that_lags(running: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     log = running.pipeline.landed()
     document = log.read(log.last()).as_json()
     document["source"]["lsn"] = "FFFF/0"
@@ -121,141 +121,141 @@ def test_mail_of_a_standby_that_lags(running: Drill, monkeypatch: pytest.MonkeyP
         return reason_to_read_all(before, replace(now, in_recovery=True))
 
     monkeypatch.setattr("totes.source.decisions.reason_to_read_all", as_standby)
-    told(running, "SourceLagging")
+    describe_end(running, "SourceLagging")
 
 
-def test_mail_of_mass_deletions(running: Drill) -> None:
+def test_mail_of_mass_deletions(running: Scenario) -> None:
     running.totesys("DELETE FROM payment WHERE payment_id > 20")
-    told(running, "DeletionsHeld")
+    describe_end(running, "DeletionsHeld")
 
 
 @pytest.mark.usefixtures("impatient")
-def test_mail_of_a_locked_warehouse(running: Drill) -> None:
+def test_mail_of_a_locked_warehouse(running: Scenario) -> None:
     change(running)
     pipeline = running.pipeline
     with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").begin() as other:
         Warehouse(other).lock()
-        told(running, "WarehouseBusy")
+        describe_end(running, "WarehouseBusy")
 
 
-def test_mail_of_a_lake_that_fails(running: Drill) -> None:
+def test_mail_of_a_lake_that_fails(running: Scenario) -> None:
     change(running)
     with s3_answers(503, "SlowDown", "PutObject", 1_000):
-        told(running, "LakeUnavailable")
+        describe_end(running, "LakeUnavailable")
 
 
-def test_mail_of_a_batch_that_others_commit(running: Drill) -> None:
+def test_mail_of_a_batch_that_others_commit(running: Scenario) -> None:
     change(running)
     with s3_answers(412, "PreconditionFailed", "PutObject", 1_000):
-        told(running, "BatchContended")
+        describe_end(running, "BatchContended")
 
 
-def test_mail_of_a_wrong_input(running: Drill) -> None:
+def test_mail_of_a_wrong_input(running: Scenario) -> None:
     failed = running.run({"watermark": "2024-01-01"})
     assert failed.error == "InputRefused"
     hold(running.mails[-1], "InputRefused")
 
 
-def test_mail_of_an_incomplete_environment(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_of_an_incomplete_environment(running: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TOTES_SOURCE_SECRET")
-    told(running, "SettingsInvalid")
+    describe_end(running, "SettingsInvalid")
 
 
-def test_mail_of_a_grant_that_is_gone(running: Drill) -> None:
+def test_mail_of_a_grant_that_is_gone(running: Scenario) -> None:
     running.totesys("REVOKE SELECT ON payment FROM totes_reader")
-    told(running, "AccessRefused")
+    describe_end(running, "AccessDenied")
 
 
-def test_mail_of_a_gap_in_the_log(running: Drill) -> None:
+def test_mail_of_a_gap_in_the_log(running: Scenario) -> None:
     change(running)
     running.run()
     s3, bucket = running.pipeline.s3, running.pipeline.landing_bucket
     for key in ("log/00000001.json", "log/_latest.json"):
         s3.delete_object(Bucket=bucket, Key=key)
-    told(running, "LogBroken")
+    describe_end(running, "LogBroken")
 
 
-def landed_order(drill: Drill) -> dict[str, str]:
+def landed_order(scenario: Scenario) -> dict[str, str]:
     """Lands a change by an execution that gets no further, and returns where its rows are."""
-    change(drill)
-    drill.pipeline.ingest()
-    key = drill.pipeline.landed().read(2).tables["sales_order"]["data"].key
-    return {"Bucket": drill.pipeline.landing_bucket, "Key": key}
+    change(scenario)
+    scenario.pipeline.ingest()
+    key = scenario.pipeline.landed().read(2).tables["sales_order"]["data"].key
+    return {"Bucket": scenario.pipeline.landing_bucket, "Key": key}
 
 
-def test_mail_of_an_object_that_is_gone(running: Drill) -> None:
+def test_mail_of_an_object_that_is_gone(running: Scenario) -> None:
     running.pipeline.s3.delete_object(**landed_order(running))
-    told(running, "ObjectMissing")
+    describe_end(running, "ObjectMissing")
 
 
-def test_mail_of_an_object_that_was_changed(running: Drill) -> None:
+def test_mail_of_an_object_that_was_changed(running: Scenario) -> None:
     running.pipeline.s3.put_object(**landed_order(running), Body=b"PAR1")
-    told(running, "CorruptObject")
+    describe_end(running, "CorruptObject")
 
 
-def test_mail_of_a_newer_release(running: Drill) -> None:
+def test_mail_of_a_newer_release(running: Scenario) -> None:
     running.star("INSERT INTO etl.schema_version (version) VALUES (99)")
-    told(running, "VersionUnknown")
+    describe_end(running, "VersionUnknown")
 
 
-def test_mail_of_a_malformed_declaration(running: Drill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_mail_of_a_malformed_declaration(running: Scenario, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     copy = shutil.copytree(declarations.SCHEMAS, tmp_path / "schemas")
     with (copy / "source" / "staff.toml").open("a", encoding="utf-8") as file:
         file.write('nickname = { typ = "text" }\n')
     monkeypatch.setattr(declarations, "SCHEMAS", copy)
     declarations.declared.cache_clear()
     try:
-        told(running, "ContractInvalid")
+        describe_end(running, "ContractInvalid")
     finally:
         monkeypatch.undo()
         declarations.declared.cache_clear()
 
 
-def test_mail_of_a_statement_that_fails(running: Drill) -> None:
+def test_mail_of_a_statement_that_fails(running: Scenario) -> None:
     change(running)
     running.star("ALTER TABLE etl.batch_table RENAME rows_staged TO staged")
-    told(running, "DatabaseFailed")
+    describe_end(running, "DatabaseFailed")
 
 
 @needs_full_device
-def test_mail_of_a_full_disk(running: Drill) -> None:
+def test_mail_of_a_full_disk(running: Scenario) -> None:
     change(running)
     with full_disk_at("2.fact_sales_order.data"):
-        told(running, "DiskFull")
+        describe_end(running, "DiskFull")
 
 
-def test_mail_of_a_bug(running: Drill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_of_a_bug(running: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     change(running)
 
     def fail(*_: object) -> None:
         raise ValueError("no such thing: postgresql://totes_loader:hunter2@db.example.com/warehouse")
 
     monkeypatch.setattr("totes.warehouse.staging.stage", fail)
-    told(running, "Unforeseen")
+    describe_end(running, "UnexpectedError")
 
 
-def test_mail_of_rows_that_break_their_contract(running: Drill) -> None:
+def test_mail_of_rows_that_break_their_contract(running: Scenario) -> None:
     running.totesys("ALTER TABLE staff ALTER first_name DROP NOT NULL")
     running.totesys("UPDATE staff SET first_name = NULL WHERE staff_id <= 7")
-    told(running, "ContractBroken", "ContractBroken (rows)")
+    describe_end(running, "ContractViolation", "ContractViolation (rows)")
 
 
-def test_mail_of_a_column_that_was_renamed(running: Drill) -> None:
+def test_mail_of_a_column_that_was_renamed(running: Scenario) -> None:
     running.totesys("ALTER TABLE sales_order RENAME COLUMN units_sold TO units")
-    told(running, "ContractBroken", "ContractBroken (column)")
+    describe_end(running, "ContractViolation", "ContractViolation (column)")
 
 
-def test_mail_of_a_rule_that_is_broken(running: Drill) -> None:
+def test_mail_of_a_rule_that_is_broken(running: Scenario) -> None:
     running.totesys("UPDATE payment SET payment_amount = payment_amount + 0.01 WHERE payment_id IN (3, 5, 7)")
-    told(running, "ContractBroken", "ContractBroken (rule)")
+    describe_end(running, "ContractViolation", "ContractViolation (rule)")
 
 
 # Of a killed function; Lambda prints it.
 @pytest.mark.filterwarnings("ignore:No application metrics to publish")
-def test_mail_of_a_killed_function(running: Drill) -> None:
+def test_mail_of_a_killed_function(running: Scenario) -> None:
     change(running)
     with at_statement('INTO "etl".batch (', die, times=2):
-        told(running, "Runtime.ExitError")
+        describe_end(running, "Runtime.ExitError")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_mail_of_a_killed_function(running: Drill) -> None:
         ("Lambda.ResourceNotFoundException", "load"),
     ],
 )
-def test_mail_of_lambdas_own_trouble(running: Drill, error: str, function: str) -> None:
+def test_mail_of_lambdas_own_trouble(running: Scenario, error: str, function: str) -> None:
     change(running)
 
     def trouble(_name: str, _event: dict[str, Any]) -> InvokeResult:
@@ -277,10 +277,10 @@ def test_mail_of_lambdas_own_trouble(running: Drill, error: str, function: str) 
         raise ServiceError(error.removeprefix("Lambda."), "As the test says.", 429)
 
     with running.instead(function, trouble):
-        told(running, error)
+        describe_end(running, error)
 
 
-def test_mail_of_an_execution_that_ran_out_of_time(running: Drill) -> None:
+def test_mail_of_an_execution_that_ran_out_of_time(running: Scenario) -> None:
     running.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id = 9")
     with load_hangs(running) as end, execution_limit(running, seconds=3):
         assert running.run().status == TIMED_OUT
@@ -289,7 +289,7 @@ def test_mail_of_an_execution_that_ran_out_of_time(running: Drill) -> None:
     hold(mail, TIMED_OUT)
 
 
-def test_mail_of_an_execution_that_somebody_stopped(running: Drill) -> None:
+def test_mail_of_an_execution_that_somebody_stopped(running: Scenario) -> None:
     change(running)
     with running.instead("transform", aborting(running)):
         assert running.run().status == ABORTED
@@ -297,7 +297,7 @@ def test_mail_of_an_execution_that_somebody_stopped(running: Drill) -> None:
     hold(mail, ABORTED)
 
 
-def test_mail_of_a_recovery_comes_once(running: Drill) -> None:
+def test_mail_of_a_recovery_comes_once(running: Scenario) -> None:
     fail(running)
     fail(running)
     running.pipeline.put_secret("warehouse", running.pipeline.warehouse, LOADER)
@@ -308,7 +308,7 @@ def test_mail_of_a_recovery_comes_once(running: Drill) -> None:
     hold(mail, "recovered")
 
 
-def test_mail_of_a_recovery_that_has_nothing_to_catch_up_on(running: Drill) -> None:
+def test_mail_of_a_recovery_that_has_nothing_to_catch_up_on(running: Scenario) -> None:
     running.pipeline.put_secret("source", running.pipeline.source, READER, host="127.0.0.1", port=1)
     assert running.run().error == "SourceUnreachable"
     running.pipeline.put_secret("source", running.pipeline.source, READER)
@@ -316,16 +316,16 @@ def test_mail_of_a_recovery_that_has_nothing_to_catch_up_on(running: Drill) -> N
     hold(running.mails[-1], "recovered (nothing new)")
 
 
-def fail(drill: Drill) -> None:
+def fail(scenario: Scenario) -> None:
     """An execution that lands and processes a change, and finds no warehouse to load it into."""
-    drill.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
-    drill.pipeline.put_secret("warehouse", drill.pipeline.warehouse, LOADER, host="127.0.0.1", port=1)
-    assert drill.run().error == "WarehouseUnreachable"
+    scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
+    scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER, host="127.0.0.1", port=1)
+    assert scenario.run().error == "WarehouseUnreachable"
 
 
 def test_every_error_of_ours_has_its_mail() -> None:
     kept = {file.stem.partition(" ")[0] for file in GOLDEN.glob("*.txt")}
     # Those that share a section of the runbook share a sentence as well.
     # A backfill catches nothing: a rule tells that it has ended.
-    owed = {error for error in MEANINGS if section(error) == error} - {"States.Runtime", "BackfillOutdated"}
+    owed = {error for error in CATALOGUE if section(error) == error} - {"States.Runtime", "BackfillOutdated"}
     assert owed - kept == {"Lambda.ServiceException"}

@@ -12,8 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local.lambda_runtime.runtime import Invoker, InvokeResult, ServiceError
-from tests.faults.drill import HEAL, HOLD, NOOP, Drill, fault, on
 from tests.faults.outcome import Effect, Execution
+from tests.faults.scenario import HEAL, HOLD, NOOP, Scenario, fault, on
 from tests.faults.workers import kill_worker, load_hangs, waiting
 from tests.support.injection import at_key, at_statement
 from tests.unit.local.processes import eventually
@@ -25,11 +25,11 @@ TIMED_OUT = "RequestId: 1 Error: Task timed out after 300.00 seconds"
 
 
 @pytest.fixture
-def hang(drill: Drill) -> Iterator[Callable[[], None]]:
+def hang(scenario: Scenario) -> Iterator[Callable[[], None]]:
     """Makes the next load hang at its payments, with the designs loaded already; ends that when called."""
-    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id < 5")
-    drill.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
-    with load_hangs(drill) as end:
+    scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id < 5")
+    scenario.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
+    with load_hangs(scenario) as end:
         yield end
 
 
@@ -39,13 +39,13 @@ TIMEOUT = 8
 
 @fault("F34", "Lambda times out in the middle of a load", HEAL)
 def test_f34_load_that_times_out_is_made_good_by_its_retry(
-    drill: Drill, hang: Callable[[], None], tmp_path: Path
+    scenario: Scenario, hang: Callable[[], None], tmp_path: Path
 ) -> None:
-    with drill.worker_processes("load", tmp_path, timeout=TIMEOUT):
-        execution = drill.start()
-        assert eventually(lambda: waiting(drill) == ["fact_payment", "the warehouse"], 30)
+    with scenario.worker_processes("load", tmp_path, timeout=TIMEOUT):
+        execution = scenario.start()
+        assert eventually(lambda: waiting(scenario) == ["fact_payment", "the warehouse"], 30)
         hang()
-        healed = drill.wait(execution)
+        healed = scenario.wait(execution)
 
     assert healed.retried == ["Sandbox.Timedout"]
     assert healed.output["load"]["inserted"] == {"fact_payment": 19}
@@ -58,95 +58,95 @@ def test_f34_load_that_times_out_is_made_good_by_its_retry(
     because="the mail says what timed out and after how long, not how many rows there were: a function that is killed "
     "has no last word",
 )
-def test_f34_load_that_times_out_twice_holds(drill: Drill, hang: Callable[[], None], tmp_path: Path) -> None:
-    with drill.worker_processes("load", tmp_path, timeout=TIMEOUT):
-        failed = drill.run()
+def test_f34_load_that_times_out_twice_holds(scenario: Scenario, hang: Callable[[], None], tmp_path: Path) -> None:
+    with scenario.worker_processes("load", tmp_path, timeout=TIMEOUT):
+        failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("Sandbox.Timedout", ["Sandbox.Timedout"])
     assert f"Task timed out after {TIMEOUT:.2f} seconds" in failed.mail
     # PostgreSQL still waits on behalf of those that are gone.
-    assert waiting(drill) == ["fact_payment", "the warehouse"]
+    assert waiting(scenario) == ["fact_payment", "the warehouse"]
     hang()
-    assert drill.run().output["load"]["batches"] == 1
+    assert scenario.run().output["load"]["batches"] == 1
 
 
 @fault("F35", "Lambda kills a load that is out of memory", HEAL, nearest="kill -9 of the worker's process")
 def test_f35_load_that_is_killed_is_made_good_by_its_retry(
-    drill: Drill, hang: Callable[[], None], tmp_path: Path
+    scenario: Scenario, hang: Callable[[], None], tmp_path: Path
 ) -> None:
-    with drill.worker_processes("load", tmp_path):
-        execution = drill.start()
-        assert eventually(lambda: waiting(drill) == ["fact_payment"], 30)
+    with scenario.worker_processes("load", tmp_path):
+        execution = scenario.start()
+        assert eventually(lambda: waiting(scenario) == ["fact_payment"], 30)
         kill_worker("load")
         hang()
-        healed = drill.wait(execution)
+        healed = scenario.wait(execution)
 
     assert healed.retried == ["Runtime.ExitError"]
     assert healed.output["load"]["inserted"] == {"fact_payment": 19}
 
 
 @fault("F35", "once more in its retry", HOLD)
-def test_f35_load_that_is_killed_twice_holds(drill: Drill, hang: Callable[[], None], tmp_path: Path) -> None:
-    with drill.worker_processes("load", tmp_path):
-        execution = drill.start()
+def test_f35_load_that_is_killed_twice_holds(scenario: Scenario, hang: Callable[[], None], tmp_path: Path) -> None:
+    with scenario.worker_processes("load", tmp_path):
+        execution = scenario.start()
         for stuck in (["fact_payment"], ["fact_payment", "the warehouse"]):
-            assert eventually(lambda stuck=stuck: waiting(drill) == stuck, 30)
+            assert eventually(lambda stuck=stuck: waiting(scenario) == stuck, 30)
             kill_worker("load")
-        failed = drill.wait(execution)
+        failed = scenario.wait(execution)
 
     assert (failed.error, failed.retried) == ("Runtime.ExitError", ["Runtime.ExitError"])
     assert "signal: killed" in failed.mail
     hang()
-    assert drill.run().output["load"]["batches"] == 1
+    assert scenario.run().output["load"]["batches"] == 1
 
 
 REFUSALS = [("TooManyRequestsException", 429), ("ServiceException", 500), ("AWSLambdaException", 500)]
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F36", "Lambda throttles or fails, six times for each function", HEAL)
 @pytest.mark.parametrize(("code", "status"), REFUSALS)
-def test_f36_refusals_are_waited_out_with_jitter(drill: Drill, code: str, status: int) -> None:
+def test_f36_refusals_are_waited_out_with_jitter(scenario: Scenario, code: str, status: int) -> None:
     with contextlib.ExitStack() as functions:
         for function in map(str.lower, STAGES):
-            functions.enter_context(drill.instead(function, refusing(drill, code, status, times=6)))
-        healed = drill.run()
+            functions.enter_context(scenario.instead(function, refusing(scenario, code, status, times=6)))
+        healed = scenario.run()
 
     assert healed.retried == [f"Lambda.{code}"] * 18
     longest = [2, 4, 8, 16, 30, 30] * 3
-    assert all(0 <= wait <= most for wait, most in zip(drill.waits, longest, strict=True))
-    assert sum(drill.waits) < sum(longest)
+    assert all(0 <= wait <= most for wait, most in zip(scenario.waits, longest, strict=True))
+    assert sum(scenario.waits) < sum(longest)
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F36", "for longer than that", HOLD)
-def test_f36_refusals_that_last_hold(drill: Drill) -> None:
-    with drill.instead("transform", refusing(drill, "TooManyRequestsException", 429, times=7)):
-        failed = drill.run()
+def test_f36_refusals_that_last_hold(scenario: Scenario) -> None:
+    with scenario.instead("transform", refusing(scenario, "TooManyRequestsException", 429, times=7)):
+        failed = scenario.run()
 
     # Six times before it is caught, twice when it is raised again.
     assert (failed.error, len(failed.retried)) == ("Lambda.TooManyRequestsException", 6 + 2)
-    assert drill.run().output["load"]["batches"] == 1
+    assert scenario.run().output["load"]["batches"] == 1
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F37", "a start is delivered twice under one name", HEAL)
-def test_f37_starts_of_one_name_are_one_execution(drill: Drill) -> None:
-    name = f"once-{drill.pipeline.name}"
+def test_f37_starts_of_one_name_are_one_execution(scenario: Scenario) -> None:
+    name = f"once-{scenario.pipeline.name}"
     again: list[str] = []
-    with at_statement("COPY (SELECT", lambda: again.append(drill.start(name=name))):
-        execution = drill.start(name=name)
-        drill.wait(execution)
+    with at_statement("COPY (SELECT", lambda: again.append(scenario.start(name=name))):
+        execution = scenario.start(name=name)
+        scenario.wait(execution)
 
     assert again == [execution]
     with pytest.raises(ClientError, match="ExecutionAlreadyExists"):
-        drill.start(name=name)
+        scenario.start(name=name)
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F37", "one after the other under two names, as EventBridge may well do", NOOP)
-def test_f37_second_start_finds_nothing_left(drill: Drill) -> None:
-    first, second = drill.run(), drill.run()
+def test_f37_second_start_finds_nothing_left(scenario: Scenario) -> None:
+    first, second = scenario.run(), scenario.run()
 
     assert first.output["load"]["batches"] == 1
     assert second.path[-1] == "NothingNew"
@@ -164,53 +164,53 @@ MEETINGS: dict[str, Meeting] = {
 
 @fault("F38", "an execution is overtaken by one that was started later", HEAL)
 @pytest.mark.parametrize("meeting", MEETINGS.values(), ids=MEETINGS)
-def test_f38_execution_that_is_overtaken_does_nothing_twice(drill: Drill, meeting: Meeting) -> None:
-    drill.totesys(AMENDMENT)
+def test_f38_execution_that_is_overtaken_does_nothing_twice(scenario: Scenario, meeting: Meeting) -> None:
+    scenario.totesys(AMENDMENT)
 
     overtaking: list[Execution] = []
-    with meeting(lambda: overtaking.append(drill.run()), 1):
-        overtaken = drill.run()
+    with meeting(lambda: overtaking.append(scenario.run()), 1):
+        overtaken = scenario.run()
 
     assert [overtaking[0].output["load"]["batches"], overtaken.output["load"]["batches"]] == [1, 0]
 
 
 @fault("F38", "or ends while that one is on its way", HEAL)
 @pytest.mark.parametrize("meeting", MEETINGS.values(), ids=MEETINGS)
-def test_f38_execution_that_is_late_does_nothing_twice(drill: Drill, meeting: Meeting) -> None:
-    drill.totesys(AMENDMENT)
+def test_f38_execution_that_is_late_does_nothing_twice(scenario: Scenario, meeting: Meeting) -> None:
+    scenario.totesys(AMENDMENT)
     first, second = queue.Queue[str](), queue.Queue[str]()
     both_are_here = threading.Event()
     arrivals = itertools.count()
 
     def meet() -> None:
         if next(arrivals) == 0:
-            second.put(drill.start())
+            second.put(scenario.start())
             assert both_are_here.wait(30)
         else:
             both_are_here.set()
-            drill.stack.wait(first.get(timeout=30), 30)
+            scenario.stack.wait(first.get(timeout=30), 30)
 
     with meeting(meet, 2):
-        execution = drill.start()
+        execution = scenario.start()
         first.put(execution)
-        early = drill.wait(execution)
-        late = drill.wait(second.get(timeout=30))
+        early = scenario.wait(execution)
+        late = scenario.wait(second.get(timeout=30))
 
     assert [early.output["load"]["batches"], late.output["load"]["batches"]] == [1, 0]
 
 
 @fault("F38", "or comes while that one loads", HEAL)
-def test_f38_second_load_waits_for_the_first(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
+def test_f38_second_load_waits_for_the_first(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
     started = queue.Queue[str]()
 
     def start_another() -> None:
-        started.put(drill.start())
-        assert eventually(lambda: waiting(drill) == ["the warehouse"], 30)
+        started.put(scenario.start())
+        assert eventually(lambda: waiting(scenario) == ["the warehouse"], 30)
 
     with at_statement("batch_table (", start_another):
-        first = drill.run()
-    second = drill.wait(started.get(timeout=30))
+        first = scenario.run()
+    second = scenario.wait(started.get(timeout=30))
 
     assert [first.output["load"]["batches"], second.output["load"]["batches"]] == [1, 0]
 
@@ -224,14 +224,14 @@ LOSSES: dict[str, Callable[[], InvokeResult]] = {
 
 @fault("F39", "each function has done its work, its answer is lost, and it runs again", HEAL)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_f39_work_that_is_done_is_not_done_again(drill: Drill, loss: str) -> None:
-    drill.totesys(AMENDMENT)
+def test_f39_work_that_is_done_is_not_done_again(scenario: Scenario, loss: str) -> None:
+    scenario.totesys(AMENDMENT)
     traces: list[Any] = []
 
     with contextlib.ExitStack() as functions:
         for function in map(str.lower, STAGES):
-            functions.enter_context(drill.instead(function, losing(drill, LOSSES[loss], traces)))
-        healed = drill.run()
+            functions.enter_context(scenario.instead(function, losing(scenario, LOSSES[loss], traces)))
+        healed = scenario.run()
 
     assert healed.retried == [loss] * 3
     _, transformed, loaded = traces
@@ -244,21 +244,23 @@ def refuse(code: str, status: int) -> InvokeResult:
     raise ServiceError(code, "As the test says.", status)
 
 
-def refusing(drill: Drill, code: str, status: int, times: int) -> Invoker:
+def refusing(scenario: Scenario, code: str, status: int, times: int) -> Invoker:
     """Lambda itself answers the first invocations."""
     numbers = itertools.count(1)
-    return lambda name, event: refuse(code, status) if next(numbers) <= times else drill.switchboard.usual(name, event)
+    return lambda name, event: (
+        refuse(code, status) if next(numbers) <= times else scenario.switchboard.usual(name, event)
+    )
 
 
-def losing(drill: Drill, loss: Callable[[], InvokeResult], traces: list[Effect]) -> Invoker:
+def losing(scenario: Scenario, loss: Callable[[], InvokeResult], traces: list[Effect]) -> Invoker:
     """The function works, but its first answer is lost; what was there then is added to the traces."""
     numbers = itertools.count(1)
 
     def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
-        answer = drill.switchboard.usual(name, event)
+        answer = scenario.switchboard.usual(name, event)
         if next(numbers) > 1:
             return answer
-        traces.append(drill.effect())
+        traces.append(scenario.effect())
         return loss()
 
     return invoke

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.drill import HEAL, HOLD, Drill, fault, on
+from tests.faults.scenario import HEAL, HOLD, Scenario, fault, on
 from tests.support.injection import Countdown, at_statement
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse import schema
@@ -32,13 +32,13 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def reading(drill: Drill) -> Iterator[list[float]]:
+def reading(scenario: Scenario) -> Iterator[list[float]]:
     """Reads all the time, as other readers do; yields the seconds of each read."""
     waits: list[float] = []
     ended = threading.Event()
 
     def read() -> None:
-        with drill.pipeline.connection(drill.pipeline.warehouse) as connection:
+        with scenario.pipeline.connection(scenario.pipeline.warehouse) as connection:
             connection.autocommit = True
             while not ended.wait(0.02):
                 started = time.monotonic()
@@ -55,80 +55,80 @@ def reading(drill: Drill) -> Iterator[list[float]]:
         reader.join()
 
 
-def orders(drill: Drill) -> int:
-    ((rows,),) = drill.totesys("SELECT count(*) FROM sales_order")
+def orders(scenario: Scenario) -> int:
+    ((rows,),) = scenario.totesys("SELECT count(*) FROM sales_order")
     return int(rows)
 
 
 @fault("F69", "an analyst's open transaction on a dimension, during a full re-read", HEAL)
 @pytest.mark.usefixtures("bulk")
-def test_f69_full_read_passes_by(drill: Drill) -> None:
-    with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
-        again = drill.run({"full_read": ["sales_order", "payment"]})
+def test_f69_full_read_passes_by(scenario: Scenario) -> None:
+    with scenario.pipeline.open_select(CALENDAR), reading(scenario) as waits:
+        again = scenario.run({"full_read": ["sales_order", "payment"]})
 
-    assert again.output["ingest"]["rows"]["sales_order"] == orders(drill)
+    assert again.output["ingest"]["rows"]["sales_order"] == orders(scenario)
     assert (again.retried, again.output["load"]["inserted"]) == ([], {})
     assert max(waits) < LONGEST_WAIT
 
 
 @fault("F69", "while every order is amended", HEAL)
 @pytest.mark.usefixtures("bulk")
-def test_f69_many_new_versions_pass_by(drill: Drill) -> None:
-    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 + agreed_delivery_location_id % 5")
+def test_f69_many_new_versions_pass_by(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 + agreed_delivery_location_id % 5")
 
-    with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
-        amended = drill.run()
+    with scenario.pipeline.open_select(CALENDAR), reading(scenario) as waits:
+        amended = scenario.run()
 
-    assert (amended.retried, amended.output["load"]["inserted"]) == ([], {"fact_sales_order": orders(drill)})
+    assert (amended.retried, amended.output["load"]["inserted"]) == ([], {"fact_sales_order": orders(scenario)})
     assert max(waits) < LONGEST_WAIT
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F69", "in the first load", HEAL)
 @pytest.mark.usefixtures("bulk")
-def test_f69_first_rows_pass_by(drill: Drill) -> None:
-    pipeline = drill.pipeline
+def test_f69_first_rows_pass_by(scenario: Scenario) -> None:
+    pipeline = scenario.pipeline
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
         schema.migrate(Warehouse(connection))
 
-    with drill.pipeline.open_select(CALENDAR), reading(drill) as waits:
-        first = drill.run()
+    with scenario.pipeline.open_select(CALENDAR), reading(scenario) as waits:
+        first = scenario.run()
 
-    assert (first.retried, first.output["load"]["inserted"]["fact_sales_order"]) == ([], orders(drill))
+    assert (first.retried, first.output["load"]["inserted"]["fact_sales_order"]) == ([], orders(scenario))
     assert max(waits) < LONGEST_WAIT
 
 
-def go_back_a_version(drill: Drill) -> None:
+def go_back_a_version(scenario: Scenario) -> None:
     """Takes back what the last version of the warehouse's schema has brought."""
-    drill.star("ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id")
-    drill.star("DELETE FROM etl.schema_version WHERE version = %s", schema.latest_version())
+    scenario.star("ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id")
+    scenario.star("DELETE FROM etl.schema_version WHERE version = %s", schema.latest_version())
 
 
 @fault("F70", "a migration of the warehouse behind an analyst's open transaction", HOLD)
 @pytest.mark.usefixtures("hasty")
-def test_f70_blocked_migration_names_the_reader(drill: Drill) -> None:
-    go_back_a_version(drill)
-    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
+def test_f70_blocked_migration_names_the_reader(scenario: Scenario) -> None:
+    go_back_a_version(scenario)
+    scenario.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
 
-    with drill.pipeline.open_select(ORDERS) as analyst, reading(drill) as waits:
-        failed = drill.run()
+    with scenario.pipeline.open_select(ORDERS) as analyst, reading(scenario) as waits:
+        failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
     assert f"locks are held by {analyst}." in failed.mail
     assert max(waits) < LONGEST_WAIT
-    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+    assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F70", "which ends meanwhile", HEAL)
-def test_f70_migration_is_made_once_the_reader_has_gone(drill: Drill) -> None:
-    go_back_a_version(drill)
-    drill.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
+def test_f70_migration_is_made_once_the_reader_has_gone(scenario: Scenario) -> None:
+    go_back_a_version(scenario)
+    scenario.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")
 
     with contextlib.ExitStack() as open_selects:
-        open_selects.enter_context(drill.pipeline.open_select(ORDERS))
+        open_selects.enter_context(scenario.pipeline.open_select(ORDERS))
         third = Countdown(3, open_selects.close)
         with at_statement("SET LOCAL lock_timeout = '150ms'", third, times=3) as tried:
-            healed = drill.run()
+            healed = scenario.run()
 
     assert len(tried) >= 3
     assert (healed.retried, healed.output["load"]["inserted"]) == ([], {"fact_sales_order": 1})

@@ -10,7 +10,7 @@ import pytest
 
 from local.postgres.databases import SOURCE
 from tests.conftest import MakesPipelines
-from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault
+from tests.faults.scenario import HEAL, HOLD, WARN, Scenario, fault
 from tests.support.clusters import Cluster, add_databases, folder_for_clusters
 from tests.support.pipeline import Pipeline
 from totes.contracts.declarations import source_tables
@@ -102,7 +102,7 @@ def start(empty_totesys: str) -> str:
 
 
 @pytest.fixture
-def drilled(stacked_pipelines: MakesPipelines, start: str, primary: Cluster) -> Iterator[Pipeline]:
+def small(stacked_pipelines: MakesPipelines, start: str, primary: Cluster) -> Iterator[Pipeline]:
     """Yields a pipeline whose totesys is on a server of its own."""
     with stacked_pipelines(start) as pipeline:
         pipeline.source = SOURCE
@@ -117,15 +117,15 @@ both_versions = pytest.mark.parametrize(
 
 @both_versions
 @fault("F60", "the source's server is restarted", HEAL)
-def test_f60_restart_is_followed_by_one_full_read(drill: Drill, primary: Cluster) -> None:
-    drill.run()
+def test_f60_restart_is_followed_by_one_full_read(scenario: Scenario, primary: Cluster) -> None:
+    scenario.run()
     primary.restart()
-    drill.pipeline.move_source(primary)
-    drill.totesys(AMENDED.format(7))
+    scenario.pipeline.move_source(primary)
+    scenario.totesys(AMENDED.format(7))
 
-    restarted = drill.run()
-    drill.totesys(AMENDED.format(8))
-    later = drill.run()
+    restarted = scenario.run()
+    scenario.totesys(AMENDED.format(8))
+    later = scenario.run()
 
     assert restarted.output["ingest"]["full_read"].keys() == source_tables().keys()
     assert restarted.output["load"]["inserted"] == {"fact_sales_order": 1}
@@ -134,10 +134,10 @@ def test_f60_restart_is_followed_by_one_full_read(drill: Drill, primary: Cluster
 
 
 @fault("F60", "the source is restored from a copy of its storage, and has written more since", HEAL)
-def test_f60_restored_copy_that_is_ahead_is_read_in_full(drill: Drill, primary: Cluster, place: Path) -> None:
-    unhappen(drill, primary, place, before=[TAKE_AN_ID], since=[TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL])
+def test_f60_restored_copy_that_is_ahead_is_read_in_full(scenario: Scenario, primary: Cluster, place: Path) -> None:
+    unhappen(scenario, primary, place, before=[TAKE_AN_ID], since=[TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL])
 
-    restored = drill.run()
+    restored = scenario.run()
 
     assert restored.output["ingest"]["full_read"].keys() == source_tables().keys()
     assert restored.output["load"]["inserted"] == {"fact_sales_order": 3}
@@ -145,10 +145,10 @@ def test_f60_restored_copy_that_is_ahead_is_read_in_full(drill: Drill, primary: 
 
 
 @fault("F60", "or less", WARN)
-def test_f60_restored_copy_that_is_behind_is_told(drill: Drill, primary: Cluster, place: Path) -> None:
-    unhappen(drill, primary, place, before=[WRITE_WAL], since=[TAKE_AN_ID] * 5)
+def test_f60_restored_copy_that_is_behind_is_told(scenario: Scenario, primary: Cluster, place: Path) -> None:
+    unhappen(scenario, primary, place, before=[WRITE_WAL], since=[TAKE_AN_ID] * 5)
 
-    restored = drill.run()
+    restored = scenario.run()
 
     assert restored.output["ingest"]["full_read"].keys() == source_tables().keys()
     assert restored.output["load"]["inserted"] == {"fact_sales_order": 3}
@@ -156,33 +156,33 @@ def test_f60_restored_copy_that_is_behind_is_told(drill: Drill, primary: Cluster
 
 
 @fault("F60", "another server, with a restored dump", WARN)
-def test_f60_other_system_is_read_in_full_and_told(drill: Drill, primary: Cluster, other: Cluster) -> None:
-    drill.run()
-    drill.pipeline.move_source(other)
-    drill.totesys(AMENDED.format(7))
+def test_f60_other_system_is_read_in_full_and_told(scenario: Scenario, primary: Cluster, other: Cluster) -> None:
+    scenario.run()
+    scenario.pipeline.move_source(other)
+    scenario.totesys(AMENDED.format(7))
     for _ in range(100):
-        drill.totesys(TAKE_AN_ID)
+        scenario.totesys(TAKE_AN_ID)
 
-    moved = drill.run()
+    moved = scenario.run()
 
     assert other.system != primary.system
     assert moved.output["ingest"]["full_read"].keys() == source_tables().keys()
     assert moved.output["load"]["inserted"] == {"fact_sales_order": 1}
     assert len(moved.warnings) == len(source_tables())
-    assert later_read(drill) == {"sales_order": 1}
+    assert later_read(scenario) == {"sales_order": 1}
 
 
 @both_versions
 @fault("F60", "a standby is the source, and is restarted", HEAL)
-def test_f60_restart_of_a_standby_costs_no_full_read(drill: Drill, primary: Cluster, standby: Cluster) -> None:
-    drill.pipeline.move_source(standby)
-    drill.run()
+def test_f60_restart_of_a_standby_costs_no_full_read(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
+    scenario.pipeline.move_source(standby)
+    scenario.run()
     standby.restart()
     primary.execute(AMENDED.format(7), SOURCE)
     standby.catch_up(primary)
-    drill.pipeline.move_source(standby)
+    scenario.pipeline.move_source(standby)
 
-    restarted = drill.run()
+    restarted = scenario.run()
 
     assert restarted.output["ingest"]["full_read"] == {}
     assert restarted.output["ingest"]["rows"] == {"sales_order": 1}
@@ -190,33 +190,33 @@ def test_f60_restart_of_a_standby_costs_no_full_read(drill: Drill, primary: Clus
 
 @both_versions
 @fault("F60", "fail-over to a standby that lacked the primary's last transactions", HEAL)
-def test_f60_promoted_standby_is_read_in_full(drill: Drill, primary: Cluster, standby: Cluster) -> None:
-    drill.run()
+def test_f60_promoted_standby_is_read_in_full(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
+    scenario.run()
     standby.lag()
-    drill.totesys(AMENDED.format(7))
-    drill.run()
+    scenario.totesys(AMENDED.format(7))
+    scenario.run()
     primary.crash()
     standby.promote()
-    drill.pipeline.move_source(standby)
+    scenario.pipeline.move_source(standby)
     for statement in (AMENDED.format(8), TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL):
         standby.execute(statement, SOURCE)
 
-    promoted = drill.run()
+    promoted = scenario.run()
 
     assert promoted.output["ingest"]["full_read"].keys() == source_tables().keys()
-    drill.totesys(AMENDED.format(9))
-    assert drill.run().output["ingest"]["rows"] == {"sales_order": 1}
+    scenario.totesys(AMENDED.format(9))
+    assert scenario.run().output["ingest"]["rows"] == {"sales_order": 1}
 
 
 @fault("F60", "where the server stands may not be asked for", HEAL)
 @pytest.mark.parametrize("refused", [PRIVILEGED, *((one,) for one in PRIVILEGED)], ids=["all", *PRIVILEGED])
-def test_f60_what_may_not_be_asked_for_fails_no_run(drill: Drill, refused: tuple[str, ...]) -> None:
+def test_f60_what_may_not_be_asked_for_fails_no_run(scenario: Scenario, refused: tuple[str, ...]) -> None:
     for function in refused:
-        drill.totesys(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
-    drill.run()
-    drill.totesys(AMENDED.format(7))
+        scenario.totesys(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+    scenario.run()
+    scenario.totesys(AMENDED.format(7))
 
-    later = drill.run()
+    later = scenario.run()
 
     assert (later.output["ingest"]["full_read"], later.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
 
@@ -231,133 +231,137 @@ def wal_is_late(request: pytest.FixtureRequest, primary: Cluster) -> bool:
 
 
 @fault("F61", "a backend crashes, and the id of a transaction that was rolled back is given out again", HEAL)
-def test_f61_id_given_out_again_hides_no_change(drill: Drill, primary: Cluster, wal_is_late: bool) -> None:
-    drill.run()
-    drill.totesys(AMENDED.format(7))
-    given = roll_back(drill, AMENDED.format(8))
-    drill.run()
+def test_f61_id_given_out_again_hides_no_change(scenario: Scenario, primary: Cluster, wal_is_late: bool) -> None:
+    scenario.run()
+    scenario.totesys(AMENDED.format(7))
+    given = roll_back(scenario, AMENDED.format(8))
+    scenario.run()
     primary.crash_process("walwriter")
-    ((again,),) = drill.totesys(f"{AMENDED.format(9)} RETURNING CAST(CAST(xmin AS text) AS bigint)")
+    ((again,),) = scenario.totesys(f"{AMENDED.format(9)} RETURNING CAST(CAST(xmin AS text) AS bigint)")
     assert (again == given) is wal_is_late
-    drill.totesys(WRITE_WAL)  # neither ids nor the end of the WAL show the crash
+    scenario.totesys(WRITE_WAL)  # neither ids nor the end of the WAL show the crash
 
-    crashed = drill.run()
+    crashed = scenario.run()
 
     assert crashed.output["load"]["inserted"] == {"fact_sales_order": 1}
-    assert later_read(drill) == {"sales_order": 1}
+    assert later_read(scenario) == {"sales_order": 1}
 
 
 @fault("F61", "a transaction that was seen, and did not wait for the disk, is lost", HEAL)
 @pytest.mark.parametrize("whole", [False, True], ids=["of a process", "of the server"])
-def test_f61_lost_transaction_is_taken_back(drill: Drill, primary: Cluster, wal_is_late: bool, whole: bool) -> None:
-    drill.run()
-    with drill.session() as hasty:
+def test_f61_lost_transaction_is_taken_back(
+    scenario: Scenario, primary: Cluster, wal_is_late: bool, whole: bool
+) -> None:
+    scenario.run()
+    with scenario.session() as hasty:
         hasty.cursor().execute("SET synchronous_commit = off")
         hasty.cursor().execute("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 7")
         hasty.commit()
-    drill.run()
+    scenario.run()
 
     if whole:
         primary.crash()
         primary.start()
-        drill.pipeline.move_source(primary)
+        scenario.pipeline.move_source(primary)
     else:
         primary.crash_process("walwriter")
-    lost = drill.totesys("SELECT count(*) FROM sales_order WHERE units_sold = 4242") == [[0]]
+    lost = scenario.totesys("SELECT count(*) FROM sales_order WHERE units_sold = 4242") == [[0]]
     assert lost is wal_is_late
     for statement in (AMENDED.format(8), TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL):
-        drill.totesys(statement)
+        scenario.totesys(statement)
 
-    drill.run()
+    scenario.run()
 
 
 @fault("F61", "the last bytes of the WAL are not written for a long time", HEAL)
 @pytest.mark.parametrize("why", ["after a WAL switch", "an idle server"])
-def test_f61_idle_server_slows_no_run_down(drill: Drill, primary: Cluster, why: str) -> None:
-    drill.run()
-    usual = seconds(lambda: change_and_run(drill, 7))
+def test_f61_idle_server_slows_no_run_down(scenario: Scenario, primary: Cluster, why: str) -> None:
+    scenario.run()
+    usual = seconds(lambda: change_and_run(scenario, 7))
 
     slowest = 0.0
     for key in (8, 9):
-        drill.totesys(AMENDED.format(key))
+        scenario.totesys(AMENDED.format(key))
         if why == "after a WAL switch":
-            drill.totesys("SELECT pg_switch_wal()")
-        slowest = max(slowest, seconds(drill.run))
+            scenario.totesys("SELECT pg_switch_wal()")
+        slowest = max(slowest, seconds(scenario.run))
 
     assert slowest < usual + 1
-    assert later_read(drill) == {"sales_order": 1}
+    assert later_read(scenario) == {"sales_order": 1}
 
 
 @fault("F61", "the process that writes the WAL stands still", HEAL)
-def test_f61_wal_that_is_never_written_is_not_waited_for(drill: Drill, primary: Cluster) -> None:
-    drill.run()
+def test_f61_wal_that_is_never_written_is_not_waited_for(scenario: Scenario, primary: Cluster) -> None:
+    scenario.run()
     primary.signal_process(signal.SIGSTOP, "walwriter")
-    drill.totesys(AMENDED.format(7))
-    roll_back(drill, AMENDED.format(8))
+    scenario.totesys(AMENDED.format(7))
+    roll_back(scenario, AMENDED.format(8))
 
-    taken = seconds(drill.run)
+    taken = seconds(scenario.run)
     primary.signal_process(signal.SIGCONT, "walwriter")
 
     assert taken < MOST_SECONDS
-    assert later_read(drill) == {"sales_order": 1}
+    assert later_read(scenario) == {"sales_order": 1}
 
 
 @both_versions
 @fault("F62", "more than 2^31 transactions since most rows were written", HEAL)
-def test_f62_rows_of_long_ago_are_not_read_again(drill: Drill, primary: Cluster) -> None:
+def test_f62_rows_of_long_ago_are_not_read_again(scenario: Scenario, primary: Cluster) -> None:
     primary.give_ids_from(3_900_000_000)
-    drill.pipeline.move_source(primary)
-    drill.run()
+    scenario.pipeline.move_source(primary)
+    scenario.run()
 
-    assert later_read(drill) == {"sales_order": 1}
+    assert later_read(scenario) == {"sales_order": 1}
 
 
 @fault("F62", "the 32 bits of the ids wrap around between two runs", HEAL)
-def test_f62_wrap_around_hides_no_row(drill: Drill, primary: Cluster) -> None:
+def test_f62_wrap_around_hides_no_row(scenario: Scenario, primary: Cluster) -> None:
     primary.give_ids_from(IDS - 20)
-    drill.pipeline.move_source(primary)
-    drill.run()
+    scenario.pipeline.move_source(primary)
+    scenario.run()
     for key in range(1, 31):
-        drill.totesys(AMENDED.format(key))
+        scenario.totesys(AMENDED.format(key))
 
-    wrapped = drill.run()
+    wrapped = scenario.run()
 
-    ((first, last),) = drill.totesys("SELECT min(age(xmin)), max(age(xmin)) FROM sales_order WHERE sales_order_id < 31")
-    ((next_id,),) = drill.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")
+    ((first, last),) = scenario.totesys(
+        "SELECT min(age(xmin)), max(age(xmin)) FROM sales_order WHERE sales_order_id < 31"
+    )
+    ((next_id,),) = scenario.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")
     assert IDS - 20 <= next_id - last < IDS < next_id - first
     assert wrapped.output["ingest"]["rows"] == {"sales_order": 30}
-    assert later_read(drill) == {"sales_order": 1}
+    assert later_read(scenario) == {"sales_order": 1}
 
 
 @both_versions
 @fault("F63", "one endpoint: the primary, a standby that lags, and the primary again", HOLD)
-def test_f63_lagging_standby_holds_the_run(drill: Drill, primary: Cluster, standby: Cluster) -> None:
-    drill.run()
+def test_f63_lagging_standby_holds_the_run(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
+    scenario.run()
     standby.lag()
-    drill.totesys(AMENDED.format(7))
-    drill.totesys(NEW_DESIGN.format(90_001))
-    drill.run()
+    scenario.totesys(AMENDED.format(7))
+    scenario.totesys(NEW_DESIGN.format(90_001))
+    scenario.run()
 
-    drill.pipeline.move_source(standby)
-    lagging = drill.run()
-    drill.pipeline.move_source(primary)
+    scenario.pipeline.move_source(standby)
+    lagging = scenario.run()
+    scenario.pipeline.move_source(primary)
 
     assert (lagging.error, set(lagging.retried)) == ("SourceLagging", {"SourceLagging"})
     assert lagging.changed_nothing
-    assert later_read(drill) == {"sales_order": 1}
+    assert later_read(scenario) == {"sales_order": 1}
 
 
 @fault("F63", "and a standby that catches up while the state machine waits", HEAL)
-def test_f63_standby_that_catches_up_is_read(drill: Drill, primary: Cluster, standby: Cluster) -> None:
-    drill.run()
+def test_f63_standby_that_catches_up_is_read(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
+    scenario.run()
     standby.lag()
-    drill.totesys(AMENDED.format(7))
-    drill.run()
+    scenario.totesys(AMENDED.format(7))
+    scenario.run()
     primary.execute(AMENDED.format(8), SOURCE)
-    drill.pipeline.move_source(standby)
+    scenario.pipeline.move_source(standby)
 
-    with drill.before("ingest", lambda: standby.catch_up(primary), attempt=2):
-        healed = drill.run()
+    with scenario.before("ingest", lambda: standby.catch_up(primary), attempt=2):
+        healed = scenario.run()
 
     assert healed.retried == ["SourceLagging"]
     assert (healed.output["ingest"]["full_read"], healed.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
@@ -365,57 +369,57 @@ def test_f63_standby_that_catches_up_is_read(drill: Drill, primary: Cluster, sta
 
 @both_versions
 @fault("F63", "the primary and a standby that follows closely, by turns", HEAL)
-def test_f63_standby_that_keeps_up_costs_no_full_read(drill: Drill, primary: Cluster, standby: Cluster) -> None:
-    drill.run()
+def test_f63_standby_that_keeps_up_costs_no_full_read(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
+    scenario.run()
 
     for key, server in enumerate([standby, standby, primary, standby, primary, primary], start=1):
         primary.execute(AMENDED.format(key), SOURCE)
         standby.catch_up(primary)
-        drill.pipeline.move_source(server)
-        execution = drill.run()
+        scenario.pipeline.move_source(server)
+        execution = scenario.run()
         assert (execution.output["ingest"]["full_read"], execution.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
 
 
 @fault("F63", "and a primary that is idle after it has begun a new file of its WAL", HEAL)
-def test_f63_page_header_that_a_standby_lacks_is_no_lag(drill: Drill, primary: Cluster, standby: Cluster) -> None:
-    drill.run()
-    drill.totesys(AMENDED.format(7))
-    drill.totesys("SELECT pg_switch_wal()")
-    drill.run()
+def test_f63_page_header_that_a_standby_lacks_is_no_lag(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
+    scenario.run()
+    scenario.totesys(AMENDED.format(7))
+    scenario.totesys("SELECT pg_switch_wal()")
+    scenario.run()
 
     # The WAL ends behind a page's header, which is not written before a record follows.
     standby.catch_up(primary)
-    drill.pipeline.move_source(standby)
-    idle = drill.run()
+    scenario.pipeline.move_source(standby)
+    idle = scenario.run()
 
     assert (idle.retried, idle.path[-1]) == ([], "NothingNew")
-    drill.pipeline.move_source(primary)
-    assert later_read(drill) == {"sales_order": 1}
+    scenario.pipeline.move_source(primary)
+    assert later_read(scenario) == {"sales_order": 1}
 
 
-def unhappen(drill: Drill, primary: Cluster, place: Path, before: list[str], since: list[str]) -> None:
+def unhappen(scenario: Scenario, primary: Cluster, place: Path, before: list[str], since: list[str]) -> None:
     """Does two runs with a cold copy between them, restores totesys from the copy, and resumes from there.
 
     Args:
         before: statements to execute between the copy and the second run; the restore undoes them.
         since: statements to execute after the restore: more transactions than before, so ids don't show it.
     """
-    drill.run()
+    scenario.run()
     primary.stop()
     copy = primary.copy_to(place / "copy")
     primary.start()
-    drill.pipeline.move_source(primary)
-    drill.totesys(AMENDED.format(7))
-    drill.totesys(AMENDED.format(8))
+    scenario.pipeline.move_source(primary)
+    scenario.totesys(AMENDED.format(7))
+    scenario.totesys(AMENDED.format(8))
     for statement in before:
-        drill.totesys(statement)
-    drill.run()
+        scenario.totesys(statement)
+    scenario.run()
     stood = wal_position(primary)
     primary.restore(copy)
-    drill.pipeline.move_source(primary)
-    drill.totesys(AMENDED.format(9))
+    scenario.pipeline.move_source(primary)
+    scenario.totesys(AMENDED.format(9))
     for statement in since:
-        drill.totesys(statement)
+        scenario.totesys(statement)
     assert (wal_position(primary) > stood) is (WRITE_WAL in since)
 
 
@@ -424,13 +428,13 @@ def wal_position(server: Cluster) -> int:
     return int(position)
 
 
-def roll_back(drill: Drill, statement: str) -> int:
+def roll_back(scenario: Scenario, statement: str) -> int:
     """Executes a statement and rolls it back.
 
     Returns:
         the 32 bits of its transaction's id.
     """
-    with drill.session() as undecided:
+    with scenario.session() as undecided:
         cursor = undecided.cursor()
         cursor.execute(statement)
         cursor.execute("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")
@@ -439,16 +443,16 @@ def roll_back(drill: Drill, statement: str) -> int:
     return int(given)
 
 
-def later_read(drill: Drill) -> dict[str, int]:
+def later_read(scenario: Scenario) -> dict[str, int]:
     """Amends an order and returns how many rows of each table the next run reads."""
-    drill.totesys(AMENDED.format(10))
-    rows: dict[str, int] = drill.run().output["ingest"]["rows"]
+    scenario.totesys(AMENDED.format(10))
+    rows: dict[str, int] = scenario.run().output["ingest"]["rows"]
     return rows
 
 
-def change_and_run(drill: Drill, key: int) -> None:
-    drill.totesys(AMENDED.format(key))
-    drill.run()
+def change_and_run(scenario: Scenario, key: int) -> None:
+    scenario.totesys(AMENDED.format(key))
+    scenario.run()
 
 
 def seconds(action: Callable[[], object]) -> float:

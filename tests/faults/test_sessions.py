@@ -13,7 +13,7 @@ from pg8000.native import identifier, literal
 from local.business.seed import seed
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
 from local.postgres.server import SOCKET_NAME
-from tests.faults.drill import HEAL, HOLD, Drill, fault, on
+from tests.faults.scenario import HEAL, HOLD, Scenario, fault, on
 from totes.postgres.connection import TOTESYS, WAREHOUSE
 
 AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
@@ -40,25 +40,25 @@ ODD = {
 }
 
 
-def set_for_role(drill: Drill, which: str, **settings: str) -> None:
+def set_for_role(scenario: Scenario, which: str, **settings: str) -> None:
     """Presets settings for a secret's user, in its database."""
     for name, value in settings.items():
-        drill.pipeline.postgres.execute(
-            f"ALTER ROLE {identifier(OURS[which])} IN DATABASE {identifier(getattr(drill.pipeline, which))} "
+        scenario.pipeline.postgres.execute(
+            f"ALTER ROLE {identifier(OURS[which])} IN DATABASE {identifier(getattr(scenario.pipeline, which))} "
             f"SET {name} = {literal(value)}"
         )
 
 
-def set_for_database(drill: Drill, which: str, **settings: str) -> None:
+def set_for_database(scenario: Scenario, which: str, **settings: str) -> None:
     for name, value in settings.items():
-        drill.pipeline.postgres.execute(
-            f"ALTER DATABASE {identifier(getattr(drill.pipeline, which))} SET {name} = {literal(value)}"
+        scenario.pipeline.postgres.execute(
+            f"ALTER DATABASE {identifier(getattr(scenario.pipeline, which))} SET {name} = {literal(value)}"
         )
 
 
-def make_again(drill: Drill, which: str, encoding: str) -> None:
+def make_again(scenario: Scenario, which: str, encoding: str) -> None:
     """Replaces one of the two databases by one in another encoding, before the first run."""
-    postgres, name = drill.pipeline.postgres, getattr(drill.pipeline, which)
+    postgres, name = scenario.pipeline.postgres, getattr(scenario.pipeline, which)
     postgres.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
     postgres.execute(
         f"CREATE DATABASE {identifier(name)} OWNER {LOADER if which == 'warehouse' else 'postgres'} "
@@ -67,15 +67,15 @@ def make_again(drill: Drill, which: str, encoding: str) -> None:
     # For the tests' own sessions, which read and write as the superuser.
     postgres.execute(f"ALTER ROLE postgres IN DATABASE {identifier(name)} SET client_encoding = 'UTF8'")
     if which == "source":
-        with drill.session() as totesys:
+        with scenario.session() as totesys:
             for statement in (SOURCE_SCHEMA.read_text(encoding="utf-8"), *READER_RIGHTS):
                 totesys.cursor().execute(statement)
             seed(totesys, scale=0.02)
             totesys.commit()
 
 
-def first_name(drill: Drill) -> str:
-    ((name,),) = drill.star("SELECT first_name FROM dim_staff WHERE staff_id = 7")
+def first_name(scenario: Scenario) -> str:
+    ((name,),) = scenario.star("SELECT first_name FROM dim_staff WHERE staff_id = 7")
     return str(name)
 
 
@@ -86,86 +86,86 @@ POLICIES = {
 }
 
 
-def secure(drill: Drill, table: str, policy: str) -> None:
-    drill.totesys(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+def secure(scenario: Scenario, table: str, policy: str) -> None:
+    scenario.totesys(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
     if POLICIES[policy]:
-        drill.totesys(POLICIES[policy].format(table))
+        scenario.totesys(POLICIES[policy].format(table))
 
 
 @fault("F58", "row-level security on tables of totesys", HOLD)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_f58_tables_with_row_level_security_are_named(drill: Drill, policy: str) -> None:
-    drill.totesys(AMENDED, 1, 7)
+def test_f58_tables_with_row_level_security_are_named(scenario: Scenario, policy: str) -> None:
+    scenario.totesys(AMENDED, 1, 7)
     for table in ("payment", "design"):
-        secure(drill, table, policy)
+        secure(scenario, table, policy)
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "AccessRefused"
+    assert failed.error == "AccessDenied"
     assert failed.changed_nothing
     assert (
         "may hide rows of design, payment, which would look deleted. ALTER ROLE … BYPASSRLS for the user" in failed.mail
     )
     for table in ("payment", "design"):
-        drill.totesys(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
-    drill.run()
+        scenario.totesys(f"ALTER TABLE {table} DISABLE ROW LEVEL SECURITY")
+    scenario.run()
 
 
 @fault("F58", "before the first run", HOLD)
-@on("drill_totesys")
-def test_f58_first_run_does_not_load_a_part(drill: Drill) -> None:
-    secure(drill, "payment", "one that hides")
+@on("small_totesys")
+def test_f58_first_run_does_not_load_a_part(scenario: Scenario) -> None:
+    secure(scenario, "payment", "one that hides")
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "AccessRefused"
-    drill.pipeline.postgres.execute(f"ALTER ROLE {READER} BYPASSRLS")
+    assert failed.error == "AccessDenied"
+    scenario.pipeline.postgres.execute(f"ALTER ROLE {READER} BYPASSRLS")
     try:
-        drill.run()
+        scenario.run()
     finally:
-        drill.pipeline.postgres.execute(f"ALTER ROLE {READER} NOBYPASSRLS")
-        drill.totesys("ALTER TABLE payment DISABLE ROW LEVEL SECURITY")
+        scenario.pipeline.postgres.execute(f"ALTER ROLE {READER} NOBYPASSRLS")
+        scenario.totesys("ALTER TABLE payment DISABLE ROW LEVEL SECURITY")
 
 
 @fault("F58", "on a table of the warehouse, and forced upon its owner", HOLD)
 @pytest.mark.parametrize("table", ["dim_design", "fact_sales_order", "etl.batch"])
-def test_f58_rows_hidden_from_the_warehouses_owner_hold(drill: Drill, table: str) -> None:
-    drill.totesys(AMENDED, 1, 7)
-    drill.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
-    drill.star(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+def test_f58_rows_hidden_from_the_warehouses_owner_hold(scenario: Scenario, table: str) -> None:
+    scenario.totesys(AMENDED, 1, 7)
+    scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
+    scenario.star(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "AccessRefused"
+    assert failed.error == "AccessDenied"
     assert "Row-level security of the warehouse may hide rows" in failed.mail
     assert "ALTER ROLE … BYPASSRLS" in failed.mail
-    drill.star(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
-    assert drill.run().output["load"]["inserted"] == {"fact_sales_order": 1}
+    scenario.star(f"ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY")
+    assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F59", "another client_encoding by role or by database", HEAL)
 @pytest.mark.parametrize("which", OURS)
 @pytest.mark.parametrize("by", [set_for_role, set_for_database])
-def test_f59_letters_arrive_whatever_encoding_is_preset(drill: Drill, which: str, by: object) -> None:
-    by(drill, which, client_encoding="latin1")  # type: ignore[operator]
-    drill.totesys(RENAMED, "Zoë")
-    drill.run()
-    assert first_name(drill) == "Zoë"
+def test_f59_letters_arrive_whatever_encoding_is_preset(scenario: Scenario, which: str, by: object) -> None:
+    by(scenario, which, client_encoding="latin1")  # type: ignore[operator]
+    scenario.totesys(RENAMED, "Zoë")
+    scenario.run()
+    assert first_name(scenario) == "Zoë"
 
 
 @fault("F59", "settings of a role that print and read values in other ways", HEAL)
 @pytest.mark.parametrize("which", OURS)
 @pytest.mark.parametrize("settings", [ODD, {"quote_all_identifiers": "on"}], ids=["all", "quote_all_identifiers"])
-def test_f59_no_setting_of_a_role_changes_a_value(drill: Drill, which: str, settings: dict[str, str]) -> None:
-    set_for_role(drill, which, **settings)
-    drill.totesys(RENAMED, "Zoë \\' Łukasz")
-    drill.totesys(
+def test_f59_no_setting_of_a_role_changes_a_value(scenario: Scenario, which: str, settings: dict[str, str]) -> None:
+    set_for_role(scenario, which, **settings)
+    scenario.totesys(RENAMED, "Zoë \\' Łukasz")
+    scenario.totesys(
         "UPDATE sales_order SET agreed_delivery_date = '2026-02-03', unit_price = 3.1 WHERE sales_order_id = 7"
     )
-    drill.run()
-    assert first_name(drill) == "Zoë \\' Łukasz"
+    scenario.run()
+    assert first_name(scenario) == "Zoë \\' Łukasz"
     order = "SELECT agreed_delivery_date::text, unit_price::text FROM current_sales_order WHERE sales_order_id = 7"
-    assert drill.star(order) == [["2026-02-03", "3.10"]]
+    assert scenario.star(order) == [["2026-02-03", "3.10"]]
 
 
 @fault("F59", "databases in other encodings", HEAL)
@@ -181,67 +181,67 @@ def test_f59_no_setting_of_a_role_changes_a_value(drill: Drill, which: str, sett
         ("warehouse", "EUC_JP", "明子"),
     ],
 )
-@on("drill_totesys")
-def test_f59_letters_arrive_whatever_encodes_them(drill: Drill, which: str, encoding: str, name: str) -> None:
-    make_again(drill, which, encoding)
-    drill.run()
-    drill.totesys(RENAMED, name)
-    drill.run()
-    assert first_name(drill) == name
+@on("small_totesys")
+def test_f59_letters_arrive_whatever_encodes_them(scenario: Scenario, which: str, encoding: str, name: str) -> None:
+    make_again(scenario, which, encoding)
+    scenario.run()
+    scenario.totesys(RENAMED, name)
+    scenario.run()
+    assert first_name(scenario) == name
 
 
 @fault("F59", "bytes that are no text in UTF-8", HOLD)
 @pytest.mark.parametrize(("encoding", "value"), [("SQL_ASCII", "5a6feb"), ("EUC_JP", "f5a1")])
-@on("drill_totesys")
-def test_f59_bytes_of_another_encoding_are_named(drill: Drill, encoding: str, value: str) -> None:
-    make_again(drill, "source", encoding)
-    drill.run()
-    drill.totesys(f"UPDATE staff SET first_name = convert_from('\\x{value}', '{encoding}') WHERE staff_id <= 7")
+@on("small_totesys")
+def test_f59_bytes_of_another_encoding_are_named(scenario: Scenario, encoding: str, value: str) -> None:
+    make_again(scenario, "source", encoding)
+    scenario.run()
+    scenario.totesys(f"UPDATE staff SET first_name = convert_from('\\x{value}', '{encoding}') WHERE staff_id <= 7")
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert failed.changed_nothing
     assert f"staff 1: first_name is \\x{value}, expected" in failed.mail
     assert f"staff 5: first_name is \\x{value}, expected" in failed.mail
     assert "in UTF-8, too; and 2 more." in failed.mail
-    drill.totesys("UPDATE staff SET first_name = 'Zoe' WHERE staff_id <= 7")
-    drill.run()
+    scenario.totesys("UPDATE staff SET first_name = 'Zoe' WHERE staff_id <= 7")
+    scenario.run()
 
 
 @fault("F59", "letters that the warehouse's encoding lacks", HOLD)
 @pytest.mark.parametrize("name", ["Łukasz", "🙂"])
-@on("drill_totesys")
-def test_f59_letters_that_the_warehouse_lacks_are_named(drill: Drill, name: str) -> None:
-    make_again(drill, "warehouse", "LATIN1")
-    drill.run()
-    drill.totesys(RENAMED, name)
+@on("small_totesys")
+def test_f59_letters_that_the_warehouse_lacks_are_named(scenario: Scenario, name: str) -> None:
+    make_again(scenario, "warehouse", "LATIN1")
+    scenario.run()
+    scenario.totesys(RENAMED, name)
 
-    failed = drill.run()
+    failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert "dim_staff 7: first_name" in failed.mail
     assert '"LATIN1"' in failed.mail
-    drill.totesys(RENAMED, "Zoë")
+    scenario.totesys(RENAMED, "Zoë")
     # The batch in flight keeps the old name, so the warehouse needs another encoding.
-    drill.pipeline.postgres.execute(f"DROP DATABASE {identifier(drill.pipeline.warehouse)} WITH (FORCE)")
-    drill.pipeline.postgres.execute(
-        f"CREATE DATABASE {identifier(drill.pipeline.warehouse)} OWNER {LOADER} TEMPLATE template0 ENCODING 'UTF8'"
+    scenario.pipeline.postgres.execute(f"DROP DATABASE {identifier(scenario.pipeline.warehouse)} WITH (FORCE)")
+    scenario.pipeline.postgres.execute(
+        f"CREATE DATABASE {identifier(scenario.pipeline.warehouse)} OWNER {LOADER} TEMPLATE template0 ENCODING 'UTF8'"
     )
-    drill.run()
+    scenario.run()
 
 
 @fault("F59", "a setting that the server does not know", HEAL)
 @pytest.mark.parametrize(("module", "database"), [("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)])
 def test_f59_unknown_setting_stops_nothing(
-    drill: Drill, monkeypatch: pytest.MonkeyPatch, module: str, database: object
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch, module: str, database: object
 ) -> None:
     asked = replace(database, session={"setting_of_a_later_server": "on", **database.session})  # type: ignore
     monkeypatch.setattr(f"totes.{module}", asked)
-    set_for_role(drill, "source", DateStyle="SQL, DMY")
-    drill.totesys(RENAMED, "Zoë")
-    drill.run()
-    assert first_name(drill) == "Zoë"
+    set_for_role(scenario, "source", DateStyle="SQL, DMY")
+    scenario.totesys(RENAMED, "Zoë")
+    scenario.run()
+    assert first_name(scenario) == "Zoë"
 
 
 @fault("F59", "settings of a superuser that hide damage", HOLD)
@@ -250,19 +250,19 @@ def test_f59_unknown_setting_stops_nothing(
     ("setting", "value"),
     [("zero_damaged_pages", "on"), ("ignore_checksum_failure", "on"), ("session_replication_role", "replica")],
 )
-def test_f59_setting_that_hides_damage_is_named(drill: Drill, which: str, setting: str, value: str) -> None:
-    drill.totesys(RENAMED, "Zoë")
-    set_for_role(drill, which, **{setting: value})
+def test_f59_setting_that_hides_damage_is_named(scenario: Scenario, which: str, setting: str, value: str) -> None:
+    scenario.totesys(RENAMED, "Zoë")
+    set_for_role(scenario, which, **{setting: value})
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert failed.error == "DatabaseFailed"
     assert f"{setting} is '{value}' instead of" in failed.mail
     assert "Have a superuser RESET it" in failed.mail
-    drill.pipeline.postgres.execute(
-        f"ALTER ROLE {OURS[which]} IN DATABASE {identifier(getattr(drill.pipeline, which))} RESET {setting}"
+    scenario.pipeline.postgres.execute(
+        f"ALTER ROLE {OURS[which]} IN DATABASE {identifier(getattr(scenario.pipeline, which))} RESET {setting}"
     )
-    drill.run()
+    scenario.run()
 
 
 @fault("F59", "a pooler that drops settings", HOLD)
@@ -272,20 +272,20 @@ def test_f59_setting_that_hides_damage_is_named(drill: Drill, which: str, settin
     [b"SET LOCAL DateStyle = 'ISO, YMD'", b"SET LOCAL client_encoding = 'UTF8'"],
     ids=["DateStyle", "client_encoding"],
 )
-def test_f59_dropped_setting_is_named(drill: Drill, which: str, setting: bytes) -> None:
-    drill.totesys(RENAMED, "Zoë")
+def test_f59_dropped_setting_is_named(scenario: Scenario, which: str, setting: bytes) -> None:
+    scenario.totesys(RENAMED, "Zoë")
     name = setting.decode().split()[2]
-    set_for_role(drill, which, **{name: ODD[name]})
-    with dropping(drill.pipeline.postgres.host, setting, b"client_encoding\0UTF8\0") as host:
-        drill.pipeline.put_secret(which, getattr(drill.pipeline, which), OURS[which], host=host)
+    set_for_role(scenario, which, **{name: ODD[name]})
+    with dropping(scenario.pipeline.postgres.host, setting, b"client_encoding\0UTF8\0") as host:
+        scenario.pipeline.put_secret(which, getattr(scenario.pipeline, which), OURS[which], host=host)
 
-        failed = drill.run()
+        failed = scenario.run()
 
     assert failed.error == "DatabaseFailed"
     assert f"{name} is '{ODD[name]}' instead of" in failed.mail.replace("LATIN1", "latin1")
     assert "A pooler, a proxy or the server drops or changes what a transaction sets" in failed.mail
-    drill.pipeline.put_secret(which, getattr(drill.pipeline, which), OURS[which])
-    drill.run()
+    scenario.pipeline.put_secret(which, getattr(scenario.pipeline, which), OURS[which])
+    scenario.run()
 
 
 @contextlib.contextmanager

@@ -8,8 +8,8 @@ import pytest
 from local.lambda_runtime.runtime import InvokeResult, ServiceError
 from tests.conftest import Declares
 from tests.faults.alarms import watching
-from tests.faults.drill import HOLD, WARN, Drill, fault, on
 from tests.faults.outcome import Execution, one_line
+from tests.faults.scenario import HOLD, WARN, Scenario, fault, on
 from tests.faults.workers import aborting, execution_limit, load_hangs, waiting
 from tests.support.injection import at_statement, die
 from totes.contracts.declarations import source_tables, warehouse_tables
@@ -30,47 +30,47 @@ POINTER = (
 
 
 @fault("F40", "12,000 rows break their contract", HOLD, because=POINTER)
-def test_f40_thousands_of_rejects_are_a_count_and_samples(drill: Drill) -> None:
-    drill.totesys(POISONED_ORDERS, 12_000)
+def test_f40_thousands_of_rejects_are_a_count_and_samples(scenario: Scenario) -> None:
+    scenario.totesys(POISONED_ORDERS, 12_000)
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert one_line(failed.mails[0].message).count("agreed_payment_date is 'soon ") == 5
     assert "; and 11995 more." in failed.mail
-    assert told_bytes(drill, failed) < MOST_BYTES
-    drill.totesys("DELETE FROM sales_order WHERE agreed_payment_date LIKE 'soon%%'")
-    drill.totesys(AMENDMENT)
-    drill.run()
+    assert told_bytes(scenario, failed) < MOST_BYTES
+    scenario.totesys("DELETE FROM sales_order WHERE agreed_payment_date LIKE 'soon%%'")
+    scenario.totesys(AMENDMENT)
+    scenario.run()
 
 
-@fault("F40", "9,000 rows are set aside", WARN)
-def test_f40_thousands_set_aside_are_a_count(drill: Drill, quarantined: Declares) -> None:
+@fault("F40", "9,000 rows are quarantined", WARN)
+def test_f40_thousands_set_aside_are_a_count(scenario: Scenario, quarantined: Declares) -> None:
     quarantined("sales_order")
-    drill.totesys(POISONED_ORDERS, 9_000)
-    poisoned = drill.totesys("SELECT sales_order_id FROM sales_order WHERE agreed_payment_date LIKE 'soon%%'")
-    drill.witness.set_aside[2] = {("sales_order", key) for (key,) in poisoned}
+    scenario.totesys(POISONED_ORDERS, 9_000)
+    poisoned = scenario.totesys("SELECT sales_order_id FROM sales_order WHERE agreed_payment_date LIKE 'soon%%'")
+    scenario.history_checker.quarantined[2] = {("sales_order", key) for (key,) in poisoned}
 
-    odd = drill.run()
+    odd = scenario.run()
 
-    assert odd.warnings == ["sales_order has 9,000 rows that are set aside: see etl.quarantine"]
+    assert odd.warnings == ["sales_order has 9,000 rows that are quarantined: see etl.quarantine"]
     assert odd.output["ingest"]["quarantined"] == {"sales_order": 9_000}
-    assert drill.star("SELECT count(*) FROM etl.quarantine") == [[9_000]]
-    assert told_bytes(drill, odd) < MOST_BYTES
+    assert scenario.star("SELECT count(*) FROM etl.quarantine") == [[9_000]]
+    assert told_bytes(scenario, odd) < MOST_BYTES
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F40", "300 new columns in every table", WARN)
-def test_f40_hundreds_of_new_columns_are_a_count_and_samples(drill: Drill) -> None:
+def test_f40_hundreds_of_new_columns_are_a_count_and_samples(scenario: Scenario) -> None:
     longest = "x" * 58
     for table in source_tables():
-        drill.totesys(f"ALTER TABLE {table} " + ", ".join(f"ADD {longest}_{n:04} integer" for n in range(300)))
+        scenario.totesys(f"ALTER TABLE {table} " + ", ".join(f"ADD {longest}_{n:04} integer" for n in range(300)))
 
-    odd = drill.run()
+    odd = scenario.run()
 
     assert len(odd.warnings) == len(source_tables())
     assert all("no contract declares" in line and line.endswith("and 295 more") for line in odd.warnings)
     assert odd.output["load"]["inserted"].keys() == warehouse_tables().keys()
-    assert told_bytes(drill, odd) < MOST_BYTES
+    assert told_bytes(scenario, odd) < MOST_BYTES
 
 
 @fault(
@@ -79,29 +79,29 @@ def test_f40_hundreds_of_new_columns_are_a_count_and_samples(drill: Drill) -> No
     HOLD,
     nearest="the rule's function is called as EventBridge calls it, which nothing here does by itself",
 )
-def test_f41_execution_that_times_out_is_told_by_the_rule(drill: Drill) -> None:
-    drill.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id = 9")
+def test_f41_execution_that_times_out_is_told_by_the_rule(scenario: Scenario) -> None:
+    scenario.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id = 9")
 
-    with load_hangs(drill) as end, execution_limit(drill, seconds=3):
-        failed = drill.run()
+    with load_hangs(scenario) as end, execution_limit(scenario, seconds=3):
+        failed = scenario.run()
         assert failed.status == "TIMED_OUT"
-        assert waiting(drill) == ["fact_payment"]
+        assert waiting(scenario) == ["fact_payment"]
         end()
 
     # Lambda goes on without the execution, so its load may come through before the next one's, or not.
-    drill.run()
+    scenario.run()
 
 
 @fault("F41", "or is aborted", HOLD)
 @pytest.mark.parametrize("function", ["ingest", "transform"])
-def test_f41_execution_that_is_aborted_is_told_by_the_rule(drill: Drill, function: str) -> None:
-    drill.totesys(AMENDMENT)
+def test_f41_execution_that_is_aborted_is_told_by_the_rule(scenario: Scenario, function: str) -> None:
+    scenario.totesys(AMENDMENT)
 
-    with drill.instead(function, aborting(drill)):
-        failed = drill.run()
+    with scenario.instead(function, aborting(scenario)):
+        failed = scenario.run()
 
     assert (failed.status, failed.path[-1]) == ("ABORTED", function.title())
-    assert drill.run().output["load"]["batches"] == 1
+    assert scenario.run().output["load"]["batches"] == 1
 
 
 @fault(
@@ -109,41 +109,41 @@ def test_f41_execution_that_is_aborted_is_told_by_the_rule(drill: Drill, functio
     "a failed run is redriven when newer ones have passed",
     HOLD,
     because="the run that is redriven has failed; the redrive itself changes nothing",
-    nearest="what a redrive does: each function is invoked with the old event, and the workflow goes on where it had "
+    nearest="what a redrive does: each function is invoked with the old event, and the workflow resumes where it had "
     "ended",
 )
-def test_f42_redrive_after_newer_runs_changes_nothing(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
-    failed = load_fails(drill, {"full_read": ["staff"]})
+def test_f42_redrive_after_newer_runs_changes_nothing(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
+    failed = load_fails(scenario, {"full_read": ["staff"]})
     for _ in range(2):
-        drill.totesys(AMENDMENT)
-        drill.run()
-    before = drill.effect()
+        scenario.totesys(AMENDMENT)
+        scenario.run()
+    before = scenario.effect()
 
     for function in ("ingest", "transform", "load"):
-        assert redriven(drill, function, failed).function_error is None
-    assert drill.effect() == before
+        assert redriven(scenario, function, failed).function_error is None
+    assert scenario.effect() == before
     # A table that is read in full makes a batch, and the batch makes no row: all of them are there.
-    again = drill.redrive(failed)
+    again = scenario.redrive(failed)
     assert again.output["ingest"]["rows"]["staff"] == 20
     assert again.output["load"]["inserted"] == again.output["load"]["updated"] == {}
 
 
 @fault("F42", "or when newer batches wait", HOLD)
-def test_f42_redrive_before_newer_runs_loads_all_in_order(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
-    failed = load_fails(drill)
-    drill.totesys(AMENDMENT)
-    load_fails(drill)
+def test_f42_redrive_before_newer_runs_loads_all_in_order(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
+    failed = load_fails(scenario)
+    scenario.totesys(AMENDMENT)
+    load_fails(scenario)
 
-    answer = redriven(drill, "load", failed)
+    answer = redriven(scenario, "load", failed)
 
     assert (answer.payload["first"], answer.payload["last"], answer.payload["inserted"]) == (
         2,
         3,
         {"fact_sales_order": 2},
     )
-    assert drill.redrive(failed).path == [
+    assert scenario.redrive(failed).path == [
         "Failed",
         "Ingest",
         "NewData?",
@@ -156,32 +156,32 @@ def test_f42_redrive_before_newer_runs_loads_all_in_order(drill: Drill) -> None:
 
 @fault("F42", "or when what had failed it is over", HOLD)
 @pytest.mark.parametrize("stage", STAGES)
-def test_f42_redrive_of_what_failed_with_a_mail_begins_anew(drill: Drill, stage: str) -> None:
-    drill.totesys(AMENDMENT)
-    with drill.instead(stage.lower(), refused):
-        failed = drill.run()
+def test_f42_redrive_of_what_failed_with_a_mail_begins_anew(scenario: Scenario, stage: str) -> None:
+    scenario.totesys(AMENDMENT)
+    with scenario.instead(stage.lower(), refused):
+        failed = scenario.run()
     assert (failed.error, failed.path[-1], len(failed.mails)) == ("Lambda.EC2AccessDeniedException", "Failed", 1)
 
-    redriven = drill.redrive(failed)
+    redriven = scenario.redrive(failed)
 
     assert (redriven.path[:2], redriven.path[-1], redriven.mails) == (["Failed", "Ingest"], "Loaded", [])
     assert redriven.output["load"]["updated"] | redriven.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
 @fault("F42", "or when it is not over yet, or something else is wrong", HOLD)
-def test_f42_redrive_that_fails_again_is_told_again(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
-    failed = load_fails(drill)
+def test_f42_redrive_that_fails_again_is_told_again(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
+    failed = load_fails(scenario)
 
     with at_statement("pg_advisory_xact_lock", die, times=2):
-        again = drill.redrive(failed)
-    with drill.instead("ingest", refused):
-        otherwise = drill.redrive(again)
+        again = scenario.redrive(failed)
+    with scenario.instead("ingest", refused):
+        otherwise = scenario.redrive(again)
 
     errors = ["Runtime.ExitError", "Runtime.ExitError", "Lambda.EC2AccessDeniedException"]
     assert [execution.error for execution in (failed, again, otherwise)] == errors
-    assert len(drill.mails) == 3
-    assert drill.redrive(otherwise).output["load"]["batches"] == 1
+    assert len(scenario.mails) == 3
+    assert scenario.redrive(otherwise).output["load"]["batches"] == 1
 
 
 def refused(_name: str, _event: dict[str, Any]) -> InvokeResult:
@@ -197,17 +197,17 @@ def refused(_name: str, _event: dict[str, Any]) -> InvokeResult:
     "and that of freshness tell",
     nearest="the alarms as they are declared",
 )
-def test_f43_execution_fails_though_no_mail_can_be_sent(drill: Drill) -> None:
-    drill.totesys(AMENDMENT)
+def test_f43_execution_fails_though_no_mail_can_be_sent(scenario: Scenario) -> None:
+    scenario.totesys(AMENDMENT)
 
-    with drill.mute():
-        failed = load_fails(drill)
+    with scenario.mute():
+        failed = load_fails(scenario)
 
     assert (failed.error, failed.path[-2:]) == ("Runtime.ExitError", ["NotifyFailure", "Failed"])
     assert len([error for error in failed.retried if error.startswith("SNS.")]) == 3
     assert watching("ExecutionsFailed") == {"totes-dev-failed": False}
     assert watching("ExecutionsSucceeded") == {"totes-dev-freshness": True}
-    assert drill.run().output["load"]["batches"] == 1
+    assert scenario.run().output["load"]["batches"] == 1
 
 
 SECRETS = {
@@ -219,50 +219,52 @@ SECRETS = {
 
 @fault("F44", "a cause of 30 KB with a password in it, at either end", HOLD)
 @pytest.mark.parametrize("secret", SECRETS)
-def test_f44_long_foreign_cause_is_told_in_short_without_its_secret(drill: Drill, secret: str) -> None:
-    drill.totesys(AMENDMENT)
+def test_f44_long_foreign_cause_is_told_in_short_without_its_secret(scenario: Scenario, secret: str) -> None:
+    scenario.totesys(AMENDMENT)
     text, password = SECRETS[secret]
 
     with at_statement("pg_advisory_xact_lock", lambda: raise_error(f"{text} {'ошибка 👜 ' * 3_400} {text}")):
-        failed = drill.run()
+        failed = scenario.run()
 
-    assert failed.error == "Unforeseen"
+    assert failed.error == "UnexpectedError"
     (mail,) = failed.mails
     assert len(mail.message.encode()) < 256_000
     assert len(mail.message) < 6_000
     assert mail.subject.isascii()
     assert len(mail.subject) <= 100
     # In full it is in the log, which the execution leads to.
-    assert "ошибка 👜 " * 3_400 in drill.log.getvalue()
-    everything = failed.mail + failed.cause + drill.log.getvalue() + json.dumps(history(drill, failed), default=str)
+    assert "ошибка 👜 " * 3_400 in scenario.log.getvalue()
+    everything = (
+        failed.mail + failed.cause + scenario.log.getvalue() + json.dumps(history(scenario, failed), default=str)
+    )
     assert "***" in everything
     assert password not in everything
-    drill.run()
+    scenario.run()
 
 
 def raise_error(text: str) -> None:
     raise RuntimeError(text)
 
 
-def load_fails(drill: Drill, input: dict[str, Any] | None = None) -> Execution:
+def load_fails(scenario: Scenario, input: dict[str, Any] | None = None) -> Execution:
     """An execution whose load is killed, and killed again in its retry."""
     with at_statement("pg_advisory_xact_lock", die, times=2):
-        return drill.run(input)
+        return scenario.run(input)
 
 
-def redriven(drill: Drill, function: str, execution: Execution) -> InvokeResult:
+def redriven(scenario: Scenario, function: str, execution: Execution) -> InvokeResult:
     """The answer of a function that is given the event of an execution once more."""
-    return drill.switchboard.usual(drill.stack.names.function(function), {"execution": execution.arn})
+    return scenario.switchboard.usual(scenario.stack.names.function(function), {"execution": execution.arn})
 
 
-def history(drill: Drill, execution: Execution) -> list[dict[str, Any]]:
-    found = drill.stack.client("stepfunctions").get_execution_history(executionArn=execution.arn)
+def history(scenario: Scenario, execution: Execution) -> list[dict[str, Any]]:
+    found = scenario.stack.client("stepfunctions").get_execution_history(executionArn=execution.arn)
     events: list[dict[str, Any]] = found["events"]
     return events
 
 
-def told_bytes(drill: Drill, execution: Execution) -> int:
+def told_bytes(scenario: Scenario, execution: Execution) -> int:
     """The longest of all that passes between the states, goes into the output or into the mail."""
-    texts = [json.dumps(event, default=str, ensure_ascii=False) for event in history(drill, execution)]
+    texts = [json.dumps(event, default=str, ensure_ascii=False) for event in history(scenario, execution)]
     texts += [json.dumps(execution.output), *(mail.message for mail in execution.mails)]
     return max(len(text.encode()) for text in texts)

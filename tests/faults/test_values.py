@@ -11,7 +11,7 @@ import pytest
 from pg8000.native import identifier
 
 from local.postgres.databases import READER
-from tests.faults.drill import HEAL, HOLD, WARN, Drill, fault, on
+from tests.faults.scenario import HEAL, HOLD, WARN, Scenario, fault, on
 from tests.support.reconciliation import reconcile
 from tests.support.replays import swap, verify
 from totes.contracts.declarations import MAX_BYTES, declared
@@ -72,46 +72,46 @@ def write_declaration(path: Path, head: list[str], columns: tuple[str, ...]) -> 
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F65", "tables without a timestamp: of keys alone, joined, of an empty text, without a row", HEAL)
-def test_f65_tables_without_a_timestamp_load(drill: Drill, unstamped: None) -> None:
+def test_f65_tables_without_a_timestamp_load(scenario: Scenario, unstamped: None) -> None:
     for statement in MADE:
-        drill.totesys(statement)
-    first = drill.run()
-    drill.totesys("INSERT INTO depot VALUES (2)")
-    drill.totesys("UPDATE country SET country_name = 'Britain' WHERE country_id = 1")
-    drill.totesys("UPDATE remark SET remark = '' WHERE remark_id = 2")
+        scenario.totesys(statement)
+    first = scenario.run()
+    scenario.totesys("INSERT INTO depot VALUES (2)")
+    scenario.totesys("UPDATE country SET country_name = 'Britain' WHERE country_id = 1")
+    scenario.totesys("UPDATE remark SET remark = '' WHERE remark_id = 2")
 
-    again = drill.run()
+    again = scenario.run()
 
     assert first.output["load"]["inserted"]["dim_depot"] == 2
     assert again.output["load"]["inserted"] == {"dim_depot": 1}
     assert again.output["load"]["updated"] == {"dim_country": 1, "dim_region": 2, "dim_remark": 1}
-    assert drill.star("SELECT * FROM dim_depot ORDER BY 1") == [[1], [2], [3]]
-    assert drill.star("SELECT * FROM dim_remark ORDER BY 1") == [[1, None], [2, ""]]
-    assert drill.star("SELECT * FROM dim_nothing") == []
-    assert drill.star("SELECT region_id, country_name FROM dim_region ORDER BY 1") == [
+    assert scenario.star("SELECT * FROM dim_depot ORDER BY 1") == [[1], [2], [3]]
+    assert scenario.star("SELECT * FROM dim_remark ORDER BY 1") == [[1, None], [2, ""]]
+    assert scenario.star("SELECT * FROM dim_nothing") == []
+    assert scenario.star("SELECT region_id, country_name FROM dim_region ORDER BY 1") == [
         [1, "Britain"],
         [2, "Britain"],
         [3, "France"],
     ]
 
 
-@on("drill_totesys")
+@on("small_totesys")
 @fault("F65", "the same beside totesys and beside a replay", HEAL)
-def test_f65_tables_without_a_timestamp_are_compared_and_healed(drill: Drill, unstamped: None) -> None:
+def test_f65_tables_without_a_timestamp_are_compared_and_healed(scenario: Scenario, unstamped: None) -> None:
     for statement in MADE:
-        drill.totesys(statement)
-    drill.run()
-    assert reconcile(drill.pipeline).agrees
+        scenario.totesys(statement)
+    scenario.run()
+    assert reconcile(scenario.pipeline).agrees
 
-    drill.star("UPDATE dim_depot SET depot_id = 5 WHERE depot_id = 3")
+    scenario.star("UPDATE dim_depot SET depot_id = 5 WHERE depot_id = 3")
 
-    (found,) = [table for table in reconcile(drill.pipeline).tables if not table.agrees]
+    (found,) = [table for table in reconcile(scenario.pipeline).tables if not table.agrees]
     assert (found.table, found.missing.first, found.extra.first) == ("dim_depot", [3], [5])
-    swap(drill.pipeline)
-    assert verify(drill.pipeline).agrees
-    assert reconcile(drill.pipeline).agrees
+    swap(scenario.pipeline)
+    assert verify(scenario.pipeline).agrees
+    assert reconcile(scenario.pipeline).agrees
 
 
 TEXTS = {
@@ -127,65 +127,65 @@ TEXTS = {
 
 @fault("F66", "texts of 3 MB and more", HEAL)
 @pytest.mark.parametrize("change", TEXTS.values(), ids=TEXTS)
-def test_f66_long_text_loads(drill: Drill, change: str) -> None:
+def test_f66_long_text_loads(scenario: Scenario, change: str) -> None:
     for statement in change.split("; "):
-        drill.totesys(statement)
+        scenario.totesys(statement)
 
-    drill.run()
+    scenario.run()
 
-    assert reconcile(drill.pipeline).agrees
+    assert reconcile(scenario.pipeline).agrees
 
 
 @fault("F66", "a text beyond the limit", HOLD)
-def test_f66_text_beyond_the_limit_is_named_and_not_fetched(drill: Drill) -> None:
-    ((name,),) = drill.totesys("SELECT file_name FROM design WHERE design_id = 7")
-    drill.totesys("UPDATE design SET file_name = repeat('x', %s) WHERE design_id = 7", MAX_BYTES + 1)
+def test_f66_text_beyond_the_limit_is_named_and_not_fetched(scenario: Scenario) -> None:
+    ((name,),) = scenario.totesys("SELECT file_name FROM design WHERE design_id = 7")
+    scenario.totesys("UPDATE design SET file_name = repeat('x', %s) WHERE design_id = 7", MAX_BYTES + 1)
 
     with fetched() as sizes:
-        failed = drill.run()
+        failed = scenario.run()
 
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert failed.changed_nothing
     assert "design 7: file_name is 8,000,001 bytes long, expected at most 8,000,000" in failed.mail
     assert max(sizes) < 1_000
-    drill.totesys("UPDATE design SET file_name = %s WHERE design_id = 7", name)
-    drill.run()
+    scenario.totesys("UPDATE design SET file_name = %s WHERE design_id = 7", name)
+    scenario.run()
 
 
 @fault("F66", "or beyond one that is declared, until the declaration is changed", HOLD)
-def test_f66_declared_limit_is_held_and_can_be_raised(drill: Drill, schemas: Path) -> None:
+def test_f66_declared_limit_is_held_and_can_be_raised(scenario: Scenario, schemas: Path) -> None:
     declare(schemas, "department", "location", "max_bytes = 100")
-    drill.totesys("UPDATE department SET location = repeat('ä', 51) WHERE department_id = 1")
+    scenario.totesys("UPDATE department SET location = repeat('ä', 51) WHERE department_id = 1")
 
-    failed = drill.run()
+    failed = scenario.run()
 
     assert "department 1: location is 102 bytes long, expected at most 100." in failed.mail
     declare(schemas, "department", "location", "max_bytes = 102")
-    drill.run()
+    scenario.run()
 
 
 @fault("F66", "the same, where its table says quarantine = true", WARN)
 @pytest.mark.parametrize("cured", [False, True], ids=["left", "cured"])
-def test_f66_row_with_a_text_beyond_the_limit_is_quarantined(drill: Drill, schemas: Path, cured: bool) -> None:
+def test_f66_row_with_a_text_beyond_the_limit_is_quarantined(scenario: Scenario, schemas: Path, cured: bool) -> None:
     declare(schemas, "design", "file_name", "max_bytes = 100000", quarantine=True)
-    drill.totesys("UPDATE design SET file_name = repeat('x', 5000000) WHERE design_id = 7")
-    drill.totesys("UPDATE design SET file_name = 'other.json' WHERE design_id = 8")
-    drill.witness.set_aside[2] = {("design", 7)}
+    scenario.totesys("UPDATE design SET file_name = repeat('x', 5000000) WHERE design_id = 7")
+    scenario.totesys("UPDATE design SET file_name = 'other.json' WHERE design_id = 8")
+    scenario.history_checker.quarantined[2] = {("design", 7)}
 
     with fetched() as sizes:
-        odd = drill.run()
-        drill.run()
+        odd = scenario.run()
+        scenario.run()
 
-    assert odd.warnings == ["design has 1 row that is set aside: see etl.quarantine"]
+    assert odd.warnings == ["design has 1 row that is quarantined: see etl.quarantine"]
     assert odd.output["load"]["updated"] == {"dim_design": 1}
     reason = "design 7: file_name is 5,000,000 bytes long, expected at most 100,000"
-    ((found, text),) = drill.star("SELECT reason, source_row ->> 'file_name' FROM etl.quarantine")
+    ((found, text),) = scenario.star("SELECT reason, source_row ->> 'file_name' FROM etl.quarantine")
     assert (found, text) == (reason, None)
     assert max(sizes) < 1_000
     if cured:
-        drill.totesys("UPDATE design SET file_name = repeat('x', 100000) WHERE design_id = 7")
-        assert drill.run().output["load"]["updated"] == {"dim_design": 1}
-        assert drill.star("SELECT released_batch_id FROM etl.quarantine") == [[3]]
+        scenario.totesys("UPDATE design SET file_name = repeat('x', 100000) WHERE design_id = 7")
+        assert scenario.run().output["load"]["updated"] == {"dim_design": 1}
+        assert scenario.star("SELECT released_batch_id FROM etl.quarantine") == [[3]]
 
 
 def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: bool = False) -> None:

@@ -8,24 +8,24 @@ from typing import Any
 import psutil
 
 from local.lambda_runtime.runtime import Invoker, InvokeResult
-from tests.faults.drill import Drill
+from tests.faults.scenario import Scenario
 
 
 @contextlib.contextmanager
-def load_hangs(drill: Drill) -> Iterator[Callable[[], None]]:
+def load_hangs(scenario: Scenario) -> Iterator[Callable[[], None]]:
     """Whatever loads payments hangs there, with all dimensions loaded already.
 
     Yields:
         ends it.
     """
-    with drill.pipeline.connection(drill.pipeline.warehouse) as reader:
+    with scenario.pipeline.connection(scenario.pipeline.warehouse) as reader:
         reader.cursor().execute("LOCK TABLE fact_payment IN SHARE MODE")
         yield reader.rollback
 
 
-def waiting(drill: Drill) -> list[str]:
+def waiting(scenario: Scenario) -> list[str]:
     """What loads are waiting for: a table that somebody has locked, or the warehouse, which another load has."""
-    rows = drill.star(
+    rows = scenario.star(
         "SELECT coalesce(CAST(CAST(relation AS regclass) AS text), 'the warehouse') FROM pg_locks "
         "JOIN pg_stat_activity USING (pid) WHERE NOT granted AND application_name = 'totes-load' "
         "AND datname = current_database() ORDER BY 1"
@@ -39,20 +39,20 @@ def kill_worker(function: str) -> None:
     worker.kill()
 
 
-def aborting(drill: Drill) -> Invoker:
+def aborting(scenario: Scenario) -> Invoker:
     """The execution is aborted while a function is at work, which comes to its end all the same, as in AWS."""
 
     def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
-        drill.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])
-        return drill.switchboard.usual(name, event)
+        scenario.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])
+        return scenario.switchboard.usual(name, event)
 
     return invoke
 
 
 @contextlib.contextmanager
-def execution_limit(drill: Drill, seconds: int) -> Iterator[None]:
+def execution_limit(scenario: Scenario, seconds: int) -> Iterator[None]:
     """The shipped workflow with another TimeoutSeconds."""
-    client, arn = drill.stack.client("stepfunctions"), drill.stack.names.state_machine_arn
+    client, arn = scenario.stack.client("stepfunctions"), scenario.stack.names.state_machine_arn
     shipped = client.describe_state_machine(stateMachineArn=arn)["definition"]
     client.update_state_machine(
         stateMachineArn=arn, definition=json.dumps(json.loads(shipped) | {"TimeoutSeconds": seconds})

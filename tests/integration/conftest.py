@@ -52,9 +52,9 @@ def change(stack: Stack, statement: str, *values: object, database: str = "totes
 
 
 @pytest.fixture(scope="module")
-def history(pipelines: MakesPipelines, drill_totesys: str) -> Iterator[Pipeline]:
+def history(pipelines: MakesPipelines, small_totesys: str) -> Iterator[Pipeline]:
     """Six batches with amendments, deletions, a quarantine, a broken rule, and loads that died. Not to be changed."""
-    with pipelines(drill_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
+    with pipelines(small_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         declare_quarantine(patch)
         make_history(pipeline)
         yield pipeline
@@ -73,7 +73,7 @@ def live(history: Pipeline, postgres: Postgres) -> Iterator[Pipeline]:
 
 
 @pytest.fixture
-def drilled(pipelines: MakesPipelines, loaded_drill: Loaded) -> Iterator[Pipeline]:
+def small(pipelines: MakesPipelines, loaded_small: Loaded) -> Iterator[Pipeline]:
     """A pipeline of some hundred orders that has run once."""
-    with pipelines(loaded_drill) as pipeline:
+    with pipelines(loaded_small) as pipeline:
         yield pipeline

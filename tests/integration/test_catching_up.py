@@ -14,7 +14,7 @@ from tests.support.allowances import half_used_after
 from tests.support.injection import at_key, at_statement
 from tests.support.pipeline import Pipeline, content
 from totes.contracts.requests import Request
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.batch_log import HINT
 from totes.lake.bucket import Lake
 from totes.load import LoadResult, load
@@ -38,11 +38,11 @@ def land(pipeline: Pipeline) -> int:
 
 
 @pytest.fixture
-def behind(drilled: Pipeline) -> Pipeline:
+def behind(small: Pipeline) -> Pipeline:
     """A pipeline that has loaded batch 1 and landed five more."""
     for _ in range(2, LAST + 1):
-        land(drilled)
-    return drilled
+        land(small)
+    return small
 
 
 @dataclass
@@ -179,15 +179,15 @@ def test_execution_overtaken_by_itself_continues(behind: Pipeline) -> None:
     assert (loaded.loaded_through, loaded.catching_up) == (LAST, None)
 
 
-def test_execution_overtaken_at_last_batch_ends_well(drilled: Pipeline) -> None:
-    land(drilled)
-    other = Execution(drilled, OTHER)
+def test_execution_overtaken_at_last_batch_ends_well(small: Pipeline) -> None:
+    land(small)
+    other = Execution(small, OTHER)
     with at_key("log/00000002", other.transform):
-        transformed = drilled.transform()
+        transformed = small.transform()
     with at_statement("pg_advisory_xact_lock", other.load):
-        loaded = drilled.load()
+        loaded = small.load()
     assert (transformed.batches, transformed.catching_up) == (0, None)
-    assert (loaded.batches, loaded.catching_up, left(drilled)) == (0, None, (0, 0))
+    assert (loaded.batches, loaded.catching_up, left(small)) == (0, None, (0, 0))
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_uncorrected_check_names_rule_before_time_out(behind: Pipeline) -> None:
         land(behind)
     behind.transform()
     times = iter([100] * LAST + [40])
-    with pytest.raises(ContractBroken, match=r"`amount` .*: 7\. The 2 batches .*timeout, at most 900 s"):
+    with pytest.raises(ContractViolation, match=r"`amount` .*: 7\. The 2 batches .*timeout, at most 900 s"):
         Execution(behind, behind.execution).load(Allowance(lambda: next(times, 5)))
     assert left(behind) == (0, 3)
 

@@ -9,7 +9,7 @@ from local.postgres.databases import READER
 from tests.support.back_office import FOUNDATION
 from tests.support.loaded import on
 from tests.support.pipeline import Pipeline, content
-from totes.errors import AccessRefused, ContractBroken, LogBroken, SourceBusy
+from totes.errors import AccessDenied, ContractViolation, LogBroken, SourceBusy
 from totes.lake.batch_log import HINT
 from totes.postgres.position import SourcePosition
 
@@ -312,7 +312,7 @@ def test_newly_declared_column_is_read_in_full_once(seeded: Pipeline) -> None:
 def test_drift_is_named_before_anything_is_written(seeded: Pipeline, change: str, message: str) -> None:
     before = seeded.objects()
     seeded.totesys(change)
-    with pytest.raises(ContractBroken, match=message):
+    with pytest.raises(ContractViolation, match=message):
         seeded.ingest()
     assert seeded.objects() == before
 
@@ -338,7 +338,7 @@ def test_value_that_breaks_its_contract_is_named(seeded: Pipeline, change: str, 
     before = seeded.objects()
     for statement in change.split("; "):
         seeded.totesys(statement)
-    with pytest.raises(ContractBroken, match=message.split(":")[0]) as caught:
+    with pytest.raises(ContractViolation, match=message.split(":")[0]) as caught:
         seeded.ingest()
     assert message in str(caught.value)
     assert seeded.objects() == before
@@ -347,7 +347,7 @@ def test_value_that_breaks_its_contract_is_named(seeded: Pipeline, change: str, 
 @on("seeded_totesys")
 def test_table_that_may_not_be_read_is_named(seeded: Pipeline) -> None:
     seeded.totesys("REVOKE SELECT ON payment FROM totes_reader")
-    with pytest.raises(AccessRefused, match=r"may not read payment .* GRANT SELECT ON payment"):
+    with pytest.raises(AccessDenied, match=r"may not read payment .* GRANT SELECT ON payment"):
         seeded.ingest()
 
 

@@ -82,7 +82,7 @@ def test_failed_run_says_why_and_exits_one(stack: Stack, totes: Totes) -> None:
     change(stack, "ALTER TABLE design RENAME name_of_file TO file_name")
     assert code == 1
     assert "FAILED" in shown
-    assert "ContractBroken: totesys is not as declared: column design.file_name" in shown
+    assert "ContractViolation: totesys is not as declared: column design.file_name" in shown
     assert "stackTrace" not in shown
 
 

@@ -11,7 +11,7 @@ from tests.support.injection import at_statement
 from tests.support.loaded import on
 from tests.support.pipeline import FACTS, Pipeline, content
 from totes.contracts.declarations import warehouse_tables
-from totes.errors import ContractBroken, VersionUnknown, WarehouseBusy
+from totes.errors import ContractViolation, VersionUnknown, WarehouseBusy
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse import schema
 from totes.warehouse.tables import metadata
@@ -103,7 +103,7 @@ def test_first_rows_of_a_fact_without_their_dimension_hold_the_batch(pipeline: P
     pipeline.ingest()
     pipeline.transform()
     with pytest.raises(
-        ContractBroken, match=r"fact_sales_order breaks the rule `design_id` .*dim_design, which lacks 2\): 2"
+        ContractViolation, match=r"fact_sales_order breaks the rule `design_id` .*dim_design, which lacks 2\): 2"
     ):
         pipeline.load()
     assert pipeline.star("SELECT * FROM fact_sales_order") == []
@@ -127,7 +127,7 @@ def test_fact_without_its_dimension_holds_the_batch(
     seeded.ingest()
     seeded.transform()
     with pytest.raises(
-        ContractBroken, match=r"fact_sales_order breaks the rule `design_id` .*dim_design, which lacks 7\): 9"
+        ContractViolation, match=r"fact_sales_order breaks the rule `design_id` .*dim_design, which lacks 7\): 9"
     ):
         seeded.load()
     assert content(seeded) == before

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local.aws.deployment import ROOT
-from local.aws.execution_events import Endings
+from local.aws.execution_events import ExecutionEvents
 from local.stack import Stack
 from tests.integration.conftest import change
 from tests.unit.infrastructure.template import Template
@@ -97,13 +97,13 @@ def unpacked(line: dict[str, Any]) -> Iterator[Sent]:
 
 @pytest.fixture(scope="module")
 def observed(stack: Stack) -> Observed:
-    executions, endings = [], Endings(stack)
+    executions, execution_events = [], ExecutionEvents(stack)
     for statements, document in (((), {}), ((AMENDMENT, DELETION), {}), ((), {}), ((), {"nonsense": 1})):
         for statement in statements:
             change(stack, statement)
         executions.append(stack.start_execution(document))
         stack.wait(executions[-1])
-        endings.look()
+        execution_events.look()
     executions.append(start_backfill(stack))
     assert stack.wait(executions[-1])["status"] == "SUCCEEDED"
     return Observed(stack, executions)

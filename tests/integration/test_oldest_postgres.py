@@ -8,7 +8,7 @@ from moto import mock_aws
 
 from local.postgres.databases import SOURCE, WAREHOUSE
 from tests.support.clusters import Cluster, add_databases, folder_for_clusters
-from tests.support.model import Witness
+from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
 from tests.support.reconciliation import reconcile
 
@@ -22,7 +22,7 @@ def old(oldest_postgres: Path, passwords: dict[str, str]) -> Iterator[Pipeline]:
 
 
 def test_all_stages_work_on_the_oldest_postgres(old: Pipeline) -> None:
-    with Witness(old) as witness:
+    with HistoryChecker(old) as history_checker:
         old.run()
         old.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id <= 7")
         old.totesys("DELETE FROM payment WHERE payment_id = 8")
@@ -30,6 +30,6 @@ def test_all_stages_work_on_the_oldest_postgres(old: Pipeline) -> None:
         landed, _, _ = old.run()
 
         assert (landed.rows, landed.deleted) == ({"sales_order": 7}, {"payment": 1})
-        assert witness.violations() == []
-        assert witness.quiet(old.run) == []
+        assert history_checker.violations() == []
+        assert history_checker.quiet(old.run) == []
     assert reconcile(old).agrees

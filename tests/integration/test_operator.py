@@ -108,7 +108,7 @@ def test_redrive_of_what_was_stopped_goes_on_too(stack: Stack, totes: Totes) -> 
 def test_redrive_that_fails_again_exits_one(totes: Totes, failed: str) -> None:
     code, shown, _ = totes("redrive")
     assert code == 1
-    assert "ContractBroken: fact_payment breaks the rule" in shown
+    assert "ContractViolation: fact_payment breaks the rule" in shown
 
 
 @pytest.mark.parametrize("command", ["redrive", "logs", "explain"])
@@ -185,8 +185,8 @@ def test_pause_and_resume_write_json(totes: Totes) -> None:
     _, paused, _ = totes("pause --json")
     _, resumed, _ = totes("resume --json")
     _, again, _ = totes("resume --json")
-    told = [json.loads(document) for document in (paused, resumed, again)]
-    assert [(one["schedule"]["paused"], one["was_paused"]) for one in told] == [
+    describe_end = [json.loads(document) for document in (paused, resumed, again)]
+    assert [(one["schedule"]["paused"], one["was_paused"]) for one in describe_end] == [
         (True, False),
         (False, True),
         (False, False),
@@ -221,10 +221,10 @@ def test_logs_of_a_failure_have_its_stack_trace(totes: Totes, failed: str) -> No
     # Which of the batches that wait for a correction it was at: the last of them.
     waiting = {log["log"]: log["batch"] for log in json.loads(totes("status --json")[1])["logs"]}["processed"]
     assert (line["function"], line["level"]) == ("load", "ERROR")
-    assert line["fields"] == {"error": "ContractBroken", "batch": waiting}
+    assert line["fields"] == {"error": "ContractViolation", "batch": waiting}
     heading, first, *trace = shown.splitlines()
     assert heading == f"Execution {failed} FAILED"
-    assert first.endswith(f"  load       ERROR     failed  batch={waiting}  error=ContractBroken")
+    assert first.endswith(f"  load       ERROR     failed  batch={waiting}  error=ContractViolation")
     assert trace == [f"    {part}".rstrip() for part in line["trace"].splitlines()]
     assert trace[0] == "    Traceback (most recent call last):"
 
@@ -251,14 +251,14 @@ def test_explain_tells_a_failure_as_the_mail_does(stack: Stack, totes: Totes, fa
     (mail,) = [mail for mail in stack.mails() if failed in mail.message]
     code, shown, _ = totes("explain")
     assert code == 0
-    told, _, rest = shown.partition("States ─")
+    describe_end, _, rest = shown.partition("States ─")
     # Its time is taken a moment later, and AWS's console knows nothing of this stack.
     kept = [line for line in mail.message.splitlines() if not line.startswith(("When ", "Graph ", "Log "))]
-    assert mail.subject.split(",")[0] in told
-    assert [line for line in kept if line not in told.splitlines()] == []
-    assert "It is over" not in told
+    assert mail.subject.split(",")[0] in describe_end
+    assert [line for line in kept if line not in describe_end.splitlines()] == []
+    assert "It is over" not in describe_end
     assert "console.aws.amazon.com" not in shown
-    assert re.search(r"✘  Load .* ContractBroken", rest)
+    assert re.search(r"✘  Load .* ContractViolation", rest)
     assert re.search(r"batch \d+ landed +processed", rest)
     assert re.search(r"fact_payment +\d", rest)
     assert rest.index("Log ─") < rest.index("ingested  batch=") < rest.index("Traceback (most recent call last):")
@@ -270,15 +270,15 @@ def test_explain_writes_json(totes: Totes, failed: str) -> None:
     assert code == 0
     assert (found["execution"]["name"], found["execution"]["status"]) == (failed, "FAILED")
     failure = found["failure"]
-    assert (failure["state"], failure["error"], failure["attempts"]) == ("Load", "ContractBroken", 1)
+    assert (failure["state"], failure["error"], failure["attempts"]) == ("Load", "ContractViolation", 1)
     # What an open transaction may bring again is no more than that.
     assert failure["results"]["ingest"]["rows"].keys() >= {"payment", "sales_order"}
     assert failure["results"]["transform"]["rows"]["fact_payment"] >= 1
     assert failure["standing"]["failures"] == 1
-    assert found["mail"]["subject"].startswith("totes-local-pipeline: Load failed with ContractBroken")
+    assert found["mail"]["subject"].startswith("totes-local-pipeline: Load failed with ContractViolation")
     assert (found["summary"], found["over_since"]) == (None, None)
     assert found["log"][-1]["function"] in ("report", "load")
-    assert "ContractBroken" in {line["fields"].get("error") for line in found["log"]}
+    assert "ContractViolation" in {line["fields"].get("error") for line in found["log"]}
 
 
 def test_explain_says_when_a_failure_is_over(stack: Stack, totes: Totes, failed: str) -> None:

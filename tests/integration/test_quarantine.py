@@ -1,4 +1,4 @@
-"""Rows that break their contract are set aside where their table says so, until they are right or gone."""
+"""Rows that break their contract are quarantined where their table says so, until they are right or gone."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,7 +9,7 @@ from tests.conftest import Declares
 from tests.support.loaded import on
 from tests.support.pipeline import Pipeline, physical_rows
 from totes.contracts import declarations
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 ORDER = (
@@ -34,7 +34,7 @@ def is_quiet(pipeline: Pipeline) -> bool:
 
 def test_poison_row_holds_the_run_where_nothing_else_is_declared(seeded: Pipeline) -> None:
     seeded.totesys(POISON, 7)
-    with pytest.raises(ContractBroken, match="sales_order 7: agreed_payment_date is 'soon', expected a date"):
+    with pytest.raises(ContractViolation, match="sales_order 7: agreed_payment_date is 'soon', expected a date"):
         seeded.ingest()
 
 
@@ -45,7 +45,7 @@ def test_poison_row_is_set_aside_and_the_others_go_on(seeded: Pipeline, quaranti
     seeded.totesys(CURE, 8)
     landed, _, loaded = seeded.run()
     assert (landed.rows, landed.quarantined) == ({"sales_order": 1}, {"sales_order": 1})
-    assert landed.warnings == ["sales_order has 1 row that is set aside: see etl.quarantine"]
+    assert landed.warnings == ["sales_order has 1 row that is quarantined: see etl.quarantine"]
     assert loaded.inserted["fact_sales_order"] == 1
     # The version before stays the current one, and why is on record.
     assert seeded.star(DATE_OF, 7) == before
@@ -131,7 +131,7 @@ def test_row_that_refers_to_a_row_set_aside_goes_with_it(seeded: Pipeline, quara
     landed, _, _ = seeded.run()
     assert landed.quarantined == {"design": 1, "sales_order": 1}
     assert [row[3] for row in seeded.star(OPEN)][1] == (
-        "sales_order 80001: design_id is '90001', expected a design that is not set aside"
+        "sales_order 80001: design_id is '90001', expected a design that is not quarantined"
     )
     assert is_quiet(seeded)
     # The order itself does not change; it comes with its design all the same.
@@ -146,7 +146,9 @@ def test_row_that_may_not_be_set_aside_holds_the_run(seeded: Pipeline, quarantin
     quarantined("design")
     seeded.totesys(DESIGN, "infinity")
     seeded.totesys(ORDER, 80_001, 90_001)
-    with pytest.raises(ContractBroken, match=r"sales_order 80001: design_id is '90001', expected a design that is not"):
+    with pytest.raises(
+        ContractViolation, match=r"sales_order 80001: design_id is '90001', expected a design that is not"
+    ):
         seeded.ingest()
 
 
@@ -218,7 +220,7 @@ def test_table_that_is_itself_what_is_wrong_holds_the_run(
     quarantined("sales_order")
     monkeypatch.setattr("totes.source.extract.MOST", 10)
     seeded.totesys("UPDATE sales_order SET agreed_payment_date = 'soon' WHERE sales_order_id <= 11")
-    with pytest.raises(ContractBroken, match="and 6 more"):
+    with pytest.raises(ContractViolation, match="and 6 more"):
         seeded.ingest()
 
 

@@ -23,7 +23,7 @@ from tests.support.pipeline import Pipeline, import_extract, needs_real_data, ph
 from tests.support.reconciliation import names, reconcile
 from tests.support.replays import everything, swap, verify
 from totes.contracts.declarations import source_tables
-from totes.errors import AccessRefused, LogBroken, SourceBusy, WarehouseBusy
+from totes.errors import AccessDenied, LogBroken, SourceBusy, WarehouseBusy
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.postgres.connection import connected
@@ -184,24 +184,24 @@ def advice(found: Reconciliation) -> str:
 
 
 @pytest.mark.parametrize("name", TAMPERED)
-def test_replay_corrects_a_changed_warehouse(drilled: Pipeline, name: str) -> None:
-    drilled.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
-    drilled.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 78")
-    drilled.run()
-    before = everything(drilled)
+def test_replay_corrects_a_changed_warehouse(small: Pipeline, name: str) -> None:
+    small.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
+    small.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 78")
+    small.run()
+    before = everything(small)
     statement, table = TAMPERED[name]
-    drilled.star(statement)
+    small.star(statement)
 
-    found = reconcile(drilled)
+    found = reconcile(small)
     assert wrong(found).keys() == {table}
     assert "1. Compare the warehouse with the lake: totes replay. If they differ, somebody changed" in advice(found)
-    assert not verify(drilled).agrees
-    swap(drilled)
-    assert reconcile(drilled).agrees
-    assert everything(drilled) == before
+    assert not verify(small).agrees
+    swap(small)
+    assert reconcile(small).agrees
+    assert everything(small) == before
 
 
-def test_full_read_corrects_changes_the_lake_lacks(drilled: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_read_corrects_changes_the_lake_lacks(small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changes that Ingest has not seen, though it has landed a batch since."""
     seen = fence.is_new
 
@@ -209,20 +209,20 @@ def test_full_read_corrects_changes_the_lake_lacks(drilled: Pipeline, monkeypatc
         keys = {'"sales_order"': "sales_order_id <> 77", '"department"': "department_id <> 3"}
         return f"({seen(at, row)} AND {row}.{keys[row]})" if row in keys else seen(at, row)
 
-    drilled.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id IN (77, 78)")
-    drilled.totesys("UPDATE department SET location = 'Leds' WHERE department_id = 3")
+    small.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id IN (77, 78)")
+    small.totesys("UPDATE department SET location = 'Leds' WHERE department_id = 3")
     with monkeypatch.context() as patch:
         patch.setattr(fence, "is_new", overlooked)
-        drilled.run()
+        small.run()
 
-    found = reconcile(drilled)
+    found = reconcile(small)
     assert wrong(found).keys() == {"fact_sales_order", "dim_staff"}
-    assert verify(drilled).agrees
+    assert verify(small).agrees
     (line,) = [line for line in advice(found).splitlines() if line.startswith("2. If they agree, the lake lacks")]
     assert ": totes run --full-read " in line
-    drilled.run(*re.findall(r"--full-read (\w+)", line))
-    assert reconcile(drilled).agrees
-    assert verify(drilled).agrees
+    small.run(*re.findall(r"--full-read (\w+)", line))
+    assert reconcile(small).agrees
+    assert verify(small).agrees
 
 
 def test_lost_version_shows_the_one_before(loaded: Pipeline) -> None:
@@ -392,18 +392,18 @@ def test_row_that_is_set_aside_is_told_apart_and_is_no_difference(
     loaded.run()
     found = reconcile(loaded, "fact_sales_order")
     assert (found.agrees, on_their_way(found)) == (True, {})
-    assert found.tables[0].set_aside == Keys(2, [77, 80001])
+    assert found.tables[0].quarantined == Keys(2, [77, 80001])
     show_reconciliation(Console(width=200), found)
     shown = capsys.readouterr().out
-    assert "fact_sales_order: 2 set aside, with the reason in etl.quarantine; sales_order_id 77, 80001" in shown
-    assert "value by value, but for 2 set aside in etl.quarantine." in shown
+    assert "fact_sales_order: 2 quarantined, with the reason in etl.quarantine; sales_order_id 77, 80001" in shown
+    assert "value by value, but for 2 quarantined in etl.quarantine." in shown
     loaded.totesys("UPDATE sales_order SET agreed_payment_date = 'never' WHERE sales_order_id = 77")
     found = reconcile(loaded, "fact_sales_order")
-    assert (on_their_way(found), found.tables[0].set_aside.rows) == ({}, 2), "it counts once"
+    assert (on_their_way(found), found.tables[0].quarantined.rows) == ({}, 2), "it counts once"
     loaded.totesys("UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_order_id IN (77, 80001)")
     loaded.run()
     found = reconcile(loaded, "fact_sales_order")
-    assert (found.agrees, found.tables[0].set_aside) == (True, Keys())
+    assert (found.agrees, found.tables[0].quarantined) == (True, Keys())
     loaded.star("DELETE FROM fact_sales_order WHERE sales_order_id = 80001")
     assert wrong(reconcile(loaded, "fact_sales_order"))["fact_sales_order"].missing == Keys(1, [80001])
 
@@ -550,8 +550,8 @@ def test_settings_of_a_role_make_no_difference(loaded: Pipeline, which: str) -> 
 def test_rows_that_a_policy_hides_are_no_agreement(loaded: Pipeline) -> None:
     """The policies hide the same rows in totesys and in the warehouse."""
     loaded.star("ALTER TABLE fact_payment ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
-    with pytest.raises(AccessRefused, match="Row-level security of the warehouse"):
+    with pytest.raises(AccessDenied, match="Row-level security of the warehouse"):
         reconcile(loaded)
     loaded.totesys("ALTER TABLE payment ENABLE ROW LEVEL SECURITY")
-    with pytest.raises(AccessRefused, match=r"Row-level security of totesys .* rows of payment"):
+    with pytest.raises(AccessDenied, match=r"Row-level security of totesys .* rows of payment"):
         reconcile(loaded)

@@ -139,24 +139,24 @@ def test_second_replay_gives_up_and_names_the_first(live: Pipeline, monkeypatch:
 
 
 @pytest.mark.parametrize("moment", ['replay_etl".batch_table', "REPEATABLE READ, READ ONLY", "FULL JOIN"])
-def test_live_warehouse_may_move_on_meanwhile(drilled: Pipeline, moment: str) -> None:
+def test_live_warehouse_may_move_on_meanwhile(small: Pipeline, moment: str) -> None:
     def move_on() -> None:
-        drilled.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
-        drilled.run()
+        small.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
+        small.run()
 
     with at_statement(moment, move_on) as seen:
-        found = verify(drilled)
+        found = verify(small)
     assert seen
     # What is compared is one moment of it, before or after.
     assert (found.batch, apart(found)) == (1 if moment == "FULL JOIN" else 2, {})
-    assert drilled.star("SELECT max(batch_id) FROM etl.batch") == [[2]]
+    assert small.star("SELECT max(batch_id) FROM etl.batch") == [[2]]
 
 
-def test_live_warehouse_that_is_behind_the_lake_is_compared_as_far_as_it_is(drilled: Pipeline) -> None:
-    drilled.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
-    drilled.ingest()
-    drilled.transform()
-    found = verify(drilled)
+def test_live_warehouse_that_is_behind_the_lake_is_compared_as_far_as_it_is(small: Pipeline) -> None:
+    small.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
+    small.ingest()
+    small.transform()
+    found = verify(small)
     assert (found.batch, found.agrees) == (1, True)
 
 

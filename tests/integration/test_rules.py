@@ -9,7 +9,7 @@ import pytest
 from tests.support.loaded import on
 from tests.support.pipeline import Pipeline, content, physical_rows
 from totes.contracts.declarations import warehouse_tables
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.bucket import Lake
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse import staging
@@ -23,7 +23,7 @@ def test_payment_that_is_not_its_orders_amount_holds_the_batch(seeded: Pipeline)
     before = physical_rows(seeded)
     for payment in (7, 9):
         seeded.totesys(WRONG, payment)
-    with pytest.raises(ContractBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         seeded.run()
     assert str(caught.value) == (
         "fact_payment breaks the rule `amount` (The amount is quantity times price of its order, in one of the order's "
@@ -35,10 +35,10 @@ def test_payment_that_is_not_its_orders_amount_holds_the_batch(seeded: Pipeline)
 
 def test_correction_in_totesys_is_all_that_it_takes(seeded: Pipeline) -> None:
     seeded.totesys(WRONG, 7)
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractViolation):
         seeded.run()
     seeded.totesys("UPDATE design SET file_name = 'x' WHERE design_id = 1")
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractViolation):
         seeded.run()
     seeded.totesys(RIGHT, 7)
     _, _, loaded = seeded.run()
@@ -54,7 +54,7 @@ def test_correction_in_totesys_is_all_that_it_takes(seeded: Pipeline) -> None:
 
 def test_replay_does_the_same(seeded: Pipeline) -> None:
     seeded.totesys(WRONG, 7)
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractViolation):
         seeded.run()
     seeded.totesys(RIGHT, 7)
     seeded.run()
@@ -66,7 +66,7 @@ def test_replay_does_the_same(seeded: Pipeline) -> None:
 
 def test_payment_that_is_deleted_breaks_no_rule(seeded: Pipeline) -> None:
     seeded.totesys(WRONG, 7)
-    with pytest.raises(ContractBroken):
+    with pytest.raises(ContractViolation):
         seeded.run()
     seeded.totesys("DELETE FROM payment WHERE payment_id = 7")
     _, _, loaded = seeded.run()
@@ -101,7 +101,7 @@ def test_payment_of_a_deleted_order_has_nothing_to_agree_with(seeded: Pipeline) 
 def test_rule_holds_for_the_first_batch_too(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", rows)
     seeded.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id <= 8")
-    with pytest.raises(ContractBroken, match=r"`amount` .*: 1, 2, 3, 4, 5 and 3 more\. Correct the rows"):
+    with pytest.raises(ContractViolation, match=r"`amount` .*: 1, 2, 3, 4, 5 and 3 more\. Correct the rows"):
         seeded.run()
     assert seeded.star("SELECT count(*) FROM etl.batch") == [[0]]
 
@@ -119,7 +119,7 @@ def test_key_that_comes_twice_does_not_fill_an_empty_fact(seeded: Pipeline, tmp_
     repeated = rows.column("sales_order_id")[6]
     with (
         connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "test") as connection,
-        pytest.raises(ContractBroken, match=rf"`sales_order_id` \(Each row has one of its own\): {repeated}\."),
+        pytest.raises(ContractViolation, match=rf"`sales_order_id` \(Each row has one of its own\): {repeated}\."),
         connection.begin(),
     ):
         staging.fill(Warehouse(connection), fact, tmp_path / "twice")

@@ -12,7 +12,7 @@ from tests.integration.test_kill_points import sweep
 from tests.support.injection import at_statement, dying_at_statement
 from tests.support.pipeline import Pipeline, physical_rows
 from tests.support.replays import DAMAGES, Everything, apart, damage, everything, replayed, swap, verify
-from totes.errors import ContractBroken, DatabaseFailed, LogBroken, WarehouseBusy
+from totes.errors import ContractViolation, DatabaseFailed, LogBroken, WarehouseBusy
 from totes.postgres.connection import WAREHOUSE
 
 FOREIGN_KEYS = (
@@ -181,81 +181,81 @@ def test_dropped_warehouse_is_made_anew(live: Pipeline) -> None:
     assert live.load().batches == 0
 
 
-def test_run_after_a_swap_is_quiet_and_the_next_change_gets_the_next_record_id(drilled: Pipeline) -> None:
+def test_run_after_a_swap_is_quiet_and_the_next_change_gets_the_next_record_id(small: Pipeline) -> None:
     newest = "SELECT max(sales_record_id) FROM fact_sales_order"
-    ((last,),) = drilled.star(newest)
+    ((last,),) = small.star(newest)
     # Ids start over, as after a restore by hand.
-    drilled.star("DELETE FROM fact_sales_order")
-    drilled.star("ALTER SEQUENCE fact_sales_order_sales_record_id_seq RESTART")
-    swap(drilled)
-    rows, objects = physical_rows(drilled), drilled.objects()
-    assert drilled.run()[2].batches == 0
-    assert (physical_rows(drilled), drilled.objects()) == (rows, objects)
-    drilled.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 3")
-    drilled.run()
-    assert drilled.star(newest) == [[last + 1]]
-    assert verify(drilled).agrees
+    small.star("DELETE FROM fact_sales_order")
+    small.star("ALTER SEQUENCE fact_sales_order_sales_record_id_seq RESTART")
+    swap(small)
+    rows, objects = physical_rows(small), small.objects()
+    assert small.run()[2].batches == 0
+    assert (physical_rows(small), small.objects()) == (rows, objects)
+    small.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 3")
+    small.run()
+    assert small.star(newest) == [[last + 1]]
+    assert verify(small).agrees
 
 
-def test_swap_brings_what_the_live_one_has_not_loaded_yet(drilled: Pipeline) -> None:
-    drilled.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 3")
-    drilled.ingest()
-    drilled.transform()
-    found = swap(drilled)
+def test_swap_brings_what_the_live_one_has_not_loaded_yet(small: Pipeline) -> None:
+    small.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id = 3")
+    small.ingest()
+    small.transform()
+    found = swap(small)
     assert apart(found)["fact_sales_order"] == (1, 0, 0)
-    assert drilled.star("SELECT units_sold FROM current_sales_order WHERE sales_order_id = 3") == [[4242]]
-    assert drilled.load().batches == 0
+    assert small.star("SELECT units_sold FROM current_sales_order WHERE sales_order_id = 3") == [[4242]]
+    assert small.load().batches == 0
 
 
-def test_batch_that_waits_for_its_correction_goes_on_waiting(drilled: Pipeline) -> None:
-    drilled.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id = 7")
-    with pytest.raises(ContractBroken):
-        drilled.run()
-    before = everything(drilled)
-    drilled.star("UPDATE fact_payment SET paid = NOT paid")
-    swap(drilled)
-    assert everything(drilled) == before
-    drilled.totesys("UPDATE payment SET payment_amount = payment_amount - 1 WHERE payment_id = 7")
-    assert drilled.run()[2].batches == 2
-    assert verify(drilled).agrees
+def test_batch_that_waits_for_its_correction_goes_on_waiting(small: Pipeline) -> None:
+    small.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id = 7")
+    with pytest.raises(ContractViolation):
+        small.run()
+    before = everything(small)
+    small.star("UPDATE fact_payment SET paid = NOT paid")
+    swap(small)
+    assert everything(small) == before
+    small.totesys("UPDATE payment SET payment_amount = payment_amount - 1 WHERE payment_id = 7")
+    assert small.run()[2].batches == 2
+    assert verify(small).agrees
 
 
-def test_live_warehouse_may_move_on_before_the_swap(drilled: Pipeline) -> None:
-    drilled.star("UPDATE dim_design SET design_name = 'x'")
+def test_live_warehouse_may_move_on_before_the_swap(small: Pipeline) -> None:
+    small.star("UPDATE dim_design SET design_name = 'x'")
 
     def move_on() -> None:
-        drilled.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
-        assert drilled.run()[2].last == 2
+        small.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
+        assert small.run()[2].last == 2
 
-    with replayed(drilled, whole=True) as replay:
+    with replayed(small, whole=True) as replay:
         found = replay.compare()
         with at_statement("pg_advisory_xact_lock", move_on):
             replay.swap(found)
-    assert (found.batch, verify(drilled).batch) == (1, 2)
-    assert verify(drilled).agrees
+    assert (found.batch, verify(small).batch) == (1, 2)
+    assert verify(small).agrees
 
 
-def test_load_waits_for_the_swap(drilled: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_waits_for_the_swap(small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient = dataclasses.replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
     monkeypatch.setattr("totes.load.WAREHOUSE", impatient)
-    drilled.star("UPDATE dim_design SET design_name = 'x'")
-    drilled.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
-    drilled.ingest()
+    small.star("UPDATE dim_design SET design_name = 'x'")
+    small.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 9")
+    small.ingest()
     refused = []
 
     def try_to_load() -> None:
-        drilled.transform()
+        small.transform()
         with pytest.raises(WarehouseBusy, match="totes-replay"):
-            drilled.load()
+            small.load()
         refused.append(True)
 
-    with replayed(drilled, whole=True) as replay:
+    with replayed(small, whole=True) as replay:
         found = replay.compare()
         with at_statement("DELETE FROM", try_to_load):
             replay.swap(found)
     assert refused
-    assert drilled.load().batches == 1
-    assert verify(drilled).agrees
+    assert small.load().batches == 1
+    assert verify(small).agrees
 
 
 def test_swap_never_goes_back_behind_what_is_loaded(live: Pipeline) -> None:

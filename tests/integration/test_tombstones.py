@@ -139,17 +139,17 @@ def require_tombstones(pipeline: Pipeline) -> None:
     assert deleted == [[key] for key in ROWS if key not in there]
 
 
-def test_history_is_right_in_every_order_of_events(drilled: Pipeline) -> None:
-    live_through(drilled)
-    require_history(drilled)
-    require_tombstones(drilled)
-    assert reconcile(drilled, "fact_sales_order", "dim_design").agrees
-    assert verify(drilled).agrees
-    drilled.drop_warehouse()
-    assert drilled.load().last == BEGIN + STEPS
-    require_history(drilled)
-    require_tombstones(drilled)
-    assert reconcile(drilled, "fact_sales_order", "dim_design").agrees
+def test_history_is_right_in_every_order_of_events(small: Pipeline) -> None:
+    live_through(small)
+    require_history(small)
+    require_tombstones(small)
+    assert reconcile(small, "fact_sales_order", "dim_design").agrees
+    assert verify(small).agrees
+    small.drop_warehouse()
+    assert small.load().last == BEGIN + STEPS
+    require_history(small)
+    require_tombstones(small)
+    assert reconcile(small, "fact_sales_order", "dim_design").agrees
 
 
 def gone_and_back(pipeline: Pipeline, *keys: int) -> None:
@@ -167,27 +167,27 @@ def stones(pipeline: Pipeline) -> list[list[Any]]:
     return pipeline.star("SELECT business_id, batch_id, ended_batch_id FROM etl.tombstone ORDER BY 1, 2")
 
 
-def test_returned_row_that_is_lost_is_missing(drilled: Pipeline) -> None:
-    gone_and_back(drilled, 90_001)
-    write(drilled, ["DELETE FROM design WHERE design_id = 90001"])
-    drilled.run()
-    assert reconcile(drilled, "dim_design").tables[0].kept.first == [90_001]
-    drilled.star("DELETE FROM etl.tombstone WHERE batch_id = 5")
-    (table,) = reconcile(drilled, "dim_design").tables
+def test_returned_row_that_is_lost_is_missing(small: Pipeline) -> None:
+    gone_and_back(small, 90_001)
+    write(small, ["DELETE FROM design WHERE design_id = 90001"])
+    small.run()
+    assert reconcile(small, "dim_design").tables[0].kept.first == [90_001]
+    small.star("DELETE FROM etl.tombstone WHERE batch_id = 5")
+    (table,) = reconcile(small, "dim_design").tables
     assert (table.kept.first, table.extra.first) == ([], [90_001])
 
 
 @pytest.fixture
-def older(drilled: Pipeline) -> Pipeline:
+def older(small: Pipeline) -> Pipeline:
     """A warehouse of schema version 2: the designs 90001 to 90003 came back, 90004 was deleted and did not."""
-    gone_and_back(drilled, 90_001, 90_002, 90_003)
-    write(drilled, ["UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7", design(90_004, 1)])
-    drilled.run()
-    write(drilled, ["DELETE FROM design WHERE design_id IN (90002, 90004)"])
-    drilled.run()
-    drilled.star("ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id")
-    drilled.star("DELETE FROM etl.schema_version WHERE version > 2")
-    return drilled
+    gone_and_back(small, 90_001, 90_002, 90_003)
+    write(small, ["UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7", design(90_004, 1)])
+    small.run()
+    write(small, ["DELETE FROM design WHERE design_id IN (90002, 90004)"])
+    small.run()
+    small.star("ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id")
+    small.star("DELETE FROM etl.schema_version WHERE version > 2")
+    return small
 
 
 def test_migration_ends_tombstones_of_returned_rows(older: Pipeline) -> None:

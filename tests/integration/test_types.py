@@ -21,7 +21,7 @@ from totes.backfill import Backfill
 from totes.contracts import types
 from totes.contracts.declarations import ContractInvalid, declared, type_in_use, warehouse_tables
 from totes.contracts.requests import BackfillRequest
-from totes.errors import ContractBroken, VersionUnknown
+from totes.errors import ContractViolation, VersionUnknown
 from totes.lake.bucket import Lake
 from totes.lake.texts import texts
 from totes.postgres.connection import WAREHOUSE, connected
@@ -199,7 +199,7 @@ def test_value_that_the_lake_can_not_hold_is_named(
     pipeline.totesys(f"CREATE TABLE thing (thing_id bigint PRIMARY KEY, odd {kind})")
     pipeline.totesys("GRANT SELECT ON thing TO totes_reader")
     pipeline.totesys(f"INSERT INTO thing VALUES (5000000000, {value}), (1, NULL)")
-    with pytest.raises(ContractBroken, match=r"thing 5000000000: odd is '.+', expected a value of type"):
+    with pytest.raises(ContractViolation, match=r"thing 5000000000: odd is '.+', expected a value of type"):
         pipeline.ingest()
     declare(
         thing=source(
@@ -316,7 +316,7 @@ def widen_source(pipeline: Pipeline) -> None:
 
 def test_column_and_key_become_wider(business: Pipeline, declare: Callable[..., None]) -> None:
     widen_source(business)
-    with pytest.raises(ContractBroken, match=r"deal\.deal_id has type bigint, expected integer"):
+    with pytest.raises(ContractViolation, match=r"deal\.deal_id has type bigint, expected integer"):
         business.ingest()
 
     declare(**deals(WIDE))
@@ -346,8 +346,8 @@ def test_column_and_key_become_wider(business: Pipeline, declare: Callable[..., 
         [LOW, "01:30:00.123456"],
         [BIG, "01:30:00.123456"],
     ]
-    set_aside = "SELECT business_id FROM etl.quarantine WHERE released_batch_id IS NULL ORDER BY 1"
-    assert business.star(set_aside) == [[77], [BIG + 77]]
+    quarantined = "SELECT business_id FROM etl.quarantine WHERE released_batch_id IS NULL ORDER BY 1"
+    assert business.star(quarantined) == [[77], [BIG + 77]]
     # Rows that were only read once more have no new version.
     assert business.star("SELECT count(*) FROM fact_deal WHERE deal_id = 1") == [[1]]
 
@@ -357,7 +357,7 @@ def test_column_and_key_become_wider(business: Pipeline, declare: Callable[..., 
     assert landed.deleted == {"deal": 2}
     assert business.star("SELECT business_id FROM etl.tombstone ORDER BY 1") == [[LOW], [4], [6], [BIG]]
     assert business.star(f"SELECT count(*) FROM deal_history WHERE deal_id = {BIG} AND deleted") == [[1]]
-    assert business.star(set_aside) == [[77]]
+    assert business.star(quarantined) == [[77]]
     assert reconcile(business).agrees
     with replayed(business, whole=True) as replay:
         assert apart(replay.compare()) == {}
@@ -441,7 +441,7 @@ def test_landed_value_that_is_too_wide_for_its_declaration_is_named(
     business.ingest()
     declare(**deals(NARROW))
     with pytest.raises(
-        ContractBroken, match=r"Landed values of (maker|deal)_id do not fit the type that schemas/source"
+        ContractViolation, match=r"Landed values of (maker|deal)_id do not fit the type that schemas/source"
     ):
         business.transform()
 

@@ -13,9 +13,9 @@ from tests.support.replays import declare_quarantine, make_history
 
 
 @pytest.fixture(scope="package")
-def lived(pipelines: MakesPipelines, drill_totesys: str) -> Iterator[Pipeline]:
+def lived(pipelines: MakesPipelines, small_totesys: str) -> Iterator[Pipeline]:
     """Ten batches: amendments, silent ones too, deletions, a return, a quarantine, and a table delivered twice."""
-    with pipelines(drill_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
+    with pipelines(small_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         declare_quarantine(patch)
         make_history(pipeline)
         pipeline.run("sales_order", "design")

@@ -51,7 +51,7 @@ def test_lake_has_what_these_tests_need(duck: duckdb.DuckDBPyConnection, current
     assert batches("delivered", BACK) == [(1,), (2,), (7,), (9,)], "amended silently, delivered again, and come back"
     assert batches("deleted", BACK) == [(8,)]
     assert (batches("delivered", ORDER), batches("deleted", ORDER)) == ([(1,)], [(4,)])
-    assert batches("delivered", POISONED) == [(1,), (6,), (7,)], "set aside in the fifth batch"
+    assert batches("delivered", POISONED) == [(1,), (6,), (7,)], "quarantined in the fifth batch"
     assert not [row for row in current["current_sales_order"] if row[0] == ORDER]
     assert [row for row in current["current_sales_order"] if row[0] == BACK]
     assert [row for row in current["dim_design"] if row[0] == 9001], "a dimension keeps what was deleted"

@@ -21,13 +21,13 @@ from totes.contracts.declarations import source_tables, warehouse_tables
 from totes.contracts.requests import parse_request
 from totes.errors import (
     BatchContended,
-    ContractBroken,
+    ContractViolation,
     LogBroken,
     SourceBusy,
     SourceUnreachable,
     TotesError,
     TransientError,
-    Unforeseen,
+    UnexpectedError,
     WarehouseUnreachable,
 )
 from totes.runtime.names import FUNCTIONS, STAGES
@@ -345,22 +345,22 @@ def test_terminal_error_fails_at_once_with_one_mail(
     machine: Machine, functions: Functions, waits: list[float], stage: str
 ) -> None:
     found = "staff 7: first_name is NULL; “quoted”, {braces}, 100 %"
-    functions.usual[stage.lower()] = ContractBroken(found + ".", "Correct the row in totesys.").labelled()
+    functions.usual[stage.lower()] = ContractViolation(found + ".", "Correct the row in totesys.").labelled()
     ended = machine.run()
-    assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
+    assert (ended["status"], ended["error"]) == ("FAILED", "ContractViolation")
     assert readable(ended["cause"]) == f"{found}.\nRemedy: Correct the row in totesys."
     assert functions.order == [name.lower() for name in STAGES[: STAGES.index(stage) + 1]]
     assert waits == []
     assert machine.path[-6:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "Report", "NotifyFailure", "Failed"]
     (mail,) = machine.mails
-    assert mail.subject.startswith(f"totes-local-pipeline: {stage} failed with ContractBroken, ")
+    assert mail.subject.startswith(f"totes-local-pipeline: {stage} failed with ContractViolation, ")
     assert f"Why        {found}." in mail.message
     assert "DO THIS    Correct the row in totesys.\n" in mail.message
 
 
 def test_plainer_mail_is_sent_where_the_report_cannot_be_made(machine: Machine, functions: Functions) -> None:
     functions.usual["load"] = LogBroken("A batch is missing.", "Restore it.")
-    functions.usual["report"] = Unforeseen("ValueError", "Read the log.")
+    functions.usual["report"] = UnexpectedError("ValueError", "Read the log.")
     ended = machine.run()
     assert (ended["status"], ended["error"]) == ("FAILED", "LogBroken")
     assert machine.path[-4:] == ["Report", "ReportPlainly", "NotifyFailure", "Failed"]
@@ -382,7 +382,7 @@ def test_plainer_mail_is_sent_where_the_report_cannot_be_made(machine: Machine, 
         ServiceError("ResourceNotFoundException", "Function not found", 404),
         ServiceError("EC2AccessDeniedException", "{not: json}", 502),
         InvokeResult({"errorType": "Runtime.ImportModuleError", "errorMessage": "No module 'x'"}, "Unhandled"),
-        Unforeseen("KeyError: 'ключ' in postgresql://reader:hunter2@db; " + "x" * 40_000, "Read the stack trace."),
+        UnexpectedError("KeyError: 'ключ' in postgresql://reader:hunter2@db; " + "x" * 40_000, "Read the stack trace."),
     ],
     ids=["time-out", "out of memory", "text", "text in braces", "import", "long and foreign"],
 )
@@ -427,14 +427,14 @@ def test_redrive_begins_anew_with_the_input_alone(machine: Machine, functions: F
 
 def test_redrive_that_fails_again_is_one_more_mail(machine: Machine, functions: Functions) -> None:
     functions.told["ingest"] = [LogBroken("A batch is missing.", "Restore it.")]
-    functions.usual["load"] = ContractBroken("staff 7 is wrong.", "Correct it.")
+    functions.usual["load"] = ContractViolation("staff 7 is wrong.", "Correct it.")
     assert machine.run()["error"] == "LogBroken"
     ended = machine.redrive()
-    assert (ended["status"], ended["error"]) == ("FAILED", "ContractBroken")
+    assert (ended["status"], ended["error"]) == ("FAILED", "ContractViolation")
     assert readable(ended["cause"]) == "staff 7 is wrong. Correct it."
     first, second = machine.mails
     assert " Ingest failed with LogBroken, " in first.subject
-    assert " Load failed with ContractBroken, " in second.subject
+    assert " Load failed with ContractViolation, " in second.subject
     functions.usual["load"] = LOADED
     assert (machine.redrive()["status"], len(machine.mails)) == ("SUCCEEDED", 2)
 

@@ -13,7 +13,7 @@ from local.aws.deployment import STATE_MACHINE
 from local.stack import Stack
 from tests.machine.test_pipeline_machine import Functions
 from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browser, picture
-from totes.errors import ContractBroken, SourceBusy
+from totes.errors import ContractViolation, SourceBusy
 from web.server import listener, serving_page
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
@@ -91,7 +91,9 @@ def test_states_turn_as_an_execution_runs(functions: Functions, opens: Opens) ->
 
 
 def test_failure_is_red_and_runs_again(functions: Functions, opens: Opens) -> None:
-    functions.told["load"] = [ContractBroken("fact_payment: payment 7 has no transaction.", "Correct it in totesys.")]
+    functions.told["load"] = [
+        ContractViolation("fact_payment: payment 7 has no transaction.", "Correct it in totesys.")
+    ]
     tab = opens()
     tab.locator("summary", has_text="Input").click()
     tab.get_by_label(re.compile("input, a JSON object")).fill('{"full_read": ["payment"]}')
@@ -142,7 +144,7 @@ def test_keyboard_is_enough(stack: Stack, opens: Opens) -> None:
 
 
 def test_reader_is_left_in_peace(functions: Functions, stack: Stack, opens: Opens) -> None:
-    functions.told["ingest"] = [ContractBroken("staff 7: first_name is NULL.", "Correct it.")] * 2
+    functions.told["ingest"] = [ContractViolation("staff 7: first_name is NULL.", "Correct it.")] * 2
     stack.wait(stack.start_execution(name="read-at-leisure"))
     tab = opens("/?execution=read-at-leisure")
     tab.locator("#mails details").last.locator("summary").click()
@@ -160,7 +162,7 @@ def test_reader_is_left_in_peace(functions: Functions, stack: Stack, opens: Open
 
 
 def test_hostile_text_does_nothing(functions: Functions, stack: Stack, opens: Opens) -> None:
-    functions.usual["ingest"] = ContractBroken(HOSTILE, "Correct it.")
+    functions.usual["ingest"] = ContractViolation(HOSTILE, "Correct it.")
     stack.wait(stack.start_execution(json.dumps({HOSTILE: HOSTILE}), "hostile-in-browser"))
     tab = opens("/?execution=hostile-in-browser")
     tab.locator("#mails summary").first.click()
@@ -211,7 +213,7 @@ def test_page_says_that_the_stack_has_stopped(browser: Browser, stack: Stack) ->
 def test_page_fits_any_screen(functions: Functions, stack: Stack, opens: Opens, width: int, scheme: str) -> None:
     functions.told["transform"] = [
         SourceBusy("Locked.", "Wait."),
-        ContractBroken("design 12: " + "x" * 300, "Correct it."),
+        ContractViolation("design 12: " + "x" * 300, "Correct it."),
     ]
     name = f"on-{width}-{scheme}"
     stack.wait(stack.start_execution(name=name))

@@ -22,7 +22,7 @@ WINDOW = {"width": 1240, "height": 820}
 DEAF = "import local.aws.execution_events; local.aws.execution_events.Endings._call = lambda *_: None; "
 
 
-class Drill:
+class Scenario:
     """A drill that waits for Enter after each chapter."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
@@ -50,7 +50,7 @@ class Drill:
 
 
 @contextmanager
-def drilling(*arguments: str, sabotage: str = "") -> Iterator[Drill]:
+def drilling(*arguments: str, sabotage: str = "") -> Iterator[Scenario]:
     command = f"import sys; {sabotage}from cli.main import main; sys.exit(main(['drill', *sys.argv[1:]]))"
     with subprocess.Popen(
         [sys.executable, "-c", command, *arguments],
@@ -65,7 +65,7 @@ def drilling(*arguments: str, sabotage: str = "") -> Iterator[Drill]:
         watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.start()
         try:
-            yield Drill(process)
+            yield Scenario(process)
         finally:
             watchdog.cancel()
             if process.poll() is None:

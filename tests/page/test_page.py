@@ -17,7 +17,7 @@ from local.stack import Stack
 from tests.machine.test_pipeline_machine import NOTHING_LANDED, NOTHING_LOADED, Functions
 from tests.page.conftest import ADDRESS, PORT, Page
 from totes.alerts.executions import Execution, describe
-from totes.errors import ContractBroken, SourceBusy, WarehouseUnreachable
+from totes.errors import ContractViolation, SourceBusy, WarehouseUnreachable
 from web.view import LOGS_SECONDS
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
@@ -89,16 +89,16 @@ def test_ways_that_were_taken_stand_out(stack: Stack, functions: Functions, page
 
 
 def test_failure_shows_error_and_mail(stack: Stack, functions: Functions, page: Page) -> None:
-    functions.usual["transform"] = ContractBroken("staff 7: first_name is NULL.", "Correct the row.")
+    functions.usual["transform"] = ContractViolation("staff 7: first_name is NULL.", "Correct the row.")
     run(stack, "broken")
     parts = page.parts("?execution=broken")
     labels = drawn(parts["graph"])
-    assert re.fullmatch(r"Transform, Task: failed, [\d.]+ m?s, ContractBroken", labels["Transform"])
+    assert re.fullmatch(r"Transform, Task: failed, [\d.]+ m?s, ContractViolation", labels["Transform"])
     assert labels["Failed"].startswith("Failed, Task: failed")
-    assert "ContractBroken staff 7: first_name is NULL. Correct the row." in words(parts["detail"])
-    assert "ContractBroken: staff 7: first_name is NULL. Correct the row." in words(parts["executions"])
+    assert "ContractViolation staff 7: first_name is NULL. Correct the row." in words(parts["detail"])
+    assert "ContractViolation: staff 7: first_name is NULL. Correct the row." in words(parts["executions"])
     newest = parts["mails"].split("</details>")[0]
-    assert "Transform failed with ContractBroken" in words(newest)
+    assert "Transform failed with ContractViolation" in words(newest)
     assert "staff 7: first_name is NULL. Correct the row." in words(newest)
     assert 'href="/?execution=broken"' in newest
 
@@ -164,7 +164,7 @@ def test_newest_executions_are_listed_newest_first(stack: Stack, page: Page) -> 
 def test_no_more_than_the_newest_are_shown(
     stack: Stack, functions: Functions, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    functions.told["ingest"] = [ContractBroken(f"Row {number}.", "Correct it.") for number in range(3)]
+    functions.told["ingest"] = [ContractViolation(f"Row {number}.", "Correct it.") for number in range(3)]
     for number in range(3):
         run(stack, f"one-of-many-{number}")
     monkeypatch.setattr("web.view.NEWEST", 2)
@@ -297,7 +297,7 @@ def test_closed_page_refuses_instead_of_failing(new_page: Page) -> None:
 
 
 def test_hostile_text_is_shown_as_text(stack: Stack, functions: Functions, page: Page) -> None:
-    functions.usual["ingest"] = ContractBroken(HOSTILE, HOSTILE)
+    functions.usual["ingest"] = ContractViolation(HOSTILE, HOSTILE)
     run(stack, "hostile", json.dumps({HOSTILE: HOSTILE}))
     for query in ("?execution=hostile", *(f"?execution=hostile&state={state}" for state in ("Ingest", "ReadCause"))):
         parts = page.parts(query)

@@ -73,7 +73,7 @@ class Cluster(Postgres):
 
     def __exit__(self, *_error: object) -> None:
         """Kills the server, because one of its processes may be suspended and could not stop."""
-        if self._shepherd is not None:
+        if self._supervisor is not None:
             self.crash()
 
     @property

@@ -93,11 +93,11 @@ class Inspection:
             found += _compared("I1", name, expected, rows)
         days = self._star(f"SELECT {_listed(CALENDAR)} FROM dim_date ORDER BY 1")
         found += _compared("I1", "dim_date", oracle.days(versions.values()), days)
-        buried = [stone for name, source in _ORIGINS.items() for stone in oracle.tombstones(name, source, history)]
+        tombstoned = [stone for name, source in _ORIGINS.items() for stone in oracle.tombstones(name, source, history)]
         noted = self._star(
             "SELECT table_name, business_id, batch_id, ended_batch_id FROM etl.tombstone ORDER BY 1, 2, 3"
         )
-        return found + _compared("I1", "etl.tombstone", sorted(buried), noted)
+        return found + _compared("I1", "etl.tombstone", sorted(tombstoned), noted)
 
     def _fact_violations(
         self, name: str, expected: Mapping[int, list[Version]], history: Sequence[Picture]

@@ -17,11 +17,11 @@ from tests.support.back_office import CHANGES, Writer
 from tests.support.clusters import Cluster
 from tests.support.injection import Action, Countdown, Killed, at_key, at_put, at_statement, die
 from tests.support.migrations import MANY_PAYMENTS, MIGRATIONS, REMOVALS, obstacles
-from tests.support.model import Witness
+from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
 from totes.errors import (
-    AccessRefused,
-    ContractBroken,
+    AccessDenied,
+    ContractViolation,
     DeletionsHeld,
     SourceBusy,
     SourceLagging,
@@ -121,7 +121,7 @@ class Interleaving(RuleBasedStateMachine):
         self._running = ExitStack()
         self._pipeline = self._running.enter_context(made)
         self._cluster = cluster
-        self._witness = self._running.enter_context(Witness(self._pipeline))
+        self._history_checker = self._running.enter_context(HistoryChecker(self._pipeline))
         self._running.callback(self._alter, "ROLE", READER, "RESET ALL")
         deleted: list[tuple[str, list[Any]]] = []
         # The others may have a transaction open; the clerk never has.
@@ -255,7 +255,7 @@ class Interleaving(RuleBasedStateMachine):
                 pipeline.s3.delete_object(Bucket=pipeline.processed_bucket, Key=HINT)
             case "drop warehouse":
                 pipeline.drop_warehouse()
-                self._witness.forgive_drop()
+                self._history_checker.forgive_drop()
             case "settle":
                 self._settle()
             case down:
@@ -278,9 +278,9 @@ class Interleaving(RuleBasedStateMachine):
                 if (landed.batch, processed.batches, loaded.batches) == (None, 0, 0):
                     break
             found = (
-                self._witness.violations()
-                + self._witness.unconfirmed(self._confirmed)
-                + self._witness.quiet(self._pipeline.run)
+                self._history_checker.violations()
+                + self._history_checker.unconfirmed(self._confirmed)
+                + self._history_checker.quiet(self._pipeline.run)
             )
             assert not found, "\n".join(found)
 
@@ -370,8 +370,8 @@ class Interleaving(RuleBasedStateMachine):
             case DeletionsHeld():
                 remedy = error.remedy
                 self._gone = json.loads(remedy[remedy.index("{") : remedy.rindex("}") + 1])["accept_deletions"]
-                return self._witness.held_rightly(self._gone)
-            case SourceBusy() | SourceUnreachable() | AccessRefused() | ContractBroken():
+                return self._history_checker.held_rightly(self._gone)
+            case SourceBusy() | SourceUnreachable() | AccessDenied() | ContractViolation():
                 return type(error).__name__ in expected
         # Another execution may have the lake or the warehouse for the moment.
         return isinstance(error, TransientError) and not isinstance(error, SourceLagging)

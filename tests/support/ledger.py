@@ -69,7 +69,7 @@ class Zone:
                 there = {part: self._measured(table, stored, wrong) for part, stored in parts.items()}
                 rows = held.get(table, {}) | there.get("data", {})
                 held[table] = {key: rows[key] for key in rows.keys() - there.get("deleted", {}).keys()}
-                # A row that is set aside is there, too, whether an earlier version of it was landed or none.
+                # A row that is quarantined is there, too, whether an earlier version of it was landed or none.
                 live = held[table].keys() | there.get("aside", {}).keys()
                 if "keys" in there and there["keys"].keys() != live:
                     wrong.append(f"{table} has {len(there['keys'])} live keys, and {len(live)} live rows")

@@ -13,7 +13,7 @@ from typing import Any, Self
 import pytest
 from moto.s3.models import S3Backend, s3_backends
 
-from tests.support.model import Witness
+from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
 
 _MANIFEST = re.compile(r"log/\d{8}\.json")
@@ -33,16 +33,16 @@ class Loaded:
     warehouse: str
     landing: Mapping[str, bytes]
     processed: Mapping[str, bytes]
-    witness: Witness
+    history_checker: HistoryChecker
 
     @classmethod
     def by_running(cls, pipeline: Pipeline) -> Self:
         """Runs a pipeline for the first time. Its databases become the templates, so no test may use it after that."""
-        with Witness(pipeline) as witness:
+        with HistoryChecker(pipeline) as history_checker:
             pipeline.run()
-        assert witness.violations() == []
+        assert history_checker.violations() == []
         landing, processed = (_objects(pipeline, name) for name in (pipeline.landing_bucket, pipeline.processed_bucket))
-        return cls(pipeline.source, pipeline.warehouse, landing, processed, witness)
+        return cls(pipeline.source, pipeline.warehouse, landing, processed, history_checker)
 
     def put_lake(self, pipeline: Pipeline) -> None:
         """Puts the objects into the empty buckets of a pipeline whose databases are copies of the templates."""
@@ -60,7 +60,7 @@ def on(start: str) -> pytest.MarkDecorator:
     """Makes a test start from a pipeline that has not run yet.
 
     Args:
-        start: the fixture that names the template of totesys: `drill_totesys`, `seeded_totesys` or
+        start: the fixture that names the template of totesys: `small_totesys`, `seeded_totesys` or
             `empty_totesys`.
     """
     return pytest.mark.parametrize("start", [start], indirect=True)

@@ -54,9 +54,9 @@ _REFERRED = ("transaction", "counterparty")
 _DEALS = ("purchase_order", "transaction", "payment")
 _AWAY = "_away"
 OBSTACLES = f"""
-SELECT 'AccessRefused' FROM pg_class WHERE relrowsecurity AND relkind = 'r'
-UNION SELECT 'ContractBroken' FROM pg_attribute WHERE attname LIKE '%{_AWAY}' AND NOT attisdropped
-UNION SELECT 'ContractBroken' FROM pg_enum WHERE enumlabel LIKE '%{_AWAY}'
+SELECT 'AccessDenied' FROM pg_class WHERE relrowsecurity AND relkind = 'r'
+UNION SELECT 'ContractViolation' FROM pg_attribute WHERE attname LIKE '%{_AWAY}' AND NOT attisdropped
+UNION SELECT 'ContractViolation' FROM pg_enum WHERE enumlabel LIKE '%{_AWAY}'
 UNION SELECT 'SourceBusy'
 FROM pg_locks
 JOIN pg_database ON pg_database.oid = pg_locks.database
@@ -201,7 +201,7 @@ MIGRATIONS: dict[str, Callable[[Writer, int], None]] = {
     "names brought back": bring_back,
 }
 # {error that holds a run: migration that removes the obstacle}
-REMOVALS = {"AccessRefused": "row security off", "ContractBroken": "names brought back"}
+REMOVALS = {"AccessDenied": "row security off", "ContractViolation": "names brought back"}
 
 
 def _reload(client: Writer, tables: Sequence[str]) -> None:

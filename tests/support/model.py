@@ -38,7 +38,7 @@ _REWRITTEN = (
 _READABLE = "SET DateStyle = 'ISO, YMD'"
 
 
-class Witness:
+class HistoryChecker:
     """Watches one pipeline, from any thread of this process, for as long as the `with` block lasts.
 
     Args:
@@ -50,10 +50,10 @@ class Witness:
         held: the picture of the last run that was held because of deletions.
     """
 
-    def __init__(self, pipeline: Pipeline, before: "Witness | None" = None) -> None:
+    def __init__(self, pipeline: Pipeline, before: "HistoryChecker | None" = None) -> None:
         self.pipeline = pipeline
         self.pictures: dict[datetime, Picture] = dict(before.pictures) if before else {}
-        self.set_aside: dict[int, set[tuple[str, int]]] = {}
+        self.quarantined: dict[int, set[tuple[str, int]]] = {}
         self.held: Picture | None = None
         self._rewritten: list[str] = []
         self._zones = Zone(pipeline.s3, pipeline.landing_bucket), Zone(pipeline.s3, pipeline.processed_bucket)
@@ -67,7 +67,7 @@ class Witness:
         take, after = vars(ingest)["snapshot"], vars(ingest)["moment_after"]
 
         @contextlib.contextmanager
-        def witnessed(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
+        def checked_history(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
             with take(connection) as taken:
                 try:
                     yield taken
@@ -84,7 +84,7 @@ class Witness:
                 self.pictures[at] = replace(self.pictures[moment], taken_at=at)
             return at
 
-        self._watching.enter_context(mock.patch.object(ingest, "snapshot", witnessed))
+        self._watching.enter_context(mock.patch.object(ingest, "snapshot", checked_history))
         self._watching.enter_context(mock.patch.object(ingest, "moment_after", moved))
         return self
 
@@ -102,7 +102,7 @@ class Witness:
                 found.append(f"I1 nobody saw the snapshots of batches {unseen}")
             if found or not look.moments:
                 return found
-            history = oracle.admitted([self.pictures[at] for at in look.moments], self.set_aside)
+            history = oracle.admitted([self.pictures[at] for at in look.moments], self.quarantined)
             found = look.lake_violations(history)
             if loaded := len(look.logs["loaded"]):
                 found += look.warehouse_violations(history[:loaded])

@@ -15,8 +15,8 @@ from typing import Any
 # A row of totesys, every value as PostgreSQL prints it.
 SourceRow = Mapping[str, str | None]
 Rows = Mapping[int, SourceRow]
-# Which rows of which batch were set aside, as (table, key): {batch: {("payment", 7)}}.
-SetAside = Mapping[int, set[tuple[str, int]]]
+# Which rows of which batch were quarantined, as (table, key): {batch: {("payment", 7)}}.
+QuarantinedRow = Mapping[int, set[tuple[str, int]]]
 # Of a column of the warehouse: where it comes from, and how the text becomes a value.
 Columns = Mapping[str, tuple[str, Callable[[Any], Any]]]
 
@@ -233,16 +233,16 @@ class Version:
     deleted: bool = False
 
 
-def admitted(history: Sequence[Picture], set_aside: SetAside) -> list[Picture]:
+def admitted(history: Sequence[Picture], quarantined: QuarantinedRow) -> list[Picture]:
     """The pictures of batches 1, 2, 3 … as the pipeline took them up.
 
-    A row that was set aside is as it was before, or not there; and so it remains until it changes.
+    A row that was quarantined is as it was before, or not there; and so it remains until it changes.
     """
     aside: dict[tuple[str, int], SourceRow] = {}
     effective: list[Picture] = []
     for batch, picture in enumerate(history, start=1):
         tables = {name: dict(rows) for name, rows in picture.tables.items()}
-        fresh = {(table, key): picture.tables[table][key] for table, key in set_aside.get(batch, ())}
+        fresh = {(table, key): picture.tables[table][key] for table, key in quarantined.get(batch, ())}
         aside = {at: row for at, row in aside.items() if picture.tables[at[0]].get(at[1]) == row} | fresh
         for table, key in aside:
             before = effective[-1].tables[table].get(key) if effective else None

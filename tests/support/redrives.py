@@ -20,7 +20,7 @@ from local.stack import Stack
 
 @contextmanager
 def redriving(stack: Stack, arn: str) -> Iterator[str]:
-    """Has whatever is started meanwhile go on where an execution has ended.
+    """Has whatever is started meanwhile resume where an execution has ended.
 
     Yields:
         The execution's input, as JSON: start with it.

@@ -10,7 +10,7 @@ import pytest
 from tests.support.injection import Killed, at_statement, die
 from tests.support.pipeline import Pipeline
 from totes.contracts import declarations
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.bucket import Lake
 from totes.verify.replay.replay import Comparison, Replay, replaying
 
@@ -167,7 +167,7 @@ def make_history(pipeline: Pipeline) -> None:
         pipeline.run()
     pipeline.run()
     change("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id = 7")
-    with suppress(ContractBroken):
+    with suppress(ContractViolation):
         pipeline.run()
     change("UPDATE payment SET payment_amount = payment_amount - 1 WHERE payment_id = 7")
     change(f"DELETE FROM sales_order WHERE sales_order_id = {ORDER}")

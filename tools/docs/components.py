@@ -30,7 +30,7 @@ USE_CASES: dict[str, Callable[..., object]] = {
 }
 # Of every function: its environment is incomplete, or nobody foresaw it. Of every stage besides: a wrong input, a
 # declaration that is not well-formed.
-COMMON = ("SettingsInvalid", "Unforeseen")
+COMMON = ("SettingsInvalid", "UnexpectedError")
 COMMON_OF_STAGES = ("ContractInvalid", "InputRefused")
 # The function behind the rule is called with an event of AWS's, and its answer is read by nobody.
 _EVENT = "`detail.executionArn` and `detail.status` of the event *Step Functions Execution Status Change*"

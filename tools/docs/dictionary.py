@@ -49,7 +49,7 @@ def _source_table(table: SourceTable) -> str:
         for column in table.columns
     ]
     head = ("Column", "In totesys", "In Parquet", "References", "Meaning")
-    aside = " A row that breaks its contract is set aside." if table.quarantine else ""
+    aside = " A row that breaks its contract is quarantined." if table.quarantine else ""
     return f"### {table.name}\n\n{table.meaning} Key: `{table.key}`.{aside}\n\n{_table(head, rows)}"
 
 

@@ -46,7 +46,7 @@ class Standing:
 
     landed: int | None = None
     processed: int | None = None
-    good_since: datetime | None = None
+    last_success_at: datetime | None = None
     failures: int = 1
 
 
@@ -85,7 +85,7 @@ class Failure:
         An execution that catches up may have loaded batches in passes before the one that failed.
         """
         loaded = self.results.get("load", {}).get("snapshot_at")
-        moments = [self.standing.good_since, datetime.fromisoformat(str(loaded)) if loaded else None]
+        moments = [self.standing.last_success_at, datetime.fromisoformat(str(loaded)) if loaded else None]
         return max((moment for moment in moments if moment), default=None)
 
 
@@ -239,8 +239,10 @@ def _batches(failure: Failure) -> str:
 
 def _in_a_row(standing: Standing) -> str:
     if standing.failures <= 1:
-        return "The execution before this one succeeded." if standing.good_since else "This was the first execution."
-    since = f"; the last good one began at {_moment(standing.good_since)}" if standing.good_since else ""
+        return (
+            "The execution before this one succeeded." if standing.last_success_at else "This was the first execution."
+        )
+    since = f"; the last good one began at {_moment(standing.last_success_at)}" if standing.last_success_at else ""
     return f"{standing.failures} executions have failed{since}"
 
 

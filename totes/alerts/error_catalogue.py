@@ -62,7 +62,7 @@ _SET_UP = (
 )
 _NO_MEMORY = "The function ran out of memory."
 
-MEANINGS: Mapping[str, tuple[str, str]] = {
+CATALOGUE: Mapping[str, tuple[str, str]] = {
     "SourceUnreachable": (f"totesys {_UNREACHABLE}", _WAIT),
     "SourceBusy": (f"totesys {_BUSY}", _WAIT),
     "SourceLagging": ("totesys was a standby that lagged behind the last batch.", _WAIT),
@@ -72,7 +72,7 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
     "BatchContended": ("Other executions kept committing the batch that this one was making.", _WAIT),
     "InputRefused": ("The execution was started with an input that the pipeline does not know.", "Start it with {}."),
     "SettingsInvalid": ("The function lacks part of its configuration.", "Deploy again."),
-    "AccessRefused": (
+    "AccessDenied": (
         "A database, a pooler or AWS did not let the pipeline in, or a database's server did not prove who it is.",
         "Correct what the message names.",
     ),
@@ -100,8 +100,8 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
         "Raise ephemeralStorageSize in serverless.yml and deploy.",
     ),
     "DatabaseFailed": ("A database refused in a way that the pipeline does not know.", "Read the message."),
-    "Unforeseen": ("An unexpected error: most likely a bug.", "Read the stack trace in the log."),
-    "ContractBroken": (
+    "UnexpectedError": ("An unexpected error: most likely a bug.", "Read the stack trace in the log."),
+    "ContractViolation": (
         "The data is not what its declaration in schemas/ says.",
         "Correct the rows, or the declaration.",
     ),
@@ -153,17 +153,21 @@ _STRANGE = (
 )
 
 
+# The names of release 0.1, which executions from before an upgrade have.
+_FORMER = {"ContractBroken": "ContractViolation", "AccessRefused": "AccessDenied", "Unforeseen": "UnexpectedError"}
+
+
 def meaning(error: str) -> tuple[str, str]:
     """Returns what an error means, in one sentence, and what to do if the error itself names no remedy."""
-    return MEANINGS.get(error, _STRANGE)
+    return CATALOGUE.get(_FORMER.get(error, error), _STRANGE)
 
 
 # Errors that share the runbook's section with another error.
-_TOLD_WITH = {
+_SHARES_A_SECTION = {
     "States.Timeout": "Sandbox.Timedout",
     "Lambda.Unknown": "Sandbox.Timedout",
     "States.DataLimitExceeded": "States.Runtime",
-    **dict.fromkeys((error for error, (meant, _) in MEANINGS.items() if meant == _LAMBDA), "Lambda.ServiceException"),
+    **dict.fromkeys((error for error, (meant, _) in CATALOGUE.items() if meant == _LAMBDA), "Lambda.ServiceException"),
     "Lambda.TooManyRequestsException": "Lambda.ServiceException",
     **dict.fromkeys((f"Lambda.{name}" for name in _VPC), f"Lambda.{_VPC[0]}"),
     **dict.fromkeys((f"Lambda.{name}" for name in _SET_UP), f"Lambda.{_SET_UP[0]}"),
@@ -174,4 +178,4 @@ _TOLD_WITH = {
 
 def section(error: str) -> str:
     """Returns the heading of the runbook's section about an error."""
-    return _TOLD_WITH.get(error, error)
+    return _SHARES_A_SECTION.get(error, _FORMER.get(error, error))

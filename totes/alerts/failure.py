@@ -15,7 +15,7 @@ from totes.runtime.aws import client
 from totes.runtime.log import logger
 from totes.runtime.names import STAGES, Names, names_of_execution
 
-TELLER = "NotifyFailure"
+REPORTER = "NotifyFailure"
 # The last state of an execution that failed; one that leaves it was redriven, and begins anew.
 END = "Failed"
 # Of the executions before: enough for a weekend of failures at the usual rate, in one request.
@@ -85,7 +85,7 @@ def recovery_of(execution: str) -> Recovery | None:
         execution=execution,
         succeeded=_shown_by(output, _asked(events, found["startDate"])),
         failures=failures,
-        since=_good_since(good),
+        since=_last_success_at(good),
         loaded=output.get("load", {}),
     )
 
@@ -105,14 +105,14 @@ def fresh_as_of(execution: str) -> datetime | None:
         return _shown_by(output, asked)
     succeeded = latest(names_of_execution(execution), _LOOKED_AT, SUCCEEDED)
     latest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
-    return _good_since(next((other for other in latest_first if not _left_the_rest(other)), None))
+    return _last_success_at(next((other for other in latest_first if not _left_the_rest(other)), None))
 
 
-def was_told(execution: str) -> bool:
+def was_reported(execution: str) -> bool:
     """Whether the mail about the execution's last attempt was sent."""
     events = _history(execution)
     redrives = [event["timestamp"] for event in events if event["type"] == "ExecutionRedriven"]
-    told = [state.exited for state in fold(events) if state.name == TELLER and state.error is None]
+    told = [state.exited for state in fold(events) if state.name == REPORTER and state.error is None]
     return any(at is not None and (not redrives or at >= redrives[-1]) for at in told)
 
 
@@ -152,7 +152,7 @@ def _results(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, obje
 
 def _standing(names: Names, execution: str, began: datetime, zones: Zones) -> Standing:
     failures, good = _before(names, execution, began)
-    return Standing(_last(zones.landing_bucket), _last(zones.processed_bucket), _good_since(good), failures + 1)
+    return Standing(_last(zones.landing_bucket), _last(zones.processed_bucket), _last_success_at(good), failures + 1)
 
 
 def _last(bucket: str) -> int | None:
@@ -189,7 +189,7 @@ def _had_failed(events: Sequence[Mapping[str, Any]], good: Execution | None) -> 
     return bool(redrives) and (good is None or events[redrives[-1] - 1]["timestamp"] > good.began)
 
 
-def _good_since(good: Execution | None) -> datetime | None:
+def _last_success_at(good: Execution | None) -> datetime | None:
     if good is None:
         return None
     return _asked(_history(good.arn) if good.redriven else [], good.started)

@@ -6,7 +6,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from totes.alerts.email import Mail, failure_mail, recovery_mail
 from totes.alerts.executions import SUCCEEDED
-from totes.alerts.failure import Zones, failure_of, fresh_as_of, recovery_of, was_told
+from totes.alerts.failure import Zones, failure_of, fresh_as_of, recovery_of, was_reported
 from totes.runtime.aws import client
 from totes.runtime.log import logger
 from totes.runtime.settings import WatchSettings
@@ -36,7 +36,7 @@ def _mail(execution: str, status: str, settings: WatchSettings) -> Mail | None:
     if status == SUCCEEDED:
         recovery = recovery_of(execution)
         return recovery_mail(recovery) if recovery else None
-    if was_told(execution):
+    if was_reported(execution):
         return None
     zones = Zones(settings.landing_bucket, settings.processed_bucket)
     return failure_mail(failure_of(execution, zones, settings.docs))

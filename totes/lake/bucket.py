@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from totes.errors import RESTORE, AccessRefused, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
+from totes.errors import RESTORE, AccessDenied, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
 from totes.runtime.aws import client
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Lake:
 
     Raises:
         LakeUnavailable: S3 throttles or fails after its own retries.
-        AccessRefused: the bucket or the permission is missing.
+        AccessDenied: the bucket or the permission is missing.
     """
 
     def __init__(self, bucket: str) -> None:
@@ -161,7 +161,7 @@ def _translated(error: ClientError, where: str) -> TotesError | _AlreadyThereErr
     if code in _MISSING:
         return ObjectMissing(f"{where} is not there.", RESTORE)
     if code in _REFUSED:
-        return AccessRefused(
+        return AccessDenied(
             f"{where}: S3 says {code}.",
             "Check that the bucket exists, and that the role which asks may use it and its key.",
         )

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def without(keys: pa.Array, others: pa.Array) -> pa.Array:
+def difference(keys: pa.Array, others: pa.Array) -> pa.Array:
     """The keys that are not among others; of neither may any be NULL."""
     if not len(others):
         return keys
@@ -22,7 +22,7 @@ def in_order(keys: pa.Array) -> pa.Array:
     return pa.array(np.sort(np.asarray(keys)), keys.type)
 
 
-def united(keys: pa.Array) -> pa.Array:
+def sorted_union(keys: pa.Array) -> pa.Array:
     """The same in order, each of them once; none may be NULL."""
     # Neighbours are compared, because a hash of all keys takes 140 bytes a row.
     ordered = np.sort(np.asarray(keys))

@@ -23,7 +23,7 @@ VERSION = 3
 BACKFILL = "backfill"
 
 # Of one table: `data` the rows, `deleted` the keys that are gone, `keys` all keys that are there, `aside` all rows that
-# are set aside.
+# are quarantined.
 Parts = Mapping[str, StoredObject]
 
 

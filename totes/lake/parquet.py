@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import Column, SourceTable, WarehouseTable
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.keys import in_order
 from totes.lake.lean_arrow import look_for_pandas_later
 
@@ -81,7 +81,7 @@ def declared_rows(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         schema: of today. It may have other columns, too.
 
     Raises:
-        ContractBroken: a column is narrower today, and a value does not fit.
+        ContractViolation: a column is narrower today, and a value does not fit.
     """
     fields = [schema.field(field.name) if field.name in schema.names else field for field in rows.schema]
     columns = [_cast(field, values) for field, values in zip(fields, rows.columns, strict=True)]
@@ -92,7 +92,7 @@ def _cast(field: pa.Field, values: pa.Array) -> pa.Array:
     try:
         return values.cast(field.type)
     except pa.ArrowInvalid as error:
-        raise ContractBroken(
+        raise ContractViolation(
             f"Landed values of {field.name} do not fit the type that schemas/source declares now: {error}.",
             "Declare the type that the column had when they were landed, and deploy.",
         ) from error

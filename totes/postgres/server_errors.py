@@ -12,7 +12,7 @@ import sqlalchemy
 from pg8000.exceptions import InterfaceError
 from sqlalchemy.exc import DBAPIError
 
-from totes.errors import AccessRefused, ContractBroken, DatabaseFailed, TotesError
+from totes.errors import AccessDenied, ContractViolation, DatabaseFailed, TotesError
 from totes.postgres.statements import sql
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ _ROTATED = _Meaning(
     "right username and password into the secret.",
 )
 _POOLER = _Meaning(
-    AccessRefused,
+    AccessDenied,
     "The pooler before {name} refuses: {said}.",
     "Correct what the message names, in the pooler's configuration or in the secret's host, port, dbname and "
     "username. Or put the database's own host and port into the secret.",
@@ -126,18 +126,18 @@ _MEANINGS = {
     # A refused password may be one that is being rotated.
     "28P01": _ROTATED,
     "28": _Meaning(
-        AccessRefused,
+        AccessDenied,
         "{name} refuses: {said}.",
         "Correct what the message names: in the secret (username, dbname, sslmode), or on the server (the role, "
         "pg_hba.conf).",
     ),
     "3D": _Meaning(
-        AccessRefused,
+        AccessDenied,
         "{name} refuses: {said}.",
         "Put the right dbname into the secret, or create the database.",
     ),
     "42501": _Meaning(
-        AccessRefused,
+        AccessDenied,
         "{name} refuses: {said}.",
         "Grant the right that the message names to the secret's user.",
     ),
@@ -155,7 +155,7 @@ _MEANINGS = {
     **dict.fromkeys(
         ("22", "23"),
         _Meaning(
-            ContractBroken,
+            ContractViolation,
             "{name} does not accept a value: {said}.",
             "Correct what the message names; the next execution tries again.",
         ),
@@ -195,7 +195,7 @@ def _translated(database: "Database", error: BaseException, holders: str = "") -
             "prepared transactions by ROLLBACK PREPARED.",
         )
     if fields.get("R") == _WOULD_HIDE_ROWS:
-        return AccessRefused(
+        return AccessDenied(
             f"Row-level security of {database.name} may hide rows: {said}.",
             "ALTER ROLE … BYPASSRLS for the user that the secret names. A policy that shows it all rows is not "
             "enough, because totes can't see whether a policy does.",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from asn1crypto.x509 import Certificate  # type: ignore[import-untyped]
 
-from totes.errors import AccessRefused, shortened
+from totes.errors import AccessDenied, shortened
 from totes.runtime.secrets import Credentials
 
 # The roots of RDS's certificates, which no system has. tools/certificates.py writes the file.
@@ -47,7 +47,7 @@ def encrypted(plain: socket.socket, credentials: Credentials, name: str, secret:
         secret: what `totes secret` calls its credentials, for their remedies.
 
     Raises:
-        AccessRefused: the server offers no TLS and the mode insists, or its certificate is not accepted.
+        AccessDenied: the server offers no TLS and the mode insists, or its certificate is not accepted.
         OSError: the connection broke, or what answers speaks no TLS.
     """
     mode = credentials.tls
@@ -57,14 +57,14 @@ def encrypted(plain: socket.socket, credentials: Credentials, name: str, secret:
         try:
             return _context(mode, credentials.ca).wrap_socket(plain, server_hostname=credentials.host)
         except ssl.SSLCertVerificationError as error:
-            raise AccessRefused(
+            raise AccessDenied(
                 f"The certificate of {name} at {credentials.host}:{credentials.port} is not accepted: "
                 f"{error.verify_message.rstrip('.')}{_shown(credentials)}.",
                 _remedy(_REMEDIES.get(error.verify_code, _UNKNOWN_AUTHORITY), credentials, secret),
             ) from error
     if mode == "prefer":
         return plain
-    raise AccessRefused(
+    raise AccessDenied(
         f"{name} offers no TLS at {credentials.host}:{credentials.port}, and sslmode {mode} insists on it.",
         _remedy("Switch TLS on, on the server or in the pooler before it.", credentials, secret),
     )

@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer, single_metric
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 
-from totes.errors import TotesError, Unforeseen
+from totes.errors import TotesError, UnexpectedError
 from totes.runtime.redaction import redacted, redacted_document
 
 
@@ -33,7 +33,7 @@ def observed(handler: Handler) -> Handler:
     """A handler whose log lines bear the invocation and the execution, that is timed and, where the stage says so,
     traced, and whose failure is logged.
 
-    An error that nobody foresaw leaves as `Unforeseen`, without whatever secret its message carried.
+    An error that nobody foresaw leaves as `UnexpectedError`, without whatever secret its message carried.
     """
 
     @wraps(handler)
@@ -54,7 +54,7 @@ def observed(handler: Handler) -> Handler:
             raise MemoryError(redacted(str(error) or "Python could not allocate memory.")) from error
         except Exception as error:
             _note(error)
-            unforeseen = Unforeseen(
+            unforeseen = UnexpectedError(
                 f"{type(error).__name__}: {error}.",
                 "Read the stack trace in the function's log; the execution can be redriven once its cause is gone.",
             )

@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from totes.errors import AccessRefused, LakeUnavailable, TotesError
+from totes.errors import AccessDenied, LakeUnavailable, TotesError
 from totes.runtime.aws import client
 from totes.runtime.redaction import remember_secret
 
@@ -87,7 +87,7 @@ def read_credentials(secret_id: str) -> Credentials:
     """Reads the credentials in a secret, again at every call so that a rotated password is never stale.
 
     Raises:
-        AccessRefused: there is no such secret, it may not be read, or it is not what is expected.
+        AccessDenied: there is no such secret, it may not be read, or it is not what is expected.
         LakeUnavailable: Secrets Manager throttles or fails.
     """
     return _read(secret_id, _CURRENT)
@@ -123,7 +123,7 @@ def _with_login(secret_id: str, beside: dict[str, Any], login_id: str, document:
     """Returns the fields of both secrets; one that Secrets Manager rotates may also have the fields beside it."""
     beside = {name: value for name, value in beside.items() if name != MANAGED}
     if twice := [name for name, value in beside.items() if str(document.get(name, value)) != str(value)]:
-        raise AccessRefused(
+        raise AccessDenied(
             f"Secret {secret_id} and secret {login_id} have different values of {', '.join(twice)}.",
             "Correct the one that is wrong: in serverless.yml or the deployment's TOTES_… variables, or in the secret "
             "that is named there.",
@@ -141,10 +141,10 @@ def _text(secret_id: str, version: str) -> str:
     return str(found.get("SecretString", ""))
 
 
-def _translated(error: ClientError, secret_id: str) -> AccessRefused | LakeUnavailable:
+def _translated(error: ClientError, secret_id: str) -> AccessDenied | LakeUnavailable:
     code = error.response.get("Error", {}).get("Code", "")
     if code in _REFUSED:
-        return AccessRefused(
+        return AccessDenied(
             f"Secret {secret_id}: Secrets Manager says {code}.",
             "Check that the secret exists, has a value and is not being deleted, and that the role which asks may read "
             "it and use its key.",
@@ -156,7 +156,7 @@ def parse_object(secret_id: str, text: str) -> dict[str, Any]:
     """Returns the JSON object that is a secret's text.
 
     Raises:
-        AccessRefused: it is none, or has a field twice. An error quotes neither the text nor the error of its parser:
+        AccessDenied: it is none, or has a field twice. An error quotes neither the text nor the error of its parser:
             the text is the secret.
     """
     twice: set[str] = set()
@@ -182,7 +182,7 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
     """Returns the credentials in the text of a secret.
 
     Raises:
-        AccessRefused: it is not what is expected; the message names the fields and has none of their values.
+        AccessDenied: it is not what is expected; the message names the fields and has none of their values.
     """
     return _credentials(secret_id, parse_object(secret_id, text))
 
@@ -203,13 +203,13 @@ def check_managed(secret_id: str, document: dict[str, Any]) -> None:
     """Checks a secret that names another one.
 
     Raises:
-        AccessRefused: it is not what is expected.
+        AccessDenied: it is not what is expected.
     """
     found = [f"{MANAGED} {fault}" for fault in [_fault(document[MANAGED])] if fault]
     found += [f"{name} is beside {MANAGED}, which has the login" for name in _LOGIN if name in document]
     found += find_faults(document, ("host", "dbname")) or _faults_together(document)
     if found:
-        raise AccessRefused(
+        raise AccessDenied(
             f"Secret {secret_id}: {'; '.join(found)}.",
             "Give the deployment host, port, dbname and sslmode beside the ARN of the secret that RDS manages: "
             "docs/deploy.md.",
@@ -224,14 +224,14 @@ def check_parts(secret_id: str, document: dict[str, Any], needed: Collection[str
         needed: the names of the parts that must be there.
 
     Raises:
-        AccessRefused: it is not what is expected; the message names the parts and has none of their values.
+        AccessDenied: it is not what is expected; the message names the parts and has none of their values.
     """
     if faults := find_faults(document, needed) or _faults_together(document):
         raise _malformed(secret_id, faults)
 
 
-def _malformed(secret_id: str, faults: list[str]) -> AccessRefused:
-    return AccessRefused(
+def _malformed(secret_id: str, faults: list[str]) -> AccessDenied:
+    return AccessDenied(
         f"Secret {secret_id}: {'; '.join(faults)}.",
         "Store a JSON object with host, port, dbname, username and password, by `totes secret` or in Secrets "
         f"Manager; port is 5432 by default, and sslmode is one of {', '.join(SSL_MODES)}.",

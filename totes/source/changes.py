@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable, source_tables
 from totes.lake.bucket import Lake, StoredObject, sha256_of
-from totes.lake.keys import without
+from totes.lake.keys import difference
 from totes.lake.manifest import Manifest, Parts
 from totes.lake.parquet import keys_schema, write_keys
 from totes.runtime.log import about, logger
@@ -57,7 +57,7 @@ class TableChange:
         data: the rows that were read. The first batch has a file for every table, an empty one too.
         deleted: the keys that have gone.
         keys: all keys that are there.
-        aside: all rows that are quarantined.
+        quarantine_file: all rows that are quarantined.
         known: how many keys the batch before knew.
         quarantined: how many rows are quarantined now.
         ahead: how many rows are stamped with a time to come, and up to when; None if none is.
@@ -66,7 +66,7 @@ class TableChange:
     data: File | None = None
     deleted: File | None = None
     keys: File | None = None
-    aside: File | None = None
+    quarantine_file: File | None = None
     known: int = 0
     quarantined: int = 0
     ahead: tuple[int, datetime] | None = None
@@ -74,7 +74,7 @@ class TableChange:
     @property
     def files(self) -> dict[str, File]:
         """The files, by the name of the part that each is."""
-        parts = {"data": self.data, "deleted": self.deleted, "keys": self.keys, "aside": self.aside}
+        parts = {"data": self.data, "deleted": self.deleted, "keys": self.keys, "aside": self.quarantine_file}
         return {part: file for part, file in parts.items() if file}
 
 
@@ -122,7 +122,7 @@ def read_change(
         asked_for: the tables to read in full because the execution's input says so.
 
     Raises:
-        ContractBroken: a row is not what the contract allows, and may not be quarantined.
+        ContractViolation: a row is not what the contract allows, and may not be quarantined.
         SourceBusy: totesys was altered while it was read.
         SourceLagging: totesys is a standby that has not replayed all that the batch before saw.
     """
@@ -191,7 +191,7 @@ class _Attempt:
             self._before.manifest,
             {name: table.data.sha256 for name, table in self._tables.items() if table.data},
             deleted=any(table.deleted for table in tables),
-            quarantine_changed=any(table.aside for table in tables),
+            quarantine_changed=any(table.quarantine_file for table in tables),
         )
         return Change(news, self._scope.full_read, self._tables)
 
@@ -234,18 +234,18 @@ class _Attempt:
                 deleted=self._deleted(table, keys.gone),
                 keys=self._keys_file(table, "keys", keys.live) if keys.differ_from(known) else None,
             )
-        return replace(change, aside=self._aside(table), quarantined=len(self._quarantine[name]))
+        return replace(change, quarantine_file=self._quarantine_file(table), quarantined=len(self._quarantine[name]))
 
     def _read(self, table: SourceTable, windows: Windows) -> Extracted:
         read = self._taken.extract(table, windows, self._path(table, "data"), self._unavailable(table))
-        logger.info("read", rows=read.rows, aside=len(read.aside))
+        logger.info("read", rows=read.rows, quarantined=len(read.quarantined))
         return read
 
     def _compare_keys(self, table: SourceTable, read: Extracted, rows: int) -> KeyChange | None:
         """Returns how the keys have changed; None if they don't explain the number of rows."""
         known = self._before.keys(table)
         self._quarantine[table.name] = quarantine_after(self._examined[table.name], read, known)
-        came = without(read.keys, known)
+        came = difference(read.keys, known)
         live = expected_keys(known, came, read.keys, in_full=table.name in self._scope.full_read)
         if rows < len(live):
             # Some have gone. Only the table itself says which.
@@ -264,7 +264,7 @@ class _Attempt:
         logger.info("deleted", rows=len(landed))
         return self._keys_file(table, "deleted", landed)
 
-    def _aside(self, table: SourceTable) -> File | None:
+    def _quarantine_file(self, table: SourceTable) -> File | None:
         rows = self._quarantine[table.name]
         if rows == self._examined[table.name].before:
             return None

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable
 from totes.errors import SourceBusy
-from totes.lake.keys import without
+from totes.lake.keys import difference
 from totes.lake.manifest import Manifest
 from totes.postgres.catalogue import CatalogueTable, relations_to_read
 from totes.postgres.position import SourcePosition
@@ -157,7 +157,7 @@ def examined(before: Quarantine, found: Extracted) -> Examined:
     Args:
         found: what was read of the rows with their keys.
     """
-    still = {row.business_id: replace(row, known=before[row.business_id].known) for row in found.aside}
+    still = {row.business_id: replace(row, known=before[row.business_id].known) for row in found.quarantined}
     kept = {key: row for key, row in still.items() if row == before[key]}
     return Examined(before, kept, tuple(sorted(set(found.keys.to_pylist()) - kept.keys())))
 
@@ -170,8 +170,8 @@ def quarantine_after(of: Examined, read: Extracted, known: pa.Array) -> Quaranti
     """
     keys = set(read.keys.to_pylist()) if of.kept else set()
     after = {key: row for key, row in of.kept.items() if key not in keys}
-    landed = set(known.to_pylist()) if read.aside else set()
-    for row in read.aside:
+    landed = set(known.to_pylist()) if read.quarantined else set()
+    for row in read.quarantined:
         key = row.business_id
         after[key] = replace(row, known=of.before[key].known if key in of.before else key in landed)
     return after
@@ -253,7 +253,7 @@ def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> Ke
     if rows != len(live):
         # The fence missed rows, or the keys came from an index that lacks some.
         return None
-    gone = without(known, live) if len(live) < len(known) + len(came) else known.slice(0, 0)
+    gone = difference(known, live) if len(live) < len(known) + len(came) else known.slice(0, 0)
     if len(live) != len(known) + len(came) - len(gone):
         # More have gone than the number of rows shows, because the fence missed as many that came.
         return None
@@ -263,7 +263,7 @@ def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> Ke
 def tombstones(gone: pa.Array, quarantined_before: Quarantine) -> pa.Array:
     """Returns the keys that have gone, but for those of rows that were never landed, because quarantine kept them."""
     unheard = [key for key, row in quarantined_before.items() if not row.known]
-    return without(gone, pa.array(unheard, gone.type))
+    return difference(gone, pa.array(unheard, gone.type))
 
 
 # Whether it is news.

@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
 from totes.contracts.declarations import SourceTable
-from totes.errors import SHOWN, ContractBroken
+from totes.errors import SHOWN, ContractViolation
 from totes.postgres.connection import quoted
 from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 from totes.postgres.statements import sql
@@ -25,7 +25,7 @@ def named_in_source(connection: sqlalchemy.Connection, table: SourceTable, condi
         condition: SQL that is true of the rows to read.
 
     Raises:
-        ContractBroken: there are such values.
+        ContractViolation: there are such values.
     """
     try:
         yield
@@ -35,7 +35,7 @@ def named_in_source(connection: sqlalchemy.Connection, table: SourceTable, condi
         count, first = _find(connection.engine, table, condition)
         shown = "".join(f"; {violation}" for violation in first)
         more = f"; and {count - len(first)} more" if count > len(first) else ""
-        raise ContractBroken(
+        raise ContractViolation(
             f"totesys holds text in {table.name} that can't be written in UTF-8: {server_message(error)}{shown}{more}.",
             "Correct the values in totesys; the next run takes them up.",
         ) from error

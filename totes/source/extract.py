@@ -23,7 +23,7 @@ from totes.postgres.copy import copy_out
 from totes.postgres.position import SourcePosition
 from totes.source import fence
 from totes.source.encodings import named_in_source
-from totes.source.quarantine import MOST, SetAside, abridged, set_aside
+from totes.source.quarantine import MOST, QuarantinedRow, abridged, quarantine
 from totes.source.validation import (
     Violation,
     check_catalogue,
@@ -97,20 +97,20 @@ class Extracted:
 
     Attributes:
         keys: of all rows, in the order that they were read.
-        aside: the rows among them that were set aside, and so are not in the file.
+        aside: the rows among them that were quarantined, and so are not in the file.
         ahead: rows in the file that are stamped with a time to come.
         latest: the latest stamp of those; None where there are none.
     """
 
     keys: pa.Array
-    aside: list[SetAside]
+    quarantined: list[QuarantinedRow]
     ahead: int = 0
     latest: datetime | None = None
 
     @property
     def rows(self) -> int:
         """Rows in the file."""
-        return len(self.keys) - len(self.aside)
+        return len(self.keys) - len(self.quarantined)
 
 
 class Snapshot:
@@ -150,7 +150,7 @@ class Snapshot:
         """Counts the rows of all tables and finds the first new ones, in one scan each and one round trip.
 
         Raises:
-            ContractBroken: two rows of a table have the same key, which nothing in totesys prevents.
+            ContractViolation: two rows of a table have the same key, which nothing in totesys prevents.
         """
         selects = [
             f"SELECT '{table}' AS name, count(*) AS all_rows, {self._keys_again(table)} AS again, "  # noqa: S608  names come from the contracts
@@ -184,10 +184,10 @@ class Snapshot:
         """Writes the rows of a table that its window takes, and those that they are joined with, to a Parquet file.
 
         Args:
-            unavailable: by column, the keys of the referenced table that have been set aside.
+            unavailable: by column, the keys of the referenced table that have been quarantined.
 
         Raises:
-            ContractBroken: a row is not what the contract allows, and may not be set aside.
+            ContractViolation: a row is not what the contract allows, and may not be quarantined.
         """
         return self._copy(table, _to_read(table, windows), path, unavailable)
 
@@ -218,7 +218,7 @@ class Snapshot:
             older_than: a fence that the rows have to be older than; None takes all.
 
         Raises:
-            ContractBroken: a row is not what the contract allows, and may not be set aside.
+            ContractViolation: a row is not what the contract allows, and may not be quarantined.
         """
         key, (low, high) = quoted(table.name, table.key), keys
         conditions = [
@@ -390,13 +390,13 @@ class _RowSink:
         """What was read.
 
         Raises:
-            ContractBroken: a row is not what the contract allows, and may not be set aside.
+            ContractViolation: a row is not what the contract allows, and may not be quarantined.
         """
         chunks = [chunk for keys in self._keys for chunk in keys.chunks]
         keys = pa.concat_arrays(chunks) if chunks else _no_keys(keys_schema(self._table))
         raise_if_any(repeated(self._table, keys))
-        aside = set_aside(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
-        return Extracted(keys, aside, self._ahead, self._latest)
+        quarantined = quarantine(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
+        return Extracted(keys, quarantined, self._ahead, self._latest)
 
     def _look_ahead(self, rows: pa.Table) -> None:
         # Without a zone, all are UTC.

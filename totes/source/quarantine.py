@@ -1,7 +1,7 @@
-"""Quarantine: rows that break their contract, set aside where their table's declaration says `quarantine = true`.
+"""Quarantines rows that break their contract, if their table's declaration says `quarantine = true`.
 
-A row that is set aside is looked at again in every run until it is right or gone: what mends it may be a change of its
-own, of a row that it refers to, or of the declaration.
+Each run examines quarantined rows again until they are right or gone. They may become right by a change of their own,
+of a row that they refer to, or of the declaration.
 """
 
 import json
@@ -24,7 +24,7 @@ LONGEST_VALUE = 1_000
 
 
 @dataclass(frozen=True)
-class SetAside:
+class QuarantinedRow:
     """A quarantined row.
 
     Attributes:
@@ -41,17 +41,17 @@ class SetAside:
     known: bool = False
 
 
-Quarantine = dict[int, SetAside]
+Quarantine = dict[int, QuarantinedRow]
 
 
-def set_aside(table: SourceTable, wrong: list[Violation], texts: pa.Table) -> list[SetAside]:
+def quarantine(table: SourceTable, wrong: list[Violation], texts: pa.Table) -> list[QuarantinedRow]:
     """The rows that violations speak of.
 
     Args:
         texts: the rows, all columns as text.
 
     Raises:
-        ContractBroken: the table's declaration does not allow it.
+        ContractViolation: the table's declaration does not allow it.
     """
     if not table.quarantine:
         raise_if_any(wrong)
@@ -59,7 +59,7 @@ def set_aside(table: SourceTable, wrong: list[Violation], texts: pa.Table) -> li
     for violation in wrong:
         reasons.setdefault(str(violation.key), []).append(str(violation))
     return [
-        SetAside(int(row[table.key]), "; ".join(reasons[row[table.key]]), json.dumps(row, ensure_ascii=False))
+        QuarantinedRow(int(row[table.key]), "; ".join(reasons[row[table.key]]), json.dumps(row, ensure_ascii=False))
         for row in texts.to_pylist()
         if row[table.key] in reasons
     ]
@@ -82,7 +82,7 @@ def quarantine_schema(table: SourceTable) -> pa.Schema:
     )
 
 
-def write_quarantine(path: Path, table: SourceTable, rows: Iterable[SetAside]) -> int:
+def write_quarantine(path: Path, table: SourceTable, rows: Iterable[QuarantinedRow]) -> int:
     """Writes rows in the order of their keys; returns how many there are."""
     schema = quarantine_schema(table)
     ordered = sorted(rows, key=lambda row: row.business_id)
@@ -93,7 +93,7 @@ def write_quarantine(path: Path, table: SourceTable, rows: Iterable[SetAside]) -
 
 def read_quarantine(path: Path) -> Quarantine:
     """The rows of a file, by key."""
-    return {row["business_id"]: SetAside(**row) for row in pq.read_table(path).to_pylist()}
+    return {row["business_id"]: QuarantinedRow(**row) for row in pq.read_table(path).to_pylist()}
 
 
 def _abridged(values: pa.ChunkedArray) -> pa.ChunkedArray:

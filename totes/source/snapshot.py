@@ -81,8 +81,8 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
 
     Raises:
         DBAPIError: a table could not be locked for 20 seconds (55P03), or the server refused a statement.
-        ContractBroken: tables or columns are not as declared.
-        AccessRefused: a table may not be read, or some of its rows are hidden.
+        ContractViolation: tables or columns are not as declared.
+        AccessDenied: a table may not be read, or some of its rows are hidden.
     """
     names = tables or source_tables().keys()
     transaction, row = _begin(connection, names)

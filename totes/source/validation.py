@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from totes.contracts.arrow import arrow_type
 from totes.contracts.currencies import currency_names
 from totes.contracts.declarations import Column, SourceTable
-from totes.errors import SHOWN, AccessRefused, ContractBroken, TotesError
+from totes.errors import SHOWN, AccessDenied, ContractViolation, TotesError
 from totes.lake.keys import repeated_keys
 from totes.postgres.catalogue import PARTITIONED, CatalogueTable, Relation
 
@@ -40,8 +40,8 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
         the columns that no contract declares, by table; they are left out.
 
     Raises:
-        ContractBroken: a table or column is missing or has another type, or a relation of another kind has its name.
-        AccessRefused: a column may not be read, or row-level security may hide rows.
+        ContractViolation: a table or column is missing or has another type, or a relation of another kind has its name.
+        AccessDenied: a column may not be read, or row-level security may hide rows.
     """
     for refusal in refusals(tables, found):
         raise refusal
@@ -51,17 +51,17 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
 def refusals(tables: Mapping[str, SourceTable], found: Mapping[str, CatalogueTable]) -> Iterator[TotesError]:
     """Yields each error that stops Ingest from reading these tables; Ingest raises the first."""
     if differences := [text for table in tables.values() for text in _differences(table, found.get(table.name))]:
-        yield ContractBroken(
+        yield ContractViolation(
             "totesys is not as declared: " + "; ".join(differences) + ".",
             "Change the declarations in schemas/ and deploy, or undo the change in totesys.",
         )
     if refused := sorted(name for name, table in found.items() if not _is_readable(tables[name], table)):
-        yield AccessRefused(
+        yield AccessDenied(
             f"The user may not read {', '.join(refused)} of totesys.",
             f"GRANT SELECT ON {', '.join(refused)} to the user that the source's secret names.",
         )
     if hiding := sorted(name for name, table in found.items() if table.hides_rows):
-        yield AccessRefused(
+        yield AccessDenied(
             f"Row-level security of totesys may hide rows of {', '.join(hiding)}, which would look deleted.",
             "ALTER ROLE … BYPASSRLS for the user that the source's secret names. A policy that shows it all rows is "
             "not enough, because Ingest can't see whether a policy does.",
@@ -72,7 +72,7 @@ def violations(table: SourceTable, rows: pa.Table, unavailable: Mapping[str, pa.
     """NULLs, unknown values and texts that are no dates, out of typed rows; and references to what is not to be had.
 
     Args:
-        unavailable: by column, the keys of the referenced table that have been set aside.
+        unavailable: by column, the keys of the referenced table that have been quarantined.
     """
     found: list[Violation] = []
     for column in table.columns:
@@ -120,12 +120,12 @@ def repeated_key(table: SourceTable, key: int | None, rows: int) -> Violation:
 
 
 def raise_if_any(violations: list[Violation]) -> None:
-    """Raises ContractBroken where there is a violation; the message shows the first five."""
+    """Raises ContractViolation where there is a violation; the message shows the first five."""
     if not violations:
         return
     shown = "; ".join(str(violation) for violation in violations[:SHOWN])
     more = f"; and {len(violations) - SHOWN} more" if len(violations) > SHOWN else ""
-    raise ContractBroken(
+    raise ContractViolation(
         f"totesys holds what schemas/source/{violations[0].table}.toml does not allow: {shown}{more}.",
         "Correct the rows in totesys, or change the declaration and deploy; the next run takes them up.",
     )
@@ -182,7 +182,7 @@ def _wrong(
         yield pc.is_in(values, value_set=no_dates), "a date, YYYY-MM-DD"
     if unavailable is not None and len(unavailable):
         wrong = pc.is_in(values.cast(unavailable.type), value_set=unavailable)
-        yield wrong, f"a {column.references} that is not set aside"
+        yield wrong, f"a {column.references} that is not quarantined"
 
 
 def _not_among(allowed: Iterable[str], values: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pg8000.dbapi
 
 from totes.contracts.declarations import Column
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.parquet import batches
 from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 
@@ -25,7 +25,7 @@ def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
         columns: the file's columns; the first is the key.
 
     Raises:
-        ContractBroken: there is such a value.
+        ContractViolation: there is such a value.
     """
     try:
         yield
@@ -36,7 +36,7 @@ def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
         if found := _WHERE.search(error.args[0].get("W", "")):
             table, row, column = found[1].removeprefix("staged_"), int(found[2]), found[3]
             where = f"; {table} {_nth(path, columns[0].name, row)}: {column}"
-        raise ContractBroken(
+        raise ContractViolation(
             f"The warehouse's encoding lacks a character of a text: {server_message(error)}{where}.",
             "Make a warehouse in UTF8 (CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8') and put its name into the "
             "secret. The next run loads it from batch 1.",

@@ -24,7 +24,7 @@ class RecordIdsGiven:
                 # Its entry in the log is in doubt or gone: its rows tell.
                 first = self._next_of_live(replayed, fact)
             if first is not None:
-                _go_on_behind(replayed, fact, first - 1)
+                _advance_sequence(replayed, fact, first - 1)
 
     def _next_of_live(self, replayed: Warehouse, fact: WarehouseTable) -> int | None:
         following: int | None = replayed.scalar(
@@ -36,18 +36,18 @@ class RecordIdsGiven:
         return following
 
 
-def go_on_behind_the_last(warehouse: Warehouse) -> None:
+def advance_sequence(warehouse: Warehouse) -> None:
     """Lets record ids go on behind those that are there."""
     for fact in _facts():
         newest = warehouse.scalar("newest", key=quoted(fact.key), table=warehouse.star(fact.name))
-        _go_on_behind(warehouse, fact, newest or 0)
+        _advance_sequence(warehouse, fact, newest or 0)
 
 
 def _facts() -> list[WarehouseTable]:
     return [table for table in warehouse_tables().values() if table.is_fact]
 
 
-def _go_on_behind(warehouse: Warehouse, fact: WarehouseTable, given: int) -> None:
+def _advance_sequence(warehouse: Warehouse, fact: WarehouseTable, given: int) -> None:
     # A sequence can't be set to 0.
     if given > 0:
-        warehouse.execute("go_on_behind", {"table": warehouse.star(fact.name), "key": fact.key, "given": given})
+        warehouse.execute("advance_sequence", {"table": warehouse.star(fact.name), "key": fact.key, "given": given})

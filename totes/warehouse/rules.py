@@ -13,7 +13,7 @@ import sqlalchemy
 
 from totes.contracts.arrow import arrow_type
 from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
-from totes.errors import SHOWN, ContractBroken
+from totes.errors import SHOWN, ContractViolation
 from totes.lake.keys import repeated_keys
 from totes.postgres.connection import quoted
 from totes.warehouse.warehouse import Warehouse
@@ -25,7 +25,7 @@ _CORRECT = (
 # Ingest lets no such row pass, so it was made on the way.
 _RESTORE = (
     "totesys is not at fault: somebody has changed the lake or the warehouse. Restore the object's first version in "
-    "S3, or the row in the warehouse by `totes replay --swap`; the next execution goes on from there."
+    "S3, or the row in the warehouse by `totes replay --swap`; the next execution resumes there."
 )
 
 
@@ -50,7 +50,7 @@ class Broken:
         return f"{self.table} breaks the rule `{self.rule}` ({self.meaning.rstrip('.')}): {ids}{more}"
 
 
-def broken_check(broken: list[Broken]) -> ContractBroken:
+def broken_check(broken: list[Broken]) -> ContractViolation:
     """The error of a batch in which rows of totesys don't go together."""
     return _error(broken, _CORRECT.format(table=broken[0].table))
 
@@ -78,7 +78,7 @@ class StagedRows:
         """Makes sure that every row has a key of its own, and accepted values.
 
         Raises:
-            ContractBroken: names the rule, the table and the keys.
+            ContractViolation: names the rule, the table and the keys.
         """
         if broken := [*self._repeated_keys(), *self._unaccepted_values()]:
             raise _error(broken, _RESTORE)
@@ -101,7 +101,7 @@ def check_references(warehouse: Warehouse, table: WarehouseTable, staging: str) 
     """Tells which staged rows refer to nothing.
 
     Raises:
-        ContractBroken: names the rule, the table and the keys.
+        ContractViolation: names the rule, the table and the keys.
     """
     broken = []
     for column in table.data_columns:
@@ -172,5 +172,5 @@ def violators(warehouse: Warehouse, table: WarehouseTable, check: Check) -> sqla
     )
 
 
-def _error(broken: list[Broken], remedy: str) -> ContractBroken:
-    return ContractBroken("; ".join(map(str, broken)) + ".", remedy)
+def _error(broken: list[Broken], remedy: str) -> ContractViolation:
+    return ContractViolation("; ".join(map(str, broken)) + ".", remedy)

@@ -61,7 +61,7 @@ def stage(warehouse: Warehouse, table: WarehouseTable, path: Path) -> int:
     """Copies a file of rows into a temporary table that ends with the transaction; returns how many there were.
 
     Raises:
-        ContractBroken: two rows have one key, or a value is not accepted.
+        ContractViolation: two rows have one key, or a value is not accepted.
     """
     seen = rules.StagedRows(table)
     rows = _staged(warehouse, _stage(table), table.data_columns, path, seen.see)
@@ -75,15 +75,15 @@ def stage_deleted(warehouse: Warehouse, table: WarehouseTable, path: Path) -> in
 
 
 def note_quarantine(warehouse: Warehouse, source: str, path: Path, batch: int) -> None:
-    """Brings the warehouse's quarantine of a table of totesys to what a file says is set aside."""
+    """Brings the warehouse's quarantine of a table of totesys to what a file says is quarantined."""
     aside = quoted("pg_temp", f"aside_{source}")
     _staged(warehouse, aside, _ASIDE, path)
-    for name in ("release", "set_aside"):
+    for name in ("release", "quarantine"):
         warehouse.execute(name, {"name": source, "batch": batch}, aside=aside)
     warehouse.run(f"DROP TABLE {aside}")
 
 
-def fill(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> Loaded | None:
+def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> Loaded | None:
     """Copies a file straight into a fact that is empty, where all rows are first versions.
 
     Returns:
@@ -91,7 +91,7 @@ def fill(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> Loaded | Non
         staging reports; or somebody uses the tables or depends on a key, and staging leaves keys and indexes alone.
 
     Raises:
-        ContractBroken: two rows have one key, or a value is not accepted.
+        ContractViolation: two rows have one key, or a value is not accepted.
     """
     seen = rules.StagedRows(fact)
     keys, indexes = constraints.foreign_keys(warehouse, [fact]), constraints.indexes(warehouse, fact)
@@ -135,9 +135,9 @@ def upsert(warehouse: Warehouse, dimension: WarehouseTable, staged: int, batch: 
     return Loaded(staged, inserted=row.inserted, updated=row.updated)
 
 
-def bury(warehouse: Warehouse, table: WarehouseTable, batch: int) -> None:
+def add_tombstones(warehouse: Warehouse, table: WarehouseTable, batch: int) -> None:
     """Writes a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
-    name = "bury_versions" if table.is_fact else "bury_rows"
+    name = "add_tombstones_of_versions" if table.is_fact else "add_tombstones"
     _execute(warehouse, name, table, {"name": table.name, "batch": batch})
     warehouse.run(f"DROP TABLE {_deleted(table)}")
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from totes.contracts.arrow import arrow_type
 from totes.contracts.declarations import Column, WarehouseTable, origin_of, source_tables
 from totes.contracts.derivations import CALENDAR_COLUMNS, DERIVATIONS
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.parquet import processed_schema
 from totes.lake.texts import texts
 
@@ -32,7 +32,7 @@ def shaped(table: WarehouseTable, rows: pa.RecordBatch | pa.Table) -> pa.Table:
         rows: of the table's source; where the table joins others, of `joined`.
 
     Raises:
-        ContractBroken: a value can't be had, for instance the name of an unknown currency.
+        ContractViolation: a value can't be had, for instance the name of an unknown currency.
     """
     schema = processed_schema(table)
     columns = [
@@ -102,7 +102,7 @@ def _column(table: WarehouseTable, column: Column, values: pa.ChunkedArray, fiel
         made = pc.fill_null(made, pa.scalar(column.default).cast(made.type))
     if not field.nullable and made.null_count:
         found = pc.unique(values.filter(pc.is_null(made))).to_pylist()[:5]
-        raise ContractBroken(
+        raise ContractViolation(
             f"{table.name}.{column.name} has no value where {column.origin} is {found}.",
             f"Change the declaration in schemas/warehouse/{table.name}.toml and deploy: what is landed stays as it is.",
         )
@@ -150,7 +150,7 @@ def _frame(rows: pa.Table) -> "pd.DataFrame":
 def _require_parents(table: WarehouseTable, other: str, rows: "pd.DataFrame", key: str, column: str) -> None:
     orphans = rows.loc[rows[key].isna(), column]
     if len(orphans):
-        raise ContractBroken(
+        raise ContractViolation(
             f"{table.source}.{column} refers to {sorted(orphans.unique())[:5]}, which {other} of the same batch lacks.",
             "Ingest lets no such row pass: restore the first versions of the batch's objects in S3 (the buckets are "
             "versioned). If they have no others, report it: this is a bug.",

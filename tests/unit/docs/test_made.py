@@ -18,6 +18,7 @@ def test_files_are_what_the_declarations_say() -> None:
 
 def test_everything_that_is_made_is_known() -> None:
     assert {str(path.relative_to(ROOT)) for files in made.MADE for path in files()} == {
+        "CONTRIBUTING.md",
         "docs/architecture.md",
         "docs/data-dictionary.md",
         "docs/deploy.md",

@@ -8,7 +8,7 @@ import pytest
 
 from local.aws.deployment import STATE_MACHINE
 from tools.docs.dictionary import DICTIONARY
-from totes.alerts.error_catalogue import MEANINGS, section
+from totes.alerts.error_catalogue import CATALOGUE, meaning, section
 from totes.contracts import declarations
 from totes.errors import TotesError
 
@@ -46,22 +46,22 @@ NOT_IN_THE_MODEL = {
 
 def test_every_error_is_known_here() -> None:
     assert declarations.ContractInvalid.__name__ in RAISED
-    assert MEANINGS.keys() >= RAISED | RETRIED
+    assert CATALOGUE.keys() >= RAISED | RETRIED
 
 
 def test_every_error_of_lambdas_invoke_is_known() -> None:
-    assert {error for error in MEANINGS if error.startswith("Lambda.")} == INVOKE | NOT_IN_THE_MODEL
+    assert {error for error in CATALOGUE if error.startswith("Lambda.")} == INVOKE | NOT_IN_THE_MODEL
 
 
 def test_errors_that_share_a_section_are_retried_alike() -> None:
     sections: dict[str, set[bool]] = {}
-    for error in MEANINGS:
+    for error in CATALOGUE:
         sections.setdefault(section(error), set()).add(error in RETRIED)
     # What the workflow itself does wrong is never retried, though a result may be too large only once.
     assert {name for name, retried in sections.items() if len(retried) > 1} == set()
 
 
-@pytest.mark.parametrize("error", MEANINGS)
+@pytest.mark.parametrize("error", CATALOGUE)
 def test_error_has_a_section_that_says_what_to_do(error: str) -> None:
     text = SECTIONS[section(error)]
     assert section(error) == error or f"`{error}`" in text
@@ -71,4 +71,12 @@ def test_error_has_a_section_that_says_what_to_do(error: str) -> None:
 
 def test_every_section_of_an_error_is_of_one_that_exists() -> None:
     headings = {name for name, text in SECTIONS.items() if "**It means**" in text}
-    assert headings <= MEANINGS.keys()
+    assert headings <= CATALOGUE.keys()
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [("ContractBroken", "ContractViolation"), ("AccessRefused", "AccessDenied"), ("Unforeseen", "UnexpectedError")],
+)
+def test_error_of_an_execution_before_the_upgrade_is_explained(former: str, now: str) -> None:
+    assert (meaning(former), section(former)) == (meaning(now), now)

@@ -13,7 +13,7 @@ from totes.errors import (
     ObjectMissing,
     SettingsInvalid,
     SourceUnreachable,
-    Unforeseen,
+    UnexpectedError,
     WarehouseUnreachable,
 )
 from totes.runtime.allowance import Allowance
@@ -217,7 +217,7 @@ def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
     # boto3 quotes what it was told to be a region.
     monkeypatch.setenv("AWS_DEFAULT_REGION", "postgresql://reader:hunter2@nowhere")
     with pytest.raises(
-        Unforeseen, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRemedy: Read the stack"
+        UnexpectedError, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRemedy: Read the stack"
     ):
         invoke("transform")
     assert lines(log)[-1]["error"] == "InvalidRegionError"

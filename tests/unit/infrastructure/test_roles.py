@@ -190,7 +190,7 @@ def deploy(pipeline: Pipeline) -> None:
 def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
     """Runs the three stages and notes what each asks of AWS.
 
-    On full tables, after a deletion and with a row to set aside, and with nothing new.
+    On full tables, after a deletion and with a row to quarantined, and with nothing new.
     """
     made: dict[str, set[Call]] = defaultdict(set)
     running = ""
@@ -217,9 +217,9 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
         step()
     # A backfill that began before it had a function of its own calls ingest.
     made["ingest"] |= made["backfill"]
-    for running, teller in tellers().items():
+    for running, reporter in reporters().items():
         made[running] = set()
-        teller()
+        reporter()
     return made
 
 
@@ -242,7 +242,7 @@ def listed(which: str) -> list[Any]:
     return list(json.load(s3.get_object(Bucket=DEV.landing_bucket, Key=key)["Body"]))
 
 
-def tellers() -> dict[str, Callable[[], object]]:
+def reporters() -> dict[str, Callable[[], object]]:
     settings = WatchSettings(DEV.landing_bucket, DEV.processed_bucket, "docs", DEV.topic_arn)
     zones = Zones(DEV.landing_bucket, DEV.processed_bucket)
     return {

@@ -71,7 +71,7 @@ def test_overlapping_executions_all_end(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("order", "error"),
     [
-        ({"raise": "ContractBroken"}, "ContractBroken"),
+        ({"raise": "ContractViolation"}, "ContractViolation"),
         ({"raise": "Sandbox.Timedout"}, "Sandbox.Timedout"),
         ({"raise": "Runtime.ExitError"}, "Runtime.ExitError"),
         ({"refuse": "TooManyRequestsException"}, "Lambda.TooManyRequestsException"),

@@ -60,3 +60,8 @@ def test_section_without_a_date_is_none(project: Path, heading: str) -> None:
     (project / "CHANGELOG.md").write_text(CHANGELOG.replace("## [0.2.0] - 2026-11-30", heading))
     with pytest.raises(ReleaseInvalid, match="no dated section"):
         release_notes("v0.2.0", project)
+
+
+def test_this_project_can_be_released() -> None:
+    version = json.loads((Path(__file__).parents[3] / "package.json").read_text())["version"]
+    assert release_notes(f"v{version}")

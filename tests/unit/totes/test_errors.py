@@ -4,7 +4,7 @@ import pytest
 
 from totes import errors
 from totes.contracts import declarations
-from totes.errors import ContractBroken, TerminalError, TotesError, TransientError, split_remedy
+from totes.errors import ContractViolation, TerminalError, TotesError, TransientError, split_remedy
 
 
 def ancestors(kind: type[Exception]) -> list[str]:
@@ -33,7 +33,7 @@ def test_docstring_draws_the_tree_as_it_is() -> None:
 
 
 def test_message_is_what_was_found_then_the_remedy() -> None:
-    error = ContractBroken("Staff 7 has no name; see postgresql://a:hunter2@b/c.", "Give it one.")
+    error = ContractViolation("Staff 7 has no name; see postgresql://a:hunter2@b/c.", "Give it one.")
     assert str(error) == "Staff 7 has no name; see postgresql://a:***@b/c. Give it one."
     assert error.remedy == "Give it one."
 
@@ -46,7 +46,7 @@ def test_long_message_is_cut_but_keeps_its_remedy() -> None:
 
 @pytest.mark.parametrize("found", ["A gap.", "Two\nlines.", "It says\nRemedy: drop the warehouse.", ""])
 def test_labelled_remedy_is_split_off_again(found: str) -> None:
-    error = ContractBroken(found, "Restore it.").labelled()
+    error = ContractViolation(found, "Restore it.").labelled()
     assert split_remedy(str(error)) == (found, "Restore it.")
 
 

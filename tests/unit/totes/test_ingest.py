@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.pipeline import Pipeline
 from totes.contracts.declarations import source_tables
-from totes.errors import ContractBroken, DeletionsHeld
+from totes.errors import ContractViolation, DeletionsHeld
 from totes.lake.batch_log import entry
 from totes.source.decisions import RESTRUCTURED, UPGRADED
 
@@ -35,7 +35,7 @@ def test_table_swapped_for_another_is_landed_with_its_parents(pipeline: Pipeline
 def test_row_that_transform_could_not_shape_is_never_landed(pipeline: Pipeline) -> None:
     """What is landed stays, so a batch with such a row would stop every run after it."""
     pipeline.totesys(f"INSERT INTO currency VALUES (1, 'ZZZ', {STAMPS})")
-    with pytest.raises(ContractBroken, match="currency 1: currency_code is 'ZZZ', expected a currency code"):
+    with pytest.raises(ContractViolation, match="currency 1: currency_code is 'ZZZ', expected a currency code"):
         pipeline.ingest()
     assert "Contents" not in pipeline.s3.list_objects_v2(Bucket=pipeline.landing_bucket)
     pipeline.totesys("UPDATE currency SET currency_code = 'GBP'")

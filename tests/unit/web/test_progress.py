@@ -14,7 +14,7 @@ WORKFLOW = parse_workflow(json.loads(STATE_MACHINE.read_text(encoding="utf-8")))
 BUSY = FailedAttempt(START, "SourceBusy", "totesys is locked.")
 DONE = StateRun("Ingest", START, START + timedelta(seconds=2), attempts=1)
 HEALED = replace(DONE, attempts=2, failures=(BUSY,))
-CAUGHT = replace(DONE, error="ContractBroken", failures=(FailedAttempt(START, "ContractBroken", "staff 7"),))
+CAUGHT = replace(DONE, error="ContractViolation", failures=(FailedAttempt(START, "ContractViolation", "staff 7"),))
 AT_WORK = StateRun("Ingest", START, attempts=1)
 AGAIN = replace(AT_WORK, attempts=2, error="SourceBusy", failures=(BUSY,))
 
@@ -70,7 +70,7 @@ def test_every_status_has_a_mark_of_its_own() -> None:
         (None, "task", "Ingest, Task: not reached"),
         (execution("SUCCEEDED", DONE), "2.0 s", "Ingest, Task: succeeded, 2.0 s"),
         (execution("RUNNING", HEALED), "2 attempts, 2.0 s", "Ingest, Task: retried, 2 attempts, 2.0 s"),
-        (execution("RUNNING", CAUGHT), "ContractBroken", "Ingest, Task: failed, 2.0 s, ContractBroken"),
+        (execution("RUNNING", CAUGHT), "ContractViolation", "Ingest, Task: failed, 2.0 s, ContractViolation"),
         (execution("RUNNING", AT_WORK), "5.0 s", "Ingest, Task: running, 5.0 s"),
         (execution("RUNNING", AGAIN), "SourceBusy", "Ingest, Task: retrying, 2 attempts, 5.0 s, SourceBusy"),
         (execution("ABORTED", DONE), "ABORTED", "Ingest, Task: failed, 2.0 s, ABORTED"),

@@ -41,7 +41,7 @@ def reconcile(
 
     Raises:
         LogBroken: the warehouse does not belong to the lake.
-        SourceUnreachable, LakeUnavailable, AccessRefused, ContractBroken: see totes.errors.
+        SourceUnreachable, LakeUnavailable, AccessDenied, ContractViolation: see totes.errors.
     """
     manifest = last_manifest(warehouse, BatchLog(processed))
     if manifest is None:

@@ -71,7 +71,7 @@ class TableDifferences:
     extra: Keys = field(default_factory=Keys)
     differing: Keys = field(default_factory=Keys)
     on_their_way: Keys = field(default_factory=Keys)
-    set_aside: Keys = field(default_factory=Keys)
+    quarantined: Keys = field(default_factory=Keys)
     kept: Keys = field(default_factory=Keys)
     columns: dict[str, int] = field(default_factory=dict)
     cells: list[Cell] = field(default_factory=list)

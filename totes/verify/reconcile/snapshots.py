@@ -69,8 +69,8 @@ def snapshots(warehouse: Warehouse, source: "Credentials") -> Iterator[Snapshots
         source: of totesys.
 
     Raises:
-        ContractBroken: totesys is not as declared.
-        SourceUnreachable, AccessRefused: totesys can't be connected to.
+        ContractViolation: totesys is not as declared.
+        SourceUnreachable, AccessDenied: totesys can't be connected to.
     """
     with (
         connected(TOTESYS, source, "totes-console") as connection,

@@ -76,15 +76,15 @@ class TableComparison:
                 self._totesys.keys(), self._warehouse.keys(), low=low, high=high, buckets=list(buckets)
             )
         )
-        set_aside = self._set_aside(apart.missing | apart.differing)
-        coming = apart.new - set_aside - self._loaded_as_they_are(apart.new)
+        quarantined = self._quarantined(apart.missing | apart.differing)
+        coming = apart.new - quarantined - self._loaded_as_they_are(apart.new)
         going = self._batch.had(self._table, apart.extra)
-        kept = self._buried(apart.extra - going)
-        differing = apart.differing - coming - set_aside
-        self._found.missing.add(apart.missing - coming - set_aside)
+        kept = self._tombstoned(apart.extra - going)
+        differing = apart.differing - coming - quarantined
+        self._found.missing.add(apart.missing - coming - quarantined)
         self._found.extra.add(apart.extra - going - kept)
         self._found.differing.add(differing)
-        self._found.set_aside.add(set_aside)
+        self._found.quarantined.add(quarantined)
         self._found.on_their_way.add(coming | going)
         self._found.kept.add(kept)
         for keys in _parts(sorted(differing), VALUES_AT_ONCE):
@@ -102,13 +102,13 @@ class TableComparison:
         now = _by_key(self._snapshots.totesys(self._totesys.values(), keys=list(brought)))
         return {key for key, texts in brought.items() if texts == now[key]}
 
-    def _set_aside(self, keys: Collection[int]) -> set[int]:
+    def _quarantined(self, keys: Collection[int]) -> set[int]:
         """Those of the keys whose rows are in quarantine, as a contract says that they may be."""
         if self._version < QUARANTINE_SINCE or not keys:
             return set()
         return self._ids_in_log(_SET_ASIDE, source=self._table.source, keys=list(keys))
 
-    def _buried(self, keys: Collection[int]) -> set[int]:
+    def _tombstoned(self, keys: Collection[int]) -> set[int]:
         if self._table.is_fact or not keys:
             return set()
         query = _DELETED if self._version < TOMBSTONES_END_SINCE else f"{_DELETED} AND ended_batch_id IS NULL"

@@ -96,12 +96,12 @@ class Table:
 
     def put_in(self, connection: sqlalchemy.Connection) -> None:
         """Gives the live one the rows of the replay."""
-        connection.execute(self._statement("put_missing"))
-        connection.execute(self._statement("put_right"))
+        connection.execute(self._statement("insert_missing"))
+        connection.execute(self._statement("update_changed"))
 
     def take_out(self, connection: sqlalchemy.Connection) -> None:
         """Takes the rows out of the live one that the replay does not have."""
-        connection.execute(self._statement("take_out"))
+        connection.execute(self._statement("delete_extra"))
 
     def _named(self, connection: sqlalchemy.Connection, rows: int, kind: str) -> Rows:
         if not rows:

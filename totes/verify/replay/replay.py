@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy
 from sqlalchemy.exc import DBAPIError
 
-from totes.errors import ContractBroken, DatabaseFailed, VersionUnknown
+from totes.errors import ContractViolation, DatabaseFailed, VersionUnknown
 from totes.lake.batch_log import BatchLog
 from totes.load import load_pending
 from totes.postgres.connection import WAREHOUSE, connected, quoted
@@ -19,7 +19,7 @@ from totes.verify.replay import difference
 from totes.verify.replay.difference import Divergence
 from totes.warehouse import schema
 from totes.warehouse.log import last_batch
-from totes.warehouse.record_ids import RecordIdsGiven, go_on_behind_the_last
+from totes.warehouse.record_ids import RecordIdsGiven, advance_sequence
 from totes.warehouse.warehouse import Schemas, Warehouse
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def replaying(
     Raises:
         WarehouseBusy: another replay is at work.
         VersionUnknown: the live schema is not of this release.
-        LogBroken, CorruptObject, ObjectMissing, ContractBroken: a batch can't be loaded, see totes.load.
+        LogBroken, CorruptObject, ObjectMissing, ContractViolation: a batch can't be loaded, see totes.load.
     """
     address = (WAREHOUSE, credentials, "totes-replay")
     with connected(*address) as first, connected(*address) as second:
@@ -113,7 +113,7 @@ class Replay:
         """Replays all that is processed, but for batches that break a rule and wait for their correction."""
         try:
             self._bring_to(self._log.last())
-        except ContractBroken:
+        except ContractViolation:
             with self._live.begin(), self._shadow.begin():
                 self._batch = last_batch(self._shadow)
                 if self._batch < last_batch(self._live):
@@ -151,7 +151,7 @@ class Replay:
                 if through <= self._batch:
                     self._seen("swapping")
                     difference.move(self._live, self._tables, found.tables)
-                    go_on_behind_the_last(self._live)
+                    advance_sequence(self._live)
                     _require_agreement(self._compared())
                     return
             self._bring_to(through)

@@ -81,7 +81,7 @@ def test_new_execution_starts_with_the_same_input(
         {"executionArn": arn("redrive-1"), "startDate": START},
         {"stateMachineArn": NAMES.state_machine_arn, "name": "redrive-1", "input": full_read},
     )
-    is_read(steps, "redrive-1", "FAILED", error="ContractBroken", cause='{"errorMessage": "As before."}')
+    is_read(steps, "redrive-1", "FAILED", error="ContractViolation", cause='{"errorMessage": "As before."}')
     assert main(["redrive", "bad", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert (document["name"], document["redrive_of"]) == ("redrive-1", "bad")

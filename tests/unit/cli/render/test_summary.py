@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from cli.render.summary import told, told_running
+from cli.render.summary import describe_end, describe_running
 from totes.alerts.executions import Execution, StateRun
 
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
@@ -69,19 +69,19 @@ def execution(output: dict[str, Any], *states: StateRun) -> Execution:
     ],
 )
 def test_success_is_told_in_one_paragraph(output: dict[str, Any], paragraph: str) -> None:
-    assert told(execution(output)) == INTRODUCTION + paragraph
+    assert describe_end(execution(output)) == INTRODUCTION + paragraph
 
 
 def test_retries_of_a_success_are_told() -> None:
     states = (StateRun("Ingest", START, START, attempts=1), StateRun("Load", START, START, attempts=3))
-    paragraph = told(execution({"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}, *states))
+    paragraph = describe_end(execution({"ingest": NOTHING_LANDED, "load": NOTHING_LOADED}, *states))
     assert paragraph.endswith("so no row of it was written. Load took 3 attempts.")
 
 
 def test_running_execution_is_told_with_where_it_is() -> None:
     states = (StateRun("Ingest", START, START), StateRun("Load", START, attempts=2, error="WarehouseBusy"))
     running = Execution("arn", "one", "RUNNING", START, None, states=states)
-    assert told_running(running, START + timedelta(seconds=42)) == (
+    assert describe_running(running, START + timedelta(seconds=42)) == (
         "Execution one has been running for 42.0 s. It is in Load, for 42.0 s, by attempt 2. The attempt before failed "
         "with WarehouseBusy. Follow what it logs with `totes logs one --follow`."
     )
@@ -89,6 +89,6 @@ def test_running_execution_is_told_with_where_it_is() -> None:
 
 def test_execution_that_has_just_begun_is_told_too() -> None:
     running = Execution("arn", "one", "RUNNING", START, None)
-    assert told_running(running, START + timedelta(seconds=0.5)) == (
+    assert describe_running(running, START + timedelta(seconds=0.5)) == (
         "Execution one has been running for 500 ms. Follow what it logs with `totes logs one --follow`."
     )

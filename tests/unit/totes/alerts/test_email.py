@@ -8,14 +8,14 @@ import pytest
 
 from local.aws.deployment import STATE_MACHINE
 from totes.alerts.email import Failure, failure_mail
-from totes.alerts.error_catalogue import MEANINGS
+from totes.alerts.error_catalogue import CATALOGUE
 from totes.runtime.names import STAGES, Names
 from totes.runtime.redaction import visible
 
 NOW = datetime(2024, 11, 15, 9, 30, tzinfo=UTC)
 
 
-FAILURE = Failure(Names("dev", "123456789012", "eu-west-2"), "arn:of:one", "Load", "Unforeseen", "x", "", NOW, NOW)
+FAILURE = Failure(Names("dev", "123456789012", "eu-west-2"), "arn:of:one", "Load", "UnexpectedError", "x", "", NOW, NOW)
 
 
 def body(found: str, remedy: str = "") -> str:
@@ -66,7 +66,7 @@ def test_line_break_in_a_name_makes_no_line(field: str) -> None:
 LONGEST_SUBJECT = 100
 PROD = Names("prod", "123456789012", "eu-west-2")
 # The longest name that Lambda has for a trouble of its own.
-ERRORS = [*MEANINGS, "Lambda.SubnetIPAddressLimitReachedException"]
+ERRORS = [*CATALOGUE, "Lambda.SubnetIPAddressLimitReachedException"]
 
 
 def test_longest_subject_is_cut() -> None:

@@ -85,14 +85,14 @@ def test_state_knows_what_it_was_given_and_gave() -> None:
 @pytest.mark.parametrize("kind", ["TaskFailed", "TaskTimedOut", "LambdaFunctionFailed"])
 def test_caught_error_stays_with_its_state(kind: str) -> None:
     failed, notified = fold(
-        [entered("Ingest", 0), event(kind, 1, error="ContractBroken"), exited(1), entered("NotifyFailure", 1)]
+        [entered("Ingest", 0), event(kind, 1, error="ContractViolation"), exited(1), entered("NotifyFailure", 1)]
     )
-    assert failed.error == "ContractBroken"
+    assert failed.error == "ContractViolation"
     assert notified.error is None
 
 
 def test_end_of_execution_ends_its_last_state() -> None:
-    (state,) = fold([entered("Failed", 0, "Fail"), event("ExecutionFailed", 1, error="ContractBroken")])
+    (state,) = fold([entered("Failed", 0, "Fail"), event("ExecutionFailed", 1, error="ContractViolation")])
     assert state.seconds == 1
     assert state.error is None
 

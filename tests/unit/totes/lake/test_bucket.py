@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from tests.unit.totes.conftest import BUCKET, AwsAnswers
-from totes.errors import AccessRefused, CorruptObject, LakeUnavailable, ObjectMissing
+from totes.errors import AccessDenied, CorruptObject, LakeUnavailable, ObjectMissing
 from totes.lake.bucket import Lake
 
 
@@ -95,7 +95,7 @@ def test_missing_bucket_is_named(lake: Lake) -> None:
         lambda: nowhere.replace_hint("a", {}),
     ):
         with pytest.raises(
-            AccessRefused, match=r"s3://totes-test-nowhere/a: S3 says NoSuchBucket. Check that the bucket"
+            AccessDenied, match=r"s3://totes-test-nowhere/a: S3 says NoSuchBucket. Check that the bucket"
         ):
             attempt()
 
@@ -103,8 +103,8 @@ def test_missing_bucket_is_named(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("status", "code", "kind", "attempts"),
     [
-        (403, "AccessDenied", AccessRefused, 1),
-        (403, "InvalidAccessKeyId", AccessRefused, 1),
+        (403, "AccessDenied", AccessDenied, 1),
+        (403, "InvalidAccessKeyId", AccessDenied, 1),
         (503, "SlowDown", LakeUnavailable, 6),
         (500, "InternalError", LakeUnavailable, 6),
         # Somebody else writes or deletes the key at this moment: whether it is there in the end is not known.

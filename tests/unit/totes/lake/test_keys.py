@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from totes.lake.keys import in_order, repeated_keys, united, without
+from totes.lake.keys import difference, in_order, repeated_keys, sorted_union
 
 MAX = 2**31 - 1
 NUMBERS = st.lists(st.sampled_from([-MAX - 1, -1, 0, 1, 2, 3, MAX]), max_size=9)
@@ -17,7 +17,7 @@ def array(numbers: list[int]) -> pa.Array:
 
 @given(NUMBERS, NUMBERS)
 def test_keys_without_others_stay_in_their_order(keys: list[int], others: list[int]) -> None:
-    assert without(array(keys), array(others)).to_pylist() == [key for key in keys if key not in others]
+    assert difference(array(keys), array(others)).to_pylist() == [key for key in keys if key not in others]
 
 
 @given(NUMBERS)
@@ -29,7 +29,7 @@ def test_keys_are_put_in_order(keys: list[int]) -> None:
 
 @given(NUMBERS)
 def test_united_keys_are_there_once_and_in_order(keys: list[int]) -> None:
-    once = united(array(keys))
+    once = sorted_union(array(keys))
     assert once.to_pylist() == sorted(set(keys))
     assert once.type == pa.int32()
 

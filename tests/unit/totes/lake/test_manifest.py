@@ -67,7 +67,7 @@ def test_batch_is_later_than_the_one_before() -> None:
     assert [moment_after(MANIFEST, moment - ago) for ago in (timedelta(0), second)] == [moment + microsecond] * 2
 
 
-def without(name: str) -> dict[str, Any]:
+def difference(name: str) -> dict[str, Any]:
     return {key: value for key, value in MANIFEST.as_json().items() if key != name}
 
 
@@ -78,8 +78,8 @@ STORED = MANIFEST.tables["staff"]["data"].as_json()
     ("document", "complaint"),
     [
         ([], "data must be object"),
-        (without("source"), r"data must contain \['source'\] properties"),
-        (without("version"), r"data must contain \['version'\] properties"),
+        (difference("source"), r"data must contain \['source'\] properties"),
+        (difference("version"), r"data must contain \['version'\] properties"),
         (MANIFEST.as_json() | {"batch": 0}, "data.batch must be bigger than or equal to 1"),
         (MANIFEST.as_json() | {"batch": "1"}, "data.batch must be integer"),
         (MANIFEST.as_json() | {"watermark": 1}, r"data must not contain \{'watermark'\} properties"),

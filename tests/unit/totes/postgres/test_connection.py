@@ -16,8 +16,8 @@ from pg8000.exceptions import InterfaceError
 from local.postgres.databases import LOADER, READER
 from tests.support.pipeline import Pipeline
 from totes.errors import (
-    AccessRefused,
-    ContractBroken,
+    AccessDenied,
+    ContractViolation,
     DatabaseFailed,
     SourceBusy,
     SourceUnreachable,
@@ -145,11 +145,11 @@ POOLER = "The pooler before totesys refuses: "
         ("57P03", "the database system is starting up", SourceUnreachable, "closed the connection", LEAST_TIME),
         ("57P04", "terminating connection because of a database drop", SourceUnreachable, "closed", LEAST_TIME),
         ("57014", "canceling statement due to statement timeout", SourceBusy, "not do it now", "long transactions"),
-        ("28000", 'role "eve" does not exist', AccessRefused, "totesys refuses: role", "in the secret (username"),
-        ("28000", "no pg_hba.conf entry for host, no encryption", AccessRefused, "refuses", "pg_hba.conf)"),
+        ("28000", 'role "eve" does not exist', AccessDenied, "totesys refuses: role", "in the secret (username"),
+        ("28000", "no pg_hba.conf entry for host, no encryption", AccessDenied, "refuses", "pg_hba.conf)"),
         ("28P01", "password authentication failed", SourceUnreachable, "totesys refuses: ", "being rotated"),
-        ("3D000", 'database "x" does not exist', AccessRefused, "totesys refuses: ", "right dbname into the secret"),
-        ("42501", "must be owner of table t", AccessRefused, "totesys refuses: ", "the right that the message names"),
+        ("3D000", 'database "x" does not exist', AccessDenied, "totesys refuses: ", "right dbname into the secret"),
+        ("42501", "must be owner of table t", AccessDenied, "totesys refuses: ", "the right that the message names"),
         ("53100", "could not extend file", SourceBusy, "not do it now", "give the server more disk space"),
         ("53200", "out of memory", SourceBusy, "not do it now", "give the server more"),
         ("53300", "sorry, too many clients already", SourceBusy, "not do it now", "end sessions that nobody needs"),
@@ -163,17 +163,17 @@ POOLER = "The pooler before totesys refuses: "
         ("08P01", "server login has been failing, try again later", SourceUnreachable, "closed", LEAST_TIME),
         ("08P01", "invalid message format", SourceUnreachable, "closed the connection", LEAST_TIME),
         ("08P01", "SASL authentication failed", SourceUnreachable, "totesys refuses: ", "being rotated"),
-        ("08P01", "unsupported startup parameter: geqo", AccessRefused, POOLER, "the pooler's configuration"),
-        ("08P01", "Unsupported startup parameter: geqo", AccessRefused, POOLER, "Or put the database's own host"),
-        ("08P01", "no such database: totesys", AccessRefused, POOLER, "dbname"),
-        ("08P01", "no such user: reader", AccessRefused, POOLER, "username"),
-        ("08P01", "SSL required", AccessRefused, POOLER, "the pooler's configuration"),
-        ("08P01", "bouncer config error", AccessRefused, POOLER, "the pooler's configuration"),
-        ("08P01", '"trust" authentication failed', AccessRefused, POOLER, "the pooler's configuration"),
-        ("58000", 'No pool configured for database: "a", user: "b"', AccessRefused, POOLER, "username"),
+        ("08P01", "unsupported startup parameter: geqo", AccessDenied, POOLER, "the pooler's configuration"),
+        ("08P01", "Unsupported startup parameter: geqo", AccessDenied, POOLER, "Or put the database's own host"),
+        ("08P01", "no such database: totesys", AccessDenied, POOLER, "dbname"),
+        ("08P01", "no such user: reader", AccessDenied, POOLER, "username"),
+        ("08P01", "SSL required", AccessDenied, POOLER, "the pooler's configuration"),
+        ("08P01", "bouncer config error", AccessDenied, POOLER, "the pooler's configuration"),
+        ("08P01", '"trust" authentication failed', AccessDenied, POOLER, "the pooler's configuration"),
+        ("58000", 'No pool configured for database: "a", user: "b"', AccessDenied, POOLER, "username"),
         ("58000", "could not get connection from the pool", DatabaseFailed, "refuses in a way", "Read the message"),
-        ("XX000", "Tenant or user not found", AccessRefused, POOLER, "username"),
-        ("0A000", "RDS Proxy currently doesn't support command-line options", AccessRefused, POOLER, "configuration"),
+        ("XX000", "Tenant or user not found", AccessDenied, POOLER, "username"),
+        ("0A000", "RDS Proxy currently doesn't support command-line options", AccessDenied, POOLER, "configuration"),
     ],
 )
 def test_each_refusal_has_its_group_and_its_remedy(
@@ -262,7 +262,7 @@ def test_server_that_cannot_prove_itself_is_unreachable(tmp_path: Path) -> None:
 
 def test_unknown_database_is_refused(reader: Credentials) -> None:
     with (
-        pytest.raises(AccessRefused, match='database "nowhere" does not exist; SQLSTATE 3D000'),
+        pytest.raises(AccessDenied, match='database "nowhere" does not exist; SQLSTATE 3D000'),
         connected(TOTESYS, replace(reader, dbname="nowhere"), "totes-test"),
     ):
         pytest.fail("connected")
@@ -271,7 +271,7 @@ def test_unknown_database_is_refused(reader: Credentials) -> None:
 def test_revoked_grant_is_refused_with_the_table(pipeline: Pipeline, connect: Connects) -> None:
     pipeline.totesys(f"REVOKE SELECT ON staff FROM {READER}")
     with (
-        pytest.raises(AccessRefused, match="totesys refuses: permission denied for table staff; SQLSTATE 42501"),
+        pytest.raises(AccessDenied, match="totesys refuses: permission denied for table staff; SQLSTATE 42501"),
         connect(TOTESYS) as connection,
     ):
         execute(connection, "SELECT * FROM staff")
@@ -338,7 +338,7 @@ def test_value_that_a_constraint_refuses_is_named(pipeline: Pipeline, connect: C
     pipeline.star("CREATE TABLE public.parent (id integer PRIMARY KEY)")
     pipeline.star("CREATE TABLE public.child (id integer REFERENCES public.parent)")
     pipeline.star(f"GRANT ALL ON public.child TO {LOADER}")
-    with pytest.raises(ContractBroken) as caught, connect(WAREHOUSE) as connection:
+    with pytest.raises(ContractViolation) as caught, connect(WAREHOUSE) as connection:
         execute(connection, "INSERT INTO child VALUES (7)")
     assert str(caught.value) == (
         'the warehouse does not accept a value: insert or update on table "child" violates foreign key constraint '
@@ -431,7 +431,7 @@ def test_copy_that_fails_in_its_midst_says_so(pipeline: Pipeline, connect: Conne
         def write(self, rows: bytes) -> None:
             pass
 
-    with pytest.raises(ContractBroken, match="division by zero"), connect(TOTESYS) as connection, connection.begin():
+    with pytest.raises(ContractViolation, match="division by zero"), connect(TOTESYS) as connection, connection.begin():
         copy_out(connection, "COPY (SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n) TO STDOUT", Sink())
 
 

@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy
 
 from tests.support.pipeline import Pipeline
-from totes.errors import AccessRefused, DatabaseFailed
+from totes.errors import AccessDenied, DatabaseFailed
 from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected
 from totes.postgres.copy import copy_out
 from totes.postgres.session import LIMITS, READ_BACK, SUPERUSERS, VALUES, check_settings
@@ -57,7 +57,7 @@ def test_setting_that_the_server_does_not_know_is_left_out(connect: Connects) ->
 
 def test_setting_that_is_refused_is_an_error(connect: Connects) -> None:
     with (
-        pytest.raises(AccessRefused, match="permission denied to set parameter"),
+        pytest.raises(AccessDenied, match="permission denied to set parameter"),
         connect(replace(WAREHOUSE, session={"zero_damaged_pages": "off"})) as connection,
     ):
         connection.exec_driver_sql("SELECT 1")
@@ -106,7 +106,7 @@ def test_rows_that_a_policy_would_hide_are_an_error(pipeline: Pipeline, connect:
     pipeline.star("ALTER TABLE public.secured ENABLE ROW LEVEL SECURITY")
     pipeline.star("GRANT SELECT ON public.secured TO totes_loader")
     with (
-        pytest.raises(AccessRefused, match=r"Row-level security of the warehouse .* SQLSTATE 42501\. ALTER ROLE"),
+        pytest.raises(AccessDenied, match=r"Row-level security of the warehouse .* SQLSTATE 42501\. ALTER ROLE"),
         connect(WAREHOUSE) as connection,
     ):
         connection.exec_driver_sql("SELECT * FROM secured")

@@ -16,7 +16,7 @@ from local.aws.deployment import ROOT
 from tests.support.peers import DAY, NOW, Authority, Peer, peer, self_signed
 from tools.docs.pages import with_parts
 from totes.contracts.requests import Request
-from totes.errors import AccessRefused, SourceUnreachable, TotesError
+from totes.errors import AccessDenied, SourceUnreachable, TotesError
 from totes.postgres import tls
 from totes.postgres.connection import TOTESYS, connected
 from totes.runtime.redaction import redacted
@@ -69,7 +69,7 @@ def outcome(opened: Peer, error: TotesError) -> str:
     if PASSWORD.encode() in opened.received:
         assert isinstance(error, SourceUnreachable)
         return "sends the password, encrypted" if opened.encrypted else "sends the password **in plain text**"
-    assert isinstance(error, AccessRefused)
+    assert isinstance(error, AccessDenied)
     requests = opened.received.replace(REQUEST_FOR_TLS, b"")
     assert not requests, f"a peer that is not accepted got {requests!r}"
     return "refuses"

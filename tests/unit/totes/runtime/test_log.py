@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from local.lambda_runtime.worker import LambdaContext
-from totes.errors import SourceBusy, Unforeseen
+from totes.errors import SourceBusy, UnexpectedError
 from totes.runtime.log import Handler, about, logger, metrics, observed
 
 CONTEXT = LambdaContext("totes-test-ingest", 512, "arn:aws:lambda:eu-west-2:123456789012:function:f", "req-1", 0.0)
@@ -100,7 +100,9 @@ def test_error_of_ours_is_logged_counted_and_left_as_it_is(
 
 
 def test_foreign_error_becomes_unforeseen_and_says_so(log: io.StringIO) -> None:
-    with pytest.raises(Unforeseen, match=r"ZeroDivisionError: division by zero.\nRemedy: Read the stack trace in the"):
+    with pytest.raises(
+        UnexpectedError, match=r"ZeroDivisionError: division by zero.\nRemedy: Read the stack trace in the"
+    ):
         invoke(failing(ZeroDivisionError("division by zero")))
     assert lines(log)[0]["error"] == "ZeroDivisionError"
 
@@ -116,7 +118,7 @@ def test_lack_of_memory_keeps_its_name(log: io.StringIO, error: MemoryError) -> 
 
 
 def test_secret_in_a_foreign_error_leaves_by_no_way(log: io.StringIO, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(Unforeseen) as caught:
+    with pytest.raises(UnexpectedError) as caught:
         invoke(failing(RuntimeError(f"cannot connect to {DSN} with password='hunter2'")))
     assert "postgresql://reader:***@db/totesys" in str(caught.value)
     assert "postgresql://reader:***@db/totesys" in lines(log)[0]["exception"]

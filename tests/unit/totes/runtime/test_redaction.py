@@ -18,7 +18,7 @@ from cli.errors import CommandFailed, one_line
 from functions.fail import handler as fail
 from local.lambda_runtime.worker import LambdaContext, error_payload
 from totes.alerts.email import Failure, failure_mail
-from totes.errors import TotesError, Unforeseen
+from totes.errors import TotesError, UnexpectedError
 from totes.runtime.log import logger, observed
 from totes.runtime.names import Names
 from totes.runtime.redaction import forget_secrets, redacted, remember_secret
@@ -271,7 +271,7 @@ def test_log_metrics_and_cause_bear_no_secret(
         error.add_note(secret)
         raise error
 
-    with pytest.raises(Unforeseen) as caught:
+    with pytest.raises(UnexpectedError) as caught:
         observed(handler)({"execution": "arn"}, LambdaContext("f", 512, "arn", "req-1", 0.0))
     out = capsys.readouterr().out
     for line in (*log.getvalue().lstrip("\0").splitlines(), *out.splitlines()):
@@ -291,7 +291,7 @@ def test_history_bears_no_secret_of_lambda_itself(secret: str) -> None:
 @FEW
 @given(secret=SECRETS, where=st.sampled_from(["found", "remedy", "error", "state", "execution"]))
 def test_mail_bears_no_secret(secret: str, where: str) -> None:
-    fields = {"execution": "arn:of:one", "state": "Load", "error": "Unforeseen", "found": "x", "remedy": "y"} | {
+    fields = {"execution": "arn:of:one", "state": "Load", "error": "UnexpectedError", "found": "x", "remedy": "y"} | {
         where: secret
     }
     mail = failure_mail(Failure(NAMES, started=NOW, failed=NOW, **fields))

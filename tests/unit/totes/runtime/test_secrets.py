@@ -9,7 +9,7 @@ from moto import mock_aws
 
 from tests.support.peers import Authority
 from tests.unit.totes.conftest import AwsAnswers
-from totes.errors import AccessRefused, LakeUnavailable
+from totes.errors import AccessDenied, LakeUnavailable
 from totes.runtime.secrets import SSL_MODES, Credentials, other_versions, read_credentials
 
 RDS = {"host": "db.example.com", "port": 5433, "dbname": "totesys", "username": "reader", "password": "hunter2"}
@@ -90,7 +90,7 @@ def test_representation_hides_the_password() -> None:
 )
 def test_malformed_secret_is_described_but_never_quoted(secrets: Any, document: object, wrong: str) -> None:
     name = stored(secrets, document)
-    with pytest.raises(AccessRefused, match=f"^Secret totes/dev/source: {re.escape(wrong)}") as caught:
+    with pytest.raises(AccessDenied, match=f"^Secret totes/dev/source: {re.escape(wrong)}") as caught:
         read_credentials(name)
     assert "Store a JSON object with host, port, dbname, username and password, by `totes secret` or" in str(
         caught.value
@@ -124,21 +124,21 @@ def test_unusual_values_are_taken(secrets: Any, changes: dict[str, str]) -> None
 @pytest.mark.parametrize("value", [{"SecretString": "hunter2"}, {"SecretBinary": b"hunter2"}, {"SecretString": "{"}])
 def test_text_without_json_is_refused_unquoted(secrets: Any, value: dict[str, Any]) -> None:
     secrets.create_secret(Name="totes/dev/source", **value)
-    with pytest.raises(AccessRefused, match="Secret totes/dev/source: not a JSON object") as caught:
+    with pytest.raises(AccessDenied, match="Secret totes/dev/source: not a JSON object") as caught:
         read_credentials("totes/dev/source")
     assert "hunter2" not in str(caught.value)
     assert (caught.value.__cause__, caught.value.__context__) == (None, None)
 
 
 def test_missing_secret_is_named(secrets: Any) -> None:
-    with pytest.raises(AccessRefused, match=r"Secret totes/dev/nothing: .* ResourceNotFoundException. Check that the"):
+    with pytest.raises(AccessDenied, match=r"Secret totes/dev/nothing: .* ResourceNotFoundException. Check that the"):
         read_credentials("totes/dev/nothing")
 
 
 @pytest.mark.parametrize(
     ("status", "code", "kind", "attempts"),
     [
-        (400, "AccessDeniedException", AccessRefused, 1),
+        (400, "AccessDeniedException", AccessDenied, 1),
         (400, "ThrottlingException", LakeUnavailable, 6),
         (500, "InternalServiceError", LakeUnavailable, 6),
     ],
@@ -199,7 +199,7 @@ def test_missing_and_contradictory_fields_are_named(
     secrets: Any, login: object, beside: dict[str, object], wrong: str
 ) -> None:
     name = managed(secrets, login, **beside)
-    with pytest.raises(AccessRefused, match=wrong) as caught:
+    with pytest.raises(AccessDenied, match=wrong) as caught:
         read_credentials(name)
     assert "hunter2" not in str(caught.value)
 
@@ -213,7 +213,7 @@ def test_missing_and_contradictory_fields_are_named(
 )
 def test_field_that_is_there_twice_is_refused(secrets: Any, text: str, wrong: str) -> None:
     secrets.create_secret(Name="totes/dev/source", SecretString=text)
-    with pytest.raises(AccessRefused, match=f"Secret totes/dev/source: {wrong}") as caught:
+    with pytest.raises(AccessDenied, match=f"Secret totes/dev/source: {wrong}") as caught:
         read_credentials("totes/dev/source")
     assert "hunter" not in str(caught.value)
 
@@ -229,13 +229,13 @@ def test_field_that_is_there_twice_is_refused(secrets: Any, text: str, wrong: st
     ],
 )
 def test_faults_of_ca_are_named(secrets: Any, changes: dict[str, object], wrong: str) -> None:
-    with pytest.raises(AccessRefused, match=f"Secret totes/dev/source: {wrong}"):
+    with pytest.raises(AccessDenied, match=f"Secret totes/dev/source: {wrong}"):
         read_credentials(stored(secrets, RDS | changes))
 
 
 @pytest.mark.parametrize("mode", ["prefer", "require"])
 def test_ca_that_no_one_would_check_is_refused(secrets: Any, mode: str) -> None:
-    with pytest.raises(AccessRefused, match=f"ca is there, and sslmode {mode} does not check it"):
+    with pytest.raises(AccessDenied, match=f"ca is there, and sslmode {mode} does not check it"):
         read_credentials(stored(secrets, RDS | {"ca": Authority().pem, "sslmode": mode}))
 
 

@@ -11,7 +11,7 @@ from tests.unit.totes.source.test_validation import catalogue
 from totes.contracts.declarations import source_columns, source_tables
 from totes.errors import SourceBusy
 from totes.lake.bucket import StoredObject
-from totes.lake.keys import without
+from totes.lake.keys import difference
 from totes.lake.manifest import Manifest
 from totes.postgres.catalogue import structure_of
 from totes.postgres.position import SourcePosition
@@ -39,7 +39,7 @@ from totes.source.decisions import (
 )
 from totes.source.extract import Count, Extracted, Window
 from totes.source.fence import FIRST_BATCH, MOVED
-from totes.source.quarantine import SetAside
+from totes.source.quarantine import QuarantinedRow
 
 TABLES = source_tables()
 POSITION = SourcePosition("7437", 1, 16_384, xmin=1_000, xmax=1_010, fence=990)
@@ -54,7 +54,7 @@ BEFORE = Manifest(
     structure=structure_of(catalogue()),
 )
 NOTHING_IN_FULL = Scope(990, None, {}, dict.fromkeys(TABLES, ()))
-WRONG = SetAside(7, "payment 7: paid is NULL", "{}", known=True)
+WRONG = QuarantinedRow(7, "payment 7: paid is NULL", "{}", known=True)
 
 
 def keys(*numbers: int) -> pa.Array:
@@ -171,7 +171,7 @@ def test_unexplained_table_is_read_in_full_once() -> None:
     ids=["as it was", "right", "wrong in another way", "gone"],
 )
 def test_quarantined_row_stays_as_long_as_it_is_the_same(
-    found: Extracted, kept: dict[int, SetAside], again: tuple[int, ...]
+    found: Extracted, kept: dict[int, QuarantinedRow], again: tuple[int, ...]
 ) -> None:
     assert examined({7: WRONG}, found) == Examined({7: WRONG}, kept, again)
 
@@ -198,7 +198,9 @@ def test_rows_to_read_again_are_in_order() -> None:
     ],
     ids=["nothing read", "another read", "read as right", "read as wrong again", "landed before, and never landed"],
 )
-def test_quarantine_holds_what_was_kept_and_what_was_read_as_wrong(read: Extracted, after: dict[int, SetAside]) -> None:
+def test_quarantine_holds_what_was_kept_and_what_was_read_as_wrong(
+    read: Extracted, after: dict[int, QuarantinedRow]
+) -> None:
     assert quarantine_after(Examined({7: WRONG}, {7: WRONG}, ()), read, keys(1, 7)) == after
 
 
@@ -265,7 +267,7 @@ def test_what_is_explained_keeps_the_law_whatever_was_missed(
 def compared(known: set[int], read: set[int], there: set[int], *, in_full: bool) -> KeyChange | None:
     """Returns how keys have changed, by what was read of a table that holds `there`."""
     known_keys, read_keys = keys(*known), keys(*read)
-    came = without(read_keys, known_keys)
+    came = difference(read_keys, known_keys)
     live = expected_keys(known_keys, came, read_keys, in_full=in_full)
     return key_change(known_keys, came, live if len(there) >= len(live) else keys(*there), len(there))
 

@@ -7,7 +7,7 @@ import pytest
 from local.postgres.databases import READER
 from tests.support.pipeline import Pipeline
 from totes.contracts.declarations import source_tables
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.postgres.connection import TOTESYS, connected
 from totes.source.encodings import named_in_source
 
@@ -26,7 +26,7 @@ def source(pipeline: Pipeline) -> Iterator[None]:
 def test_server_that_runs_no_code_of_ours_names_the_table(seeded: Pipeline) -> None:
     seeded.totesys("REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC")
     expected = r"text in staff that can't .*: character 0xc5 has no equivalent; SQLSTATE"
-    with pytest.raises(ContractBroken, match=expected), source(seeded):
+    with pytest.raises(ContractViolation, match=expected), source(seeded):
         raise pg8000.dbapi.DatabaseError(SAID)
 
 

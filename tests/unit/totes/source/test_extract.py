@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from local.postgres.databases import READER
 from tests.support.pipeline import Pipeline
 from totes.contracts.declarations import MAX_BYTES, source_tables
-from totes.errors import ContractBroken, SourceBusy
+from totes.errors import ContractViolation, SourceBusy
 from totes.postgres.connection import TOTESYS, connected
 from totes.source import extract
 from totes.source import snapshot as snapshots
@@ -277,7 +277,9 @@ def test_undeclared_column_is_told(staffed: Pipeline) -> None:
 def test_value_beyond_its_type_is_named(staffed: Pipeline, tmp_path: Path) -> None:
     staffed.totesys("UPDATE staff SET created_at = 'infinity' WHERE staff_id = 2")
     with (
-        pytest.raises(ContractBroken, match=r"staff 2: created_at is 'infinity', expected a value of type timestamp"),
+        pytest.raises(
+            ContractViolation, match=r"staff 2: created_at is 'infinity', expected a value of type timestamp"
+        ),
         taken(staffed) as made,
     ):
         made.extract(STAFF, ALL, tmp_path / "staff", {})
@@ -316,7 +318,7 @@ def test_text_that_is_too_long_is_named_whichever_way_it_is_read(pipeline: Pipel
     arguments = {"extract": (ALL, tmp_path / "f", {}), "examine": ((7,), tmp_path / "f", {})}
     with (
         pytest.raises(
-            ContractBroken,
+            ContractViolation,
             match="design 7: design_name is 8,000,001 bytes long, expected at most 8,000,000; "
             "design 7: file_name is 8,000,001 bytes long",
         ),
@@ -350,8 +352,8 @@ def test_row_that_is_too_long_is_set_aside_as_the_same_each_time(pipeline: Pipel
         read = made.extract(may, ALL, tmp_path / "design", {})
         again = made.examine(may, (7,), tmp_path / "again", {})
     assert pq.read_table(tmp_path / "design").column("design_id").to_pylist() == [8]
-    assert again.aside == read.aside
-    (row,) = read.aside
+    assert again.quarantined == read.quarantined
+    (row,) = read.quarantined
     assert json.loads(row.row) == {
         "design_id": "7",
         "created_at": "2024-11-15 14:40:10.188",
@@ -368,7 +370,7 @@ def test_row_that_is_wrong_in_other_ways_too_is_set_aside_once(pipeline: Pipelin
     pipeline.totesys("UPDATE design SET created_at = 'infinity', file_location = repeat('z', 5000), file_name = NULL")
     with taken(pipeline) as made:
         read = made.extract(replace(DESIGN, quarantine=True), ALL, tmp_path / "design", {})
-    (row,) = read.aside
+    (row,) = read.quarantined
     assert row.reason.startswith("design 7: created_at is 'infinity', expected")
     assert json.loads(row.row)["file_location"] == "z" * LONGEST_VALUE + "…"
     assert json.loads(row.row)["design_name"] is None
@@ -405,4 +407,4 @@ def test_texts_of_any_length_are_read_as_they_are(
         number: row for number, row in enumerate(rows) if all(len((text or "").encode()) <= limit for text in row)
     }
     assert {row["department_id"]: (row["department_name"], row["location"]) for row in found} == allowed
-    assert {row.business_id for row in read.aside} == set(range(len(rows))) - allowed.keys()
+    assert {row.business_id for row in read.quarantined} == set(range(len(rows))) - allowed.keys()

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from totes.contracts.declarations import SourceTable, source_tables
-from totes.errors import AccessRefused, ContractBroken
+from totes.errors import AccessDenied, ContractViolation
 from totes.lake.parquet import landed_schema
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.source.validation import check_catalogue, raise_if_any, repeated, too_long, unreadable, violations
@@ -31,7 +31,7 @@ def catalogue() -> Catalogue:
     }
 
 
-def without(*tables: str) -> Catalogue:
+def difference(*tables: str) -> Catalogue:
     return {name: table for name, table in catalogue().items() if name not in tables}
 
 
@@ -75,7 +75,7 @@ def test_undeclared_columns_are_returned() -> None:
 @pytest.mark.parametrize(
     ("found", "difference"),
     [
-        (without("payment"), "table payment is not there"),
+        (difference("payment"), "table payment is not there"),
         (
             changed("staff", "last_name", name="surname"),
             "column staff.last_name is not there (while surname is there, which no contract declares)",
@@ -108,7 +108,7 @@ def test_undeclared_columns_are_returned() -> None:
     ],
 )
 def test_difference_to_the_declaration_is_named(found: Catalogue, difference: str) -> None:
-    with pytest.raises(ContractBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         check_catalogue(source_tables(), found)
     assert str(caught.value) == (
         f"totesys is not as declared: {difference}. "
@@ -122,18 +122,20 @@ def test_all_differences_are_named_at_once() -> None:
         for name, table in changed("staff", "last_name", type="bytea").items()
         if name not in ("design", "address")
     }
-    with pytest.raises(ContractBroken, match=r"address is not there; .*design is not there; .*last_name has type byt"):
+    with pytest.raises(
+        ContractViolation, match=r"address is not there; .*design is not there; .*last_name has type byt"
+    ):
         check_catalogue(source_tables(), found)
 
 
 def test_unreadable_table_is_named_with_the_grant() -> None:
-    with pytest.raises(AccessRefused, match=r"may not read staff of totesys. GRANT SELECT ON staff to the user that"):
+    with pytest.raises(AccessDenied, match=r"may not read staff of totesys. GRANT SELECT ON staff to the user that"):
         check_catalogue(source_tables(), changed("staff", "email_address", readable=False))
 
 
 def test_table_with_hidden_rows_is_named_with_the_right_that_is_needed() -> None:
     found = catalogue() | {name: replace(catalogue()[name], hides_rows=True) for name in ("staff", "payment")}
-    with pytest.raises(AccessRefused, match=r"may hide rows of payment, staff, .* ALTER ROLE … BYPASSRLS for the user"):
+    with pytest.raises(AccessDenied, match=r"may hide rows of payment, staff, .* ALTER ROLE … BYPASSRLS for the user"):
         check_catalogue(source_tables(), found)
 
 
@@ -212,7 +214,7 @@ def test_rows_as_declared_pass(table: str) -> None:
     ],
 )
 def test_value_against_the_declaration_is_named(table: str, change: dict[str, object], violation: str) -> None:
-    with pytest.raises(ContractBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         check_rows(source_tables()[table], rows(table, {}, change, {}))
     message = str(caught.value)
     assert message.startswith(f"totesys holds what schemas/source/{table}.toml does not allow: {table} 2: {violation}")
@@ -221,19 +223,19 @@ def test_value_against_the_declaration_is_named(table: str, change: dict[str, ob
 
 def test_dates_are_checked_in_every_chunk() -> None:
     pieces = [rows("purchase_order", {"agreed_payment_date": date}) for date in ("2024-01-01", "0000-12-31", "soon")]
-    with pytest.raises(ContractBroken, match=r"'0000-12-31', expected a date.*'soon', expected a date"):
+    with pytest.raises(ContractViolation, match=r"'0000-12-31', expected a date.*'soon', expected a date"):
         check_rows(source_tables()["purchase_order"], pa.concat_tables(pieces))
 
 
 def test_only_five_violations_are_shown() -> None:
     many = [{"currency_code": "ZZZ"}] * 12
-    with pytest.raises(ContractBroken, match=r"currency 5: .*; and 7 more. Correct the rows") as caught:
+    with pytest.raises(ContractViolation, match=r"currency 5: .*; and 7 more. Correct the rows") as caught:
         check_rows(source_tables()["currency"], rows("currency", *many))
     assert "currency 6" not in str(caught.value)
 
 
 def test_long_value_is_shown_in_part() -> None:
-    with pytest.raises(ContractBroken, match=r"is 'x{80}…', expected"):
+    with pytest.raises(ContractViolation, match=r"is 'x{80}…', expected"):
         check_rows(source_tables()["purchase_order"], rows("purchase_order", {"agreed_payment_date": "x" * 5_000}))
 
 
@@ -266,7 +268,7 @@ def test_reference_to_what_is_set_aside_is_named() -> None:
         table, rows("purchase_order", {}, {"staff_id": 7}, {"staff_id": 8}), {"staff_id": pa.array([7, 9], pa.int32())}
     )
     assert [str(violation) for violation in found] == [
-        "purchase_order 2: staff_id is '7', expected a staff that is not set aside"
+        "purchase_order 2: staff_id is '7', expected a staff that is not quarantined"
     ]
 
 

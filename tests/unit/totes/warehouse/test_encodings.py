@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from totes.contracts.declarations import warehouse_tables
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.warehouse.encodings import named_in_warehouse
 
 COLUMNS = warehouse_tables()["dim_staff"].data_columns
@@ -34,13 +34,13 @@ def staff(tmp_path: Path) -> Path:
 )
 def test_row_of_a_copy_is_named_by_its_key(staff: Path, where: str, named: str) -> None:
     expected = re.escape(f"has no equivalent; SQLSTATE 22P05; {named}.")
-    with pytest.raises(ContractBroken, match=expected), named_in_warehouse(staff, COLUMNS):
+    with pytest.raises(ContractViolation, match=expected), named_in_warehouse(staff, COLUMNS):
         raise pg8000.dbapi.DatabaseError(SAID | {"W": where})
 
 
 def test_copy_without_a_place_is_told_as_the_server_says(staff: Path) -> None:
     expected = r"has no equivalent; SQLSTATE 22P05\."
-    with pytest.raises(ContractBroken, match=expected), named_in_warehouse(staff, COLUMNS):
+    with pytest.raises(ContractViolation, match=expected), named_in_warehouse(staff, COLUMNS):
         raise pg8000.dbapi.DatabaseError(SAID)
 
 

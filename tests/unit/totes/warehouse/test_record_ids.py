@@ -7,7 +7,7 @@ from tests.support.pipeline import Pipeline
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.verify.replay.replay import SHADOW
 from totes.warehouse import schema
-from totes.warehouse.record_ids import RecordIdsGiven, go_on_behind_the_last
+from totes.warehouse.record_ids import RecordIdsGiven, advance_sequence
 from totes.warehouse.warehouse import Warehouse
 
 NEXT = "SELECT nextval('{}.fact_payment_payment_record_id_seq')"
@@ -76,5 +76,5 @@ def test_record_ids_never_go_back(star: sqlalchemy.Connection, beside: sqlalchem
 
 def test_record_ids_that_were_used_up_are_not_given_again(star: sqlalchemy.Connection) -> None:
     star.exec_driver_sql("SELECT setval('fact_payment_payment_record_id_seq', 41)")
-    go_on_behind_the_last(Warehouse(star))
+    advance_sequence(Warehouse(star))
     assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == 42

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from totes.contracts.declarations import Column, warehouse_tables
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.warehouse.rules import StagedRows
 
 DESIGN = warehouse_tables()["dim_design"]
@@ -23,10 +23,10 @@ def test_nullable_column_with_values_accepts_null() -> None:
 
 
 def test_unaccepted_value_is_named_with_its_key() -> None:
-    with pytest.raises(ContractBroken, match=r"One of small, large\): 2$|One of small, large\): 2\b"):
+    with pytest.raises(ContractViolation, match=r"One of small, large\): 2$|One of small, large\): 2\b"):
         seen(SIZE, "small", "huge").check()
 
 
 def test_null_is_named_if_the_column_is_not_nullable() -> None:
-    with pytest.raises(ContractBroken, match=r": 1\b"):
+    with pytest.raises(ContractViolation, match=r": 1\b"):
         seen(replace(SIZE, nullable=False), None).check()

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 
 from totes.contracts.declarations import warehouse_tables
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.parquet import deleted_schema, parquet_writer, processed_schema
 from totes.warehouse import staging
 from totes.warehouse.staging import Loaded
@@ -164,7 +164,7 @@ def test_record_ids_follow_the_order_of_the_file(star: sqlalchemy.Connection, pa
 
 
 def test_reference_to_nothing_is_named(pay: Callable[..., Loaded]) -> None:
-    with pytest.raises(ContractBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         pay({"transaction_id": 99}, {"payment_id": 8, "transaction_id": 98}, {"payment_id": 9})
     assert str(caught.value).startswith(
         "fact_payment breaks the rule `transaction_id` (What transaction_id refers to is in dim_transaction, which "
@@ -173,24 +173,28 @@ def test_reference_to_nothing_is_named(pay: Callable[..., Loaded]) -> None:
 
 
 def test_two_rows_of_one_key_are_named(pay: Callable[..., Loaded]) -> None:
-    with pytest.raises(ContractBroken, match=r"fact_payment breaks the rule `payment_id` \(Each row has one .*\): 7\."):
+    with pytest.raises(
+        ContractViolation, match=r"fact_payment breaks the rule `payment_id` \(Each row has one .*\): 7\."
+    ):
         pay({}, {"paid": True}, {"payment_id": 8})
 
 
 def test_value_that_is_not_accepted_is_named(stage: Stage) -> None:
     gift = {"transaction_id": 5, "transaction_type": "GIFT", "sales_order_id": None, "purchase_order_id": None}
-    with pytest.raises(ContractBroken, match=r"dim_transaction breaks the rule `transaction_type` .*PURCHASE\): 5\."):
+    with pytest.raises(
+        ContractViolation, match=r"dim_transaction breaks the rule `transaction_type` .*PURCHASE\): 5\."
+    ):
         stage("dim_transaction", [gift, gift | {"transaction_id": 6, "transaction_type": "SALE"}])
 
 
-def bury(star: sqlalchemy.Connection, table: str, batch: int, ids: list[int], folder: Path) -> int:
+def add_tombstones(star: sqlalchemy.Connection, table: str, batch: int, ids: list[int], folder: Path) -> int:
     star.commit()
     declared = warehouse_tables()[table]
     schema = deleted_schema(declared)
     with parquet_writer(folder / "deleted", schema) as writer:
         writer.write_table(pa.table([ids], schema=schema))
     count = staging.stage_deleted(Warehouse(star), declared, folder / "deleted")
-    staging.bury(Warehouse(star), declared, batch)
+    staging.add_tombstones(Warehouse(star), declared, batch)
     return count
 
 
@@ -199,7 +203,7 @@ def test_tombstone_ends_the_latest_version(
 ) -> None:
     pay({}, {"payment_id": 8})
     pay({"paid": True})
-    assert bury(star, "fact_payment", 2, [7], tmp_path) == 1
+    assert add_tombstones(star, "fact_payment", 2, [7], tmp_path) == 1
     assert rows_of(star, "SELECT * FROM etl.tombstone") == [("fact_payment", 7, 2, 3, None)]
     assert rows_of(star, "SELECT payment_id FROM current_payment") == [(8,)]
 
@@ -208,7 +212,7 @@ def test_version_after_a_tombstone_is_added_though_it_is_the_same(
     star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
     pay({})
-    bury(star, "fact_payment", 1, [7], tmp_path)
+    add_tombstones(star, "fact_payment", 1, [7], tmp_path)
     assert pay({}).inserted == 1
     assert rows_of(star, "SELECT payment_record_id FROM current_payment") == [(2,)]
 
@@ -216,6 +220,6 @@ def test_version_after_a_tombstone_is_added_though_it_is_the_same(
 def test_deleted_dimension_stays_and_is_noted(
     star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
-    assert bury(star, "dim_currency", 2, [1], tmp_path) == 1
+    assert add_tombstones(star, "dim_currency", 2, [1], tmp_path) == 1
     assert rows_of(star, "SELECT * FROM etl.tombstone") == [("dim_currency", 1, 2, None, None)]
     assert rows_of(star, "SELECT currency_code FROM dim_currency") == [("GBP",)]

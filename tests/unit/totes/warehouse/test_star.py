@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from totes.contracts.declarations import source_tables, warehouse_tables
-from totes.errors import ContractBroken
+from totes.errors import ContractViolation
 from totes.lake.parquet import landed_schema, processed_schema
 from totes.warehouse.star import calendar, joined, parts_to_join, shaped, years_of
 
@@ -111,7 +111,7 @@ def test_missing_parent_is_named() -> None:
         "staff": landed("staff", staff(1, 20), staff(2, 10)),
         "department": landed("department", department(10, "")),
     }
-    with pytest.raises(ContractBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         joined(warehouse_tables()["dim_staff"], rows)
     assert str(caught.value) == (
         "staff.department_id refers to [20], which department of the same batch lacks. "
@@ -148,7 +148,7 @@ def test_currencies_have_their_iso_names() -> None:
 
 
 def test_currency_without_a_name_is_named() -> None:
-    with pytest.raises(ContractBroken) as caught:
+    with pytest.raises(ContractViolation) as caught:
         shaped(warehouse_tables()["dim_currency"], landed("currency", {"currency_id": 1, "currency_code": "ZZZ"}))
     assert str(caught.value) == (
         "dim_currency.currency_name has no value where currency.currency_code is ['ZZZ']. "

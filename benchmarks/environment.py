@@ -26,7 +26,7 @@ _SOURCE_SECRET, _WAREHOUSE_SECRET = "source", "warehouse"
 
 
 @dataclass(frozen=True)
-class World:
+class Environment:
     """Everything that is measured runs against this.
 
     Attributes:
@@ -106,10 +106,10 @@ class World:
 
 
 @contextlib.contextmanager
-def world(fill: Callable[[Postgres], object] = lambda _postgres: None) -> Iterator[World]:
+def environment(fill: Callable[[Postgres], object] = lambda _postgres: None) -> Iterator[Environment]:
     """A world with empty lake and warehouse, and a totesys that was filled."""
     with Postgres() as postgres, _aws_process() as endpoint:
-        made = World(postgres, endpoint)
+        made = Environment(postgres, endpoint)
         made.set_up()
         fill(postgres)
         yield made
@@ -133,11 +133,11 @@ def _aws_process() -> Iterator[str]:
         server.communicate()
 
 
-def seeded() -> contextlib.AbstractContextManager[World]:
+def seeded() -> contextlib.AbstractContextManager[Environment]:
     """A world whose totesys has the real size."""
 
     def fill(postgres: Postgres) -> None:
         with contextlib.closing(postgres.connect(SOURCE)) as connection:
             seed(connection)
 
-    return world(fill)
+    return environment(fill)

@@ -7,22 +7,22 @@ import pytest
 from pg8000.native import identifier
 
 from tests.conftest import MakesPipelines
-from tests.support.model import Witness
+from tests.support.model import HistoryChecker
 from tests.support.oracle import Picture, admitted
 from tests.support.pipeline import Pipeline
 
 
 @pytest.fixture(scope="module")
-def shared(pipelines: MakesPipelines, drill_totesys: str) -> Iterator[tuple[Pipeline, Witness]]:
+def shared(pipelines: MakesPipelines, small_totesys: str) -> Iterator[tuple[Pipeline, HistoryChecker]]:
     """Three batches with a bit of everything. Whoever changes it puts it back."""
-    with pipelines(drill_totesys) as pipeline, Witness(pipeline) as witness:
+    with pipelines(small_totesys) as pipeline, HistoryChecker(pipeline) as history_checker:
         pipeline.run()
         for change in CHANGES:
             pipeline.totesys(change)
         pipeline.run()
         pipeline.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
         pipeline.run()
-        yield pipeline, witness
+        yield pipeline, history_checker
 
 
 CHANGES = (
@@ -49,7 +49,7 @@ TAMPERING = {
 
 
 @pytest.fixture
-def watched(shared: tuple[Pipeline, Witness], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
+def watched(shared: tuple[Pipeline, HistoryChecker], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
     """The pipeline with a copy of its warehouse, for tampering; no constraint is in the way."""
     pipeline, _ = shared
     copy, execute = identifier(f"{pipeline.warehouse}_copy"), pipeline.postgres.execute
@@ -61,85 +61,87 @@ def watched(shared: tuple[Pipeline, Witness], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def witness(shared: tuple[Pipeline, Witness], watched: Pipeline) -> Witness:
+def history_checker(shared: tuple[Pipeline, HistoryChecker], watched: Pipeline) -> HistoryChecker:
     """One that has seen the same and has not looked at the logs yet."""
-    made = Witness(watched)
+    made = HistoryChecker(watched)
     made.pictures |= shared[1].pictures
     return made
 
 
-def test_nothing_is_said_of_a_pipeline_that_is_well(witness: Witness) -> None:
-    assert witness.violations() == []
-    assert witness.unsettled() == []
+def test_nothing_is_said_of_a_pipeline_that_is_well(history_checker: HistoryChecker) -> None:
+    assert history_checker.violations() == []
+    assert history_checker.unsettled() == []
 
 
 @pytest.mark.parametrize(("statement", "violation"), TAMPERING.items(), ids=TAMPERING.values())
 def test_tampering_with_the_warehouse_is_named(
-    watched: Pipeline, witness: Witness, statement: str, violation: str
+    watched: Pipeline, history_checker: HistoryChecker, statement: str, violation: str
 ) -> None:
     watched.star(statement)
-    assert [said for said in witness.violations() if said.startswith(violation)], witness.violations()
+    assert [said for said in history_checker.violations() if said.startswith(violation)], history_checker.violations()
 
 
-def test_lost_object_is_named(watched: Pipeline, witness: Witness) -> None:
+def test_lost_object_is_named(watched: Pipeline, history_checker: HistoryChecker) -> None:
     stored = watched.processed().read(2).tables["fact_payment"]["data"]
-    with without(watched, watched.processed_bucket, stored.key):
-        assert f"I3 batch 2: {stored.key} is named by the manifest and not there" in witness.violations()
+    with difference(watched, watched.processed_bucket, stored.key):
+        assert f"I3 batch 2: {stored.key} is named by the manifest and not there" in history_checker.violations()
 
 
-def test_other_content_of_an_object_is_named(watched: Pipeline, witness: Witness) -> None:
+def test_other_content_of_an_object_is_named(watched: Pipeline, history_checker: HistoryChecker) -> None:
     landed = watched.landed()
     first, second = (landed.read(batch).tables["sales_order"]["data"] for batch in (1, 2))
-    with without(watched, watched.landing_bucket, second.key):
+    with difference(watched, watched.landing_bucket, second.key):
         bucket = watched.landing_bucket
         watched.s3.copy_object(Bucket=bucket, Key=second.key, CopySource=f"{bucket}/{first.key}")
-        (violation, *others) = witness.violations()
+        (violation, *others) = history_checker.violations()
     assert violation == f"I3 batch 2: {second.key} has 224 rows, and is not what its manifest says"
     assert others[0].startswith("I3 batch 2, sales_order: totesys counts and adds up to [223, ")
 
 
-def test_gap_in_a_log_is_named(watched: Pipeline, witness: Witness) -> None:
-    with without(watched, watched.landing_bucket, "log/00000002.json"):
-        assert "I4 the log of what is landed has a gap: [1, 3]" in witness.violations()
+def test_gap_in_a_log_is_named(watched: Pipeline, history_checker: HistoryChecker) -> None:
+    with difference(watched, watched.landing_bucket, "log/00000002.json"):
+        assert "I4 the log of what is landed has a gap: [1, 3]" in history_checker.violations()
 
 
-def test_log_that_goes_back_is_named(watched: Pipeline, witness: Witness) -> None:
-    assert witness.violations() == []
+def test_log_that_goes_back_is_named(watched: Pipeline, history_checker: HistoryChecker) -> None:
+    assert history_checker.violations() == []
     watched.star("DELETE FROM etl.batch WHERE batch_id = 3")
-    assert witness.violations() == ["I4 the log of what is loaded went back, or says something else, at batches [3]"]
+    assert history_checker.violations() == [
+        "I4 the log of what is loaded went back, or says something else, at batches [3]"
+    ]
 
 
-def test_warehouse_that_is_ahead_is_named(watched: Pipeline, witness: Witness) -> None:
-    with without(watched, watched.processed_bucket, "log/00000003.json"):
-        assert "I4 landed 3, processed 2, loaded 3" in witness.violations()
+def test_warehouse_that_is_ahead_is_named(watched: Pipeline, history_checker: HistoryChecker) -> None:
+    with difference(watched, watched.processed_bucket, "log/00000003.json"):
+        assert "I4 landed 3, processed 2, loaded 3" in history_checker.violations()
 
 
-def test_change_that_no_batch_saw_is_unsettled(watched: Pipeline, witness: Witness) -> None:
+def test_change_that_no_batch_saw_is_unsettled(watched: Pipeline, history_checker: HistoryChecker) -> None:
     watched.totesys("UPDATE staff SET email_address = email_address || '?' WHERE staff_id = 3")
     try:
-        assert witness.unsettled() == ["I1 staff 3 has changed in totesys and no batch says so"]
-        assert witness.violations() == []
+        assert history_checker.unsettled() == ["I1 staff 3 has changed in totesys and no batch says so"]
+        assert history_checker.violations() == []
     finally:
         watched.totesys("UPDATE staff SET email_address = rtrim(email_address, '?') WHERE staff_id = 3")
 
 
-def test_run_that_writes_is_not_quiet(watched: Pipeline, witness: Witness) -> None:
-    assert witness.quiet(lambda: None) == []
-    (violation,) = witness.quiet(lambda: watched.star("UPDATE dim_staff SET location = location"))[:1]
+def test_run_that_writes_is_not_quiet(watched: Pipeline, history_checker: HistoryChecker) -> None:
+    assert history_checker.quiet(lambda: None) == []
+    (violation,) = history_checker.quiet(lambda: watched.star("UPDATE dim_staff SET location = location"))[:1]
     assert violation.startswith("I6 a run with nothing new wrote public.dim_staff ")
 
 
-def test_row_set_aside_stays_as_it_was_until_it_changes(witness: Witness) -> None:
+def test_row_set_aside_stays_as_it_was_until_it_changes(history_checker: HistoryChecker) -> None:
     """Payments 1 to 19 changed in batch 2 and in batch 3, 20 to 39 in batch 2 only."""
-    seen = [witness.pictures[moment] for moment in sorted(witness.pictures)]
+    seen = [history_checker.pictures[moment] for moment in sorted(history_checker.pictures)]
     taken_up = admitted(seen, {2: {("payment", 7), ("payment", 33)}})
     for key, from_batches in ((7, (1, 1, 3)), (33, (1, 1, 1)), (8, (1, 2, 3))):
         rows = [picture.tables["payment"][key] for picture in taken_up]
         assert rows == [seen[batch - 1].tables["payment"][key] for batch in from_batches]
 
 
-def test_new_row_set_aside_is_not_there(witness: Witness) -> None:
-    seen = [witness.pictures[moment] for moment in sorted(witness.pictures)]
+def test_new_row_set_aside_is_not_there(history_checker: HistoryChecker) -> None:
+    seen = [history_checker.pictures[moment] for moment in sorted(history_checker.pictures)]
     taken_up = admitted(seen, {1: {("payment", 33)}})
     assert [33 in picture.tables["payment"] for picture in taken_up] == [False, True, True]
 
@@ -148,23 +150,25 @@ GONE = [pytest.param(101, {"payment": 101}, id="101"), pytest.param(100, {}, id=
 
 
 @pytest.mark.parametrize(("gone", "counts"), GONE)
-def test_mass_deletion_that_nobody_has_confirmed_is_named(witness: Witness, gone: int, counts: dict[str, int]) -> None:
-    *_, seen = (witness.pictures[moment] for moment in sorted(witness.pictures))
+def test_mass_deletion_that_nobody_has_confirmed_is_named(
+    history_checker: HistoryChecker, gone: int, counts: dict[str, int]
+) -> None:
+    *_, seen = (history_checker.pictures[moment] for moment in sorted(history_checker.pictures))
     payments = dict(sorted(seen.tables["payment"].items())[gone:])
     emptied = Picture(seen.taken_at, {**seen.tables, "payment": payments})
-    witness.pictures[seen.taken_at] = witness.held = emptied
+    history_checker.pictures[seen.taken_at] = history_checker.held = emptied
 
     named = [
         f"I1 batch 3 has lost {rows} rows of {table}, which nobody has confirmed" for table, rows in counts.items()
     ]
-    assert witness.unconfirmed([]) == witness.unconfirmed([{"payment": 100}, {"design": 101}]) == named
-    assert witness.unconfirmed([{"payment": 101}]) == []
-    assert witness.held_rightly({"payment": 101}) is bool(counts)
-    assert not witness.held_rightly({"payment": 99})
+    assert history_checker.unconfirmed([]) == history_checker.unconfirmed([{"payment": 100}, {"design": 101}]) == named
+    assert history_checker.unconfirmed([{"payment": 101}]) == []
+    assert history_checker.held_rightly({"payment": 101}) is bool(counts)
+    assert not history_checker.held_rightly({"payment": 99})
 
 
 @contextlib.contextmanager
-def without(pipeline: Pipeline, bucket: str, key: str) -> Iterator[None]:
+def difference(pipeline: Pipeline, bucket: str, key: str) -> Iterator[None]:
     body = pipeline.s3.get_object(Bucket=bucket, Key=key)["Body"].read()
     pipeline.s3.delete_object(Bucket=bucket, Key=key)
     try:

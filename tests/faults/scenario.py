@@ -1,9 +1,9 @@
-"""The drill: what a row of the catalogue is given, and how a row is declared.
+"""The scenario: what a row of the catalogue is given, and how a row is declared.
 
     @fault("F08", "UPDATE without touching last_updated", HEAL)
-    def test_f08_silent_update_adds_a_version(drill: Drill) -> None:
-        drill.totesys("UPDATE sales_order SET units_sold = 1 WHERE sales_order_id = 7")
-        drill.run()
+    def test_f08_silent_update_adds_a_version(scenario: Scenario) -> None:
+        scenario.totesys("UPDATE sales_order SET units_sold = 1 WHERE sales_order_id = 7")
+        scenario.run()
 
 What was seen is told from the executions and compared with what is declared. All invariants are held after the body,
 and again after one more run that must find nothing to do.
@@ -34,7 +34,7 @@ from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
 from tests.support.injection import Action, Countdown
 from tests.support.loaded import on as on
-from tests.support.model import Witness
+from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline, physical_rows
 from tests.support.redrives import redriving
 from totes.alerts.executions import readable
@@ -44,7 +44,7 @@ PATIENCE = 60
 
 
 @dataclass
-class Drill:
+class Scenario:
     """One test's pipeline, run by the state machine.
 
     Attributes:
@@ -57,7 +57,7 @@ class Drill:
 
     stack: Stack
     pipeline: Pipeline
-    witness: Witness
+    history_checker: HistoryChecker
     switchboard: Switchboard
     in_process: InProcess
     log: io.StringIO
@@ -196,10 +196,10 @@ class Drill:
         assert self.executions, "the test ran nothing"
         self.seen = classify(self.executions)
         assert self.seen == expected, f"expected {expected}, seen {self.seen}: {self.executions[-1]}"
-        found = contradictions(self.executions) + self._mail_violations() + self.witness.violations()
+        found = contradictions(self.executions) + self._mail_violations() + self.history_checker.violations()
         assert not found, "after the fault:\n" + "\n".join(found)
         # What changes no object and no row can't contradict more than was contradicted before.
-        found = self.witness.quiet(self.run) + self._mail_violations()
+        found = self.history_checker.quiet(self.run) + self._mail_violations()
         quiet = self.executions[-1]
         if not quiet.succeeded or quiet.path[-1] != "NothingNew":
             found.append(f"I6 the quiet run ended {quiet.status} by way of {quiet.path}: {quiet.cause}")
@@ -247,17 +247,17 @@ def fault(
 
     def declare(test: Callable[..., None]) -> Callable[..., None]:
         assert test.__name__.startswith(f"test_{number.lower()}_"), f"{test.__name__} is not named after {number}"
-        assert "drill" in inspect.signature(test).parameters, f"{test.__name__} does not ask for the drill"
+        assert "scenario" in inspect.signature(test).parameters, f"{test.__name__} does not ask for the scenario"
 
         @pytest.mark.fault(number=number, what=what, outcome=outcome, because=because, nearest=nearest)
         # Of a killed function; Lambda prints it.
         @pytest.mark.filterwarnings("ignore:No application metrics to publish")
         @functools.wraps(test)
-        def drilled(*, drill: Drill, **given: Any) -> None:
-            test(drill=drill, **given)
-            drill.debrief(outcome)
+        def small(*, scenario: Scenario, **given: Any) -> None:
+            test(scenario=scenario, **given)
+            scenario.debrief(outcome)
 
-        made: Callable[..., None] = drilled
+        made: Callable[..., None] = small
         return made
 
     return declare

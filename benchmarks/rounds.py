@@ -24,7 +24,7 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Competitor:
     """Somebody who takes part.
 
     Attributes:
@@ -111,7 +111,7 @@ class Outcome:
 
 
 def take_turns(
-    contestants: Sequence[Contestant],
+    competitors: Sequence[Competitor],
     rounds: int,
     tell: Tell,
     before_round: Callable[[int], object] = lambda _round: None,
@@ -123,19 +123,19 @@ def take_turns(
         before_round: is told the number of each round, from 0 on, before it begins.
         in_order: whether one builds on the other; otherwise each round begins with another.
     """
-    lines = {contestant.name: Line(contestant.name) for contestant in contestants}
+    lines = {competitor.name: Line(competitor.name) for competitor in competitors}
     for turn in range(rounds):
         before_round(turn)
-        first = 0 if in_order else turn % len(contestants)
-        for contestant in (*contestants[first:], *contestants[:first]):
-            line = lines[contestant.name]
+        first = 0 if in_order else turn % len(competitors)
+        for competitor in (*competitors[first:], *competitors[:first]):
+            line = lines[competitor.name]
             if line.trouble:
                 continue
-            tell(f"round {turn + 1} of {rounds}: {contestant.name}")
+            tell(f"round {turn + 1} of {rounds}: {competitor.name}")
             try:
-                contestant.prepare()
-                seconds = contestant.run()
-                contestant.check()
+                competitor.prepare()
+                seconds = competitor.run()
+                competitor.check()
                 line.values.append(seconds)
             except PeerFailed as error:
                 line.trouble = str(error)
