@@ -227,7 +227,7 @@ class _Batch:
         path, schema = self._folder / f"{table.name}.deleted", deleted_schema(table)
         with parquet_writer(path, schema) as writer:
             for keys in batches(self._fetched(deleted)):
-                writer.write_batch(pa.record_batch([keys.column(0).cast(schema.types[0])], schema=schema))
+                writer.write_batch(pa.record_batch(keys.columns, schema=schema))
         return self._add(table, "deleted", path, deleted.rows)
 
     def _add(self, table: WarehouseTable, part: str, path: Path, rows: int) -> StoredObject:
