@@ -18,6 +18,7 @@ CODE := totes functions local cli web tools benchmarks
 BIN := .venv/bin
 DEPLOYED := build/deployed-python
 SPARK := build/spark/.installed
+MUTMUT := build/mutmut/.installed
 NODE_MODULES := node_modules/.package-lock.json
 NPM_BIN := node_modules/.bin
 # Three stamps: the packages that `totes` needs, `totes` itself, and the tools for tests and checks on top.
@@ -31,7 +32,7 @@ HASHED := --require-hashes --only-binary=:all:
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-strip-extras \
     --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
-.PHONY: help run drill up test test-fast test-deployed-python spark-test faults mutants soak bench profile lint check-style check-types check-security \
+.PHONY: help run drill up test test-fast test-deployed-python spark-test faults mutants survivors soak bench profile lint check-style check-types check-security \
     check-docs check-infrastructure check-workflows format audit requirements upgrade docs picture clean
 
 help: ## List the targets
@@ -79,6 +80,13 @@ faults: $(TOOLS) ## Break it in 73 ways, and see a table of what it survives; fa
 
 mutants: $(TOOLS) ## Sabotage the code in small ways, one at a time; fails where no test notices (ONLY=name for one)
 	@$(BIN)/python -m tests.mutants $(if $(ONLY),--only $(ONLY))
+
+RUN_MUTMUT := env PYTHONPATH=build/mutmut build/mutmut/bin/mutmut
+
+survivors: $(TOOLS) $(MUTMUT) ## Change the core in every small way, and show what no fast test notices (ONLY=totes/source/fence.py for one)
+	@rm -rf mutants
+	@$(RUN_MUTMUT) run $(if $(ONLY),"$(subst /,.,$(ONLY:.py=)).*")
+	@$(RUN_MUTMUT) results | sed -n 's/: survived//p' | xargs -n 1 $(RUN_MUTMUT) show
 
 soak: $(TOOLS) ## Interleave writers, migrations, executions and crashes at random for SECONDS; fails where anything is lost or doubled
 	@MODEL_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest --quiet --no-header tests/integration/test_model.py
@@ -137,6 +145,8 @@ requirements: ## Write requirements*.txt anew from requirements*.in; what is pin
 	@$(COMPILE) $(UPGRADE) -c requirements.txt -o requirements-local.txt requirements-local.in
 	@$(COMPILE) $(UPGRADE) -c requirements.txt -c requirements-local.txt -o requirements-dev.txt requirements-dev.in
 	@$(COMPILE) $(UPGRADE) -o requirements-spark.txt requirements-spark.in
+	@$(COMPILE) $(UPGRADE) -c requirements.txt -c requirements-local.txt -c requirements-dev.txt -o requirements-mutmut.txt \
+	    requirements-mutmut.in
 
 upgrade: ## The same with the newest releases; ONLY=name for one package
 	@$(MAKE) --silent requirements UPGRADE="$(if $(ONLY),--upgrade-package $(ONLY),--upgrade)"
@@ -149,7 +159,7 @@ picture: $(TOOLS) ## Take docs/console.png anew, of the page while a drill is on
 	cp build/screenshots/console.png docs/console.png
 
 clean: ## Remove .venv, caches and reports; the data of a stack in .totes stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .serverless build dist *.egg-info
+	rm -rf .venv mutants .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .serverless build dist *.egg-info
 	find . -name __pycache__ -type d -not -path './node_modules/*' -prune -exec rm -rf {} +
 
 $(PACKAGES): $(REQUIREMENTS)
@@ -183,6 +193,12 @@ $(SPARK): requirements-spark.txt | $(TOOLS)
 	@rm -rf build/spark
 	@# pyspark has no wheel.
 	@$(PIP) install --quiet --quiet --require-hashes --no-deps --target build/spark -r requirements-spark.txt
+	@touch $@
+
+$(MUTMUT): requirements-mutmut.txt | $(TOOLS)
+	@echo "Installing mutmut into build/mutmut, once …"
+	@rm -rf build/mutmut
+	@$(PIP) install --quiet --quiet $(HASHED) --target build/mutmut -r requirements-mutmut.txt
 	@touch $@
 
 # What deploys. Both need Node; the first npm ci takes half a minute.

@@ -11,7 +11,7 @@ import pytest
 from resources.package import write_materials
 
 ROOT = Path(__file__).parents[2]
-FILES = ["requirements", "requirements-local", "requirements-dev", "requirements-spark"]
+FILES = ["requirements", "requirements-local", "requirements-dev", "requirements-mutmut", "requirements-spark"]
 PINNED = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]+\])?==(\S+)(?: ; .+)? \\")
 HASH = re.compile(r"    --hash=sha256:[0-9a-f]{64}(?: \\)?")
 WHY = re.compile(r"    #(?:  | via) (-r |-c )?(\S+)")
@@ -60,7 +60,7 @@ def test_each_package_has_hashes(name: str) -> None:
 
 def test_files_agree_with_one_another() -> None:
     versions: dict[str, str] = {}
-    for name in FILES[:3]:
+    for name in FILES[:4]:
         for package, (version, _) in compiled(name).items():
             assert versions.setdefault(package, version) == version, package
 
@@ -77,7 +77,7 @@ def test_hashes_are_asked_for_wherever_packages_are_installed() -> None:
     installs = [
         line for line in makefile.splitlines() if re.search(r"(?i)pip\b.* install ", line) and "-e ." not in line
     ]
-    assert len(installs) == 4
+    assert len(installs) == 5
     for line in installs:
         assert "$(HASHED)" in line or "--require-hashes" in line
     assert '- "--require-hashes"' in (ROOT / "serverless.yml").read_text()

@@ -4,17 +4,23 @@ moto redrives nothing, so what Step Functions answers is made here.
 """
 
 import json
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
+from tests.unit.totes.lake.test_batch_log import MANIFEST
 from totes.alerts.failure import fresh_as_of
-from totes.alerts.watch import tell
+from totes.alerts.watch import age, tell
+from totes.lake.batch_log import BatchLog
+from totes.lake.bucket import Lake
 from totes.runtime.settings import WatchSettings
 
 MACHINE = "arn:aws:states:eu-west-2:123456789012:stateMachine:totes-test-pipeline"
@@ -59,8 +65,8 @@ def told_failure(minute: float) -> list[Event]:
         *task(minute, "Ingest", INGESTED),
         *failing(minute, "Load", "WarehouseBusy"),
         *task(minute, "NotifyFailure"),
-        *failing(minute, "Failed", "WarehouseBusy"),
-        event(minute, "ExecutionFailed", error="WarehouseBusy", cause="{}"),
+        *failing(minute + 0.1, "Failed", "WarehouseBusy"),
+        event(minute + 0.1, "ExecutionFailed", error="WarehouseBusy", cause="{}"),
     ]
 
 
@@ -88,17 +94,20 @@ class StepFunctions:
     def ended(self, name: str) -> list[tuple[str, str]]:
         """Subject and text of what is sent when the rule calls for an execution."""
         self.mails.clear()
-        tell(arn(name), self.executions[arn(name)]["status"], SETTINGS)
+        told = tell(arn(name), self.executions[arn(name)]["status"], SETTINGS)
+        assert told is bool(self.mails)
         return list(self.mails)
 
     def describe_execution(self, executionArn: str) -> dict[str, Any]:  # noqa: N803  boto3's name
         return self.executions[executionArn]
 
-    def list_executions(self, statusFilter: str | None = None, **_: Any) -> dict[str, Any]:  # noqa: N803
+    def list_executions(self, maxResults: int, statusFilter: str | None = None, **_: Any) -> dict[str, Any]:  # noqa: N803
+        assert 1 <= maxResults <= 1_000
         found = self.executions.values()
         return {"executions": [one for one in found if statusFilter in (None, one["status"])]}
 
-    def get_paginator(self, _: str) -> Any:
+    def get_paginator(self, operation: str) -> Any:
+        assert operation == "get_execution_history"
         return mock.Mock(paginate=lambda **asked: [{"events": self.events[asked["executionArn"]]}])
 
     def publish(self, **mail: str) -> None:
@@ -248,3 +257,151 @@ def test_warehouse_is_as_fresh_as_the_last_time_that_a_redrive_asked_totesys(ste
     # One that fails later leaves the warehouse as it was.
     steps.has("bad", "FAILED", 700, *told_failure(701), error="WarehouseBusy", cause="{}")
     assert fresh_as_of(arn("bad")) == at(1)
+
+
+# What one mail says.
+
+
+def timed_out(steps: StepFunctions, *events: Event, **more: Any) -> tuple[str, str]:
+    """Returns the mail about an execution that ended from outside after 35 minutes."""
+    steps.has("bad", "TIMED_OUT", 0, *events, **{"stopDate": at(35)} | more)
+    [mail] = steps.ended("bad")
+    return mail
+
+
+def test_execution_that_ended_before_any_state_failed_in_ingest(steps: StepFunctions) -> None:
+    subject, text = timed_out(steps)
+    assert subject.startswith("Ingest timed out, ")
+    assert "after 35 min and 1 attempt " in text
+
+
+def test_mail_counts_attempts_and_what_the_stages_returned(steps: StepFunctions) -> None:
+    load = task(3, "Load")[:2]
+    other = event(1, "TaskStateExited") | {"stateExitedEventDetails": {"name": "Other", "output": "3"}}
+    transformed = task(2, "Transform", {"transform": {"rows": {"dim_staff": 11}}})
+    _, text = timed_out(steps, *task(1, "Ingest", INGESTED), other, *transformed, *load, *load[1:])
+    assert "and 2 attempts" in text
+    assert "Rows 12 landed, 11 processed, none known to be loaded" in text
+
+
+def test_mail_links_to_the_runbook_and_the_execution(steps: StepFunctions) -> None:
+    _, text = timed_out(steps)
+    assert "Runbook docs/runbook.md#" in text
+    assert f"executions/details/{arn('bad')}" in text
+    steps.has("next", "SUCCEEDED", 40, output=json.dumps(LOADED))
+    [(_, text)] = steps.ended("next")
+    assert f"executions/details/{arn('next')}" in text
+
+
+@pytest.mark.usefixtures("tokyo")
+def test_mail_says_utc_and_means_it(steps: StepFunctions) -> None:
+    steps.has("good", "SUCCEEDED", -5, output=json.dumps(LOADED), startDate=at(-5).astimezone())
+    _, text = timed_out(steps, startDate=at(0).astimezone(), stopDate=at(35).astimezone())
+    assert "shows totesys as it was at 2026-11-24 08:55:00 UTC" in text
+    assert "When 2026-11-24 09:35:00 UTC" in text
+    assert "start~'2026-11-24T09*3A00*3A00.000Z" in text
+
+
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Lets this machine be in Tokyo: boto3 gives times in the machine's zone."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_mail_says_where_the_zones_end(steps: StepFunctions) -> None:
+    for bucket, last in ((SETTINGS.landing_bucket, 3), (SETTINGS.processed_bucket, 2)):
+        boto3.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+        for batch in range(1, last + 1):
+            BatchLog(Lake(bucket)).commit(replace(MANIFEST, batch=batch))
+    _, text = timed_out(steps)
+    assert "Batch Landed up to 3, processed up to 2; 1 waiting for Transform" in text
+
+
+def test_mail_counts_failures_in_a_row(steps: StepFunctions) -> None:
+    steps.has("one", "FAILED", -4, *told_failure(-4))
+    steps.has("two", "ABORTED", -3)
+    _, text = timed_out(steps)
+    assert "In a row 3 executions have failed; the last good one began at 2026-11-24 08:55:00 UTC" in text
+
+
+def test_execution_that_left_batches_to_another_is_not_counted(steps: StepFunctions) -> None:
+    steps.has("one", "FAILED", -4, *told_failure(-4))
+    steps.has("aside", "SUCCEEDED", -3, output=json.dumps(STOOD_ASIDE))
+    assert steps.ended("aside") == []
+    _, text = timed_out(steps)
+    assert "In a row 2 executions have failed; the last good one began at 2026-11-24 08:55:00 UTC" in text
+
+
+STOOD_ASIDE = {"load": {"batches": 0, "catching_up": "another"}}
+
+
+def test_cause_that_is_not_given_is_not_made_up(steps: StepFunctions) -> None:
+    steps.has("bad", "FAILED", 0, *task(1, "Ingest")[:2], error="States.Runtime", stopDate=at(1))
+    [(_, text)] = steps.ended("bad")
+    assert "Why No cause was given." in text
+
+
+def test_execution_that_was_stopped_was_aborted_whatever_its_error(steps: StepFunctions) -> None:
+    steps.has("bad", "ABORTED", 0, error="Mine", cause="Upgrade.", stopDate=at(1))
+    [(subject, text)] = steps.ended("bad")
+    assert subject.startswith("Ingest was aborted, ")
+    assert "Why Upgrade." in text
+
+
+def test_recovery_says_what_was_loaded(steps: StepFunctions) -> None:
+    steps.has("bad", "FAILED", 0, *told_failure(1))
+    steps.has("next", "SUCCEEDED", 5, output=json.dumps(LOADED))
+    [(_, text)] = steps.ended("next")
+    assert "It has caught up: batch 2, 1 rows added and 0 updated." in text
+
+
+@pytest.mark.parametrize("output", [{}, {"output": json.dumps({"ingest": {}})}], ids=["no output", "no load"])
+def test_recovery_may_load_nothing(steps: StepFunctions, output: dict[str, str]) -> None:
+    steps.has("bad", "FAILED", 0, *told_failure(1))
+    steps.has("next", "SUCCEEDED", 5, **output)
+    [(_, text)] = steps.ended("next")
+    assert "There was nothing to catch up on. The warehouse now shows totesys as it was at 2026-11-24 09:05:00" in text
+    steps.has("later", "FAILED", 10, stopDate=at(11))
+    [(_, text)] = steps.ended("later")
+    assert "The execution before this one succeeded." in text
+
+
+# How fresh the warehouse is.
+
+
+@pytest.mark.parametrize(("snapshot", "fresh"), [(8, 8), (2, 5)], ids=["landed since", "landed before"])
+def test_warehouse_is_as_fresh_as_the_later_of_look_and_batch(steps: StepFunctions, snapshot: int, fresh: int) -> None:
+    loaded = {"load": LOADED["load"] | {"snapshot_at": at(snapshot).isoformat()}}
+    steps.has("next", "SUCCEEDED", 5, output=json.dumps(loaded))
+    assert fresh_as_of(arn("next")) == at(fresh)
+
+
+def test_execution_that_left_batches_to_another_shows_nothing_fresher(steps: StepFunctions) -> None:
+    steps.has("aside", "SUCCEEDED", 5, output=json.dumps(STOOD_ASIDE))
+    assert fresh_as_of(arn("aside")) == at(-5)
+
+
+def test_freshness_counts_from_the_last_success(steps: StepFunctions) -> None:
+    steps.has("bad", "FAILED", 0, *told_failure(1))
+    found = age(arn("bad"))
+    assert found is not None
+    assert abs(datetime.now(UTC) - at(-5) - found) < timedelta(minutes=1)
+
+
+def test_freshness_is_unknown_before_the_first_success(steps: StepFunctions) -> None:
+    steps.executions.clear()
+    steps.has("bad", "FAILED", 0, *told_failure(1))
+    assert fresh_as_of(arn("bad")) is None
+    assert age(arn("bad")) is None
+
+
+def test_freshness_is_unknown_if_step_functions_does_not_answer(
+    steps: StepFunctions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    throttled = ClientError({"Error": {"Code": "ThrottlingException"}}, "DescribeExecution")
+    monkeypatch.setattr(steps, "describe_execution", mock.Mock(side_effect=throttled))
+    assert age(arn("good")) is None

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from tests.unit.totes.conftest import BUCKET
-from totes.errors import BatchContended, LogBroken
+from totes.errors import BatchContended, CorruptObject, LogBroken
 from totes.lake.batch_log import HINT, BatchLog, entry
 from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest
@@ -115,7 +115,13 @@ def test_gap_is_named_with_its_object(lake: Lake, missing: int, next_one: int) -
 
 
 def test_missing_manifest_is_named(lake: Lake) -> None:
-    with pytest.raises(LogBroken, match=f"s3://{BUCKET}/log/00000007.json is missing. Restore it in S3"):
+    with pytest.raises(LogBroken, match=f"s3://{BUCKET}/log/00000007.json is missing. Restore .* another stage's"):
+        BatchLog(lake).read(7)
+
+
+def test_broken_manifest_is_named(lake: Lake) -> None:
+    put(entry(7), b"{}")
+    with pytest.raises(CorruptObject, match=f"s3://{BUCKET}/log/00000007.json is not a manifest"):
         BatchLog(lake).read(7)
 
 
