@@ -47,8 +47,10 @@ drill: $(INSTALLED) ## Rehearse an outage here: the warehouse goes down, the e-m
 up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 	@$(BIN)/totes up
 
-# Each worker takes a processor, and starts its own PostgreSQL and stack when its first test needs them.
-PYTEST := -m pytest --quiet -n logical
+# One worker more than there are processors, because many tests wait for a lock or a time-out. Each starts its own
+# PostgreSQL and stack when its first test needs them.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST := -m pytest --quiet -n $(WORKERS)
 
 test-fast: $(TOOLS) ## Run the tests that need no server, in a minute
 	@$(BIN)/python $(PYTEST) -m "not server"

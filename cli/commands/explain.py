@@ -51,7 +51,7 @@ class Explanation:
 
     def as_document(self) -> dict[str, Any]:
         """The explanation for `--json`."""
-        shown = ("state", "error", "cause", "started", "failed", "attempts", "results", "standing")
+        shown = ("state", "error", "found", "remedy", "started", "failed", "attempts", "results", "standing")
         return {
             "execution": as_document(self.execution),
             "summary": self.summary,

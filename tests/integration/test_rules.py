@@ -122,5 +122,5 @@ def test_key_that_comes_twice_does_not_fill_an_empty_fact(seeded: Pipeline, tmp_
         pytest.raises(ContractViolation, match=rf"`sales_order_id` \(Each row has one of its own\): {repeated}\."),
         connection.begin(),
     ):
-        staging.fill(Warehouse(connection), fact, tmp_path / "twice")
+        staging.copy_into_empty(Warehouse(connection), fact, tmp_path / "twice")
     assert seeded.star("SELECT count(*) FROM fact_sales_order") == [[0]]

@@ -368,7 +368,7 @@ def test_plainer_mail_is_sent_where_the_report_cannot_be_made(machine: Machine, 
     assert mail.subject == "totes-local-pipeline: Load failed with LogBroken"
     assert mail.message == (
         "Load failed with LogBroken.\n\nA batch is missing. Restore it.\n\n"
-        "Nothing is lost or half-loaded: a batch is committed whole or not at all, and the next execution goes on "
+        "Nothing is lost or half-loaded: a batch is committed whole or not at all, and the next execution resumes "
         "where this one stopped.\n\nThe execution, with its input, its retries and its history:\n"
         f"https://eu-west-2.console.aws.amazon.com/states/home?region=eu-west-2#/v2/executions/details/{machine.arn}\n"
     )

@@ -85,7 +85,7 @@ def test_what_cannot_be_opened_is_said(
 def test_psql_of_the_path_serves_where_the_wheel_has_none(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(psql, "INSTALLATION", "nowhere")
+    monkeypatch.setattr("local.postgres.server.INSTALLATION", "nowhere")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main.main(["psql", "source"]) == 2
     assert "There is no psql here: install PostgreSQL's client" in capsys.readouterr().err
