@@ -24,7 +24,8 @@ from totes.lake.bucket import Lake
 from totes.runtime.settings import WatchSettings
 
 MACHINE = "arn:aws:states:eu-west-2:123456789012:stateMachine:totes-test-pipeline"
-SETTINGS = WatchSettings("no-landing", "no-processed", "docs", "arn:aws:sns:eu-west-2:123456789012:totes-test-alerts")
+DOCS = "https://example.com/docs"
+SETTINGS = WatchSettings("no-landing", "no-processed", DOCS, "arn:aws:sns:eu-west-2:123456789012:totes-test-alerts")
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 INGESTED = {"ingest": {"batch": 2, "rows": {"staff": 12}}}
 LOADED = {"load": {"batches": 1, "first": 2, "last": 2, "inserted": {"dim_staff": 1}, "updated": {}}}
@@ -286,7 +287,7 @@ def test_mail_counts_attempts_and_what_the_stages_returned(steps: StepFunctions)
 
 def test_mail_links_to_the_runbook_and_the_execution(steps: StepFunctions) -> None:
     _, text = timed_out(steps)
-    assert "Runbook docs/runbook.md#" in text
+    assert f"Runbook {DOCS}/runbook.md#" in text
     assert f"executions/details/{arn('bad')}" in text
     steps.has("next", "SUCCEEDED", 40, output=json.dumps(LOADED))
     [(_, text)] = steps.ended("next")

@@ -41,6 +41,17 @@ def test_batch_begins_where_it_began(star: sqlalchemy.Connection, beside: sqlalc
     assert [first_id(given, beside, batch) for batch in (1, 2, 3)] == [1, 10, 12]
 
 
+def insert_payments(pipeline: Pipeline, *records: int) -> None:
+    """Inserts payments with these record ids."""
+    pipeline.star("ALTER TABLE fact_payment DISABLE TRIGGER ALL")
+    for record in records:
+        pipeline.star(
+            "INSERT INTO fact_payment VALUES (%s, 7, '2024-01-01', '08:00', '2024-01-01', '08:00', 1, 1, 0.10, 1, 1, "
+            "false, '2024-12-31')",
+            record,
+        )
+
+
 @pytest.mark.parametrize(
     "doubtful",
     [(2, 2, 8, 11), (2, 2, 10, 15), (2, 2, 2, 3), (2, 4, 9, 12)],
@@ -54,13 +65,7 @@ def test_range_in_doubt_is_not_believed_but_its_rows(
 ) -> None:
     given = log(star, (1, 3, 1, 3), doubtful, (3, 2, 12, 13))
     star.commit()
-    pipeline.star("ALTER TABLE fact_payment DISABLE TRIGGER ALL")
-    for record in (10, 11):
-        pipeline.star(
-            "INSERT INTO fact_payment VALUES (%s, 7, '2024-01-01', '08:00', '2024-01-01', '08:00', 1, 1, 0.10, 1, 1, "
-            "false, '2024-12-31')",
-            record,
-        )
+    insert_payments(pipeline, 10, 11)
     assert first_id(given, beside, 2) == 10
 
 
@@ -78,3 +83,13 @@ def test_record_ids_that_were_used_up_are_not_given_again(star: sqlalchemy.Conne
     star.exec_driver_sql("SELECT setval('fact_payment_payment_record_id_seq', 41)")
     advance_sequence(Warehouse(star))
     assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == 42
+
+
+@pytest.mark.parametrize(("records", "following"), [((), 1), ((1,), 2), ((9, 10), 11)], ids=str)
+def test_sequence_follows_the_highest_record_id(
+    star: sqlalchemy.Connection, pipeline: Pipeline, records: tuple[int, ...], following: int
+) -> None:
+    star.commit()
+    insert_payments(pipeline, *records)
+    advance_sequence(Warehouse(star))
+    assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == following
