@@ -88,7 +88,7 @@ RUN_MUTMUT := env PYTHONPATH=build/mutmut build/mutmut/bin/mutmut
 survivors: $(TOOLS) $(MUTMUT) ## Change the core in every small way, and show what no fast test notices (ONLY=totes/source/fence.py for one)
 	@rm -rf mutants
 	@$(RUN_MUTMUT) run $(if $(ONLY),"$(subst /,.,$(ONLY:.py=)).*")
-	@$(RUN_MUTMUT) results | sed -n 's/: survived//p' | xargs -n 1 $(RUN_MUTMUT) show
+	@$(RUN_MUTMUT) results | sed -n 's/: survived//p' | xargs -r -n 1 $(RUN_MUTMUT) show
 
 soak: $(TOOLS) ## Interleave writers, migrations, executions and crashes at random for SECONDS; fails where anything is lost or doubled
 	@MODEL_SECONDS=$(or $(SECONDS),300) $(BIN)/python -m pytest --quiet --no-header tests/integration/test_model.py
