@@ -1,4 +1,4 @@
-"""The function behind the state Report: a failure that was caught, told as a person is told it."""
+"""The function behind the state Report: writes the e-mail about a failure that was caught."""
 
 from dataclasses import asdict
 from typing import Any

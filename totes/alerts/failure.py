@@ -41,24 +41,24 @@ class Zones:
 
 
 def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = None) -> Failure:
-    """The failure of an execution.
+    """Returns the failure of an execution.
 
     Args:
         execution: its ARN.
-        caught: what was caught, while the execution still runs; else the execution's own end is told.
+        caught: what a Catch handed on while the execution runs; if None, the error is how the execution ended.
     """
     names, events = names_of_execution(execution), _history(execution)
     found = client("stepfunctions").describe_execution(executionArn=execution)
     began = _began(found)
     stages = [state for state in fold(events) if state.name in STAGES]
     last = stages[-1] if stages else StateRun(STAGES[0], began)
-    told = caught or Caught(last.name, *_end(found))
-    what, remedy = split_remedy(told.cause)
+    end = caught or Caught(last.name, *_end(found))
+    what, remedy = split_remedy(end.cause)
     return Failure(
         names=names,
         execution=execution,
-        state=told.state,
-        error=told.error,
+        state=end.state,
+        error=end.error,
         found=what,
         remedy=remedy,
         started=began.astimezone(UTC),
@@ -109,11 +109,11 @@ def fresh_as_of(execution: str) -> datetime | None:
 
 
 def was_reported(execution: str) -> bool:
-    """Whether the mail about the execution's last attempt was sent."""
+    """Returns whether the mail about the execution's last attempt was sent."""
     events = _history(execution)
     redrives = [event["timestamp"] for event in events if event["type"] == "ExecutionRedriven"]
-    told = [state.exited for state in fold(events) if state.name == REPORTER and state.error is None]
-    return any(at is not None and (not redrives or at >= redrives[-1]) for at in told)
+    reported = [state.exited for state in fold(events) if state.name == REPORTER and state.error is None]
+    return any(at is not None and (not redrives or at >= redrives[-1]) for at in reported)
 
 
 def _shown_by(output: Mapping[str, Any], asked: datetime) -> datetime:

@@ -1,4 +1,4 @@
-"""Tells of executions that ended where no Catch of the state machine could see it, and that all is well again."""
+"""Reports executions that ended without a Catch of the state machine, and the first success after failures."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +13,7 @@ from totes.runtime.settings import WatchSettings
 
 
 def tell(execution: str, status: str, settings: WatchSettings) -> bool:
-    """Publishes a mail, where there is anything to tell that was not told yet; says whether it did."""
+    """Publishes a mail if there is something to report that was not reported yet; returns whether it did."""
     mail = _mail(execution, status, settings)
     if mail:
         client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
@@ -22,11 +22,11 @@ def tell(execution: str, status: str, settings: WatchSettings) -> bool:
 
 
 def age(execution: str) -> timedelta | None:
-    """How old what the warehouse shows is, now that an execution has ended; None where that can't be told."""
+    """Returns how old the warehouse's content is after an execution has ended; None if that can't be determined."""
     try:
         as_of = fresh_as_of(execution)
     except (BotoCoreError, ClientError) as error:
-        # A call that fails is made again by Lambda, and would tell twice.
+        # Lambda repeats a call that fails, which would send the mail twice.
         logger.warning("freshness not known", error=type(error).__name__)
         return None
     return datetime.now(UTC) - as_of if as_of else None

@@ -412,7 +412,6 @@ ROWS = (
         default=_numeric,
     ),
 )  # fmt: skip
-_BY_NAME = {row.name: row for row in ROWS}
 
 
 @cache

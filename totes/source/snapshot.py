@@ -15,7 +15,7 @@ from totes.errors import DatabaseFailed
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.postgres.connection import quoted
 from totes.postgres.position import SourcePosition
-from totes.postgres.server_errors import sqlstate
+from totes.postgres.server_errors import LOCK_TIMEOUT, sqlstate
 from totes.postgres.statements import sql
 from totes.source.extract import Snapshot
 from totes.source.validation import check_catalogue
@@ -23,7 +23,6 @@ from totes.source.validation import check_catalogue
 # How long Ingest tries to get its locks, and the pause between two attempts.
 LOCKING_SECONDS = 20.0
 _PAUSE = 0.2
-_LOCK_NOT_AVAILABLE = "55P03"
 # A table is missing, may not be read, or is of a kind that can't be locked; the catalogue shows which.
 _NOT_LOCKABLE = ("42P01", "42501", "42809")
 
@@ -140,7 +139,7 @@ def _begin(
             if sqlstate(error) in _NOT_LOCKABLE:
                 with connection.begin():
                     check_catalogue(source_tables(), read_catalogue(connection))
-            elif sqlstate(error) != _LOCK_NOT_AVAILABLE:
+            elif sqlstate(error) != LOCK_TIMEOUT:
                 raise
             if time.monotonic() > give_up_at:
                 raise
