@@ -44,4 +44,4 @@ def left_to(so_far: Mapping[str, Any], loaded: Mapping[str, Any]) -> str | None:
 
 
 def _sum(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
-    return {table: counts.get(table, 0) + more.get(table, 0) for table in [*counts, *(more.keys() - counts.keys())]}
+    return {table: counts.get(table, 0) + more.get(table, 0) for table in {**counts, **more}}

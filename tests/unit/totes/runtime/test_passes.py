@@ -46,3 +46,13 @@ def test_rest_is_left_only_if_there_is_one(
 def test_load_after_nothing_new_may_leave_the_rest_too() -> None:
     loaded = {"loaded_through": 6, "catching_up": "a"}
     assert left_to({"ingest": {"landed_through": 7}}, loaded) == left_to({}, loaded) == "a"
+
+
+def test_tables_keep_the_order_in_which_they_were_loaded() -> None:
+    loaded = {f"table_{number}": number for number in range(20)}
+    first = in_total("load", {}, {"first": 1, "last": 1, "batches": 1, "inserted": loaded})
+    assert list(first["inserted"]) == list(loaded)
+    more = in_total(
+        "load", {"load": first}, {"first": 2, "last": 2, "batches": 1, "inserted": {"other": 1, "table_3": 1}}
+    )
+    assert list(more["inserted"]) == [*loaded, "other"]
