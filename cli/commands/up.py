@@ -2,7 +2,7 @@
 
 import re
 from contextlib import closing, nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +32,7 @@ def up(
     ] = None,
     seed: Annotated[bool, typer.Option("--seed/--no-seed", help="Fill the source where it is empty.")] = True,
     simulate: Annotated[
-        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile.")
+        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile, ahead of the calendar.")
     ] = False,
     day: Annotated[str, typer.Option(metavar="1m", help="How long a simulated working day lasts.")] = "1m",
     amendments: Amendments = USUAL_AMENDMENTS,
@@ -74,17 +74,24 @@ def up(
         console.print(Text(f"Stopped. {kept}", "dim"))
 
 
-def seed_if_empty(stack: "Stack", console: Console) -> None:
-    """Fills the source with two years of trading, unless it has rows already."""
-    from local.business.seed import seed as seed_source
+def seed_if_empty(stack: "Stack", console: Console, now: datetime | None = None, ago: int = 0) -> None:
+    """Fills the source with two years of trading, unless it has rows already.
 
+    Args:
+        now: the clock; None: the machine's. The history ends with the last working day that has closed by then.
+        ago: how many working days before that the history ends, for simulated days that follow it.
+    """
+    from local.business.seed import seed as seed_source
+    from local.business.trading import last_closed_day
+
+    until = last_closed_day(now or datetime.now(UTC), ago)
     with closing(stack.connect_source()) as connection:
         with closing(connection.cursor()) as cursor:
             cursor.execute("SELECT EXISTS (SELECT FROM currency)")
             (filled,) = cursor.fetchone()
         if not filled:
-            rows = seed_source(connection)
-            console.print(f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables.")
+            rows = seed_source(connection, until=until)
+            console.print(f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables, until {until:%a %F}.")
 
 
 def parse_interval(option: str, text: str) -> timedelta:
