@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 
 from cli.deployment import target
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, Interrupted
 from cli.render.terminal import plain_table, screen
 from local.business.rates import A_DAY, SEED
 
@@ -39,11 +39,15 @@ def simulate(
     from totes.postgres.server_errors import database_errors
 
     stack = target(context).stack()
+    reports: list[DayReport] = []
     with database_errors(TOTESYS), closing(stack.connect(TOTESYS.name)) as connection:
         try:
-            reports = Simulator(connection, seed=seed, amendments_a_day=amendments).run(days)
+            Simulator(connection, seed=seed, amendments_a_day=amendments).run(days, progress=reports.append)
         except ValueError as error:
             raise CommandFailed(f"{error}.") from None
+        except KeyboardInterrupt:
+            said = f"{len(reports)} of {days} days have passed in totesys, and a part of the next one"
+            raise Interrupted(f"Stopped: {said}. The next execution brings them over.") from None
     screen().print(days_table(reports))
 
 

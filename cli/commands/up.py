@@ -1,8 +1,7 @@
 """`totes up`: the local stack, with its schedule, until Ctrl-C."""
 
-import re
 from contextlib import closing, nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +12,11 @@ from rich.text import Text
 from cli.commands.simulate import USUAL_AMENDMENTS, Amendments
 from cli.errors import CommandFailed, Misused
 from cli.render.terminal import screen
+from cli.schedule import parse_interval
 from cli.service import Pace, serve
 
 if TYPE_CHECKING:
     from local.stack import Stack
-
-_INTERVAL = re.compile(r"([1-9][0-9]*)(s|m|h)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
 
 
 def up(
@@ -94,25 +91,14 @@ def seed_if_empty(stack: "Stack", console: Console, now: datetime | None = None,
             console.print(f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables, until {until:%a %F}.")
 
 
-def parse_interval(option: str, text: str) -> timedelta:
-    """A length of time like 20s, 5m or 1h.
-
-    Raises:
-        Misused: it is something else.
-    """
-    match = _INTERVAL.fullmatch(text)
-    if match is None:
-        raise Misused(f"{option} {text} is no interval: write 20s, 5m or 1h.")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
 def _announce(stack: "Stack", address: str | None, console: Console) -> None:
     console.print(
         Text.assemble(
             ("The local stack is up. ", "bold green"),
             *(("See it at ", (address, "bold underline"), "\n") if address else ()),
             f"AWS at {stack.endpoint_url}, PostgreSQL at {stack.postgres.host}, logs in {stack.logs}.\n",
-            "In another terminal: totes status · totes run · totes history 42 · totes query --list. Ctrl-C stops it.",
+            "In another terminal: totes status · totes simulate --days 1 · totes run · totes history --amended · "
+            "totes query --list. Ctrl-C stops it.",
         ),
         soft_wrap=True,
     )

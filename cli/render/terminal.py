@@ -26,6 +26,7 @@ WIDTH_WITHOUT_TERMINAL = 110
 
 Row = Mapping[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, and nothing else.")]
 
 
 class Screen(Console):
