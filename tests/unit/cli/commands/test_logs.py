@@ -55,25 +55,3 @@ def test_line_stays_one_line_and_obeys_nothing() -> None:
     logs.show_lines(screen(file=out), [replace(line(1, 0), message=odd, fields={"table": odd})])
     assert out.getvalue().count("\n") == 1
     assert out.getvalue().count(r"well\x1b[2J\x0d") == 2
-
-
-@pytest.mark.parametrize("status", ["RUNNING", "SUCCEEDED"])
-def test_interrupt_while_following_says_what_still_runs(monkeypatch: pytest.MonkeyPatch, status: str) -> None:
-    def interrupted(*_: object) -> Iterator[list[LogLine]]:
-        yield [line(1, 0)]
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Target, "connect", lambda _: NAMES)
-    monkeypatch.setattr(logs, "newest", lambda _: RUNS)
-    monkeypatch.setattr(logs, "new_lines", interrupted)
-    monkeypatch.setattr(logs, "describe", lambda _: replace(RUNS, status=status, stopped=NOW))
-    done = CliRunner().invoke(app, ["--stage", "dev", "--profile", "my own", "logs", "--follow"])
-    again = "totes --stage dev --profile 'my own' logs one --follow"
-    if status == "RUNNING":
-        assert isinstance(done.exception, SystemExit)
-        assert done.exit_code == 130
-        assert " ".join(done.output.split("│")).replace("\n", "").count("Execution one still runs") == 1, done.output
-        assert again in done.output
-    else:
-        assert done.exit_code == 0
-        assert "Execution one SUCCEEDED" in done.output
