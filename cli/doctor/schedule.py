@@ -50,7 +50,7 @@ def look_at_rules(stage: Stage) -> Iterator[Finding]:
     rules = (names.rule, names.ended_rule, names.backfill_ended_rule)
     wrong = False
     for rule in rules:
-        if not events.list_targets_by_rule(Rule=rule)["Targets"]:
+        if not events.list_targets_by_rule(Rule=rule).get("Targets"):
             wrong = True
             yield failed("rule-without-target", f"The rule {rule} has no target, so it does nothing.", stage.deploy)
         if rule != names.rule and events.describe_rule(Name=rule)["State"] == "DISABLED":

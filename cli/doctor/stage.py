@@ -47,8 +47,11 @@ class Stage:
 
     def declared(self, kind: str) -> list[dict[str, Any]]:
         """The properties of all resources of a type that are declared without a condition."""
-        resources = self.deployment.resources().values()
-        return [found["Properties"] for found in resources if found["Type"] == kind and "Condition" not in found]
+        return [found["Properties"] for found in self._resources if found["Type"] == kind and "Condition" not in found]
+
+    @cached_property
+    def _resources(self) -> list[dict[str, Any]]:
+        return [*self.deployment.resources().values()]
 
     def ask(self, service: str) -> Any:
         """A client of AWS."""

@@ -23,7 +23,18 @@ from cli.deployment import Target
 ROOT = Path(__file__).parents[3]
 # Those that ask a deployment, with arguments that pass.
 ASKING = (
-    *("run", "run --full-read staff", "status", "explain", "explain one", "logs", "logs one", "redrive", "redrive one"),
+    *(
+        "run",
+        "run --full-read staff",
+        "status",
+        "doctor",
+        "explain",
+        "explain one",
+        "logs",
+        "logs one",
+        "redrive",
+        "redrive one",
+    ),
     *("pause", "resume", "secret source", "reconcile", "replay", "history 1", "query revenue_by_month", "check --live"),
 )
 WHOLE = "--host h --dbname d --username u"

@@ -68,7 +68,7 @@ def unknown(code: str, found: str, remedy: str = "") -> Finding:
 
 def of_error(error: TotesError, remedy: str = "") -> Finding:
     """Returns an error of the pipeline as a finding; the remedy is the error's own unless another one is given."""
-    return failed(type(error).__name__, error.found, remedy or error.remedy)
+    return Finding(type(error).__name__, Level.FAILED, error.found, remedy or error.remedy)
 
 
 def guarded(check: Check) -> Iterator[Finding]:
