@@ -42,4 +42,4 @@ def _verdict(findings: Sequence[Finding]) -> Text:
     counts = Counter(finding.level for finding in findings)
     said = ", ".join(f"{counts[level]} {_LEVELS[level][0]}" for level in Level if counts[level])
     worst = next((level for level in reversed(Level) if counts[level] and level is not Level.UNKNOWN), Level.OK)
-    return Text(f"{len(findings)} findings: {said}.", _LEVELS[worst][1])
+    return Text(f"{len(findings)} finding{'s' * (len(findings) > 1)}: {said}.", _LEVELS[worst][1])
