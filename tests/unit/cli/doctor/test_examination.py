@@ -15,6 +15,7 @@ from cli.doctor.examination import CHECKS, examine
 from cli.main import main
 from local.aws.deployment import ROOT
 from tests.support.answering_aws import ADDRESS, NAMES, NOW, VERSION, AnsweringAws, execution, payload, refusal
+from tests.support.manual import documented_actions
 from tests.unit.totes.verify.doctor.test_inside import JUDGED
 from tests.unit.totes.verify.doctor.test_inside import PROVOKED as PROVOKED_INSIDE
 from totes.verify.doctor.findings import Finding, Level
@@ -472,6 +473,12 @@ def _codes(file: Path) -> Iterator[str]:
             code = node.args[0]
             assert isinstance(code, ast.Constant), f"{file.name}:{node.lineno}: this test can't follow the code"
             yield str(code.value)
+
+
+def test_documented_actions_are_those_that_are_asked(aws: AnsweringAws) -> None:
+    subscriptions()(aws)
+    examine(NAMES)
+    assert {action for action, _ in aws.calls} == documented_actions()["doctor"]
 
 
 def test_secrets_are_read_by_nobody_outside(aws: AnsweringAws) -> None:
