@@ -157,7 +157,7 @@ _HEALTHY: dict[str, Callable[[dict[str, Any]], Answer]] = {
     },
     "GetQueueUrl": lambda given: {"QueueUrl": f"https://sqs.eu-west-2.amazonaws.com/1/{given['QueueName']}"},
     "GetQueueAttributes": lambda given: {"Attributes": dict.fromkeys(given["AttributeNames"], "0")},
-    "GetMetricStatistics": lambda _: {"Datapoints": [{"Maximum": 61.0}]},
+    "ListMetrics": lambda _: {"Metrics": [{"MetricName": "Freshness"}]},
     "DescribeSecret": lambda given: {"Name": given["SecretId"], "VersionIdsToStages": {VERSION: ["AWSCURRENT"]}},
     "GetBucketEncryption": lambda _: {"ServerSideEncryptionConfiguration": {"Rules": [_AES]}},
     "GetPublicAccessBlock": lambda _: {"PublicAccessBlockConfiguration": dict.fromkeys(_BLOCK, True)},

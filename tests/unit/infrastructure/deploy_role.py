@@ -388,7 +388,7 @@ _RULES, _SECRETS = ("ScheduleRule", "EndedRule", "BackfillEndedRule"), ("SourceS
 EXAMINED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("cloudformation:DescribeStacks", "cloudformation:DescribeStackResource"), ("stack",)),
     "cloudwatch:DescribeAlarms": ("*",),
-    "cloudwatch:GetMetricStatistics": ("*",),
+    "cloudwatch:ListMetrics": ("*",),
     "events:DescribeRule": _RULES,
     "events:ListTargetsByRule": _RULES,
     "lambda:GetFunctionConfiguration": _FUNCTIONS,

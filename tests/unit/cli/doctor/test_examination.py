@@ -299,7 +299,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "failed",
         "no Freshness for three hours",
         "aws logs tail /aws/lambda/totes-prod-watch",
-        changed("GetMetricStatistics", Datapoints=[]),
+        changed("ListMetrics", Metrics=[]),
     ),
     (
         "secret-empty",
@@ -547,5 +547,5 @@ def test_rare_schedule_is_no_staleness(aws: AnsweringAws) -> None:
 
 def test_metric_is_not_missed_before_it_can_have_arrived(aws: AnsweringAws) -> None:
     executions(execution(started=NOW - TWO_MINUTES))(aws)
-    changed("GetMetricStatistics", Datapoints=[])(aws)
+    changed("ListMetrics", Metrics=[])(aws)
     assert wrong(examine(NAMES)) == []
