@@ -92,7 +92,8 @@ def _missing(stage: Stage, names: list[str], found: list[dict[str, Any]]) -> Ite
 
 
 def _of_alarm(alarm: dict[str, Any], succeeded: datetime) -> Iterator[Finding]:
-    name, since, state = alarm["AlarmName"], alarm["StateUpdatedTimestamp"], alarm["StateValue"]
+    name, state = alarm["AlarmName"], alarm["StateValue"]
+    since = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
     what_to_do = "docs/runbook.md#alarms says what it means and what to do."
     if state == "ALARM" and since > succeeded:
         yield failed("alarm", f"{name} has been going off since {_shown(since)}.", what_to_do)

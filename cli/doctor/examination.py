@@ -48,8 +48,8 @@ class Check:
     everywhere: bool = False
 
 
+STACK = Check("Stack", "cloudformation", stack.look_at_stack)
 CHECKS = (
-    Check("Stack", "cloudformation", stack.look_at_stack),
     Check("Stack", "lambda", stack.look_at_functions),
     Check("Stack", "logs", storage.look_at_logs),
     Check("Schedule", "events", schedule.look_at_schedule, everywhere=True),
@@ -73,13 +73,12 @@ def examine(names: "Names", progress: Progress = lambda _: None) -> list[Finding
         progress: is told what is looked at next.
     """
     stage = Stage(names)
-    if not stage.is_local:
-        first = [*_looked(stage, CHECKS[0])]
-        if any(finding.code == "stack-missing" for finding in first):
-            # Nothing else can be there.
-            return first
+    first = [] if stage.is_local else [*_looked(stage, STACK)]
+    if any(finding.code == "stack-missing" for finding in first):
+        # Nothing else can be there.
+        return first
     with asked(stage) as answers:
-        return [*_from_outside(stage, progress), *_from_inside(stage, answers, progress)]
+        return [*first, *_from_outside(stage, progress), *_from_inside(stage, answers, progress)]
 
 
 def _from_outside(stage: Stage, progress: Progress) -> Iterator[Finding]:

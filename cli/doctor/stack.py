@@ -12,23 +12,15 @@ from totes.verify.doctor.findings import Finding, failed, ok, warning
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 _UNDONE = "UPDATE_ROLLBACK_COMPLETE"
 _AT_WORK = "_IN_PROGRESS"
+# Lambda takes the network from a function that nobody has called for weeks, and gives it back at the next call.
+_CALLABLE = ("Active", "Inactive")
 _EVENTS = "aws cloudformation describe-stack-events --stack-name {stack}"
-
-
-def stack_is_there(stage: Stage) -> bool:
-    """Whether CloudFormation has the stage's stack."""
-    try:
-        stage.ask("cloudformation").describe_stacks(StackName=stage.stack)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ValidationError":
-            raise
-        return False
-    return True
 
 
 def look_at_stack(stage: Stage) -> Iterator[Finding]:
     """Looks at the state of the stack."""
-    if not stack_is_there(stage):
+    state = _state(stage)
+    if not state:
         yield failed(
             "stack-missing",
             f"There is no stack {stage.stack} in {stage.names.region} of account {stage.names.account}.",
@@ -36,7 +28,6 @@ def look_at_stack(stage: Stage) -> Iterator[Finding]:
             f"{stage.names.stage}`.",
         )
         return
-    state = stage.ask("cloudformation").describe_stacks(StackName=stage.stack)["Stacks"][0]["StackStatus"]
     why = f"`{_EVENTS.format(stack=stage.stack)}` says why."
     if state in _GOOD:
         yield ok("stack", f"The stack {stage.stack} is {state}.")
@@ -52,6 +43,17 @@ def look_at_stack(stage: Stage) -> Iterator[Finding]:
         )
     else:
         yield failed("stack-broken", f"The stack {stage.stack} is {state}.", f"{why} Correct that, and deploy again.")
+
+
+def _state(stage: Stage) -> str:
+    """Returns the stack's state; empty if there is no stack."""
+    try:
+        found = stage.ask("cloudformation").describe_stacks(StackName=stage.stack)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ValidationError":
+            raise
+        return ""
+    return str(found[0]["StackStatus"])
 
 
 def look_at_functions(stage: Stage) -> Iterator[Finding]:
@@ -71,7 +73,7 @@ def _states(found: dict[str, Any], stage: Stage) -> Iterator[Finding]:
         reason = f": {why}" if why else ""
         if "Failed" in (each.get("State"), each.get("LastUpdateStatus")):
             yield failed("function-broken", f"{name} can't be called or updated{reason}.", stage.deploy)
-        elif each.get("State", "Active") != "Active" or each.get("LastUpdateStatus") == "InProgress":
+        elif each.get("State", "Active") not in _CALLABLE or each.get("LastUpdateStatus") == "InProgress":
             yield warning("function-not-ready", f"{name} is not ready{reason}.", "Look again in a minute.")
 
 

@@ -101,7 +101,7 @@ def _declared(kind: str, name: str) -> list[str]:
 
 def _alarm(name: str) -> dict[str, Any]:
     since = NOW - timedelta(days=1)
-    return {"AlarmName": name, "StateValue": "OK", "StateUpdatedTimestamp": since, "ActionsEnabled": True}
+    return {"AlarmName": name, "StateValue": "OK", "StateTransitionedTimestamp": since, "ActionsEnabled": True}
 
 
 def _function(given: dict[str, Any]) -> dict[str, Any]:

@@ -163,7 +163,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         function(State="Failed", StateReason="InvalidSubnet"),
     ),
     ("function-broken", "failed", "or updated", "npx sls deploy", function(LastUpdateStatus="Failed")),
-    ("function-not-ready", "warning", "totes-prod-load", "Look again", function(State="Inactive")),
+    ("function-not-ready", "warning", "totes-prod-load", "Look again", function(State="Pending")),
     ("runtime-differs", "warning", "python3.12", "npx sls deploy", function(Runtime="python3.12")),
     ("layer-missing", "failed", "lacks the layer totes-prod-dependencies", "npx sls deploy", function(Layers=[])),
     (
@@ -259,7 +259,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "failed",
         "totes-prod-freshness has been going off",
         "docs/runbook.md#alarms",
-        alarm("freshness", StateValue="ALARM", StateUpdatedTimestamp=NOW),
+        alarm("freshness", StateValue="ALARM", StateTransitionedTimestamp=NOW),
     ),
     (
         "alarm-since-success",
@@ -531,6 +531,11 @@ def test_nothing_else_is_asked_of_a_stage_that_is_not_there(aws: AnsweringAws) -
     aws.refuse("DescribeStacks", INVALID, "Stack with id totes-prod does not exist")
     assert [finding.code for finding in examine(NAMES)] == ["stack-missing"]
     assert {action for action, _ in aws.calls} == {"cloudformation:DescribeStacks"}
+
+
+def test_function_that_nobody_has_called_for_weeks_is_no_fault(aws: AnsweringAws) -> None:
+    function(State="Inactive", StateReasonCode="Idle")(aws)
+    assert wrong(examine(NAMES)) == []
 
 
 def test_pause_is_no_staleness(aws: AnsweringAws) -> None:

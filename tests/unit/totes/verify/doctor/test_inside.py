@@ -30,6 +30,7 @@ from totes.verify.doctor.database import Server, judge_certificate, judge_server
 from totes.verify.doctor.findings import Finding, Level
 from totes.verify.doctor.inside import EXAMINED
 from totes.warehouse.schema import latest_version
+from totes.warehouse.warehouse import Warehouse
 
 Damage = Callable[[Pipeline, pytest.MonkeyPatch], object]
 Examine = Callable[[str], list[dict[str, Any]]]
@@ -90,6 +91,16 @@ def test_examination_waits_for_no_execution_that_loads(seeded: Pipeline, postgre
         loading.cursor().execute("LOCK TABLE fact_sales_order IN ROW EXCLUSIVE MODE")
         assert {found["level"] for found in examine("load")} == {"ok"}
         loading.rollback()
+
+
+def test_no_check_can_change_a_database(seeded: Pipeline, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(warehouse: Warehouse, _: object) -> Iterator[Any]:
+        yield from warehouse.connection.exec_driver_sql("CREATE TABLE mine ()")
+
+    monkeypatch.setattr(database.declared, "missing_rights", write)
+    (refused,) = [found for found in examine("load") if found["level"] != "ok"]
+    assert "cannot execute CREATE TABLE in a read-only transaction" in refused["found"]
+    assert seeded.star("SELECT to_regclass('mine')") == [[None]]
 
 
 @pytest.mark.parametrize("event", [{"doctor": False}, {"doctor": True, "execution": "arn"}, {"doctor": "yes"}])
