@@ -16,6 +16,7 @@ _BY_EMAIL = "AlertsByEmail"
 # CloudWatch lists a metric a quarter of an hour after its first value; the only span that it knows is three hours.
 _ARRIVES, _LOOKED_BACK, _RECENTLY = timedelta(minutes=20), timedelta(hours=3), "PT3H"
 _EXECUTIONS = 50
+_RUNBOOK = "docs/runbook.md#alarms says what to do."
 
 
 def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
@@ -94,15 +95,13 @@ def _missing(stage: Stage, names: list[str], found: list[dict[str, Any]]) -> Ite
 def _of_alarm(alarm: dict[str, Any], succeeded: datetime) -> Iterator[Finding]:
     name, state = alarm["AlarmName"], alarm["StateValue"]
     since = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
-    what_to_do = "docs/runbook.md#alarms says what it means and what to do."
+    said = f"{name} has been going off since {_shown(since)}"
+    means = alarm.get("AlarmDescription", "")
     if state == "ALARM" and since > succeeded:
-        yield failed("alarm", f"{name} has been going off since {_shown(since)}.", what_to_do)
+        yield failed("alarm", f"{said}. {means}", _RUNBOOK)
     elif state == "ALARM":
-        yield warning(
-            "alarm-since-success",
-            f"{name} has been going off since {_shown(since)}, though an execution that began later has succeeded.",
-            what_to_do,
-        )
+        later = "though an execution that began later has succeeded"
+        yield warning("alarm-since-success", f"{said}, {later}. {means}", _RUNBOOK)
     elif state == "INSUFFICIENT_DATA":
         yield warning(
             "alarm-without-data",

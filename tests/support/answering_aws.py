@@ -101,7 +101,8 @@ def _declared(kind: str, name: str) -> list[str]:
 
 def _alarm(name: str) -> dict[str, Any]:
     since = NOW - timedelta(days=1)
-    return {"AlarmName": name, "StateValue": "OK", "StateTransitionedTimestamp": since, "ActionsEnabled": True}
+    told = {"AlarmDescription": "It means this.", "ActionsEnabled": True}
+    return told | {"AlarmName": name, "StateValue": "OK", "StateTransitionedTimestamp": since}
 
 
 def _function(given: dict[str, Any]) -> dict[str, Any]:

@@ -264,7 +264,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "alarm-since-success",
         "warning",
-        "though an execution",
+        "though an execution that began later has succeeded. It means this.",
         "docs/runbook.md#alarms",
         alarm("warnings", StateValue="ALARM"),
     ),
