@@ -151,6 +151,11 @@ class Template:
         return self.text(properties[attribute or _REF[kind]])
 
 
+def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics that an alarm watches: its own, or those of its expression."""
+    return [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query] or [alarm]
+
+
 def _listed(value: Any) -> list[str]:
     return value if isinstance(value, list) else [value]
 

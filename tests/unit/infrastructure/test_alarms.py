@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.aws.deployment import ROOT
-from tests.unit.infrastructure.template import DEV, Template
+from tests.unit.infrastructure.template import DEV, Template, metrics_of
 from totes.runtime.names import FUNCTIONS
 
 TEMPLATE = Template()
@@ -26,11 +26,10 @@ Compiled = Mapping[str, Mapping[str, Any]]
 Metric = tuple[str, str, str, str]
 
 
-def metrics(alarm: Mapping[str, Any]) -> set[Metric]:
+def metrics(alarm: dict[str, Any]) -> set[Metric]:
     """The namespace, the name and the one dimension of each metric that an alarm watches."""
-    queried = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
     found = set()
-    for metric in queried or [alarm]:
+    for metric in metrics_of(alarm):
         (dimension,) = metric["Dimensions"]
         value = TEMPLATE.text(dimension["Value"])
         found.add((metric["Namespace"], metric["MetricName"], dimension["Name"], value))
