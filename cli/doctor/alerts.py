@@ -16,7 +16,6 @@ _BY_EMAIL = "AlertsByEmail"
 # CloudWatch lists a metric a quarter of an hour after its first value; the only span that it knows is three hours.
 _ARRIVES, _LOOKED_BACK, _RECENTLY = timedelta(minutes=20), timedelta(hours=3), "PT3H"
 _EXECUTIONS = 50
-_RUNBOOK = "docs/runbook.md#alarms says what to do."
 
 
 def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
@@ -96,12 +95,13 @@ def _of_alarm(alarm: dict[str, Any], succeeded: datetime) -> Iterator[Finding]:
     name, state = alarm["AlarmName"], alarm["StateValue"]
     since = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
     said = f"{name} has been going off since {_shown(since)}"
-    means = alarm.get("AlarmDescription", "")
+    # It says what to do, as the alarm's e-mail does.
+    description = alarm.get("AlarmDescription") or "docs/runbook.md#alarms says what to do."
     if state == "ALARM" and since > succeeded:
-        yield failed("alarm", f"{said}. {means}", _RUNBOOK)
+        yield failed("alarm", f"{said}.", description)
     elif state == "ALARM":
         later = "though an execution that began later has succeeded"
-        yield warning("alarm-since-success", f"{said}, {later}. {means}", _RUNBOOK)
+        yield warning("alarm-since-success", f"{said}, {later}.", description)
     elif state == "INSUFFICIENT_DATA":
         yield warning(
             "alarm-without-data",

@@ -111,6 +111,12 @@ def _function(given: dict[str, Any]) -> dict[str, Any]:
     return {"FunctionName": given["FunctionName"], "Runtime": "python3.13", "Layers": [{"Arn": layer}], **ready}
 
 
+def _groups(given: dict[str, Any]) -> dict[str, Any]:
+    names = [*map(NAMES.log_group, FUNCTIONS), *_declared("AWS::Logs::LogGroup", "LogGroupName")]
+    found = [name for name in names if name.startswith(given["logGroupNamePrefix"])]
+    return {"logGroups": [{"logGroupName": name, "retentionInDays": 180} for name in found]}
+
+
 def _rule(given: dict[str, Any]) -> dict[str, Any]:
     return {
         "Name": given["Name"],
@@ -140,9 +146,7 @@ _HEALTHY: dict[str, Callable[[dict[str, Any]], Answer]] = {
     },
     "DescribeStackResource": lambda _: {},
     "GetFunctionConfiguration": _function,
-    "DescribeLogGroups": lambda _: {
-        "logGroups": [{"logGroupName": NAMES.log_group(name), "retentionInDays": 180} for name in FUNCTIONS]
-    },
+    "DescribeLogGroups": _groups,
     "DescribeRule": _rule,
     "ListTargetsByRule": lambda _: {"Targets": [{"Id": "one", "Arn": NAMES.state_machine_arn}]},
     "ListExecutions": _listed,

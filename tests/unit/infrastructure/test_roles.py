@@ -15,6 +15,7 @@ from functions import fail
 from local.aws.deployment import BACKFILL, ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
 from tests.support.pipeline import Pipeline
+from tests.unit.infrastructure.deploy_role import types_of
 from tests.unit.infrastructure.template import DEV, LOGINS, Call, Statement, Template
 from totes.alerts.failure import Caught, Zones, failure_of
 from totes.alerts.watch import age, tell
@@ -58,6 +59,11 @@ ENVIRONMENT = {
     "TOTES_SOURCE_SECRET": DEV.source_secret,
     "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
 }
+# What a machine that logs needs, by the Step Functions guide, "Using CloudWatch Logs to log execution history".
+LOG_DELIVERY = (
+    *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
+    *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
+)
 Calls = Mapping[str, set[Call]]
 _OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject", "HeadObject": "s3:GetObject"}
 
@@ -144,6 +150,7 @@ def by_a_machine(definition: Mapping[str, Any]) -> set[Call]:
         *(Call("lambda:InvokeFunction", TEMPLATE.text({"Fn::Sub": function})) for function in functions),
         *(Call("sns:Publish", TEMPLATE.text({"Fn::Sub": topic})) for topic in topics),
         *(Call(f"xray:{action}", "*") for action in tracing),
+        *(Call(f"logs:{action}", "*") for action in LOG_DELIVERY),
     }
 
 
@@ -287,12 +294,14 @@ def test_everything_allowed_is_used(role: str, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_nothing_but_traces_is_allowed_everywhere(role: str) -> None:
+def test_nothing_but_traces_and_delivery_of_logs_is_allowed_everywhere(role: str) -> None:
     statements = TEMPLATE.statements(role)
     assert not any("*" in action for statement in statements for action in statement.actions)
     everywhere = {action for statement in statements for action in statement.actions if "*" in statement.resources}
-    # X-Ray has no resources to name.
-    assert {action.partition(":")[0] for action in everywhere} <= {"xray"}
+    assert [action for action in everywhere if types_of(action)] == [], "AWS takes a resource for these"
+    delivering = {action for action in everywhere if not action.startswith("xray:")}
+    logging = {f"logs:{action}" for action in LOG_DELIVERY} if role in ("MachineRole", "BackfillRole") else set()
+    assert delivering == logging
 
 
 @pytest.mark.parametrize("role", ROLES)

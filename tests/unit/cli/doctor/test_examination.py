@@ -42,6 +42,22 @@ def test_nothing_is_found_where_all_is_well(aws: AnsweringAws) -> None:
     found = examine(NAMES)
     assert wrong(found) == []
     assert {finding.remedy for finding in found} == {""}
+    outside = [finding.code for finding in found if not finding.area.startswith("From inside")]
+    assert outside == [
+        *(
+            "stack",
+            "functions",
+            "logs",
+            "schedule",
+            "rules",
+            "execution",
+            "subscription",
+            "alarms",
+            "queues",
+            "metrics",
+        ),
+        *("secret-filled", "secret-filled", "bucket", "bucket", "code"),
+    ]
     assert list(dict.fromkeys(finding.area for finding in found)) == [
         *dict.fromkeys(check.area for check in CHECKS),
         *(f"From inside {NAMES.function(name)}" for name in ("ingest", "transform", "load")),
@@ -176,7 +192,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "logs-missing",
         "failed",
-        "/aws/lambda/totes-prod-ingest",
+        "no log group /aws/",
         "npx sls deploy",
         lambda aws: aws.change("DescribeLogGroups", lambda answer, _: {"logGroups": answer["logGroups"][1:]}),
     ),
@@ -258,14 +274,14 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "alarm",
         "failed",
         "totes-prod-freshness has been going off",
-        "docs/runbook.md#alarms",
+        "It means this.",
         alarm("freshness", StateValue="ALARM", StateTransitionedTimestamp=NOW),
     ),
     (
         "alarm-since-success",
         "warning",
-        "though an execution that began later has succeeded. It means this.",
-        "docs/runbook.md#alarms",
+        "though an execution that began later has succeeded",
+        "It means this.",
         alarm("warnings", StateValue="ALARM"),
     ),
     (
@@ -531,6 +547,14 @@ def test_nothing_else_is_asked_of_a_stage_that_is_not_there(aws: AnsweringAws) -
     aws.refuse("DescribeStacks", INVALID, "Stack with id totes-prod does not exist")
     assert [finding.code for finding in examine(NAMES)] == ["stack-missing"]
     assert {action for action, _ in aws.calls} == {"cloudformation:DescribeStacks"}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"StateReason": "why"}, {"LastUpdateStatusReason": "why"}], ids=["of its state", "of its update"]
+)
+def test_reason_of_lambda_is_passed_on(aws: AnsweringAws, fields: dict[str, str]) -> None:
+    function(State="Failed", **fields)(aws)
+    assert [found.found for found in wrong(examine(NAMES))] == ["totes-prod-load can't be called or updated: why."]
 
 
 def test_function_that_nobody_has_called_for_weeks_is_no_fault(aws: AnsweringAws) -> None:
