@@ -37,7 +37,7 @@ def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
 
 
 def _nobody(stage: Stage) -> Iterator[Finding]:
-    if not stage.is_local and _is_declared(stage):
+    if _is_declared(stage):
         yield failed(
             "subscription-gone",
             "The deployment has an address for alerts, and its subscription is gone: it was ended, or never confirmed.",

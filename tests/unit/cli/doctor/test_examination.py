@@ -180,6 +180,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     ),
     ("function-broken", "failed", "or updated", "npx sls deploy", function(LastUpdateStatus="Failed")),
     ("function-not-ready", "warning", "totes-prod-load", "Look again", function(State="Pending")),
+    ("function-not-ready", "warning", "totes-prod-load", "Look again", function(LastUpdateStatus="InProgress")),
     ("runtime-differs", "warning", "python3.12", "npx sls deploy", function(Runtime="python3.12")),
     ("layer-missing", "failed", "lacks the layer totes-prod-dependencies", "npx sls deploy", function(Layers=[])),
     (
@@ -453,12 +454,16 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     ("code", "level", "said", "remedy", "damage"), PROVOKED, ids=[f"{case[0]}-{case[2]}" for case in PROVOKED]
 )
 def test_finding_is_provoked(aws: AnsweringAws, code: str, level: str, said: str, remedy: str, damage: Damage) -> None:
+    healthy = len(examine(NAMES))
     damage(aws)
-    found = wrong(examine(NAMES))
+    examined = examine(NAMES)
+    found = wrong(examined)
     assert found, "nothing was found"
     assert {(finding.code, finding.level) for finding in found} == {(code, Level(level))}
     assert all(remedy in finding.remedy for finding in found)
     assert any(said in finding.found for finding in found), found
+    # It stands in place of what is said where all is well; staleness is beside an execution that succeeded.
+    assert len(examined) - len(found) < healthy or code == "stale"
 
 
 @pytest.mark.parametrize(
