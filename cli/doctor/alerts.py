@@ -27,13 +27,22 @@ def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
         yield warning(
             "subscription-pending",
             f"{_address(each)} has not confirmed the subscription, so it gets no alert.",
-            "Click the link in the mail *AWS Notification - Subscription Confirmation*. It is valid for two days; "
-            f"`{_subscribe(stage)} {each['Endpoint']}` sends another.",
+            _confirm(stage, each),
         )
     if confirmed:
         yield ok("subscription", f"Alerts go to {', '.join(map(_address, confirmed))}.")
     elif not pending:
         yield from _nobody(stage)
+
+
+def _confirm(stage: Stage, subscription: dict[str, Any]) -> str:
+    """Returns what makes a subscription that is pending a confirmed one."""
+    if not _is_email(subscription):
+        return "Have the endpoint answer the request of SNS for a confirmation, or subscribe it again."
+    return (
+        "Click the link in the mail *AWS Notification - Subscription Confirmation*. It is valid for two days; "
+        f"`{_subscribe(stage)} {subscription['Endpoint']}` sends another."
+    )
 
 
 def _nobody(stage: Stage) -> Iterator[Finding]:
@@ -67,8 +76,11 @@ def _subscribe(stage: Stage) -> str:
 
 def _address(subscription: dict[str, Any]) -> str:
     # The address of a web hook is its password.
-    protocol = str(subscription["Protocol"])
-    return str(subscription["Endpoint"]) if protocol.startswith("email") else f"an endpoint by {protocol}"
+    return str(subscription["Endpoint"]) if _is_email(subscription) else f"an endpoint by {subscription['Protocol']}"
+
+
+def _is_email(subscription: dict[str, Any]) -> bool:
+    return str(subscription["Protocol"]).startswith("email")
 
 
 def look_at_alarms(stage: Stage) -> Iterator[Finding]:

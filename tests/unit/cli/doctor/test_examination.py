@@ -507,10 +507,13 @@ def test_secrets_are_read_by_nobody_outside(aws: AnsweringAws) -> None:
     assert "secretsmanager:GetSecretValue" not in {action for action, _ in aws.calls}
 
 
-def test_address_of_a_hook_is_not_shown(aws: AnsweringAws) -> None:
-    hook = {"SubscriptionArn": "arn:x", "Protocol": "https", "Endpoint": f"https://hooks.example.com/{PASSWORD}"}
+@pytest.mark.parametrize("arn", ["arn:x", "PendingConfirmation"])
+def test_address_of_a_hook_is_not_shown(aws: AnsweringAws, arn: str) -> None:
+    hook = {"SubscriptionArn": arn, "Protocol": "https", "Endpoint": f"https://hooks.example.com/{PASSWORD}"}
     aws.change("ListSubscriptionsByTopic", lambda *_: {"Subscriptions": [hook]})
-    assert PASSWORD not in str(examine(NAMES))
+    found = str(examine(NAMES))
+    assert "an endpoint by https" in found
+    assert PASSWORD not in found
 
 
 def test_secret_in_what_a_function_answers_is_masked(aws: AnsweringAws, capsys: pytest.CaptureFixture[str]) -> None:
