@@ -10,7 +10,7 @@ from typing import Any
 
 from local.stack import Mail
 from tests.faults.alarms import telling
-from totes.errors import split_remedy
+from totes.errors import split_labels
 from totes.runtime.names import STAGES
 
 # What an execution that can't send its mail leaves behind is that it has not succeeded; an alarm on the metric tells.
@@ -100,7 +100,7 @@ class Execution:
         mail = self.mails[0]
         step = next((state for state in reversed(self.path) if state in STAGES), "")
         # The mail need not have all of a very long cause.
-        found = split_remedy(self.cause)[0][:1_900]
+        found = split_labels(self.cause).found[:1_900]
         needed = {"step": step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
         how = f"failed with {re.escape(self.error)}"
         if self.status in _ENDS:

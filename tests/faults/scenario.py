@@ -188,6 +188,8 @@ class Scenario:
             "TOTES_SOURCE_SECRET": f"{self.pipeline.name}/source",
             "TOTES_WAREHOUSE_SECRET": f"{self.pipeline.name}/warehouse",
             "TOTES_DOCS": "docs",
+            "TOTES_MAIL_INTERVALS": "1h,24h",
+            "TOTES_CHAT": "false",
             "TOTES_ALERTS_TOPIC": self.stack.names.topic_arn,
         }
 
