@@ -21,6 +21,7 @@ from totes.transform import Transformed
 
 MACHINE = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
 STATES: dict[str, dict[str, Any]] = MACHINE["States"]
+TASKS = [state for state in STATES.values() if state["Type"] == "Task"]
 STAGES = {name: STATES[name] for name in ("Ingest", "Transform", "Load")}
 BACKFILL_STATES: dict[str, dict[str, Any]] = json.loads(BACKFILL.read_text(encoding="utf-8"))["States"]
 MAPS = {name: state for name, state in BACKFILL_STATES.items() if state["Type"] == "Map"}
@@ -187,7 +188,9 @@ def test_choices_look_at_what_results_hold() -> None:
     for path in variables:
         _, result, field = path.split(".")
         if result != "failure":
-            (state,) = (state for state in STATES.values() if state.get("ResultPath") == f"$.{result}" and "Retry" in state)
+            (state,) = (
+                state for state in STATES.values() if state.get("ResultPath") == f"$.{result}" and "Retry" in state
+            )
             assert f"{field}.$" in state["ResultSelector"]
     assert variables[1:4] == ["$.load.more", "$.load.catching_up", "$.load.batches"]
 
