@@ -98,15 +98,16 @@ def _attempts(execution: Execution, *, is_own: bool) -> list[Attempt]:
 
 
 def _is_caught(states: Sequence[StateRun]) -> bool:
-    return any(state.name == REPORT for state in states[_last_stage(states) :])
+    return any(state.name == REPORT for state in states[last_stage(states) :])
 
 
-def _last_stage(states: Sequence[StateRun]) -> int:
+def last_stage(states: Sequence[StateRun]) -> int:
+    """Returns the place of the last stage that an execution was in."""
     return max((place for place, state in enumerate(states) if state.name in STAGES), default=0)
 
 
 def _uncaught_kind(states: Sequence[StateRun], end: Mapping[str, Any]) -> Kind:
-    stage = states[_last_stage(states)].name
+    stage = states[last_stage(states)].name
     failed: Mapping[str, Any] = end.get("executionFailedEventDetails", {})
     error = _END.get(end["type"]) or failed.get("error") or "FAILED"
     tables = split_labels(readable(failed.get("cause")) or "").tables

@@ -143,6 +143,17 @@ def test_failure_that_was_caught_is_told_by_the_machine_alone(steps: StepFunctio
     assert steps.ended("bad") == []
 
 
+def test_failure_that_was_not_due_is_not_told_by_the_rule(steps: StepFunctions) -> None:
+    answer = {"mail": {"due": False, "repeats": {"execution": "gone", "at": at(-60).isoformat(), "mails": 1}}}
+    passed_over = [
+        *failing(1, "Load", "WarehouseBusy"),
+        *task(1, "Report", answer),
+        *failing(2, "Failed", "WarehouseBusy"),
+    ]
+    steps.has("bad", "FAILED", 0, *passed_over, error="WarehouseBusy", cause="{}")
+    assert steps.ended("bad") == []
+
+
 # AWS notes the exit of a state whose error was caught; moto does not.
 @pytest.mark.parametrize("left", [[], task(1, "NotifyFailure")[-1:]], ids=["without its exit", "with its exit"])
 def test_failure_whose_mail_was_not_sent_is_told_as_its_function_said_it(
