@@ -160,7 +160,10 @@ class Stack:
     def mails(self) -> list[Mail]:
         """The alerts that were sent, oldest first."""
         topic = sns_backends[NAMES.account][NAMES.region].topics[NAMES.topic_arn]
-        return [Mail(subject or "", message) for _id, message, subject, *_ in topic.sent_notifications]
+        return [
+            Mail(subject or "", json.loads(message)["default"])
+            for _id, message, subject, *_ in topic.sent_notifications
+        ]
 
     def connect_source(self) -> pg8000.dbapi.Connection:
         """A superuser's connection to totesys, for what the business does there. The caller closes it."""
