@@ -35,6 +35,7 @@ from totes.runtime.settings import (
 )
 from totes.source.backfill_plan import Range
 from totes.transform import prepare, transform
+from totes.verify.doctor.inside import EXAMINED, examine
 
 TEMPLATE = Template()
 # BackfillRole is the state machine's.
@@ -57,8 +58,14 @@ LOG_DELIVERY = (
     *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
     *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
 )
+ENVIRONMENT = {
+    "TOTES_LANDING_BUCKET": DEV.landing_bucket,
+    "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
+    "TOTES_SOURCE_SECRET": DEV.source_secret,
+    "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
+}
 Calls = Mapping[str, set[Call]]
-_OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject"}
+_OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject", "HeadObject": "s3:GetObject"}
 
 
 def secret(name: str) -> str:
@@ -156,6 +163,8 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
         for module in ("source.changes", "source.extract"):
             patch.setattr(f"totes.{module}.source_tables", lambda: declared)
         patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name=DEV.region))
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
         made = {
             ROLE_OF[name]: found | by_the_platform(name)
             for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
@@ -197,7 +206,7 @@ def deploy(pipeline: Pipeline) -> None:
 def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
     """Runs the three stages and notes what each asks of AWS.
 
-    On full tables, after a deletion and with a row to quarantined, and with nothing new.
+    On full tables, after a deletion and with a row to quarantined, and with nothing new; then each examines itself.
     """
     made: dict[str, set[Call]] = defaultdict(set)
     running = ""
@@ -218,6 +227,8 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
             pipeline.totesys(change)
         for running, stage in stages().items():  # noqa: B007  the hook reads it
             stage()
+    for running in EXAMINED:
+        assert {found["level"] for found in examine(running, {"doctor": True})["findings"]} <= {"ok", "warning"}
     pipeline.totesys(CURE)
     running = "backfill"
     for running, step in steps():  # noqa: B007  the hook reads it
@@ -261,16 +272,10 @@ def reporters() -> dict[str, Callable[[], object]]:
 
 def stages() -> dict[str, Callable[[], object]]:
     request = Request(EXECUTION, ())
-    names = {
-        "TOTES_LANDING_BUCKET": DEV.landing_bucket,
-        "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
-        "TOTES_SOURCE_SECRET": DEV.source_secret,
-        "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
-    }
     return {
-        "ingest": lambda: ingest(read_settings(IngestSettings, names), request),
-        "transform": lambda: transform(read_settings(TransformSettings, names), request),
-        "load": lambda: load(read_settings(LoadSettings, names), request),
+        "ingest": lambda: ingest(read_settings(IngestSettings), request),
+        "transform": lambda: transform(read_settings(TransformSettings), request),
+        "load": lambda: load(read_settings(LoadSettings), request),
     }
 
 
