@@ -174,9 +174,9 @@ def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> N
         other = scenario.run()
 
     assert [hours for hours, mails in told.items() if mails] == [0, 1, 25, 49]
-    assert "If this failure goes on, the next e-mail about it comes after 1 hour." in told[0][0].message
+    assert "\nNext mail  After 1 hour about this failure" in told[0][0].message
     assert re.search(r": 3 failures since [\d-]+ [\d:]+ UTC: Load failed with WarehouseUnreach", told[1][0].subject)
-    assert "the next e-mail about it comes after 24 hours." in told[1][0].message
+    assert "\nNext mail  After 24 hours about this failure" in told[1][0].message
     assert "Repeats    This is e-mail 2 about this failure" in told[1][0].message
     assert ": Ingest failed with Lambda.TooManyRequestsException, " in other.mails[0].subject
     assert "11 executions have failed" in other.mail

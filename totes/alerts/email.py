@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from totes.alerts.error_catalogue import ABORTED, TIMED_OUT, meaning, section
-from totes.alerts.repeats import Decision, Told, in_words
+from totes.alerts.repeats import Decision, in_words
 from totes.errors import shortened
 from totes.runtime.names import LOCAL, STAGES, Names
 from totes.runtime.passes import batches_of
@@ -146,12 +146,12 @@ def failure_mail(failure: Failure, decision: Decision | None = None) -> Mail:
         "Rows": _rows(failure),
         "Batch": _batches(failure),
         "In a row": _in_a_row(failure.standing),
-        **_repeats(told),
+        **_which_mail(decision),
     }
     body = [
         _sentence(failure, meant),
         "",
-        f"{_safe(failure)} {_next_mail(decision)}",
+        _safe(failure),
         "",
         *(_fact(name, text) for name, text in facts.items()),
         "",
@@ -215,22 +215,22 @@ def _safe(failure: Failure) -> str:
         "Load": f"The processed batches are safe in the processed zone, {load}, and the next execution resumes there",
     }
     waiting = waits.get(failure.state, waits["Ingest"])
-    return f"Nothing is lost and nothing is half-loaded. {waiting}."
+    return (
+        f"Nothing is lost and nothing is half-loaded. {waiting}. "
+        "You will get another e-mail when an execution succeeds."
+    )
 
 
-def _next_mail(decision: Decision | None) -> str:
-    success = "You will get another e-mail when an execution succeeds"
+def _which_mail(decision: Decision | None) -> dict[str, str]:
+    """Returns which e-mail about this kind of failure it is, and when the next one comes."""
     if decision is None:
-        return f"{success}."
-    after = in_words(decision.again)
-    return f"{success} or fails in another way. If this failure goes on, the next e-mail about it comes after {after}."
-
-
-def _repeats(told: Told | None) -> dict[str, str]:
-    if told is None:
         return {}
-    before = f"the one before came from execution {told.execution} at {_moment(told.at)}"
-    return {"Repeats": f"This is e-mail {told.mails + 1} about this failure; {before}"}
+    after = in_words(decision.again)
+    facts = {"Next mail": f"After {after} about this failure, unless it recovers; at once about another one."}
+    if told := decision.told:
+        before = f"the one before came from execution {told.execution} at {_moment(told.at)}"
+        facts = {"Repeats": f"This is e-mail {told.mails + 1} about this failure; {before}"} | facts
+    return facts
 
 
 def _nothing_loaded(standing: Standing) -> str:

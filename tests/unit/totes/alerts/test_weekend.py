@@ -141,9 +141,9 @@ def test_weekend_of_one_failure_is_five_mails(schedule: Schedule) -> None:
     # The one before it says all.
     assert schedule.most_read == 2
     first, second = (" ".join(text.split()) for text in schedule.texts[:2])
-    assert "If this failure goes on, the next e-mail about it comes after 1 hour." in first
+    assert "Next mail After 1 hour about this failure, unless it recovers; at once about another one." in first
     assert "Repeats" not in first
-    assert "the next e-mail about it comes after 24 hours." in second
+    assert "Next mail After 24 hours about this failure, unless it recovers" in second
     assert (
         "Repeats This is e-mail 2 about this failure; the one before came from execution at-0 at 2026-11-24" in second
     )
