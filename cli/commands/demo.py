@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from cli.answers import answer
 from cli.commands.history import SALES_ORDER, read_versions, show_versions
 from cli.commands.query import show_answer
 from cli.commands.reconcile import compare
@@ -102,4 +103,4 @@ def _show_warehouse(stack: "Stack", console: Console) -> None:
         show_versions(console, SALES_ORDER, order, read_versions(loaded, SALES_ORDER, order))
         console.print()
         question = find_question(QUESTION)
-        show_answer(console, question, *question.ask(loaded, {}))
+        show_answer(console, answer(loaded, question, {}))
