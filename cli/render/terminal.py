@@ -90,13 +90,19 @@ def say_json(document: object) -> None:
 
 
 def say_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """CSV with a header on stdout; NULL is an empty field."""
+    """CSV with a header on stdout."""
+    text = csv_text(columns, rows)
+    # CSV has no escapes, so a file gets the very characters. typer.echo would leave out escape sequences.
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """CSV with a header; NULL is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    # CSV has no escapes, so a file gets the very characters. typer.echo would leave out escape sequences.
-    sys.stdout.write(visible(text.getvalue()) if sys.stdout.isatty() else text.getvalue())
+    return text.getvalue()
 
 
 class _PlainTable(Table):

@@ -57,7 +57,8 @@ def _environment() -> Environment:
     sheets = (_THEME.read_text(encoding="utf-8"), (_HERE / "report.css").read_text(encoding="utf-8"), dark_rules())
     # They are ours, and within <style> nothing is unescaped.
     style = Markup("\n".join(sheets))  # noqa: S704
-    environment.globals.update(limit=ROWS_SHOWN, not_over=NOT_OVER, style=style)
+    search = Markup((_HERE / "search.js").read_text(encoding="utf-8"))  # noqa: S704
+    environment.globals.update(limit=ROWS_SHOWN, not_over=NOT_OVER, style=style, search=search)
     return environment
 
 
