@@ -76,7 +76,7 @@ def _answers(connection: "sqlalchemy.Connection") -> Iterator[Answer | Unanswere
     for question in all_questions().values():
         if needed := [parameter for parameter in question.parameters if parameter.required]:
             options = " ".join(f"--param {parameter.name}=…" for parameter in needed)
-            yield Unanswered(question, f"It needs to be told more: `totes query {question.name} {options}`.")
+            yield Unanswered(question, f"It needs a parameter: `totes query {question.name} {options}`")
             continue
         try:
             found = answer(connection, question, {})
