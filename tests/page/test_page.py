@@ -103,6 +103,17 @@ def test_failure_shows_error_and_mail(stack: Stack, functions: Functions, page: 
     assert 'href="/?execution=broken"' in newest
 
 
+def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functions: Functions, page: Page) -> None:
+    functions.usual["load"] = ContractViolation("staff 7: first_name is NULL.", "Correct the row.").about(["dim_staff"])
+    run(stack, "mailed")
+    run(stack, "repeated")
+    assert "An e-mail about it was sent." in words(page.parts("?execution=mailed")["detail"])
+    parts = page.parts("?execution=repeated")
+    assert "it repeats the failure that execution mailed told at" in words(parts["detail"])
+    assert "MailDue?, Choice: succeeded" in drawn(parts["graph"])["MailDue?"]
+    assert "not reached" in drawn(parts["graph"])["NotifyFailure"]
+
+
 def test_state_shows_its_attempts_input_and_output(stack: Stack, functions: Functions, page: Page) -> None:
     functions.told["ingest"] = [SourceBusy("totesys is locked.", "Wait."), SourceBusy("Still locked.", "Wait.")]
     run(stack, "healed")
@@ -164,7 +175,10 @@ def test_newest_executions_are_listed_newest_first(stack: Stack, page: Page) -> 
 def test_no_more_than_the_newest_are_shown(
     stack: Stack, functions: Functions, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    functions.told["ingest"] = [ContractViolation(f"Row {number}.", "Correct it.") for number in range(3)]
+    # Of one table there would be one mail.
+    functions.told["ingest"] = [
+        ContractViolation(f"Row {number}.", "Correct it.").about([f"table_{number}"]).labelled() for number in range(3)
+    ]
     for number in range(3):
         run(stack, f"one-of-many-{number}")
     monkeypatch.setattr("web.view.NEWEST", 2)
