@@ -15,6 +15,7 @@ from cli.errors import EXPECTED, Misused, one_line
 from cli.progress import PROMISE
 from cli.render.executions import remark
 from cli.render.terminal import ago, took
+from totes.alerts.notice import notice_of
 from web.guard import guard
 from web.progress import Status, execution_status, run_status, said
 from web.view import Gatherer, NoSuchExecution
@@ -36,7 +37,7 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update({f.__name__: f for f in (ago, clock, moment, pretty, remark, said, took)})
+    app.jinja_env.filters.update({f.__name__: f for f in (ago, clock, moment, notice_of, pretty, remark, said, took)})
     served = uuid4().hex
     app.jinja_env.globals.update(
         Status=Status,

@@ -10,7 +10,7 @@ from cli.main import app, main
 from cli.questions import all_questions
 
 COMMANDS = (
-    *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
+    *("up", "run", "status", "doctor", "explain", "logs", "redrive", "pause", "resume"),
     *("check", "reconcile", "replay", "history", "query", "report", "psql", "simulate", "demo"),
 )
 
