@@ -18,11 +18,13 @@ class Health:
     Attributes:
         word: also the name of the tab's icon.
         status: whose colour it is shown in.
+        failed: the newest execution, if it has failed.
     """
 
     word: str
     status: Status
     sentence: str
+    failed: Execution | None = None
 
     @property
     def mark(self) -> str:
@@ -51,7 +53,7 @@ def health(executions: Sequence[Execution], standing: Standing, on_failure: Coll
         on_failure: the states that deal with failures.
     """
     word, sentence = _gravest(executions, standing, on_failure, now)
-    return Health(word, STATUSES[word], sentence)
+    return Health(word, STATUSES[word], sentence, next(iter(failed_in_a_row(executions)), None))
 
 
 def failed_in_a_row(executions: Sequence[Execution]) -> list[Execution]:

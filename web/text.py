@@ -3,12 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from cli.render.log_lines import LogLine
+from cli.render.terminal import ago
 from totes.alerts.email import anchor
 from totes.alerts.error_catalogue import section
 
@@ -34,6 +35,11 @@ def moment(at: datetime) -> str:
 def clock(at: datetime) -> str:
     """A time of day."""
     return f"{at.astimezone(UTC):%H:%M:%S}"
+
+
+def age(span: timedelta) -> str:
+    """An age in its largest unit, for a narrow column."""
+    return " ".join(ago(span).split()[:2])
 
 
 def every(rate: str) -> str:

@@ -15,9 +15,10 @@ from cli.errors import CommandFailed, Misused
 from cli.render.log_lines import LogLine
 from cli.schedule import checked_reason, pause_schedule, resume_schedule
 from totes.alerts.executions import RUNNING, Execution, StateRun, describe, latest, start
+from web.findings import repeats
 from web.folding import failure_states, fold
 from web.graph import Graph, draw
-from web.health import Health, failed_in_a_row, health
+from web.health import Health, failed_in_a_row, failed_state, health
 from web.history import History, history
 from web.lines import LineReader
 from web.progress import Shown, Status, current_runs, progress, run_status, ways_taken
@@ -94,6 +95,21 @@ class View:
     def failed(self) -> int:
         """How many of the executions have failed."""
         return sum(len(failed_in_a_row([execution])) for execution in self.executions)
+
+    @property
+    def failed_state(self) -> StateRun | None:
+        """The state that made the selected execution fail."""
+        return failed_state(self.selected, self.on_failure) if self.selected else None
+
+    @property
+    def mailed(self) -> set[str]:
+        """The names of the executions that a mail speaks of."""
+        return {mail.execution for mail in self.mails if mail.execution}
+
+    @property
+    def unmailed(self) -> list[Execution]:
+        """The executions whose failures were not mailed, because they repeat one that was."""
+        return [execution for execution in self.executions if repeats(execution)]
 
     @property
     def runs(self) -> list[StateRun]:

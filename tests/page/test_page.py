@@ -179,7 +179,7 @@ def test_state_shows_its_attempts_input_and_output(stack: Stack, functions: Func
     assert "retried" in detail
     assert "3 attempts" in detail
     busy = r"SourceBusy \S+ What to do"
-    assert re.search(rf"{busy} totesys is locked. Wait. {busy} Still locked. Wait. Input \{{\}}", detail)
+    assert re.search(rf"{busy} totesys is locked. Wait. {busy} Still locked. Wait. Log No line. Input \{{\}}", detail)
     assert 'Output { "ingest": { "batch": 124,' in detail
     assert "; retried after SourceBusy" in words(parts["executions"])
 
@@ -188,7 +188,9 @@ def test_attempts_that_failed_alike_are_shown_once(stack: Stack, functions: Func
     functions.told["ingest"] = [SourceBusy("totesys is locked.", "Wait.")] * 3
     run(stack, "locked-thrice")
     detail = page.parts("?execution=locked-thrice&state=Ingest")["detail"]
-    assert re.search(r"SourceBusy 3 times( [\d:]{8}){3} What to do totesys is locked. Wait. Input", words(detail))
+    assert re.search(
+        r"SourceBusy 3 times( [\d:]{8}){3} What to do totesys is locked. Wait. Log No line. Input", words(detail)
+    )
 
 
 def test_warnings_of_an_execution_stand_out(stack: Stack, functions: Functions, page: Page) -> None:
@@ -210,9 +212,9 @@ def test_log_lines_of_a_state_are_shown(stack: Stack, page: Page) -> None:
     events = [{"timestamp": int(time.time() * 1000), "message": json.dumps(said)}]
     logs.put_log_events(logGroupName=group, logStreamName="logged", logEvents=events)
     shown = page.parts("?execution=logged&state=Ingest")["detail"]
-    assert re.search(r"Log [\d:]+ WARNING .* table=staff Stack trace Traceback …$", html.unescape(words(shown)))
+    assert re.search(r"Log [\d:]+ WARNING .* table=staff Stack trace Traceback … Input", html.unescape(words(shown)))
     assert "<script" not in shown
-    assert words(page.parts("?execution=logged&state=Load")["detail"]).endswith("Log No line.")
+    assert words(page.parts("?execution=logged&state=Load")["detail"]).find("Log No line.") > 0
     assert "Log" not in words(page.parts("?execution=logged&state=NewData%3F")["detail"]).split()
 
 
@@ -257,7 +259,7 @@ def test_last_change_of_each_table_is_told(new_page: Page, monkeypatch: pytest.M
     monkeypatch.setattr("web.standing.read_logs", lambda _names: heads)
     monkeypatch.setattr("web.standing.last_changes", lambda _names: [change])
     shown = words(new_page.parts()["batches"])
-    assert re.search(r"fact_payment 2 min \d s ago 5 1,200", shown)
+    assert re.search(r"fact_payment 2 min ago 5 1,200", shown)
     assert "dim_staff never" in shown
 
 
