@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from local.stack import Mail, Stack
 
 NEWEST = 50
+# What a mail of the local stack says about where to look; one that Report did not write has the execution's ARN.
+_NAMED = re.compile(r"(?:totes explain |:execution:[\w-]+:)([\w.-]+)$", re.MULTILINE)
 
 
 class NoSuchExecution(CommandFailed):
@@ -270,7 +272,7 @@ class Gatherer:
         ended = {execution.name: execution.stopped for execution in executions}
         mails = []
         for mail in self._stack.mails()[: -NEWEST - 1 : -1]:
-            found = re.search(re.escape(self._arn("")) + r"([\w.-]*[\w-])", mail.message)
+            found = _NAMED.search(mail.message)
             name = found[1] if found else None
             mails.append(SentMail(mail, name, ended.get(name or "")))
         return mails
