@@ -11,6 +11,7 @@ import typer
 from cli import errors
 from cli.commands.check import check
 from cli.commands.demo import demo
+from cli.commands.doctor import doctor
 from cli.commands.drill import drill
 from cli.commands.explain import explain
 from cli.commands.history import history
@@ -45,6 +46,7 @@ COMMANDS = (
     up,
     run,
     status,
+    doctor,
     explain,
     logs,
     redrive,

@@ -67,6 +67,7 @@ class StateMachine(ApiResource):
             "definition": properties["DefinitionString"],
             "roleArn": properties["RoleArn"],
             "tracingConfiguration": {"enabled": properties["TracingConfiguration"]["Enabled"]},
+            "loggingConfiguration": _logging(properties["LoggingConfiguration"]),
         }
         if self.attributes:
             self.api.update_state_machine(stateMachineArn=self.physical_resource_id, **definition)
@@ -77,3 +78,13 @@ class StateMachine(ApiResource):
 
     def remove(self) -> None:
         self.api.delete_state_machine(stateMachineArn=self.physical_resource_id)
+
+
+def _logging(properties: dict[str, Any]) -> dict[str, Any]:
+    """The API spells like the template, but for the first letters."""
+    groups = [destination["CloudWatchLogsLogGroup"]["LogGroupArn"] for destination in properties["Destinations"]]
+    return {
+        "level": properties["Level"],
+        "includeExecutionData": properties["IncludeExecutionData"],
+        "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": group}} for group in groups],
+    }

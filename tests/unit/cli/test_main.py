@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from cli.main import app, main
 
 COMMANDS = (
-    *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
+    *("up", "run", "status", "doctor", "explain", "logs", "redrive", "pause", "resume"),
     *("check", "reconcile", "replay", "history", "query", "psql", "simulate", "demo"),
 )
 

@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any
@@ -108,6 +109,14 @@ def test_wheels_of_the_layer_are_for_the_runtime_and_its_processor() -> None:
     workflow = (ROOT / ".github" / "workflows" / "deploy-stage.yml").read_text(encoding="utf-8")
     assert re.findall(r'python-version: "([\d.]+)"', workflow) == [python]
     assert not any({"runtime", "architecture"} & function.keys() for function in SERVERLESS_YML["functions"].values())
+
+
+def test_layer_lies_under_its_content_where_osls_does_not_delete_it(compiled: Mapping[str, Mapping[str, Any]]) -> None:
+    """In a deployment's folder, which a time is the name of, it is gone before all deployments that share it are."""
+    for stage, template in compiled.items():
+        key = template["Resources"]["PythonRequirementsLambdaLayer"]["Properties"]["Content"]["S3Key"]
+        assert re.fullmatch(rf"serverless/totes/{stage}/code-artifacts/[0-9a-f]{{64}}\.zip", key)
+        assert template["Outputs"]["PythonRequirementsLambdaLayerS3Key"]["Value"] == key
 
 
 def named() -> list[dict[str, Any]]:
