@@ -165,7 +165,7 @@ class Stack:
     def mails(self) -> list[Mail]:
         """The alerts that were sent, oldest first."""
         topic = sns_backends[NAMES.account][NAMES.region].topics[NAMES.topic_arn]
-        return [Mail(subject or "", message) for _id, message, subject, *_ in topic.sent_notifications]
+        return [Mail(subject or "", _mailed(message)) for _id, message, subject, *_ in topic.sent_notifications]
 
     def connect_source(self) -> pg8000.dbapi.Connection:
         """A superuser's connection to totesys, for what the business does there. The caller closes it."""
@@ -247,6 +247,15 @@ class Stack:
             for execution in machine.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
                 with contextlib.suppress(ClientError):  # it may have ended meanwhile
                     machine.stop_execution(executionArn=execution["executionArn"])
+
+
+def _mailed(message: str) -> str:
+    """What an e-mail says, out of what was published: a text, or JSON with a text for each protocol."""
+    try:
+        texts = json.loads(message)
+    except ValueError:
+        return message
+    return str(texts["default"]) if isinstance(texts, dict) and "default" in texts else message
 
 
 @contextlib.contextmanager

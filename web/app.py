@@ -17,7 +17,7 @@ from cli.render.terminal import ago, took
 from cli.schedule import LONGEST_REASON
 from totes.contracts.declarations import warehouse_tables
 from web.docs import document
-from web.findings import alike, repeats, warnings
+from web.findings import alike, warnings
 from web.guard import guard
 from web.health import STATUSES
 from web.progress import Status, execution_status, said
@@ -32,21 +32,8 @@ if TYPE_CHECKING:
 # What the script replaces as it changes. Each is a template in templates/parts, and an element of that id in the page.
 PARTS = ("health", "graph", "batches", "schedule", "executions", "detail", "mails", "announcement")
 FILTERS = (
-    age,
-    ago,
-    alike,
-    clock,
-    every,
-    fields,
-    linked,
-    moment,
-    pretty,
-    remark,
-    repeats,
-    runbook,
-    said,
-    took,
-    warnings,
+    *(age, ago, alike, clock, every, fields, linked, moment, notice_of),
+    *(pretty, remark, runbook, said, took, warnings),
 )
 # Step Functions takes an input of 256 KB.
 LARGEST_REQUEST = 1 << 19

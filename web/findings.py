@@ -1,4 +1,4 @@
-"""What an operator has to know of an execution: warnings, failed attempts, and whether it was mailed."""
+"""What an operator has to know of an execution beside how it ended: warnings, and failed attempts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,15 +31,6 @@ def warnings(execution: Execution) -> list[str]:
     ingest = _ingested(execution)
     quarantined = [(table, rows) for table, rows in (ingest.get("quarantined") or {}).items() if rows]
     return [*ingest.get("warnings", []), *(_quarantined(table, rows) for table, rows in quarantined)]
-
-
-def repeats(execution: Execution) -> str | None:
-    """The execution that sent the e-mail about this one's failure; None if it has sent its own, or has not failed."""
-    outputs = [run.output for run in execution.states if run.name == "Report" and run.output]
-    mail = json.loads(outputs[-1]).get("mail", {}) if outputs else {}
-    if mail.get("due", True) or not mail.get("repeats"):
-        return None
-    return str(mail["repeats"]["execution"])
 
 
 def _quarantined(table: str, rows: int) -> str:

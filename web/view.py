@@ -15,7 +15,7 @@ from cli.errors import CommandFailed, Misused
 from cli.render.log_lines import LogLine
 from cli.schedule import checked_reason, pause_schedule, resume_schedule
 from totes.alerts.executions import RUNNING, Execution, StateRun, describe, latest, start
-from web.findings import repeats
+from totes.alerts.notice import notice_of
 from web.folding import failure_states, fold
 from web.graph import Graph, draw
 from web.health import Health, failed_in_a_row, failed_state, health
@@ -104,14 +104,9 @@ class View:
         return failed_state(self.selected, self.on_failure) if self.selected else None
 
     @property
-    def mailed(self) -> set[str]:
-        """The names of the executions that a mail speaks of."""
-        return {mail.execution for mail in self.mails if mail.execution}
-
-    @property
     def unmailed(self) -> list[Execution]:
         """The executions whose failures were not mailed, because they repeat one that was."""
-        return [execution for execution in self.executions if repeats(execution)]
+        return [execution for execution in self.executions if (notice := notice_of(execution)) and notice.repeats]
 
     @property
     def runs(self) -> list[StateRun]:

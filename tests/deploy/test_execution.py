@@ -23,7 +23,7 @@ def connected(stage: Stage, databases: Databases) -> Stage:
 def alerts(stage: Stage) -> list[tuple[str, str]]:
     """Subject and text of all that the topic was told."""
     topic = sns_backends[stage.names.account][stage.names.region].topics[stage.names.topic_arn]
-    return [(str(subject), message) for _id, message, subject, *_ in topic.sent_notifications]
+    return [(str(subject), json.loads(message)["default"]) for _id, message, subject, *_ in topic.sent_notifications]
 
 
 def test_execution_fills_the_warehouse(connected: Stage, databases: Databases) -> None:

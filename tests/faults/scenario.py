@@ -31,7 +31,16 @@ from local.aws.deployment import Deployment
 from local.lambda_runtime.runtime import Function, Invoker, InvokeResult, LambdaRuntime
 from local.stack import Mail, Stack
 from tests.faults.invoker import InProcess, Switchboard
-from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
+from tests.faults.outcome import (
+    Effect,
+    Execution,
+    Outcome,
+    classify,
+    contradictions,
+    mails_due,
+    output_of,
+    read_history,
+)
 from tests.support.injection import Action, Countdown
 from tests.support.loaded import on as on
 from tests.support.model import HistoryChecker
@@ -100,6 +109,7 @@ class Scenario:
             mails=[mail for mail in self.mails if is_about(arn, mail)],
             remedy=self._remedy(arn, ended.get("error", "")),
             unsent=self._mute,
+            ended=events[-1]["timestamp"],
             before=self._started[arn],
             after=self.effect(),
         )
@@ -188,6 +198,8 @@ class Scenario:
             "TOTES_SOURCE_SECRET": f"{self.pipeline.name}/source",
             "TOTES_WAREHOUSE_SECRET": f"{self.pipeline.name}/warehouse",
             "TOTES_DOCS": "docs",
+            "TOTES_MAIL_INTERVALS": "1h,24h",
+            "TOTES_CHAT": "false",
             "TOTES_ALERTS_TOPIC": self.stack.names.topic_arn,
         }
 
@@ -206,7 +218,11 @@ class Scenario:
         assert not found, "after the quiet run:\n" + "\n".join(found)
 
     def _mail_violations(self) -> list[str]:
-        found = [violation for execution in self.executions for violation in execution.mail_violations]
+        found = [
+            violation
+            for execution, due in zip(self.executions, mails_due(self.executions), strict=True)
+            for violation in execution.mail_violations(due)
+        ]
         if len(self.mails) != sum(len(execution.mails) for execution in self.executions):
             found.append(f"I5 mails of no execution: {self.mails}")
         return found

@@ -22,7 +22,7 @@ from tests.page.conftest import ADDRESS, PORT, Page
 from totes.alerts.email import anchor
 from totes.alerts.error_catalogue import CATALOGUE, section
 from totes.alerts.executions import Execution, describe
-from totes.errors import ContractViolation, SourceBusy, WarehouseUnreachable
+from totes.errors import ContractViolation, LogBroken, SourceBusy, WarehouseUnreachable
 from web.folding import NOT_REACHED, ON_FAILURE
 from web.health import STATUSES
 from web.standing import READ_SECONDS
@@ -273,6 +273,18 @@ def test_mails_are_none_only_where_nothing_failed(
     assert words(new_page.parts()["mails"]) == "Mails None was sent, though 1 execution has failed."
     run(stack, "well")
     assert words(new_page.parts()["mails"]) == "Mails None: no execution has failed."
+
+
+def test_failure_that_was_not_mailed_names_the_one_that_was(stack: Stack, functions: Functions, page: Page) -> None:
+    functions.told["ingest"] = [LogBroken("Batch 7 is missing.", "Restore it.")] * 2
+    run(stack, "told")
+    run(stack, "not-told")
+    assert "An e-mail about it was sent." in words(page.parts("?execution=told")["detail"])
+    parts = page.parts("?execution=not-told")
+    assert "No e-mail about it was sent: it repeats the failure that execution told told" in words(parts["detail"])
+    assert 'href="/?execution=told">Show it</a>' in parts["detail"]
+    assert "MailDue?" in drawn(parts["graph"])
+    assert re.search(r"Not mailed [\d:]+ not-told repeats told", words(parts["mails"]))
 
 
 def test_mail_leads_to_the_runbook_here(stack: Stack, functions: Functions, page: Page) -> None:

@@ -71,6 +71,8 @@ def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
         "TOTES_SOURCE_SECRET": f":secret:{DEV.source_secret}-",
         "TOTES_WAREHOUSE_SECRET": f":secret:{DEV.warehouse_secret}-",
         "TOTES_DOCS": "${env:TOTES_DOCS_URL, 'docs'}",
+        "TOTES_MAIL_INTERVALS": "${file(resources/mails.js):intervals}",
+        "TOTES_CHAT": "${file(resources/mails.js):chat}",
         "TOTES_ALERTS_TOPIC": DEV.topic_arn,
         "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
         "POWERTOOLS_METRICS_NAMESPACE": "totes-dev",

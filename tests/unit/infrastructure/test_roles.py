@@ -17,7 +17,8 @@ from tests.conftest import MakesPipelines
 from tests.support.pipeline import Pipeline
 from tests.unit.infrastructure.deploy_role import types_of
 from tests.unit.infrastructure.template import DEV, LOGINS, Call, Statement, Template
-from totes.alerts.failure import Caught, Zones, failure_of
+from totes.alerts.failure import Caught, Zones, decision_on, failure_of
+from totes.alerts.repeats import Intervals
 from totes.alerts.watch import age, tell
 from totes.backfill import Backfill
 from totes.contracts.declarations import source_tables
@@ -261,10 +262,12 @@ def listed(which: str) -> list[Any]:
 
 
 def reporters() -> dict[str, Callable[[], object]]:
-    settings = WatchSettings(DEV.landing_bucket, DEV.processed_bucket, "docs", DEV.topic_arn)
+    settings = WatchSettings(DEV.landing_bucket, DEV.processed_bucket, "docs", "1h,24h", "false", DEV.topic_arn)
     zones = Zones(DEV.landing_bucket, DEV.processed_bucket)
     return {
-        "report": lambda: failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")),
+        "report": lambda: decision_on(
+            failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")), Intervals.parse("1h,24h")
+        ),
         "fail": lambda: fail.handler(REDRIVEN, None),
         "watch": lambda: (tell(EXECUTION, "ABORTED", settings), age(EXECUTION)),
     }

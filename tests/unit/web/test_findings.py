@@ -3,7 +3,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from totes.alerts.executions import Execution, FailedAttempt, StateRun
-from web.findings import Failures, alike, repeats, warnings
+from web.findings import Failures, alike, warnings
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 INGEST = StateRun("Ingest", START, START)
@@ -41,16 +41,3 @@ def test_most_executions_have_none() -> None:
     assert found_by(warnings=[], quarantined={"staff": 0}) == []
     assert warnings(EXECUTION) == []
     assert warnings(replace(EXECUTION, states=(INGEST,))) == []
-
-
-def reported(**mail: object) -> Execution:
-    return replace(EXECUTION, states=(StateRun("Report", START, START, output=json.dumps({"mail": mail})),))
-
-
-def test_failure_that_was_not_mailed_names_the_one_that_was() -> None:
-    told = {"execution": "told-before", "at": "2026-11-23T09:00:00+00:00", "mails": 1}
-    assert repeats(reported(due=False, repeats=told)) == "told-before"
-    assert repeats(reported(due=True, repeats=told)) is None
-    assert repeats(reported(due=True, repeats=None)) is None
-    assert repeats(reported(subject="of an older release")) is None
-    assert repeats(EXECUTION) is None
