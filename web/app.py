@@ -15,6 +15,7 @@ from cli.questions import all_questions
 from cli.render.executions import remark
 from cli.render.terminal import ago, took
 from cli.schedule import LONGEST_REASON
+from totes.alerts.notice import notice_of
 from totes.contracts.declarations import warehouse_tables
 from web.docs import document
 from web.findings import alike, warnings

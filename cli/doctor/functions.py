@@ -11,7 +11,7 @@ from botocore.config import Config
 
 from cli.doctor.stage import Stage
 from totes.alerts.error_catalogue import meaning
-from totes.errors import split_remedy
+from totes.errors import split_labels
 from totes.verify.doctor.code import code_digest
 from totes.verify.doctor.findings import Finding, Level, failed, ok, warning
 from totes.verify.doctor.inside import EXAMINED
@@ -83,5 +83,5 @@ def _of_error(stage: Stage, name: str, answer: dict[str, Any]) -> Finding:
         return failed(
             "function-does-not-start", said, f"The package or the layer is not as it should be. {stage.deploy}"
         )
-    found, remedy = split_remedy(message)
+    found, remedy, _ = split_labels(message)
     return failed("function-failed", f"{name} ended with {error or 'no answer'}: {found}.", remedy or meaning(error)[1])

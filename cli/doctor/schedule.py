@@ -12,7 +12,7 @@ from cli.schedule import read_schedule
 from local.aws.schedule import parse_rate
 from totes.alerts.error_catalogue import ABORTED, meaning
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe, latest
-from totes.errors import split_remedy
+from totes.errors import split_labels
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
 _LOOKED_AT = 10
@@ -92,7 +92,7 @@ def _of_execution(stage: Stage, ended: Execution) -> Finding:
         return warning("execution-aborted", f"The last execution, {ended.name}: {stopped}", remedy)
     details = describe(ended.arn)
     error = details.error or ended.status
-    found, remedy = split_remedy(details.cause or "")
+    found, remedy, _ = split_labels(details.cause or "")
     return failed(
         "execution-failed",
         f"The last execution, {ended.name}, has {ended.status} with {error}: {found or meaning(error)[0]}",

@@ -22,7 +22,7 @@ from tests.page.conftest import ADDRESS, PORT, Page
 from totes.alerts.email import anchor
 from totes.alerts.error_catalogue import CATALOGUE, section
 from totes.alerts.executions import Execution, describe
-from totes.errors import ContractViolation, LogBroken, SourceBusy, WarehouseUnreachable
+from totes.errors import ContractViolation, LogBroken, ObjectMissing, SourceBusy, WarehouseUnreachable
 from web.folding import NOT_REACHED, ON_FAILURE
 from web.health import STATUSES
 from web.standing import READ_SECONDS
@@ -61,7 +61,7 @@ def test_states_of_a_failure_are_one_until_they_are_needed(stack: Stack, functio
     assert drawn(graph)[ON_FAILURE] == f"On failure, {len(hidden)} states: not reached"
     held = page.parts(f"?execution=nothing-wrong&state={ON_FAILURE}")["detail"]
     assert set(re.findall(r"state=([^\"]+)\">", html.unescape(held).replace("%3F", "?"))) == hidden
-    functions.usual["load"] = ContractViolation("payment 7 has no transaction.", "Correct it.")
+    functions.told["load"] = [ContractViolation("payment 7 has no transaction.", "Correct it.")]
     run(stack, "something-wrong")
     labels = drawn(page.parts("?execution=something-wrong")["graph"])
     reached = {"Ingest", "NewData?", "Transform", "Load"}
@@ -72,7 +72,8 @@ def test_states_of_a_failure_are_one_until_they_are_needed(stack: Stack, functio
 
 
 def test_state_that_dealt_with_a_failure_is_no_success(stack: Stack, functions: Functions, page: Page) -> None:
-    functions.usual["load"] = ContractViolation("payment 7 has no transaction.", "Correct it.")
+    run(stack, "well-before")  # so the failure repeats none
+    functions.told["load"] = [ContractViolation("payment 7 has no transaction.", "Correct it.")]
     run(stack, "dealt-with")
     labels = drawn(page.parts("?execution=dealt-with")["graph"])
     became = {name: re.sub(r".*: ([a-z ]+).*", r"\1", label) for name, label in labels.items()}
@@ -368,7 +369,8 @@ def test_newest_executions_are_listed_newest_first(stack: Stack, page: Page) -> 
 def test_no_more_than_the_newest_are_shown(
     stack: Stack, functions: Functions, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    functions.told["ingest"] = [ContractViolation(f"Row {number}.", "Correct it.") for number in range(3)]
+    kinds = (ContractViolation, LogBroken, ObjectMissing)  # each kind of failure is mailed
+    functions.told["ingest"] = [kind(f"Row {number}.", "Correct it.") for number, kind in enumerate(kinds)]
     for number in range(3):
         run(stack, f"one-of-many-{number}")
     monkeypatch.setattr("web.view.NEWEST", 2)

@@ -54,7 +54,7 @@ def test_workflow_without_errors_is_drawn_whole() -> None:
     assert fold(plain, (), set()) == plain
 
 
-ENDS = ("CauseIsJson?", "ReadCause", "Report", "NotifyFailure", "Failed")
+ENDS = ("CauseIsJson?", "ReadCause", "Report", "MailDue?", "NotifyFailure", "Failed")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ ENDS = ("CauseIsJson?", "ReadCause", "Report", "NotifyFailure", "Failed")
         ("Ingest", "NewData?", "Transform", "Load", "MoreToDo?", "Transform", "Load", "LoadFailed", *ENDS),
         ("Ingest", "IngestFailed", "CauseIsJson?", "QuoteCause", "Report", "ReportPlainly", "NotifyFailure", "Failed"),
     ],
-    ids=lambda names: names[-6] if len(names) > 6 else "start",
+    ids=lambda names: names[-7] if len(names) > 7 else "start",
 )
 def test_shipped_workflow_is_legible_on_a_telephone(names: tuple[str, ...]) -> None:
     folded = walked(SHIPPED, *names)
