@@ -22,6 +22,7 @@ from cli.commands.query import query
 from cli.commands.reconcile import reconcile
 from cli.commands.redrive import redrive
 from cli.commands.replay import replay
+from cli.commands.report import report
 from cli.commands.run import run
 from cli.commands.secret import secret
 from cli.commands.simulate import simulate
@@ -58,6 +59,7 @@ COMMANDS = (
     replay,
     history,
     query,
+    report,
     psql,
     simulate,
 )

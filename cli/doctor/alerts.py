@@ -27,8 +27,7 @@ def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
         yield warning(
             "subscription-pending",
             f"{_address(each)} has not confirmed the subscription, so it gets no alert.",
-            "Click the link in the mail *AWS Notification - Subscription Confirmation*. It is valid for two days; "
-            f"`{_subscribe(stage)} {each['Endpoint']}` sends another.",
+            _confirm(stage, each),
         )
     if confirmed:
         yield ok("subscription", f"Alerts go to {', '.join(map(_address, confirmed))}.")
@@ -36,8 +35,18 @@ def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
         yield from _nobody(stage)
 
 
+def _confirm(stage: Stage, subscription: dict[str, Any]) -> str:
+    """Returns what makes a subscription that is pending a confirmed one."""
+    if not _is_email(subscription):
+        return "Have the endpoint answer the request of SNS for a confirmation, or subscribe it again."
+    return (
+        "Click the link in the mail *AWS Notification - Subscription Confirmation*. It is valid for two days; "
+        f"`{_subscribe(stage)} {subscription['Endpoint']}` sends another."
+    )
+
+
 def _nobody(stage: Stage) -> Iterator[Finding]:
-    if not stage.is_local and _is_declared(stage):
+    if _is_declared(stage):
         yield failed(
             "subscription-gone",
             "The deployment has an address for alerts, and its subscription is gone: it was ended, or never confirmed.",
@@ -67,8 +76,11 @@ def _subscribe(stage: Stage) -> str:
 
 def _address(subscription: dict[str, Any]) -> str:
     # The address of a web hook is its password.
-    protocol = str(subscription["Protocol"])
-    return str(subscription["Endpoint"]) if protocol.startswith("email") else f"an endpoint by {protocol}"
+    return str(subscription["Endpoint"]) if _is_email(subscription) else f"an endpoint by {subscription['Protocol']}"
+
+
+def _is_email(subscription: dict[str, Any]) -> bool:
+    return str(subscription["Protocol"]).startswith("email")
 
 
 def look_at_alarms(stage: Stage) -> Iterator[Finding]:
@@ -94,15 +106,14 @@ def _missing(stage: Stage, names: list[str], found: list[dict[str, Any]]) -> Ite
 def _of_alarm(alarm: dict[str, Any], succeeded: datetime) -> Iterator[Finding]:
     name, state = alarm["AlarmName"], alarm["StateValue"]
     since = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
-    what_to_do = "docs/runbook.md#alarms says what it means and what to do."
+    said = f"{name} has been going off since {_shown(since)}"
+    # It says what to do, as the alarm's e-mail does.
+    description = alarm.get("AlarmDescription") or "docs/runbook.md#alarms says what to do."
     if state == "ALARM" and since > succeeded:
-        yield failed("alarm", f"{name} has been going off since {_shown(since)}.", what_to_do)
+        yield failed("alarm", f"{said}.", description)
     elif state == "ALARM":
-        yield warning(
-            "alarm-since-success",
-            f"{name} has been going off since {_shown(since)}, though an execution that began later has succeeded.",
-            what_to_do,
-        )
+        later = "though an execution that began later has succeeded"
+        yield warning("alarm-since-success", f"{said}, {later}.", description)
     elif state == "INSUFFICIENT_DATA":
         yield warning(
             "alarm-without-data",

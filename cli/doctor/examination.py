@@ -114,9 +114,8 @@ def _of_refusal(stage: Stage, check: Check, error: ClientError) -> Finding:
     code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code in _REFUSED:
         action = _action(check, said, error.operation_name)
-        return unknown(
-            "no-right", f"You may not look: {action} is missing.", f"Ask for {action}: docs/deploy.md says why."
-        )
+        remedy = f"Ask for {action}: docs/deploy.md#what-an-operator-needs has all that `totes doctor` asks for."
+        return unknown("no-right", f"You may not look: the right {action} is missing.", remedy)
     if code in _MISSING:
         return failed("missing", f"{error.operation_name} finds nothing: {said or code}.", stage.deploy)
     if f"Lambda.{code}" in CATALOGUE:

@@ -10,6 +10,7 @@ from totes.runtime.names import FUNCTIONS
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
 _CURRENT = "AWSCURRENT"
+_LOG_GROUPS = ("/aws/lambda/", "/aws/vendedlogs/states/")
 _NEVER_SET = ("ServerSideEncryptionConfigurationNotFoundError", "NoSuchPublicAccessBlockConfiguration")
 _NO_RULES = ("NoSuchLifecycleConfiguration", "NoSuchBucketPolicy")
 
@@ -84,15 +85,21 @@ def _declared_sids(stage: Stage) -> set[str]:
 
 
 def look_at_logs(stage: Stage) -> Iterator[Finding]:
-    """Looks whether each function has a log group, and whether its lines are deleted at some time."""
-    prefix = f"/aws/lambda/{stage.stack}-"
-    pages = stage.ask("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix)
-    kept = {group["logGroupName"]: group.get("retentionInDays") for page in pages for group in page["logGroups"]}
-    groups = [stage.names.log_group(name) for name in FUNCTIONS]
-    if missing := [group for group in groups if group not in kept]:
+    """Looks whether each log group is there, and whether its lines are deleted at some time."""
+    kept = {name: days for prefix in _LOG_GROUPS for name, days in _groups(stage, f"{prefix}{stage.stack}-")}
+    wanted = [stage.names.log_group(name) for name in FUNCTIONS]
+    wanted += [group["LogGroupName"] for group in stage.declared("AWS::Logs::LogGroup")]
+    if missing := [group for group in wanted if group not in kept]:
         yield failed("logs-missing", f"There is no log group {', '.join(missing)}.", stage.deploy)
-    if forever := [group for group in groups if group in kept and kept[group] is None]:
+    if forever := [group for group in wanted if group in kept and kept[group] is None]:
         yield warning("logs-kept-forever", f"Log lines of {', '.join(forever)} are kept for ever.", stage.deploy)
     if not missing and not forever:
-        days = sorted({str(kept[group]) for group in groups})
-        yield ok("logs", f"Each function has a log, of the last {' or '.join(days)} days.")
+        days = sorted({str(kept[group]) for group in wanted})
+        yield ok("logs", f"All {len(wanted)} logs are there, each of the last {' or '.join(days)} days.")
+
+
+def _groups(stage: Stage, prefix: str) -> Iterator[tuple[str, int | None]]:
+    """Yields the names of log groups, each with the days that it keeps lines; None if for ever."""
+    for page in stage.ask("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
+        for group in page["logGroups"]:
+            yield group["logGroupName"], group.get("retentionInDays")

@@ -63,12 +63,13 @@ class StateMachine(ApiResource):
     service = "stepfunctions"
 
     def put(self, properties: dict[str, Any]) -> None:
-        definition = {
+        definition: dict[str, Any] = {
             "definition": properties["DefinitionString"],
             "roleArn": properties["RoleArn"],
             "tracingConfiguration": {"enabled": properties["TracingConfiguration"]["Enabled"]},
-            "loggingConfiguration": _logging(properties["LoggingConfiguration"]),
         }
+        if logging := properties.get("LoggingConfiguration"):
+            definition["loggingConfiguration"] = _logging(logging)
         if self.attributes:
             self.api.update_state_machine(stateMachineArn=self.physical_resource_id, **definition)
             return

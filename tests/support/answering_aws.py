@@ -101,13 +101,20 @@ def _declared(kind: str, name: str) -> list[str]:
 
 def _alarm(name: str) -> dict[str, Any]:
     since = NOW - timedelta(days=1)
-    return {"AlarmName": name, "StateValue": "OK", "StateTransitionedTimestamp": since, "ActionsEnabled": True}
+    told = {"AlarmDescription": "It means this.", "ActionsEnabled": True}
+    return told | {"AlarmName": name, "StateValue": "OK", "StateTransitionedTimestamp": since}
 
 
 def _function(given: dict[str, Any]) -> dict[str, Any]:
     layer = f"arn:aws:lambda:eu-west-2:{NAMES.account}:layer:totes-prod-dependencies:7"
     ready = {"State": "Active", "LastUpdateStatus": "Successful"}
     return {"FunctionName": given["FunctionName"], "Runtime": "python3.13", "Layers": [{"Arn": layer}], **ready}
+
+
+def _groups(given: dict[str, Any]) -> dict[str, Any]:
+    names = [*map(NAMES.log_group, FUNCTIONS), *_declared("AWS::Logs::LogGroup", "LogGroupName")]
+    found = [name for name in names if name.startswith(given["logGroupNamePrefix"])]
+    return {"logGroups": [{"logGroupName": name, "retentionInDays": 180} for name in found]}
 
 
 def _rule(given: dict[str, Any]) -> dict[str, Any]:
@@ -139,9 +146,7 @@ _HEALTHY: dict[str, Callable[[dict[str, Any]], Answer]] = {
     },
     "DescribeStackResource": lambda _: {},
     "GetFunctionConfiguration": _function,
-    "DescribeLogGroups": lambda _: {
-        "logGroups": [{"logGroupName": NAMES.log_group(name), "retentionInDays": 180} for name in FUNCTIONS]
-    },
+    "DescribeLogGroups": _groups,
     "DescribeRule": _rule,
     "ListTargetsByRule": lambda _: {"Targets": [{"Id": "one", "Arn": NAMES.state_machine_arn}]},
     "ListExecutions": _listed,

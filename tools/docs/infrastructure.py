@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from local.aws.deployment import SERVERLESS, Deployment
+from tools.docs import mermaid
 from tools.docs.components import specifications
 from tools.docs.pages import DOCS, with_parts
 
@@ -62,7 +63,8 @@ def diagram() -> str:
 
 def files() -> dict[Path, str]:
     """The page, as it should be."""
-    return {PAGE: with_parts(PAGE, {"infrastructure": diagram(), "components": specifications()})}
+    parts = {"infrastructure": diagram(), "components": specifications(), "lineage": f"{mermaid.flow()}\n"}
+    return {PAGE: with_parts(PAGE, parts)}
 
 
 class _Stage:

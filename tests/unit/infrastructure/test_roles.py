@@ -54,17 +54,17 @@ REDRIVEN = {
 DELETION = "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)"
 POISON = "UPDATE design SET last_updated = 'infinity' WHERE design_id = 1"
 CURE = "UPDATE design SET last_updated = created_at WHERE design_id = 1"
-# What a machine that logs needs, by the Step Functions guide, "Using CloudWatch Logs to log execution history".
-LOG_DELIVERY = (
-    *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
-    *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
-)
 ENVIRONMENT = {
     "TOTES_LANDING_BUCKET": DEV.landing_bucket,
     "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
     "TOTES_SOURCE_SECRET": DEV.source_secret,
     "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
 }
+# What a machine that logs needs, by the Step Functions guide, "Using CloudWatch Logs to log execution history".
+LOG_DELIVERY = (
+    *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
+    *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
+)
 Calls = Mapping[str, set[Call]]
 _OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject", "HeadObject": "s3:GetObject"}
 

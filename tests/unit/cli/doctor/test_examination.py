@@ -42,6 +42,22 @@ def test_nothing_is_found_where_all_is_well(aws: AnsweringAws) -> None:
     found = examine(NAMES)
     assert wrong(found) == []
     assert {finding.remedy for finding in found} == {""}
+    outside = [finding.code for finding in found if not finding.area.startswith("From inside")]
+    assert outside == [
+        *(
+            "stack",
+            "functions",
+            "logs",
+            "schedule",
+            "rules",
+            "execution",
+            "subscription",
+            "alarms",
+            "queues",
+            "metrics",
+        ),
+        *("secret-filled", "secret-filled", "bucket", "bucket", "code"),
+    ]
     assert list(dict.fromkeys(finding.area for finding in found)) == [
         *dict.fromkeys(check.area for check in CHECKS),
         *(f"From inside {NAMES.function(name)}" for name in ("ingest", "transform", "load")),
@@ -164,6 +180,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     ),
     ("function-broken", "failed", "or updated", "npx sls deploy", function(LastUpdateStatus="Failed")),
     ("function-not-ready", "warning", "totes-prod-load", "Look again", function(State="Pending")),
+    ("function-not-ready", "warning", "totes-prod-load", "Look again", function(LastUpdateStatus="InProgress")),
     ("runtime-differs", "warning", "python3.12", "npx sls deploy", function(Runtime="python3.12")),
     ("layer-missing", "failed", "lacks the layer totes-prod-dependencies", "npx sls deploy", function(Layers=[])),
     (
@@ -176,7 +193,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "logs-missing",
         "failed",
-        "/aws/lambda/totes-prod-ingest",
+        "no log group /aws/",
         "npx sls deploy",
         lambda aws: aws.change("DescribeLogGroups", lambda answer, _: {"logGroups": answer["logGroups"][1:]}),
     ),
@@ -258,14 +275,14 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "alarm",
         "failed",
         "totes-prod-freshness has been going off",
-        "docs/runbook.md#alarms",
+        "It means this.",
         alarm("freshness", StateValue="ALARM", StateTransitionedTimestamp=NOW),
     ),
     (
         "alarm-since-success",
         "warning",
-        "though an execution",
-        "docs/runbook.md#alarms",
+        "though an execution that began later has succeeded",
+        "It means this.",
         alarm("warnings", StateValue="ALARM"),
     ),
     (
@@ -437,12 +454,16 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     ("code", "level", "said", "remedy", "damage"), PROVOKED, ids=[f"{case[0]}-{case[2]}" for case in PROVOKED]
 )
 def test_finding_is_provoked(aws: AnsweringAws, code: str, level: str, said: str, remedy: str, damage: Damage) -> None:
+    healthy = len(examine(NAMES))
     damage(aws)
-    found = wrong(examine(NAMES))
+    examined = examine(NAMES)
+    found = wrong(examined)
     assert found, "nothing was found"
     assert {(finding.code, finding.level) for finding in found} == {(code, Level(level))}
     assert all(remedy in finding.remedy for finding in found)
     assert any(said in finding.found for finding in found), found
+    # It stands in place of what is said where all is well; staleness is beside an execution that succeeded.
+    assert len(examined) - len(found) < healthy or code == "stale"
 
 
 @pytest.mark.parametrize(
@@ -486,10 +507,13 @@ def test_secrets_are_read_by_nobody_outside(aws: AnsweringAws) -> None:
     assert "secretsmanager:GetSecretValue" not in {action for action, _ in aws.calls}
 
 
-def test_address_of_a_hook_is_not_shown(aws: AnsweringAws) -> None:
-    hook = {"SubscriptionArn": "arn:x", "Protocol": "https", "Endpoint": f"https://hooks.example.com/{PASSWORD}"}
+@pytest.mark.parametrize("arn", ["arn:x", "PendingConfirmation"])
+def test_address_of_a_hook_is_not_shown(aws: AnsweringAws, arn: str) -> None:
+    hook = {"SubscriptionArn": arn, "Protocol": "https", "Endpoint": f"https://hooks.example.com/{PASSWORD}"}
     aws.change("ListSubscriptionsByTopic", lambda *_: {"Subscriptions": [hook]})
-    assert PASSWORD not in str(examine(NAMES))
+    found = str(examine(NAMES))
+    assert "an endpoint by https" in found
+    assert PASSWORD not in found
 
 
 def test_secret_in_what_a_function_answers_is_masked(aws: AnsweringAws, capsys: pytest.CaptureFixture[str]) -> None:
@@ -531,6 +555,14 @@ def test_nothing_else_is_asked_of_a_stage_that_is_not_there(aws: AnsweringAws) -
     aws.refuse("DescribeStacks", INVALID, "Stack with id totes-prod does not exist")
     assert [finding.code for finding in examine(NAMES)] == ["stack-missing"]
     assert {action for action, _ in aws.calls} == {"cloudformation:DescribeStacks"}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"StateReason": "why"}, {"LastUpdateStatusReason": "why"}], ids=["of its state", "of its update"]
+)
+def test_reason_of_lambda_is_passed_on(aws: AnsweringAws, fields: dict[str, str]) -> None:
+    function(State="Failed", **fields)(aws)
+    assert [found.found for found in wrong(examine(NAMES))] == ["totes-prod-load can't be called or updated: why."]
 
 
 def test_function_that_nobody_has_called_for_weeks_is_no_fault(aws: AnsweringAws) -> None:
