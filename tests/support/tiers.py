@@ -17,10 +17,17 @@ SERVED = ("tests/integration/", "tests/benchmarks/test_bench.py::test_quick_benc
 ONE_WORKER = (
     ("tests/deploy/",),
     ("tests/page/",),
-    ("tests/unit/infrastructure/test_deploy_role.py", "tests/unit/local/aws/test_template.py"),
+    ("tests/unit/infrastructure/", "tests/unit/local/aws/test_template.py"),
 )
 # The longest come first, so that no worker is left with one when the others are done.
-LONGEST = ("tests/deploy/", "tests/faults/", "tests/integration/", "tests/page/", "tests/machine/")
+LONGEST = (
+    "tests/deploy/",
+    "tests/faults/",
+    "tests/integration/",
+    "tests/page/",
+    "tests/machine/",
+    "tests/unit/infrastructure/",
+)
 # They run nearly every line that is deployed. Measuring a test takes half as long again, most of it in libraries and in
 # what stands in for AWS, so the others, which run the same lines again, are not measured.
 MEASURED = (
