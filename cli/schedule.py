@@ -56,6 +56,23 @@ def read_schedule(names: "Names") -> Schedule:
     return _schedule(_rule(names), names)
 
 
+def checked_reason(text: str, named: str) -> str:
+    """Returns a reason for a pause in one line.
+
+    Args:
+        named: what the user calls it, for the error.
+
+    Raises:
+        Misused: it is empty, or longer than EventBridge has room for.
+    """
+    reason = " ".join(text.split())
+    if not reason:
+        raise Misused(f"{named} is empty: say why, or leave it out.")
+    if len(reason) > LONGEST_REASON:
+        raise Misused(f"{named} has {len(reason)} characters; EventBridge has room for {LONGEST_REASON}.")
+    return reason
+
+
 def pause_schedule(names: "Names", reason: str | None) -> Schedule:
     """Stops the schedule; returns what it was. Of one that is paused only the reason changes, where one is given."""
     rule = _rule(names)

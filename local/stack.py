@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import boto3
 import pg8000.dbapi
@@ -37,6 +37,9 @@ from local.postgres import databases
 from local.postgres.server import Postgres
 from local.state import StackState, claimed_home, home, publish
 from totes.runtime.names import LOCAL, Names
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 NAMES = Names(stage=LOCAL, account="123456789012", region="eu-west-2")
 POLL_SECONDS = 0.01
@@ -66,6 +69,7 @@ class Stack:
         postgres: the server of both databases.
         logs: the folder of the functions' logs.
         fresh: whether totesys was created just now, and so is empty.
+        next_start: when the schedule fires next; None where none runs.
 
     Raises:
         StackAlreadyRunning: another process runs one in the same home.
@@ -89,6 +93,7 @@ class Stack:
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
         self._running = contextlib.ExitStack()
+        self.next_start: datetime | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as running:

@@ -1,23 +1,28 @@
 """The page's routes."""
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from flask import Flask, Response, jsonify, redirect, render_template, request, url_for
+from flask import Flask, Response, abort, jsonify, redirect, render_template, request, url_for
 from jinja2 import StrictUndefined
 
 from cli.errors import EXPECTED, Misused, one_line
 from cli.progress import PROMISE
+from cli.questions import all_questions
 from cli.render.executions import remark
 from cli.render.terminal import ago, took
+from cli.schedule import LONGEST_REASON
 from totes.alerts.notice import notice_of
+from totes.contracts.declarations import warehouse_tables
+from web.docs import document
+from web.findings import alike, warnings
 from web.guard import guard
-from web.progress import Status, execution_status, run_status, said
+from web.health import STATUSES
+from web.progress import Status, execution_status, said
+from web.text import age, clock, every, fields, linked, moment, pretty, runbook
 from web.view import Gatherer, NoSuchExecution
 
 if TYPE_CHECKING:
@@ -26,7 +31,11 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 # What the script replaces as it changes. Each is a template in templates/parts, and an element of that id in the page.
-PARTS = ("graph", "batches", "executions", "detail", "mails", "announcement")
+PARTS = ("health", "graph", "batches", "schedule", "executions", "detail", "mails", "announcement")
+FILTERS = (
+    *(age, ago, alike, clock, every, fields, linked, moment, notice_of),
+    *(pretty, remark, runbook, said, took, warnings),
+)
 # Step Functions takes an input of 256 KB.
 LARGEST_REQUEST = 1 << 19
 
@@ -37,16 +46,17 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update({f.__name__: f for f in (ago, clock, moment, notice_of, pretty, remark, said, took)})
+    app.jinja_env.filters.update({f.__name__: f for f in FILTERS})
     served = uuid4().hex
     app.jinja_env.globals.update(
         Status=Status,
         execution_status=execution_status,
-        run_status=run_status,
         promise=PROMISE // timedelta(minutes=1),
         link=link,
+        longest_reason=LONGEST_REASON,
         served=served,
         stack=stack,
+        tables=sorted(warehouse_tables()),
         token=guard(app, port),
     )
 
@@ -60,8 +70,11 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     @app.get("/parts")
     def parts() -> Response:
         given = context()
+        health = given["view"].health
         return jsonify(
             served=served,
+            title=render_template("title.txt", health=health),
+            icon=url_for("icon", word=health.word),
             parts={part: render_template(f"parts/{part}.html", **given) for part in PARTS},
         )
 
@@ -73,6 +86,33 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     def start_again(name: str) -> "AnyResponse":
         return redirect(link(gatherer.start_again(name)), HTTPStatus.SEE_OTHER)
 
+    @app.post("/schedule/pause")
+    def pause() -> "AnyResponse":
+        gatherer.pause(request.form.get("reason", ""))
+        return redirect(link(), HTTPStatus.SEE_OTHER)
+
+    @app.post("/schedule/resume")
+    def resume() -> "AnyResponse":
+        gatherer.resume()
+        return redirect(link(), HTTPStatus.SEE_OTHER)
+
+    @app.get("/icon/<word>.svg")
+    def icon(word: str) -> Response:
+        if word not in STATUSES:
+            abort(HTTPStatus.NOT_FOUND)
+        return Response(render_template("icon.svg", word=word), mimetype="image/svg+xml")
+
+    @app.get("/docs/<path:page>")
+    def docs(page: str) -> str:
+        found = document(page)
+        if found is None:
+            abort(HTTPStatus.NOT_FOUND, f"There is no document {page}.")
+        return render_template("document.html", document=found, page=page)
+
+    @app.get("/questions")
+    def questions() -> str:
+        return render_template("questions.html", questions=all_questions().values())
+
     for kind in EXPECTED:
         app.register_error_handler(kind, _explained)
     return app
@@ -82,23 +122,6 @@ def link(execution: str | None = None, state: str | None = None) -> str:
     """The address of the page that shows an execution, or the newest one, and perhaps one of its states."""
     chosen = {name: value for name, value in (("execution", execution), ("state", state)) if value}
     return url_for("page") + (f"?{urlencode(chosen)}" if chosen else "")
-
-
-def pretty(document: str | Mapping[str, Any]) -> str:
-    """JSON with line breaks; text that is no JSON as it is."""
-    try:
-        parsed = json.loads(document) if isinstance(document, str) else document
-    except ValueError:
-        return str(document)
-    return json.dumps(parsed, indent=2, ensure_ascii=False)
-
-
-def moment(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def clock(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%H:%M:%S}"
 
 
 def _explained(error: Exception) -> "tuple[str | Response, HTTPStatus]":

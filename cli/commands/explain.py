@@ -21,7 +21,6 @@ from cli.render.terminal import AsJson, say_json, screen
 from cli.selection import named, newest, newest_unsuccessful
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe
 from totes.alerts.notice import Notice, notice_of
-from totes.runtime.names import LOCAL
 
 if TYPE_CHECKING:
     from totes.alerts.email import Failure, Mail
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
 # Where the runbook is from here: a link for whoever reads this in a checkout.
 DOCS = "docs"
-_INTO_AWS = ("Graph  ", "Log  ")
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def show(console: Console, found: Explanation) -> None:
     if found.notice:
         console.print(Text(f"{found.notice.long}\n"), soft_wrap=True)
     console.print(Text(found.mail.subject, "bold"), soft_wrap=True)
-    console.print(Text(f"\n{mail_text(found.mail.body, found.failure.names.stage)}\n"), soft_wrap=True)
+    console.print(Text(f"\n{found.mail.body.rstrip()}\n"), soft_wrap=True)
     _heading(console, "States")
     console.print(states_table(found.execution.states))
     if found.failure.results:
@@ -131,14 +129,6 @@ def show(console: Console, found: Explanation) -> None:
     show_lines(console, found.log)
     if not found.log:
         console.print(Text("No line.", "dim"))
-
-
-def mail_text(body: str, stage: str) -> str:
-    """A mail's text; of the local stack without the links into AWS's console, which knows nothing of it."""
-    lines = body.splitlines()
-    if stage == LOCAL:
-        lines = [line for line in lines if not line.startswith(_INTO_AWS)]
-    return "\n".join(lines)
 
 
 def _show_over(console: Console, success: Execution | None) -> None:

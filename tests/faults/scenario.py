@@ -29,7 +29,7 @@ from moto.sns.models import SNSBackend
 from local.aws import provision
 from local.aws.deployment import Deployment
 from local.lambda_runtime.runtime import Function, Invoker, InvokeResult, LambdaRuntime
-from local.stack import Stack
+from local.stack import Mail, Stack
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.outcome import (
     Effect,
@@ -106,7 +106,7 @@ class Scenario:
             path=path,
             retried=retried,
             output=output_of(ended),
-            mails=[mail for mail in self.mails if arn in mail.message],
+            mails=[mail for mail in self.mails if is_about(arn, mail)],
             remedy=self._remedy(arn, ended.get("error", "")),
             unsent=self._mute,
             ended=events[-1]["timestamp"],
@@ -241,6 +241,11 @@ class Scenario:
     def _environment(self, function: Function) -> dict[str, str]:
         ours = self.environment
         return {name: ours.get(name, value) for name, value in function.environment.items()}
+
+
+def is_about(arn: str, mail: Mail) -> bool:
+    """Whether a mail leads to an execution; one that Report did not write does so by the ARN."""
+    return f"totes explain {arn.rpartition(':')[2]}\n" in mail.message or arn in mail.message
 
 
 def functions() -> list[Function]:

@@ -177,7 +177,7 @@ def recovery_mail(recovery: Recovery) -> Mail:
         f"{caught_up} The warehouse now shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, "
         "and there is nothing to do.",
         "",
-        _fact(GRAPH, _graph_url(recovery.names, recovery.execution)),
+        _execution(recovery.names, recovery.execution),
     ]
     return Mail(_ascii(subject), "\n".join(body) + "\n")
 
@@ -296,11 +296,17 @@ def _in_a_row(standing: Standing) -> str:
 def _links(failure: Failure) -> list[str]:
     names = failure.names
     runbook = f"{failure.docs.rstrip('/')}/runbook.md#{anchor(section(failure.error))}"
-    return [
-        _fact(RUNBOOK, runbook),
-        _fact(GRAPH, _graph_url(names, failure.execution)),
-        _fact(LOG, _log_url(names, failure.execution, failure.started, failure.failed)),
-    ]
+    links = [_fact(RUNBOOK, runbook), _execution(names, failure.execution)]
+    if names.stage != LOCAL:
+        links.append(_fact(LOG, _log_url(names, failure.execution, failure.started, failure.failed)))
+    return links
+
+
+def _execution(names: Names, execution: str) -> str:
+    """Returns where to look at an execution. AWS's console knows nothing of a laptop's."""
+    if names.stage == LOCAL:
+        return _fact("Look", f"totes explain {execution.rpartition(':')[2]}")
+    return _fact(GRAPH, _graph_url(names, execution))
 
 
 def _graph_url(names: Names, execution: str) -> str:

@@ -11,10 +11,15 @@ from totes.runtime.names import names_of_execution
 
 @dataclass(frozen=True)
 class Notice:
-    """Whether an e-mail told of a failure: in a word or two, and in a sentence."""
+    """Whether an e-mail told of a failure: in a word or two, and in a sentence.
+
+    Attributes:
+        repeats: the name of the execution that told of this failure before; None if none did.
+    """
 
     short: str
     long: str
+    repeats: str | None = None
 
 
 def notice_of(execution: Execution) -> Notice | None:
@@ -39,4 +44,5 @@ def _repeats(told: Told) -> Notice:
     return Notice(
         f"repeats {told.execution}",
         f"No e-mail about it was sent: it repeats the failure that execution {told.execution} told at {at}.",
+        told.execution,
     )

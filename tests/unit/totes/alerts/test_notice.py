@@ -35,6 +35,7 @@ def test_execution_that_repeats_a_failure_says_which() -> None:
     assert notice(LOAD, REPEATS, state("MailDue?"), FAILED) == Notice(
         "repeats first",
         "No e-mail about it was sent: it repeats the failure that execution first told at 2026-11-28 09:00:00 UTC.",
+        "first",
     )
 
 
