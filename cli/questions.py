@@ -86,9 +86,13 @@ class Question:
         try:
             result = connection.execute(sqlalchemy.text(self.sql), self.bound(given))
         except sqlalchemy.exc.DBAPIError as error:
-            # SQLSTATE class 22 is data exception: here it can only be a parameter that does not parse.
             said = error.orig.args[0] if error.orig and isinstance(error.orig.args[0], dict) else {}
-            if not str(said.get("C", "")).startswith("22"):
+            # SQLSTATE class 42 is a mistake in the statement. Class 22 is data exception: here it can only be a
+            # parameter that does not parse.
+            kind = str(said.get("C", ""))[:2]
+            if kind == "42":
+                raise QuestionInvalid(self.path, self._line_at(int(said.get("P", 1))), f"{said['M']}.") from None
+            if kind != "22":
                 raise
             raise Misused(f"{self.name}: {said['M']}.") from None
         except UnicodeEncodeError:
@@ -97,6 +101,11 @@ class Question:
         if not rows and self.no_rows:
             raise CommandFailed(self._why_no_rows(connection, given))
         return columns, rows
+
+    def _line_at(self, position: int) -> int:
+        """Returns the line of its file on which a character of its statement is. Bound parameters change no line."""
+        header = self.path.read_text(encoding="utf-8").partition("\n\n")[0]
+        return header.count("\n") + 3 + self.sql[: position - 1].count("\n")
 
     def _why_no_rows(self, connection: "sqlalchemy.Connection", given: Mapping[str, str]) -> str:
         import sqlalchemy

@@ -92,9 +92,10 @@ def _of_execution(stage: Stage, ended: Execution) -> Finding:
         return warning("execution-aborted", f"The last execution, {ended.name}: {stopped}", remedy)
     details = describe(ended.arn)
     error = details.error or ended.status
+    ending = f"{ended.status} with {details.error}" if details.error else ended.status
     found, remedy, _ = split_labels(details.cause or "")
     return failed(
         "execution-failed",
-        f"The last execution, {ended.name}, has {ended.status} with {error}: {found or meaning(error)[0]}",
+        f"The last execution, {ended.name}, has {ending}: {found or meaning(error)[0]}",
         f"{remedy or meaning(error)[1]} `{stage.totes} explain` tells more.",
     )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -397,6 +398,7 @@ def test_documented_actions_are_those_that_a_command_needs(
     asked: set[str],
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     request.addfinalizer(lambda: totes("resume"))
     secret = stack.client("secretsmanager").get_secret_value(SecretId=stack.names.warehouse_secret)["SecretString"]
@@ -406,6 +408,7 @@ def test_documented_actions_are_those_that_a_command_needs(
     lines = {
         "history": "history 2",
         "query": "query revenue_by_currency",
+        "report": f"report {tmp_path / 'report'}",
         "redrive": f"redrive {failed}",
         "explain": f"explain {failed}",
         "secret": "secret warehouse",

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, text
 
 from cli.answers import answer
+from cli.charts.declaration import QuestionInvalid
 from cli.charts.vega import panel_svgs
 from cli.errors import CommandFailed, Misused
-from cli.questions import Question, all_questions, find_question
+from cli.questions import Question, all_questions, find_question, read_question
 
 PARAMETERS = {"order_history": {"order_id": "1"}, "orders_as_of": {"moment": "2100-01-01T00:00:00Z"}}
 WITHOUT_CHART = ("order_history", "slipped_deliveries")
@@ -239,6 +241,24 @@ def test_payment_falls_into_the_band_of_its_age(connection: Connection, age: int
 def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapping[str, str], complaint: str) -> None:
     with pytest.raises(Misused, match=complaint):
         find_question(name).ask(connection, given)
+
+
+@pytest.mark.parametrize(
+    ("statement", "line", "said"),
+    [
+        ("SELECT 1,\n    revnue\nFROM current_sales_order;", 5, 'column "revnue" does not exist'),
+        ("SELECT 1\nFROM nowhere;", 5, 'relation "nowhere" does not exist'),
+        ("SELEC 1;", 4, 'syntax error at or near "SELEC"'),
+    ],
+)
+def test_mistake_in_a_statement_is_named_with_file_and_line(
+    connection: Connection, tmp_path: Path, statement: str, line: int, said: str
+) -> None:
+    path = tmp_path / "mine.sql"
+    path.write_text(f"-- What?\n-- Answers: it.\n\n{statement}\n")
+    with pytest.raises(QuestionInvalid) as caught:
+        read_question(path).ask(connection, {})
+    assert caught.value.message == f"{tmp_path.name}/mine.sql:{line}: {said}."
 
 
 def test_real_revenue_meets_golden_numbers(real: Connection) -> None:

@@ -176,6 +176,17 @@ def test_failure_shows_error_and_mail(stack: Stack, functions: Functions, page: 
     assert 'href="/?execution=broken"' in newest
 
 
+def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functions: Functions, page: Page) -> None:
+    functions.usual["load"] = ContractViolation("staff 7: first_name is NULL.", "Correct the row.").about(["dim_staff"])
+    run(stack, "mailed")
+    run(stack, "repeated")
+    assert "An e-mail about it was sent." in words(page.parts("?execution=mailed")["detail"])
+    parts = page.parts("?execution=repeated")
+    assert "it repeats the failure that execution mailed told at" in words(parts["detail"])
+    assert "MailDue?, Choice: succeeded" in drawn(parts["graph"])["MailDue?"]
+    assert "not reached" in drawn(parts["graph"])["NotifyFailure"]
+
+
 def test_state_shows_its_attempts_input_and_output(stack: Stack, functions: Functions, page: Page) -> None:
     functions.told["ingest"] = [SourceBusy("totesys is locked.", "Wait."), SourceBusy("Still locked.", "Wait.")]
     run(stack, "healed")

@@ -11,7 +11,7 @@ from cli.questions import all_questions
 
 COMMANDS = (
     *("up", "run", "status", "doctor", "explain", "logs", "redrive", "pause", "resume"),
-    *("check", "reconcile", "replay", "history", "query", "psql", "simulate", "demo"),
+    *("check", "reconcile", "replay", "history", "query", "report", "psql", "simulate", "demo"),
 )
 
 

@@ -259,6 +259,13 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "give the function more time",
         failure("Sandbox.Timedout", ""),
     ),
+    (
+        "execution-failed",
+        "failed",
+        "has TIMED_OUT: The execution ran out of time as a whole.",
+        "how long does a batch take?",
+        executions(execution("TIMED_OUT"), execution(started=NOW - timedelta(minutes=7))),
+    ),
     ("stale", "failed", "began 2 h", "totes --stage prod status", executions(execution(started=NOW - HOURS))),
     (
         "subscription-pending",
