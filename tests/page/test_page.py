@@ -183,7 +183,7 @@ def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functio
     assert "An e-mail about it was sent." in words(page.parts("?execution=mailed")["detail"])
     parts = page.parts("?execution=repeated")
     assert "it repeats the failure that execution mailed told at" in words(parts["detail"])
-    assert "MailDue?, Choice: succeeded" in drawn(parts["graph"])["MailDue?"]
+    assert "MailDue?, Choice: dealt with a failure" in drawn(parts["graph"])["MailDue?"]
     assert "not reached" in drawn(parts["graph"])["NotifyFailure"]
 
 
