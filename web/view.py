@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from cli.commands.run import unique_name
 from cli.errors import CommandFailed, Misused
 from cli.render.log_lines import LogLine
 from cli.schedule import checked_reason, pause_schedule, resume_schedule
+from cli.starting import unique_name
 from totes.alerts.executions import RUNNING, Execution, StateRun, describe, latest, start
 from totes.alerts.notice import notice_of
 from web.folding import failure_states, fold

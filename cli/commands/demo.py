@@ -17,7 +17,6 @@ from cli.commands.history import SALES_ORDER, read_versions, show_versions
 from cli.commands.query import show_answer
 from cli.commands.reconcile import compare
 from cli.commands.report import write_report
-from cli.commands.run import unique_name
 from cli.commands.simulate import days_table
 from cli.commands.up import seed_if_empty
 from cli.deployment import warehouse
@@ -27,6 +26,7 @@ from cli.render.follow import follow
 from cli.render.reconcile import show_reconciliation
 from cli.render.terminal import screen
 from cli.report.folder import check_replaceable
+from cli.starting import unique_name
 from totes.alerts.executions import SUCCEEDED, start
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from cli.render.terminal import ago, cell, heading, took
 # So many rows of an answer are on a page; its CSV has all.
 ROWS_SHOWN = 200
 _HERE = Path(__file__).parent
+TEMPLATES = _HERE / "templates"
 _THEME = _HERE.parents[1] / "web" / "static" / "theme.css"
 _CODE = re.compile(r"`([^`]+)`")
 
@@ -41,7 +42,7 @@ def page(template: str, **given: Any) -> str:
 @cache
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -303,7 +303,9 @@ def on_all_screens(tab: Page, name: str, whole: bool = True) -> None:
             assert tab.evaluate("document.scrollingElement.scrollWidth") <= width, f"{name} at {width}"
 
 
-@pytest.mark.parametrize("path", ["/docs/runbook", "/docs/data-dictionary", "/docs/architecture", "/questions"])
+@pytest.mark.parametrize(
+    "path", ["/docs/runbook", "/docs/data-dictionary", "/docs/architecture", "/answers", "/answers/order_history"]
+)
 def test_documents_fit_any_screen(opens: Opens, path: str) -> None:
     on_all_screens(opens(path), path.rpartition("/")[2], whole=False)
 

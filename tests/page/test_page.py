@@ -6,14 +6,19 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from markupsafe import Markup
 
+from cli.answers import Answer
 from cli.progress import LogHead, TableChange
-from cli.questions import all_questions
+from cli.questions import Question, all_questions
+from cli.report.pages import charts_of
 from cli.schedule import pause_schedule, read_schedule, resume_schedule
 from local.aws.deployment import ROOT, STATE_MACHINE
 from local.stack import Stack
@@ -178,7 +183,7 @@ def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functio
     assert "An e-mail about it was sent." in words(page.parts("?execution=mailed")["detail"])
     parts = page.parts("?execution=repeated")
     assert "it repeats the failure that execution mailed told at" in words(parts["detail"])
-    assert "MailDue?, Choice: succeeded" in drawn(parts["graph"])["MailDue?"]
+    assert "MailDue?, Choice: dealt with a failure" in drawn(parts["graph"])["MailDue?"]
     assert "not reached" in drawn(parts["graph"])["NotifyFailure"]
 
 
@@ -325,11 +330,49 @@ def test_other_files_are_no_documents(page: Page, path: str) -> None:
     page.get(f"/docs/{path}", status=404)
 
 
-def test_questions_are_listed(page: Page) -> None:
-    shown = words(page.get("/questions"))
+def test_questions_lead_to_their_answers(page: Page) -> None:
+    shown = page.get("/answers")
     for name, question in all_questions().items():
-        assert question.sentence in shown
-        assert f"totes query {name}" in shown
+        assert question.sentence in html.unescape(shown)
+        assert f'href="/answers/{name}"' in shown
+    assert page.get("/answers/nothing", status=404)
+
+
+def test_answer_of_an_empty_warehouse_says_so(page: Page) -> None:
+    assert "The warehouse is empty" in words(page.get("/answers/revenue_by_month", status=503))
+
+
+def test_question_that_needs_a_parameter_asks_for_it(page: Page) -> None:
+    shown = page.get("/answers/order_history")
+    assert '<input id="parameter-order_id" name="order_id" value="" autocomplete="off" required>' in shown
+    typed = page.get('/answers/order_history?order_id="><script>', status=503)
+    assert 'value="&#34;&gt;&lt;script&gt;"' in typed
+    assert "<script" not in typed
+
+
+def test_answer_has_chart_table_and_moment(new_page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ("currency_code", "month", "unfinished", "revenue")
+    rows = [dict(zip(columns, ("EUR", f"2026-0{month}", False, Decimal(month)), strict=True)) for month in (1, 2)]
+    drawn_times = []
+
+    def found(_connection: object, question: Question, _given: object) -> Answer:
+        return Answer(question, columns, rows, 7, datetime(2026, 11, 23, 9, 0, tzinfo=UTC))
+
+    def counted(answered: Answer) -> list[tuple[str, Markup]]:
+        drawn_times.append(answered.batch)
+        return charts_of(answered)
+
+    monkeypatch.setattr("web.answers.warehouse", lambda _names: nullcontext())
+    monkeypatch.setattr("web.answers.answer", found)
+    monkeypatch.setattr("web.answers.charts_of", counted)
+    for _ in range(2):
+        shown = new_page.get("/answers/revenue_by_month")
+    assert shown.count("<svg") == 1
+    assert re.findall(r"<[^>]+ style=", shown) == []
+    assert "EUR 2026-01 no 1 EUR 2026-02 no 2" in words(shown)
+    assert "2 rows, from batch 7, totesys as of 2026-11-23 09:00:00 UTC." in words(shown)
+    assert drawn_times == [7]
+    assert "prefers-color-scheme:dark" in new_page.get("/answers/colours.css")
 
 
 def test_state_that_was_not_reached_says_so(stack: Stack, page: Page) -> None:
@@ -586,7 +629,7 @@ def test_nothing_is_started_by_a_link(functions: Functions, page: Page, path: st
     ("path", "status"),
     [
         ("/", 200),
-        ("/questions", 200),
+        ("/answers", 200),
         ("/docs/runbook", 200),
         ("/icon/fresh.svg", 200),
         ("/parts", 200),
