@@ -29,5 +29,5 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         # For executions that began before this release.
         "body": mail.body,
         "message": as_message(mail, chat=is_chat(settings.chat)),
-        "repeats": decision.told.as_json() if decision.told else None,
+        "repeats": decision.last_mail.as_json() if decision.last_mail else None,
     }

@@ -101,7 +101,7 @@ def _read_status(names: "Names") -> PipelineStatus:
 
 
 def _with_states(execution: Execution) -> Execution:
-    """Returns an execution that failed with its states, which say whether an e-mail told of it."""
+    """Returns an execution that failed with its states, which say whether an e-mail was sent."""
     return execution if execution.status in (SUCCEEDED, RUNNING) else describe(execution.arn)
 
 

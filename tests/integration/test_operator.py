@@ -258,7 +258,7 @@ def test_explain_tells_a_failure_as_the_mail_does(stack: Stack, totes: Totes, fa
     # Its time is taken a moment later, and a mail counts from its own time.
     message = mail.message.partition("\nNext mail ")[0] + "\n\nDO THIS " + mail.message.partition("\nDO THIS ")[2]
     kept = [line for line in message.splitlines() if not line.startswith("When ")]
-    assert "\nAn e-mail about it was sent.\n" in f"\n{describe_end}"
+    assert "\nAn e-mail was sent.\n" in f"\n{describe_end}"
     assert mail.subject.split(",")[0] in describe_end
     assert [line for line in kept if line not in describe_end.splitlines()] == []
     assert "It is over" not in describe_end

@@ -180,9 +180,9 @@ def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functio
     functions.usual["load"] = ContractViolation("staff 7: first_name is NULL.", "Correct the row.").about(["dim_staff"])
     run(stack, "mailed")
     run(stack, "repeated")
-    assert "An e-mail about it was sent." in words(page.parts("?execution=mailed")["detail"])
+    assert "An e-mail was sent." in words(page.parts("?execution=mailed")["detail"])
     parts = page.parts("?execution=repeated")
-    assert "it repeats the failure that execution mailed told at" in words(parts["detail"])
+    assert "it repeats the failure of execution mailed, e-mailed at" in words(parts["detail"])
     assert "MailDue?, Choice: dealt with a failure" in drawn(parts["graph"])["MailDue?"]
     assert "NotifyFailure" not in drawn(parts["graph"])
 
@@ -296,9 +296,9 @@ def test_failure_that_was_not_mailed_names_the_one_that_was(stack: Stack, functi
     functions.told["ingest"] = [LogBroken("Batch 7 is missing.", "Restore it.")] * 2
     run(stack, "told")
     run(stack, "not-told")
-    assert "An e-mail about it was sent." in words(page.parts("?execution=told")["detail"])
+    assert "An e-mail was sent." in words(page.parts("?execution=told")["detail"])
     parts = page.parts("?execution=not-told")
-    assert "No e-mail about it was sent: it repeats the failure that execution told told" in words(parts["detail"])
+    assert "No e-mail was sent: it repeats the failure of execution told, e-mailed" in words(parts["detail"])
     assert 'href="/?execution=told">Show it</a>' in parts["detail"]
     assert "MailDue?" in drawn(parts["graph"])
     assert re.search(r"Not mailed [\d:]+ not-told repeats told", words(parts["mails"]))

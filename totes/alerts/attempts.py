@@ -1,4 +1,4 @@
-"""Reads how earlier executions failed, and what was told about it, from Step Functions."""
+"""Reads how earlier executions failed, and which e-mails were sent about it, from Step Functions."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 from totes.alerts.error_catalogue import ABORTED, TIMED_OUT
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun, fold, latest, readable, stood_aside
-from totes.alerts.repeats import Attempt, Kind, Told, next_told
+from totes.alerts.repeats import Attempt, Kind, LastMail, mail_after
 from totes.errors import split_labels
 from totes.runtime.aws import client
 from totes.runtime.names import STAGES, Names
@@ -50,7 +50,7 @@ def caught_kind(failure: Mapping[str, Any]) -> Kind:
     return Kind(failure["State"], failure["Error"], split_labels(failure["Cause"]["errorMessage"]).tables)
 
 
-def told_by(name: str, states: Sequence[StateRun]) -> list[Attempt]:
+def caught_by(name: str, states: Sequence[StateRun]) -> list[Attempt]:
     """Returns the failures that an execution of this name has caught, oldest first, by the states that it went through.
 
     One whose plain e-mail could not be sent is left out: it says nothing.
@@ -64,18 +64,18 @@ def told_by(name: str, states: Sequence[StateRun]) -> list[Attempt]:
 
 def _caught(name: str, report: StateRun, reporter: StateRun | None) -> Attempt | None:
     kind = caught_kind(json.loads(report.input or "{}")["failure"])
-    before = _told_before(report)
+    before = _mail_before(report)
     if reporter and reporter.error is None:
-        return Attempt(name, kind, report.entered, is_known=True, told=next_told(before, name, report.entered))
+        return Attempt(name, kind, report.entered, is_known=True, last_mail=mail_after(before, name, report.entered))
     if report.output is None or report.error:
         return None
-    return Attempt(name, kind, report.entered, is_known=True, told=before)
+    return Attempt(name, kind, report.entered, is_known=True, last_mail=before)
 
 
-def _told_before(report: StateRun) -> Told | None:
+def _mail_before(report: StateRun) -> LastMail | None:
     """Returns what Report answered; a report of an earlier release, or a plain one, knows of no e-mail before it."""
     repeats = json.loads(report.output or "{}").get("mail", {}).get("repeats")
-    return Told.from_json(repeats) if repeats else None
+    return LastMail.from_json(repeats) if repeats else None
 
 
 def _reporter_behind(states: Sequence[StateRun]) -> StateRun | None:
@@ -91,7 +91,7 @@ def _reporter_behind(states: Sequence[StateRun]) -> StateRun | None:
 def _attempts(execution: Execution, *, is_own: bool) -> list[Attempt]:
     events = _newest_events(execution.arn)
     states = fold(events)
-    found = told_by(execution.name, states)
+    found = caught_by(execution.name, states)
     if is_own or execution.status == RUNNING or not states or _is_caught(states):
         return found
     return [*found, Attempt(execution.name, _uncaught_kind(states, events[-1]), _ended(execution))]

@@ -123,7 +123,7 @@ def failure_mail(failure: Failure, decision: Decision | None = None) -> Mail:
     Args:
         decision: which e-mail about this kind of failure it is; None to leave that out.
     """
-    told = decision.told if decision else None
+    last_mail = decision.last_mail if decision else None
     failure = replace(
         failure,
         state=_safe_line(failure.state),
@@ -136,7 +136,7 @@ def failure_mail(failure: Failure, decision: Decision | None = None) -> Mail:
     how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
     happened = f"{failure.state} {how}"
     # SNS cuts nothing, so it is cut here: of a repeated failure the count is news, and the error is not.
-    what = f"{_counted(failure.standing)}: {happened}" if told else f"{happened}, {_behind(failure)}"
+    what = f"{_counted(failure.standing)}: {happened}" if last_mail else f"{happened}, {_behind(failure)}"
     subject = f"{failure.names.state_machine}: {what}"
     facts = {
         "What": failure.error,
@@ -227,9 +227,9 @@ def _which_mail(decision: Decision | None) -> dict[str, str]:
         return {}
     after = in_words(decision.again)
     facts = {"Next mail": f"After {after} about this failure, unless it recovers; at once about another one."}
-    if told := decision.told:
-        before = f"the one before came from execution {told.execution} at {_moment(told.at)}"
-        facts = {"Repeats": f"This is e-mail {told.mails + 1} about this failure; {before}"} | facts
+    if last_mail := decision.last_mail:
+        before = f"the one before came from execution {last_mail.execution} at {_moment(last_mail.at)}"
+        facts = {"Repeats": f"This is e-mail {last_mail.mails + 1} about this failure; {before}"} | facts
     return facts
 
 

@@ -1,20 +1,20 @@
-"""Says whether an e-mail told of an execution that failed, by the states that it went through."""
+"""Says whether an e-mail was sent about an execution that failed, by the states that it went through."""
 
 import json
 from dataclasses import dataclass
 
 from totes.alerts.attempts import REPORT, REPORTER, last_stage
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution
-from totes.alerts.repeats import Told
+from totes.alerts.repeats import LastMail
 from totes.runtime.names import names_of_execution
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Whether an e-mail told of a failure: in a word or two, and in a sentence.
+    """Whether an e-mail was sent about a failure: in a word or two, and in a sentence.
 
     Attributes:
-        repeats: the name of the execution that told of this failure before; None if none did.
+        repeats: the name of the execution whose e-mail was about the same failure; None if there was none.
     """
 
     short: str
@@ -29,20 +29,20 @@ def notice_of(execution: Execution) -> Notice | None:
     watch = names_of_execution(execution.arn).function("watch")
     states = {state.name: state for state in execution.states[last_stage(execution.states) :]}
     if (sent := states.get(REPORTER)) and sent.error is None:
-        return Notice("sent", "An e-mail about it was sent.")
+        return Notice("sent", "An e-mail was sent.")
     if sent:
-        return Notice(f"by {watch}", f"The state machine could not send the e-mail about it: {watch} tries again.")
+        return Notice(f"by {watch}", f"The state machine could not send the e-mail: {watch} tries again.")
     report = states.get(REPORT)
     mail = json.loads(report.output or "{}").get("mail", {}) if report else {}
     if mail.get("due") is False:
-        return _repeats(Told.from_json(mail["repeats"]))
-    return Notice(f"by {watch}", f"{watch} sends an e-mail about it, unless it repeats an earlier failure.")
+        return _repeats(LastMail.from_json(mail["repeats"]))
+    return Notice(f"by {watch}", f"{watch} sends an e-mail, unless it repeats an earlier failure.")
 
 
-def _repeats(told: Told) -> Notice:
-    at = f"{told.at:%Y-%m-%d %H:%M:%S} UTC"
+def _repeats(last_mail: LastMail) -> Notice:
+    at = f"{last_mail.at:%Y-%m-%d %H:%M:%S} UTC"
     return Notice(
-        f"repeats {told.execution}",
-        f"No e-mail about it was sent: it repeats the failure that execution {told.execution} told at {at}.",
-        told.execution,
+        f"repeats {last_mail.execution}",
+        f"No e-mail was sent: it repeats the failure of execution {last_mail.execution}, e-mailed at {at}.",
+        last_mail.execution,
     )

@@ -34,7 +34,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Told:
+class LastMail:
     """The last e-mail about a kind of failure.
 
     Attributes:
@@ -61,16 +61,16 @@ class Attempt:
     Attributes:
         execution: its name.
         at: when the state machine turned to the e-mail, or when the execution ended if it caught nothing.
-        is_known: whether the execution's history says what was told. It does not if nothing was caught: then
-            totes-<stage>-watch has applied the rule.
-        told: the last e-mail about this kind of failure, this attempt's own included; None if there was none.
+        is_known: whether the execution's history says which e-mail was the last. If nothing was caught, it does not:
+            totes-<stage>-watch has then applied the rule.
+        last_mail: the last e-mail about this kind of failure, this attempt's own included; None if there was none.
     """
 
     execution: str
     kind: Kind
     at: datetime
     is_known: bool = False
-    told: Told | None = None
+    last_mail: LastMail | None = None
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,12 @@ class Decision:
     """Whether a failure sends an e-mail.
 
     Attributes:
-        told: the last e-mail about this kind of failure; None if this is the first.
+        last_mail: the last e-mail about this kind of failure; None if this is the first.
         again: how long after this e-mail, or after the last one if none is due, the next is due.
     """
 
     is_due: bool
-    told: Told | None
+    last_mail: LastMail | None
     again: timedelta
 
 
@@ -114,8 +114,8 @@ class Intervals:
         """Returns how long after the n-th e-mail the next one is due."""
         return self.spans[min(mails, len(self.spans)) - 1]
 
-    def is_due(self, told: Told | None, now: datetime) -> bool:
-        return told is None or now - told.at >= self.after(told.mails) - _SLACK
+    def is_due(self, last_mail: LastMail | None, now: datetime) -> bool:
+        return last_mail is None or now - last_mail.at >= self.after(last_mail.mails) - _SLACK
 
 
 def decide(kind: Kind, now: datetime, earlier: Iterable[Attempt], intervals: Intervals) -> Decision:
@@ -125,31 +125,35 @@ def decide(kind: Kind, now: datetime, earlier: Iterable[Attempt], intervals: Int
         earlier: the failures since the last success, newest first. It is read no further than needed, because each
             takes a request.
     """
-    told = _last_told(kind, earlier, intervals)
-    is_due = intervals.is_due(told, now)
-    mails = (told.mails if told else 0) + is_due
-    return Decision(is_due, told, intervals.after(mails))
+    last_mail = _last_mail(kind, earlier, intervals)
+    is_due = intervals.is_due(last_mail, now)
+    mails = (last_mail.mails if last_mail else 0) + is_due
+    return Decision(is_due, last_mail, intervals.after(mails))
 
 
-def _last_told(kind: Kind, earlier: Iterable[Attempt], intervals: Intervals) -> Told | None:
-    told: Told | None = None
+def _last_mail(kind: Kind, earlier: Iterable[Attempt], intervals: Intervals) -> LastMail | None:
+    last_mail: LastMail | None = None
     unknown: list[Attempt] = []
     for attempt in earlier:
         if attempt.kind != kind:
             continue
         if attempt.is_known:
-            told = attempt.told
+            last_mail = attempt.last_mail
             break
         unknown.append(attempt)
     for attempt in reversed(unknown):
-        if intervals.is_due(told, attempt.at):
-            told = next_told(told, attempt.execution, attempt.at)
-    return told
+        if intervals.is_due(last_mail, attempt.at):
+            last_mail = mail_after(last_mail, attempt.execution, attempt.at)
+    return last_mail
 
 
-def next_told(told: Told | None, execution: str, at: datetime) -> Told:
+def mail_after(last_mail: LastMail | None, execution: str, at: datetime) -> LastMail:
     """Returns the e-mail that follows another one."""
-    return replace(told, execution=execution, at=at, mails=told.mails + 1) if told else Told(execution, at, 1)
+    return (
+        replace(last_mail, execution=execution, at=at, mails=last_mail.mails + 1)
+        if last_mail
+        else LastMail(execution, at, 1)
+    )
 
 
 def in_words(span: timedelta) -> str:

@@ -23,7 +23,7 @@ def tell(execution: str, status: str, settings: WatchSettings) -> bool:
         client("sns").publish(
             TopicArn=settings.alerts_topic, Subject=mail.subject, Message=message, MessageStructure="json"
         )
-        logger.info("told", subject=mail.subject)
+        logger.info("e-mail sent", subject=mail.subject)
     return mail is not None
 
 
@@ -48,6 +48,8 @@ def _mail(execution: str, status: str, settings: WatchSettings) -> Mail | None:
     failure = failure_of(execution, zones, settings.docs)
     decision = decision_on(failure, Intervals.parse(settings.mail_intervals))
     if not decision.is_due:
-        logger.info("not told: repeats an earlier failure", told=decision.told and decision.told.as_json())
+        logger.info(
+            "no e-mail: repeats an earlier failure", last_mail=decision.last_mail and decision.last_mail.as_json()
+        )
         return None
     return failure_mail(failure, decision)

@@ -1,4 +1,4 @@
-"""Whether an e-mail told of an execution, as commands and the page say it."""
+"""Whether an e-mail was sent about an execution, as commands and the page say it."""
 
 import json
 from datetime import UTC, datetime
@@ -27,14 +27,14 @@ def notice(*states: StateRun, status: str = "FAILED") -> Notice | None:
 
 
 def test_mail_that_was_sent_is_said_to_be() -> None:
-    assert notice(LOAD, DUE, SENT, FAILED) == Notice("sent", "An e-mail about it was sent.")
-    assert notice(LOAD, state("ReportPlainly"), SENT, FAILED) == Notice("sent", "An e-mail about it was sent.")
+    assert notice(LOAD, DUE, SENT, FAILED) == Notice("sent", "An e-mail was sent.")
+    assert notice(LOAD, state("ReportPlainly"), SENT, FAILED) == Notice("sent", "An e-mail was sent.")
 
 
 def test_execution_that_repeats_a_failure_says_which() -> None:
     assert notice(LOAD, REPEATS, state("MailDue?"), FAILED) == Notice(
         "repeats first",
-        "No e-mail about it was sent: it repeats the failure that execution first told at 2026-11-28 09:00:00 UTC.",
+        "No e-mail was sent: it repeats the failure of execution first, e-mailed at 2026-11-28 09:00:00 UTC.",
         "first",
     )
 

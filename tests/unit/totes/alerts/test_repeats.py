@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from totes.alerts.repeats import Attempt, Intervals, Kind, Told, decide, in_words
+from totes.alerts.repeats import Attempt, Intervals, Kind, LastMail, decide, in_words
 from totes.errors import SettingsInvalid
 
 HOUR = timedelta(hours=1)
@@ -18,8 +18,8 @@ def at(hours: float) -> datetime:
     return FRIDAY + timedelta(hours=hours)
 
 
-def known(kind: Kind, hours: float, told: Told | None) -> Attempt:
-    return Attempt("an-execution", kind, at(hours), is_known=True, told=told)
+def known(kind: Kind, hours: float, told: LastMail | None) -> Attempt:
+    return Attempt("an-execution", kind, at(hours), is_known=True, last_mail=told)
 
 
 def unknown(kind: Kind, hours: float, name: str = "aborted") -> Attempt:
@@ -31,14 +31,14 @@ def unknown(kind: Kind, hours: float, name: str = "aborted") -> Attempt:
     [(1, 0.5, False), (1, 0.98, False), (1, 1, True), (2, 1, False), (2, 23.9, False), (2, 24, True), (9, 24, True)],
 )
 def test_second_mail_comes_after_an_hour_and_others_after_a_day(mails: int, hours: float, due: bool) -> None:
-    told = Told("first", at(0), mails)
+    told = LastMail("first", at(0), mails)
     decision = decide(LOAD, at(hours), [known(LOAD, hours - 0.1, told)], INTERVALS)
-    assert (decision.is_due, decision.told) == (due, told)
+    assert (decision.is_due, decision.last_mail) == (due, told)
     assert decision.again == (HOUR if mails == 1 and not due else 24 * HOUR)
 
 
 def test_execution_that_fails_some_seconds_sooner_is_not_too_soon() -> None:
-    told = Told("first", at(0), 1)
+    told = LastMail("first", at(0), 1)
     assert decide(LOAD, at(1) - timedelta(seconds=50), [known(LOAD, 0.9, told)], INTERVALS).is_due
 
 
@@ -52,8 +52,8 @@ def test_execution_that_fails_some_seconds_sooner_is_not_too_soon() -> None:
     ids=["stage", "error", "table"],
 )
 def test_another_stage_error_or_table_is_a_first_failure(other: Kind) -> None:
-    decision = decide(other, at(0.1), [known(LOAD, 0, Told("first", at(0), 1))], INTERVALS)
-    assert (decision.is_due, decision.told, decision.again) == (True, None, HOUR)
+    decision = decide(other, at(0.1), [known(LOAD, 0, LastMail("first", at(0), 1))], INTERVALS)
+    assert (decision.is_due, decision.last_mail, decision.again) == (True, None, HOUR)
 
 
 def test_failures_before_are_read_no_further_than_needed() -> None:
@@ -62,7 +62,7 @@ def test_failures_before_are_read_no_further_than_needed() -> None:
     def newest_first() -> Iterator[Attempt]:
         for number in range(100):
             read.append(number)
-            yield known(LOAD if number % 2 else INGEST, 10 - number / 12, Told("first", at(9.5), 1))
+            yield known(LOAD if number % 2 else INGEST, 10 - number / 12, LastMail("first", at(9.5), 1))
 
     assert not decide(LOAD, at(10), newest_first(), INTERVALS).is_due
     assert read == [0, 1]
@@ -70,20 +70,20 @@ def test_failures_before_are_read_no_further_than_needed() -> None:
 
 def test_mail_that_was_not_sent_silences_none() -> None:
     assert decide(LOAD, at(0.1), [known(LOAD, 0, None)], INTERVALS).is_due
-    before = Told("first", at(-2), 1)
+    before = LastMail("first", at(-2), 1)
     assert decide(LOAD, at(0.1), [known(LOAD, 0, before)], INTERVALS).is_due
 
 
 def test_what_the_rule_has_told_is_known_by_the_rule() -> None:
     stops = [unknown(LOAD, hours, f"stopped-{hours}") for hours in (2.5, 2, 1, 0.5, 0)]
-    assert decide(LOAD, at(3), stops, INTERVALS).told == Told("stopped-1", at(1), 2)
-    known_before = [unknown(LOAD, 1.5, "late"), known(LOAD, 0.1, Told("first", at(0), 1))]
-    assert decide(LOAD, at(3), known_before, INTERVALS).told == Told("late", at(1.5), 2)
+    assert decide(LOAD, at(3), stops, INTERVALS).last_mail == LastMail("stopped-1", at(1), 2)
+    known_before = [unknown(LOAD, 1.5, "late"), known(LOAD, 0.1, LastMail("first", at(0), 1))]
+    assert decide(LOAD, at(3), known_before, INTERVALS).last_mail == LastMail("late", at(1.5), 2)
 
 
 def test_told_outlives_the_state_machine() -> None:
-    told = Told("first", at(0.25), 3)
-    assert Told.from_json(told.as_json()) == told
+    told = LastMail("first", at(0.25), 3)
+    assert LastMail.from_json(told.as_json()) == told
 
 
 @pytest.mark.parametrize(
