@@ -50,6 +50,9 @@ report: $(INSTALLED) ## Write the demo's answers, charts and data dictionary int
 up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 	@$(BIN)/totes up
 
+# Tests start hundreds of programs, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 # One worker more than there are processors, because many tests wait for a lock or a time-out. Each starts its own
 # PostgreSQL and stack when its first test needs them.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)

@@ -30,6 +30,7 @@ from local.aws.moto_repairs import (
     maps_fail_with_their_parts,
     modules_are_listed_once,
     nameless_executions_get_names,
+    paths_are_parsed_once,
 )
 from local.aws.server import environment_of, moto_server
 from local.lambda_runtime.runtime import Function, Invoker, LambdaRuntime
@@ -150,17 +151,14 @@ class Stack:
             TimeoutError: it still runs.
         """
         give_up = time.monotonic() + timeout
-        while self._runs(execution_arn):
+        # Looks at moto itself. As requests, these questions would take a tenth of the processor from the execution.
+        started = stepfunctions_parser_backends[NAMES.account][NAMES.region].describe_execution(execution_arn)
+        while started.status == "RUNNING":
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{execution_arn} still runs after {timeout} s.")
             time.sleep(POLL_SECONDS)
         execution: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=execution_arn)
         return execution
-
-    def _runs(self, execution_arn: str) -> bool:
-        # Asks moto itself. As requests, these questions would take a tenth of the processor from the execution.
-        execution = stepfunctions_parser_backends[NAMES.account][NAMES.region].describe_execution(execution_arn)
-        return bool(execution.status == "RUNNING")
 
     def mails(self) -> list[Mail]:
         """The alerts that were sent, oldest first."""
@@ -199,6 +197,7 @@ class Stack:
         running.enter_context(maps_fail_with_their_parts())
         running.enter_context(definitions_are_parsed_once())
         running.enter_context(modules_are_listed_once())
+        running.enter_context(paths_are_parsed_once())
         running.enter_context(functions_run(self._invoker or self._workers(functions, running)))
         running.callback(self._abort_executions)
         self._create_lake(running)

@@ -144,7 +144,7 @@ def _period(answer: Answer, column: str) -> _Period | None:
 
 def _time(column: str, period: _Period, kind: str) -> Document:
     """Returns the axis of time. A bar has its label below it; a line is drawn to scale, so that a gap shows."""
-    axis = {"format": period.shown, "labelOverlap": True, "labelAngle": 0, "grid": False}
+    axis = {"format": period.shown, "labelOverlap": True, "labelSeparation": 8, "labelAngle": 0, "grid": False}
     drawn = "ordinal" if kind == "bar" else "temporal"
     return {"field": column, "title": None, "type": drawn, "timeUnit": period.unit, "axis": axis}
 

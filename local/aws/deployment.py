@@ -182,7 +182,7 @@ def _read(file: Path) -> dict[str, Any]:
     return document
 
 
-class _CloudFormationLoader(yaml.SafeLoader):
+class _CloudFormationLoader(yaml.CSafeLoader):
     """Takes `!Sub`, `!GetAtt` and their like for the plain value: nothing here depends on them."""
 
 

@@ -163,7 +163,7 @@ def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
     assert ": Load failed with WarehouseUnreachable, " in told.subject
 
 
-@fault("F54", "a weekend of failed runs, and of another failure in its middle", HOLD)
+@fault("F54", "a weekend of failed runs, and another failure at its end", HOLD)
 def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> None:
     scenario.totesys(MOVE, 1, 7)
     told = {}

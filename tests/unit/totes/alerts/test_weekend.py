@@ -218,16 +218,26 @@ def test_slow_execution_that_began_earlier_is_told_by_the_same_rule(schedule: Sc
     assert schedule.hours == [0.17]
 
 
+def redriven(schedule: Schedule, minute: float) -> Any:
+    """What Report answers when the execution of minute 0 is redriven and fails as before."""
+    failure = {"State": DOWN[0], "Error": DOWN[1], "Cause": {"errorMessage": "Again."}}
+    events = [event(minute, "ExecutionRedriven"), *task(minute, "Failed", {})[1:], *failing(minute, *DOWN)]
+    before = [one for one in schedule.steps.events[arn("at-0")] if one["timestamp"] <= at(1)]
+    schedule.steps.has("at-0", "RUNNING", 0, *before, *events, report_entered(minute, failure), redriven=minute)
+    return report.handler({"execution": arn("at-0"), "failure": failure}, CONTEXT)
+
+
 def test_redrive_that_fails_as_before_hours_later_follows_the_rule(schedule: Schedule) -> None:
     schedule.fails(0, *DOWN)
-    first = schedule.steps.events[arn("at-0")]
-    for minute, due in ((30, False), (90, True)):
-        again = [event(minute, "ExecutionRedriven"), *task(minute, "Failed", {})[1:], *failing(minute, *DOWN)]
-        failure = {"State": DOWN[0], "Error": DOWN[1], "Cause": {"errorMessage": "Again."}}
-        events = [*first, *again, report_entered(minute, failure)]
-        schedule.steps.has("at-0", "RUNNING", 0, *events, redriven=minute)
-        made = report.handler({"execution": arn("at-0"), "failure": failure}, CONTEXT)
-        assert (made["due"], made["repeats"]["execution"]) == (due, "at-0")
+    made = [redriven(schedule, minute) for minute in (30, 90)]
+    assert [(answer["due"], answer["repeats"]["execution"]) for answer in made] == [(False, "at-0"), (True, "at-0")]
+
+
+def test_redrive_after_a_recovery_is_told_at_once(schedule: Schedule) -> None:
+    schedule.fails(0, *DOWN)
+    schedule.succeeds(5)
+    made = redriven(schedule, 10)
+    assert (made["due"], made["repeats"]) == (True, None)
 
 
 def test_more_failures_than_it_looks_at_are_not_miscounted(schedule: Schedule) -> None:
