@@ -37,6 +37,7 @@ MEASURED = (
     "tests/integration/test_migrations.py",
     "tests/integration/test_reconcile.py",
     "tests/integration/test_replay.py",
+    "tests/integration/test_rules.py",
     "tests/integration/test_swap.py",
 )
 
