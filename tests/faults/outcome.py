@@ -72,6 +72,11 @@ class Execution:
         return self.status == "SUCCEEDED"
 
     @property
+    def name(self) -> str:
+        """The name of the execution: a mail of the local stack links to no console of AWS, so it holds no ARN."""
+        return self.arn.rpartition(":")[2]
+
+    @property
     def warnings(self) -> list[str]:
         """What the functions found odd."""
         # The input is in the output as well.
@@ -112,10 +117,10 @@ class Execution:
         mail = self.mails[0]
         # The mail need not have all of a very long cause.
         found = split_labels(self.cause).found[:1_900]
-        needed = {"step": self.step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
+        needed = {"step": self.step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.name}
         how = f"failed with {re.escape(self.error)}"
         if self.status in _ENDS:
-            needed, how = {"step": self.step, "execution": self.arn}, _ENDS[self.status]
+            needed, how = {"step": self.step, "execution": self.name}, _ENDS[self.status]
         lacking = [what for what, text in needed.items() if one_line(text) not in one_line(mail.message)]
         what = rf"({self.step} {how}, [\w ]+|[\d,]+ failures since [\d-]+ [\d:]+ UTC: {self.step} {how})"
         if not re.fullmatch(rf"[\w-]+: {what}", mail.subject):

@@ -95,6 +95,7 @@ def test_states_turn_as_an_execution_runs(functions: Functions, opens: Opens) ->
     expect(tab.locator("#announcement")).to_contain_text(": succeeded")
 
 
+@pytest.mark.usefixtures("well_before")
 def test_failure_is_red_and_runs_again(functions: Functions, opens: Opens) -> None:
     functions.told["load"] = [
         ContractViolation("fact_payment: payment 7 has no transaction.", "Correct it in totesys.")
@@ -148,6 +149,7 @@ def test_keyboard_is_enough(stack: Stack, opens: Opens) -> None:
     expect(tab.locator("#detail h2")).to_have_text("Execution")
 
 
+@pytest.mark.usefixtures("well_before")
 def test_reader_is_left_in_peace(functions: Functions, stack: Stack, opens: Opens) -> None:
     functions.told["ingest"] = [ContractViolation("staff 7: first_name is NULL.", "Correct it.")] * 2
     stack.wait(stack.start_execution(name="read-at-leisure"))
@@ -166,6 +168,7 @@ def test_reader_is_left_in_peace(functions: Functions, stack: Stack, opens: Open
     expect(tab.locator("#detail .facts .name")).to_have_text("in-between")
 
 
+@pytest.mark.usefixtures("well_before")
 def test_hostile_text_does_nothing(functions: Functions, stack: Stack, opens: Opens) -> None:
     functions.usual["ingest"] = ContractViolation(HOSTILE, "Correct it.")
     stack.wait(stack.start_execution(json.dumps({HOSTILE: HOSTILE}), "hostile-in-browser"))
@@ -266,12 +269,6 @@ def recovered(functions: Functions, stack: Stack) -> Iterator[str]:
     yield "fresh"
 
 
-@pytest.fixture
-def well_before(stack: Stack) -> None:
-    """Lets an execution succeed, after whatever other tests have left behind."""
-    stack.wait(stack.start_execution())
-
-
 @pytest.mark.parametrize("becomes", [fresh, running, retrying, failed, recovered])
 @pytest.mark.usefixtures("well_before", "full")
 def test_page_fits_any_screen(
@@ -310,6 +307,7 @@ def test_documents_fit_any_screen(opens: Opens, path: str) -> None:
     on_all_screens(opens(path), path.rpartition("/")[2], whole=False)
 
 
+@pytest.mark.usefixtures("well_before")
 def test_mail_opens_the_runbook_at_its_error(functions: Functions, stack: Stack, opens: Opens) -> None:
     functions.told["ingest"] = [ContractViolation("staff 7: first_name is NULL.", "Correct it.")]
     stack.wait(stack.start_execution(name="to-runbook"))

@@ -58,6 +58,7 @@ USUAL = {
 }
 
 
+@pytest.mark.usefixtures("well_before")
 def test_states_of_a_failure_are_one_until_they_are_needed(stack: Stack, functions: Functions, page: Page) -> None:
     run(stack, "nothing-wrong")
     graph = page.parts("?execution=nothing-wrong")["graph"]
@@ -76,8 +77,8 @@ def test_states_of_a_failure_are_one_until_they_are_needed(stack: Stack, functio
     assert labels[NOT_REACHED] == "Not reached, 5 states: not reached"
 
 
+@pytest.mark.usefixtures("well_before")
 def test_state_that_dealt_with_a_failure_is_no_success(stack: Stack, functions: Functions, page: Page) -> None:
-    run(stack, "well-before")  # so the failure repeats none
     functions.told["load"] = [ContractViolation("payment 7 has no transaction.", "Correct it.")]
     run(stack, "dealt-with")
     labels = drawn(page.parts("?execution=dealt-with")["graph"])
@@ -160,6 +161,7 @@ def test_ways_that_were_taken_stand_out(stack: Stack, functions: Functions, page
     }
 
 
+@pytest.mark.usefixtures("well_before")
 def test_failure_shows_error_and_mail(stack: Stack, functions: Functions, page: Page) -> None:
     functions.usual["transform"] = ContractViolation("staff 7: first_name is NULL.", "Correct the row.")
     run(stack, "broken")
@@ -176,6 +178,7 @@ def test_failure_shows_error_and_mail(stack: Stack, functions: Functions, page: 
     assert 'href="/?execution=broken"' in newest
 
 
+@pytest.mark.usefixtures("well_before")
 def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functions: Functions, page: Page) -> None:
     functions.usual["load"] = ContractViolation("staff 7: first_name is NULL.", "Correct the row.").about(["dim_staff"])
     run(stack, "mailed")
@@ -183,6 +186,8 @@ def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functio
     assert "An e-mail was sent." in words(page.parts("?execution=mailed")["detail"])
     parts = page.parts("?execution=repeated")
     assert "it repeats the failure of execution mailed, e-mailed at" in words(parts["detail"])
+    assert 'href="/?execution=mailed">Show it</a>' in parts["detail"]
+    assert re.search(r"Not mailed [\d:]+ repeated repeats mailed", words(parts["mails"]))
     assert "MailDue?, Choice: dealt with a failure" in drawn(parts["graph"])["MailDue?"]
     assert "NotifyFailure" not in drawn(parts["graph"])
 
@@ -280,6 +285,7 @@ def test_last_change_of_each_table_is_told(new_page: Page, monkeypatch: pytest.M
     assert "dim_staff never" in shown
 
 
+@pytest.mark.usefixtures("well_before")
 def test_mails_are_none_only_where_nothing_failed(
     stack: Stack, functions: Functions, new_page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,18 +298,7 @@ def test_mails_are_none_only_where_nothing_failed(
     assert words(new_page.parts()["mails"]) == "Mails None: no execution has failed."
 
 
-def test_failure_that_was_not_mailed_names_the_one_that_was(stack: Stack, functions: Functions, page: Page) -> None:
-    functions.told["ingest"] = [LogBroken("Batch 7 is missing.", "Restore it.")] * 2
-    run(stack, "told")
-    run(stack, "not-told")
-    assert "An e-mail was sent." in words(page.parts("?execution=told")["detail"])
-    parts = page.parts("?execution=not-told")
-    assert "No e-mail was sent: it repeats the failure of execution told, e-mailed" in words(parts["detail"])
-    assert 'href="/?execution=told">Show it</a>' in parts["detail"]
-    assert "MailDue?" in drawn(parts["graph"])
-    assert re.search(r"Not mailed [\d:]+ not-told repeats told", words(parts["mails"]))
-
-
+@pytest.mark.usefixtures("well_before")
 def test_mail_leads_to_the_runbook_here(stack: Stack, functions: Functions, page: Page) -> None:
     functions.told["ingest"] = [ContractViolation("staff 7: first_name is NULL.", "Correct it.")]
     run(stack, "to-the-runbook")
@@ -420,6 +415,7 @@ def test_newest_executions_are_listed_newest_first(stack: Stack, page: Page) -> 
     assert listed[:2] == ["newer", "older"]
 
 
+@pytest.mark.usefixtures("well_before")
 def test_no_more_than_the_newest_are_shown(
     stack: Stack, functions: Functions, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -556,6 +552,7 @@ def test_closed_page_refuses_instead_of_failing(new_page: Page) -> None:
     assert answer.status_code == 503
 
 
+@pytest.mark.usefixtures("well_before")
 def test_hostile_text_is_shown_as_text(stack: Stack, functions: Functions, page: Page) -> None:
     functions.usual["ingest"] = ContractViolation(HOSTILE, HOSTILE)
     run(stack, "hostile", json.dumps({HOSTILE: HOSTILE}))
