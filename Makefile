@@ -32,7 +32,7 @@ HASHED := --require-hashes --only-binary=:all:
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-strip-extras \
     --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
-.PHONY: help run drill up test test-fast test-deployed-python spark-test faults mutants survivors soak bench profile lint check-style check-types check-security \
+.PHONY: help run drill report up test test-fast test-deployed-python spark-test faults mutants survivors soak bench profile lint check-style check-types check-security \
     check-docs check-infrastructure check-workflows format audit requirements upgrade docs picture clean
 
 help: ## List the targets
@@ -44,8 +44,14 @@ run: $(INSTALLED) ## See the whole pipeline work on this machine: nothing needed
 drill: $(INSTALLED) ## Rehearse an outage here: the warehouse goes down, the e-mail, the recovery (STEP=1 waits for Enter)
 	@$(BIN)/totes drill $(if $(STEP),--step)
 
+report: $(INSTALLED) ## Write the demo's answers, charts and data dictionary into build/report, for a browser
+	@$(BIN)/totes demo --report build/report
+
 up: $(INSTALLED) ## Keep a pipeline running here, on its schedule, until Ctrl-C
 	@$(BIN)/totes up
+
+# Tests start hundreds of programs, and each would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # One worker more than there are processors, because many tests wait for a lock or a time-out. Each starts its own
 # PostgreSQL and stack when its first test needs them.

@@ -11,6 +11,7 @@ import typer
 from cli import errors
 from cli.commands.check import check
 from cli.commands.demo import demo
+from cli.commands.doctor import doctor
 from cli.commands.drill import drill
 from cli.commands.explain import explain
 from cli.commands.history import history
@@ -21,6 +22,7 @@ from cli.commands.query import query
 from cli.commands.reconcile import reconcile
 from cli.commands.redrive import redrive
 from cli.commands.replay import replay
+from cli.commands.report import report
 from cli.commands.run import run
 from cli.commands.secret import secret
 from cli.commands.simulate import simulate
@@ -44,6 +46,7 @@ COMMANDS = (
     up,
     run,
     status,
+    doctor,
     explain,
     logs,
     redrive,
@@ -55,6 +58,7 @@ COMMANDS = (
     replay,
     history,
     query,
+    report,
     psql,
     simulate,
 )

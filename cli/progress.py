@@ -25,6 +25,23 @@ _LOADED = (
     " FROM etl.batch LEFT JOIN etl.batch_table USING (batch_id)"
     " GROUP BY batch_id, loaded_at, snapshot_at ORDER BY batch_id DESC LIMIT 1"
 )
+# The last batch that changed each table.
+_CHANGED = (
+    "SELECT DISTINCT ON (table_name) table_name AS table, batch_id AS batch, snapshot_at,"
+    " rows_inserted + rows_updated + rows_deleted AS rows"
+    " FROM etl.batch_table JOIN etl.batch USING (batch_id)"
+    " WHERE rows_inserted + rows_updated + rows_deleted > 0 ORDER BY table_name, batch_id DESC"
+)
+
+
+@dataclass(frozen=True)
+class TableChange:
+    """The last batch that changed a table of the warehouse: how many rows, and the moment of totesys that it shows."""
+
+    table: str
+    batch: int
+    snapshot_at: datetime
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,19 @@ def read_logs(names: "Names") -> list[LogHead]:
         _zone("processed", names.processed_bucket),
         _loaded(names),
     ]
+
+
+def last_changes(names: "Names") -> list[TableChange]:
+    """The last change of each table that has ever been changed, by the table's name.
+
+    Raises:
+        WarehouseEmpty: nothing has ever been loaded.
+        WarehouseUnreachable, AccessDenied: it can't be connected to.
+    """
+    import sqlalchemy
+
+    with warehouse(names) as connection:
+        return [TableChange(**row) for row in connection.execute(sqlalchemy.text(_CHANGED)).mappings()]
 
 
 def last_success(names: "Names") -> Execution | None:

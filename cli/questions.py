@@ -1,9 +1,10 @@
 """The business's questions: the .sql files in queries/, each with its header.
 
-The header is a comment block up to the first empty line. Its first line is the question in one sentence;
-a parameter has a paragraph `Parameter :name (required): …` or `Parameter :name (optional): …`. An optional one is
-NULL when it is left out, and the query says what that means. If an answer without rows is an error,
-a paragraph `No rows: …` says why; in it `:name` is a parameter's value, `:first_snapshot` the first batch's.
+The header is a comment block up to the first empty line. Its first line is the question in one sentence. Its paragraphs
+are `Answers: …`, `Assumes: …` and, of a question that has a chart, `Chart: …` (cli.charts.declaration). A parameter has
+a paragraph `Parameter :name (required): …` or `Parameter :name (optional): …`. An optional one is NULL when it is left
+out, and the query says what that means. If an answer without rows is an error, a paragraph `No rows: …` says why; in it
+`:name` is a parameter's value, `:first_snapshot` the first batch's.
 """
 
 import re
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cli.charts.declaration import Chart, QuestionInvalid, read_chart
 from cli.errors import CommandFailed, Misused, no_such
 from cli.render.terminal import cell
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent.parent / "queries"
 
 _PARAMETER = re.compile(r"Parameter :(\w+) \((required|optional)\): (.+)")
-_NO_ROWS = re.compile(r"No rows: (.+)")
+_KEYWORDS = ("Answers", "Assumes", "Chart", "No rows")
 _FIRST_SNAPSHOT = "SELECT min(snapshot_at) FROM etl.batch"
 
 
@@ -36,13 +38,39 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Question:
-    """One question: its name, its one sentence, its parameters, its statement, and the meaning of no rows."""
+    """One question.
 
-    name: str
+    Attributes:
+        sentence: the question in one sentence.
+        answers, assumes: what an answer has, and under which assumptions.
+        sql: its statement.
+        no_rows: why an answer without rows is an error; empty if it is none.
+        declared_chart: the paragraph `Chart:`; empty if there is none.
+        place: the file and line of that paragraph, or of the header.
+    """
+
+    path: Path
     sentence: str
     parameters: tuple[Parameter, ...]
     sql: str
+    answers: str = ""
+    assumes: str = ""
     no_rows: str = ""
+    declared_chart: str = ""
+    chart_line: int = 1
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def chart(self) -> Chart | None:
+        """Returns its chart; None if it declares none.
+
+        Raises:
+            QuestionInvalid: the declaration is malformed.
+        """
+        return read_chart(self.path, self.chart_line, self.declared_chart) if self.declared_chart else None
 
     def ask(
         self, connection: "sqlalchemy.Connection", given: Mapping[str, str]
@@ -58,9 +86,13 @@ class Question:
         try:
             result = connection.execute(sqlalchemy.text(self.sql), self.bound(given))
         except sqlalchemy.exc.DBAPIError as error:
-            # SQLSTATE class 22 is data exception: here it can only be a parameter that does not parse.
             said = error.orig.args[0] if error.orig and isinstance(error.orig.args[0], dict) else {}
-            if not str(said.get("C", "")).startswith("22"):
+            # SQLSTATE class 42 is a mistake in the statement. Class 22 is data exception: here it can only be a
+            # parameter that does not parse.
+            kind = str(said.get("C", ""))[:2]
+            if kind == "42":
+                raise QuestionInvalid(self.path, self._line_at(int(said.get("P", 1))), f"{said['M']}.") from None
+            if kind != "22":
                 raise
             raise Misused(f"{self.name}: {said['M']}.") from None
         except UnicodeEncodeError:
@@ -69,6 +101,11 @@ class Question:
         if not rows and self.no_rows:
             raise CommandFailed(self._why_no_rows(connection, given))
         return columns, rows
+
+    def _line_at(self, position: int) -> int:
+        """Returns the line of its file on which a character of its statement is. Bound parameters change no line."""
+        header = self.path.read_text(encoding="utf-8").partition("\n\n")[0]
+        return header.count("\n") + 3 + self.sql[: position - 1].count("\n")
 
     def _why_no_rows(self, connection: "sqlalchemy.Connection", given: Mapping[str, str]) -> str:
         import sqlalchemy
@@ -107,20 +144,45 @@ def find_question(name: str) -> Question:
 
 
 def read_question(path: Path) -> Question:
-    """A question from its file."""
-    header, sql = path.read_text(encoding="utf-8").split("\n\n", 1)
-    paragraphs: list[str] = []
-    for line in header.splitlines():
-        if line.startswith("--   "):
-            paragraphs[-1] += f" {line[5:]}"
-        else:
-            paragraphs.append(line[3:])
-    empty = next((match[1] for paragraph in paragraphs if (match := _NO_ROWS.fullmatch(paragraph))), "")
-    matches = [match for paragraph in paragraphs if (match := _PARAMETER.fullmatch(paragraph))]
+    """A question from its file.
+
+    Raises:
+        QuestionInvalid: no empty line ends the header, or its lines are no comments.
+    """
+    header, end, sql = path.read_text(encoding="utf-8").partition("\n\n")
+    if not end:
+        raise QuestionInvalid(path, 1, "has no header: comments, then an empty line, then the SQL.")
+    (_, sentence), *paragraphs = _paragraphs(path, header)
+    said = {keyword: (line, text) for line, text in paragraphs for keyword, text in [_keyword(text)]}
+    matches = [match for _, paragraph in paragraphs if (match := _PARAMETER.fullmatch(paragraph))]
+    chart_line, declared_chart = said.get("Chart", (1, ""))
     return Question(
-        name=path.stem,
-        sentence=paragraphs[0],
+        path=path,
+        sentence=sentence,
         parameters=tuple(Parameter(match[1], match[2] == "required", match[3]) for match in matches),
         sql=sql,
-        no_rows=empty,
+        answers=said.get("Answers", (0, ""))[1],
+        assumes=said.get("Assumes", (0, ""))[1],
+        no_rows=said.get("No rows", (0, ""))[1],
+        declared_chart=declared_chart,
+        chart_line=chart_line,
     )
+
+
+def _paragraphs(path: Path, header: str) -> list[tuple[int, str]]:
+    """Returns the header's paragraphs, each with the line on which it begins."""
+    found: list[tuple[int, str]] = []
+    for number, line in enumerate(header.splitlines(), start=1):
+        if not line.startswith("--"):
+            raise QuestionInvalid(path, number, "is no comment. An empty line ends the header.")
+        if line.startswith("--   ") and found:
+            began, text = found[-1]
+            found[-1] = (began, f"{text} {line[5:]}")
+        else:
+            found.append((number, line[3:]))
+    return found
+
+
+def _keyword(paragraph: str) -> tuple[str, str]:
+    keyword, colon, text = paragraph.partition(": ")
+    return (keyword, text) if colon and keyword in _KEYWORDS else ("", paragraph)

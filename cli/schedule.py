@@ -82,6 +82,23 @@ def expected_start(schedule: Schedule, executions: "Iterable[Execution]", now: d
     return expected if now < expected + interval else None
 
 
+def checked_reason(text: str, named: str) -> str:
+    """Returns a reason for a pause in one line.
+
+    Args:
+        named: what the user calls it, for the error.
+
+    Raises:
+        Misused: it is empty, or longer than EventBridge has room for.
+    """
+    reason = " ".join(text.split())
+    if not reason:
+        raise Misused(f"{named} is empty: say why, or leave it out.")
+    if len(reason) > LONGEST_REASON:
+        raise Misused(f"{named} has {len(reason)} characters; EventBridge has room for {LONGEST_REASON}.")
+    return reason
+
+
 def pause_schedule(names: "Names", reason: str | None) -> Schedule:
     """Stops the schedule; returns what it was. Of one that is paused only the reason changes, where one is given."""
     rule = _rule(names)

@@ -5,6 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from functions._doctor import answers_doctor
 from functions.backfill import take_step
 from totes.contracts.requests import parse_request
 from totes.ingest import ingest
@@ -15,6 +16,7 @@ from totes.runtime.settings import IngestSettings, read_settings
 _ODD = ("undeclared", "ahead", "unlogged", "clock_back")
 
 
+@answers_doctor
 @observed
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Lands what is new; the result says whether there is anything to transform."""

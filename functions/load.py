@@ -7,6 +7,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions._doctor import answers_doctor
 from totes.contracts.declarations import warehouse_tables
 from totes.contracts.requests import parse_request
 from totes.load import LoadResult, load
@@ -16,6 +17,7 @@ from totes.runtime.passes import in_total, left_to
 from totes.runtime.settings import LoadSettings, read_settings
 
 
+@answers_doctor
 @observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Loads every processed batch that the warehouse lacks, or as many as there is time for.

@@ -6,6 +6,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions._doctor import answers_doctor
 from totes.contracts.requests import parse_request
 from totes.runtime.allowance import Allowance
 from totes.runtime.log import logger, metrics, observed
@@ -14,6 +15,7 @@ from totes.runtime.settings import TransformSettings, read_settings
 from totes.transform import prepare, transform
 
 
+@answers_doctor
 @observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Brings every landed batch into the warehouse's shape; of a backfill's, one that it is given."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import boto3
 import pg8000.dbapi
@@ -30,6 +30,7 @@ from local.aws.moto_repairs import (
     maps_fail_with_their_parts,
     modules_are_listed_once,
     nameless_executions_get_names,
+    paths_are_parsed_once,
 )
 from local.aws.server import environment_of, moto_server
 from local.lambda_runtime.runtime import Function, Invoker, LambdaRuntime
@@ -37,6 +38,9 @@ from local.postgres import databases
 from local.postgres.server import Postgres
 from local.state import StackState, claimed_home, home, publish
 from totes.runtime.names import LOCAL, Names
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 NAMES = Names(stage=LOCAL, account="123456789012", region="eu-west-2")
 POLL_SECONDS = 0.01
@@ -66,6 +70,7 @@ class Stack:
         postgres: the server of both databases.
         logs: the folder of the functions' logs.
         fresh: whether totesys was created just now, and so is empty.
+        next_start: when the schedule fires next; None where none runs.
 
     Raises:
         StackAlreadyRunning: another process runs one in the same home.
@@ -89,6 +94,7 @@ class Stack:
         self._clients: dict[str, Any] = {}
         self._clients_lock = threading.Lock()
         self._running = contextlib.ExitStack()
+        self.next_start: datetime | None = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as running:
@@ -145,22 +151,19 @@ class Stack:
             TimeoutError: it still runs.
         """
         give_up = time.monotonic() + timeout
-        while self._runs(execution_arn):
+        # Looks at moto itself. As requests, these questions would take a tenth of the processor from the execution.
+        started = stepfunctions_parser_backends[NAMES.account][NAMES.region].describe_execution(execution_arn)
+        while started.status == "RUNNING":
             if time.monotonic() > give_up:
                 raise TimeoutError(f"{execution_arn} still runs after {timeout} s.")
             time.sleep(POLL_SECONDS)
         execution: dict[str, Any] = self.client("stepfunctions").describe_execution(executionArn=execution_arn)
         return execution
 
-    def _runs(self, execution_arn: str) -> bool:
-        # Asks moto itself. As requests, these questions would take a tenth of the processor from the execution.
-        execution = stepfunctions_parser_backends[NAMES.account][NAMES.region].describe_execution(execution_arn)
-        return bool(execution.status == "RUNNING")
-
     def mails(self) -> list[Mail]:
         """The alerts that were sent, oldest first."""
         topic = sns_backends[NAMES.account][NAMES.region].topics[NAMES.topic_arn]
-        return [Mail(subject or "", message) for _id, message, subject, *_ in topic.sent_notifications]
+        return [Mail(subject or "", _mailed(message)) for _id, message, subject, *_ in topic.sent_notifications]
 
     def connect_source(self) -> pg8000.dbapi.Connection:
         """A superuser's connection to totesys, for what the business does there. The caller closes it."""
@@ -194,6 +197,7 @@ class Stack:
         running.enter_context(maps_fail_with_their_parts())
         running.enter_context(definitions_are_parsed_once())
         running.enter_context(modules_are_listed_once())
+        running.enter_context(paths_are_parsed_once())
         running.enter_context(functions_run(self._invoker or self._workers(functions, running)))
         running.callback(self._abort_executions)
         self._create_lake(running)
@@ -242,6 +246,15 @@ class Stack:
             for execution in machine.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
                 with contextlib.suppress(ClientError):  # it may have ended meanwhile
                     machine.stop_execution(executionArn=execution["executionArn"])
+
+
+def _mailed(message: str) -> str:
+    """What an e-mail says, out of what was published: a text, or JSON with a text for each protocol."""
+    try:
+        texts = json.loads(message)
+    except ValueError:
+        return message
+    return str(texts["default"]) if isinstance(texts, dict) and "default" in texts else message
 
 
 @contextlib.contextmanager

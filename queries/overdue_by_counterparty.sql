@@ -5,6 +5,7 @@
 -- Assumes: overdue is a receipt for a sale whose payment date lies before the newest snapshot's day (UTC) and
 --   that is not marked paid. The back office marks payments on weekdays only, so what fell due on a weekend
 --   stays here until it is marked. Currencies are never added up.
+-- Chart: bar, x=overdue_amount, y=counterparty_legal_name, row=currency_code
 
 WITH today AS (
     SELECT MAX((snapshot_at AT TIME ZONE 'UTC')::date) AS as_of

@@ -5,6 +5,7 @@
 -- Assumes: the age is counted from payment_date to :as_of, and a later payment_date is not due; whether a
 --   payment is paid is what its latest version says, whatever :as_of is (payment_as_of(moment) knows what was
 --   paid at a moment); currencies are never added up.
+-- Chart: bar, x=outstanding_amount, y=days, row=kind+currency_code
 -- Parameter :as_of (optional): the day to count from, YYYY-MM-DD; when left out, the day of the newest snapshot.
 
 WITH reference AS (
@@ -28,9 +29,9 @@ SELECT
     payment_type.payment_type_name AS kind,
     currency.currency_code,
     band.days,
-    COUNT(*) FILTER (WHERE payment.paid) AS paid,
+    COUNT(*) FILTER (WHERE payment.paid) AS paid_count,
     COALESCE(SUM(payment.payment_amount) FILTER (WHERE payment.paid), 0) AS paid_amount,
-    COUNT(*) FILTER (WHERE NOT payment.paid) AS outstanding,
+    COUNT(*) FILTER (WHERE NOT payment.paid) AS outstanding_count,
     COALESCE(SUM(payment.payment_amount) FILTER (WHERE NOT payment.paid), 0) AS outstanding_amount
 FROM current_payment AS payment
 CROSS JOIN reference

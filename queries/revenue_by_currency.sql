@@ -5,6 +5,7 @@
 -- Assumes: revenue is counted when ordered, not when paid; only the latest version of an order counts, and
 --   deleted orders do not; there is no exchange rate in the warehouse, so there is no total over the
 --   currencies.
+-- Chart: bar, x=units, y=currency_code
 
 SELECT
     currency.currency_code,
@@ -12,8 +13,10 @@ SELECT
     COUNT(*) AS orders,
     SUM(sale.units_sold) AS units,
     SUM(sale.units_sold * sale.unit_price) AS revenue,
-    ROUND(SUM(sale.units_sold * sale.unit_price) / NULLIF(SUM(sale.units_sold), 0), 4) AS average_unit_price,
-    ROUND(AVG(sale.units_sold * sale.unit_price), 2) AS average_order
+    CAST(
+        SUM(sale.units_sold * sale.unit_price) / NULLIF(SUM(sale.units_sold), 0) AS numeric(38, 4)
+    ) AS average_unit_price,
+    CAST(SUM(sale.units_sold * sale.unit_price) / COUNT(*) AS numeric(38, 2)) AS average_order
 FROM current_sales_order AS sale
 INNER JOIN dim_currency AS currency ON currency.currency_id = sale.currency_id
 GROUP BY currency.currency_code, currency.currency_name

@@ -1,10 +1,12 @@
 -- How does revenue develop from month to month?
 --
--- Answers: per currency and calendar month, orders, units, revenue (units x price) and the change on the
---   calendar month before in percent.
--- Assumes: a month is that of created_date in UTC; only the latest version of an order counts; the newest
---   month is as far as the data goes, so its change compares a part with a whole; a month without orders is
---   not listed, and the month after it shows no change; currencies are never added up.
+-- Answers: per currency and calendar month, whether it is unfinished, orders, units, revenue (units x price) and
+--   the change on the calendar month before in percent.
+-- Assumes: a month is that of created_date in UTC; only the latest version of an order counts; a month is
+--   unfinished until an order of a later month is there, and shows no change, because that would compare a part
+--   with a whole; a month without orders is not listed, and the month after it shows no change; currencies are
+--   never added up.
+-- Chart: line, x=month, y=revenue, row=currency_code
 
 WITH monthly AS (
     SELECT
@@ -17,18 +19,29 @@ WITH monthly AS (
     INNER JOIN dim_date AS calendar ON calendar.date_id = sale.created_date
     INNER JOIN dim_currency AS currency ON currency.currency_id = sale.currency_id
     GROUP BY currency.currency_code, calendar.year, calendar.month
+),
+
+compared AS (
+    SELECT
+        *,
+        first_day = MAX(first_day) OVER () AS unfinished,
+        SUM(revenue) OVER month_before AS revenue_before
+    FROM monthly
+    WINDOW month_before AS (
+        PARTITION BY currency_code ORDER BY first_day
+        RANGE BETWEEN INTERVAL '1 month' PRECEDING AND INTERVAL '1 month' PRECEDING
+    )
 )
 
 SELECT
     currency_code,
-    TO_CHAR(first_day, 'YYYY-MM') AS month,
+    SUBSTRING(CAST(first_day AS varchar), 1, 7) AS month,
+    unfinished,
     orders,
     units,
     revenue,
-    ROUND(100 * (revenue / NULLIF(SUM(revenue) OVER month_before, 0) - 1), 1) AS percent_on_month_before
-FROM monthly
-WINDOW month_before AS (
-    PARTITION BY currency_code ORDER BY first_day
-    RANGE BETWEEN INTERVAL '1 month' PRECEDING AND INTERVAL '1 month' PRECEDING
-)
+    CASE
+        WHEN NOT unfinished THEN CAST(100 * (revenue / NULLIF(revenue_before, 0) - 1) AS numeric(38, 1))
+    END AS percent_on_month_before
+FROM compared
 ORDER BY currency_code, first_day;

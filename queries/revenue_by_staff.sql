@@ -5,6 +5,7 @@
 -- Assumes: an order belongs to the member of staff named in its latest version, so an order handed over
 --   counts for the new one; the department is today's; who has sold nothing is not listed; currencies are
 --   never added up.
+-- Chart: bar, x=revenue, y=staff_member, row=currency_code
 
 SELECT
     currency.currency_code,

@@ -4,6 +4,7 @@
 --   weekday's share of the currency's revenue.
 -- Assumes: a weekday is that of created_date in UTC, Monday first as in ISO 8601; revenue is counted when
 --   ordered, not when paid; only the latest version of an order counts; currencies are never added up.
+-- Chart: bar, x=revenue, y=day_name, row=currency_code
 
 SELECT
     currency.currency_code,
@@ -11,9 +12,9 @@ SELECT
     COUNT(*) AS orders,
     SUM(sale.units_sold) AS units,
     SUM(sale.units_sold * sale.unit_price) AS revenue,
-    ROUND(
+    CAST(
         100 * SUM(sale.units_sold * sale.unit_price)
-        / NULLIF(SUM(SUM(sale.units_sold * sale.unit_price)) OVER one_currency, 0), 1
+        / NULLIF(SUM(SUM(sale.units_sold * sale.unit_price)) OVER one_currency, 0) AS numeric(38, 1)
     ) AS percent_of_currency
 FROM current_sales_order AS sale
 INNER JOIN dim_date AS calendar ON calendar.date_id = sale.created_date

@@ -4,6 +4,7 @@
 --   counterparty's share of what is spent in that currency; largest first.
 -- Assumes: money is spent when it is ordered, whether paid or not; only the latest version of a purchase
 --   order counts, and deleted ones do not; currencies are never added up.
+-- Chart: bar, x=spend, y=counterparty_legal_name, row=currency_code
 
 SELECT
     currency.currency_code,
@@ -13,9 +14,10 @@ SELECT
     COUNT(*) AS purchase_orders,
     SUM(purchase.item_quantity) AS items,
     SUM(purchase.item_quantity * purchase.item_unit_price) AS spend,
-    ROUND(
+    CAST(
         100 * SUM(purchase.item_quantity * purchase.item_unit_price)
-        / NULLIF(SUM(SUM(purchase.item_quantity * purchase.item_unit_price)) OVER one_currency, 0), 1
+        / NULLIF(SUM(SUM(purchase.item_quantity * purchase.item_unit_price)) OVER one_currency, 0)
+        AS numeric(38, 1)
     ) AS percent_of_currency
 FROM current_purchase_order AS purchase
 INNER JOIN dim_counterparty AS counterparty ON counterparty.counterparty_id = purchase.counterparty_id

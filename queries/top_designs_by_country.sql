@@ -5,6 +5,7 @@
 -- Assumes: the country is the one agreed for delivery; a design is its name, because each new drawing of a
 --   design gets a new design_id; only the latest version of an order counts, and deleted orders do not. Equal
 --   units share a rank, so a tie can show a fourth design or a sixth country.
+-- Chart: bar, x=units, y=design_name, row=country
 
 WITH units_by_design AS (
     SELECT
@@ -41,7 +42,9 @@ SELECT
     ranked_designs.design_rank,
     ranked_designs.design_name,
     ranked_designs.units,
-    ROUND(100.0 * ranked_designs.units / NULLIF(ranked_countries.country_units, 0), 1) AS percent_of_country
+    CAST(
+        100.0 * ranked_designs.units / NULLIF(ranked_countries.country_units, 0) AS numeric(38, 1)
+    ) AS percent_of_country
 FROM ranked_countries
 INNER JOIN ranked_designs ON ranked_designs.country = ranked_countries.country
 WHERE ranked_countries.country_rank <= 5 AND ranked_designs.design_rank <= 3

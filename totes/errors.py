@@ -28,7 +28,8 @@
 The message is made for the person who reads it in an e-mail: what was found, what was expected, where, what to do.
 """
 
-from typing import Self
+from collections.abc import Iterable
+from typing import NamedTuple, Self
 
 from totes.runtime.redaction import redacted
 
@@ -36,8 +37,9 @@ from totes.runtime.redaction import redacted
 SHOWN = 5
 # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
 _LONGEST = 4_000
-# Marks the remedy where an error travels as one text: through Lambda and Step Functions.
-_LABEL = "\nRemedy: "
+# Mark the tables and the remedy where an error travels as one text: through Lambda and Step Functions.
+_TABLES = "\nTables: "
+_REMEDY = "\nRemedy: "
 _WAIT = "Nothing to do unless it lasts: the next execution tries again."
 # An object of the lake is not there.
 RESTORE = "Restore it in S3 (the buckets are versioned); the next execution resumes from there."
@@ -54,11 +56,19 @@ class TotesError(Exception):
     def __init__(self, found: str, remedy: str) -> None:
         self.found = shortened(redacted(found), _LONGEST)
         self.remedy = remedy
+        self.tables: tuple[str, ...] = ()
         super().__init__(f"{self.found} {remedy}")
 
+    def about(self, tables: Iterable[str]) -> Self:
+        """Notes the tables that the error is about and returns it: the same error of another table has its own mail."""
+        self.tables = tuple(sorted(tables))
+        return self
+
     def labelled(self) -> Self:
-        """Labels the remedy in the error's text and returns the error; `split_remedy` finds the remedy again."""
-        self.args = (f"{self.found}{_LABEL}{self.remedy}",)
+        """Labels tables and remedy in the error's text and returns the error; `split_labels` finds them again."""
+        # Foreign text in `found` may end with that label.
+        tables = f"{_TABLES}{', '.join(self.tables)}" if self.tables or _TABLES in self.found else ""
+        self.args = (f"{self.found}{tables}{_REMEDY}{self.remedy}",)
         return self
 
 
@@ -156,10 +166,21 @@ class ContractViolation(TotesError):
     """The data is not what its declaration in schemas/ says."""
 
 
-def split_remedy(text: str) -> tuple[str, str]:
-    """Splits a labelled error's text into what was found and the remedy, which is empty if nothing is labelled."""
-    found, label, remedy = text.rpartition(_LABEL)
-    return (found, remedy) if label else (text, "")
+class Labelled(NamedTuple):
+    """What a labelled error's text says; `remedy` and `tables` are empty if they are not labelled."""
+
+    found: str
+    remedy: str
+    tables: str
+
+
+def split_labels(text: str) -> Labelled:
+    """Splits a labelled error's text into what was found, the remedy, and the tables that it is about."""
+    found, label, remedy = text.rpartition(_REMEDY)
+    if not label:
+        return Labelled(text, "", "")
+    what, named, tables = found.rpartition(_TABLES)
+    return Labelled(what, remedy, tables) if named and "\n" not in tables else Labelled(found, remedy, "")
 
 
 def shortened(text: str, longest: int) -> str:

@@ -210,7 +210,7 @@ def _uncorrected(error: ContractViolation, batches: int) -> ContractViolation:
         "Give the function load more time in serverless.yml (timeout, at most 900 s), and the tasks that call it more "
         "than that (TimeoutSeconds in statemachine/), and deploy. If no later batch corrects the rows, correct them in "
         "totesys as well.",
-    )
+    ).about(error.tables)
 
 
 def _unchecked(warehouse: Warehouse, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:

@@ -1,22 +1,33 @@
 """The page's routes."""
 
-import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
-from flask import Flask, Response, jsonify, redirect, render_template, request, url_for
-from jinja2 import StrictUndefined
+from flask import Flask, Response, abort, jsonify, redirect, render_template, request, url_for
+from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
 
+from cli.charts.theme import dark_rules
+from cli.charts.vega import NOT_OVER
 from cli.errors import EXPECTED, Misused, one_line
 from cli.progress import PROMISE
+from cli.questions import all_questions
 from cli.render.executions import remark
-from cli.render.terminal import ago, took
+from cli.render.terminal import ago, heading, took
+from cli.report.pages import ROWS_SHOWN, TEMPLATES
+from cli.schedule import LONGEST_REASON
+from totes.alerts.notice import notice_of
+from totes.contracts.declarations import warehouse_tables
+from web.answers import Answers
+from web.docs import document
+from web.findings import alike, warnings
 from web.guard import guard
-from web.progress import Status, execution_status, run_status, said
+from web.health import STATUSES
+from web.progress import Status, execution_status, said
+from web.text import age, clock, every, fields, linked, moment, pretty, runbook, shown
 from web.view import Gatherer, NoSuchExecution
 
 if TYPE_CHECKING:
@@ -24,8 +35,13 @@ if TYPE_CHECKING:
 
     from local.stack import Stack
 
+HERE = Path(__file__).parent
 # What the script replaces as it changes. Each is a template in templates/parts, and an element of that id in the page.
-PARTS = ("graph", "batches", "executions", "detail", "mails", "announcement")
+PARTS = ("health", "graph", "batches", "schedule", "executions", "detail", "mails", "announcement")
+FILTERS = (
+    *(age, ago, alike, clock, every, fields, heading, linked, moment, notice_of),
+    *(pretty, remark, runbook, said, shown, took, warnings),
+)
 # Step Functions takes an input of 256 KB.
 LARGEST_REQUEST = 1 << 19
 
@@ -36,16 +52,23 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update({f.__name__: f for f in (ago, clock, moment, pretty, remark, said, took)})
+    app.jinja_env.filters.update({f.__name__: f for f in FILTERS})
+    # Answers look as they do in a report.
+    templates = [FileSystemLoader(HERE / "templates"), PrefixLoader({"report": FileSystemLoader(TEMPLATES)})]
+    app.jinja_env.loader = ChoiceLoader(templates)
+    answers = Answers(stack.names)
     served = uuid4().hex
     app.jinja_env.globals.update(
         Status=Status,
         execution_status=execution_status,
-        run_status=run_status,
         promise=PROMISE // timedelta(minutes=1),
         link=link,
+        limit=ROWS_SHOWN,
+        longest_reason=LONGEST_REASON,
+        not_over=NOT_OVER,
         served=served,
         stack=stack,
+        tables=sorted(warehouse_tables()),
         token=guard(app, port),
     )
 
@@ -59,8 +82,11 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     @app.get("/parts")
     def parts() -> Response:
         given = context()
+        health = given["view"].health
         return jsonify(
             served=served,
+            title=render_template("title.txt", health=health),
+            icon=url_for("icon", word=health.word),
             parts={part: render_template(f"parts/{part}.html", **given) for part in PARTS},
         )
 
@@ -71,6 +97,51 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     @app.post("/executions/<name>/again")
     def start_again(name: str) -> "AnyResponse":
         return redirect(link(gatherer.start_again(name)), HTTPStatus.SEE_OTHER)
+
+    @app.post("/schedule/pause")
+    def pause() -> "AnyResponse":
+        gatherer.pause(request.form.get("reason", ""))
+        return redirect(link(), HTTPStatus.SEE_OTHER)
+
+    @app.post("/schedule/resume")
+    def resume() -> "AnyResponse":
+        gatherer.resume()
+        return redirect(link(), HTTPStatus.SEE_OTHER)
+
+    @app.get("/icon/<word>.svg")
+    def icon(word: str) -> Response:
+        if word not in STATUSES:
+            abort(HTTPStatus.NOT_FOUND)
+        return Response(render_template("icon.svg", word=word), mimetype="image/svg+xml")
+
+    @app.get("/docs/<path:page>")
+    def docs(page: str) -> str:
+        found = document(page)
+        if found is None:
+            abort(HTTPStatus.NOT_FOUND, f"There is no document {page}.")
+        return render_template("document.html", document=found, page=page)
+
+    @app.get("/answers")
+    def questions() -> str:
+        return render_template("questions.html", questions=all_questions().values())
+
+    @app.get("/answers/<name>")
+    def answered(name: str) -> tuple[str, HTTPStatus]:
+        question = all_questions().get(name) or abort(HTTPStatus.NOT_FOUND, f"There is no question {name}.")
+        given = {parameter: value for parameter, value in request.args.items() if value}
+        asked = {"question": question, "given": given, "trouble": "", "found": None, "charts": ()}
+        if not given and any(parameter.required for parameter in question.parameters):
+            return render_template("answer.html", **asked), HTTPStatus.OK
+        try:
+            found, charts = answers.ask(question, given)
+        except EXPECTED as error:
+            asked["trouble"] = one_line(error)
+            return render_template("answer.html", **asked), _status(error)
+        return render_template("answer.html", **asked | {"found": found, "charts": charts}), HTTPStatus.OK
+
+    @app.get("/answers/colours.css")
+    def chart_colours() -> Response:
+        return Response(dark_rules(), mimetype="text/css")
 
     for kind in EXPECTED:
         app.register_error_handler(kind, _explained)
@@ -83,30 +154,15 @@ def link(execution: str | None = None, state: str | None = None) -> str:
     return url_for("page") + (f"?{urlencode(chosen)}" if chosen else "")
 
 
-def pretty(document: str | Mapping[str, Any]) -> str:
-    """JSON with line breaks; text that is no JSON as it is."""
-    try:
-        parsed = json.loads(document) if isinstance(document, str) else document
-    except ValueError:
-        return str(document)
-    return json.dumps(parsed, indent=2, ensure_ascii=False)
-
-
-def moment(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def clock(at: datetime) -> str:
-    return f"{at.astimezone(UTC):%H:%M:%S}"
+def _status(error: Exception) -> HTTPStatus:
+    if isinstance(error, Misused):
+        return HTTPStatus.BAD_REQUEST
+    return HTTPStatus.NOT_FOUND if isinstance(error, NoSuchExecution) else HTTPStatus.SERVICE_UNAVAILABLE
 
 
 def _explained(error: Exception) -> "tuple[str | Response, HTTPStatus]":
     """What the page says when it can't do what was asked."""
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    if isinstance(error, Misused):
-        status = HTTPStatus.BAD_REQUEST
-    elif isinstance(error, NoSuchExecution):
-        status = HTTPStatus.NOT_FOUND
+    status = _status(error)
     if request.path == url_for("parts"):
         return jsonify(trouble=one_line(error)), status
     return render_template("trouble.html", trouble=one_line(error)), status

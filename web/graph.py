@@ -11,7 +11,7 @@ from web.workflow import State, Transition, Workflow
 # In pixels, at the size of type that page.css gives to a state's name.
 LETTER = 7.4
 BESIDE_NAME = 36.0
-NARROWEST = 104.0
+NARROWEST = 150.0
 HEIGHT = 40.0
 BETWEEN_ROWS = 30.0
 MARGIN = 14.0

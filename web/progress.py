@@ -1,6 +1,6 @@
 """How far an execution has come, in the terms of the drawing: what each state shows, and which ways were taken."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,8 @@ from itertools import pairwise
 from cli.render.executions import summary
 from cli.render.terminal import took
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun
-from web.workflow import State, Workflow
+from web.folding import failure_states
+from web.workflow import FOLDED, State, Workflow
 
 LONGEST_NOTE = 21
 
@@ -22,11 +23,12 @@ class Status(StrEnum):
     RETRYING = "retrying"
     SUCCEEDED = "succeeded"
     RETRIED = "retried"
+    HANDLED = "handled"
     FAILED = "failed"
 
     @property
     def words(self) -> str:
-        return self.value.replace("-", " ")
+        return "dealt with a failure" if self is Status.HANDLED else self.value.replace("-", " ")
 
     @property
     def mark(self) -> str:
@@ -37,6 +39,7 @@ class Status(StrEnum):
             Status.RETRYING: "↻",
             Status.SUCCEEDED: "✓",
             Status.RETRIED: "↻",
+            Status.HANDLED: "▸",
             Status.FAILED: "✗",
         }[self]
 
@@ -62,25 +65,45 @@ def execution_status(execution: Execution) -> Status:
     return Status.SUCCEEDED if execution.status == SUCCEEDED else Status.FAILED
 
 
-def run_status(run: StateRun, execution: Execution) -> Status:
-    """The status of a state that the execution went through, or is in."""
+def run_status(run: StateRun, execution: Execution, on_failure: Collection[str]) -> Status:
+    """The status of a state that the execution went through, or is in.
+
+    Args:
+        on_failure: the states that deal with failures; none of them is a success.
+    """
     if run.exited is None:
         return Status.RETRYING if run.failures else Status.RUNNING
     ended_here = execution_status(execution) is Status.FAILED and run is execution.states[-1]
     if run.error or ended_here:
         return Status.FAILED
+    if run.name in on_failure:
+        return Status.HANDLED
     return Status.RETRIED if run.failures else Status.SUCCEEDED
 
 
-def progress(workflow: Workflow, execution: Execution | None, now: datetime) -> Mapping[str, Shown]:
-    """What each state of the workflow shows; of several passes through a state, the last one."""
-    runs = {run.name: run for run in execution.states} if execution else {}
-    return {name: _shown(state, runs.get(name), execution, now) for name, state in workflow.states.items()}
+def current_runs(workflow: Workflow, execution: Execution | None) -> Sequence[StateRun]:
+    """The states that an execution went through since it was last redriven: from a failure back to the usual way."""
+    if execution is None:
+        return ()
+    on_failure = failure_states(workflow)
+    returned = (
+        number
+        for number, (run, after) in enumerate(pairwise(execution.states), 1)
+        if run.name in on_failure and after.name not in on_failure
+    )
+    return execution.states[max(returned, default=0) :]
 
 
-def ways_taken(execution: Execution | None) -> set[tuple[str, str]]:
-    """The pairs of states between which the execution has passed."""
-    return {(run.name, after.name) for run, after in pairwise(execution.states)} if execution else set()
+def progress(workflow: Workflow, drawn: Workflow, execution: Execution | None, now: datetime) -> Mapping[str, Shown]:
+    """What each drawn state shows; of several passes through a state, the last one."""
+    runs = {run.name: run for run in current_runs(workflow, execution)}
+    on_failure = failure_states(workflow)
+    return {name: _shown(state, runs.get(name), execution, on_failure, now) for name, state in drawn.states.items()}
+
+
+def ways_taken(runs: Sequence[StateRun]) -> set[tuple[str, str]]:
+    """The pairs of states between which an execution has passed."""
+    return {(run.name, after.name) for run, after in pairwise(runs)}
 
 
 def said(execution: Execution) -> str:
@@ -95,10 +118,13 @@ def said(execution: Execution) -> str:
     return summary(execution) + healed
 
 
-def _shown(state: State, run: StateRun | None, execution: Execution | None, now: datetime) -> Shown:
+def _shown(
+    state: State, run: StateRun | None, execution: Execution | None, on_failure: Collection[str], now: datetime
+) -> Shown:
     if run is None or execution is None:
-        return Shown(Status.NOT_REACHED, state.kind.lower(), f"{state.name}, {state.kind}: not reached")
-    status = run_status(run, execution)
+        kind = f"{len(state.holds)} states" if state.kind == FOLDED else state.kind
+        return Shown(Status.NOT_REACHED, kind.lower(), f"{state.name}, {kind}: not reached")
+    status = run_status(run, execution, on_failure)
     time = took(run.seconds_until(run.exited or now))
     attempts = f"{run.attempts} attempts, " if run.attempts > 1 else ""
     error = run.error or (execution.error or execution.status if status is Status.FAILED else None)

@@ -1,49 +1,40 @@
-"""Gathers what the page shows: executions, the three logs, the mails."""
+"""Gathers what the page shows, and does what its buttons say."""
 
 import json
 import re
 import threading
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from cli.commands.pause import schedule_text
-from cli.commands.run import unique_name
-from cli.errors import EXPECTED, CommandFailed, Misused, one_line
-from cli.progress import Freshness, LogHead, freshness, last_success, read_logs
-from cli.schedule import read_schedule
+from cli.errors import CommandFailed, Misused
+from cli.render.log_lines import LogLine
+from cli.schedule import checked_reason, pause_schedule, resume_schedule
+from cli.starting import unique_name
 from totes.alerts.executions import RUNNING, Execution, StateRun, describe, latest, start
+from totes.alerts.notice import notice_of
+from web.folding import failure_states, fold
 from web.graph import Graph, draw
-from web.progress import Shown, progress, ways_taken
+from web.health import Health, failed_in_a_row, failed_state, health
+from web.history import History, history
+from web.lines import LineReader
+from web.progress import Shown, Status, current_runs, progress, run_status, ways_taken
+from web.standing import Standing, StandingReader
 from web.workflow import State, Workflow, parse_workflow
 
 if TYPE_CHECKING:
     from local.stack import Mail, Stack
 
 NEWEST = 50
-# The logs are read this often at most: it takes a connection to the warehouse and a dozen calls.
-LOGS_SECONDS = 1.0
+# What a mail of the local stack says about where to look; one that Report did not write has the execution's ARN.
+_NAMED = re.compile(r"(?:totes explain |:execution:[\w-]+:)([\w.-]+)$", re.MULTILINE)
 
 
 class NoSuchExecution(CommandFailed):
     """The state machine knows no execution of that name."""
-
-
-@dataclass(frozen=True)
-class Logs:
-    """Heads of the three logs, and the schedule's pause if any; `trouble` instead, where they can't be read."""
-
-    heads: Sequence[LogHead] = ()
-    success: Execution | None = None
-    trouble: str | None = None
-    pause: str | None = None
-
-    def freshness(self, now: datetime) -> Freshness | None:
-        return freshness(self.heads, self.success, now) if self.heads else None
 
 
 @dataclass(frozen=True)
@@ -65,26 +56,57 @@ class View:
     """What the page shows at one moment.
 
     Attributes:
+        workflow: all states.
+        graph: the drawing, in which states that don't matter now are folded.
+        on_failure: the states that deal with failures.
         executions: the newest, newest first.
         selected: the execution that was asked for, or the newest; None where there is none yet.
         pinned: whether it was asked for.
         state: the state that was asked for.
-        shown: what each state shows.
+        shown: what each drawn state shows.
         taken: between which states the selected execution has passed.
+        lines: what the state's function logged in the selected execution; None if it has no function.
         mails: the newest, newest first.
+        next_start: when the schedule fires next; None where that isn't known.
     """
 
     now: datetime
     workflow: Workflow
     graph: Graph
+    on_failure: Collection[str]
     executions: Sequence[Execution]
     selected: Execution | None
     pinned: bool
     state: State | None
     shown: Mapping[str, Shown]
     taken: set[tuple[str, str]]
-    logs: Logs
+    lines: Sequence[LogLine] | None
+    standing: Standing
     mails: Sequence[SentMail]
+    next_start: datetime | None
+
+    @property
+    def health(self) -> Health:
+        return health(self.executions, self.standing, self.on_failure, self.now)
+
+    @property
+    def history(self) -> History:
+        return history(self.executions, self.now)
+
+    @property
+    def failed(self) -> int:
+        """How many of the executions have failed."""
+        return sum(len(failed_in_a_row([execution])) for execution in self.executions)
+
+    @property
+    def failed_state(self) -> StateRun | None:
+        """The state that made the selected execution fail."""
+        return failed_state(self.selected, self.on_failure) if self.selected else None
+
+    @property
+    def unmailed(self) -> list[Execution]:
+        """The executions whose failures were not mailed, because they repeat one that was."""
+        return [execution for execution in self.executions if (notice := notice_of(execution)) and notice.repeats]
 
     @property
     def runs(self) -> list[StateRun]:
@@ -92,9 +114,15 @@ class View:
         states = self.selected.states if self.selected else ()
         return [run for run in states if self.state and run.name == self.state.name]
 
+    def status(self, run: StateRun) -> Status:
+        """The status of a state that the selected execution went through, or is in."""
+        if self.selected is None:
+            return Status.NOT_REACHED
+        return run_status(run, self.selected, self.on_failure)
+
 
 class Gatherer:
-    """Makes views of a stack, and starts executions in it; from any thread, one at a time.
+    """Makes views of a stack, and does what the page's buttons say; from any thread, one at a time.
 
     Args:
         stack: which must run until `close`.
@@ -106,11 +134,12 @@ class Gatherer:
         self._lock = threading.Lock()
         self._closed = False
         self._over: dict[str, Execution] = {}
-        self._logs = Logs()
-        self._logs_due = 0.0
+        self._standing = StandingReader(stack.names)
+        self._lines = LineReader(stack.names)
         machine = stack.client("stepfunctions").describe_state_machine(stateMachineArn=self._names.state_machine_arn)
         self._workflow = parse_workflow(json.loads(machine["definition"]))
-        self._graph = draw(self._workflow)
+        self._on_failure = failure_states(self._workflow)
+        self._drawings: dict[Hashable, Graph] = {}
 
     def view(self, execution: str | None = None, state: str | None = None) -> View:
         """What there is to see now.
@@ -132,18 +161,25 @@ class Gatherer:
             kept = {*arns, selected.arn} if selected else set()
             self._over = {arn: known for arn, known in self._over.items() if arn in kept}
             now = datetime.now(UTC)
+            runs = current_runs(self._workflow, selected)
+            taken = ways_taken(runs)
+            drawn = fold(self._workflow, {run.name for run in runs}, taken)
+            shown_state = drawn.states.get(state or "") or self._workflow.states.get(state or "")
             return View(
                 now=now,
                 workflow=self._workflow,
-                graph=self._graph,
+                graph=self._drawing(drawn),
+                on_failure=self._on_failure,
                 executions=executions,
                 selected=selected,
                 pinned=execution is not None,
-                state=self._workflow.states.get(state or ""),
-                shown=progress(self._workflow, selected, now),
-                taken=ways_taken(selected),
-                logs=self._read_logs(),
+                state=shown_state,
+                shown=progress(self._workflow, drawn, selected, now),
+                taken=taken,
+                lines=self._lines.read(selected, shown_state) if selected and shown_state else None,
+                standing=self._standing.read(),
                 mails=self._mails(executions),
+                next_start=self._stack.next_start,
             )
 
     def start(self, document: str) -> str:
@@ -170,6 +206,25 @@ class Gatherer:
             name = unique_name("again")
             start(self._names, name, self._found(execution).input)
             return name
+
+    def pause(self, reason: str) -> None:
+        """Stops the schedule, with a reason or an empty one.
+
+        Raises:
+            Misused: the reason is too long.
+        """
+        said = checked_reason(reason, "The reason") if reason.strip() else None
+        with self._lock:
+            self._check_open()
+            pause_schedule(self._names, said)
+            self._standing.forget()
+
+    def resume(self) -> None:
+        """Lets the schedule run again."""
+        with self._lock:
+            self._check_open()
+            resume_schedule(self._names)
+            self._standing.forget()
 
     def close(self) -> None:
         """Waits until nothing is under way, and refuses from then on."""
@@ -201,23 +256,18 @@ class Gatherer:
     def _arn(self, name: str) -> str:
         return f"{self._names.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
-    def _read_logs(self) -> Logs:
-        if time.monotonic() >= self._logs_due:
-            try:
-                schedule = read_schedule(self._names)
-                pause = schedule_text(schedule).plain if schedule.paused else None
-                self._logs = Logs(read_logs(self._names), last_success(self._names), pause=pause)
-            except EXPECTED as error:
-                # The rest of the page is worth having without them.
-                self._logs = Logs(trouble=one_line(error))
-            self._logs_due = time.monotonic() + LOGS_SECONDS
-        return self._logs
+    def _drawing(self, drawn: Workflow) -> Graph:
+        """The drawing of a folded workflow. Of one there are few, and each takes a while."""
+        key = (*drawn.states, *drawn.transitions)
+        if key not in self._drawings:
+            self._drawings[key] = draw(drawn)
+        return self._drawings[key]
 
     def _mails(self, executions: Sequence[Execution]) -> list[SentMail]:
         ended = {execution.name: execution.stopped for execution in executions}
         mails = []
         for mail in self._stack.mails()[: -NEWEST - 1 : -1]:
-            found = re.search(re.escape(self._arn("")) + r"([\w.-]*[\w-])", mail.message)
+            found = _NAMED.search(mail.message)
             name = found[1] if found else None
             mails.append(SentMail(mail, name, ended.get(name or "")))
         return mails

@@ -20,7 +20,7 @@ from cli.render.summary import describe_end, describe_running
 from cli.render.terminal import AsJson, say_json, screen
 from cli.selection import named, newest, newest_unsuccessful
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe
-from totes.runtime.names import LOCAL
+from totes.alerts.notice import Notice, notice_of
 
 if TYPE_CHECKING:
     from totes.alerts.email import Failure, Mail
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 # Where the runbook is from here: a link for whoever reads this in a checkout.
 DOCS = "docs"
-_INTO_AWS = ("Graph  ", "Log  ")
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class Explanation:
     Attributes:
         summary: in a few sentences, where it succeeded or runs.
         failure, mail: where it did not succeed.
+        notice: whether that mail was sent.
         over_since: the execution that has succeeded since a failure; None where none has.
         log: what the functions logged before a failure, oldest first.
     """
@@ -46,6 +46,7 @@ class Explanation:
     summary: str | None = None
     failure: "Failure | None" = None
     mail: "Mail | None" = None
+    notice: Notice | None = None
     over_since: Execution | None = None
     log: Sequence[LogLine] = ()
 
@@ -57,6 +58,7 @@ class Explanation:
             "summary": self.summary,
             "failure": {name: getattr(self.failure, name) for name in shown} if self.failure else None,
             "mail": asdict(self.mail) if self.mail else None,
+            "mail_sent": self.notice.long if self.notice else None,
             "over_since": self.over_since.name if self.over_since else None,
             "log": [line.as_document() for line in self.log],
         }
@@ -99,7 +101,12 @@ def explanation(names: "Names", arn: str) -> Explanation:
     success = last_success(names)
     over = success if success and success.started > execution.started else None
     return Explanation(
-        execution, failure=failure, mail=failure_mail(failure), over_since=over, log=read_lines(names, execution)
+        execution,
+        failure=failure,
+        mail=failure_mail(failure),
+        notice=notice_of(execution),
+        over_since=over,
+        log=read_lines(names, execution),
     )
 
 
@@ -109,8 +116,10 @@ def show(console: Console, found: Explanation) -> None:
         console.print(Text(found.summary or ""))
         return
     _show_over(console, found.over_since)
+    if found.notice:
+        console.print(Text(f"{found.notice.long}\n"), soft_wrap=True)
     console.print(Text(found.mail.subject, "bold"), soft_wrap=True)
-    console.print(Text(f"\n{mail_text(found.mail.body, found.failure.names.stage)}\n"), soft_wrap=True)
+    console.print(Text(f"\n{found.mail.body.rstrip()}\n"), soft_wrap=True)
     _heading(console, "States")
     console.print(states_table(found.execution.states))
     if found.failure.results:
@@ -120,14 +129,6 @@ def show(console: Console, found: Explanation) -> None:
     show_lines(console, found.log)
     if not found.log:
         console.print(Text("No line.", "dim"))
-
-
-def mail_text(body: str, stage: str) -> str:
-    """A mail's text; of the local stack without the links into AWS's console, which knows nothing of it."""
-    lines = body.splitlines()
-    if stage == LOCAL:
-        lines = [line for line in lines if not line.startswith(_INTO_AWS)]
-    return "\n".join(lines)
 
 
 def _show_over(console: Console, success: Execution | None) -> None:

@@ -7,9 +7,8 @@ import typer
 from rich.text import Text
 
 from cli.deployment import target
-from cli.errors import Misused
 from cli.render.terminal import AsJson, ago, say_json, screen
-from cli.schedule import LONGEST_REASON, Schedule, pause_schedule, read_schedule, resume_schedule
+from cli.schedule import Schedule, checked_reason, pause_schedule, read_schedule, resume_schedule
 
 
 def pause(
@@ -27,11 +26,7 @@ def pause(
     To pause again only changes the reason. A deployment that changes the rule lets it run again; to keep it paused,
     deploy with `--param="schedule=DISABLED"`.
     """
-    said = " ".join(reason.split()) if reason is not None else None
-    if said == "":
-        raise Misused("--reason is empty: say why, or leave it out.")
-    if said and len(said) > LONGEST_REASON:
-        raise Misused(f"--reason has {len(said)} characters; EventBridge has room for {LONGEST_REASON}.")
+    said = checked_reason(reason, "--reason") if reason is not None else None
     names = target(context).connect()
     before = pause_schedule(names, said)
     _tell(read_schedule(names), before, as_json)

@@ -1,6 +1,7 @@
 """`totes query`: ask the warehouse one of the business's questions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,10 +10,12 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from cli.answers import Answer, answer
+from cli.charts.bars import bars
 from cli.deployment import target, warehouse
 from cli.errors import Misused
 from cli.questions import Question, all_questions, find_question
-from cli.render.terminal import AsJson, Row, plain_table, records_table, rows_table, say_csv, say_json, screen
+from cli.render.terminal import AsJson, complaints, plain_table, records_table, rows_table, say_csv, say_json, screen
 
 UNBOUNDED = 10_000
 AT_MOST_SIDE_BY_SIDE = 4
@@ -21,10 +24,14 @@ AT_MOST_SIDE_BY_SIDE = 4
 def query(
     context: typer.Context,
     name: Annotated[str | None, typer.Argument(help="Which question; --list shows them all.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="With --chart: draw into this file, .svg, .png or .html.", show_default=False)
+    ] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; repeatable.")
     ] = None,
-    list_them: Annotated[bool, typer.Option("--list", help="List the questions and parameters.")] = False,
+    list_them: Annotated[bool, typer.Option("--list", help="List the questions, parameters and charts.")] = False,
+    chart: Annotated[bool, typer.Option("--chart", help="Draw the answer; without a file, as bars here.")] = False,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, and nothing else.")] = False,
 ) -> None:
@@ -34,61 +41,143 @@ def query(
 
         totes query revenue_by_currency
         totes query order_history --param order_id=42
+        totes query revenue_by_month --chart revenue.svg
 
     Exit code: 1 when the question has no answer, for instance because the order is unknown.
     """
-    if as_json and as_csv:
-        raise Misused("Give --json or --csv, not both.")
+    if sum((as_json, as_csv, chart)) > 1:
+        raise Misused("Give one of --json, --csv and --chart.")
     if list_them:
-        return _list(as_json)
+        return _list(as_json, as_csv)
     if name is None:
         raise Misused("Which question? `totes query --list` shows them all.")
+    if file and not chart:
+        raise Misused(f"{file}? Add --chart to draw the answer into a file.")
+    if chart and Path(name).suffix in _FORMATS:
+        raise Misused(f"{name} is no question: write `totes query NAME --chart {name}`.")
     question = find_question(name)
+    draw = _way_to_draw(question, file) if chart else None
     given = _parameters(param or [])
     question.bound(given)
     with warehouse(target(context).connect()) as connection:
-        columns, rows = question.ask(connection, given)
-    if as_json:
-        say_json(rows)
+        found = answer(connection, question, given)
+    if draw:
+        draw(found)
+    elif as_json:
+        say_json(found.rows)
     elif as_csv:
-        say_csv(columns, rows)
+        say_csv(found.columns, found.rows)
     else:
-        show_answer(screen(), question, columns, rows)
+        console = screen()
+        show_answer(console, found)
+        show_header(console, question)
     return None
 
 
-def show_answer(console: Console, question: Question, columns: Sequence[str], rows: Sequence[Row]) -> None:
+def show_answer(console: Console, found: Answer) -> None:
     """The question and its answer; a few rows that don't fit the width are turned on their side."""
-    console.print(Text(question.sentence, "bold"))
-    if not rows:
+    console.print(Text(found.question.sentence, "bold"))
+    if not found.rows:
         console.print(Text("No rows.", "dim"))
         return
-    table = rows_table(columns, rows)
+    table = rows_table(found.columns, found.rows)
     wanted = Measurement.get(console, console.options.update(max_width=UNBOUNDED), table)
-    if wanted.maximum > console.width and len(rows) <= AT_MOST_SIDE_BY_SIDE:
-        console.print(records_table(columns, rows))
+    if wanted.maximum > console.width and len(found.rows) <= AT_MOST_SIDE_BY_SIDE:
+        console.print(records_table(found.columns, found.rows))
     else:
-        # Where even the narrowest table is too wide, the terminal wraps it: better than figures cut short.
-        console.print(table, width=max(console.width, wanted.minimum), crop=False, soft_wrap=True)
-    console.print(Text(f"{len(rows):,} {'row' if len(rows) == 1 else 'rows'}", "dim"))
+        console.print(table)
+    count = len(found.rows)
+    console.print(Text(f"{count:,} {'row' if count == 1 else 'rows'} from {found.as_of}", "dim"))
 
 
-def _list(as_json: bool) -> None:
+def show_header(console: Console, question: Question) -> None:
+    """What the answer has, and under which assumptions."""
+    for keyword, text in (("Answers", question.answers), ("Assumes", question.assumes)):
+        if text:
+            console.print(Text(f"{keyword}: {text}", "dim"))
+
+
+def _show_bars(found: Answer) -> None:
+    console = screen()
+    console.print(Text(found.question.sentence, "bold"))
+    chart = found.chart
+    if chart is None or not found.rows:
+        console.print(Text("No rows.", "dim"))
+        return
+    for table in bars(found, chart):
+        console.print(table)
+    console.print(Text(f"From {found.as_of}", "dim"))
+    show_header(console, found.question)
+
+
+def _way_to_draw(question: Question, file: Path | None) -> Callable[[Answer], None]:
+    """Returns what draws the answer. What can't be drawn is refused before the warehouse is asked."""
+    if question.chart is None:
+        charted = ", ".join(other.name for other in all_questions().values() if other.declared_chart)
+        raise Misused(f"{question.name} has no chart. These have one: {charted}.")
+    if file is None:
+        return _show_bars
+    if file.suffix.lower() not in _FORMATS:
+        raise Misused(f"{file} ends in none of {', '.join(_FORMATS)}.")
+    return lambda found: _write(file, _FORMATS[file.suffix.lower()](found))
+
+
+def _svg(found: Answer) -> bytes:
+    from cli.charts.vega import svg
+
+    return svg(found).encode()
+
+
+def _png(found: Answer) -> bytes:
+    from cli.charts.vega import png
+
+    return png(found)
+
+
+def _html(found: Answer) -> bytes:
+    from cli.report.pages import answer_page
+
+    return answer_page(found).encode()
+
+
+_FORMATS: dict[str, Callable[[Answer], bytes]] = {".svg": _svg, ".png": _png, ".html": _html}
+
+
+def _write(file: Path, drawn: bytes) -> None:
+    file.write_bytes(drawn)
+    complaints().print(Text(f"Wrote {file}."))
+
+
+def _list(as_json: bool, as_csv: bool) -> None:
     questions = list(all_questions().values())
     if as_json:
-        say_json([{"name": q.name, "question": q.sentence, "parameters": q.parameters} for q in questions])
+        say_json(
+            [
+                {"name": q.name, "question": q.sentence, "parameters": q.parameters, "chart": q.declared_chart or None}
+                for q in questions
+            ]
+        )
+    elif as_csv:
+        columns = ("name", "question", "parameters", "chart")
+        say_csv(columns, [dict(zip(columns, _listed(question), strict=True)) for question in questions])
     else:
         screen().print(_questions_table(questions))
 
 
 def _questions_table(questions: Sequence[Question]) -> Table:
     table = plain_table()
-    for heading in ("query", "answers", "parameters"):
+    table.add_column("query", no_wrap=True)
+    for heading in ("answers", "parameters", "chart"):
         table.add_column(heading, overflow="fold")
     for question in questions:
-        names = (p.name if p.required else f"[{p.name}]" for p in question.parameters)
-        table.add_row(question.name, Text(question.sentence), Text(" ".join(names)))
+        name, sentence, parameters, chart = _listed(question)
+        table.add_row(name, Text(sentence), Text(parameters), Text(chart.partition(",")[0]))
     return table
+
+
+def _listed(question: Question) -> tuple[str, str, str, str]:
+    names = (p.name if p.required else f"[{p.name}]" for p in question.parameters)
+    return question.name, question.sentence, " ".join(names), question.declared_chart
 
 
 def _parameters(pairs: Sequence[str]) -> dict[str, str]:

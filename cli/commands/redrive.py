@@ -8,12 +8,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.commands.run import as_document, command, unique_name
+from cli.commands.run import as_document
 from cli.deployment import target
 from cli.errors import FAILED, Misused
 from cli.render.follow import follow, left_running, wait
 from cli.render.terminal import AsJson, say_json, screen
 from cli.selection import named, newest, newest_unsuccessful
+from cli.starting import command, unique_name
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe, start
 
 if TYPE_CHECKING:

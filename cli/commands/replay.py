@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from cli.commands.run import unique_name
 from cli.deployment import target, warehouse
 from cli.errors import FAILED, CommandFailed, Misused
 from cli.quiet import no_log_lines
 from cli.render.terminal import AsJson, complaints, say_json, screen
+from cli.starting import unique_name
 from totes.lake.bucket import Lake
 from totes.runtime.names import LOCAL
 from totes.runtime.secrets import read_credentials

@@ -1,11 +1,9 @@
 """`totes run`: start an execution and follow it."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import uuid4
 
 import typer
 from botocore.exceptions import ClientError
@@ -14,6 +12,7 @@ from cli.deployment import target
 from cli.errors import FAILED, Misused, no_such
 from cli.render.follow import follow, left_running, wait
 from cli.render.terminal import AsJson, say_json, screen
+from cli.starting import unique_name
 from totes.alerts.executions import SUCCEEDED, Execution, start
 from totes.contracts.declarations import source_tables
 
@@ -66,24 +65,12 @@ def _start(names: "Names", name: str | None, document: str) -> str:
         raise
 
 
-def unique_name(origin: str) -> str:
-    """A name that no other execution has, and that says where it came from and when."""
-    return f"{origin}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
-
-
 def as_document(execution: Execution) -> dict[str, Any]:
     """An execution for `--json`."""
     told = ("name", "entered", "exited", "attempts", "error", "seconds")
     states = [{name: getattr(state, name) for name in told} for state in execution.states]
     given = json.loads(execution.input)
     return asdict(execution) | {"input": given, "seconds": execution.seconds, "states": states}
-
-
-def command(given: Mapping[str, Any]) -> str:
-    """Returns the command line that starts an execution with an input."""
-    options = [f"--full-read {table}" for table in given.get("full_read", ())]
-    options += [f"--accept-deletions {table}={rows}" for table, rows in given.get("accept_deletions", {}).items()]
-    return " ".join(["totes run", *options])
 
 
 def _input(full_read: Iterable[str], accept_deletions: Iterable[str]) -> dict[str, Any]:

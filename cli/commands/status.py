@@ -18,7 +18,8 @@ from cli.render.executions import status_text
 from cli.render.terminal import AsJson, ago, cell, plain_table, say_json, screen, took
 from cli.schedule import Schedule, expected_start, read_schedule
 from cli.watching import watch
-from totes.alerts.executions import SUCCEEDED, Execution, describe, latest, stood_aside
+from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe, latest, stood_aside
+from totes.alerts.notice import notice_of
 
 if TYPE_CHECKING:
     from totes.runtime.names import Names
@@ -95,9 +96,15 @@ def status(
 def _read_status(names: "Names") -> PipelineStatus:
     logs, now = read_logs(names), datetime.now(UTC)
     fresh = freshness(logs, last_success(names), now)
-    executions, schedule = latest(names, LAST_EXECUTIONS), read_schedule(names)
+    executions = [_with_states(execution) for execution in latest(names, LAST_EXECUTIONS)]
+    schedule = read_schedule(names)
     schedule = replace(schedule, next_start=expected_start(schedule, executions, now))
     return PipelineStatus(logs, fresh, schedule, executions, _catching_up(executions))
+
+
+def _with_states(execution: Execution) -> Execution:
+    """Returns an execution that failed with its states, which say whether an e-mail was sent."""
+    return execution if execution.status in (SUCCEEDED, RUNNING) else describe(execution.arn)
 
 
 def _catching_up(executions: Sequence[Execution]) -> str | None:
@@ -116,7 +123,8 @@ def _catching_up_line(execution: str | None, logs: Sequence[LogHead]) -> list[Te
 
 def _summary(execution: Execution) -> dict[str, Any]:
     shown = ("arn", "name", "status", "started", "stopped", "seconds")
-    return {name: getattr(execution, name) for name in shown}
+    notice = notice_of(execution)
+    return {name: getattr(execution, name) for name in shown} | {"mail": notice.short if notice else None}
 
 
 def _logs_table(logs: Sequence[LogHead]) -> Table:
@@ -156,11 +164,15 @@ def _executions_table(executions: Sequence[Execution]) -> Table:
     for heading in ("started", "execution", "status"):
         table.add_column(heading, overflow="fold")
     table.add_column("took", justify="right")
-    for execution in executions:
+    notices = [notice_of(execution) for execution in executions]
+    if any(notices):
+        table.add_column("e-mail", overflow="fold")
+    for execution, notice in zip(executions, notices, strict=True):
         table.add_row(
             cell("", execution.started.astimezone(UTC).replace(microsecond=0)),
             execution.name,
             status_text(execution),
             took(execution.seconds),
+            *([notice.short if notice else ""] if any(notices) else []),
         )
     return table

@@ -1,7 +1,7 @@
 """The functions' log lines of one execution, out of CloudWatch Logs."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -51,13 +51,15 @@ class LogLine:
         return self.level not in LEVELS or LEVELS.index(self.level) >= LEVELS.index(level)
 
 
-def read_lines(names: "Names", execution: "Execution", since: datetime | None = None) -> list[LogLine]:
-    """The lines of all functions, oldest first.
+def read_lines(
+    names: "Names", execution: "Execution", since: datetime | None = None, functions: Sequence[str] = FUNCTIONS
+) -> list[LogLine]:
+    """The lines of all functions, or of some, oldest first.
 
     Args:
         since: what is older is left out; else the execution's start.
     """
-    lines = [line for function in FUNCTIONS for line in _lines(names, function, execution, since)]
+    lines = [line for function in functions for line in _lines(names, function, execution, since)]
     return sorted(lines, key=lambda line: line.at)
 
 

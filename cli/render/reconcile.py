@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.commands.run import command
 from cli.render.terminal import cell, plain_table
+from cli.starting import command
 from totes.contracts.declarations import warehouse_tables
 from totes.errors import shortened
 from totes.runtime.redaction import visible

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -23,6 +23,7 @@ from totes.runtime.redaction import visible, visible_line
 
 # Where the output is not a terminal there is no width to ask for, and 80 columns would squeeze the tables.
 WIDTH_WITHOUT_TERMINAL = 110
+_UNBOUNDED = 10_000
 
 Row = Mapping[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
@@ -34,6 +35,10 @@ class Screen(Console):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
+        """Leaves it to the terminal to wrap a table that is too wide: better than words and figures cut short."""
+        super().print(*objects, crop=crop, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Everything that is printed passes here, before it is laid out: the cells of tables, too."""
@@ -72,27 +77,51 @@ def say_warning(line: str) -> None:
 
 
 def say_json(document: object) -> None:
-    """Pure JSON on stdout. Money is a string, so that no reader makes a float of it; moments are ISO 8601."""
+    """Pure JSON on stdout. Decimals are numbers with all their digits; moments are ISO 8601."""
+    # The standard library has no way to write a Decimal as it is.
+    import simplejson
+
     # JSON has its own escapes for characters that the encoding lacks.
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
-    text = json.dumps(document, indent=2, ensure_ascii=ascii_only, default=_json_value)
+    text = simplejson.dumps(
+        document, indent=2, ensure_ascii=ascii_only, default=_json_value, use_decimal=True, namedtuple_as_object=False
+    )
     # And for all that a terminal obeys, so that readers get the same characters.
     typer.echo("".join(letter if visible(letter) == letter else f"\\u{ord(letter):04x}" for letter in text))
 
 
 def say_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """CSV with a header on stdout; NULL is an empty field."""
+    """CSV with a header on stdout."""
+    text = csv_text(columns, rows)
+    # CSV has no escapes, so a file gets the very characters. typer.echo would leave out escape sequences.
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
+    """CSV with a header; NULL is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    # CSV has no escapes, so a file gets the very characters. typer.echo would leave out escape sequences.
-    sys.stdout.write(visible(text.getvalue()) if sys.stdout.isatty() else text.getvalue())
+    return text.getvalue()
+
+
+class _PlainTable(Table):
+    """A table that cuts no word of a heading in two."""
+
+    def add_column(self, header: RenderableType = "", *arguments: Any, **options: Any) -> None:
+        options["min_width"] = max(options.get("min_width") or 0, longest_word([str(header)]))
+        super().add_column(header, *arguments, **options)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """No word and no figure is narrowed away; where the terminal is narrower, it wraps the lines."""
+        narrowest = self.__rich_measure__(console, options.update(max_width=_UNBOUNDED)).minimum
+        yield from super().__rich_console__(console, options.update(max_width=max(options.max_width, narrowest)))
 
 
 def plain_table(title: str | None = None) -> Table:
     """The one look that all tables have."""
-    return Table(
+    return _PlainTable(
         title=title,
         title_justify="left",
         title_style="bold",
@@ -107,7 +136,7 @@ def rows_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
     table = plain_table()
     for column in columns:
         numeric = all(isinstance(row[column], int | Decimal | None) for row in rows)
-        longest = max(len(word) for row in rows for word in _worded(column, row[column]).split() or [""])
+        longest = longest_word(_worded(column, row[column]) for row in rows)
         table.add_column(heading(column), justify="right" if numeric else "left", overflow="fold", min_width=longest)
     for row in rows:
         table.add_row(*(cell(column, row[column]) for column in columns))
@@ -117,9 +146,10 @@ def rows_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
 def records_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
     """The same turned on its side, for rows that are too wide: a line for each column."""
     table = plain_table()
-    table.add_column("")
-    for _ in rows:
-        table.add_column("", overflow="fold")
+    table.add_column("", min_width=longest_word(map(heading, columns)))
+    for row in rows:
+        longest = longest_word(_worded(column, row[column]) for column in columns)
+        table.add_column("", overflow="fold", min_width=longest)
     for column in columns:
         table.add_row(Text(heading(column), "dim"), *(cell(column, row[column]) for row in rows))
     return table
@@ -151,6 +181,11 @@ def ago(span: timedelta) -> str:
     units = list(zip(counts, ("d", "h", "min", "s"), strict=True))
     first = next((index for index, count in enumerate(counts) if count), len(counts) - 1)
     return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2])
+
+
+def longest_word(texts: Iterable[str]) -> int:
+    """The width of the longest word, which a column needs so that no word is cut."""
+    return max((cell_len(word) for text in texts for word in text.split()), default=0)
 
 
 def _worded(column: str, value: object) -> str:

@@ -100,6 +100,10 @@ class Deployment:
             for name, own in self._template.get("functions", {}).items()
         }
 
+    def parameter(self, name: str) -> str:
+        """The value of a parameter."""
+        return self._resolved_text(f"${{param:{name}}}")
+
     def timeout(self, function: str) -> int:
         """Seconds that a function may take."""
         return int(self._setting(function, "timeout", LONGEST_TIMEOUT))
@@ -178,7 +182,7 @@ def _read(file: Path) -> dict[str, Any]:
     return document
 
 
-class _CloudFormationLoader(yaml.SafeLoader):
+class _CloudFormationLoader(yaml.CSafeLoader):
     """Takes `!Sub`, `!GetAtt` and their like for the plain value: nothing here depends on them."""
 
 

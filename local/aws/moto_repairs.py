@@ -4,6 +4,7 @@ Each repair has a canary in tests/machine/test_moto_repairs.py that fails as soo
 """
 
 import contextlib
+import functools
 import json
 import threading
 import uuid
@@ -19,6 +20,7 @@ from moto.stepfunctions.parser.api import ExecutionFailedEventDetails, HistoryEv
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import FailureEvent, FailureEventException
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import (
     DistributedIterationComponent,
 )
@@ -26,6 +28,7 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 from moto.stepfunctions.parser.asl.parse.preprocessor import Preprocessor
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.parser.models import StepFunctionsParserBackend
 
 from local.lambda_runtime.runtime import Invoker, ServiceError
@@ -121,6 +124,15 @@ def definitions_are_parsed_once() -> Iterator[None]:
             return program, trees[definition]
 
     with replaced(AmazonStateLanguageParser, "parse", staticmethod(parse_once)):
+        yield
+
+
+@contextlib.contextmanager
+def paths_are_parsed_once() -> Iterator[None]:
+    """moto makes a parser each time that a state evaluates a JSONPath. A parsed path has no state: keep it."""
+    with contextlib.ExitStack() as replacements:
+        for module in (json_path, result_path):
+            replacements.enter_context(replaced(module, "parse", functools.cache(vars(module)["parse"])))
         yield
 
 

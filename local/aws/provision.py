@@ -25,13 +25,18 @@ def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
         "TOTES_LANDING_BUCKET": names.landing_bucket,
         "TOTES_PROCESSED_BUCKET": names.processed_bucket,
     }
+    mails = {
+        "TOTES_DOCS": DOCS,
+        "TOTES_MAIL_INTERVALS": deployment.parameter("mailIntervals"),
+        "TOTES_CHAT": "false",
+    }
     own = {
         "ingest": {"TOTES_SOURCE_SECRET": names.source_secret},
         "transform": {},
         "load": {"TOTES_WAREHOUSE_SECRET": names.warehouse_secret},
-        "report": {"TOTES_DOCS": DOCS},
+        "report": mails,
         "fail": {},
-        "watch": {"TOTES_DOCS": DOCS, "TOTES_ALERTS_TOPIC": names.topic_arn},
+        "watch": mails | {"TOTES_ALERTS_TOPIC": names.topic_arn},
         "backfill": {"TOTES_SOURCE_SECRET": names.source_secret},
     }
     return [

@@ -2,8 +2,8 @@
 
 import re
 import time
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -57,6 +57,14 @@ class Scheduler:
         Raises:
             ValueError: the rule's expression is no rate.
         """
+        try:
+            for due in self._moments(stop):
+                self._stack.next_start = datetime.now(UTC) + timedelta(seconds=due - time.monotonic())
+        finally:
+            self._stack.next_start = None
+
+    def _moments(self, stop: "threading.Event") -> Iterator[float]:
+        """Fires at each moment, and then yields the next one by the monotonic clock."""
         events = self._stack.client("events")
         due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):
@@ -66,3 +74,4 @@ class Scheduler:
                 self._started(self._stack.start_execution())
             now = time.monotonic()
             due = due + interval if due + interval > now else now + interval
+            yield due

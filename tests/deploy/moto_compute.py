@@ -63,11 +63,13 @@ class StateMachine(ApiResource):
     service = "stepfunctions"
 
     def put(self, properties: dict[str, Any]) -> None:
-        definition = {
+        definition: dict[str, Any] = {
             "definition": properties["DefinitionString"],
             "roleArn": properties["RoleArn"],
             "tracingConfiguration": {"enabled": properties["TracingConfiguration"]["Enabled"]},
         }
+        if logging := properties.get("LoggingConfiguration"):
+            definition["loggingConfiguration"] = _logging(logging)
         if self.attributes:
             self.api.update_state_machine(stateMachineArn=self.physical_resource_id, **definition)
             return
@@ -77,3 +79,13 @@ class StateMachine(ApiResource):
 
     def remove(self) -> None:
         self.api.delete_state_machine(stateMachineArn=self.physical_resource_id)
+
+
+def _logging(properties: dict[str, Any]) -> dict[str, Any]:
+    """The API spells like the template, but for the first letters."""
+    groups = [destination["CloudWatchLogsLogGroup"]["LogGroupArn"] for destination in properties["Destinations"]]
+    return {
+        "level": properties["Level"],
+        "includeExecutionData": properties["IncludeExecutionData"],
+        "destinations": [{"cloudWatchLogsLogGroup": {"logGroupArn": group}} for group in groups],
+    }

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,17 @@ class Stage:
         if ran.returncode:
             raise SlsFailed(f"sls {' '.join(arguments)} ended with {ran.returncode}:\n{ran.stdout}{ran.stderr}")
         return ran.stdout
+
+    @contextmanager
+    def edited(self, file: str, edit: Callable[[str], str]) -> Iterator[None]:
+        """A file of the service is another one meanwhile."""
+        path = self.service / file
+        before = path.read_text(encoding="utf-8")
+        path.write_text(edit(before), encoding="utf-8")
+        try:
+            yield
+        finally:
+            path.write_text(before, encoding="utf-8")
 
     def client(self, service: str) -> Any:
         make_client: Any = boto3.client  # typed for literal names only

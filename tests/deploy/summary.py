@@ -25,7 +25,8 @@ UNPROVEN = (
     ),
     (
         "mail: that the subscription is confirmed and the mail arrives",
-        "the mail of the alarm above, and the one of a failure: put a wrong password into totes/dev/warehouse",
+        "totes --stage dev doctor; the mail of the alarm above, and the one of a failure: put a wrong password into "
+        "totes/dev/warehouse",
     ),
     (
         "the layer for arm64: what ran here was built for this machine by the same pip, arguments and patterns",
@@ -54,6 +55,6 @@ UNPROVEN = (
     ),
     (
         "the network: a VPC's routes, RDS's security groups, TLS to the databases",
-        "the first execution with the secrets set; sslmode verify-full in both",
+        "totes --stage dev doctor, with the secrets set and sslmode verify-full in both",
     ),
 )

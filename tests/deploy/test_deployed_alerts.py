@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.deploy.stage import MAILBOX, Stage, statements
+from totes.runtime.names import FUNCTIONS
 
 ALARMS = ("freshness", "missed-ends", "missed-starts", "warnings", "watch")
 WATCHED = {
@@ -71,6 +72,27 @@ def test_end_that_could_not_be_told_of_is_kept(stage: Stage) -> None:
     )
     condition = statements(attributes["Attributes"]["Policy"])["FromTheRules"]["Condition"]
     assert condition == {"ArnEquals": {"aws:SourceArn": [events.describe_rule(Name=rule)["Arn"] for rule in rules]}}
+
+
+def test_alarms_on_several_metrics_and_on_each_function_are_there(stage: Stage) -> None:
+    found = {alarm["AlarmName"]: alarm for alarm in stage.client("cloudwatch").describe_alarms()["MetricAlarms"]}
+    for name in FUNCTIONS:
+        [dimension] = found[f"totes-dev-duration-{name}"]["Dimensions"]
+        assert dimension == {"Name": "FunctionName", "Value": stage.names.function(name)}
+        assert found[f"totes-dev-duration-{name}"]["Threshold"] == 800 * stage.function(name)["Timeout"]
+    for name, count in (("throttles", len(FUNCTIONS)), ("lost-events", 4)):
+        queries = found[f"totes-dev-{name}"]["Metrics"]
+        assert len([query for query in queries if "MetricStat" in query]) == count
+
+
+def test_machines_log_their_failures(stage: Stage) -> None:
+    for machine, name in (("PipelineStateMachine", "pipeline"), ("BackfillStateMachine", "backfill")):
+        described = stage.client("stepfunctions").describe_state_machine(stateMachineArn=stage.resources()[machine])
+        logging = described["loggingConfiguration"]
+        [destination] = logging["destinations"]
+        assert (logging["level"], logging["includeExecutionData"]) == ("ERROR", False)
+        group = f":log-group:/aws/vendedlogs/states/totes-dev-{name}"
+        assert group in destination["cloudWatchLogsLogGroup"]["logGroupArn"]
 
 
 @pytest.mark.parametrize("alarm", ALARMS)

@@ -5,7 +5,9 @@ import json
 import pytest
 from moto.sns.models import sns_backends
 
+from cli.doctor.examination import examine
 from tests.deploy.stage import Databases, Stage
+from totes.verify.doctor.findings import Level
 
 SHARED = {"fact_sales_order": "sales_order", "fact_purchase_order": "purchase_order", "fact_payment": "payment"}
 
@@ -21,7 +23,7 @@ def connected(stage: Stage, databases: Databases) -> Stage:
 def alerts(stage: Stage) -> list[tuple[str, str]]:
     """Subject and text of all that the topic was told."""
     topic = sns_backends[stage.names.account][stage.names.region].topics[stage.names.topic_arn]
-    return [(str(subject), message) for _id, message, subject, *_ in topic.sent_notifications]
+    return [(str(subject), json.loads(message)["default"]) for _id, message, subject, *_ in topic.sent_notifications]
 
 
 def test_execution_fills_the_warehouse(connected: Stage, databases: Databases) -> None:
@@ -33,6 +35,29 @@ def test_execution_fills_the_warehouse(connected: Stage, databases: Databases) -
     assert loaded == {fact: databases.count(databases.source, table) for fact, table in SHARED.items()}
     assert min(loaded.values()) > 0
     assert alerts(connected) == before
+
+
+def test_doctor_finds_nothing_that_is_wrong_with_the_stage(connected: Stage) -> None:
+    found = examine(connected.names)
+    assert [finding for finding in found if finding.level is not Level.OK] == []
+    assert {"stack", "functions", "rules", "alarms", "queues", "bucket", "logs", "code"} <= {
+        each.code for each in found
+    }
+    assert sum(finding.code == "writing" for finding in found) == 2
+
+
+def test_doctor_finds_what_was_changed_behind_the_deployment(connected: Stage, databases: Databases) -> None:
+    names, events = connected.names, connected.client("events")
+    connected.put_secret(names.source_secret, databases.source | {"dbname": "nowhere"})
+    events.disable_rule(Name=names.ended_rule)
+    try:
+        found = {finding.code: finding for finding in examine(names) if finding.level is not Level.OK}
+    finally:
+        events.enable_rule(Name=names.ended_rule)
+        connected.put_secret(names.source_secret, databases.source)
+    assert found.keys() == {"rule-disabled", "AccessDenied", "unseen"}
+    assert found["AccessDenied"].area == f"From inside {names.function('ingest')}"
+    assert str(databases.source["password"]) not in str(found)
 
 
 def test_failing_load_is_caught_told_once_and_caught_up(connected: Stage, databases: Databases) -> None:

@@ -1,6 +1,8 @@
 """What comes after the first deployment: a change, the way back, the end."""
 
 import json
+import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -9,22 +11,36 @@ from tests.deploy.stage import SlsFailed, Stage
 from totes.runtime.names import FUNCTIONS
 
 OFTEN = "rate(1 minute)"
+LAYERS = "serverless/totes/dev/code-artifacts/"
+KEEPS_TEN, KEEPS_TWO = (f"maxPreviousDeploymentArtifacts: {count}" for count in (10, 2))
 STAYS_IN_PROD = {"LandingBucket", "ProcessedBucket", "SourceSecret", "WarehouseSecret", "AlertsKey"}
+
+
+def uploaded(stage: Stage) -> dict[str, datetime]:
+    """When each object of the deployment bucket was put, by its key."""
+    bucket = stage.outputs()["ServerlessDeploymentBucketName"]
+    found = stage.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    return {item["Key"]: item["LastModified"] for item in found}
 
 
 def uploads(stage: Stage) -> dict[str, set[str]]:
     """The names of the uploaded files by deployment, oldest first."""
-    bucket = stage.outputs()["ServerlessDeploymentBucketName"]
     files: dict[str, set[str]] = {}
-    for item in stage.client("s3").list_objects_v2(Bucket=bucket)["Contents"]:
-        deployment, _, file = item["Key"].rpartition("/")
+    for key in uploaded(stage).keys() - layers(stage).keys():
+        deployment, _, file = key.rpartition("/")
         files.setdefault(deployment.rpartition("/")[2], set()).add(file)
     return files
 
 
+def layers(stage: Stage) -> dict[str, datetime]:
+    """When each layer was uploaded, by its key."""
+    return {key: put for key, put in uploaded(stage).items() if key.startswith(LAYERS)}
+
+
 def test_change_is_deployed_and_rolled_back(stage: Stage) -> None:
     layer = stage.resources()["PythonRequirementsLambdaLayer"]
-    before = uploads(stage)
+    before, kept = uploads(stage), layers(stage)
+    assert len(kept) == 1
 
     stage.sls("deploy", f"--param=rate={OFTEN}")
     [changed] = uploads(stage).keys() - before.keys()
@@ -34,12 +50,48 @@ def test_change_is_deployed_and_rolled_back(stage: Stage) -> None:
         "compiled-cloudformation-template.json",
         "serverless-state.json",
         "totes.zip",
-    }, "the layer is the same and should not have been uploaded again"
+    }
+    assert layers(stage) == kept, "the layer is the same and should not have been uploaded again"
 
     stage.sls("rollback", "--timestamp", max(before).partition("-")[0])
     assert stage.rate() == "rate(5 minutes)"
     code = stage.client("lambda").get_function(FunctionName=stage.names.function("load"))["Code"]["Location"]
     assert max(before) in code
+
+
+def contents_of_the_layer(stage: Stage) -> str:
+    """The hash of what the current layer version holds."""
+    name, version = stage.resources()["PythonRequirementsLambdaLayer"].split(":")[-2:]
+    found = stage.client("lambda").get_layer_version(LayerName=name, VersionNumber=int(version))
+    sha: str = found["Content"]["CodeSha256"]
+    return sha
+
+
+def missing_artifacts(stage: Stage) -> set[str]:
+    """What the templates of the kept deployments name and the bucket has not."""
+    s3, bucket, keys = stage.client("s3"), stage.outputs()["ServerlessDeploymentBucketName"], uploaded(stage).keys()
+    templates = [key for key in keys if key.endswith("/compiled-cloudformation-template.json")]
+    assert len(templates) > 1
+    bodies = [s3.get_object(Bucket=bucket, Key=key)["Body"].read().decode() for key in templates]
+    return {key for body in bodies for key in re.findall(r'"S3Key":"([^"]+)"', body)} - keys
+
+
+def test_kept_deployment_is_rolled_back_to_after_the_layer_has_changed(stage: Stage) -> None:
+    """A layer is older than the deployments that share it; it has to stay until the last of them is gone."""
+    layer = contents_of_the_layer(stage)
+    with stage.edited("serverless.yml", lambda text: text.replace(KEEPS_TEN, KEEPS_TWO)):
+        stage.sls("deploy", f"--param=rate={OFTEN}")
+        kept = max(uploads(stage))
+        # Another layer that is built at once: an empty one.
+        with stage.edited("requirements.txt", lambda _: "\n"):
+            stage.sls("deploy")
+    assert len(uploads(stage)) == 2, "the deployment that first had the layer should be gone"
+    assert contents_of_the_layer(stage) != layer
+    assert missing_artifacts(stage) == set()
+
+    stage.sls("rollback", "--timestamp", kept.partition("-")[0])
+    assert stage.rate() == OFTEN
+    assert contents_of_the_layer(stage) == layer
 
 
 def test_removal_waits_for_empty_buckets_and_leaves_nothing(stage: Stage) -> None:
@@ -58,6 +110,7 @@ def test_removal_waits_for_empty_buckets_and_leaves_nothing(stage: Stage) -> Non
     assert stage.client("cloudwatch").describe_alarms()["MetricAlarms"] == []
     assert stage.client("cloudwatch").list_dashboards()["DashboardEntries"] == []
     assert stage.client("glue").get_databases()["DatabaseList"] == []
+    assert stage.client("logs").describe_log_groups()["logGroups"] == []
     assert stage.client("iam").list_roles()["Roles"] == []
 
     stage.sls("deploy")

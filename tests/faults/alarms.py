@@ -12,7 +12,7 @@ def watching(metric: str) -> dict[str, bool]:
     return {
         alarm["AlarmName"]: [template.text(action) for action in alarm.get("AlarmActions", ())] == [DEV.topic_arn]
         for alarm in template.of_type("AWS::CloudWatch::Alarm").values()
-        if alarm["MetricName"] == metric
+        if alarm.get("MetricName") == metric
         and [template.text(dimension["Value"]) for dimension in alarm["Dimensions"]] == [DEV.state_machine_arn]
     }
 

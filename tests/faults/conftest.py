@@ -13,6 +13,7 @@ from tests.faults import table
 from tests.faults.catalogue import Catalogue, Part
 from tests.faults.invoker import InProcess, Switchboard
 from tests.faults.scenario import Scenario, functions
+from tests.support.executions import forget_executions
 from tests.support.loaded import Loaded
 from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
@@ -77,6 +78,7 @@ def scenario(
     monkeypatch.setattr(INTERPRETER, SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(SDK, SimpleNamespace(sleep=sdk_waits.append))
     before = start.history_checker if isinstance(start, Loaded) else None
+    forget_executions()
     with HistoryChecker(small, before) as history_checker:
         made = Scenario(stack, small, history_checker, switchboard, in_process, log, waits, sdk_waits)
         for name, value in made.environment.items():

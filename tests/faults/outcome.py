@@ -5,12 +5,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from local.stack import Mail
 from tests.faults.alarms import telling
-from totes.errors import split_remedy
+from totes.errors import split_labels
 from totes.runtime.names import STAGES
 
 # What an execution that can't send its mail leaves behind is that it has not succeeded; an alarm on the metric tells.
@@ -20,8 +21,8 @@ _ENDS = {"TIMED_OUT": "timed out", "ABORTED": "was aborted"}
 
 
 class Outcome(StrEnum):
-    """HEAL: the run or its retry succeeds, and nobody is told. HOLD: it fails with one mail and leaves the warehouse
-    alone, and the next good run catches up. WARN: it succeeds and says what is odd. NOOP: nothing is done.
+    """HEAL: the run or its retry succeeds, and nobody is told. HOLD: it fails with a mail if one is due and leaves the
+    warehouse alone, and the next good run catches up. WARN: it succeeds and says what is odd. NOOP: nothing is done.
     """
 
     HEAL = "HEAL"
@@ -49,6 +50,7 @@ class Execution:
         output: the results of the states, by their names in lower case.
         remedy: what the error that failed it told the reader to do; empty where the function had no say in it.
         unsent: whether a mail of it could not be sent at the time.
+        ended: when it did, by the clock of Step Functions.
     """
 
     arn: str
@@ -61,12 +63,18 @@ class Execution:
     mails: list[Mail]
     remedy: str
     unsent: bool
+    ended: datetime
     before: Effect = field(repr=False)
     after: Effect = field(repr=False)
 
     @property
     def succeeded(self) -> bool:
         return self.status == "SUCCEEDED"
+
+    @property
+    def name(self) -> str:
+        """The name of the execution: a mail of the local stack links to no console of AWS, so it holds no ARN."""
+        return self.arn.rpartition(":")[2]
 
     @property
     def warnings(self) -> list[str]:
@@ -88,27 +96,54 @@ class Execution:
         return self.before == self.after
 
     @property
-    def mail_violations(self) -> list[str]:
-        """What contradicts I5: one mail for a failed execution, none for another, and it says what is needed."""
-        mails = 0 if self.succeeded or self.unsent else 1
+    def step(self) -> str:
+        """The stage that it ended in."""
+        return next((state for state in reversed(self.path) if state in STAGES), "")
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """What a repeated failure has in common with the one before."""
+        return self.step, self.error or self.status, split_labels(self.cause).tables
+
+    def mail_violations(self, due: bool) -> list[str]:
+        """What contradicts I5: a mail where one is due, none for another execution, and it says what is needed."""
+        mails = int(due and not self.unsent)
         if len(self.mails) != mails:
-            return [f"I5 {len(self.mails)} mails of an execution that ended {self.status}: {self.cause}"]
+            return [f"I5 {len(self.mails)} mails, not {mails}, of an execution that ended {self.status}: {self.cause}"]
         if self.unsent and len(alarms := telling(_LAST_RESORT)) != 1:
             return [f"I5 {len(alarms)} alarms tell that no execution has succeeded"]
         if not mails:
             return []
         mail = self.mails[0]
-        step = next((state for state in reversed(self.path) if state in STAGES), "")
         # The mail need not have all of a very long cause.
-        found = split_remedy(self.cause)[0][:1_900]
-        needed = {"step": step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.arn}
+        found = split_labels(self.cause).found[:1_900]
+        needed = {"step": self.step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.name}
         how = f"failed with {re.escape(self.error)}"
         if self.status in _ENDS:
-            needed, how = {"step": step, "execution": self.arn}, _ENDS[self.status]
+            needed, how = {"step": self.step, "execution": self.name}, _ENDS[self.status]
         lacking = [what for what, text in needed.items() if one_line(text) not in one_line(mail.message)]
-        if not re.fullmatch(rf"[\w-]+: {step} {how}, [\w ]+", mail.subject):
+        what = rf"({self.step} {how}, [\w ]+|[\d,]+ failures since [\d-]+ [\d:]+ UTC: {self.step} {how})"
+        if not re.fullmatch(rf"[\w-]+: {what}", mail.subject):
             lacking.append(f"the right subject ({mail.subject})")
         return [f"I5 the mail lacks {what}" for what in lacking]
+
+
+def mails_due(executions: Sequence[Execution]) -> list[bool]:
+    """For each execution whether a mail about it is due: the first failure of its kind, then one after an hour, and
+    then one a day, until an execution succeeds. One that could not be sent counts for nothing.
+    """
+    told: dict[tuple[str, str, str], list[datetime]] = {}
+    due = []
+    for execution in executions:
+        mails = told.setdefault(execution.kind, [])
+        wait = timedelta(hours=1 if len(mails) == 1 else 24) - timedelta(minutes=1)
+        is_due = not execution.succeeded and (not mails or execution.ended - mails[-1] >= wait)
+        due.append(is_due)
+        if is_due and not execution.unsent:
+            mails.append(execution.ended)
+        if execution.succeeded and not execution.output.get("load", {}).get("catching_up"):
+            told.clear()
+    return due
 
 
 def one_line(text: str) -> str:

@@ -29,9 +29,18 @@ from moto.sns.models import SNSBackend
 from local.aws import provision
 from local.aws.deployment import Deployment
 from local.lambda_runtime.runtime import Function, Invoker, InvokeResult, LambdaRuntime
-from local.stack import Stack
+from local.stack import Mail, Stack
 from tests.faults.invoker import InProcess, Switchboard
-from tests.faults.outcome import Effect, Execution, Outcome, classify, contradictions, output_of, read_history
+from tests.faults.outcome import (
+    Effect,
+    Execution,
+    Outcome,
+    classify,
+    contradictions,
+    mails_due,
+    output_of,
+    read_history,
+)
 from tests.support.injection import Action, Countdown
 from tests.support.loaded import on as on
 from tests.support.model import HistoryChecker
@@ -97,9 +106,10 @@ class Scenario:
             path=path,
             retried=retried,
             output=output_of(ended),
-            mails=[mail for mail in self.mails if arn in mail.message],
+            mails=[mail for mail in self.mails if is_about(arn, mail)],
             remedy=self._remedy(arn, ended.get("error", "")),
             unsent=self._mute,
+            ended=events[-1]["timestamp"],
             before=self._started[arn],
             after=self.effect(),
         )
@@ -188,6 +198,8 @@ class Scenario:
             "TOTES_SOURCE_SECRET": f"{self.pipeline.name}/source",
             "TOTES_WAREHOUSE_SECRET": f"{self.pipeline.name}/warehouse",
             "TOTES_DOCS": "docs",
+            "TOTES_MAIL_INTERVALS": "1h,24h",
+            "TOTES_CHAT": "false",
             "TOTES_ALERTS_TOPIC": self.stack.names.topic_arn,
         }
 
@@ -206,7 +218,11 @@ class Scenario:
         assert not found, "after the quiet run:\n" + "\n".join(found)
 
     def _mail_violations(self) -> list[str]:
-        found = [violation for execution in self.executions for violation in execution.mail_violations]
+        found = [
+            violation
+            for execution, due in zip(self.executions, mails_due(self.executions), strict=True)
+            for violation in execution.mail_violations(due)
+        ]
         if len(self.mails) != sum(len(execution.mails) for execution in self.executions):
             found.append(f"I5 mails of no execution: {self.mails}")
         return found
@@ -225,6 +241,11 @@ class Scenario:
     def _environment(self, function: Function) -> dict[str, str]:
         ours = self.environment
         return {name: ours.get(name, value) for name, value in function.environment.items()}
+
+
+def is_about(arn: str, mail: Mail) -> bool:
+    """Whether a mail leads to an execution; one that Report did not write does so by the ARN."""
+    return f"totes explain {arn.rpartition(':')[2]}\n" in mail.message or arn in mail.message
 
 
 def functions() -> list[Function]:

@@ -1,6 +1,7 @@
 """The scenario's own judgement: what it makes of executions, and what the table makes of rows."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from local.stack import Mail
 from tests.faults import table
 from tests.faults.catalogue import NUMBERS, Catalogue, Part, Row
-from tests.faults.outcome import Effect, Execution, classify, contradictions, read_history
+from tests.faults.outcome import Effect, Execution, classify, contradictions, mails_due, read_history
 from tests.faults.scenario import HEAL, HOLD, NOOP, WARN, fault
 
 BEFORE, AFTER = Effect(frozenset(), {"dim_staff": "a"}), Effect(frozenset({"x"}), {"dim_staff": "b"})
@@ -24,6 +25,7 @@ LOADED = Execution(
     mails=[],
     remedy="",
     unsent=False,
+    ended=datetime(2026, 11, 28, tzinfo=UTC),
     before=BEFORE,
     after=AFTER,
 )
@@ -43,6 +45,7 @@ FAILED = replace(
     after=BEFORE,
 )
 TIMED_OUT = replace(LOADED, status="TIMED_OUT", path=["Ingest", "Load"], after=BEFORE)
+ENDED = "of an execution that ended FAILED: A gap.\nRemedy: Restore it."
 ODD = replace(LOADED, output={"ingest": {"warnings": ["a date of 2099"]}})
 
 
@@ -72,41 +75,77 @@ def test_failed_run_after_which_none_succeeds_contradicts() -> None:
     assert contradictions([LOADED, FAILED]) == ["no run has caught up; the last one said: A gap.\nRemedy: Restore it."]
 
 
+def judged(execution: Execution) -> list[str]:
+    """What contradicts I5 in the only execution that there is."""
+    return execution.mail_violations(*mails_due([execution]))
+
+
 def test_mail_that_says_all_is_accepted() -> None:
-    assert FAILED.mail_violations == LOADED.mail_violations == []
+    assert judged(FAILED) == judged(LOADED) == []
 
 
 @pytest.mark.parametrize(
     ("execution", "violation"),
     [
-        (replace(LOADED, mails=[SAID]), "I5 1 mails of an execution that ended SUCCEEDED: "),
-        (replace(FAILED, mails=[]), "I5 0 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it."),
+        (replace(LOADED, mails=[SAID]), "I5 1 mails, not 0, of an execution that ended SUCCEEDED: "),
         (
-            replace(FAILED, mails=[SAID, SAID]),
-            "I5 2 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it.",
+            replace(FAILED, mails=[]),
+            "I5 0 mails, not 1, of an execution that ended FAILED: A gap.\nRemedy: Restore it.",
         ),
+        (replace(FAILED, mails=[SAID, SAID]), f"I5 2 mails, not 1, {ENDED}"),
         (replace(FAILED, cause="Another."), "I5 the mail lacks cause"),
         (replace(FAILED, remedy="Call us."), "I5 the mail lacks remedy"),
         (replace(FAILED, arn="arn:2"), "I5 the mail lacks execution"),
-        (replace(FAILED, unsent=True), "I5 1 mails of an execution that ended FAILED: A gap.\nRemedy: Restore it."),
+        (
+            replace(FAILED, unsent=True),
+            "I5 1 mails, not 0, of an execution that ended FAILED: A gap.\nRemedy: Restore it.",
+        ),
         (replace(FAILED, path=["Ingest", "Failed"]), f"I5 the mail lacks the right subject ({SAID.subject})"),
     ],
 )
 def test_wrong_mails_are_named(execution: Execution, violation: str) -> None:
-    assert violation in execution.mail_violations
+    assert violation in judged(execution)
 
 
 def test_execution_that_can_send_no_mail_needs_the_alarm_of_freshness(monkeypatch: pytest.MonkeyPatch) -> None:
     mute = replace(FAILED, unsent=True, mails=[])
-    assert mute.mail_violations == []
+    assert judged(mute) == []
     monkeypatch.setattr("tests.faults.outcome.telling", lambda _: ())
-    assert mute.mail_violations == ["I5 0 alarms tell that no execution has succeeded"]
+    assert judged(mute) == ["I5 0 alarms tell that no execution has succeeded"]
 
 
 def test_execution_that_no_catch_sees_needs_the_mail_of_the_rule() -> None:
-    assert TIMED_OUT.mail_violations == [f"I5 0 mails of an execution that ended TIMED_OUT: {TIMED_OUT.cause}"]
+    assert judged(TIMED_OUT) == [f"I5 0 mails, not 1, of an execution that ended TIMED_OUT: {TIMED_OUT.cause}"]
     said = Mail("totes-local-pipeline: Load timed out, 5 min behind", f"In Load, {TIMED_OUT.arn}")
-    assert replace(TIMED_OUT, mails=[said]).mail_violations == []
+    assert judged(replace(TIMED_OUT, mails=[said])) == []
+
+
+def after(execution: Execution, **times: float) -> Execution:
+    return replace(execution, ended=FAILED.ended + timedelta(**times))
+
+
+@pytest.mark.parametrize(
+    ("executions", "due"),
+    [
+        ([FAILED, after(FAILED, minutes=58)], [True, False]),
+        ([FAILED, after(FAILED, minutes=59), after(FAILED, hours=24)], [True, True, False]),
+        ([FAILED, after(FAILED, hours=1), after(FAILED, hours=2), after(FAILED, hours=25)], [True, True, False, True]),
+        ([FAILED, LOADED, FAILED], [True, False, True]),
+        ([FAILED, replace(FAILED, cause="Another number.")], [True, False]),
+        ([FAILED, replace(FAILED, error="CorruptObject"), FAILED], [True, True, False]),
+        ([FAILED, replace(FAILED, path=["Ingest", "IngestFailed"])], [True, True]),
+        ([FAILED, replace(FAILED, cause="A gap.\nTables: staff\nRemedy: Restore it.")], [True, True]),
+        ([replace(FAILED, unsent=True), FAILED, FAILED], [True, True, False]),
+        ([FAILED, replace(LOADED, output={"load": {"catching_up": "arn:2"}}), FAILED], [True, False, False]),
+    ],
+)
+def test_mails_are_due_by_kind_and_time(executions: list[Execution], due: list[bool]) -> None:
+    assert mails_due(executions) == due
+
+
+def test_mail_that_repeats_a_failure_too_soon_is_named() -> None:
+    (said,) = FAILED.mail_violations(due=False)
+    assert said.startswith("I5 1 mails, not 0, of")
 
 
 def test_history_tells_path_and_retries() -> None:

@@ -122,14 +122,14 @@ def test_backfill_is_not_earlier_than_the_batch_before_it(scenario: Scenario) ->
 # F68
 
 
-def held(failed: Execution, counts: dict[str, int]) -> None:
+def held(failed: Execution, counts: dict[str, int], *, is_repeated: bool = False) -> None:
     """Asserts that an execution was held because of deletions, and names them and the input that accepts them."""
     assert failed.error == "DeletionsHeld"
     assert failed.retried == []
     assert failed.changed_nothing
     accept = json.dumps({"accept_deletions": counts})
     assert accept in failed.remedy
-    assert accept in failed.mail
+    assert failed.mails == [] if is_repeated else accept in failed.mail
     for table, rows in counts.items():
         assert re.search(rf"{table}\W.{{0,40}}\b{rows:,}\b|\b{rows:,}\b.{{0,40}}\b{table}\b", failed.cause), (
             failed.cause
@@ -147,8 +147,9 @@ def test_f68_mass_deletion_is_held_until_it_is_accepted(scenario: Scenario) -> N
     short = scenario.run({"accept_deletions": {"design": 199}})
     accepted = scenario.run({"accept_deletions": {"design": 200}})
 
-    for failed in (first, second, short):
-        held(failed, {"design": 200})
+    held(first, {"design": 200})
+    for failed in (second, short):
+        held(failed, {"design": 200}, is_repeated=True)
     assert accepted.output["ingest"]["deleted"] == {"design": 200}
     assert accepted.output["load"]["tombstones"] == {"dim_design": 200}
     assert accepted.output["load"]["inserted"] == {"fact_payment": 1}

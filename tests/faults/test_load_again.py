@@ -1,14 +1,19 @@
 """F51 to F55: what comes to Load again, late, wrong, in heaps, or from another release."""
 
 import json
+import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from local.lambda_runtime.runtime import InvokeResult
+from local.lambda_runtime.runtime import InvokeResult, ServiceError
 from local.postgres.databases import LOADER
 from tests.conftest import Declares
+from tests.faults.outcome import Execution
 from tests.faults.scenario import HEAL, HOLD, NOOP, WARN, Scenario, fault, on
+from tests.faults.workers import aborting
+from tests.support.executions import later
 from tests.support.injection import COMMIT, at_statement
 from totes.lake.batch_log import entry
 from totes.lake.manifest import VERSION
@@ -144,11 +149,9 @@ def test_f53_poison_row_is_set_aside(scenario: Scenario, quarantined: Declares, 
 def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
     ((place,),) = scenario.star(PLACES_OF, 7)
     moves = [place % 20 + number for number in range(1, 8)]
-    scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER, port=1)
     for move in moves[:6]:
         scenario.totesys(MOVE, move, 7)
-        assert scenario.run().error == "WarehouseUnreachable"
-    scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER)
+        assert fails_to_load(scenario).error == "WarehouseUnreachable"
     scenario.totesys(MOVE, moves[6], 7)
 
     recovered = scenario.run()
@@ -156,6 +159,74 @@ def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
     load = recovered.output["load"]
     assert (load["first"], load["last"], load["inserted"]) == (2, 8, {"fact_sales_order": 7})
     assert scenario.star(PLACES_OF, 7) == [[place], *([move] for move in moves)]
+    (told,) = scenario.mails
+    assert ": Load failed with WarehouseUnreachable, " in told.subject
+
+
+@fault("F54", "a weekend of failed runs, and another failure at its end", HOLD)
+def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> None:
+    scenario.totesys(MOVE, 1, 7)
+    told = {}
+    for hours in (0, 0.5, 1, 2, 24, 25, 25.5, 48, 49, 60):
+        with later(timedelta(hours=hours)):
+            told[hours] = fails_to_load(scenario).mails
+    with later(timedelta(hours=60.1)), scenario.instead("ingest", throttled):
+        other = scenario.run()
+
+    assert [hours for hours, mails in told.items() if mails] == [0, 1, 25, 49]
+    assert "\nNext mail  After 1 hour about this failure" in told[0][0].message
+    assert re.search(r": 3 failures since [\d-]+ [\d:]+ UTC: Load failed with WarehouseUnreach", told[1][0].subject)
+    assert "\nNext mail  After 24 hours about this failure" in told[1][0].message
+    assert "Repeats    This is e-mail 2 about this failure" in told[1][0].message
+    assert ": Ingest failed with Lambda.TooManyRequestsException, " in other.mails[0].subject
+    assert "11 executions have failed" in other.mail
+    with later(timedelta(hours=60.2)):
+        assert scenario.run().succeeded
+    # After a success, the same failure is a first one.
+    scenario.totesys(MOVE, 2, 7)
+    with later(timedelta(hours=60.3)):
+        assert ", " in fails_to_load(scenario).mails[0].subject
+    with later(timedelta(hours=60.4)):
+        scenario.run()
+
+
+@fault("F54", "two failures by turns, one of which ends the executions from outside", HOLD)
+def test_f54_failures_by_turns_are_told_once_each(scenario: Scenario) -> None:
+    scenario.totesys(MOVE, 1, 7)
+    ended = []
+    for _ in range(3):
+        ended.append(fails_to_load(scenario))
+        with scenario.instead("transform", aborting(scenario)):
+            scenario.totesys(MOVE, 1 + len(ended), 7)
+            ended.append(scenario.run())
+
+    assert [execution.status for execution in ended] == ["FAILED", "ABORTED"] * 3
+    assert [len(execution.mails) for execution in ended] == [1, 1, 0, 0, 0, 0]
+    assert scenario.run().succeeded
+
+
+@fault("F54", "a failure whose first mail SNS does not take", HOLD)
+def test_f54_mail_that_could_not_be_sent_silences_none(scenario: Scenario) -> None:
+    scenario.totesys(MOVE, 1, 7)
+    with scenario.mute():
+        unsent = fails_to_load(scenario)
+    sent, repeated = fails_to_load(scenario), fails_to_load(scenario)
+
+    assert [len(execution.mails) for execution in (unsent, sent, repeated)] == [0, 1, 0]
+    assert scenario.run().succeeded
+
+
+def fails_to_load(scenario: Scenario) -> Execution:
+    """An execution that finds no warehouse."""
+    scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER, port=1)
+    try:
+        return scenario.run()
+    finally:
+        scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER)
+
+
+def throttled(_name: str, _event: dict[str, Any]) -> InvokeResult:
+    raise ServiceError("TooManyRequestsException", "Rate exceeded", 429)
 
 
 @on("small_totesys")

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from local.postgres.databases import LOADER, READER
 from tests.faults.scenario import Scenario
 from tests.faults.test_catching_up import full_disk_at, needs_full_device
 from tests.faults.workers import aborting, execution_limit, load_hangs
+from tests.support.executions import later
 from tests.support.injection import at_statement, die, s3_answers
 from totes.alerts.error_catalogue import ABORTED, CATALOGUE, TIMED_OUT, section
 from totes.contracts import declarations
@@ -31,7 +33,7 @@ from totes.warehouse.warehouse import Warehouse
 GOLDEN = Path(__file__).parent / "mails"
 VARYING = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "<execution>"),
-    (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", "<moment>"),
+    (r"\d{4}-\d\d-\d\d\s+\d\d:\d\d(:\d\d)?\s+UTC", "<moment>"),
     (r"(?:end|start)~'\d{4}-\d\d-\d\dT[\d.*A-F]+Z", "<moment>"),
     (r"after \d+ s(,| and)", r"after <n> s\1"),
     (r"\d+ s behind", "<n> s behind"),
@@ -295,6 +297,14 @@ def test_mail_of_an_execution_that_somebody_stopped(running: Scenario) -> None:
         assert running.run().status == ABORTED
     (mail,) = running.mails
     hold(mail, ABORTED)
+
+
+def test_mail_of_a_failure_that_goes_on(running: Scenario) -> None:
+    fail(running)
+    for hours in (1, 25):
+        with later(timedelta(hours=hours)):
+            fail(running)
+        hold(running.mails[-1], f"repeated after {hours} h")
 
 
 def test_mail_of_a_recovery_comes_once(running: Scenario) -> None:

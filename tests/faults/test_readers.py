@@ -114,7 +114,8 @@ def test_f70_blocked_migration_names_the_reader(scenario: Scenario) -> None:
         failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
-    assert f"locks are held by {analyst}." in failed.mail
+    # The other reader may hold them at that moment, too.
+    assert analyst in failed.mail.partition("locks are held by ")[2].partition(".")[0]
     assert max(waits) < LONGEST_WAIT
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 

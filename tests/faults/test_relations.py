@@ -295,11 +295,15 @@ def test_f64_row_that_an_index_lacks_is_not_taken_for_deleted(scenario: Scenario
     ready = "UPDATE pg_index SET indisready = {} WHERE indrelid = 'payment'::regclass"
     apart(
         scenario,
+        "INSERT INTO transaction SELECT transaction_id + 10000, transaction_type, NULL, NULL, created_at, "
+        "last_updated FROM transaction WHERE transaction_id = "
+        "(SELECT transaction_id FROM payment WHERE payment_id = 7)",
         ready.format("false"),
-        "UPDATE payment SET payment_id = payment_id WHERE payment_id = 7",
+        # Before the update: after it, the statement would find payment 7 only if the planner chose to scan the table.
         "INSERT INTO payment SELECT payment_id + 10000, created_at, last_updated, transaction_id + 10000, "
         "counterparty_id, payment_amount, currency_id, payment_type_id, paid, payment_date, company_ac_number, "
         "counterparty_ac_number FROM payment WHERE payment_id = 7",
+        "UPDATE payment SET payment_id = payment_id WHERE payment_id = 7",
         ready.format("true"),
         "VACUUM ANALYZE payment",
         # Makes PostgreSQL read the index rather than the table.

@@ -248,11 +248,49 @@ def test_query_answers_as_table_json_and_csv(loaded: Totes) -> None:
     _, table, _ = loaded("query revenue_by_currency")
     _, document, _ = loaded("query revenue_by_currency --json")
     _, lines, _ = loaded("query revenue_by_currency --csv")
-    rows = json.loads(document)
+    rows = json.loads(document, parse_float=str)
     assert [row["currency_code"] for row in rows] == ["EUR", "GBP", "USD"]
     assert [row["revenue"] for row in csv.DictReader(io.StringIO(lines))] == [row["revenue"] for row in rows]
     assert "What have we sold in each currency?" in table
     assert all(f"{row['orders']:,}" in table for row in rows)
+
+
+def test_query_shows_what_it_answers_assumes_and_is_from(loaded: Totes) -> None:
+    _, shown, _ = loaded("query revenue_by_currency")
+    words = " ".join(shown.split())
+    assert re.search(r"3 rows from batch \d+, totesys as of 20\d\d-", words)
+    assert "Answers: per currency, orders, units, revenue" in words
+    assert "Assumes: revenue is counted when ordered, not when paid" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [("r.svg", b"<svg "), ("r.PNG", b"\x89PNG"), ("r.html", b"<!doctype html>")],
+)
+def test_query_draws_into_a_file(loaded: Totes, tmp_path: Path, name: str, begins: bytes) -> None:
+    code, shown, said = loaded(f"query revenue_by_month --chart {tmp_path / name}")
+    assert (code, shown) == (0, "")
+    assert " ".join(said.split()) == f"Wrote {tmp_path / name}."
+    assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+def test_query_draws_bars_on_the_terminal(loaded: Totes) -> None:
+    code, shown, _ = loaded("query revenue_by_month --chart")
+    assert code == 0
+    assert "revenue, EUR" in shown
+    assert shown.count("█") > 100
+    assert "(unfinished)" in shown
+    assert "Assumes: " in shown
+
+
+def test_page_of_an_answer_needs_nothing_else(loaded: Totes, tmp_path: Path) -> None:
+    loaded(f"query top_designs_by_country --chart {tmp_path / 'page.html'}")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page.count("<svg ") == page.count("<figure ") == 5
+    assert "<script" not in page
+    assert not re.findall(r'(?:src|href)="', page)
+    assert "Which three designs sell best" in page
+    assert "a design is its name" in page
 
 
 def test_query_takes_parameters(loaded: Totes) -> None:
@@ -311,7 +349,7 @@ def test_up_serves_the_page_until_interrupted(tmp_path: Path) -> None:
         batches = json.loads(fetched(port, "/parts"))["parts"]["batches"]
         program.send_signal(signal.SIGINT)
         rest, complaint = program.communicate()
-    assert all(f'data-state="{state}"' in page for state in ("Ingest", "Load", "NotifyFailure"))
+    assert all(text in page for text in ('data-state="Ingest"', 'data-state="Load"', "On failure"))
     assert batches.count('<p class="batch">1</p>') == 3
     assert (rest.splitlines()[-1], program.returncode, complaint) == ("Stopped. Nothing is left behind.", 0, "")
     with pytest.raises(ConnectionRefusedError):

@@ -12,7 +12,7 @@ from local.aws.deployment import ROOT
 from local.aws.execution_events import ExecutionEvents
 from local.stack import Stack
 from tests.integration.conftest import change
-from tests.unit.infrastructure.template import Template
+from tests.unit.infrastructure.template import Template, metrics_of
 from tools.docs import costs
 from totes.alerts.executions import describe
 from totes.contracts.declarations import warehouse_tables
@@ -31,10 +31,16 @@ AWS_METRICS = {
     "AWS/States": {
         *("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"),
     },
-    "AWS/Lambda": {"Errors", "Throttles"},
+    "AWS/Lambda": {"Errors", "Throttles", "Duration", "DestinationDeliveryFailures"},
     "AWS/SQS": {"ApproximateNumberOfMessagesVisible"},
+    "AWS/Events": {"InvocationsFailedToBeSentToDlq"},
 }
-DIMENSION = {"AWS/States": "StateMachineArn", "AWS/Lambda": "FunctionName", "AWS/SQS": "QueueName"}
+DIMENSION = {
+    "AWS/States": "StateMachineArn",
+    "AWS/Lambda": "FunctionName",
+    "AWS/SQS": "QueueName",
+    "AWS/Events": "RuleName",
+}
 SEARCH = re.compile(r"""SEARCH\('\{"([\w-]+)",(\w+),(\w+)\} MetricName="(\w+)"', '\w+', 300\)""")
 
 
@@ -217,14 +223,15 @@ def test_whatever_is_sent_is_shown(observed: Observed) -> None:
 
 def test_alarms_watch_what_is_sent(observed: Observed) -> None:
     sent = {(each.namespace, each.name, each.dimensions) for each in observed.sent()}
-    for alarm in LOCAL.of_type("AWS::CloudWatch::Alarm").values():
-        (dimension,) = alarm["Dimensions"]
-        if alarm["Namespace"] in AWS_METRICS:
-            assert alarm["MetricName"] in AWS_METRICS[alarm["Namespace"]]
-            assert dimension["Name"] == DIMENSION[alarm["Namespace"]]
+    alarms = LOCAL.of_type("AWS::CloudWatch::Alarm").values()
+    for metric in (metric for alarm in alarms for metric in metrics_of(alarm)):
+        (dimension,) = metric["Dimensions"]
+        if metric["Namespace"] in AWS_METRICS:
+            assert metric["MetricName"] in AWS_METRICS[metric["Namespace"]]
+            assert dimension["Name"] == DIMENSION[metric["Namespace"]]
         else:
             dimensions = frozenset({(dimension["Name"], dimension["Value"])})
-            assert (alarm["Namespace"], alarm["MetricName"], dimensions) in sent
+            assert (metric["Namespace"], metric["MetricName"], dimensions) in sent
 
 
 def test_deploy_page_says_what_each_metric_means(observed: Observed) -> None:

@@ -4,16 +4,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
 from sqlalchemy import Connection, Engine, text
 
+from cli.answers import answer
+from cli.charts.declaration import QuestionInvalid
+from cli.charts.vega import panel_svgs
 from cli.errors import CommandFailed, Misused
-from cli.questions import Question, all_questions, find_question
+from cli.questions import Question, all_questions, find_question, read_question
 
 PARAMETERS = {"order_history": {"order_id": "1"}, "orders_as_of": {"moment": "2100-01-01T00:00:00Z"}}
+WITHOUT_CHART = ("order_history", "slipped_deliveries")
 MONEY = ("revenue", "spend", "amount", "value", "order")
 
 REVENUE = {
@@ -53,6 +58,59 @@ def test_money_always_stands_beside_its_currency(connection: Connection, questio
     columns, _ = question.ask(connection, PARAMETERS.get(question.name, {}))
     if any(column.endswith(MONEY) for column in columns):
         assert "currency_code" in columns
+
+
+@pytest.mark.parametrize("question", all_questions().values(), ids=lambda question: question.name)
+def test_every_declared_chart_fits_its_answer(connection: Connection, question: Question) -> None:
+    """The columns are there, and each panel with an amount is of one currency."""
+    found = answer(connection, question, PARAMETERS.get(question.name, {}))
+    chart = found.chart
+    if chart is None:
+        assert question.name in WITHOUT_CHART
+        return
+    assert {chart.x, chart.y, *chart.row} <= set(found.columns)
+    for panel in found.panels(chart):
+        if any(panel.is_amount(column) for column in found.axes(chart)):
+            assert len({row["currency_code"] for row in panel.rows}) == 1
+    assert sum(len(panel.rows) for panel in found.panels(chart)) == len(found.rows)
+    assert {label.rpartition(" ")[2] for label, _ in panel_svgs(found)} >= {
+        row["currency_code"] for row in found.rows if "currency_code" in chart.row
+    }
+
+
+def test_paid_payments_are_counted_beside_their_amount(connection: Connection) -> None:
+    for row in ask(connection, "payments_by_age"):
+        assert (row["paid_count"] > 0) == (row["paid_amount"] > 0)
+        assert (row["outstanding_count"] > 0) == (row["outstanding_amount"] > 0)
+
+
+@pytest.mark.parametrize(("name", "period"), [("revenue_by_month", "month"), ("growth_by_quarter", "quarter")])
+def test_newest_period_is_unfinished_in_all_currencies(connection: Connection, name: str, period: str) -> None:
+    rows = ask(connection, name)
+    newest = max(row[period] for row in rows)
+    assert {row[period] for row in rows if row["unfinished"]} == {newest}
+    changes = [column for column in rows[0] if column.startswith("percent_")]
+    assert [row[column] for row in rows if row["unfinished"] for column in changes if row[column] is not None] == []
+    assert [row[changes[0]] for row in rows if not row["unfinished"] and row[changes[0]] is not None]
+
+
+def test_order_of_the_next_month_finishes_the_one_before(connection: Connection) -> None:
+    newest = max(row["month"] for row in ask(connection, "revenue_by_month"))
+    amend(connection, 1, created_date=text(f"CAST('{newest}-01' AS date) + INTERVAL '1 month'"))
+    unfinished = {row["month"] for row in ask(connection, "revenue_by_month") if row["unfinished"]}
+    assert len(unfinished) == 1
+    assert min(unfinished) > newest
+
+
+def test_answer_says_what_it_is_from(connection: Connection) -> None:
+    found = answer(connection, find_question("revenue_by_currency"), {})
+    (newest,) = connection.execute(text("SELECT batch_id, snapshot_at FROM etl.batch ORDER BY 1 DESC LIMIT 1"))
+    assert (found.batch, found.snapshot_at) == tuple(newest)
+
+
+def test_state_of_orders_defaults_to_the_newest_snapshot(connection: Connection) -> None:
+    moment = connection.scalar(text("SELECT MAX(snapshot_at) FROM etl.batch"))
+    assert ask(connection, "orders_as_of") == ask(connection, "orders_as_of", moment=moment.isoformat())
 
 
 @pytest.mark.parametrize("name", ["revenue_by_weekday", "revenue_by_staff", "revenue_by_month", "growth_by_quarter"])
@@ -185,6 +243,24 @@ def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapp
         find_question(name).ask(connection, given)
 
 
+@pytest.mark.parametrize(
+    ("statement", "line", "said"),
+    [
+        ("SELECT 1,\n    revnue\nFROM current_sales_order;", 5, 'column "revnue" does not exist'),
+        ("SELECT 1\nFROM nowhere;", 5, 'relation "nowhere" does not exist'),
+        ("SELEC 1;", 4, 'syntax error at or near "SELEC"'),
+    ],
+)
+def test_mistake_in_a_statement_is_named_with_file_and_line(
+    connection: Connection, tmp_path: Path, statement: str, line: int, said: str
+) -> None:
+    path = tmp_path / "mine.sql"
+    path.write_text(f"-- What?\n-- Answers: it.\n\n{statement}\n")
+    with pytest.raises(QuestionInvalid) as caught:
+        read_question(path).ask(connection, {})
+    assert caught.value.message == f"{tmp_path.name}/mine.sql:{line}: {said}."
+
+
 def test_real_revenue_meets_golden_numbers(real: Connection) -> None:
     rows = ask(real, "revenue_by_currency")
     assert total(rows, "revenue") == REVENUE
@@ -220,9 +296,9 @@ def test_real_payments_meet_golden_numbers(real: Connection) -> None:
     paid: dict[str, int] = defaultdict(int)
     rows = ask(real, "payments_by_age")
     for row in rows:
-        paid[row["kind"]] += row["paid"]
+        paid[row["kind"]] += row["paid_count"]
     assert paid == {"SALES_RECEIPT": 6_831, "PURCHASE_PAYMENT": 2_817}
-    assert sum(row["outstanding"] for row in rows) == 6_188
+    assert sum(row["outstanding_count"] for row in rows) == 6_188
 
 
 def test_real_orders_as_of_now_are_current(real: Connection) -> None:

@@ -21,6 +21,7 @@ from totes.transform import Transformed
 
 MACHINE = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
 STATES: dict[str, dict[str, Any]] = MACHINE["States"]
+TASKS = [state for state in STATES.values() if state["Type"] == "Task"]
 STAGES = {name: STATES[name] for name in ("Ingest", "Transform", "Load")}
 BACKFILL_STATES: dict[str, dict[str, Any]] = json.loads(BACKFILL.read_text(encoding="utf-8"))["States"]
 MAPS = {name: state for name, state in BACKFILL_STATES.items() if state["Type"] == "Map"}
@@ -185,9 +186,12 @@ def test_output_has_every_field_of_the_result(
 def test_choices_look_at_what_results_hold() -> None:
     variables = [choice["Variable"] for state in STATES.values() for choice in state.get("Choices", ())]
     for path in variables:
-        _, stage, field = path.split(".")
-        if stage != "failure":
-            assert f"{field}.$" in STAGES[stage.title()]["ResultSelector"]
+        _, result, field = path.split(".")
+        if result != "failure":
+            (state,) = (
+                state for state in STATES.values() if state.get("ResultPath") == f"$.{result}" and "Retry" in state
+            )
+            assert f"{field}.$" in state["ResultSelector"]
     assert variables[1:4] == ["$.load.more", "$.load.catching_up", "$.load.batches"]
 
 
@@ -199,9 +203,14 @@ def test_workflow_refers_to_the_deployed_resources_only() -> None:
 def test_report_that_cannot_be_made_is_no_reason_not_to_tell() -> None:
     (catcher,) = STATES["Report"]["Catch"]
     assert (catcher["ErrorEquals"], catcher["Next"]) == (["States.ALL"], "ReportPlainly")
-    assert STATES["Report"]["Next"] == STATES["ReportPlainly"]["Next"] == "NotifyFailure"
+    assert STATES["MailDue?"]["Default"] == STATES["ReportPlainly"]["Next"] == "NotifyFailure"
     made = {field.removesuffix(".$") for field in STATES["Report"]["ResultSelector"]}
-    assert made == {field.removesuffix(".$") for field in STATES["ReportPlainly"]["Parameters"]}
+    assert made - {"due", "repeats"} == {field.removesuffix(".$") for field in STATES["ReportPlainly"]["Parameters"]}
+
+
+def test_mail_is_passed_over_only_where_the_report_says_so() -> None:
+    assert STATES["Report"]["Next"] == "MailDue?"
+    assert STATES["MailDue?"]["Choices"] == [{"Variable": "$.mail.due", "BooleanEquals": False, "Next": "Failed"}]
 
 
 def tasks_of_backfill() -> dict[str, dict[str, Any]]:

@@ -16,7 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import backends, mock_aws
 from moto.s3.models import S3Backend
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import json_path
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.aws.moto_repairs import (
@@ -26,6 +28,7 @@ from local.aws.moto_repairs import (
     maps_fail_with_their_parts,
     modules_are_listed_once,
     nameless_executions_get_names,
+    paths_are_parsed_once,
 )
 from local.lambda_runtime.runtime import InvokeResult, ServiceError
 
@@ -150,6 +153,21 @@ def test_only_with_the_repair_modules_are_listed_once(
     assert found[0] == found[1]
     assert "stepfunctions" in found[0]
     assert len(looked) == looks
+
+
+@pytest.mark.parametrize(("repair", "parsed"), [(nullcontext, 2), (paths_are_parsed_once, 1)], ids=["moto", "repaired"])
+def test_only_with_the_repair_paths_are_parsed_once(
+    repair: Callable[[], AbstractContextManager[None]], parsed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths: list[str] = []
+    for module in (json_path, result_path):
+        parse = module.parse
+        monkeypatch.setattr(module, "parse", lambda path, parse=parse: paths.append(path) or parse(path))
+    with repair():
+        assert [json_path.extract_json("$.batch", {"batch": number}) for number in (7, 8)] == [7, 8]
+        found = [result_path.parse("$.load").update_or_create({}, number) for number in (7, 8)]
+    assert found == [{"load": 7}, {"load": 8}]
+    assert paths == ["$.batch"] * parsed + ["$.load"] * parsed
 
 
 def put(s3: Any) -> Callable[[], object]:

@@ -43,6 +43,13 @@ def stack(whole_stack: Stack, functions: Functions, log: io.StringIO, monkeypatc
     return whole_stack
 
 
+@pytest.fixture
+def well_before(stack: Stack, functions: Functions) -> None:
+    """Lets an execution succeed after what other tests left behind, so that a failure repeats none and is mailed."""
+    stack.wait(stack.start_execution())
+    functions.reset()
+
+
 class Page:
     """The page as a browser that behaves sees it, without one."""
 

@@ -4,16 +4,21 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from cli.progress import LogHead, TableChange
 from local.aws.deployment import STATE_MACHINE
 from local.stack import Stack
-from tests.machine.test_pipeline_machine import Functions
+from tests.machine.test_pipeline_machine import INGESTED, Functions
 from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browser, picture
+from totes.contracts.declarations import warehouse_tables
 from totes.errors import ContractViolation, SourceBusy
+from web.folding import ON_FAILURE
 from web.server import listener, serving_page
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
@@ -76,7 +81,7 @@ def test_states_turn_as_an_execution_runs(functions: Functions, opens: Opens) ->
     gate = Gate(functions.usual["transform"])
     functions.told["transform"] = [gate]
     tab = opens()
-    assert {state.get_attribute("data-state") for state in tab.locator("a.state").all()} == set(STATES)
+    assert ON_FAILURE in {state.get_attribute("data-state") for state in tab.locator("a.state").all()} - STATES.keys()
     tab.get_by_role("button", name="Start an execution").click()
     expect(tab).to_have_url(re.compile(r"\?execution=page-"))
     expect_state(tab, "Transform", "running")
@@ -90,6 +95,7 @@ def test_states_turn_as_an_execution_runs(functions: Functions, opens: Opens) ->
     expect(tab.locator("#announcement")).to_contain_text(": succeeded")
 
 
+@pytest.mark.usefixtures("well_before")
 def test_failure_is_red_and_runs_again(functions: Functions, opens: Opens) -> None:
     functions.told["load"] = [
         ContractViolation("fact_payment: payment 7 has no transaction.", "Correct it in totesys.")
@@ -143,6 +149,7 @@ def test_keyboard_is_enough(stack: Stack, opens: Opens) -> None:
     expect(tab.locator("#detail h2")).to_have_text("Execution")
 
 
+@pytest.mark.usefixtures("well_before")
 def test_reader_is_left_in_peace(functions: Functions, stack: Stack, opens: Opens) -> None:
     functions.told["ingest"] = [ContractViolation("staff 7: first_name is NULL.", "Correct it.")] * 2
     stack.wait(stack.start_execution(name="read-at-leisure"))
@@ -161,6 +168,7 @@ def test_reader_is_left_in_peace(functions: Functions, stack: Stack, opens: Open
     expect(tab.locator("#detail .facts .name")).to_have_text("in-between")
 
 
+@pytest.mark.usefixtures("well_before")
 def test_hostile_text_does_nothing(functions: Functions, stack: Stack, opens: Opens) -> None:
     functions.usual["ingest"] = ContractViolation(HOSTILE, "Correct it.")
     stack.wait(stack.start_execution(json.dumps({HOSTILE: HOSTILE}), "hostile-in-browser"))
@@ -208,23 +216,120 @@ def test_page_says_that_the_stack_has_stopped(browser: Browser, stack: Stack) ->
             assert tab.locator("body").get_attribute("data-served") != served
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 820, 1000, 1360, 1800])
-def test_page_fits_any_screen(functions: Functions, stack: Stack, opens: Opens, width: int, scheme: str) -> None:
-    functions.told["transform"] = [
-        SourceBusy("Locked.", "Wait."),
-        ContractViolation("design 12: " + "x" * 300, "Correct it."),
-    ]
-    name = f"on-{width}-{scheme}"
-    stack.wait(stack.start_execution(name=name))
-    tab = opens(f"/?execution={name}", width=width, scheme=scheme)
-    picture(tab, name)
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
-    tab.locator('[data-state="Transform"]').click()
-    expect(tab.locator("#detail h2")).to_have_text("Transform")
-    expect(tab.locator("#detail h2")).to_be_in_viewport()
-    picture(tab, f"{name}-state")
-    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+WIDTHS = (390, 800, 1000, 1400, 1800)
+LONG = "design 12: " + "x" * 300
+BUSY = SourceBusy("totesys is locked by psql.", "Wait.")
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the page believe that the three places hold batches."""
+    seen = datetime.now(UTC) - timedelta(minutes=2)
+    heads = [LogHead(log, 1_240, seen, seen, 1_234_567) for log in ("landed", "processed", "loaded")]
+    changes = [TableChange(table, 1_240, seen, 1_234_567) for table in warehouse_tables()]
+    monkeypatch.setattr("web.standing.read_logs", lambda _names: heads)
+    monkeypatch.setattr("web.standing.last_changes", lambda _names: changes)
+
+
+@contextmanager
+def fresh(functions: Functions, stack: Stack) -> Iterator[str]:
+    functions.usual["ingest"] = INGESTED | {"warnings": [f"{LONG} is declared nowhere"], "quarantined": {"payment": 3}}
+    stack.wait(stack.start_execution(name="seen-fresh"))
+    yield "fresh"
+
+
+@contextmanager
+def running(functions: Functions, stack: Stack, first: tuple[object, ...] = ()) -> Iterator[str]:
+    gate = Gate(functions.usual["transform"])
+    functions.told["transform"] = [*first, gate]
+    arn = stack.start_execution(name="seen-retrying" if first else "seen-running")
+    try:
+        yield "retrying" if first else "running"
+    finally:
+        gate.open()
+        stack.wait(arn)
+
+
+def retrying(functions: Functions, stack: Stack) -> AbstractContextManager[str]:
+    return running(functions, stack, (BUSY, BUSY))
+
+
+@contextmanager
+def failed(functions: Functions, stack: Stack) -> Iterator[str]:
+    functions.told["load"] = [BUSY, BUSY, ContractViolation(LONG, "Correct it.")]
+    stack.wait(stack.start_execution(name="seen-failed"))
+    yield "failed"
+
+
+@contextmanager
+def recovered(functions: Functions, stack: Stack) -> Iterator[str]:
+    functions.told["ingest"] = [ContractViolation(LONG, "Correct it.")]
+    stack.wait(stack.start_execution(name="seen-failed-before"))
+    stack.wait(stack.start_execution(name="seen-recovered"))
+    yield "fresh"
+
+
+@pytest.mark.parametrize("becomes", [fresh, running, retrying, failed, recovered])
+@pytest.mark.usefixtures("well_before", "full")
+def test_page_fits_any_screen(
+    functions: Functions,
+    stack: Stack,
+    opens: Opens,
+    becomes: Callable[[Functions, Stack], AbstractContextManager[str]],
+) -> None:
+    with becomes(functions, stack) as word:
+        tab = opens()
+        expect(tab).to_have_title(re.compile(f". {word} · totes, local"), timeout=MOMENT)
+        expect(tab.locator("#icon")).to_have_attribute("href", f"/icon/{word}.svg")
+        tab.locator("#by-table summary").click()
+        tab.locator("#pausing summary").click()
+        on_all_screens(tab, becomes.__name__)
+        tab.locator('[data-state="Transform"]').click()
+        expect(tab.locator("#detail h2")).to_have_text("Transform")
+        expect(tab.locator("#detail h2")).to_be_in_viewport()
+        on_all_screens(tab, f"{becomes.__name__}-state")
+
+
+def on_all_screens(tab: Page, name: str, whole: bool = True) -> None:
+    """Asserts that nothing is wider than a screen, and takes a picture of each."""
+    for scheme in ("light", "dark"):
+        for width in WIDTHS:
+            tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            tab.set_viewport_size({"width": width, "height": 900})
+            picture(tab, f"{name}-{width}-{scheme}", whole)
+            assert tab.evaluate("document.scrollingElement.scrollWidth") <= width, f"{name} at {width}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs/runbook", "/docs/data-dictionary", "/docs/architecture", "/answers", "/answers/order_history"]
+)
+def test_documents_fit_any_screen(opens: Opens, path: str) -> None:
+    on_all_screens(opens(path), path.rpartition("/")[2], whole=False)
+
+
+@pytest.mark.usefixtures("well_before")
+def test_mail_opens_the_runbook_at_its_error(functions: Functions, stack: Stack, opens: Opens) -> None:
+    functions.told["ingest"] = [ContractViolation("staff 7: first_name is NULL.", "Correct it.")]
+    stack.wait(stack.start_execution(name="to-runbook"))
+    tab = opens("/?execution=to-runbook")
+    tab.locator("#mails summary").first.click()
+    tab.locator("#mails pre a").first.click()
+    expect(tab).to_have_url(re.compile("/docs/runbook#contractviolation$"))
+    expect(tab.locator("#contractviolation")).to_be_in_viewport()
+
+
+def test_schedule_is_paused_while_the_page_goes_on(stack: Stack, opens: Opens) -> None:
+    tab = opens()
+    tab.locator("#pausing summary").click()
+    tab.get_by_label("Reason").fill("totesys is")
+    stack.wait(stack.start_execution(name="meanwhile"))
+    expect(tab.locator("#execution-meanwhile")).to_be_visible()
+    tab.get_by_label("Reason").press_sequentially(" moved")
+    tab.get_by_role("button", name="Pause the schedule").click()
+    expect(tab.locator("#schedule .pause")).to_contain_text("totesys is moved.")
+    picture(tab, "paused")
+    tab.get_by_role("button", name="Resume").click()
+    expect(tab.locator("#schedule")).to_contain_text("every 5 minutes")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -13,25 +13,40 @@ from xdist.scheduler import LoadScopeScheduling
 
 # Some of their tests start a server in a process of its own, which no fixture tells of.
 SERVED = ("tests/integration/", "tests/benchmarks/test_bench.py::test_quick_bench")
-# Their tests share one deployment, or one stack.
-ONE_WORKER = ("tests/deploy/", "tests/page/")
+# Tests of one of these share a deployment, a stack, or the templates that osls compiles.
+ONE_WORKER = (
+    ("tests/deploy/",),
+    ("tests/page/",),
+    ("tests/unit/infrastructure/", "tests/unit/local/aws/test_template.py"),
+)
 # The longest come first, so that no worker is left with one when the others are done.
-LONGEST = ("tests/deploy/", "tests/faults/", "tests/integration/", "tests/page/", "tests/machine/")
-# They run the local stack. Measuring them takes half as long again, most of it in what stands in for AWS.
-UNMEASURED = (
+LONGEST = (
+    "tests/deploy/",
     "tests/faults/",
-    "tests/integration/test_console.py",
-    "tests/integration/test_operator.py",
-    "tests/machine/",
+    "tests/integration/",
     "tests/page/",
+    "tests/machine/",
+    "tests/unit/infrastructure/",
+)
+# They run nearly every line that is deployed. Measuring a test takes half as long again, most of it in libraries and in
+# what stands in for AWS, so the others, which run the same lines again, are not measured.
+MEASURED = (
+    "tests/unit/functions/",
+    "tests/unit/totes/",
+    "tests/integration/test_load.py",
+    "tests/integration/test_migrations.py",
+    "tests/integration/test_reconcile.py",
+    "tests/integration/test_replay.py",
+    "tests/integration/test_rules.py",
+    "tests/integration/test_swap.py",
 )
 
 
 class ByFile(LoadScopeScheduling):
-    """Gives a worker all tests of a file at once, or of a folder in ONE_WORKER."""
+    """Gives a worker all tests of a file at once, or of what is together in ONE_WORKER."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in ONE_WORKER if nodeid.startswith(folder)), nodeid.partition("::")[0])
+        return next((parts[0] for parts in ONE_WORKER if nodeid.startswith(parts)), nodeid.partition("::")[0])
 
 
 def sort_into_tiers(items: list[pytest.Item]) -> None:

@@ -21,13 +21,17 @@ LAYERS = (
     ("totes.verify",),
     ("functions",),
     ("local",),
-    ("cli", "web"),
+    ("cli",),  # what commands and the page share
+    ("web",),
+    ("cli.commands", "cli.rehearsal"),
+    ("cli.main",),
+    ("cli.__main__",),
     ("tools",),
     ("benchmarks",),
     ("tests",),
 )
-# Errors are redacted, and what runs underneath raises errors. The page shows what commands show, and they open it.
-TOGETHER = ({"totes.errors", "totes.runtime"}, {"cli", "web"})
+# Errors are redacted, and what runs underneath raises errors. A command opens the drill, which shows what others show.
+TOGETHER = ({"totes.errors", "totes.runtime"}, {"cli.commands", "cli.rehearsal"})
 RANKS = {package: rank for rank, packages in enumerate(LAYERS) for package in packages}
 OURS = frozenset(package.partition(".")[0] for package in RANKS)
 
@@ -101,6 +105,10 @@ def test_all_forms_of_an_import_are_seen(text: str, found: list[str]) -> None:
         ("totes.runtime.redaction", "totes.contracts.files", False),
         ("functions.load", "local.stack", False),
         ("local.stack", "cli.main", False),
+        ("cli.commands.up", "web.server", True),
+        ("web.view", "cli.progress", True),
+        ("web.view", "cli.commands.run", False),
+        ("cli.progress", "web.view", False),
     ],
 )
 def test_downwards_means_what_it_says(importer: str, imported: str, downwards: bool) -> None:

@@ -37,7 +37,7 @@ PRICE = {
     "secret": Decimal("0.40"),
     "secret read": Decimal("0.000005"),
     "key": Decimal("1.00"),
-    "alarm": Decimal("0.10"),
+    "alarm metric": Decimal("0.10"),
     "metric": Decimal("0.30"),
     "dashboard": Decimal("3.00"),
     "log GB": Decimal("0.50"),
@@ -159,7 +159,7 @@ def _fixed(_: _Month) -> Iterator[Item]:
     yield _item("S3, stored", STORED_GB, "GB", "S3 GB")
     yield _item("Secrets Manager", kinds["AWS::SecretsManager::Secret"], "secrets", "secret")
     yield _item("KMS", kinds["AWS::KMS::Key"], "key", "key")
-    yield _item("CloudWatch, alarms", kinds["AWS::CloudWatch::Alarm"], "", "alarm")
+    yield _item("CloudWatch, metrics in alarms", alarmed_metrics(), "", "alarm metric")
     yield _item("CloudWatch, metrics of our own", metrics_of_every_execution(), "", "metric")
     by_table = Decimal(len(warehouse_tables()) * TRADING_HOURS_A_MONTH) / HOURS_A_MONTH
     yield _item("CloudWatch, metrics by table", by_table, "", "metric")
@@ -194,6 +194,13 @@ def metrics_of_every_execution() -> int:
     files = [ROOT / "functions" / f"{function}.py" for function in BUSY.functions]
     # And each function its duration (totes.runtime.log).
     return sum(file.read_text(encoding="utf-8").count("add_metric(") + 1 for file in files)
+
+
+def alarmed_metrics() -> int:
+    """How many metrics the alarms watch: of an expression each is paid for."""
+    resources = Deployment("prod").resources().values()
+    alarms = [found["Properties"] for found in resources if found["Type"] == "AWS::CloudWatch::Alarm"]
+    return sum(max(1, sum("MetricStat" in query for query in alarm.get("Metrics", ()))) for alarm in alarms)
 
 
 def _plain(units: Decimal) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from local.aws.deployment import SERVERLESS, Deployment
+from tools.docs import mermaid
 from tools.docs.components import specifications
 from tools.docs.pages import DOCS, with_parts
 
@@ -39,6 +40,8 @@ NOT_DRAWN = {
         "AWS::SNS::Subscription",
         "AWS::Budgets::Budget",
     ),
+    # In the box of all of them.
+    "AWS::Logs::LogGroup",
     *("AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::Glue::Table"),
 }
 
@@ -60,7 +63,8 @@ def diagram() -> str:
 
 def files() -> dict[Path, str]:
     """The page, as it should be."""
-    return {PAGE: with_parts(PAGE, {"infrastructure": diagram(), "components": specifications()})}
+    parts = {"infrastructure": diagram(), "components": specifications(), "lineage": f"{mermaid.flow()}\n"}
+    return {PAGE: with_parts(PAGE, parts)}
 
 
 class _Stage:
@@ -99,6 +103,7 @@ class _Stage:
         alarms = [properties["AlarmName"] for _, properties in self._of_type(ALARM)]
         yield _box("alarms", "CloudWatch alarms", "<br>".join(alarms))
         groups = [f"/aws/lambda/{function['name']}" for function in self._functions.values()]
+        groups += [properties["LogGroupName"] for _, properties in self._of_type("AWS::Logs::LogGroup")]
         yield _box("logs", "CloudWatch log groups", "<br>".join(groups))
         declared = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))["custom"]["pythonRequirements"]["layer"]
         yield _box("layer", "Lambda layer", declared["name"].replace("${sls:stage}", STAGE))
@@ -132,7 +137,7 @@ class _Stage:
 
     def _from_alarms(self) -> Iterator[Arrow]:
         for _, alarm in self._of_type(ALARM):
-            for dimension in alarm["Dimensions"]:
+            for dimension in _dimensions(alarm):
                 # Of a metric of our own the service is the function.
                 own = f"{str(dimension['Value']).removeprefix('totes-').title()}LambdaFunction"
                 for watched in [own] if dimension["Name"] == "service" else _referred(dimension["Value"]):
@@ -147,6 +152,7 @@ class _Stage:
         for name in (_MACHINE, *(function for function in self._functions if function not in called)):
             yield "layer", "-.-", name
             yield name, "-->", "logs"
+        yield _BACKFILL, "-->", "logs"
         for name, dashboard in self._of_type("AWS::CloudWatch::Dashboard"):
             yield "logs", "-- metrics -->", name
             if any(self._resources.get(shown, {}).get("Type") == ALARM for shown in _referred(dashboard)):
@@ -169,6 +175,12 @@ class _Stage:
                 # Tracing, where it is under a condition, leads to nothing that is drawn.
                 if "Fn::If" not in statement:
                     yield statement
+
+
+def _dimensions(alarm: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What an alarm is about: that of its metric, or those of the metrics in its expression."""
+    queried = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
+    return [dimension for metric in queried or [alarm] for dimension in metric["Dimensions"]]
 
 
 def _touched(statement: Mapping[str, Any]) -> list[str]:

@@ -11,12 +11,15 @@ from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from totes.alerts.error_catalogue import ABORTED, TIMED_OUT, meaning, section
+from totes.alerts.repeats import Decision, in_words
 from totes.errors import shortened
 from totes.runtime.names import LOCAL, STAGES, Names
 from totes.runtime.passes import batches_of
 from totes.runtime.redaction import redacted, visible, visible_line
 
 LONGEST_SUBJECT = 100
+# The facts that are addresses.
+RUNBOOK, GRAPH, LOG = "Runbook", "Graph", "Log"
 # Characters of what was found; the log has more.
 _LONGEST_CAUSE = 2_000
 _WIDTH = 78
@@ -42,12 +45,16 @@ class Standing:
         good_since: when the last execution that succeeded began; the warehouse shows totesys as of then. None if no
             execution has ever succeeded.
         failures: how many executions in a row have not succeeded, this one included.
+        failing_since: when the first of them began.
+        counted_all: whether these are all; if not, there are more than were looked at, since an earlier time.
     """
 
     landed: int | None = None
     processed: int | None = None
     last_success_at: datetime | None = None
     failures: int = 1
+    failing_since: datetime | None = None
+    counted_all: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,7 @@ class Failure:
         attempts: how often the stage was tried.
         results: what the earlier stages returned, by the stage's name in lower case.
         docs: the address of docs/.
+        tables: those that the error is about; empty if it names none.
     """
 
     names: Names
@@ -77,6 +85,7 @@ class Failure:
     results: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     standing: Standing = field(default_factory=Standing)
     docs: str = "docs"
+    tables: str = ""
 
     @property
     def shown(self) -> datetime | None:
@@ -96,6 +105,7 @@ class Recovery:
     Attributes:
         since: when the last execution that succeeded before the failures began; None if there was none.
         loaded: what Load returned.
+        counted_all: whether there were no more failures than those that were looked at.
     """
 
     names: Names
@@ -104,10 +114,16 @@ class Recovery:
     failures: int
     since: datetime | None
     loaded: Mapping[str, object]
+    counted_all: bool = True
 
 
-def failure_mail(failure: Failure) -> Mail:
-    """Writes the mail about a failure. Secrets are masked before lines are wrapped: a cut secret would not be found."""
+def failure_mail(failure: Failure, decision: Decision | None = None) -> Mail:
+    """Writes the mail about a failure. Secrets are masked before lines are wrapped: a cut secret would not be found.
+
+    Args:
+        decision: which e-mail about this kind of failure it is; None to leave that out.
+    """
+    last_mail = decision.last_mail if decision else None
     failure = replace(
         failure,
         state=_safe_line(failure.state),
@@ -118,7 +134,10 @@ def failure_mail(failure: Failure) -> Mail:
     )
     meant, usual_remedy = meaning(failure.error)
     how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
-    subject = f"{failure.names.state_machine}: {failure.state} {how}, {_behind(failure)}"
+    happened = f"{failure.state} {how}"
+    # SNS cuts nothing, so it is cut here: of a repeated failure the count is news, and the error is not.
+    what = f"{_counted(failure.standing)}: {happened}" if last_mail else f"{happened}, {_behind(failure)}"
+    subject = f"{failure.names.state_machine}: {what}"
     facts = {
         "What": failure.error,
         "When": _when(failure),
@@ -127,6 +146,7 @@ def failure_mail(failure: Failure) -> Mail:
         "Rows": _rows(failure),
         "Batch": _batches(failure),
         "In a row": _in_a_row(failure.standing),
+        **_which_mail(decision),
     }
     body = [
         _sentence(failure, meant),
@@ -144,19 +164,20 @@ def failure_mail(failure: Failure) -> Mail:
 
 def recovery_mail(recovery: Recovery) -> Mail:
     """Writes the mail that says that the pipeline works again."""
-    how_many = "1 execution" if recovery.failures == 1 else f"{recovery.failures} executions"
+    count = recovery.failures if recovery.counted_all else f"at least {recovery.failures:,}"
+    how_many = "1 execution" if recovery.failures == 1 else f"{count} executions"
     until = f" Until now the warehouse showed totesys as it was at {_moment(recovery.since)}." if recovery.since else ""
     subject = f"{recovery.names.state_machine}: recovered after {how_many} that failed"
     batches = recovery.loaded.get("batches") or 0
     caught_up = "There was nothing to catch up on." if not batches else f"It has caught up: {_loaded(recovery.loaded)}."
     body = [
         f"The pipeline of stage {recovery.names.stage} works again: an execution has succeeded, after "
-        f"{recovery.failures}{' in a row' if recovery.failures > 1 else ''} that had not.{until}",
+        f"{count}{' in a row' if recovery.failures > 1 else ''} that had not.{until}",
         "",
         f"{caught_up} The warehouse now shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, "
         "and there is nothing to do.",
         "",
-        _fact("Graph", _graph_url(recovery.names, recovery.execution)),
+        _execution(recovery.names, recovery.execution),
     ]
     return Mail(_ascii(subject), "\n".join(body) + "\n")
 
@@ -177,7 +198,7 @@ def _safe_text(text: str) -> str:
 def _sentence(failure: Failure, meant: str) -> str:
     warehouse, since = f"The warehouse of stage {failure.names.stage}", failure.shown
     if since is None:
-        return f"{meant} {warehouse} has not been loaded yet."
+        return f"{meant} {warehouse} {_nothing_loaded(failure.standing)}."
     return f"{meant} {warehouse} still shows totesys as it was at {_moment(since)}."
 
 
@@ -198,6 +219,30 @@ def _safe(failure: Failure) -> str:
         f"Nothing is lost and nothing is half-loaded. {waiting}. "
         "You will get another e-mail when an execution succeeds."
     )
+
+
+def _which_mail(decision: Decision | None) -> dict[str, str]:
+    """Returns which e-mail about this kind of failure it is, and when the next one comes."""
+    if decision is None:
+        return {}
+    after = in_words(decision.again)
+    facts = {"Next mail": f"After {after} about this failure, unless it recovers; at once about another one."}
+    if last_mail := decision.last_mail:
+        before = f"the one before came from execution {last_mail.execution} at {_moment(last_mail.at)}"
+        facts = {"Repeats": f"This is e-mail {last_mail.mails + 1} about this failure; {before}"} | facts
+    return facts
+
+
+def _nothing_loaded(standing: Standing) -> str:
+    if standing.counted_all:
+        return "has not been loaded yet"
+    return f"has not been loaded for longer than the last {standing.failures:,} executions show"
+
+
+def _counted(standing: Standing) -> str:
+    count = f"{standing.failures:,}" if standing.counted_all else f"at least {standing.failures:,}"
+    since = f" since {standing.failing_since:%Y-%m-%d %H:%M} UTC" if standing.failing_since else ""
+    return f"{count} failure{'s' if standing.failures > 1 else ''}{since}"
 
 
 def _no_cause(failure: Failure) -> str:
@@ -242,18 +287,26 @@ def _in_a_row(standing: Standing) -> str:
         return (
             "The execution before this one succeeded." if standing.last_success_at else "This was the first execution."
         )
-    since = f"; the last good one began at {_moment(standing.last_success_at)}" if standing.last_success_at else ""
-    return f"{standing.failures} executions have failed{since}"
+    good = f"; the last good one began at {_moment(standing.last_success_at)}" if standing.last_success_at else ""
+    if not standing.counted_all:
+        return f"At least {standing.failures:,} executions have failed: no more were looked at{good}"
+    return f"{standing.failures:,} executions have failed{good}"
 
 
 def _links(failure: Failure) -> list[str]:
     names = failure.names
     runbook = f"{failure.docs.rstrip('/')}/runbook.md#{anchor(section(failure.error))}"
-    return [
-        _fact("Runbook", runbook),
-        _fact("Graph", _graph_url(names, failure.execution)),
-        _fact("Log", _log_url(names, failure.execution, failure.started, failure.failed)),
-    ]
+    links = [_fact(RUNBOOK, runbook), _execution(names, failure.execution)]
+    if names.stage != LOCAL:
+        links.append(_fact(LOG, _log_url(names, failure.execution, failure.started, failure.failed)))
+    return links
+
+
+def _execution(names: Names, execution: str) -> str:
+    """Returns where to look at an execution. AWS's console knows nothing of a laptop's."""
+    if names.stage == LOCAL:
+        return _fact("Look", f"totes explain {execution.rpartition(':')[2]}")
+    return _fact(GRAPH, _graph_url(names, execution))
 
 
 def _graph_url(names: Names, execution: str) -> str:
@@ -279,7 +332,9 @@ def _starred(text: str) -> str:
 
 def _behind(failure: Failure) -> str:
     since = failure.shown
-    return f"{_span(failure.failed - since)} behind" if since else "nothing loaded yet"
+    if since is None:
+        return "nothing loaded yet" if failure.standing.counted_all else "nothing loaded for longer than was looked at"
+    return f"{_span(failure.failed - since)} behind"
 
 
 def _span(length: timedelta) -> str:

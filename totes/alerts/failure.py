@@ -6,20 +6,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from totes.alerts.attempts import LOOKED_AT, REPORT, REPORTER, failures_before, left_the_rest
 from totes.alerts.email import Failure, Recovery, Standing
 from totes.alerts.executions import SUCCEEDED, Execution, StateRun, fold, latest, readable, stood_aside
-from totes.errors import TotesError, split_remedy
+from totes.alerts.repeats import Decision, Intervals, Kind, decide
+from totes.errors import TotesError, split_labels
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.runtime.aws import client
 from totes.runtime.log import logger
 from totes.runtime.names import STAGES, Names, names_of_execution
 
-REPORTER = "NotifyFailure"
 # The last state of an execution that failed; one that leaves it was redriven, and begins anew.
 END = "Failed"
-# Of the executions before: enough for a weekend of failures at the usual rate, in one request.
-_LOOKED_AT = 1_000
 _UNFINISHED = ("RUNNING", "PENDING_REDRIVE")
 
 
@@ -40,6 +39,26 @@ class Zones:
     processed_bucket: str
 
 
+@dataclass(frozen=True)
+class Streak:
+    """The executions in a row that had not succeeded before one began.
+
+    Attributes:
+        failed: newest first.
+        good: the last execution before them that had succeeded; None if there is none.
+        is_whole: whether they are all; no more than 1,000 executions are looked at.
+    """
+
+    failed: Sequence[Execution]
+    good: Execution | None
+    is_whole: bool = True
+
+    @property
+    def since(self) -> datetime | None:
+        """Returns when the first of them began."""
+        return self.failed[-1].began if self.failed else None
+
+
 def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = None) -> Failure:
     """Returns the failure of an execution.
 
@@ -53,7 +72,7 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
     stages = [state for state in fold(events) if state.name in STAGES]
     last = stages[-1] if stages else StateRun(STAGES[0], began)
     end = caught or Caught(last.name, *_end(found))
-    what, remedy = split_remedy(end.cause)
+    what, remedy, tables = split_labels(end.cause)
     return Failure(
         names=names,
         execution=execution,
@@ -62,21 +81,28 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
         found=what,
         remedy=remedy,
         started=began.astimezone(UTC),
-        failed=found.get("stopDate", datetime.now(UTC)).astimezone(UTC),
+        failed=_failed(events, found),
         attempts=last.attempts,
         results=_results(events),
         standing=_standing(names, execution, began, zones),
         docs=docs,
+        tables=tables,
     )
+
+
+def decision_on(failure: Failure, intervals: Intervals) -> Decision:
+    """Returns whether a failure sends an e-mail, by the failures since the last success."""
+    kind = Kind(failure.state, failure.error, failure.tables)
+    return decide(kind, failure.failed, failures_before(failure.names, failure.execution), intervals)
 
 
 def recovery_of(execution: str) -> Recovery | None:
     """The recovery that an execution which succeeded is; None where those before it had succeeded too."""
     names = names_of_execution(execution)
     found = client("stepfunctions").describe_execution(executionArn=execution)
-    failures, good = _before(names, execution, _began(found))
+    streak = _before(names, execution, _began(found))
     events = _history(execution) if found.get("redriveDate") else []
-    failures += _had_failed(events, good)
+    failures = len(streak.failed) + _had_failed(events, streak.good)
     output = json.loads(found.get("output") or "{}")
     if not failures or stood_aside(output):
         return None
@@ -85,7 +111,8 @@ def recovery_of(execution: str) -> Recovery | None:
         execution=execution,
         succeeded=_shown_by(output, _asked(events, found["startDate"])),
         failures=failures,
-        since=_last_success_at(good),
+        since=_last_success_at(streak.good),
+        counted_all=streak.is_whole,
         loaded=output.get("load", {}),
     )
 
@@ -103,17 +130,31 @@ def fresh_as_of(execution: str) -> datetime | None:
     if found["status"] == SUCCEEDED and not stood_aside(output):
         asked = _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
         return _shown_by(output, asked)
-    succeeded = latest(names_of_execution(execution), _LOOKED_AT, SUCCEEDED)
+    succeeded = latest(names_of_execution(execution), LOOKED_AT, SUCCEEDED)
     latest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
-    return _last_success_at(next((other for other in latest_first if not _left_the_rest(other)), None))
+    return _last_success_at(next((other for other in latest_first if not left_the_rest(other)), None))
 
 
-def was_reported(execution: str) -> bool:
-    """Returns whether the mail about the execution's last attempt was sent."""
+def is_settled(execution: str) -> bool:
+    """Returns whether the state machine has sent the mail about the execution's last attempt, or need not send one."""
     events = _history(execution)
     redrives = [event["timestamp"] for event in events if event["type"] == "ExecutionRedriven"]
-    reported = [state.exited for state in fold(events) if state.name == REPORTER and state.error is None]
-    return any(at is not None and (not redrives or at >= redrives[-1]) for at in reported)
+    settled = [state.exited for state in fold(events) if _was_sent(state) or _was_not_due(state)]
+    return any(at is not None and (not redrives or at >= redrives[-1]) for at in settled)
+
+
+def _was_sent(state: StateRun) -> bool:
+    return state.name == REPORTER and state.error is None
+
+
+def _was_not_due(state: StateRun) -> bool:
+    return state.name == REPORT and json.loads(state.output or "{}").get("mail", {}).get("due") is False
+
+
+def _failed(events: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> datetime:
+    """Returns when an execution failed, by the clock of Step Functions, as of all the failures before."""
+    failed: datetime = found.get("stopDate") or (events[-1]["timestamp"] if events else datetime.now(UTC))
+    return failed.astimezone(UTC)
 
 
 def _shown_by(output: Mapping[str, Any], asked: datetime) -> datetime:
@@ -151,8 +192,15 @@ def _results(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, obje
 
 
 def _standing(names: Names, execution: str, began: datetime, zones: Zones) -> Standing:
-    failures, good = _before(names, execution, began)
-    return Standing(_last(zones.landing_bucket), _last(zones.processed_bucket), _last_success_at(good), failures + 1)
+    streak = _before(names, execution, began)
+    return Standing(
+        landed=_last(zones.landing_bucket),
+        processed=_last(zones.processed_bucket),
+        last_success_at=_last_success_at(streak.good),
+        failures=len(streak.failed) + 1,
+        failing_since=(streak.since or began).astimezone(UTC),
+        counted_all=streak.is_whole,
+    )
 
 
 def _last(bucket: str) -> int | None:
@@ -164,23 +212,35 @@ def _last(bucket: str) -> int | None:
         return None
 
 
-def _before(names: Names, execution: str, began: datetime) -> tuple[int, Execution | None]:
-    """How many executions in a row had not succeeded before one began, and the last that had.
+def _before(names: Names, execution: str, began: datetime) -> Streak:
+    """Returns the executions in a row that had not succeeded before one began.
 
     An execution that left batches to another one is skipped.
     """
-    others = [
-        other
-        for other in latest(names, _LOOKED_AT)
-        if other.arn != execution and other.began <= began and other.status not in _UNFINISHED
-    ]
-    failures = 0
-    for other in sorted(others, key=lambda other: other.began, reverse=True):
+    listed = latest(names, LOOKED_AT)
+    others = sorted(
+        (other for other in listed if _is_before(other, execution, began)), key=lambda other: other.began, reverse=True
+    )
+    failed: list[Execution] = []
+    for other in others:
         if other.status != SUCCEEDED:
-            failures += 1
-        elif not _left_the_rest(other):
-            return failures, other
-    return failures, None
+            failed.append(other)
+        elif not left_the_rest(other):
+            return Streak(failed, other)
+    if len(listed) < LOOKED_AT:
+        return Streak(failed, None)
+    return Streak(failed, _older_success(names, execution, began), is_whole=False)
+
+
+def _is_before(other: Execution, execution: str, began: datetime) -> bool:
+    return other.arn != execution and other.began <= began and other.status not in _UNFINISHED
+
+
+def _older_success(names: Names, execution: str, began: datetime) -> Execution | None:
+    """Returns the last execution that had succeeded, though the list of all executions does not go back so far."""
+    succeeded = [other for other in latest(names, LOOKED_AT, SUCCEEDED) if _is_before(other, execution, began)]
+    newest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
+    return next((other for other in newest_first if not left_the_rest(other)), None)
 
 
 def _had_failed(events: Sequence[Mapping[str, Any]], good: Execution | None) -> bool:
@@ -205,8 +265,3 @@ def _began(found: Mapping[str, Any]) -> datetime:
     """When the last attempt of an execution did, from the answer of DescribeExecution."""
     began: datetime = found.get("redriveDate") or found["startDate"]
     return began
-
-
-def _left_the_rest(execution: Execution) -> bool:
-    found = client("stepfunctions").describe_execution(executionArn=execution.arn)
-    return stood_aside(json.loads(found.get("output") or "{}"))

@@ -1,12 +1,15 @@
 """Reports executions that ended without a Catch of the state machine, and the first success after failures."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from totes.alerts.email import Mail, failure_mail, recovery_mail
 from totes.alerts.executions import SUCCEEDED
-from totes.alerts.failure import Zones, failure_of, fresh_as_of, recovery_of, was_reported
+from totes.alerts.failure import Zones, decision_on, failure_of, fresh_as_of, is_settled, recovery_of
+from totes.alerts.message import as_message, is_chat
+from totes.alerts.repeats import Intervals
 from totes.runtime.aws import client
 from totes.runtime.log import logger
 from totes.runtime.settings import WatchSettings
@@ -16,8 +19,11 @@ def tell(execution: str, status: str, settings: WatchSettings) -> bool:
     """Publishes a mail if there is something to report that was not reported yet; returns whether it did."""
     mail = _mail(execution, status, settings)
     if mail:
-        client("sns").publish(TopicArn=settings.alerts_topic, Subject=mail.subject, Message=mail.body)
-        logger.info("told", subject=mail.subject)
+        message = json.dumps(as_message(mail, chat=is_chat(settings.chat)), ensure_ascii=False)
+        client("sns").publish(
+            TopicArn=settings.alerts_topic, Subject=mail.subject, Message=message, MessageStructure="json"
+        )
+        logger.info("e-mail sent", subject=mail.subject)
     return mail is not None
 
 
@@ -36,7 +42,14 @@ def _mail(execution: str, status: str, settings: WatchSettings) -> Mail | None:
     if status == SUCCEEDED:
         recovery = recovery_of(execution)
         return recovery_mail(recovery) if recovery else None
-    if was_reported(execution):
+    if is_settled(execution):
         return None
     zones = Zones(settings.landing_bucket, settings.processed_bucket)
-    return failure_mail(failure_of(execution, zones, settings.docs))
+    failure = failure_of(execution, zones, settings.docs)
+    decision = decision_on(failure, Intervals.parse(settings.mail_intervals))
+    if not decision.is_due:
+        logger.info(
+            "no e-mail: repeats an earlier failure", last_mail=decision.last_mail and decision.last_mail.as_json()
+        )
+        return None
+    return failure_mail(failure, decision)

@@ -96,6 +96,26 @@ class Lake:
             return None
         return body
 
+    def require(self, key: str) -> None:
+        """Looks whether an object is there and may be read, without reading it.
+
+        Raises:
+            ObjectMissing: it is not there.
+        """
+        with _lake_errors(self.bucket, key):
+            self._client.head_object(Bucket=self.bucket, Key=key)
+
+    def try_to_add(self, key: str) -> bool:
+        """Puts an object once more under its own key, which S3 refuses as taken if objects may be put at all.
+
+        Nothing changes: the condition keeps what is there, and if it went meanwhile, it comes back as it was.
+
+        Returns:
+            whether there was an object to try it with.
+        """
+        found = self.read(key)
+        return found is not None and self._put_if_absent(key, found) is not None
+
     def fetch(self, stored: StoredObject, path: Path) -> Path:
         """Downloads an object to `path` in pieces, and makes sure that it is what its manifest says.
 

@@ -6,6 +6,7 @@ which of them are gone, and which repair is no longer needed.
 
 import re
 import socket
+import ssl
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from struct import Struct
@@ -43,6 +44,11 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
                 # Callers know the driver's errors by their base class, which this one lacks.
                 raise InterfaceError(f"SCRAM failed: {error}") from error
             raise
+
+    @property
+    def tls(self) -> ssl.SSLSocket | None:
+        """The socket, if it is encrypted."""
+        return self._usock if isinstance(self._usock, ssl.SSLSocket) else None
 
     def close(self) -> None:
         """Ends the session and closes the socket.

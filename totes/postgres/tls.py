@@ -7,6 +7,7 @@ import socket
 import ssl
 import struct
 from contextlib import suppress
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
@@ -129,6 +130,16 @@ def _shown(credentials: Credentials) -> str:
             with _context("require", "").wrap_socket(plain, server_hostname=credentials.host) as looked_at:
                 return f"; {describe(looked_at.getpeercert(binary_form=True) or b'')}"
     return ""
+
+
+def expiry(der: bytes) -> datetime:
+    """Returns until when a certificate is valid.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is none.
+    """
+    found: datetime = Certificate.load(der).not_valid_after
+    return found
 
 
 def describe(der: bytes) -> str:

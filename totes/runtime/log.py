@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger, Metrics, Tracer, single_metric
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 from aws_lambda_powertools.metrics import MetricUnit
 
-from totes.errors import TotesError, UnexpectedError
+from totes.errors import TotesError, TransientError, UnexpectedError
 from totes.runtime.redaction import redacted, redacted_document
 
 
@@ -46,7 +46,7 @@ def observed(handler: Handler) -> Handler:
             return handler(event, context)
         except TotesError as error:
             _note(error)
-            error.labelled()
+            _with_table(error).labelled()
             raise
         except MemoryError as error:
             # Arrow's is a subclass. The state machine and the runbook know the one name.
@@ -58,7 +58,7 @@ def observed(handler: Handler) -> Handler:
                 f"{type(error).__name__}: {error}.",
                 "Read the stack trace in the function's log; the execution can be redriven once its cause is gone.",
             )
-            raise unforeseen.labelled() from error
+            raise _with_table(unforeseen).labelled() from error
         finally:
             metrics.add_metric("Duration", MetricUnit.Milliseconds, (time.monotonic() - began) * 1000)
 
@@ -91,6 +91,17 @@ def count_by_table(name: str, counts: Mapping[str, int]) -> None:
         with single_metric(name, MetricUnit.Count, count, namespace=metrics.namespace) as metric:
             metric.add_dimension("table", table)
             metric.add_metadata("execution", logger.get_current_keys().get("execution"))
+
+
+def _with_table(error: TotesError) -> TotesError:
+    """Notes the table that was being worked on, if the error names none.
+
+    A server that fails for a moment does so at whichever table comes next, so a transient error is about none.
+    """
+    table = logger.get_current_keys().get("table")
+    if table is None or error.tables or isinstance(error, TransientError):
+        return error
+    return error.about([str(table)])
 
 
 def _note(error: Exception) -> None:

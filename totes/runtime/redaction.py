@@ -37,7 +37,7 @@ _DOLLARS = re.compile(r"\$\w*\$")
 # Its own names are looked at instead.
 _OBJECT = re.compile(r"""\{\s*(?:\}(?!\})|(\\*["'])[\w .-]*\1\s*:)""")
 # What follows the colon of a table or column of that name.
-_PLAIN_WORD = re.compile(r"(?:[a-z]+|[0-9]+)(?=[\s.,;:]|\Z)")
+_PLAIN_WORD = re.compile(r"(?:[a-z]+|[0-9]+)(?=[.,;:]?(?:\s|\Z))")
 _PORT = re.compile(r"""[0-9]{1,5}(?=[^\w@])[^@\s]*(?:\s|\Z)|[0-9]{1,5}\Z""")
 _NEXT_URL = re.compile(r"""[\s"'`,;(<][A-Za-z][\w+.-]*://""")
 _NOTHING = re.compile(r"(?:null|none|true|false)\b", re.IGNORECASE)

@@ -46,11 +46,19 @@ class LoadSettings:
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """Of functions/report.py. `docs` is where docs/ can be read, an address or a folder."""
+    """Of functions/report.py.
+
+    Attributes:
+        docs: where docs/ can be read, an address or a folder.
+        mail_intervals: between e-mails about the same failure, for instance `1h,24h`.
+        chat: whether HTTPS subscribers get what Amazon Q Developer shows in a chat, `true` or `false`.
+    """
 
     landing_bucket: str
     processed_bucket: str
     docs: str
+    mail_intervals: str
+    chat: str
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,8 @@ class WatchSettings:
     landing_bucket: str
     processed_bucket: str
     docs: str
+    mail_intervals: str
+    chat: str
     alerts_topic: str
 
 

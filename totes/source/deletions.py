@@ -46,4 +46,4 @@ def require_accepted(gone: Mapping[str, tuple[int, int]], same_source: bool, acc
         f"totesys no longer has {counts}.{whence}",
         f"If they were removed on purpose, start an execution by `totes run {options}`: its input is {confirm}. "
         f"If not, {otherwise}",
-    )
+    ).about(held)

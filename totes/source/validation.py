@@ -50,22 +50,23 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
 
 def refusals(tables: Mapping[str, SourceTable], found: Mapping[str, CatalogueTable]) -> Iterator[TotesError]:
     """Yields each error that stops Ingest from reading these tables; Ingest raises the first."""
-    if differences := [text for table in tables.values() for text in _differences(table, found.get(table.name))]:
+    differences = {name: list(_differences(table, found.get(name))) for name, table in tables.items()}
+    if different := {name: texts for name, texts in differences.items() if texts}:
         yield ContractViolation(
-            "totesys is not as declared: " + "; ".join(differences) + ".",
+            "totesys is not as declared: " + "; ".join(text for texts in different.values() for text in texts) + ".",
             "Change the declarations in schemas/ and deploy, or undo the change in totesys.",
-        )
+        ).about(different)
     if refused := sorted(name for name, table in found.items() if not _is_readable(tables[name], table)):
         yield AccessDenied(
             f"The user may not read {', '.join(refused)} of totesys.",
             f"GRANT SELECT ON {', '.join(refused)} to the user that the source's secret names.",
-        )
+        ).about(refused)
     if hiding := sorted(name for name, table in found.items() if table.hides_rows):
         yield AccessDenied(
             f"Row-level security of totesys may hide rows of {', '.join(hiding)}, which would look deleted.",
             "ALTER ROLE … BYPASSRLS for the user that the source's secret names. A policy that shows it all rows is "
             "not enough, because Ingest can't see whether a policy does.",
-        )
+        ).about(hiding)
 
 
 def violations(table: SourceTable, rows: pa.Table, unavailable: Mapping[str, pa.Array]) -> list[Violation]:

@@ -173,4 +173,4 @@ def violators(warehouse: Warehouse, table: WarehouseTable, check: Check) -> sqla
 
 
 def _error(broken: list[Broken], remedy: str) -> ContractViolation:
-    return ContractViolation("; ".join(map(str, broken)) + ".", remedy)
+    return ContractViolation("; ".join(map(str, broken)) + ".", remedy).about({rule.table for rule in broken})

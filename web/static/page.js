@@ -6,6 +6,8 @@
 const EVERY = 500; // milliseconds
 const STOPPED = "The stack has stopped, and this is what was last seen of it. Start it again with totes up.";
 
+const SCROLLED = ".rows, .lines, pre";
+
 const shown = new Map();
 let asked = 0;
 
@@ -14,10 +16,15 @@ function replace(part, html) {
   shown.set(part.id, html);
   const open = [...part.querySelectorAll("details[open]")].map((details) => details.id);
   const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
-  const scrolled = [...part.querySelectorAll(".rows, .drawing, pre")].map((box) => [box.scrollLeft, box.scrollTop]);
+  const scrolled = [...part.querySelectorAll(SCROLLED)].map((box) => [box.scrollLeft, box.scrollTop]);
+  const typed = [...part.querySelectorAll("input[id]")].map((input) => [input.id, input.value]);
   part.innerHTML = html;
+  for (const [id, value] of typed) {
+    const input = document.getElementById(id);
+    if (input) input.value = value;
+  }
   for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-  part.querySelectorAll(".rows, .drawing, pre").forEach((box, index) => {
+  part.querySelectorAll(SCROLLED).forEach((box, index) => {
     [box.scrollLeft, box.scrollTop] = scrolled[index] ?? [0, 0];
   });
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
@@ -48,6 +55,9 @@ async function refresh() {
     return;
   }
   tell(answer.trouble ?? "");
+  if (answer.title) document.title = answer.title;
+  const icon = document.getElementById("icon");
+  if (answer.icon && icon.getAttribute("href") !== answer.icon) icon.setAttribute("href", answer.icon);
   for (const [id, html] of Object.entries(answer.parts ?? {})) replace(document.getElementById(id), html);
 }
 
@@ -68,9 +78,9 @@ function isPlain(event) {
 
 document.addEventListener("click", async (event) => {
   const link = event.target.closest("main a");
-  if (!link || !isPlain(event)) return;
+  const address = link?.getAttribute("href");
+  if (!address?.match(/^\/(\?|$)/) || !isPlain(event)) return;
   event.preventDefault();
-  const address = link.getAttribute("href");
   history.pushState(null, "", address);
   await refresh();
   if (address.includes("state=")) showDetail();

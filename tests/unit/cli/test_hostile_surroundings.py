@@ -23,7 +23,18 @@ from cli.deployment import Target
 ROOT = Path(__file__).parents[3]
 # Those that ask a deployment, with arguments that pass.
 ASKING = (
-    *("run", "run --full-read staff", "status", "explain", "explain one", "logs", "logs one", "redrive", "redrive one"),
+    *(
+        "run",
+        "run --full-read staff",
+        "status",
+        "doctor",
+        "explain",
+        "explain one",
+        "logs",
+        "logs one",
+        "redrive",
+        "redrive one",
+    ),
     *("pause", "resume", "secret source", "reconcile", "replay", "history 1", "query revenue_by_month", "check --live"),
 )
 WHOLE = "--host h --dbname d --username u"
@@ -130,7 +141,8 @@ def test_aws_refuses(
 
 
 # What check finds goes to stdout, line by line.
-@pytest.mark.parametrize("line", [line for line in ASKING if line != "check --live"])
+# Of doctor, a stack that is not there is a finding (tests/unit/cli/doctor).
+@pytest.mark.parametrize("line", [line for line in ASKING if line not in ("check --live", "doctor")])
 def test_stage_that_is_not_there(capsys: pytest.CaptureFixture[str], credentials: None, line: str) -> None:
     with mock_aws():
         complaint(capsys, deployed(line).replace("prod", "nowhere"))

@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import os
 import subprocess
@@ -8,11 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app, main
+from cli.questions import all_questions
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = (
-    *("up", "run", "status", "explain", "logs", "redrive", "pause", "resume"),
-    *("check", "reconcile", "replay", "history", "query", "psql", "simulate", "demo"),
+    *("up", "run", "status", "doctor", "explain", "logs", "redrive", "pause", "resume"),
+    *("check", "reconcile", "replay", "history", "query", "report", "psql", "simulate", "demo"),
 )
 
 
@@ -95,7 +98,13 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         pytest.param("query order_history", "order_history needs --param order_id=…", id="missing parameter"),
         pytest.param("query orders_as_of -p moment", "--param moment is not NAME=VALUE", id="parameter without value"),
-        pytest.param("query revenue_by_month --csv --json", "Give --json or --csv, not both.", id="two formats"),
+        pytest.param("query revenue_by_month --csv --chart", "Give one of --json, --csv", id="chart in CSV"),
+        pytest.param("query order_history --chart", "order_history has no chart. These have", id="no chart"),
+        pytest.param("query revenue_by_month --chart a.pdf", "a.pdf ends in none of .svg, .png, .html.", id="PDF"),
+        pytest.param("query revenue_by_month --chart a", "a ends in none of .svg, .png, .html.", id="no extension"),
+        pytest.param("query revenue_by_month a.svg", "a.svg? Add --chart to draw", id="file without chart"),
+        pytest.param("query --chart a.svg revenue_by_month", "a.svg is no question: write", id="file first"),
+        pytest.param("query revenue_by_month --csv --json", "Give one of --json, --csv and --chart.", id="two formats"),
         pytest.param("up --every soon", "--every soon is no interval", id="interval in words"),
         pytest.param("up --every 0s", "--every 0s is no interval", id="interval of nothing"),
         pytest.param("logs --level loud", "--level loud is none of DEBUG, INFO, WARNING, ERROR, CRITICAL.", id="level"),
@@ -187,3 +196,17 @@ def test_shell_completes_commands_and_options() -> None:
 
     assert completed("totes hi") == ["history"]
     assert completed("totes history --am") == ["--amended"]
+
+
+def test_questions_are_listed_for_scripts_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["query", "--list", "--csv"]) == 0
+    listed = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert main(["query", "--list", "--json"]) == 0
+    documents = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in listed] == [document["name"] for document in documents] == list(all_questions())
+    assert [row["chart"] or None for row in listed] == [document["chart"] for document in documents]
+    assert {row["name"]: row["parameters"] for row in listed if row["parameters"]} == {
+        "order_history": "order_id",
+        "orders_as_of": "[moment]",
+        "payments_by_age": "[as_of]",
+    }

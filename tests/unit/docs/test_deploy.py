@@ -91,6 +91,8 @@ def test_loader_makes_a_replay_beside_and_drops_it(granted: Postgres) -> None:
 def test_table_has_every_parameter_with_its_values() -> None:
     files = [SERVERLESS, *(ROOT / "resources").glob("*.yml")]
     used = {name for file in files for name in re.findall(r"\$\{param:(\w+)", file.read_text(encoding="utf-8"))}
+    for script in (ROOT / "resources").glob("*.js"):
+        used |= set(re.findall(r"'param:(\w+)'", script.read_text(encoding="utf-8")))
     section = PAGE.partition("\n## Stages and parameters\n")[2].partition("\n## ")[0]
     rows = [[cell.strip(" `") for cell in line.split("|")[1:4]] for line in section.splitlines() if "| `" in line]
     assert {row[0] for row in rows} == used

@@ -19,6 +19,7 @@ from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local.aws.deployment import ROOT
 from tests.unit.infrastructure.template import LOGINS, matches
+from totes.runtime.names import FUNCTIONS
 
 ACCOUNT, REGION = "123456789012", "eu-west-2"
 BOOTSTRAP = yaml.safe_load((ROOT / "bootstrap" / "github-oidc.yml").read_text(encoding="utf-8"))["Resources"]
@@ -369,8 +370,39 @@ class Stack:
         )
         for action in ("DescribeExecution", "GetExecutionHistory"):
             yield Ask("workflow", "totes run", f"states:{action}", execution)
+        for action, names in EXAMINED.items():
+            for name in names:
+                on = execution if name == "execution" else name if name == "*" else self._named(name)
+                yield Ask("workflow", "totes doctor", action, on)
+
+    def _named(self, name: str) -> str:
+        """The ARN of a resource, by its name in the template; the stack's, which is in none."""
+        stack = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/totes-{self.stage}/0a1b2c3d"
+        return stack if name == "stack" else self.arn(name)
 
 
+_FUNCTIONS = tuple(f"{name.title()}LambdaFunction" for name in FUNCTIONS)
+_BUCKETS, _QUEUES = ("LandingBucket", "ProcessedBucket"), ("MissedStarts", "MissedEnds")
+_RULES, _SECRETS = ("ScheduleRule", "EndedRule", "BackfillEndedRule"), ("SourceSecret", "WarehouseSecret")
+# What `totes doctor` asks, and of what.
+EXAMINED: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("cloudformation:DescribeStacks", "cloudformation:DescribeStackResource"), ("stack",)),
+    "cloudwatch:DescribeAlarms": ("*",),
+    "cloudwatch:ListMetrics": ("*",),
+    "events:DescribeRule": _RULES,
+    "events:ListTargetsByRule": _RULES,
+    "lambda:GetFunctionConfiguration": _FUNCTIONS,
+    "lambda:InvokeFunction": ("IngestLambdaFunction", "TransformLambdaFunction", "LoadLambdaFunction"),
+    "logs:DescribeLogGroups": ("*",),
+    **dict.fromkeys(("s3:GetBucketPolicy", "s3:GetBucketPublicAccessBlock", "s3:GetBucketVersioning"), _BUCKETS),
+    **dict.fromkeys(("s3:GetEncryptionConfiguration", "s3:GetLifecycleConfiguration"), _BUCKETS),
+    "secretsmanager:DescribeSecret": _SECRETS,
+    "sns:ListSubscriptionsByTopic": ("AlertsTopic",),
+    **dict.fromkeys(("sqs:GetQueueAttributes", "sqs:GetQueueUrl"), _QUEUES),
+    "states:DescribeExecution": ("execution",),
+    "states:GetExecutionHistory": ("execution",),
+    "states:ListExecutions": ("PipelineStateMachine",),
+}
 # What osls calls for deploy, rollback, remove and deploy list, by the command of AWS's SDK.
 SLS = {
     "CreateChangeSet": ("cloudformation", ["cloudformation:CreateChangeSet"]),

@@ -20,6 +20,7 @@ _ARN = {
     # Secrets Manager appends six characters of its own.
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{Name}-XXXXXX",
 }
+_REF = {"AWS::S3::Bucket": "BucketName", "AWS::Events::Rule": "Name"}
 _REF_IS_ARN = {"AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
 # Secrets of RDS's with the logins of both databases, and their keys: by the variables that a deployment is given.
 LOGINS = {
@@ -147,7 +148,12 @@ class Template:
         if attribute == "Arn" or (not attribute and kind in _REF_IS_ARN):
             plain = {key: self.text(value) for key, value in properties.items() if key.endswith("Name")}
             return _ARN[kind].format(id=logical_id, region=self.names.region, account=self.names.account, **plain)
-        return self.text(properties[attribute or "BucketName"])
+        return self.text(properties[attribute or _REF[kind]])
+
+
+def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics that an alarm watches: its own, or those of its expression."""
+    return [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query] or [alarm]
 
 
 def _listed(value: Any) -> list[str]:

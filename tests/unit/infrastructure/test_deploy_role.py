@@ -10,9 +10,11 @@ import pytest
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from local.aws.deployment import ROOT
+from tests.support.manual import documented_actions
 from tests.unit.infrastructure.deploy_role import (
     ACCOUNT,
     BOOTSTRAP,
+    EXAMINED,
     FEATURES,
     REGION,
     SLS,
@@ -119,6 +121,10 @@ def test_every_call_of_osls_is_written_down() -> None:
     called = set(re.findall(r"new (\w+)Command\(", source)) | set(re.findall(r"new (Upload)\(", source))
     called |= set(re.findall(r"\bpaginate(\w+)\(", source))
     assert called - SLS_SPARES == SLS.keys()
+
+
+def test_examination_asks_what_its_row_in_the_manual_says() -> None:
+    assert documented_actions()["doctor"] == EXAMINED.keys()
 
 
 def creation(name: str, **context: str) -> Ask:

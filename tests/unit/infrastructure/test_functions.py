@@ -2,6 +2,7 @@
 
 import importlib
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any
@@ -70,6 +71,8 @@ def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
         "TOTES_SOURCE_SECRET": f":secret:{DEV.source_secret}-",
         "TOTES_WAREHOUSE_SECRET": f":secret:{DEV.warehouse_secret}-",
         "TOTES_DOCS": "${env:TOTES_DOCS_URL, 'docs'}",
+        "TOTES_MAIL_INTERVALS": "${file(resources/mails.js):intervals}",
+        "TOTES_CHAT": "${file(resources/mails.js):chat}",
         "TOTES_ALERTS_TOPIC": DEV.topic_arn,
         "POWERTOOLS_SERVICE_NAME": f"totes-{function}",
         "POWERTOOLS_METRICS_NAMESPACE": "totes-dev",
@@ -108,6 +111,14 @@ def test_wheels_of_the_layer_are_for_the_runtime_and_its_processor() -> None:
     workflow = (ROOT / ".github" / "workflows" / "deploy-stage.yml").read_text(encoding="utf-8")
     assert re.findall(r'python-version: "([\d.]+)"', workflow) == [python]
     assert not any({"runtime", "architecture"} & function.keys() for function in SERVERLESS_YML["functions"].values())
+
+
+def test_layer_lies_under_its_content_where_osls_does_not_delete_it(compiled: Mapping[str, Mapping[str, Any]]) -> None:
+    """In a deployment's folder, which a time is the name of, it is gone before all deployments that share it are."""
+    for stage, template in compiled.items():
+        key = template["Resources"]["PythonRequirementsLambdaLayer"]["Properties"]["Content"]["S3Key"]
+        assert re.fullmatch(rf"serverless/totes/{stage}/code-artifacts/[0-9a-f]{{64}}\.zip", key)
+        assert template["Outputs"]["PythonRequirementsLambdaLayerS3Key"]["Value"] == key
 
 
 def named() -> list[dict[str, Any]]:

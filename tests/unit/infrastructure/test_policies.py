@@ -1,12 +1,11 @@
 """Who is refused, whatever else he may do: policies of the buckets, the topic, the queue and the key."""
 
-import re
 from typing import Any
 
 import pytest
 
-from local.aws.deployment import ROOT, Deployment
-from tests.unit.infrastructure.template import DEV, Template
+from local.aws.deployment import Deployment
+from tests.unit.infrastructure.template import Template
 from totes.lake.batch_log import HINT
 
 TEMPLATE = Template()
@@ -118,50 +117,3 @@ def test_conditions_are_those_that_the_service_supports() -> None:
             supported = service != "events.amazonaws.com"
             assert ("aws:SourceAccount" in str(found.get("Condition"))) is supported, service
             assert ("Condition" in found) is supported, service
-
-
-def test_every_alarm_tells_but_that_of_failures() -> None:
-    for alarm in TEMPLATE.of_type("AWS::CloudWatch::Alarm").values():
-        # The state machine sends a mail of its own; two for one failure would be one too many.
-        told = [] if alarm["MetricName"] == "ExecutionsFailed" else [DEV.topic_arn]
-        assert [TEMPLATE.text(topic) for topic in alarm.get("AlarmActions", ())] == told
-
-
-def test_alarm_watches_what_its_name_says() -> None:
-    """An alarm on a metric that nobody sends stays quiet for ever."""
-    machine = {"StateMachineArn": DEV.state_machine_arn}
-    queue = "ApproximateNumberOfMessagesVisible"
-    found = {
-        alarm["AlarmName"].removeprefix("totes-dev-"): (
-            alarm["Namespace"],
-            alarm["MetricName"],
-            {dimension["Name"]: TEMPLATE.text(dimension["Value"]) for dimension in alarm["Dimensions"]},
-        )
-        for alarm in TEMPLATE.of_type("AWS::CloudWatch::Alarm").values()
-    }
-    # Ref of a function is its name, where the text here is its ARN.
-    assert found == {
-        "failed": ("AWS/States", "ExecutionsFailed", machine),
-        "freshness": ("AWS/States", "ExecutionsSucceeded", machine),
-        "warnings": ("totes-dev", "Warnings", {"service": "totes-ingest"}),
-        "watch": ("AWS/Lambda", "Errors", {"FunctionName": DEV.function_arn("watch")}),
-        "missed-starts": ("AWS/SQS", queue, {"QueueName": "totes-dev-missed-starts"}),
-        "missed-ends": ("AWS/SQS", queue, {"QueueName": "totes-dev-missed-ends"}),
-    }
-
-
-def test_runbook_says_what_to_do_about_every_alarm_that_tells() -> None:
-    section = (
-        (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8").partition("\n## Alarms\n")[2].partition("\n## ")[0]
-    )
-    alarms = TEMPLATE.of_type("AWS::CloudWatch::Alarm").values()
-    telling = {alarm["AlarmName"].replace("-dev-", "-<stage>-") for alarm in alarms if "AlarmActions" in alarm}
-    assert set(re.findall(r"^\| `([^`]+)` \|", section, re.MULTILINE)) == telling
-
-
-def test_alarm_of_warnings_watches_the_metric_that_ingest_writes() -> None:
-    (alarm,) = [a for a in TEMPLATE.of_type("AWS::CloudWatch::Alarm").values() if a["MetricName"] == "Warnings"]
-    ingest = TEMPLATE.functions["ingest"]["environment"]
-    assert alarm["Namespace"] == ingest["POWERTOOLS_METRICS_NAMESPACE"] == "totes-dev"
-    assert alarm["Dimensions"] == [{"Name": "service", "Value": ingest["POWERTOOLS_SERVICE_NAME"]}]
-    assert f'"{alarm["MetricName"]}"' in (ROOT / "functions" / "ingest.py").read_text(encoding="utf-8")

@@ -15,8 +15,10 @@ from functions import fail
 from local.aws.deployment import BACKFILL, ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
 from tests.support.pipeline import Pipeline
+from tests.unit.infrastructure.deploy_role import types_of
 from tests.unit.infrastructure.template import DEV, LOGINS, Call, Statement, Template
-from totes.alerts.failure import Caught, Zones, failure_of
+from totes.alerts.failure import Caught, Zones, decision_on, failure_of
+from totes.alerts.repeats import Intervals
 from totes.alerts.watch import age, tell
 from totes.backfill import Backfill
 from totes.contracts.declarations import source_tables
@@ -34,6 +36,7 @@ from totes.runtime.settings import (
 )
 from totes.source.backfill_plan import Range
 from totes.transform import prepare, transform
+from totes.verify.doctor.inside import EXAMINED, examine
 
 TEMPLATE = Template()
 # BackfillRole is the state machine's.
@@ -51,8 +54,19 @@ REDRIVEN = {
 DELETION = "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)"
 POISON = "UPDATE design SET last_updated = 'infinity' WHERE design_id = 1"
 CURE = "UPDATE design SET last_updated = created_at WHERE design_id = 1"
+ENVIRONMENT = {
+    "TOTES_LANDING_BUCKET": DEV.landing_bucket,
+    "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
+    "TOTES_SOURCE_SECRET": DEV.source_secret,
+    "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
+}
+# What a machine that logs needs, by the Step Functions guide, "Using CloudWatch Logs to log execution history".
+LOG_DELIVERY = (
+    *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
+    *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
+)
 Calls = Mapping[str, set[Call]]
-_OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject"}
+_OBJECT_ACTION = {"PutObject": "s3:PutObject", "GetObject": "s3:GetObject", "HeadObject": "s3:GetObject"}
 
 
 def secret(name: str) -> str:
@@ -137,6 +151,7 @@ def by_a_machine(definition: Mapping[str, Any]) -> set[Call]:
         *(Call("lambda:InvokeFunction", TEMPLATE.text({"Fn::Sub": function})) for function in functions),
         *(Call("sns:Publish", TEMPLATE.text({"Fn::Sub": topic})) for topic in topics),
         *(Call(f"xray:{action}", "*") for action in tracing),
+        *(Call(f"logs:{action}", "*") for action in LOG_DELIVERY),
     }
 
 
@@ -149,6 +164,8 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
         for module in ("source.changes", "source.extract"):
             patch.setattr(f"totes.{module}.source_tables", lambda: declared)
         patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name=DEV.region))
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
         made = {
             ROLE_OF[name]: found | by_the_platform(name)
             for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
@@ -190,7 +207,7 @@ def deploy(pipeline: Pipeline) -> None:
 def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
     """Runs the three stages and notes what each asks of AWS.
 
-    On full tables, after a deletion and with a row to quarantined, and with nothing new.
+    On full tables, after a deletion and with a row to quarantined, and with nothing new; then each examines itself.
     """
     made: dict[str, set[Call]] = defaultdict(set)
     running = ""
@@ -211,6 +228,8 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
             pipeline.totesys(change)
         for running, stage in stages().items():  # noqa: B007  the hook reads it
             stage()
+    for running in EXAMINED:
+        assert {found["level"] for found in examine(running, {"doctor": True})["findings"]} <= {"ok", "warning"}
     pipeline.totesys(CURE)
     running = "backfill"
     for running, step in steps():  # noqa: B007  the hook reads it
@@ -243,10 +262,12 @@ def listed(which: str) -> list[Any]:
 
 
 def reporters() -> dict[str, Callable[[], object]]:
-    settings = WatchSettings(DEV.landing_bucket, DEV.processed_bucket, "docs", DEV.topic_arn)
+    settings = WatchSettings(DEV.landing_bucket, DEV.processed_bucket, "docs", "1h,24h", "false", DEV.topic_arn)
     zones = Zones(DEV.landing_bucket, DEV.processed_bucket)
     return {
-        "report": lambda: failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")),
+        "report": lambda: decision_on(
+            failure_of(EXECUTION, zones, "docs", Caught("Load", "WarehouseBusy", "Locked.")), Intervals.parse("1h,24h")
+        ),
         "fail": lambda: fail.handler(REDRIVEN, None),
         "watch": lambda: (tell(EXECUTION, "ABORTED", settings), age(EXECUTION)),
     }
@@ -254,16 +275,10 @@ def reporters() -> dict[str, Callable[[], object]]:
 
 def stages() -> dict[str, Callable[[], object]]:
     request = Request(EXECUTION, ())
-    names = {
-        "TOTES_LANDING_BUCKET": DEV.landing_bucket,
-        "TOTES_PROCESSED_BUCKET": DEV.processed_bucket,
-        "TOTES_SOURCE_SECRET": DEV.source_secret,
-        "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
-    }
     return {
-        "ingest": lambda: ingest(read_settings(IngestSettings, names), request),
-        "transform": lambda: transform(read_settings(TransformSettings, names), request),
-        "load": lambda: load(read_settings(LoadSettings, names), request),
+        "ingest": lambda: ingest(read_settings(IngestSettings), request),
+        "transform": lambda: transform(read_settings(TransformSettings), request),
+        "load": lambda: load(read_settings(LoadSettings), request),
     }
 
 
@@ -282,12 +297,14 @@ def test_everything_allowed_is_used(role: str, calls: Calls) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_nothing_but_traces_is_allowed_everywhere(role: str) -> None:
+def test_nothing_but_traces_and_delivery_of_logs_is_allowed_everywhere(role: str) -> None:
     statements = TEMPLATE.statements(role)
     assert not any("*" in action for statement in statements for action in statement.actions)
     everywhere = {action for statement in statements for action in statement.actions if "*" in statement.resources}
-    # X-Ray has no resources to name.
-    assert {action.partition(":")[0] for action in everywhere} <= {"xray"}
+    assert [action for action in everywhere if types_of(action)] == [], "AWS takes a resource for these"
+    delivering = {action for action in everywhere if not action.startswith("xray:")}
+    logging = {f"logs:{action}" for action in LOG_DELIVERY} if role in ("MachineRole", "BackfillRole") else set()
+    assert delivering == logging
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -49,7 +49,7 @@ def test_every_queue_raises_an_alarm_when_anything_is_in_it() -> None:
     watched = [
         TEMPLATE.text(dimension["Value"])
         for alarm in TEMPLATE.of_type("AWS::CloudWatch::Alarm").values()
-        if (alarm["Namespace"], alarm["MetricName"]) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
+        if (alarm.get("Namespace"), alarm.get("MetricName")) == ("AWS/SQS", "ApproximateNumberOfMessagesVisible")
         for dimension in alarm["Dimensions"]
         if dimension["Name"] == "QueueName" and alarm["Threshold"] == 1
     ]

@@ -1,7 +1,9 @@
 """The workflows of GitHub Actions: what zizmor and actionlint do not ask."""
 
 import json
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ STAGE = WORKFLOWS["deploy-stage.yml"]
 SERVERLESS_PARAMS = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))["params"]["default"]
 ROLE = yaml.safe_load((ROOT / "bootstrap" / "github-oidc.yml").read_text(encoding="utf-8"))["Resources"]["DeployRole"]
 STEPS = [step for job in STAGE["jobs"].values() for step in job["steps"]]
+PATH = {"PATH": os.environ["PATH"]}
 _PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)+")
 
 
@@ -71,7 +74,10 @@ def test_everything_is_tested_on_the_deployed_python_and_the_oldest() -> None:
     oldest = project["requires-python"].removeprefix(">=")
     deployed = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))["provider"]["runtime"].removeprefix("python")
     assert jobs["test"]["strategy"]["matrix"]["python"] == [oldest, deployed]
-    assert {oldest, deployed} < set(jobs["fast"]["strategy"]["matrix"]["python"])
+    fast = jobs["fast"]["strategy"]["matrix"]["python"]
+    assert {oldest, deployed} < set(fast)
+    minors = [int(version.removeprefix("3.")) for version in fast]
+    assert minors == list(range(minors[0], minors[-1] + 1)), "a version between the oldest and the newest is left out"
     commands = {name: [step["run"] for step in job["steps"] if "run" in step] for name, job in jobs.items()}
     assert commands == {"fast": ["npm ci", "make test-fast lint"], "test": ["npm ci", "make test"]}
 
@@ -99,6 +105,27 @@ def test_deployment_is_run_before_it_counts() -> None:
     (run,) = [place for place, command in enumerate(commands) if re.search(r"totes --stage .* run$", command)]
     assert deploy < run
     assert "TOTES_ROLLBACK_ALARMS" in commands[deploy]
+
+
+def test_stage_is_examined_after_its_execution_even_if_that_failed() -> None:
+    commands = [step.get("run", "") for step in STEPS]
+    (run,) = [place for place, command in enumerate(commands) if re.search(r"totes --stage .* run$", command)]
+    (examined,) = [place for place, command in enumerate(commands) if re.search(r"totes --stage .* doctor;", command)]
+    assert examined == run + 1
+    assert STEPS[examined]["if"] == f"success() || steps.{STEPS[run]['id']}.outcome == 'failure'"
+
+
+@pytest.mark.parametrize(("answers", "attempts", "code"), [("0", 1, 0), ("1 0", 2, 0), ("1 1 1", 3, 1)])
+def test_examination_is_repeated_until_nothing_failed(tmp_path: Path, answers: str, attempts: int, code: int) -> None:
+    (command,) = [step["run"] for step in STEPS if "doctor" in step.get("run", "")]
+    totes = tmp_path / ".venv" / "bin" / "totes"
+    totes.parent.mkdir(parents=True)
+    totes.write_text(f'#!/bin/bash\necho "$@" >> asked\nset -- {answers}\nshift $(($(wc -l < asked) - 1))\nexit $1\n')
+    totes.chmod(0o755)
+    script = f"sleep() {{ :; }}\n{command}"
+    ran = subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env={"STAGE": "dev", "AWS_REGION": "x"} | PATH)
+    assert ran.returncode == code
+    assert (tmp_path / "asked").read_text().splitlines() == ["--stage dev --region x doctor"] * attempts
 
 
 def test_update_is_undone_by_the_alarms_that_mean_it_failed_alone() -> None:

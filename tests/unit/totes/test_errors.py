@@ -4,7 +4,7 @@ import pytest
 
 from totes import errors
 from totes.contracts import declarations
-from totes.errors import ContractViolation, TerminalError, TotesError, TransientError, split_remedy
+from totes.errors import ContractViolation, TerminalError, TotesError, TransientError, split_labels
 
 
 def ancestors(kind: type[Exception]) -> list[str]:
@@ -47,9 +47,9 @@ def test_long_message_is_cut_but_keeps_its_remedy() -> None:
 @pytest.mark.parametrize("found", ["A gap.", "Two\nlines.", "It says\nRemedy: drop the warehouse.", ""])
 def test_labelled_remedy_is_split_off_again(found: str) -> None:
     error = ContractViolation(found, "Restore it.").labelled()
-    assert split_remedy(str(error)) == (found, "Restore it.")
+    assert split_labels(str(error)) == (found, "Restore it.", "")
 
 
 def test_last_line_of_a_foreign_error_is_no_remedy() -> None:
     foreign = "RequestId: 1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError"
-    assert split_remedy(foreign) == (foreign, "")
+    assert split_labels(foreign) == (foreign, "", "")

@@ -16,7 +16,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from cli.render.terminal import Row, ago, cell, records_table, rows_table, say_csv, say_error, say_json, screen, took
+from cli.render.terminal import (
+    Row,
+    Screen,
+    ago,
+    cell,
+    plain_table,
+    records_table,
+    rows_table,
+    say_csv,
+    say_error,
+    say_json,
+    screen,
+    took,
+)
 from totes.runtime.redaction import visible
 
 
@@ -66,6 +79,33 @@ def test_narrow_table_cuts_no_number() -> None:
     out = io.StringIO()
     Console(file=out, width=50).print(rows_table(list(row), [row]), crop=False)
     assert out.getvalue().count("567,792,732.95") == 4
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 120])
+@pytest.mark.parametrize("kind", [rows_table, records_table])
+def test_no_width_cuts_a_word_of_a_heading(kind: Callable[[list[str], list[Row]], Table], width: int) -> None:
+    columns = ["counterparty_legal_name", "outstanding_amount", "agreed_delivery_location_id", "percent_on_year_before"]
+    out = io.StringIO()
+    screen_of(out, width).print(kind(columns, [dict.fromkeys(columns, Decimal("239403658.88"))]))
+    for column in columns:
+        for word in column.split("_"):
+            assert re.search(rf"(?<!\w){word}(?!\w)", out.getvalue()), word
+    assert out.getvalue().count("239,403,658.88") == 4
+
+
+@pytest.mark.parametrize("width", [20, 60])
+def test_no_width_cuts_a_word_of_any_tables_heading(width: int) -> None:
+    table = plain_table()
+    for title in ("execution", "started", "rows inserted", "quarantined"):
+        table.add_column(title)
+    table.add_row("a", "b", "c", "d")
+    out = io.StringIO()
+    screen_of(out, width).print(table)
+    assert set(out.getvalue().split()) >= {"execution", "started", "rows", "inserted", "quarantined"}
+
+
+def screen_of(out: io.StringIO, width: int) -> Console:
+    return Screen(file=out, width=width)
 
 
 OBEYED = [
@@ -155,13 +195,18 @@ def test_every_command_prints_by_such_a_screen() -> None:
     assert [path.name for path in modules if re.search(r"\bConsole\(|[^.\w]print\(", path.read_text())] == []
 
 
-def test_json_keeps_money_exact(capsys: pytest.CaptureFixture[str]) -> None:
-    say_json({"revenue": Decimal("0.10"), "day": date(2024, 11, 15), "at": datetime(2024, 11, 15, 14, tzinfo=UTC)})
-    assert json.loads(capsys.readouterr().out) == {
-        "revenue": "0.10",
-        "day": "2024-11-15",
-        "at": "2024-11-15T14:00:00+00:00",
-    }
+@pytest.mark.parametrize("digits", ["0.10", "-567792732.95", "12345678901234567890123456.78", "1E+3", "0"])
+def test_json_has_every_digit_of_a_decimal_as_a_number(digits: str, capsys: pytest.CaptureFixture[str]) -> None:
+    say_json([{"revenue": Decimal(digits)}])
+    shown = capsys.readouterr().out
+    assert f'"revenue": {digits}\n' in shown
+    (row,) = json.loads(shown, parse_float=Decimal)
+    assert row["revenue"] == Decimal(digits)
+
+
+def test_json_has_moments_as_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    say_json({"day": date(2024, 11, 15), "at": datetime(2024, 11, 15, 14, tzinfo=UTC)})
+    assert json.loads(capsys.readouterr().out) == {"day": "2024-11-15", "at": "2024-11-15T14:00:00+00:00"}
 
 
 def test_csv_quotes_commas_and_leaves_null_empty(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -88,6 +88,16 @@ def test_stop_ends_the_schedule_at_once(stack: Stack) -> None:
     assert not thread.is_alive()
     # The next execution is due in minutes.
     assert time.monotonic() - stopped < 60
+
+
+def test_next_start_is_known_while_the_schedule_runs(stack: Stack) -> None:
+    assert stack.next_start is None
+    before = datetime.now(UTC)
+    with running(stack) as (started, _):
+        assert eventually(lambda: stack.next_start is not None and len(started) == 1)
+        assert stack.next_start is not None
+        assert timedelta(minutes=4) < stack.next_start - before < timedelta(minutes=6)
+    assert stack.next_start is None
 
 
 def test_rule_that_is_no_rate_is_an_error(stack: Stack) -> None:

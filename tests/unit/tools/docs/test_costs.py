@@ -6,6 +6,7 @@ import pytest
 
 from tests.support.pipeline import Pipeline
 from tools.docs import costs
+from totes.runtime.names import FUNCTIONS
 
 CHANGES = (
     "DELETE FROM payment WHERE payment_id = (SELECT min(payment_id) FROM payment)",
@@ -25,6 +26,12 @@ def test_bill_adds_up_by_hand() -> None:
     assert bill["Step Functions"].units == 48 * 7 + 682 * 8
     assert bill["Step Functions"].dollars == bill["Step Functions"].units * Decimal("0.025") / 1000
     assert bill["Secrets Manager"].dollars == Decimal("0.80")
+
+
+def test_each_metric_of_an_alarm_is_paid_for() -> None:
+    """Six alarms on one metric, one for each function, and two with an expression: of four metrics, and of one each."""
+    bill = {item.name: item for item in costs.items("rate(1 hour)")}
+    assert bill["CloudWatch, metrics in alarms"].units == 6 + len(FUNCTIONS) + 4 + len(FUNCTIONS)
 
 
 def test_more_often_costs_more() -> None:

@@ -25,7 +25,8 @@ from totes.runtime.settings import WatchSettings
 
 MACHINE = "arn:aws:states:eu-west-2:123456789012:stateMachine:totes-test-pipeline"
 DOCS = "https://example.com/docs"
-SETTINGS = WatchSettings("no-landing", "no-processed", DOCS, "arn:aws:sns:eu-west-2:123456789012:totes-test-alerts")
+TOPIC = "arn:aws:sns:eu-west-2:123456789012:totes-test-alerts"
+SETTINGS = WatchSettings("no-landing", "no-processed", DOCS, "1h,24h", "false", TOPIC)
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 INGESTED = {"ingest": {"batch": 2, "rows": {"staff": 12}}}
 LOADED = {"load": {"batches": 1, "first": 2, "last": 2, "inserted": {"dim_staff": 1}, "updated": {}}}
@@ -83,6 +84,8 @@ class StepFunctions:
         self.executions: dict[str, dict[str, Any]] = {}
         self.events: dict[str, list[Event]] = {}
         self.mails: list[tuple[str, str]] = []
+        # The executions whose newest events were asked for.
+        self.read: list[str] = []
 
     def has(
         self, name: str, status: str, began: float, *events: Event, redriven: float | None = None, **more: Any
@@ -90,7 +93,7 @@ class StepFunctions:
         """An execution that began some minutes after START."""
         found = {"executionArn": arn(name), "name": name, "status": status, "startDate": at(began)} | more
         self.executions[arn(name)] = found | ({"redriveDate": at(redriven)} if redriven is not None else {})
-        self.events[arn(name)] = list(events)
+        self.events[arn(name)] = [event | {"id": number} for number, event in enumerate(events, 1)]
 
     def ended(self, name: str) -> list[tuple[str, str]]:
         """Subject and text of what is sent when the rule calls for an execution."""
@@ -111,9 +114,15 @@ class StepFunctions:
         assert operation == "get_execution_history"
         return mock.Mock(paginate=lambda **asked: [{"events": self.events[asked["executionArn"]]}])
 
+    def get_execution_history(self, executionArn: str, reverseOrder: bool, maxResults: int) -> dict[str, Any]:  # noqa: N803
+        assert reverseOrder
+        self.read.append(executionArn.rpartition(":")[2])
+        return {"events": self.events[executionArn][: -maxResults - 1 : -1]}
+
     def publish(self, **mail: str) -> None:
-        assert mail["TopicArn"] == SETTINGS.alerts_topic
-        self.mails.append((mail["Subject"].removeprefix("totes-test-pipeline: "), " ".join(mail["Message"].split())))
+        assert (mail["TopicArn"], mail["MessageStructure"]) == (SETTINGS.alerts_topic, "json")
+        text = json.loads(mail["Message"])["default"]
+        self.mails.append((mail["Subject"].removeprefix("totes-test-pipeline: "), " ".join(text.split())))
 
 
 @pytest.fixture
@@ -131,6 +140,17 @@ def steps() -> Iterator[StepFunctions]:
 
 def test_failure_that_was_caught_is_told_by_the_machine_alone(steps: StepFunctions) -> None:
     steps.has("bad", "FAILED", 0, *told_failure(1), error="WarehouseBusy", cause="{}")
+    assert steps.ended("bad") == []
+
+
+def test_failure_that_was_not_due_is_not_told_by_the_rule(steps: StepFunctions) -> None:
+    answer = {"mail": {"due": False, "repeats": {"execution": "gone", "at": at(-60).isoformat(), "mails": 1}}}
+    passed_over = [
+        *failing(1, "Load", "WarehouseBusy"),
+        *task(1, "Report", answer),
+        *failing(2, "Failed", "WarehouseBusy"),
+    ]
+    steps.has("bad", "FAILED", 0, *passed_over, error="WarehouseBusy", cause="{}")
     assert steps.ended("bad") == []
 
 

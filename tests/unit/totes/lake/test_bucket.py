@@ -124,3 +124,17 @@ def test_unreachable_s3_is_transient(aws_answers: AwsAnswers, monkeypatch: pytes
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     with pytest.raises(LakeUnavailable, match=f"s3://{BUCKET}/log/1.json: Could not connect .* Nothing to do"):
         Lake(BUCKET).read("log/1.json")
+
+
+def test_trying_to_add_changes_nothing(lake: Lake) -> None:
+    lake.add_json("log/1.json", {"by": "first"})
+    assert lake.try_to_add("log/1.json") is True
+    assert lake.try_to_add("log/2.json") is False
+    assert (versions("log/1.json"), versions("log/2.json")) == (1, 0)
+
+
+def test_object_that_is_required_is_only_looked_at(lake: Lake) -> None:
+    lake.add_json("log/1.json", {})
+    lake.require("log/1.json")
+    with pytest.raises(ObjectMissing, match=r"log/2\.json is not there"):
+        lake.require("log/2.json")

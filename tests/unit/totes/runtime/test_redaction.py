@@ -110,6 +110,8 @@ def clean(text: str) -> bool:
 @pytest.mark.parametrize("form", FORMS)
 @settings(deadline=None)
 @given(password=PASSWORDS, name=st.sampled_from(ANY_NAMES))
+@example(password="0:XyzzyPlugh", name="secret")
+@example(password="as.XyzzyPlugh", name="token")
 def test_named_secret_is_masked_in_every_form(form: str, password: str, name: str) -> None:
     left = redacted(f"can't connect: {FORMS[form](name, password)}\nsee the log")
     assert clean(left)

@@ -18,6 +18,8 @@ ENVIRONMENT = {
     "TOTES_SOURCE_SECRET": "totes/dev/source",
     "TOTES_WAREHOUSE_SECRET": "totes/dev/warehouse",
     "TOTES_DOCS": "docs",
+    "TOTES_MAIL_INTERVALS": "1h,24h",
+    "TOTES_CHAT": "false",
     "TOTES_ALERTS_TOPIC": "topic",
 }
 
@@ -28,8 +30,8 @@ ENVIRONMENT = {
         IngestSettings("landing", "processed", "totes/dev/source"),
         TransformSettings("landing", "processed"),
         LoadSettings("processed", "totes/dev/warehouse"),
-        ReportSettings("landing", "processed", "docs"),
-        WatchSettings("landing", "processed", "docs", "topic"),
+        ReportSettings("landing", "processed", "docs", "1h,24h", "false"),
+        WatchSettings("landing", "processed", "docs", "1h,24h", "false", "topic"),
     ],
     ids=lambda settings: type(settings).__name__,
 )

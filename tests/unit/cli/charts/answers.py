@@ -1,0 +1,32 @@
+"""Answers that no warehouse gave."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from cli.answers import Answer
+from cli.questions import Question
+from cli.render.terminal import Row
+
+SNAPSHOT = datetime(2024, 11, 15, 14, 9, tzinfo=UTC)
+
+
+def answer_of(rows: Sequence[Row], chart: str = "", folder: Path = Path("queries")) -> Answer:
+    question = Question(folder / "asked.sql", "What is asked?", (), "SELECT 1", declared_chart=chart, chart_line=4)
+    return Answer(question, list(rows[0]) if rows else [], rows, 7, SNAPSHOT)
+
+
+def monthly(*currencies: str, months: int = 3) -> list[Row]:
+    """Revenue of so many months, of which the last is unfinished."""
+    return [
+        {
+            "currency_code": currency,
+            "month": f"2024-{month:02d}",
+            "unfinished": month == months,
+            "orders": month,
+            "revenue": Decimal(month * 1_000_000),
+        }
+        for currency in currencies
+        for month in range(1, months + 1)
+    ]

@@ -1,0 +1,58 @@
+"""Compares both databases with the declarations, and reads nothing but their catalogues."""
+
+from collections.abc import Iterator
+
+import sqlalchemy
+from sqlalchemy.exc import DBAPIError
+
+from totes.contracts.declarations import WarehouseTable, source_tables, warehouse_tables
+from totes.errors import TotesError
+from totes.postgres.server_errors import server_message
+from totes.source.snapshot import read_catalogue
+from totes.source.validation import refusals
+from totes.warehouse import rules, schema
+from totes.warehouse.structure import Difference, Structure
+from totes.warehouse.warehouse import Warehouse
+
+_ANY = {"name": "", "since": 0, "shown": 1}
+
+
+def source_refusals(connection: sqlalchemy.Connection) -> Iterator[TotesError]:
+    """Yields each error that keeps Ingest from reading totesys: what differs, and what its user may not read."""
+    yield from refusals(source_tables(), read_catalogue(connection))
+
+
+def missing_rights(warehouse: Warehouse, structure: Structure) -> Iterator[Difference]:
+    """Yields each right that Load's user lacks, and each table of which it is not the owner."""
+    rights = warehouse.execute("rights", {"stars": warehouse.schemas.stars, "log": warehouse.schemas.log})
+    for right in rights:
+        yield Difference("the user lacks a right", f"{right.statement};", stops=True)
+    for name, table in structure.stars.items():
+        if not table.owned:
+            owner = f"ALTER TABLE {name} OWNER TO the user that the secret names."
+            yield Difference(f"{name} is owned by somebody else", owner, stops=True)
+
+
+def differences(warehouse: Warehouse, structure: Structure, applied: int) -> Iterator[Difference]:
+    """Yields what differs from the declarations, and each of their checks that is not SQL there.
+
+    An older schema is brought forward by the next Load, which then compares by itself.
+
+    Args:
+        applied: the version that the warehouse's schema has.
+    """
+    if applied == schema.latest_version():
+        yield from schema.found_differences(structure)
+        for fact in warehouse_tables().values():
+            yield from _of_checks(warehouse, fact)
+
+
+def _of_checks(warehouse: Warehouse, fact: WarehouseTable) -> Iterator[Difference]:
+    for rule in fact.checks:
+        try:
+            with warehouse.connection.begin_nested():
+                query = rules.violators(warehouse, fact, rule)
+                warehouse.connection.execute(sqlalchemy.text(f"EXPLAIN {query.text}"), _ANY)
+        except DBAPIError as error:
+            found = f"check {rule.name} of {fact.name} is not SQL: {server_message(error)}"
+            yield Difference(found, f"Correct it in schemas/warehouse/{fact.name}.toml.", stops=True)
