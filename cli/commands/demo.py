@@ -27,7 +27,7 @@ from cli.render.reconcile import show_reconciliation
 from cli.render.terminal import screen
 from cli.report.folder import check_replaceable
 from cli.starting import unique_name
-from cli.versions import SALES_ORDER, read_versions
+from cli.versions import SALES_ORDER, read_amended, read_versions
 from totes.alerts.executions import SUCCEEDED, start
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ DAYS = 5
 AMENDMENTS_A_DAY = 5
 STOPPED = "Stopped before its end. Nothing is left behind."
 QUESTION = "top_designs_by_country"
-
-_AMENDED_ORDER = "SELECT MIN(sales_order_id) FROM sales_order_history WHERE version = 2"
 
 
 def demo(
@@ -115,8 +113,6 @@ def _execute(stack: "Stack", console: Console) -> None:
 
 
 def _show_warehouse(stack: "Stack", console: Console) -> None:
-    import sqlalchemy
-
     from totes.verify.reconcile.reconcile import comparable
 
     found = compare(stack.names, list(comparable().values()))
@@ -125,8 +121,9 @@ def _show_warehouse(stack: "Stack", console: Console) -> None:
         raise CommandFailed("The warehouse differs from totesys, which is a bug: see above.")
     console.print()
     with warehouse(stack.names) as loaded:
-        order = loaded.scalar(sqlalchemy.text(_AMENDED_ORDER))
-        show_versions(console, SALES_ORDER, order, read_versions(loaded, SALES_ORDER, order))
-        console.print()
+        for amended in read_amended(loaded, SALES_ORDER, 1)[0]:
+            order = amended[SALES_ORDER.key]
+            show_versions(console, SALES_ORDER, order, read_versions(loaded, SALES_ORDER, order))
+            console.print()
         question = find_question(QUESTION)
         show_answer(console, answer(loaded, question, {}))
