@@ -102,7 +102,9 @@ def show_amended(console: Console, entity: Entity, found: Sequence[Row], count: 
     console.print(rows_table((entity.key, *AMENDED), rows))
     those = f"{count:,} {entity.words}{'s' * (count > 1)}"
     shown = f"{len(found):,} of {those}, amended last first; --limit {count} lists all" if len(found) < count else those
-    console.print(Text(f"{shown}. All versions of one: {entity.command(found[0][entity.key])}", "dim"))
+    console.print(Text(f"{shown}.", "dim"))
+    # Never wrapped: a command is copied whole.
+    console.print(Text(f"All versions of one: {entity.command(found[0][entity.key])}", "dim"), soft_wrap=True)
 
 
 def show_versions(console: Console, entity: Entity, order: int, versions: Sequence[Row]) -> None:

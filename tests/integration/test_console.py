@@ -175,12 +175,14 @@ def test_amended_orders_are_listed(
     assert [row["changed"] for row in csv.DictReader(io.StringIO(versions))] == ["", column, column]
 
 
-def test_deleted_order_is_listed_as_deleted(stack: Stack, loaded: Totes) -> None:
+def test_deletion_of_an_amended_order_is_listed(stack: Stack, loaded: Totes) -> None:
+    change(stack, "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 8")
+    assert loaded("run")[0] == 0
     change(stack, "UPDATE transaction SET sales_order_id = NULL WHERE sales_order_id = 8")
     change(stack, "DELETE FROM sales_order WHERE sales_order_id = 8")
     assert loaded("run")[0] == 0
     row = json.loads(loaded("history --amended --limit 1 --json")[1])[0]
-    assert (row["sales_order_id"], row["versions"], row["changed"]) == (8, 2, ["deleted"])
+    assert (row["sales_order_id"], row["versions"], row["changed"]) == (8, 2, ["units_sold", "deleted"])
 
 
 def test_reconcile_agrees_after_a_run(stack: Stack, loaded: Totes) -> None:
