@@ -1,10 +1,12 @@
 """`totes simulate`: let working days pass in the source of the local stack."""
 
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from cli.deployment import target
 from cli.errors import CommandFailed, Interrupted
@@ -35,6 +37,7 @@ def simulate(
     real business. The next execution brings them over.
     """
     from local.business.simulator import Simulator
+    from local.business.trading import last_closed_day
     from totes.postgres.connection import TOTESYS
     from totes.postgres.server_errors import database_errors
 
@@ -48,7 +51,11 @@ def simulate(
         except KeyboardInterrupt:
             said = f"{len(reports)} of {days} days have passed in totesys, and a part of the next one"
             raise Interrupted(f"Stopped: {said}. The next execution brings them over.") from None
-    screen().print(days_table(reports))
+    console = screen()
+    console.print(days_table(reports))
+    if (last := reports[-1].day) > last_closed_day(datetime.now(UTC)):
+        ahead = f"{last:%A, %F} is not over yet: the next execution warns of rows that are stamped with a time to come."
+        console.print(Text(ahead, "yellow"))
 
 
 def days_table(reports: "Sequence[DayReport]") -> Table:

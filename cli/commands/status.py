@@ -161,7 +161,8 @@ def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
 
 def _executions_table(executions: Sequence[Execution]) -> Table:
     table = plain_table("Last executions")
-    for heading in ("started", "execution", "status"):
+    # Without year and zone, so that a name of the schedule's fits beside it into 80 columns.
+    for heading in ("started, UTC", "execution", "status"):
         table.add_column(heading, overflow="fold")
     table.add_column("took", justify="right")
     notices = [notice_of(execution) for execution in executions]
@@ -169,7 +170,7 @@ def _executions_table(executions: Sequence[Execution]) -> Table:
         table.add_column("e-mail", overflow="fold")
     for execution, notice in zip(executions, notices, strict=True):
         table.add_row(
-            cell("", execution.started.astimezone(UTC).replace(microsecond=0)),
+            f"{execution.started.astimezone(UTC):%m-%d %H:%M:%S}",
             execution.name,
             status_text(execution),
             took(execution.seconds),

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 
+# Working days between the history's end and today, for `totes simulate` and for an hour of --simulate to come up to
+# today: Ingest warns of rows that are stamped with a time to come.
+ROOM = 5
+SIMULATED_ROOM = 65
+
+
 def up(
     data: Annotated[
         Path | None,
@@ -29,7 +35,7 @@ def up(
     ] = None,
     seed: Annotated[bool, typer.Option("--seed/--no-seed", help="Fill the source where it is empty.")] = True,
     simulate: Annotated[
-        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile, ahead of the calendar.")
+        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile, from three months ago.")
     ] = False,
     day: Annotated[str, typer.Option(metavar="1m", help="How long a simulated working day lasts.")] = "1m",
     amendments: Amendments = USUAL_AMENDMENTS,
@@ -60,7 +66,7 @@ def up(
         # The port comes first: where it can't be had, nothing has been started that would have to be stopped.
         with listener(port) if page else nullcontext() as at, Stack(data, every=every) as stack:
             if seed:
-                seed_if_empty(stack, console)
+                seed_if_empty(stack, console, ago=SIMULATED_ROOM if simulate else ROOM)
             with serving_page(stack, at) if at else nullcontext() as address:
                 _announce(stack, address, console)
                 serve(stack, console, interval, pace)
