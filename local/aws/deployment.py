@@ -178,7 +178,7 @@ def state_machine_definition(file: Path, names: "Names") -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _CloudFormationLoader)  # noqa: S506
+    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _CloudFormationLoader)  # noqa: S506  # nosec B506
     return document
 
 
