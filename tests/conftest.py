@@ -24,7 +24,7 @@ from local.postgres.server import Postgres
 from tests.support.clusters import oldest_installed
 from tests.support.loaded import Loaded
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
-from tests.support.tiers import MEASURED, ByFile, sort_into_tiers, unmeasured
+from tests.support.tiers import ByFile, sort_into_tiers
 from totes.contracts import declarations
 from totes.postgres.connection import WAREHOUSE, make_engine
 from totes.runtime import aws
@@ -57,12 +57,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
     # In the order of collection, not of the number of tests in a file.
     config.option.loadscopereorder = False
     return ByFile(config, log)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    with contextlib.nullcontext() if item.nodeid.startswith(MEASURED) else unmeasured():
-        return (yield)
 
 
 @pytest.fixture(autouse=True)

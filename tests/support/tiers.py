@@ -4,10 +4,6 @@ The tiers are marks: `-m "not server"` is the fast one. With `-n 2` each worker 
 AWS, and takes whole files, because tests of one file share what is slow to set up.
 """
 
-import contextlib
-from collections.abc import Iterator
-
-import coverage
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
@@ -28,18 +24,6 @@ LONGEST = (
     "tests/machine/",
     "tests/unit/infrastructure/",
 )
-# They run nearly every line that is deployed. Measuring a test takes half as long again, most of it in libraries and in
-# what stands in for AWS, so the others, which run the same lines again, are not measured.
-MEASURED = (
-    "tests/unit/functions/",
-    "tests/unit/totes/",
-    "tests/integration/test_load.py",
-    "tests/integration/test_migrations.py",
-    "tests/integration/test_reconcile.py",
-    "tests/integration/test_replay.py",
-    "tests/integration/test_rules.py",
-    "tests/integration/test_swap.py",
-)
 
 
 class ByFile(LoadScopeScheduling):
@@ -58,17 +42,3 @@ def sort_into_tiers(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: next((n for n, start in enumerate(LONGEST) if item.nodeid.startswith(start)), len(LONGEST))
     )
-
-
-@contextlib.contextmanager
-def unmeasured() -> Iterator[None]:
-    """Measures no coverage in the block, neither here nor in the processes that are started in it."""
-    measuring = coverage.Coverage.current()
-    if measuring is None:
-        yield
-        return
-    measuring.stop()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("COVERAGE_PROCESS_CONFIG")
-        yield
-    measuring.start()
