@@ -1,7 +1,7 @@
 """A question's answer: its rows, the moment that they are from, and how each column is to be read."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,12 @@ class Answer:
         parts: dict[tuple[Any, ...], list[Row]] = {}
         for row in self.rows:
             parts.setdefault(tuple(row[column] for column in chart.row), []).append(row)
-        return [Answer(self.question, self.columns, rows, self.batch, self.snapshot_at) for rows in parts.values()]
+        return [replace(self, rows=rows) for rows in parts.values()]
+
+    def extent(self, quantity: str) -> tuple[float, float]:
+        """Returns the least and the most of a column, and zero between them."""
+        values = [float(row[quantity]) for row in self.rows if row[quantity] is not None]
+        return min(0.0, *values), max(0.0, *values)
 
     def label(self, chart: Chart) -> str:
         """Returns what a panel is called: the values that its rows share."""

@@ -16,7 +16,7 @@ from cli.errors import EXPECTED, Misused, one_line
 from cli.progress import PROMISE
 from cli.questions import all_questions
 from cli.render.executions import remark
-from cli.render.terminal import ago, heading, took
+from cli.render.terminal import ago, heading, shown, took
 from cli.report.pages import ROWS_SHOWN, TEMPLATES
 from cli.schedule import LONGEST_REASON
 from totes.alerts.notice import notice_of
@@ -27,7 +27,7 @@ from web.findings import alike, warnings
 from web.guard import guard
 from web.health import STATUSES
 from web.progress import Status, execution_status, said
-from web.text import age, clock, every, fields, linked, moment, pretty, runbook, shown
+from web.text import age, clock, every, fields, linked, moment, pretty, runbook
 from web.view import Gatherer, NoSuchExecution
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from local.aws.deployment import ROOT
+from totes.alerts.email import anchor
 
 DOCS = ROOT / "docs"
 _PAGE = re.compile(r"[a-z0-9-]+(/[a-z0-9-]+)?", re.IGNORECASE)
@@ -39,11 +40,6 @@ def document(page: str) -> Document | None:
             title = _plain(inside) if token.tag == "h1" else title
     _rewrite_links(tokens, path)
     return Document(title, parser.renderer.render(_with_frames(tokens), parser.options, {}))
-
-
-def anchor(heading: str) -> str:
-    """The anchor that GitHub makes of a heading."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _plain(inline: Token) -> str:

@@ -1,4 +1,4 @@
-"""Folds states that don't matter now into one, so that a drawing is small enough for a telephone.
+"""Folds states that don't matter now into one, so that a drawing is small enough for a phone.
 
 Until an error is caught, all states that deal with one are *On failure*. Once it is, those that dealt with it are
 drawn, and what was not reached of the usual way is *Not reached*.

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from cli.render.log_lines import LogLine
-from cli.render.terminal import ago, cell
+from cli.render.terminal import ago
 from totes.alerts.email import anchor
 from totes.alerts.error_catalogue import section
 
@@ -45,11 +45,6 @@ def age(span: timedelta) -> str:
 def every(rate: str) -> str:
     """A schedule's rate in words: `rate(5 minutes)` is every 5 minutes."""
     return _RATE.sub(r"every \1", rate)
-
-
-def shown(value: object, column: str = "") -> str:
-    """A value of an answer, as a terminal shows it."""
-    return cell(column, value).plain
 
 
 def fields(line: LogLine) -> str:

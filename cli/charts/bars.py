@@ -42,24 +42,19 @@ def bars(answer: Answer, chart: Chart) -> Iterator[Table]:
     panels = answer.panels(chart)
     for panel in panels:
         scaled = panel if CURRENCY in chart.row else answer
-        yield _table(panel, chart, category, quantity, _extent(scaled, quantity))
-
-
-def _extent(answer: Answer, quantity: str) -> tuple[float, float]:
-    values = [float(row[quantity]) for row in answer.rows if row[quantity] is not None]
-    return min(0.0, *values), max(0.0, *values)
+        yield _table(panel, chart, category, quantity, scaled.extent(quantity))
 
 
 def _table(panel: Answer, chart: Chart, category: str, quantity: str, extent: tuple[float, float]) -> Table:
-    unit = panel.unit(quantity)
+    unit, named = panel.unit(quantity), (category, *([chart.color] if chart.color else []))
     table = plain_table(panel.label(chart) or None)
-    for column in (category, *([chart.color] if chart.color else [])):
+    for column in named:
         words = longest_word(_name(row, column, category).plain for row in panel.rows)
         table.add_column(heading(column), overflow="fold", min_width=words)
     table.add_column(heading(quantity) + (f", {unit}" if unit else ""), justify="right", no_wrap=True)
     table.add_column("")
     for row in panel.rows:
-        names = [_name(row, column, category) for column in (category, *([chart.color] if chart.color else []))]
+        names = [_name(row, column, category) for column in named]
         style = "bright_black" if row.get(UNFINISHED) else "blue"
         table.add_row(*names, cell(quantity, row[quantity]), _Bar(float(row[quantity] or 0), *extent, style))
     return table

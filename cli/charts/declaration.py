@@ -8,7 +8,7 @@ needs more, `queries/<name>.vl.json` has it: a part of a Vega-Lite specification
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def read_chart(path: Path, line: int, text: str) -> Chart:
     refined = path.with_suffix(".vl.json")
     if not refined.exists():
         return chart
-    return Chart(**{**chart.__dict__, "refinement": _read_refinement(refined)})
+    return replace(chart, refinement=_read_refinement(refined))
 
 
 class _Declaration:

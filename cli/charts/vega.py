@@ -112,8 +112,7 @@ def _extent(answer: Answer, chart: Chart) -> Extent:
     if CURRENCY in chart.row or chart.color or chart.refinement:
         return None
     _, quantity = answer.axes(chart)
-    values = [float(row[quantity]) for row in answer.rows if row[quantity] is not None]
-    return min(0.0, *values), max(0.0, *values)
+    return answer.extent(quantity)
 
 
 def _panel(answer: Answer, chart: Chart, extent: Extent, title: str = "") -> Document:

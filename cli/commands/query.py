@@ -15,9 +15,18 @@ from cli.charts.bars import bars
 from cli.deployment import target, warehouse
 from cli.errors import Misused
 from cli.questions import Question, all_questions, find_question
-from cli.render.terminal import AsJson, complaints, plain_table, records_table, rows_table, say_csv, say_json, screen
+from cli.render.terminal import (
+    UNBOUNDED,
+    AsJson,
+    complaints,
+    plain_table,
+    records_table,
+    rows_table,
+    say_csv,
+    say_json,
+    screen,
+)
 
-UNBOUNDED = 10_000
 AT_MOST_SIDE_BY_SIDE = 4
 
 

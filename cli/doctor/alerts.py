@@ -8,6 +8,7 @@ from botocore.exceptions import ClientError
 
 from cli.doctor.stage import Stage
 from totes.alerts.executions import SUCCEEDED, latest
+from totes.runtime.aws import client
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
 _PENDING, _DELETED = "PendingConfirmation", "Deleted"
@@ -20,7 +21,7 @@ _EXECUTIONS = 50
 
 def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
     """Looks whether an address has confirmed that it wants the alerts."""
-    found = stage.ask("sns").list_subscriptions_by_topic(TopicArn=stage.names.topic_arn)["Subscriptions"]
+    found = client("sns").list_subscriptions_by_topic(TopicArn=stage.names.topic_arn)["Subscriptions"]
     pending = [each for each in found if each["SubscriptionArn"] == _PENDING]
     confirmed = [each for each in found if each["SubscriptionArn"] not in (_PENDING, _DELETED)]
     for each in pending:
@@ -62,7 +63,7 @@ def _nobody(stage: Stage) -> Iterator[Finding]:
 
 def _is_declared(stage: Stage) -> bool:
     try:
-        stage.ask("cloudformation").describe_stack_resource(StackName=stage.stack, LogicalResourceId=_BY_EMAIL)
+        client("cloudformation").describe_stack_resource(StackName=stage.stack, LogicalResourceId=_BY_EMAIL)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
@@ -89,7 +90,7 @@ def look_at_alarms(stage: Stage) -> Iterator[Finding]:
     One that went off before an execution which succeeded since is a warning: it lags, or asks for something else.
     """
     names = [alarm["AlarmName"] for alarm in stage.declared("AWS::CloudWatch::Alarm")]
-    found = stage.ask("cloudwatch").describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"]
+    found = client("cloudwatch").describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"]
     newest = next(iter(latest(stage.names, 1, SUCCEEDED)), None)
     succeeded = newest.started if newest else datetime.min.replace(tzinfo=UTC)
     wrong = [*_missing(stage, names, found), *(each for alarm in found for each in _of_alarm(alarm, succeeded))]
@@ -131,7 +132,7 @@ def _of_alarm(alarm: dict[str, Any], succeeded: datetime) -> Iterator[Finding]:
 def look_at_queues(stage: Stage) -> Iterator[Finding]:
     """Looks whether the dead-letter queues are empty."""
     names = [queue["QueueName"] for queue in stage.declared("AWS::SQS::Queue")]
-    sqs, wanted = stage.ask("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    sqs, wanted = client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     full = False
     for name in names:
         url = sqs.get_queue_url(QueueName=name)["QueueUrl"]
@@ -155,7 +156,7 @@ def look_at_metrics(stage: Stage) -> Iterator[Finding]:
     if not any(now - _LOOKED_BACK < each < now - _ARRIVES for each in ended):
         yield ok("metrics", "No execution has ended lately whose freshness should have arrived by now.")
         return
-    found = stage.ask("cloudwatch").list_metrics(
+    found = client("cloudwatch").list_metrics(
         Namespace=stage.stack,
         MetricName="Freshness",
         Dimensions=[{"Name": "service", "Value": "totes-watch"}],

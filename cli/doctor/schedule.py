@@ -13,6 +13,7 @@ from local.aws.schedule import parse_rate
 from totes.alerts.error_catalogue import ABORTED, meaning
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe, latest
 from totes.errors import split_labels
+from totes.runtime.aws import client
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
 _LOOKED_AT = 10
@@ -46,7 +47,7 @@ def look_at_schedule(stage: Stage) -> Iterator[Finding]:
 
 def look_at_rules(stage: Stage) -> Iterator[Finding]:
     """Looks whether each rule has a target, and the rules on what ends are enabled."""
-    events, names = stage.ask("events"), stage.names
+    events, names = client("events"), stage.names
     rules = (names.rule, names.ended_rule, names.backfill_ended_rule)
     wrong = False
     for rule in rules:

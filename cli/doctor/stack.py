@@ -6,6 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cli.doctor.stage import Stage
+from totes.runtime.aws import client
 from totes.runtime.names import FUNCTIONS
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
@@ -48,7 +49,7 @@ def look_at_stack(stage: Stage) -> Iterator[Finding]:
 def _state(stage: Stage) -> str:
     """Returns the stack's state; empty if there is no stack."""
     try:
-        found = stage.ask("cloudformation").describe_stacks(StackName=stage.stack)["Stacks"]
+        found = client("cloudformation").describe_stacks(StackName=stage.stack)["Stacks"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "ValidationError":
             raise
@@ -58,7 +59,7 @@ def _state(stage: Stage) -> str:
 
 def look_at_functions(stage: Stage) -> Iterator[Finding]:
     """Looks whether each function can be called, and has the declared runtime and the one layer."""
-    ask = stage.ask("lambda").get_function_configuration
+    ask = client("lambda").get_function_configuration
     found = {name: ask(FunctionName=stage.names.function(name)) for name in FUNCTIONS}
     wrong = [*_states(found, stage), *_runtimes(found, stage), *_layers(found, stage)]
     yield from wrong

@@ -3,7 +3,6 @@
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from totes.runtime.aws import client
 from totes.runtime.names import LOCAL, SERVICE
 
 if TYPE_CHECKING:
@@ -51,8 +50,4 @@ class Stage:
 
     @cached_property
     def _resources(self) -> list[dict[str, Any]]:
-        return [*self.deployment.resources().values()]
-
-    def ask(self, service: str) -> Any:
-        """A client of AWS."""
-        return client(service)
+        return list(self.deployment.resources().values())

@@ -6,6 +6,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from cli.doctor.stage import Stage
+from totes.runtime.aws import client
 from totes.runtime.names import FUNCTIONS
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
@@ -18,7 +19,7 @@ _NO_RULES = ("NoSuchLifecycleConfiguration", "NoSuchBucketPolicy")
 def look_at_secrets(stage: Stage) -> Iterator[Finding]:
     """Looks whether both secrets have a value. Only the function that needs it reads it."""
     for which, name in (("source", stage.names.source_secret), ("warehouse", stage.names.warehouse_secret)):
-        found = stage.ask("secretsmanager").describe_secret(SecretId=name)
+        found = client("secretsmanager").describe_secret(SecretId=name)
         if found.get("DeletedDate"):
             yield failed(
                 "secret-deleted",
@@ -46,7 +47,7 @@ def look_at_buckets(stage: Stage) -> Iterator[Finding]:
 
 
 def _properties(stage: Stage, bucket: str) -> Iterator[tuple[str, bool]]:
-    s3 = stage.ask("s3")
+    s3 = client("s3")
     yield "its encryption", bool(_asked(s3.get_bucket_encryption, bucket))
     block = _asked(s3.get_public_access_block, bucket).get("PublicAccessBlockConfiguration", {})
     yield "a part of its public access block", len(block) == 4 and all(block.values())
@@ -100,6 +101,6 @@ def look_at_logs(stage: Stage) -> Iterator[Finding]:
 
 def _groups(stage: Stage, prefix: str) -> Iterator[tuple[str, int | None]]:
     """Yields the names of log groups, each with the days that it keeps lines; None if for ever."""
-    for page in stage.ask("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
+    for page in client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
         for group in page["logGroups"]:
             yield group["logGroupName"], group.get("retentionInDays")

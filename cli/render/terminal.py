@@ -23,7 +23,8 @@ from totes.runtime.redaction import visible, visible_line
 
 # Where the output is not a terminal there is no width to ask for, and 80 columns would squeeze the tables.
 WIDTH_WITHOUT_TERMINAL = 110
-_UNBOUNDED = 10_000
+# Columns of a terminal that is never too narrow.
+UNBOUNDED = 10_000
 
 Row = Mapping[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
@@ -115,7 +116,7 @@ class _PlainTable(Table):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """No word and no figure is narrowed away; where the terminal is narrower, it wraps the lines."""
-        narrowest = self.__rich_measure__(console, options.update(max_width=_UNBOUNDED)).minimum
+        narrowest = self.__rich_measure__(console, options.update(max_width=UNBOUNDED)).minimum
         yield from super().__rich_console__(console, options.update(max_width=max(options.max_width, narrowest)))
 
 
@@ -163,6 +164,11 @@ def heading(column: str) -> str:
 def cell(column: str, value: object) -> Text:
     """A value as a person reads it: thousands apart, UTC named, NULL as a dash. Never markup."""
     return Text(_worded(column, value))
+
+
+def shown(value: object, column: str = "") -> str:
+    """The same as a text, for pages: a filter of templates, so the value comes first."""
+    return _worded(column, value)
 
 
 def took(seconds: float | None) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from cli.answers import Answer
 from cli.charts.theme import dark_rules
 from cli.charts.vega import NOT_OVER, panel_svgs
-from cli.render.terminal import ago, cell, heading, took
+from cli.render.terminal import ago, heading, shown, took
 
 # So many rows of an answer are on a page; its CSV has all.
 ROWS_SHOWN = 200
@@ -52,7 +52,7 @@ def _environment() -> Environment:
         ago=ago,
         code=_code,
         heading=heading,
-        shown=lambda value, column="": cell(column, value).plain,
+        shown=shown,
         took=took,
     )
     sheets = (_THEME.read_text(encoding="utf-8"), (_HERE / "report.css").read_text(encoding="utf-8"), dark_rules())

@@ -307,7 +307,8 @@ def test_f61_wal_that_is_never_written_is_not_waited_for(
     scenario.run()
     primary.signal_process(signal.SIGCONT, "walwriter")
 
-    assert sum(flush_pauses) < LONGEST_PAUSE
+    # The next run could see a crash, so there is nothing to wait for.
+    assert flush_pauses == []
     assert later_read(scenario) == {"sales_order": 1}
 
 

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
 
+from cli.doctor import alerts, schedule
 from local.aws import deployment
 from local.aws.deployment import Deployment
 from totes.runtime.names import FUNCTIONS, Names
@@ -33,6 +34,14 @@ _read_once = cache(deployment._read)
 _SERVICES = {"stepfunctions": "states"}
 
 
+class _StoppedClock(datetime):
+    """A clock that shows NOW: the tests may run long after this module was imported."""
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        return NOW.astimezone(tz)
+
+
 class AnsweringAws:
     """Answers by operation; an answer of a test is checked against the SDK's model, as our own are.
 
@@ -46,6 +55,8 @@ class AnsweringAws:
         patch.setattr(botocore.client.BaseClient, "_make_api_call", lambda *call: self._call(*call))
         # Reading serverless.yml takes longer than all the rest.
         patch.setattr(deployment, "_read", _read_once)
+        for module in (alerts, schedule):
+            patch.setattr(module, "datetime", _StoppedClock)
 
     def change(self, operation: str, answer: Callable[[dict[str, Any], dict[str, Any]], Answer]) -> None:
         """Answers an operation by what a healthy stage's answer becomes; `answer` gets it and the parameters."""

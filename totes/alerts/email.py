@@ -42,8 +42,8 @@ class Standing:
 
     Attributes:
         landed, processed: the last batch of either zone; None if its log can't be read.
-        good_since: when the last execution that succeeded began; the warehouse shows totesys as of then. None if no
-            execution has ever succeeded.
+        last_success_at: when the last execution that succeeded began; the warehouse shows totesys as of then. None if
+            no execution has ever succeeded.
         failures: how many executions in a row have not succeeded, this one included.
         failing_since: when the first of them began.
         counted_all: whether these are all; if not, there are more than were looked at, since an earlier time.
@@ -183,8 +183,8 @@ def recovery_mail(recovery: Recovery) -> Mail:
 
 
 def anchor(heading: str) -> str:
-    """Returns the anchor that GitHub makes of a heading in the runbook."""
-    return "".join(letter for letter in heading.lower() if letter.isalnum() or letter in "_-")
+    """Returns the anchor that GitHub makes of a heading."""
+    return "".join(letter for letter in heading.lower().replace(" ", "-") if letter.isalnum() or letter in "_-")
 
 
 def _safe_line(text: str) -> str:

@@ -130,9 +130,7 @@ def fresh_as_of(execution: str) -> datetime | None:
     if found["status"] == SUCCEEDED and not stood_aside(output):
         asked = _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
         return _shown_by(output, asked)
-    succeeded = latest(names_of_execution(execution), LOOKED_AT, SUCCEEDED)
-    latest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
-    return _last_success_at(next((other for other in latest_first if not left_the_rest(other)), None))
+    return _last_success_at(_newest_success(latest(names_of_execution(execution), LOOKED_AT, SUCCEEDED)))
 
 
 def is_settled(execution: str) -> bool:
@@ -238,7 +236,12 @@ def _is_before(other: Execution, execution: str, began: datetime) -> bool:
 
 def _older_success(names: Names, execution: str, began: datetime) -> Execution | None:
     """Returns the last execution that had succeeded, though the list of all executions does not go back so far."""
-    succeeded = [other for other in latest(names, LOOKED_AT, SUCCEEDED) if _is_before(other, execution, began)]
+    succeeded = latest(names, LOOKED_AT, SUCCEEDED)
+    return _newest_success(other for other in succeeded if _is_before(other, execution, began))
+
+
+def _newest_success(succeeded: Iterable[Execution]) -> Execution | None:
+    """Returns the newest of some executions that succeeded and left no batch to another one."""
     newest_first = sorted(succeeded, key=lambda other: other.began, reverse=True)
     return next((other for other in newest_first if not left_the_rest(other)), None)
 

@@ -1,6 +1,6 @@
 import pytest
 
-from web.docs import anchor as heading_anchor
+from totes.alerts.email import anchor as heading_anchor
 from web.text import every, linked, runbook
 
 
