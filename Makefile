@@ -162,7 +162,8 @@ upgrade: ## The same with the newest releases; ONLY=name for one package
 docs: $(TOOLS) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
 	$(BIN)/python -m tools.docs
 
-picture: $(TOOLS) ## Take docs/console.png anew, of the page while a drill is on; needs Chromium
+picture: $(TOOLS) ## Take docs/run.svg anew, and docs/console.png of the page while a drill is on; needs Chromium
+	$(BIN)/python -m tools.still docs/run.svg
 	$(BIN)/python -m pytest --quiet tests/page/test_drill.py -k page
 	cp build/screenshots/console.png docs/console.png
 
