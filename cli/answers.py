@@ -35,6 +35,14 @@ class Answer:
     snapshot_at: datetime
 
     @property
+    def name(self) -> str:
+        return self.question.name
+
+    @property
+    def sentence(self) -> str:
+        return self.question.sentence
+
+    @property
     def chart(self) -> Chart | None:
         """Returns its chart; None if the question declares none.
 

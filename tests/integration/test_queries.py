@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import UTC, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -248,17 +248,87 @@ def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapp
     [
         ("SELECT 1,\n    revnue\nFROM current_sales_order;", 5, 'column "revnue" does not exist'),
         ("SELECT 1\nFROM nowhere;", 5, 'relation "nowhere" does not exist'),
-        ("SELEC 1;", 4, 'syntax error at or near "SELEC"'),
+        ("SELECT 1 FORM x;", 4, 'syntax error at or near "x"'),
+        ("SELECT ':a:b:c:d', '::::::'\n, revnue;", 5, 'column "revnue" does not exist'),
+        ("SELECT 1\nFROM dim_staff\nWHERE 1 / (staff_id - staff_id) = 1;", 4, "division by zero"),
+        (
+            "SELECT staff_id, first_name AS name,\n last_name AS name\nFROM dim_staff ORDER BY staff_id;",
+            5,
+            "2 columns are called name. Give each a name of its own: AS",
+        ),
+        (
+            "SELECT * FROM dim_staff AS a\nINNER JOIN dim_staff AS b ON b.staff_id = a.staff_id;",
+            4,
+            "2 columns are called staff_id. Give each a name of its own: AS",
+        ),
+        ("SELECT 1, 2;", 4, "2 columns are called ?column?. Give each a name of its own: AS"),
+        ("SELECT;", 4, "the answer has no columns"),
+        (
+            "\nWITH gone AS (DELETE FROM dim_staff RETURNING 1) SELECT * FROM gone;",
+            5,
+            "a question may only read. The server says: cannot execute SELECT in a read-only transaction",
+        ),
+        (
+            "SELECT staff_id INTO mine FROM dim_staff;",
+            4,
+            "a question may only read. The server says: cannot execute SELECT INTO in a read-only transaction",
+        ),
+        (
+            "SELECT staff_id FROM dim_staff FOR UPDATE;",
+            4,
+            "a question may only read. The server says: cannot execute SELECT FOR UPDATE in a read-only transaction",
+        ),
     ],
 )
 def test_mistake_in_a_statement_is_named_with_file_and_line(
     connection: Connection, tmp_path: Path, statement: str, line: int, said: str
 ) -> None:
-    path = tmp_path / "mine.sql"
-    path.write_text(f"-- What?\n-- Answers: it.\n\n{statement}\n")
+    connection.execute(text("SET TRANSACTION READ ONLY"))
     with pytest.raises(QuestionInvalid) as caught:
-        read_question(path).ask(connection, {})
+        own(tmp_path, statement).ask(connection, {})
     assert caught.value.message == f"{tmp_path.name}/mine.sql:{line}: {said}."
+
+
+def test_question_that_takes_too_long_is_named(connection: Connection, tmp_path: Path) -> None:
+    connection.execute(text("SET LOCAL statement_timeout = '1ms'"))
+    with pytest.raises(CommandFailed) as caught:
+        own(tmp_path, "SELECT pg_sleep(10);").ask(connection, {})
+    stopped = f"{tmp_path.name}/mine.sql was stopped after 0 s: canceling statement due to statement timeout."
+    assert caught.value.message.startswith(f"{stopped} Let it read less")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("'a :b c'", "a :b c"),
+        ("""'{"a":1,"b"::x}' || ''""", '{"a":1,"b"::x}'),
+        ("""('{"a":1}'::jsonb) ->> 'a'""", "1"),
+        ("E'\\'::b' -- :c", "'::b"),
+        ("$x$ :a $x$ /* :b /* :c */ */", " :a "),
+        ("'50 %s %% ' || (7 % 4)::text", "50 %s %% 3"),
+        ("CAST('1' AS int)::text", "1"),
+        ("(ARRAY['a', 'b'])[2:2]::text", "{b}"),
+    ],
+)
+def test_colons_of_literals_comments_and_casts_are_left_alone(
+    connection: Connection, tmp_path: Path, expression: str, value: str
+) -> None:
+    assert own(tmp_path, f"SELECT {expression}\n AS found;").ask(connection, {})[1] == [{"found": value}]
+
+
+def test_parameter_beside_a_cast_and_a_colon_in_a_text_is_bound(connection: Connection, tmp_path: Path) -> None:
+    question = own(tmp_path, "SELECT :day::date + :days::int AS found, ':day' AS other;", "day", "days")
+    assert question.ask(connection, {"day": "2024-02-28", "days": "1"})[1] == [
+        {"found": date(2024, 2, 29), "other": ":day"}
+    ]
+
+
+def own(folder: Path, statement: str, *parameters: str) -> Question:
+    """A question of one's own, whose statement begins on line 4, or later by a line for each parameter."""
+    path = folder / "mine.sql"
+    declared = "".join(f"-- Parameter :{name} (required): it.\n" for name in parameters)
+    path.write_text(f"-- What?\n-- Answers: it.\n{declared}\n{statement}\n")
+    return read_question(path)
 
 
 def test_real_revenue_meets_golden_numbers(real: Connection) -> None:
