@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.answers import Answer, answer
-from cli.charts.bars import bars
+from cli.charts.bars import bars, count_bars
 from cli.deployment import target, warehouse
 from cli.errors import FAILED, Misused
 from cli.questions import Question, all_questions, broken_questions, find_question
@@ -29,6 +29,7 @@ from cli.render.terminal import (
 )
 
 AT_MOST_SIDE_BY_SIDE = 4
+MANY_BARS = 100
 _HOW_TO_WRITE = 'Each is a file in queries/. To write one of your own, see "A question" in CONTRIBUTING.md.'
 
 
@@ -121,6 +122,9 @@ def _show_bars(found: Answer) -> None:
         return
     for table in drawn:
         console.print(table)
+    if chart and (count := count_bars(found, chart)) > MANY_BARS:
+        hint = f"{count} bars; a file shows them at a glance: totes query {found.name} --chart {found.name}.svg"
+        console.print(Text(hint, "yellow"))
     console.print(Text(f"From {found.as_of}", "dim"))
     show_header(console, found.question)
 
