@@ -18,7 +18,7 @@ from cli.progress import PROMISE
 from cli.questions import all_questions, broken_questions
 from cli.render.executions import remark
 from cli.render.terminal import ago, heading, shown, took
-from cli.report.pages import ROWS_SHOWN, TEMPLATES
+from cli.report.pages import ROWS_SHOWN, TEMPLATES, dates
 from cli.schedule import LONGEST_REASON
 from totes.alerts.notice import notice_of
 from totes.contracts.declarations import warehouse_tables
@@ -42,6 +42,7 @@ PARTS = ("health", "graph", "batches", "schedule", "executions", "detail", "mail
 FILTERS = (
     *(age, ago, alike, clock, every, fields, heading, linked, moment, notice_of),
     *(pretty, remark, runbook, said, shown, took, warnings),
+    dates,
 )
 # Step Functions takes an input of 256 KB.
 LARGEST_REQUEST = 1 << 19

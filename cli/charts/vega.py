@@ -22,8 +22,9 @@ NARROW, WIDE = 340, 640
 NOT_OVER = "Lighter or dashed: unfinished. It is not over yet, or the first order was made in the middle of it."
 _VERSION = "6.4"
 _HEIGHT, _STEP = 150, 19
-# About the width of a letter, of a legend's mark with the space around it, and of what is left of the numbers.
-_LETTER, _MARK, _NUMBERS, _NAMES = 6.2, 32, 55, 150
+# About the width of a letter, of a legend's mark with the space around it, and of an axis' numbers and gaps. A name on
+# an axis is cut there.
+_LETTER, _MARK, _NUMBERS, _GAPS, _NAME_LIMIT = 6.2, 32, 55, 20, 150
 # Which of the dashed pieces of a line a point belongs to.
 _DASH = "_dash"
 _SHORT_NUMBER = "replace(format(datum.value, '~s'), 'G', 'bn')"
@@ -100,7 +101,8 @@ def _panel(
     across, along = ("x", "y") if quantity == chart.y else ("y", "x")
     values = _values(answer, chart, category, period)
     # A narrow width is that of the whole panel, a wide one that of the bars or lines alone.
-    room = width - (0 if width == WIDE else _NUMBERS if across == "x" else _NAMES)
+    beside = _NUMBERS if across == "x" else _width_of_names(values, category, period)
+    room = width if width == WIDE else width - beside
     document = {
         "data": {"values": values},
         "height": _HEIGHT if across == "x" else {"step": _STEP},
@@ -140,6 +142,12 @@ def _colour(answer: Answer, chart: Chart, series: Sequence[str], room: float) ->
     return {"color": {**encoding, **condition}}
 
 
+def _width_of_names(values: Sequence[Document], category: str, period: Period | None) -> float:
+    """Returns how much an axis with names takes, about; a period is shown by at most eleven letters."""
+    longest = len("31 Dec 2024") if period else max(len(str(value[category])) for value in values)
+    return min(_NAME_LIMIT, _LETTER * longest) + _GAPS
+
+
 def _legend(series: Sequence[str], room: float) -> Document:
     """Returns a legend with as many columns as there is room for."""
     longest = _MARK + _LETTER * max(map(len, series))
@@ -155,7 +163,7 @@ def _time(column: str, period: Period, kind: str) -> Document:
 
 def _names(column: str) -> Document:
     """Returns the axis of what is compared by name, in the answer's order."""
-    axis = {"ticks": False, "domain": False, "labelLimit": 150, "labelPadding": 5, "labelColor": INK}
+    axis = {"ticks": False, "domain": False, "labelLimit": _NAME_LIMIT, "labelPadding": 5, "labelColor": INK}
     return {"field": column, "title": None, "type": "nominal", "sort": None, "axis": axis}
 
 
