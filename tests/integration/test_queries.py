@@ -84,22 +84,50 @@ def test_paid_payments_are_counted_beside_their_amount(connection: Connection) -
         assert (row["outstanding_count"] > 0) == (row["outstanding_amount"] > 0)
 
 
-@pytest.mark.parametrize(("name", "period"), [("revenue_by_month", "month"), ("growth_by_quarter", "quarter")])
-def test_newest_period_is_unfinished_in_all_currencies(connection: Connection, name: str, period: str) -> None:
+PERIODS = pytest.mark.parametrize(("name", "period"), [("revenue_by_month", "month"), ("growth_by_quarter", "quarter")])
+
+
+@PERIODS
+def test_newest_and_oldest_period_are_unfinished_in_all_currencies(
+    connection: Connection, name: str, period: str
+) -> None:
+    """The seed's first order is made in the middle of a month, and of a quarter."""
     rows = ask(connection, name)
-    newest = max(row[period] for row in rows)
-    assert {row[period] for row in rows if row["unfinished"]} == {newest}
+    ends = {min(row[period] for row in rows), max(row[period] for row in rows)}
+    assert {row[period] for row in rows if row["unfinished"]} == ends
     changes = [column for column in rows[0] if column.startswith("percent_")]
     assert [row[column] for row in rows if row["unfinished"] for column in changes if row[column] is not None] == []
     assert [row[changes[0]] for row in rows if not row["unfinished"] and row[changes[0]] is not None]
+
+
+@PERIODS
+def test_no_change_is_shown_on_an_unfinished_period(connection: Connection, name: str, period: str) -> None:
+    rows = [row for row in ask(connection, name) if row["currency_code"] == "EUR"]
+    after = [index for index, row in enumerate(rows) if index and rows[index - 1]["unfinished"]]
+    (change, *_) = (column for column in rows[0] if column.endswith("_before"))
+    assert [rows[index][change] for index in after] == [None] * len(after)
+    if name == "growth_by_quarter":
+        assert [row["percent_on_year_before"] for row in rows[:5]] == [None] * 5
+        assert len(rows) < 6 or rows[5]["percent_on_year_before"] is not None or rows[5]["unfinished"]
+
+
+@PERIODS
+def test_first_order_on_the_first_day_makes_the_oldest_period_whole(
+    connection: Connection, name: str, period: str
+) -> None:
+    first = min(row["month"] for row in ask(connection, "revenue_by_month"))
+    start = {"month": f"{first}-01", "quarter": f"{first[:4]}-{(int(first[5:]) - 1) // 3 * 3 + 1:02d}-01"}[period]
+    amend(connection, 1, created_date=text(f"CAST('{start}' AS date)"))
+    oldest = [row for row in ask(connection, name) if row[period] == min(r[period] for r in ask(connection, name))]
+    assert [row["unfinished"] for row in oldest] == [False] * len(oldest)
 
 
 def test_order_of_the_next_month_finishes_the_one_before(connection: Connection) -> None:
     newest = max(row["month"] for row in ask(connection, "revenue_by_month"))
     amend(connection, 1, created_date=text(f"CAST('{newest}-01' AS date) + INTERVAL '1 month'"))
     unfinished = {row["month"] for row in ask(connection, "revenue_by_month") if row["unfinished"]}
-    assert len(unfinished) == 1
-    assert min(unfinished) > newest
+    assert newest not in unfinished
+    assert max(unfinished) > newest
 
 
 def test_answer_says_what_it_is_from(connection: Connection) -> None:
