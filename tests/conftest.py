@@ -20,12 +20,13 @@ from xdist.remote import Producer
 from local.business.seed import seed
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
 from local.postgres.server import Postgres
+from tests.support.alchemy import engine_of
 from tests.support.clusters import oldest_installed
 from tests.support.loaded import Loaded
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
 from tests.support.tiers import ByFile, sort_into_tiers
 from totes.contracts import declarations
-from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.connection import WAREHOUSE
 from totes.runtime import aws
 from totes.runtime.log import logger, metrics
 from totes.runtime.redaction import forget_secrets
@@ -280,7 +281,7 @@ def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Ite
         with mock_aws():
             made = Pipeline(postgres, source, warehouse, passwords)
             made.run()
-        yield make_engine(WAREHOUSE, made.credentials(warehouse), "totes-test")
+        yield engine_of(WAREHOUSE, made.credentials(warehouse))
 
 
 @contextlib.contextmanager

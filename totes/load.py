@@ -261,11 +261,8 @@ def _load_batch(
     done = {table: _load_table(warehouse, fetched, table) for table in warehouse_tables() if table in manifest.tables}
     for source in manifest.objects("aside"):
         staging.note_quarantine(warehouse, source, fetched.files[source, "aside"], manifest.batch)
-    if done:
-        warehouse.execute(
-            "add_batch_table",
-            [{"batch": manifest.batch, "table": table, **vars(loaded)} for table, loaded in done.items()],
-        )
+    for table, loaded in done.items():
+        warehouse.execute("add_batch_table", {"batch": manifest.batch, "table": table, **vars(loaded)})
     return done
 
 

@@ -105,14 +105,12 @@ def _execute(stack: "Stack", console: Console) -> None:
 
 
 def _show_warehouse(stack: "Stack", console: Console) -> None:
-    import sqlalchemy
-
     from totes.verify.reconcile.reconcile import comparable
 
     show_reconciliation(console, compare(stack.names, list(comparable().values())))
     console.print()
     with warehouse(stack.names) as loaded:
-        order = loaded.scalar(sqlalchemy.text(_AMENDED_ORDER))
+        order = loaded.execute(_AMENDED_ORDER).scalar()
         show_versions(console, SALES_ORDER, order, read_versions(loaded, SALES_ORDER, order))
         console.print()
         question = find_question(QUESTION)

@@ -16,7 +16,7 @@ from cli.render.terminal import AsJson, Row, cell, heading, plain_table, say_jso
 from totes.contracts.declarations import warehouse_tables
 
 if TYPE_CHECKING:
-    import sqlalchemy
+    from totes.postgres.driver import PipelineConnection
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
 STAMPS = ("created", "last_updated")
@@ -74,17 +74,10 @@ def history(
         show_versions(screen(), entity, order, versions)
 
 
-def read_versions(connection: "sqlalchemy.Connection", entity: Entity, order: int) -> list[dict[str, Any]]:
+def read_versions(connection: "PipelineConnection", entity: Entity, order: int) -> list[dict[str, Any]]:
     """The rows of the history view for one id, oldest first; empty where it was never seen."""
-    import sqlalchemy
-
-    query = (
-        sqlalchemy.select(sqlalchemy.text("*"))
-        .select_from(sqlalchemy.table(f"{entity.name}_history"))
-        .where(sqlalchemy.column(entity.key) == order)
-        .order_by(sqlalchemy.column("version"))
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    query = f"SELECT * FROM {entity.name}_history WHERE {entity.key} = :id ORDER BY version"  # noqa: S608  an entity's own names
+    return connection.execute(query, {"id": order}).mappings()
 
 
 def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:

@@ -12,12 +12,10 @@ from unittest import mock
 
 import boto3
 import pg8000.dbapi
-import sqlalchemy
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from pg8000.core import Context
-from sqlalchemy import event
 
-from totes.postgres import copy
+from totes.postgres.driver import PipelineConnection
 from totes.runtime import aws
 from totes.source import extract
 
@@ -228,24 +226,16 @@ def _aws_event(name: str, handler: Callable[..., object]) -> Iterator[None]:
 
 @contextmanager
 def _statements(listener: Callable[[str], object]) -> Iterator[None]:
-    """Tells of every statement before it is sent; SQLAlchemy never sees the COPYs."""
+    """Tells of every statement before it is sent, but for those that begin and end transactions, except COMMIT."""
 
-    def statement(_connection: object, _cursor: object, text: str, *_: object) -> None:
-        listener(text)
+    def told(run: Callable[..., Any]) -> Callable[..., Any]:
+        def tell_and_run(connection: PipelineConnection, statement: str, *more: Any, **named: Any) -> Any:
+            if not statement.startswith(("begin", "rollback", "SAVEPOINT totes", "RELEASE", "ROLLBACK")):
+                listener(COMMIT if statement == "commit" else statement)
+            return run(connection, statement, *more, **named)
 
-    def commit(_connection: object) -> None:
-        listener(COMMIT)
+        return tell_and_run
 
-    def copied(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
-        listener(text)
-        original(connection, text, stream)
-
-    original = copy._copy
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
-    event.listen(sqlalchemy.Engine, "commit", commit)
-    try:
-        with mock.patch.object(copy, "_copy", copied):
-            yield
-    finally:
-        event.remove(sqlalchemy.Engine, "before_cursor_execute", statement)
-        event.remove(sqlalchemy.Engine, "commit", commit)
+    names = ("execute_simple", "execute_unnamed")
+    with mock.patch.multiple(PipelineConnection, **{name: told(getattr(PipelineConnection, name)) for name in names}):
+        yield

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
 
-import sqlalchemy
+from totes.postgres.driver import PipelineConnection
 
 
 class Sink(Protocol):
@@ -14,14 +13,14 @@ class Sink(Protocol):
     def write(self, rows: bytes, /) -> object: ...
 
 
-def copy_out(connection: sqlalchemy.Connection, statement: str, sink: Sink) -> None:
+def copy_out(connection: PipelineConnection, statement: str, sink: Sink) -> None:
     """Runs `COPY … TO STDOUT`."""
-    _copy(connection, statement, sink)
+    connection.execute(statement, stream=sink)
 
 
-def copy_in(connection: sqlalchemy.Connection, statement: str, blocks: Iterable[bytes]) -> None:
+def copy_in(connection: PipelineConnection, statement: str, blocks: Iterable[bytes]) -> None:
     """Runs `COPY … FROM STDIN` over blocks of bytes, each of which is made while the one before it is sent."""
-    _copy(connection, statement, _ahead(blocks))
+    connection.execute(statement, stream=_ahead(blocks))
 
 
 def _ahead(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -31,14 +30,3 @@ def _ahead(blocks: Iterable[bytes]) -> Iterator[bytes]:
         while block := coming.result():
             coming = worker.submit(next, iterator, b"")
             yield block
-
-
-def _copy(connection: sqlalchemy.Connection, statement: str, stream: object) -> None:
-    driver: Any = connection.connection
-    try:
-        with closing(driver.cursor()) as cursor:
-            cursor.execute(statement, stream=stream)
-    except BaseException:
-        # The protocol may be in the middle of the copy; no further statement could be told from its data.
-        connection.invalidate()
-        raise

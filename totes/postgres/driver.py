@@ -1,4 +1,6 @@
-"""pg8000, with sockets closed at once, fewer round trips, and passwords taken as libpq takes them.
+"""The connection of every stage: pg8000's, with named parameters, rows with attributes, and transactions as blocks.
+
+It also closes sockets at once, takes fewer round trips, and takes passwords as libpq takes them.
 
 What relies on internals of pg8000 and scramp is here. After an upgrade, tests/unit/totes/postgres/test_driver.py says
 which of them are gone, and which repair is no longer needed.
@@ -7,8 +9,9 @@ which of them are gone, and which repair is no longer needed.
 import re
 import socket
 import ssl
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
 from struct import Struct
 from typing import Any
 
@@ -19,11 +22,16 @@ from pg8000.core import NULL_BYTE, SYNC_MSG, Context
 from pg8000.exceptions import InterfaceError
 from scramp import ScramException
 
+from totes.postgres.rows import Rows
+
 _LENGTH = Struct("!i")
 _DATA = ord("d")
 # pg8000 sends this before a transaction's first statement.
 _BEGIN = "begin transaction"
 _NO_SUCH_SETTING = "42704"
+_SAVEPOINT = "totes"
+# `:name`, but neither the type after `::` nor the minutes of `HH24:MI`.
+_PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
 class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
@@ -66,10 +74,15 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
 class PipelineConnection(Connection):
     """A connection with settings in each transaction, fewer round trips, and fewer calls for a COPY's rows.
 
+    A statement outside of a block begins a transaction, which ends with the next `rollback`, or with the connection.
+
     Args:
         settings: the settings of each transaction, by name.
         read_back: names of the settings that each transaction reads back.
-        check: is called with their values; the transaction's first statement raises its errors.
+        check: is called with their values; the beginning of the transaction raises its errors.
+
+    Attributes:
+        statement: what `execute` ran last; empty if nothing.
     """
 
     def __init__(
@@ -82,7 +95,68 @@ class PipelineConnection(Connection):
         self._settings = dict(settings)
         self._read_back = list(read_back)
         self._check = check
+        self.statement = ""
         super().__init__(**parameters)
+
+    def execute(self, statement: str, values: Mapping[str, object] | None = None, stream: object = None) -> Rows:
+        """Runs a statement; several, with semicolons between, run in one round trip if they have no parameters.
+
+        Args:
+            values: of the parameters, which the statement writes as `:name`. Without values there are none.
+            stream: takes the bytes of a COPY to it, or is the blocks of one from it.
+
+        Raises:
+            pg8000.dbapi.DatabaseError: the server refused; the connection can be used on.
+            pg8000.dbapi.InterfaceError, OSError: the connection was lost, or is closed.
+        """
+        if self._usock is None:
+            raise InterfaceError("connection is closed")
+        if not self._in_transaction:
+            self.execute_simple(_BEGIN)
+        self.statement = statement
+        text, names = numbered(statement) if values else (statement, [])
+        try:
+            if names or stream is not None:
+                return Rows(self.execute_unnamed(text, [(values or {})[name] for name in names], stream=stream))
+            return Rows(self.execute_simple(text))
+        except pg8000.dbapi.DatabaseError:
+            raise
+        except BaseException:
+            # In the middle of an answer, or of a COPY: what is sent next could not be told from its data.
+            self._abandon()
+            raise
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """A transaction, if none has begun: it is committed at the end of the block, or rolled back if that fails."""
+        if not self._in_transaction:
+            self.execute_simple(_BEGIN)
+        try:
+            yield
+        except BaseException:
+            # A connection that is lost has rolled back.
+            with suppress(pg8000.dbapi.Error, OSError):
+                self.rollback()
+            raise
+        self.commit()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of a transaction: if the block fails, it alone is rolled back. Blocks may lie within one another."""
+        self.execute_simple(f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            yield
+        except BaseException:
+            if self._in_transaction:
+                with suppress(pg8000.dbapi.Error, OSError):
+                    self.execute_simple(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
+            raise
+        self.execute_simple(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+    def _abandon(self) -> None:
+        """Closes the socket without a word to the server, which rolls back."""
+        _hang_up(self._sock, self._usock)
+        self._sock = self._usock = self._transaction_status = None
 
     def execute_simple(self, statement: str) -> Context:
         """Runs statements without parameters; a BEGIN also sets the settings."""
@@ -147,6 +221,15 @@ class PipelineConnection(Connection):
             end = after
         self._sock.read(end)
         context.stream_write(b"".join(rows))
+
+
+def numbered(statement: str) -> tuple[str, list[str]]:
+    """Returns a statement with `$1`, `$2` … in place of its `:name`s, and these names in order.
+
+    Each place is a parameter of its own, so the server may give it a type of its own.
+    """
+    numbers = count(1)
+    return _PARAMETER.sub(lambda _: f"${next(numbers)}", statement), _PARAMETER.findall(statement)
 
 
 def _hang_up(file: Any, sock: Any) -> None:

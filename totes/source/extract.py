@@ -13,13 +13,13 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import sqlalchemy
 
 from totes.contracts.declarations import Column, SourceTable, source_tables, warehouse_tables
 from totes.lake.parquet import keys_schema, landed_schema, parquet_writer
 from totes.postgres.catalogue import CatalogueTable
 from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_out
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.position import SourcePosition
 from totes.source import fence
 from totes.source.encodings import named_in_source
@@ -128,7 +128,7 @@ class Snapshot:
 
     def __init__(
         self,
-        connection: sqlalchemy.Connection,
+        connection: PipelineConnection,
         position: SourcePosition,
         taken_at: datetime,
         catalogue: Mapping[str, CatalogueTable],
@@ -158,7 +158,7 @@ class Snapshot:
             f"AS first_new FROM public.{quoted(table)} AS {quoted(table)}"
             for table, window in windows.items()
         ]
-        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects))).all()
+        rows = self._connection.execute(" UNION ALL ".join(selects)).all()
         for row in rows:
             raise_if_any(self._repeated(source_tables()[row.name]) if row.again else [])
         return {row.name: Count(row.all_rows, row.first_new) for row in rows}
@@ -171,10 +171,8 @@ class Snapshot:
     def _repeated(self, table: SourceTable) -> list[Violation]:
         key = quoted(table.key)
         rows = self._connection.execute(
-            sqlalchemy.text(
-                f"SELECT {key} AS key, count(*) AS number FROM public.{quoted(table.name)} "  # noqa: S608  names come from the contracts
-                f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {MOST}"
-            )
+            f"SELECT {key} AS key, count(*) AS number FROM public.{quoted(table.name)} "  # noqa: S608  names come from the contracts
+            f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {MOST}"
         )
         return [repeated_key(table, row.key, row.number) for row in rows]
 
@@ -205,7 +203,7 @@ class Snapshot:
             for table in tables
             for key in [quoted(table.key)]
         ]
-        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects)))
+        rows = self._connection.execute(" UNION ALL ".join(selects))
         return {row.name: Extent(row.all_rows, row.low, row.high) for row in rows}
 
     def extract_range(

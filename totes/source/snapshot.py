@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+import pg8000.dbapi
 
 from totes.contracts.declarations import source_tables
 from totes.errors import DatabaseFailed
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.postgres.connection import quoted
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.position import SourcePosition
 from totes.postgres.server_errors import LOCK_TIMEOUT, sqlstate
 from totes.postgres.statements import sql
@@ -72,27 +72,27 @@ _FUNCTIONS = sorted({name for facts in (_WRITING, _IN_RECOVERY) for fact in fact
 
 
 @contextmanager
-def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
+def snapshot(connection: PipelineConnection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
     """Opens the transaction that a batch is read in.
 
     Args:
         tables: the tables to lock against DDL; all declared ones if none is named.
 
     Raises:
-        DBAPIError: a table could not be locked for 20 seconds (55P03), or the server refused a statement.
+        pg8000.dbapi.DatabaseError: a table could not be locked for 20 seconds (55P03), or the server refuses.
         ContractViolation: tables or columns are not as declared.
         AccessDenied: a table may not be read, or some of its rows are hidden.
     """
     names = tables or source_tables().keys()
-    transaction, row = _begin(connection, names)
+    row = _begin(connection, names)
     replayed = None
     if row.in_recovery:
         # A standby's snapshot shows only records that were replayed before it. Later ones may be replayed by now.
-        transaction.rollback()
+        connection.rollback()
         with connection.begin():
             replayed = _facts(connection, {"lsn": _IN_RECOVERY["lsn"]}, row.allowed)["lsn"]
-        transaction, row = _begin(connection, names)
-    with transaction:
+        row = _begin(connection, names)
+    with connection.begin():
         if row.own_id is not None:
             raise DatabaseFailed(
                 f"The transaction that reads totesys has the id {row.own_id}, so newer rows would look old.",
@@ -107,10 +107,10 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
         yield Snapshot(connection, position, row.snapshot_at, read_catalogue(connection), flushed, end)
 
 
-def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
+def read_catalogue(connection: PipelineConnection) -> dict[str, CatalogueTable]:
     """Reads all declared tables that exist, by name, in one round trip."""
     columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
-    statement = sqlalchemy.text(sql("source", "catalogue"))
+    statement = sql("source", "catalogue")
     rows = connection.execute(statement, {"tables": list(source_tables()), "columns": columns})
     return {
         row.name: CatalogueTable(
@@ -125,17 +125,14 @@ def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTabl
     }
 
 
-def _begin(
-    connection: sqlalchemy.Connection, tables: Collection[str]
-) -> tuple[sqlalchemy.RootTransaction, sqlalchemy.Row[Any]]:
+def _begin(connection: PipelineConnection, tables: Collection[str]) -> Any:
     """Locks the tables and takes the snapshot; if a lock is not free, releases everything and tries again."""
     give_up_at = time.monotonic() + LOCKING_SECONDS
     while True:
-        transaction = connection.begin()
         try:
-            return transaction, connection.execute(_position(tables)).one()
-        except DBAPIError as error:
-            transaction.rollback()
+            return connection.execute(_position(tables)).one()
+        except pg8000.dbapi.DatabaseError as error:
+            connection.rollback()
             if sqlstate(error) in _NOT_LOCKABLE:
                 with connection.begin():
                     check_catalogue(source_tables(), read_catalogue(connection))
@@ -146,16 +143,14 @@ def _begin(
         time.sleep(_PAUSE)
 
 
-def _position(tables: Collection[str]) -> sqlalchemy.TextClause:
-    return sqlalchemy.text(
-        sql("source", "position").format(
-            tables=", ".join(quoted("public", table) for table in sorted(tables)),
-            functions=", ".join(f"'pg_catalog.{function}'" for function in _FUNCTIONS),
-        )
+def _position(tables: Collection[str]) -> str:
+    return sql("source", "position").format(
+        tables=", ".join(quoted("public", table) for table in sorted(tables)),
+        functions=", ".join(f"'pg_catalog.{function}'" for function in _FUNCTIONS),
     )
 
 
-def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
+def _facts(connection: PipelineConnection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
     """Returns the server's facts; None for each that it lacks or that the user may not ask for."""
     permitted = {
         name: fact
@@ -171,17 +166,17 @@ def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowe
     return dict.fromkeys(facts) | answers
 
 
-def _ask(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
+def _ask(connection: PipelineConnection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
     """Returns the answers; None if the server refused. Either way the transaction can be used on."""
     if not facts:
         return {}
     columns = ", ".join(f"{fact.sql} AS {name}" for name, fact in facts.items())
     try:
         # One round trip; its whole text is made of constants of this module.
-        row = connection.execute(sqlalchemy.text(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts"))
-        return dict(row.one()._mapping)
-    except DBAPIError as error:
+        (answers,) = connection.execute(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts").mappings()
+    except pg8000.dbapi.DatabaseError as error:
         if not sqlstate(error):
             raise
-        connection.execute(sqlalchemy.text("ROLLBACK TO SAVEPOINT facts"))
+        connection.execute("ROLLBACK TO SAVEPOINT facts")
         return None
+    return answers
