@@ -30,7 +30,7 @@ from totes.postgres.connection import WAREHOUSE
 from totes.runtime import aws
 from totes.runtime.log import logger, metrics
 from totes.runtime.redaction import forget_secrets
-from totes.source.extract import joined_tables
+from totes.source.windows import joined_tables
 from totes.warehouse.tables import metadata
 
 # No test may ever reach a real account.
@@ -109,7 +109,7 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
         declared = {
             name: replace(table, quarantine=name in tables) for name, table in declarations.source_tables().items()
         }
-        for module in ("source.changes", "source.extract", "backfill"):
+        for module in ("source.changes", "source.snapshot", "backfill"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare

@@ -26,7 +26,7 @@ from totes import ingest
 from totes.errors import DeletionsHeld
 from totes.lake.manifest import Manifest
 from totes.postgres.driver import PipelineConnection
-from totes.source.extract import Snapshot
+from totes.source.snapshot import Snapshot
 
 # If a table is rewritten after a snapshot, the snapshot shows it empty, or as it never was.
 _REWRITTEN = (

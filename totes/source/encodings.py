@@ -13,7 +13,7 @@ from totes.postgres.connection import quoted
 from totes.postgres.driver import PipelineConnection
 from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 from totes.postgres.statements import sql
-from totes.source.validation import Violation
+from totes.source.violations import Violation
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from totes.postgres.position import SourcePosition, reaches
 
 if TYPE_CHECKING:
     from totes.lake.manifest import Manifest
-    from totes.source.extract import Snapshot
+    from totes.source.snapshot import Snapshot
 
 # The WAL writer flushes a transaction's end at most three of its delays later. If a crash could not be seen, Ingest
 # waits that long, but never longer than LONGEST_SECONDS.

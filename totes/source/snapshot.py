@@ -1,15 +1,16 @@
-"""Opens the transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
+"""The transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pg8000.dbapi
 
-from totes.contracts.declarations import source_tables
+from totes.contracts.declarations import SourceTable, source_tables
 from totes.errors import DatabaseFailed
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.postgres.connection import quoted
@@ -17,9 +18,12 @@ from totes.postgres.driver import PipelineConnection
 from totes.postgres.position import SourcePosition
 from totes.postgres.server_errors import LOCK_TIMEOUT, sqlstate
 from totes.postgres.statements import sql
-from totes.source.extract import Snapshot
-from totes.source.validation import check_catalogue
+from totes.source.catalogue import check_catalogue
+from totes.source.violations import MOST, Violation, raise_if_any, repeated_key
+from totes.source.windows import Count, Extent, Windows, taken
 
+# Of pg_class.relpersistence.
+_UNLOGGED = "u"
 # How long Ingest tries to get its locks, and the pause between two attempts.
 LOCKING_SECONDS = 20.0
 _PAUSE = 0.2
@@ -69,6 +73,82 @@ _IN_RECOVERY = {
     "lsn": _Fact(("pg_last_wal_replay_lsn()",), "CAST(pg_catalog.pg_last_wal_replay_lsn() AS text)"),
 }
 _FUNCTIONS = sorted({name for facts in (_WRITING, _IN_RECOVERY) for fact in facts.values() for name in fact.functions})
+
+
+class Snapshot:
+    """A snapshot of totesys, for as long as its transaction is open.
+
+    Attributes:
+        connection: shows it, for as long as it lasts.
+        position: where totesys stands.
+        taken_at: when it was taken, UTC.
+        flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
+        end: the end of that log after the snapshot; on a standby, the end of the log that it had replayed.
+        undeclared: columns that no contract declares, by table.
+        catalogue: the declared tables as the catalogue shows them.
+        unlogged: the tables whose rows do not survive a crash.
+    """
+
+    def __init__(
+        self,
+        connection: PipelineConnection,
+        position: SourcePosition,
+        taken_at: datetime,
+        catalogue: Mapping[str, CatalogueTable],
+        flushed: str | None,
+        end: str | None,
+    ) -> None:
+        self.connection = connection
+        self.position = position
+        self.taken_at = taken_at
+        self.flushed = flushed
+        self.end = end
+        self.undeclared = check_catalogue(source_tables(), catalogue)
+        self.catalogue = catalogue
+        self.unlogged = sorted(
+            name for name, table in catalogue.items() if any(held.persistence == _UNLOGGED for held in table.relations)
+        )
+
+    def counts(self, windows: Windows) -> dict[str, Count]:
+        """Counts the rows of all tables and finds the first new ones, in one scan each and one round trip.
+
+        Raises:
+            ContractViolation: two rows of a table have the same key, which nothing in totesys prevents.
+        """
+        selects = [
+            f"SELECT '{table}' AS name, count(*) AS all_rows, {self._keys_again(table)} AS again, "  # noqa: S608  names come from the contracts
+            f"CAST(min({quoted(table, 'ctid')}) FILTER (WHERE {taken(source_tables()[table], window)}) AS text) "
+            f"AS first_new FROM public.{quoted(table)} AS {quoted(table)}"
+            for table, window in windows.items()
+        ]
+        rows = self.connection.execute(" UNION ALL ".join(selects)).all()
+        for row in rows:
+            raise_if_any(self._repeated(source_tables()[row.name]) if row.again else [])
+        return {row.name: Count(row.all_rows, row.first_new) for row in rows}
+
+    def _keys_again(self, table: str) -> str:
+        """Returns SQL for how many rows repeat another row's key; 0 if a unique index rules them out."""
+        key = source_tables()[table].key
+        return "0" if self.catalogue[table].has_unique(key) else f"count(*) - count(DISTINCT {quoted(table, key)})"
+
+    def _repeated(self, table: SourceTable) -> list[Violation]:
+        key = quoted(table.key)
+        rows = self.connection.execute(
+            f"SELECT {key} AS key, count(*) AS number FROM public.{quoted(table.name)} "  # noqa: S608  names come from the contracts
+            f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {MOST}"
+        )
+        return [repeated_key(table, row.key, row.number) for row in rows]
+
+    def extents(self, tables: Iterable[SourceTable]) -> dict[str, Extent]:
+        """Counts tables and finds their outermost keys, in one scan each and one round trip."""
+        selects = [
+            f"SELECT '{table.name}' AS name, count(*) AS all_rows, coalesce(min({key}), 0) AS low, "  # noqa: S608  names come from the contracts
+            f"coalesce(max({key}), 0) AS high FROM public.{quoted(table.name)}"
+            for table in tables
+            for key in [quoted(table.key)]
+        ]
+        rows = self.connection.execute(" UNION ALL ".join(selects))
+        return {row.name: Extent(row.all_rows, row.low, row.high) for row in rows}
 
 
 @contextmanager

@@ -8,8 +8,8 @@ from totes.contracts.declarations import WarehouseTable, source_tables, warehous
 from totes.errors import TotesError
 from totes.postgres.driver import PipelineConnection
 from totes.postgres.server_errors import server_message
+from totes.source.catalogue import refusals
 from totes.source.snapshot import read_catalogue
-from totes.source.validation import refusals
 from totes.warehouse import rules, schema
 from totes.warehouse.structure import Difference, Structure
 from totes.warehouse.warehouse import Warehouse

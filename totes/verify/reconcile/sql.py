@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from totes.contracts.declarations import Column, WarehouseTable, origin_of, source_tables, type_in_use
 from totes.contracts.derivations import DERIVATIONS
 from totes.postgres.connection import quoted
-from totes.source.extract import joined_tables
+from totes.source.windows import joined_tables
 from totes.warehouse.warehouse import LIVE, Schemas
 
 # Keys that are compared by one checksum, as a power of two: few enough to look at one by one where it differs.

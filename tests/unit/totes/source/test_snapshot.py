@@ -19,8 +19,8 @@ from totes.postgres.connection import TOTESYS, connected
 from totes.postgres.driver import PipelineConnection
 from totes.postgres.statements import sql
 from totes.source import snapshot as snapshots
-from totes.source.extract import Window
 from totes.source.snapshot import snapshot
+from totes.source.windows import Window
 
 LOCK = "LOCK TABLE"
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
