@@ -9,6 +9,7 @@ from typing import Any
 
 from local.lambda_runtime.runtime import Function, Invoker, InvokeResult
 from local.lambda_runtime.worker import LambdaContext, error_payload, load_handler
+from tests.support.processes import process
 
 
 class InProcess:
@@ -28,7 +29,8 @@ class InProcess:
     def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
         context = _context(self._functions[name])
         try:
-            result = load_handler(self._functions[name].handler)(event, context)
+            with process():
+                result = load_handler(self._functions[name].handler)(event, context)
             return InvokeResult(json.loads(json.dumps(result)))
         except Exception as error:  # noqa: BLE001  whatever it is, Lambda makes an answer of it
             self.raised[event.get("execution", "")] = error

@@ -1,0 +1,69 @@
+"""Which handlers run in this process, each as if it were a process of its own, which can die."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Killed(BaseException):
+    """Nothing catches it: the process is gone."""
+
+
+class Process:
+    """One run of a handler.
+
+    Attributes:
+        cause: what it died of. From then on nothing that it sends is done.
+    """
+
+    def __init__(self) -> None:
+        self.cause: BaseException | None = None
+        self.thread = threading.get_ident()
+        self.interrupted = 0
+
+    def die(self, cause: BaseException) -> None:
+        self.cause = self.cause or cause
+
+
+_running: list[Process] = []
+
+
+@contextmanager
+def process() -> Iterator[None]:
+    """Runs a handler; whatever the handler makes of its death, the block ends with what it died of."""
+    running = Process()
+    _running.append(running)
+    try:
+        yield
+    except BaseException as error:
+        if running.cause in (None, error):
+            raise
+    finally:
+        _running.remove(running)
+    if running.cause:
+        raise running.cause
+
+
+@contextmanager
+def interrupted(sender: Process | None) -> Iterator[None]:
+    """Marks a process as one that waits for an action: what is sent meanwhile is sent by another one."""
+    if sender is None:
+        yield
+        return
+    sender.interrupted += 1
+    try:
+        yield
+    finally:
+        sender.interrupted -= 1
+
+
+def here() -> Process | None:
+    """Returns the process that the current thread runs, or else the one that has started the thread."""
+    thread = threading.get_ident()
+    return next((running for running in reversed(_running) if running.thread == thread), None) or sender()
+
+
+def sender() -> Process | None:
+    """Returns the process that a request comes from. A request names none, so it is None if several are at work."""
+    active = [running for running in _running if not running.interrupted]
+    return active[0] if len(active) == 1 else None
