@@ -2,20 +2,8 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
 
 from totes.postgres.driver import PipelineConnection
-
-
-class Sink(Protocol):
-    """What takes the bytes of a `COPY … TO STDOUT`: any number of whole rows at a time."""
-
-    def write(self, rows: bytes, /) -> object: ...
-
-
-def copy_out(connection: PipelineConnection, statement: str, sink: Sink) -> None:
-    """Runs `COPY … TO STDOUT`."""
-    connection.execute(statement, stream=sink)
 
 
 def copy_in(connection: PipelineConnection, statement: str, blocks: Iterable[bytes]) -> None:

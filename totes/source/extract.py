@@ -17,7 +17,6 @@ import pyarrow.csv
 from totes.contracts.declarations import Column, SourceTable
 from totes.lake.parquet import keys_schema, landed_schema, parquet_writer
 from totes.postgres.connection import quoted
-from totes.postgres.copy import copy_out
 from totes.source import fence
 from totes.source.encodings import named_in_source
 from totes.source.quarantine import QuarantinedRow, abridged, quarantine
@@ -113,7 +112,7 @@ def _copy(
         _RowSink(table, writer, unavailable, latest_stamp, instead) as sink,
         named_in_source(taken.connection, table, condition),
     ):
-        copy_out(taken.connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
+        taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
         sink.flush()
     return sink.extracted()
 
@@ -123,7 +122,7 @@ def read_keys(taken: Snapshot, table: SourceTable) -> pa.Array:
     sink = io.BytesIO()
     # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
     query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
-    copy_out(taken.connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
+    taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
     schema = keys_schema(table)
     return _read_csv(sink.getvalue(), schema).column(0).combine_chunks() if sink.tell() else _no_keys(schema)
 

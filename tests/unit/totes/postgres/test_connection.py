@@ -25,7 +25,7 @@ from totes.errors import (
 )
 from totes.postgres import connection as connections
 from totes.postgres.connection import SESSION, TOTESYS, WAREHOUSE, Database, connected, quoted
-from totes.postgres.copy import copy_in, copy_out
+from totes.postgres.copy import copy_in
 from totes.postgres.driver import PipelineConnection
 from totes.runtime.secrets import Credentials
 
@@ -390,7 +390,7 @@ def test_interrupted_copy_gives_the_connection_up(pipeline: Pipeline, connect: C
 
     with connect(TOTESYS) as connection:
         with pytest.raises(ValueError, match="no more"):
-            copy_out(connection, "COPY (SELECT generate_series(1, 9)) TO STDOUT", Full())
+            connection.execute("COPY (SELECT generate_series(1, 9)) TO STDOUT", stream=Full())
         with pytest.raises(InterfaceError, match="connection is closed"):
             connection.execute("SELECT 1")
 
@@ -404,7 +404,7 @@ def test_copy_moves_bytes_both_ways(pipeline: Pipeline, connect: Connects) -> No
     with connect(WAREHOUSE) as connection, connection.begin():
         connection.execute("CREATE TEMPORARY TABLE t (a text)")
         copy_in(connection, "COPY t FROM STDIN (FORMAT csv)", iter([b'"one\n', b'line"\n', b'""\n\n']))
-        copy_out(connection, "COPY t TO STDOUT (FORMAT csv)", Sink())
+        connection.execute("COPY t TO STDOUT (FORMAT csv)", stream=Sink())
     assert b"".join(rows) == b'"one\nline"\n""\n\n'
 
 
@@ -417,11 +417,10 @@ def test_rows_of_any_length_arrive_as_they_were_sent(pipeline: Pipeline, connect
 
     lengths = [*range(3_000), *([1] * 3_000), *range(8_180, 8_200), 65_530, 65_536, 681_984, 1 << 24, 0, 7]
     with connect(TOTESYS) as connection, connection.begin():
-        copy_out(
-            connection,
+        connection.execute(
             "COPY (SELECT repeat(chr(97 + CAST(mod(at, 26) AS integer)), length) FROM "
             f"unnest(ARRAY{lengths}) WITH ORDINALITY AS row (length, at) ORDER BY at) TO STDOUT",
-            Sink(),
+            stream=Sink(),
         )
         assert connection.execute("SELECT 1").scalar() == 1
     assert bytes(taken) == b"".join(bytes([97 + at % 26]) * n + b"\n" for at, n in enumerate(lengths, start=1))
@@ -433,7 +432,7 @@ def test_copy_that_fails_in_its_midst_says_so(pipeline: Pipeline, connect: Conne
             pass
 
     with pytest.raises(ContractViolation, match="division by zero"), connect(TOTESYS) as connection, connection.begin():
-        copy_out(connection, "COPY (SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n) TO STDOUT", Sink())
+        connection.execute("COPY (SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n) TO STDOUT", stream=Sink())
 
 
 def test_identifiers_are_quoted() -> None:

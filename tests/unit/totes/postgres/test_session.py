@@ -8,7 +8,6 @@ import pytest
 from tests.support.pipeline import Pipeline
 from totes.errors import AccessDenied, DatabaseFailed
 from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected
-from totes.postgres.copy import copy_out
 from totes.postgres.driver import PipelineConnection
 from totes.postgres.session import LIMITS, READ_BACK, SUPERUSERS, VALUES, check_settings
 
@@ -73,7 +72,7 @@ def test_copied_bytes_are_utf8_whatever_the_role_says(pipeline: Pipeline, connec
 
     with connect(WAREHOUSE) as connection, connection.begin():
         assert connection.execute("SELECT convert_to(:name, 'UTF8')", {"name": "Zoë"}).scalar() == "Zoë".encode()
-        copy_out(connection, "COPY (SELECT 'Zoë') TO STDOUT", Sink())
+        connection.execute("COPY (SELECT 'Zoë') TO STDOUT", stream=Sink())
     assert b"".join(rows) == "Zoë\n".encode()
 
 
