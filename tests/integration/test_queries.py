@@ -309,7 +309,7 @@ def test_real_orders_as_of_now_are_current(real: Connection) -> None:
 
 
 def ask(connection: Connection, question: str, /, **parameters: str) -> list[dict[str, Any]]:
-    return find_question(question).ask(connection, parameters)[1]
+    return find_question(question).ask(own(connection), parameters)[1]
 
 
 def total(rows: list[dict[str, Any]], column: str) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
             super().close()
         finally:
             _hang_up(file, sock)
+            self._transaction_status = None
 
 
 class PipelineConnection(Connection):
@@ -109,8 +110,6 @@ class PipelineConnection(Connection):
             pg8000.dbapi.DatabaseError: the server refused; the connection can be used on.
             pg8000.dbapi.InterfaceError, OSError: the connection was lost, or is closed.
         """
-        if self._usock is None:
-            raise InterfaceError("connection is closed")
         if not self._in_transaction:
             self.execute_simple(_BEGIN)
         self.statement = statement
@@ -168,6 +167,8 @@ class PipelineConnection(Connection):
         Neither SET nor SHOW takes a snapshot, so a transaction can still set its isolation and lock tables first. If
         the server lacks a setting, a connection takes two more round trips for it, once.
         """
+        if self._usock is None:
+            raise InterfaceError("connection is closed")
         sets = [f"SET LOCAL {name} = '{value}'" for name, value in self._settings.items()]
         shows = [f"SHOW {name}" for name in self._read_back]
         try:
