@@ -114,16 +114,9 @@ class PipelineConnection(Connection):
             self.execute_simple(_BEGIN)
         self.statement = statement
         text, names = numbered(statement) if values else (statement, [])
-        try:
-            if names or stream is not None:
-                return Rows(self.execute_unnamed(text, [(values or {})[name] for name in names], stream=stream))
-            return Rows(self.execute_simple(text))
-        except pg8000.dbapi.DatabaseError:
-            raise
-        except BaseException:
-            # In the middle of an answer, or of a COPY: what is sent next could not be told from its data.
-            self._abandon()
-            raise
+        if names or stream is not None:
+            return Rows(self.execute_unnamed(text, [(values or {})[name] for name in names], stream=stream))
+        return Rows(self.execute_simple(text))
 
     @contextmanager
     def begin(self) -> Iterator[None]:
@@ -151,11 +144,6 @@ class PipelineConnection(Connection):
                     self.execute_simple(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
             raise
         self.execute_simple(f"RELEASE SAVEPOINT {_SAVEPOINT}")
-
-    def _abandon(self) -> None:
-        """Closes the socket without a word to the server, which rolls back."""
-        _hang_up(self._sock, self._usock)
-        self._sock = self._usock = self._transaction_status = None
 
     def execute_simple(self, statement: str) -> Context:
         """Runs statements without parameters; a BEGIN also sets the settings."""
@@ -195,15 +183,30 @@ class PipelineConnection(Connection):
         self, statement: str, vals: Sequence[object] = (), oids: Sequence[int] = (), stream: object = None
     ) -> Context:
         """Runs a statement with parameters, a COPY or a COMMIT: in one round trip, where pg8000 takes three."""
-        context = Context(statement, stream=stream)
+        context, given = Context(statement, stream=stream), make_params(self.py_types, vals)
         self.send_PARSE(NULL_BYTE, statement, oids)
         self.send_DESCRIBE_STATEMENT(NULL_BYTE)
-        self.send_BIND(NULL_BYTE, make_params(self.py_types, vals))
+        self.send_BIND(NULL_BYTE, given)
         self.send_EXECUTE()
         self._sock.write(SYNC_MSG)
         self._sock.flush()
         self.handle_messages(context)
         return context
+
+    def handle_messages(self, context: Context) -> None:
+        """Reads an answer to its end.
+
+        If that fails, in the middle of a COPY for instance, what comes next could not be told from the rest of the
+        answer. So it closes the socket without a word to the server, which rolls back.
+        """
+        try:
+            super().handle_messages(context)
+        except pg8000.dbapi.DatabaseError:
+            raise
+        except BaseException:
+            _hang_up(self._sock, self._usock)
+            self._sock = self._usock = self._transaction_status = None
+            raise
 
     def handle_COPY_DATA(self, data: bytes, context: Any) -> None:  # noqa: N802  pg8000's name
         """Takes a row, and with it all that lie complete in the buffer behind it.
