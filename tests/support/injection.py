@@ -5,13 +5,14 @@ if its moment does not come, unless the test says that it may miss.
 """
 
 import functools
-import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
+
+import pytest
 
 from tests.support import postgres_wire, s3_wire
 from tests.support.postgres_wire import COMMIT as COMMIT
@@ -20,6 +21,7 @@ from tests.support.processes import here, interrupted, sender
 from tests.support.s3_wire import LOST, REFUSED, Answer, Request, Send
 from totes.postgres.driver import PipelineConnection
 
+_READY = b"Z\0\0\0\5"
 Action = Callable[[], object]
 
 
@@ -209,15 +211,17 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
     handle_messages = PipelineConnection.handle_messages
 
     def listen(statement: str) -> None:
-        if after in statement if not seen else seen[1:] == [] and statement == COMMIT:
+        awaited = statement == COMMIT if seen else after in statement
+        if awaited and len(seen) < 2:
             seen.append(statement)
 
     def lose(connection: Any, context: Any) -> None:
         if seen[1:] and not lost:
             lost.append(True)
-            # The server answers when it has committed.
-            assert select.select([connection._usock], [], [], 10)[0]
-            connection._usock.recv(1 << 16)
+            answer = b""
+            # The server has committed when it is ready for the next statement.
+            while _READY not in answer:
+                answer += connection._usock.recv(1 << 16) or pytest.fail("The server has gone before it committed.")
             connection._usock.shutdown(socket.SHUT_RDWR)
         handle_messages(connection, context)
 

@@ -16,6 +16,7 @@ from functools import partial
 from http.client import responses
 from typing import Any
 from unittest import mock
+from urllib.parse import unquote
 
 from botocore.config import Config
 
@@ -126,7 +127,7 @@ def _request(environ: Any) -> Request | None:
     signed_for = re.search(r"Credential=[^,]*/(\w+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
     if (signed_for and signed_for[1] != "s3") or OF_THE_TEST.user_agent_extra in environ.get("HTTP_USER_AGENT", ""):
         return None
-    path = environ.get("RAW_URI", environ["PATH_INFO"]).partition("?")[0]
+    path = unquote(environ["RAW_URI"].partition("?")[0])
     bucket, _, rest = environ.get("HTTP_HOST", "").partition(".localhost:")
     if rest:
         path = f"/{bucket}{path}"
@@ -164,7 +165,7 @@ class Exchange:
     start: float
     end: float
     method: str
-    key: str
+    path: str
 
 
 @dataclass
@@ -185,7 +186,7 @@ class Trace:
     def __str__(self) -> str:
         first = min((exchange.start for exchange in self.exchanges), default=0.0)
         return "\n".join(
-            f"{exchange.start - first:7.3f} {exchange.end - first:7.3f}  {exchange.method:4} {exchange.key}"
+            f"{exchange.start - first:7.3f} {exchange.end - first:7.3f}  {exchange.method:4} {exchange.path}"
             for exchange in self.exchanges
         )
 
@@ -203,7 +204,7 @@ def traced() -> Iterator[Trace]:
         start = time.perf_counter()
         time.sleep(_LATENCY)
         answer = send()
-        trace.exchanges.append(Exchange(start, time.perf_counter(), request.method, request.path.split("/", 2)[-1]))
+        trace.exchanges.append(Exchange(start, time.perf_counter(), request.method, request.path))
         return answer
 
     with heard_by(listen):
