@@ -110,7 +110,7 @@ def _serve(guard: ProgramsOnly, environ: Any, start_response: Any) -> Iterable[b
         # The server writes no answer to a client that has gone.
         raise ConnectionAbortedError
     start_response(f"{answer.status} {responses.get(answer.status, '')}", answer.headers)
-    return [answer.body]
+    return [b"" if request.method == "HEAD" else answer.body]
 
 
 def _answer(request: Request, send: Send) -> Answer | None:
