@@ -100,7 +100,7 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
     Yields:
         the paths of all PUTs that contained the text.
     """
-    moments, stray = _Moments(contains, action, times), []
+    moments = _Moments(contains, action, times)
 
     def listen(request: Request, send: Send) -> Answer | None:
         if not request.writes or not moments.has_come(request.path):
@@ -111,7 +111,7 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
                 action()
         except BaseException as error:  # noqa: BLE001  the handler's thread is to raise it
             if process is None:
-                stray.append(error)
+                moments.stray.append(error)
             else:
                 process.die(error)
             return REFUSED
@@ -120,7 +120,6 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
     # What else the dead would send goes to PostgreSQL, too.
     with postgres_wire.heard_by(lambda _: None), s3_wire.heard_by(listen), _must(moments.done, may_miss):
         yield moments.seen
-    assert not stray, f"Before a PUT was raised what ends no handler: none ran, or several at once: {stray}"
 
 
 @contextmanager
@@ -239,10 +238,12 @@ class _Moments:
 
     Attributes:
         seen: all events that contained the text.
+        stray: errors that could end no handler.
     """
 
     def __init__(self, contains: str, action: Action, times: int) -> None:
         self.seen: list[str] = []
+        self.stray: list[BaseException] = []
         self._contains = contains
         self._action = action
         self._times = times
@@ -256,6 +257,7 @@ class _Moments:
             return len(self.seen) <= self._times
 
     def done(self) -> bool:
+        assert not self.stray, f"{self.stray} should end a handler, but none runs as a process(), or several at once."
         return self._action.left <= 0 if isinstance(self._action, Countdown) else bool(self.seen)
 
 
@@ -281,7 +283,7 @@ def _must(happen: Callable[[], bool], may_miss: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (may_miss or happen()):
+        if not (happen() or may_miss):
             raise AssertionError(f"Nothing was injected, and then: {error}") from error
         raise
-    assert may_miss or happen(), "Nothing was injected: the moment did not come."
+    assert happen() or may_miss, "Nothing was injected: the moment did not come."

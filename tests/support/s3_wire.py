@@ -24,7 +24,8 @@ from local.aws.guard import ProgramsOnly
 from tests.support.processes import sender
 
 # Of the tests' own clients, whose requests nobody listens to.
-OF_THE_TEST = Config(user_agent_extra="md/sent-by-the-test")
+_MARK = "md/sent-by-the-test"
+OF_THE_TEST = Config(user_agent_extra=_MARK)
 
 # {method: the operation, with a key and without one}
 _OPERATIONS = {
@@ -125,7 +126,7 @@ def _answer(request: Request, send: Send) -> Answer | None:
 def _request(environ: Any) -> Request | None:
     """Returns the request, if it is one to S3 and not of the test itself."""
     signed_for = re.search(r"Credential=[^,]*/(\w+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
-    if (signed_for and signed_for[1] != "s3") or OF_THE_TEST.user_agent_extra in environ.get("HTTP_USER_AGENT", ""):
+    if (signed_for and signed_for[1] != "s3") or _MARK in environ.get("HTTP_USER_AGENT", ""):
         return None
     path = unquote(environ["RAW_URI"].partition("?")[0])
     bucket, _, rest = environ.get("HTTP_HOST", "").partition(".localhost:")
@@ -149,12 +150,16 @@ def _rest_of(body: Any, environ: Any) -> bytes:
 
 def _carry_out(guard: ProgramsOnly, environ: Any) -> Answer:
     started: list[Any] = []
-    chunks = _serve_unheard(guard, environ, lambda *begun: started.extend(begun[:2]))
+
+    def start_response(*begun: Any) -> Any:
+        started.extend(begun)
+
+    chunks = _serve_unheard(guard, environ, start_response)
     try:
         body = b"".join(chunks)
     finally:
         getattr(chunks, "close", lambda: None)()
-    status, headers = started
+    status, headers, *_ = started
     return Answer(int(status.split()[0]), headers, body)
 
 
