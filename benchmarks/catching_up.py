@@ -25,6 +25,7 @@ from moto.s3.models import s3_backends
 from cli.render.executions import summary
 from cli.render.terminal import took
 from local.business.seed import seed
+from local.business.trading import MEASURED_UNTIL
 from local.stack import Stack
 from totes.alerts.executions import Execution, describe
 from totes.contracts.declarations import source_tables
@@ -83,7 +84,7 @@ def main(
         os.environ["TOTES_HOME"] = home
         with Stack() as stack:
             with closing(stack.connect_source()) as connection:
-                seed(connection, scale=0.1)
+                seed(connection, until=MEASURED_UNTIL, scale=0.1)
             stack.wait(stack.start_execution())
             began = time.monotonic()
             with mock.patch.object(Lake, "_put_if_absent", _put_without_http):

@@ -14,6 +14,7 @@ import boto3
 
 from local.aws.deployment import ROOT
 from local.business.seed import seed
+from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import LOADER, READER, SOURCE, WAREHOUSE, create_databases, new_credentials
 from local.postgres.server import Postgres
 
@@ -138,6 +139,6 @@ def seeded() -> contextlib.AbstractContextManager[Environment]:
 
     def fill(postgres: Postgres) -> None:
         with contextlib.closing(postgres.connect(SOURCE)) as connection:
-            seed(connection)
+            seed(connection, until=MEASURED_UNTIL)
 
     return environment(fill)

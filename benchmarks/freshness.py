@@ -19,7 +19,6 @@ from benchmarks.orders import STAGES
 from benchmarks.processes import warm
 from benchmarks.rounds import Line, OursFailed, Outcome, Target
 from local.business import trading
-from local.business.seed import UNTIL
 from local.business.simulator import DayReport, Event, Simulator
 from local.postgres.databases import SOURCE, WAREHOUSE
 
@@ -54,7 +53,7 @@ def freshness(bench: Bench) -> Outcome:
 
 
 def _working_days(count: int) -> list[date]:
-    first = UNTIL + timedelta(days=1)
+    first = trading.MEASURED_UNTIL + timedelta(days=1)
     days = trading.working_days(first, first + timedelta(days=2 * count + 7))
     return [day.astype(date) for day in np.asarray(days, "datetime64[D]")[:count]]
 

@@ -9,6 +9,7 @@ would take longer than `totes --help` does.
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -44,6 +45,13 @@ class Target:
     stage: str = LOCAL
     region: str | None = None
     profile: str | None = None
+
+    def command(self, line: str) -> str:
+        """Returns the command line that does `line` with the same global options."""
+        stage = None if self.stage == LOCAL else self.stage
+        options = {"--stage": stage, "--region": self.region, "--profile": self.profile}
+        given = [f"{option} {quote(value)}" for option, value in options.items() if value]
+        return " ".join(["totes", *given, line])
 
     def connect(self) -> Names:
         """Points boto3 at the deployment and returns what its resources are called.

@@ -1,7 +1,7 @@
 """The errors that end a command, each as one line on stderr and an exit code.
 
 0: done. 1: it was tried and the outcome is bad. 2: it could not be tried: wrong arguments, or no such
-deployment.
+deployment. 130: Ctrl-C ended it before its end; typer returns that by itself, silently, where a command says nothing.
 """
 
 import os
@@ -22,6 +22,7 @@ from totes.runtime.redaction import redacted, visible
 
 FAILED = 1
 MISUSED = 2
+INTERRUPTED = 130
 
 EXPECTED = (
     TyperException,
@@ -73,6 +74,12 @@ class Misused(TyperException):
     """The arguments don't fit each other, or what is there."""
 
     exit_code = MISUSED
+
+
+class Interrupted(TyperException):
+    """Ctrl-C ended the command before its end; the message says what continues and what is left."""
+
+    exit_code = INTERRUPTED
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:

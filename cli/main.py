@@ -35,8 +35,7 @@ from totes.runtime.names import LOCAL
 app = typer.Typer(
     name="totes",
     help="Every committed change in totesys reaches the warehouse exactly once, with its full history.",
-    epilog="Exit codes: 0 done, 1 tried with a bad outcome, 2 wrong arguments or no such deployment.",
-    add_completion=False,
+    epilog="Exit codes: 0 done, 1 tried with a bad outcome, 2 wrong arguments or no such deployment, 130 Ctrl-C.",
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},

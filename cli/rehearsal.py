@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from totes.alerts.executions import Execution
 
 AMENDMENTS_A_DAY = 5
+# As many working days as pass in the chapters.
+_DAYS = 2
 # Of the seconds that the state machine waits before a retry: a minute of it would show nothing.
 SHARE_OF_WAITS = 0.1
 
@@ -53,7 +55,7 @@ class Rehearsal:
 
         with retries_wait(SHARE_OF_WAITS):
             self._chapter("1. A pipeline at work")
-            seed_if_empty(self._stack, self._console)
+            seed_if_empty(self._stack, self._console, ago=_DAYS)
             self._expect_loaded(self._execute())
             self._pause()
 

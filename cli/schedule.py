@@ -7,22 +7,32 @@ state, takes any text there, and shows it beside the rule. A tag's value may hav
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from cli.errors import Misused
+from local.aws.schedule import parse_rate
 from local.state import StackNotRunning, running_stack
 from totes.runtime.names import LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from totes.alerts.executions import Execution
     from totes.runtime.names import Names
 
 # Of a description EventBridge keeps 512 characters; the rule's own and the moment are in there too.
 LONGEST_REASON = 300
 _LONGEST = 512
 
+_INTERVAL = re.compile(r"([1-9][0-9]*)(s|m|h)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+# An execution that the schedule started: EventBridge names it by two UUIDs, the local stack by one.
+_SCHEDULED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(_.+)?")
+
+_EVERY = "every "
 _ENABLED, _DISABLED = "ENABLED", "DISABLED"
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 _MARK = re.compile(r"\s*\[Paused (\d{4}-\d\d-\d\d \d\d:\d\d UTC)(?:: (.*))?\]$", re.DOTALL)
@@ -38,6 +48,7 @@ class Schedule:
         rule: the rule's name.
         rate: how often it starts one: in EventBridge's words, or like `every 20s` by `totes up --every 20s`.
         since, reason: of a pause, where `totes pause` made it.
+        next_start: when it starts the next execution, as `expected_start` expects.
     """
 
     rule: str
@@ -45,6 +56,7 @@ class Schedule:
     paused: bool
     since: datetime | None = None
     reason: str | None = None
+    next_start: datetime | None = None
 
 
 def read_schedule(names: "Names") -> Schedule:
@@ -54,6 +66,20 @@ def read_schedule(names: "Names") -> Schedule:
         Misused: the stage has none.
     """
     return _schedule(_rule(names), names)
+
+
+def expected_start(schedule: Schedule, executions: "Iterable[Execution]", now: datetime) -> datetime | None:
+    """Returns when the schedule starts the next execution: an interval after the last one that it started.
+
+    No API tells. None if the schedule is paused, if none of `executions` was started by it, if the rate is none that is
+    run locally, and if the time is long over: then the rule was changed meanwhile, or the laptop slept.
+    """
+    interval = _length(schedule.rate)
+    started = [execution.started for execution in executions if _SCHEDULED.fullmatch(execution.name)]
+    if schedule.paused or interval is None or not started:
+        return None
+    expected = max(started) + interval
+    return expected if now < expected + interval else None
 
 
 def checked_reason(text: str, named: str) -> str:
@@ -120,13 +146,33 @@ def _schedule(rule: dict[str, Any], names: "Names") -> Schedule:
     )
 
 
+def parse_interval(option: str, text: str) -> timedelta:
+    """A length of time like 20s, 5m or 1h.
+
+    Raises:
+        Misused: it is something else.
+    """
+    match = _INTERVAL.fullmatch(text)
+    if match is None:
+        raise Misused(f"{option} {text} is no interval: write 20s, 5m or 1h.")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _length(rate: str) -> timedelta | None:
+    if rate.startswith(_EVERY):
+        return parse_interval("--every", rate.removeprefix(_EVERY))
+    with suppress(ValueError):
+        return parse_rate(rate)
+    return None
+
+
 def _interval(names: "Names") -> str | None:
     """Returns what the local stack was told to go by instead of its rule: EventBridge's rates are whole minutes."""
     if names.stage != LOCAL:
         return None
     with suppress(StackNotRunning):  # it may have ended meanwhile
         if every := running_stack().every:
-            return f"every {every}"
+            return f"{_EVERY}{every}"
     return None
 
 

@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from cli.deployment import warehouse
+from cli.errors import CommandFailed
 from cli.render.executions import headline
 from cli.render.follow import wait
+from cli.versions import PURCHASE_ORDER, SALES_ORDER, read_amended
 from local.aws.execution_events import ExecutionEvents
 from local.aws.schedule import Scheduler
+from totes.alerts.executions import SUCCEEDED
+from totes.errors import TotesError
 
 if TYPE_CHECKING:
     from local.stack import Stack
+    from totes.runtime.names import Names
 
 # The simulator acts this often: short enough that orders trickle in as they do in a back office.
 TICK = timedelta(seconds=1)
@@ -44,6 +50,7 @@ def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace 
             pool.submit(Scheduler(stack, every, started.put).run, stop),
             pool.submit(ExecutionEvents(stack).run, stop),
         ]
+        suggested = False
         if pace:
             tasks.append(pool.submit(_pass_days, stack, console, pace, stop))
         while True:
@@ -52,7 +59,21 @@ def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace 
                 arn = started.get(timeout=TICK.total_seconds())
             except queue.Empty:
                 continue
-            _say(console, headline(wait(arn)))
+            execution = wait(arn)
+            _say(console, headline(execution))
+            if not suggested and execution.status == SUCCEEDED:
+                suggested = _suggest_history(stack.names, console)
+
+
+def _suggest_history(names: "Names", console: Console) -> bool:
+    """Names an order that was amended, with the command that shows its versions; False if there is none yet."""
+    with suppress(TotesError, CommandFailed), warehouse(names) as connection:
+        for entity in (SALES_ORDER, PURCHASE_ORDER):
+            for order in read_amended(connection, entity, 1)[0]:
+                said = f"{entity.words.capitalize()} {order[entity.key]} was amended. See what changed: "
+                _say(console, Text.assemble(said, (entity.command(order[entity.key]), "bold")))
+                return True
+    return False
 
 
 def _pass_days(stack: "Stack", console: Console, pace: Pace, stop: threading.Event) -> None:

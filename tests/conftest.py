@@ -17,6 +17,7 @@ from pg8000.native import identifier
 from xdist.remote import Producer
 
 from local.business.seed import seed
+from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
 from local.postgres.server import Postgres
 from tests.support.alchemy import engine_of
@@ -166,7 +167,7 @@ def seeded_totesys(postgres: Postgres, empty_totesys: str) -> str:
     """The name of a template database: totesys as our own seed fills it, at a tenth of the real size."""
     _copy(postgres, empty_totesys, "template_seeded")
     with contextlib.closing(postgres.connect("template_seeded")) as connection:
-        seed(connection, scale=0.1)
+        seed(connection, until=MEASURED_UNTIL, scale=0.1)
         connection.commit()
     return "template_seeded"
 
@@ -187,7 +188,7 @@ def small_totesys(postgres: Postgres, empty_totesys: str) -> str:
     """The name of a template database: totesys with little in it, some hundred orders."""
     _copy(postgres, empty_totesys, "template_drill")
     with contextlib.closing(postgres.connect("template_drill")) as connection:
-        seed(connection, scale=0.02)
+        seed(connection, until=MEASURED_UNTIL, scale=0.02)
         connection.commit()
     return "template_drill"
 

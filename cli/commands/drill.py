@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.commands.demo import temporary_stack
-from cli.errors import FAILED, Misused
+from cli.commands.demo import STOPPED, temporary_stack
+from cli.errors import FAILED, Interrupted, Misused
 from cli.render.terminal import screen
 from local.state import home
 
@@ -48,8 +48,7 @@ def drill(
             rehearsal = Rehearsal(stack, warehouse, console, step)
             rehearsal.run()
     except KeyboardInterrupt:
-        console.print(Text("Stopped before its end. Nothing is left behind.", "dim"))
-        raise typer.Exit(FAILED) from None
+        raise Interrupted(STOPPED) from None
     took = f"in {time.monotonic() - began:.0f} s"
     if rehearsal.broken:
         promises = "1 promise was" if rehearsal.broken == 1 else f"{rehearsal.broken} promises were"

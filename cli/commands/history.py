@@ -1,9 +1,8 @@
-"""`totes history`: every version of one order, side by side."""
+"""`totes history`: every version of one order, side by side, and which orders were amended."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -12,47 +11,36 @@ from rich.text import Text
 
 from cli.deployment import target, warehouse
 from cli.errors import CommandFailed, Misused
-from cli.render.terminal import AsJson, Row, cell, heading, plain_table, say_json, screen
-from totes.contracts.declarations import warehouse_tables
+from cli.render.terminal import AsCsv, AsJson, Row, cell, heading, plain_table, rows_table, say_csv, say_json, screen
+from cli.versions import (
+    AMENDED,
+    BOOKKEEPING,
+    PAYMENT,
+    PURCHASE_ORDER,
+    SALES_ORDER,
+    Entity,
+    read_amended,
+    read_versions,
+    values_of,
+    with_changes,
+)
 
-if TYPE_CHECKING:
-    from totes.postgres.driver import PipelineConnection
-
-BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
 STAMPS = ("created", "last_updated")
 VERSION_WIDTH = 26
-
-
-@dataclass(frozen=True)
-class Entity:
-    """What has a history: a fact, under the name of its views."""
-
-    name: str
-    words: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.name}_id"
-
-    @property
-    def ids(self) -> range:
-        """Returns what its ids can be."""
-        return warehouse_tables()[f"fact_{self.name}"].column(self.key).type_row.ids
-
-
-SALES_ORDER = Entity("sales_order", "sales order")
-PURCHASE_ORDER = Entity("purchase_order", "purchase order")
-PAYMENT = Entity("payment", "payment")
+LIMIT = 20
 
 
 def history(
     context: typer.Context,
-    order: Annotated[int, typer.Argument(help="The id in totesys, for instance a sales_order_id.")],
+    order: Annotated[int | None, typer.Argument(help="The id in totesys, for instance a sales_order_id.")] = None,
+    amended: Annotated[bool, typer.Option("--amended", help="List the orders that were amended.")] = False,
     purchase: Annotated[bool, typer.Option("--purchase", help="A purchase order, not a sales order.")] = False,
     payment: Annotated[bool, typer.Option("--payment", help="A payment, not a sales order.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="List so many, the last amended first.")] = LIMIT,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
-    """Show every version of an order, and what changed from one to the next.
+    """Show every version of an order, and what changed from one to the next; or list what was amended.
 
     A version holds from the snapshot that first showed it until the one that showed the next, or the order's
     deletion. last_updated is the back office's own stamp: amended orders keep it.
@@ -61,7 +49,20 @@ def history(
     """
     if purchase and payment:
         raise Misused("Give --purchase or --payment, not both.")
+    if as_json and as_csv:
+        raise Misused("Give --json or --csv, not both.")
+    if amended and order is not None:
+        raise Misused("Give an id or --amended, not both.")
     entity = PURCHASE_ORDER if purchase else PAYMENT if payment else SALES_ORDER
+    if amended:
+        _list_amended(context, entity, limit, as_json, as_csv)
+    elif order is None:
+        raise Misused(f"Which {entity.words}? `{entity.command('--amended')}` lists those that were amended.")
+    else:
+        _show_one(context, entity, order, as_json, as_csv)
+
+
+def _show_one(context: typer.Context, entity: Entity, order: int, as_json: bool, as_csv: bool) -> None:
     if order not in entity.ids:
         raise Misused(f"There can be no {entity.words} {order}: ids are from {entity.ids[0]} to {entity.ids[-1]}.")
     with warehouse(target(context).connect()) as connection:
@@ -70,23 +71,40 @@ def history(
         raise CommandFailed(f"The warehouse has never seen {entity.words} {order}.")
     if as_json:
         say_json({"entity": entity.name, "id": order, "versions": with_changes(versions)})
+    elif as_csv:
+        _say_csv(with_changes(versions))
     else:
         show_versions(screen(), entity, order, versions)
 
 
-def read_versions(connection: "PipelineConnection", entity: Entity, order: int) -> list[dict[str, Any]]:
-    """The rows of the history view for one id, oldest first; empty where it was never seen."""
-    query = f"SELECT * FROM {entity.name}_history WHERE {entity.key} = :id ORDER BY version"  # noqa: S608  an entity's own names
-    return connection.execute(query, {"id": order}).mappings()
+def _list_amended(context: typer.Context, entity: Entity, limit: int, as_json: bool, as_csv: bool) -> None:
+    with warehouse(target(context).connect()) as connection:
+        found, count = read_amended(connection, entity, limit)
+    if as_json:
+        say_json(found)
+    elif as_csv:
+        _say_csv(found, (entity.key, *AMENDED))
+    else:
+        show_amended(screen(), entity, found, count)
 
 
-def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
-    """The versions, each with the list of columns in which it differs from the one before."""
-    before = [versions[0], *versions]
-    return [
-        {**version, "changed": [column for column in _values(version) if version[column] != previous[column]]}
-        for previous, version in zip(before, versions, strict=False)
-    ]
+def _say_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:
+    names = columns or list(rows[0])
+    say_csv(names, ({**row, "changed": " ".join(row["changed"])} for row in rows))
+
+
+def show_amended(console: Console, entity: Entity, found: Sequence[Row], count: int) -> None:
+    """A line for each, and how to see one."""
+    if not found:
+        console.print(Text(f"No {entity.words} has more than one version: none was amended."))
+        return
+    rows = [{**row, "changed": ", ".join(map(heading, row["changed"]))} for row in found]
+    console.print(rows_table((entity.key, *AMENDED), rows))
+    those = f"{count:,} {entity.words}{'s' * (count > 1)}"
+    shown = f"{len(found):,} of {those}, amended last first; --limit {count} lists all" if len(found) < count else those
+    console.print(Text(f"{shown}.", "dim"))
+    # Never wrapped: a command is copied whole.
+    console.print(Text(f"All versions of one: {entity.command(found[0][entity.key])}", "dim"), soft_wrap=True)
 
 
 def show_versions(console: Console, entity: Entity, order: int, versions: Sequence[Row]) -> None:
@@ -107,7 +125,7 @@ def _versions_table(versions: Sequence[Row]) -> Table:
     table.add_column("version")
     for version in versions:
         table.add_column(str(version["version"]), overflow="fold")
-    for column in (*BOOKKEEPING[1:], *_values(versions[0])):
+    for column in (*BOOKKEEPING[1:], *values_of(versions[0])):
         table.add_row(heading(column), *(_compared(version, column) for version in versions))
     return table
 
@@ -127,12 +145,3 @@ def _with_stamps_joined(version: Row) -> dict[str, Any]:
 def _compared(version: Row, column: str) -> Text:
     shown = cell(column, version[column])
     return Text(f"→ {shown}", "bold yellow") if column in version["changed"] else shown
-
-
-def _values(version: Row) -> list[str]:
-    """The columns that the source fills: without the bookkeeping and the warehouse's own record id."""
-    return [
-        column
-        for column in version
-        if column not in BOOKKEEPING and column != "changed" and not column.endswith("_record_id")
-    ]

@@ -11,13 +11,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.deployment import target
-from cli.errors import Misused
+from cli.deployment import Target, target
+from cli.errors import Interrupted, Misused
 from cli.render.executions import status_text
 from cli.render.log_lines import LEVELS, LogLine, read_lines
 from cli.render.terminal import AsJson, say_json, screen
 from cli.selection import named, newest
-from totes.alerts.executions import describe
+from totes.alerts.executions import RUNNING, describe
 from totes.runtime.redaction import visible, visible_line
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def logs(
     names = target(context).connect()
     arn = named(names, execution) if execution else newest(names).arn
     if follow:
-        _follow(screen(), names, arn, least)
+        _follow(screen(), target(context), names, arn, least)
         return
     found = describe(arn)
     lines = [line for line in read_lines(names, found) if line.at_least(least)]
@@ -94,14 +94,17 @@ def new_lines(names: "Names", arn: str) -> Iterator[list[LogLine]]:
         time.sleep(POLL_SECONDS)
 
 
-def _follow(console: Console, names: "Names", arn: str, level: str) -> None:
+def _follow(console: Console, at: Target, names: "Names", arn: str, level: str) -> None:
     console.print(Text.assemble("Execution ", (arn.rpartition(":")[2], "bold")), soft_wrap=True)
     try:
         for lines in new_lines(names, arn):
             show_lines(console, (line for line in lines if line.at_least(level)))
+        found = describe(arn)
     except KeyboardInterrupt:
-        return
-    found = describe(arn)
+        found = describe(arn)
+        if found.status == RUNNING:
+            again = at.command(f"logs {found.name} --follow")
+            raise Interrupted(f"Execution {found.name} still runs. Follow it again with `{again}`.") from None
     console.print(Text.assemble("Execution ", (found.name, "bold"), " ", status_text(found)), soft_wrap=True)
 
 

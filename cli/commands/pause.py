@@ -1,12 +1,13 @@
 """`totes pause` and `totes resume`: stop the schedule, and let it run again."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from cli.deployment import target
-from cli.render.terminal import AsJson, say_json, screen
+from cli.render.terminal import AsJson, ago, say_json, screen
 from cli.schedule import Schedule, checked_reason, pause_schedule, read_schedule, resume_schedule
 
 
@@ -44,10 +45,19 @@ def resume(context: typer.Context, as_json: AsJson = False) -> None:
 def schedule_text(schedule: Schedule) -> Text:
     """The schedule in a line: its rate, or since when it is paused and why."""
     if not schedule.paused:
-        return Text(f"The schedule is on: {schedule.rate}.")
+        return Text(f"The schedule is on: {schedule.rate}.{_next_start(schedule.next_start)}")
     since = f" since {schedule.since:%Y-%m-%d %H:%M} UTC" if schedule.since else ""
     why = f": {schedule.reason}" if schedule.reason else ""
     return Text.assemble("The schedule is ", (f"paused{since}", "bold yellow"), f"{why}. `totes resume` lets it run.")
+
+
+def _next_start(moment: datetime | None) -> str:
+    if moment is None:
+        return ""
+    left = moment - datetime.now(UTC)
+    if left <= timedelta(0):
+        return " The next execution is due."
+    return f" The next execution starts in {ago(left)}, at {moment.astimezone(UTC):%H:%M:%S} UTC."
 
 
 def _tell(schedule: Schedule, before: Schedule, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from cli.commands.run import as_document
 from cli.deployment import target
 from cli.errors import FAILED, Misused
-from cli.render.follow import follow, wait
+from cli.render.follow import follow, left_running, wait
 from cli.render.terminal import AsJson, say_json, screen
 from cli.selection import named, newest, newest_unsuccessful
 from cli.starting import command, unique_name
@@ -45,7 +45,8 @@ def redrive(
     if not as_json:
         _introduce(console, names, found)
     going = start(names, unique_name("redrive"), found.input)
-    done = wait(going) if as_json else follow(going, console)
+    with left_running(target(context), going):
+        done = wait(going) if as_json else follow(going, console)
     if as_json:
         say_json(as_document(done) | {"redrive_of": found.name})
     if done.status != SUCCEEDED:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from cli.deployment import target
 from cli.errors import FAILED, Misused, no_such
-from cli.render.follow import follow, wait
+from cli.render.follow import follow, left_running, wait
 from cli.render.terminal import AsJson, say_json, screen
 from cli.starting import unique_name
 from totes.alerts.executions import SUCCEEDED, Execution, start
@@ -38,18 +38,17 @@ def run(
     """Start an execution and follow it state by state.
 
     Brings over what has changed in totesys since the batch before. Safe at any time: with nothing new it
-    changes nothing, and after a failure it catches up.
+    changes nothing, and after a failure it catches up. Ctrl-C ends the following only: the execution continues.
 
-    Exit code: 0 when it SUCCEEDED, 1 otherwise.
+    Exit code: 0 when it SUCCEEDED, 130 after Ctrl-C, 1 otherwise.
     """
     document = json.dumps(_input(full_read or (), accept_deletions or ()))
     names = target(context).connect()
     arn = _start(names, name, document)
+    with left_running(target(context), arn):
+        execution = wait(arn) if as_json else follow(arn, screen())
     if as_json:
-        execution = wait(arn)
         say_json(as_document(execution))
-    else:
-        execution = follow(arn, screen())
     if execution.status != SUCCEEDED:
         raise typer.Exit(FAILED)
 

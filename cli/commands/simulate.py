@@ -1,13 +1,15 @@
 """`totes simulate`: let working days pass in the source of the local stack."""
 
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from cli.deployment import target
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, Interrupted
 from cli.render.terminal import plain_table, screen
 from local.business.rates import A_DAY, SEED
 
@@ -35,16 +37,25 @@ def simulate(
     real business. The next execution brings them over.
     """
     from local.business.simulator import Simulator
+    from local.business.trading import last_closed_day
     from totes.postgres.connection import TOTESYS
     from totes.postgres.server_errors import database_errors
 
     stack = target(context).stack()
+    reports: list[DayReport] = []
     with database_errors(TOTESYS), closing(stack.connect(TOTESYS.name)) as connection:
         try:
-            reports = Simulator(connection, seed=seed, amendments_a_day=amendments).run(days)
+            Simulator(connection, seed=seed, amendments_a_day=amendments).run(days, progress=reports.append)
         except ValueError as error:
             raise CommandFailed(f"{error}.") from None
-    screen().print(days_table(reports))
+        except KeyboardInterrupt:
+            said = f"{len(reports)} of {days} days have passed in totesys, and a part of the next one"
+            raise Interrupted(f"Stopped: {said}. The next execution brings them over.") from None
+    console = screen()
+    console.print(days_table(reports))
+    if (last := reports[-1].day) > last_closed_day(datetime.now(UTC)):
+        ahead = f"{last:%A, %F} is not over yet: the next execution warns of rows that are stamped with a time to come."
+        console.print(Text(ahead, "yellow"))
 
 
 def days_table(reports: "Sequence[DayReport]") -> Table:

@@ -1,7 +1,7 @@
 """`totes status`: the three logs, freshness, the schedule, and the last executions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,7 @@ from cli.errors import FAILED, Misused
 from cli.progress import PROMISE, Freshness, LogHead, freshness, last_success, read_logs
 from cli.render.executions import status_text
 from cli.render.terminal import AsJson, ago, cell, plain_table, say_json, screen, took
-from cli.schedule import Schedule, read_schedule
+from cli.schedule import Schedule, expected_start, read_schedule
 from cli.watching import watch
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe, latest, stood_aside
 from totes.alerts.notice import notice_of
@@ -94,10 +94,12 @@ def status(
 
 
 def _read_status(names: "Names") -> PipelineStatus:
-    logs = read_logs(names)
-    fresh = freshness(logs, last_success(names), datetime.now(UTC))
+    logs, now = read_logs(names), datetime.now(UTC)
+    fresh = freshness(logs, last_success(names), now)
     executions = [_with_states(execution) for execution in latest(names, LAST_EXECUTIONS)]
-    return PipelineStatus(logs, fresh, read_schedule(names), executions, _catching_up(executions))
+    schedule = read_schedule(names)
+    schedule = replace(schedule, next_start=expected_start(schedule, executions, now))
+    return PipelineStatus(logs, fresh, schedule, executions, _catching_up(executions))
 
 
 def _with_states(execution: Execution) -> Execution:
@@ -140,10 +142,14 @@ def _logs_table(logs: Sequence[LogHead]) -> Table:
 def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
     if fresh.age is None:
         return Text(
-            "How old what it shows is can't be told." if loaded.trouble else EMPTY,
+            "Freshness unknown: the warehouse can't be reached." if loaded.trouble else EMPTY,
             "bold red",
         )
     age = ago(fresh.age)
+    if loaded.trouble:
+        # The last successful execution shows it, and the warehouse may have lost it since.
+        said = "As last known, the warehouse shows totesys as it was "
+        return Text.assemble(said, (f"{age} ago", "bold yellow"), ".")
     if fresh.kept:
         return Text.assemble("The warehouse shows totesys as it was ", (f"{age} ago", "bold green"), ".")
     return Text.assemble(
@@ -155,7 +161,8 @@ def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
 
 def _executions_table(executions: Sequence[Execution]) -> Table:
     table = plain_table("Last executions")
-    for heading in ("started", "execution", "status"):
+    # Without year and zone, so that a name of the schedule's fits beside it into 80 columns.
+    for heading in ("started, UTC", "execution", "status"):
         table.add_column(heading, overflow="fold")
     table.add_column("took", justify="right")
     notices = [notice_of(execution) for execution in executions]
@@ -163,7 +170,7 @@ def _executions_table(executions: Sequence[Execution]) -> Table:
         table.add_column("e-mail", overflow="fold")
     for execution, notice in zip(executions, notices, strict=True):
         table.add_row(
-            cell("", execution.started.astimezone(UTC).replace(microsecond=0)),
+            f"{execution.started.astimezone(UTC):%m-%d %H:%M:%S}",
             execution.name,
             status_text(execution),
             took(execution.seconds),

@@ -1,8 +1,7 @@
 """`totes up`: the local stack, with its schedule, until Ctrl-C."""
 
-import re
 from contextlib import closing, nullcontext
-from datetime import timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +12,17 @@ from rich.text import Text
 from cli.commands.simulate import USUAL_AMENDMENTS, Amendments
 from cli.errors import CommandFailed, Misused
 from cli.render.terminal import screen
+from cli.schedule import parse_interval
 from cli.service import Pace, serve
 
 if TYPE_CHECKING:
     from local.stack import Stack
 
-_INTERVAL = re.compile(r"([1-9][0-9]*)(s|m|h)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+# Working days between the history's end and today, for `totes simulate` and for an hour of --simulate to come up to
+# today: Ingest warns of rows that are stamped with a time to come.
+ROOM = 5
+SIMULATED_ROOM = 65
 
 
 def up(
@@ -32,7 +35,7 @@ def up(
     ] = None,
     seed: Annotated[bool, typer.Option("--seed/--no-seed", help="Fill the source where it is empty.")] = True,
     simulate: Annotated[
-        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile.")
+        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile, from three months ago.")
     ] = False,
     day: Annotated[str, typer.Option(metavar="1m", help="How long a simulated working day lasts.")] = "1m",
     amendments: Amendments = USUAL_AMENDMENTS,
@@ -63,7 +66,7 @@ def up(
         # The port comes first: where it can't be had, nothing has been started that would have to be stopped.
         with listener(port) if page else nullcontext() as at, Stack(data, every=every) as stack:
             if seed:
-                seed_if_empty(stack, console)
+                seed_if_empty(stack, console, ago=SIMULATED_ROOM if simulate else ROOM)
             with serving_page(stack, at) if at else nullcontext() as address:
                 _announce(stack, address, console)
                 serve(stack, console, interval, pace)
@@ -74,29 +77,24 @@ def up(
         console.print(Text(f"Stopped. {kept}", "dim"))
 
 
-def seed_if_empty(stack: "Stack", console: Console) -> None:
-    """Fills the source with two years of trading, unless it has rows already."""
-    from local.business.seed import seed as seed_source
+def seed_if_empty(stack: "Stack", console: Console, now: datetime | None = None, ago: int = 0) -> None:
+    """Fills the source with two years of trading, unless it has rows already.
 
+    Args:
+        now: the clock; None: the machine's. The history ends with the last working day that has closed by then.
+        ago: how many working days before that the history ends, for simulated days that follow it.
+    """
+    from local.business.seed import seed as seed_source
+    from local.business.trading import last_closed_day
+
+    until = last_closed_day(now or datetime.now(UTC), ago)
     with closing(stack.connect_source()) as connection:
         with closing(connection.cursor()) as cursor:
             cursor.execute("SELECT EXISTS (SELECT FROM currency)")
             (filled,) = cursor.fetchone()
         if not filled:
-            rows = seed_source(connection)
-            console.print(f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables.")
-
-
-def parse_interval(option: str, text: str) -> timedelta:
-    """A length of time like 20s, 5m or 1h.
-
-    Raises:
-        Misused: it is something else.
-    """
-    match = _INTERVAL.fullmatch(text)
-    if match is None:
-        raise Misused(f"{option} {text} is no interval: write 20s, 5m or 1h.")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+            rows = seed_source(connection, until=until)
+            console.print(f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables, until {until:%a %F}.")
 
 
 def _announce(stack: "Stack", address: str | None, console: Console) -> None:
@@ -105,7 +103,8 @@ def _announce(stack: "Stack", address: str | None, console: Console) -> None:
             ("The local stack is up. ", "bold green"),
             *(("See it at ", (address, "bold underline"), "\n") if address else ()),
             f"AWS at {stack.endpoint_url}, PostgreSQL at {stack.postgres.host}, logs in {stack.logs}.\n",
-            "In another terminal: totes status · totes run · totes history 42 · totes query --list. Ctrl-C stops it.",
+            "In another terminal: totes status · totes simulate --days 1 · totes run · totes history --amended · "
+            "totes query --list. Ctrl-C stops it.",
         ),
         soft_wrap=True,
     )

@@ -1,17 +1,34 @@
 """Following an execution, state by state, until it ends."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from cli.errors import Interrupted
 from cli.render.executions import outcome, remark, rows_moved, states_table
 from cli.render.terminal import took
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun, describe
 
+if TYPE_CHECKING:
+    from cli.deployment import Target
+
 POLL_SECONDS = 0.25
+
+
+@contextmanager
+def left_running(target: "Target", arn: str) -> Iterator[None]:
+    """Raises Interrupted on Ctrl-C: the execution continues, and the message says how to follow it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        name = arn.rpartition(":")[2]
+        again = target.command(f"logs {name} --follow")
+        raise Interrupted(f"Execution {name} continues without you. Follow it with `{again}`.") from None
 
 
 def follow(arn: str, console: Console) -> Execution:

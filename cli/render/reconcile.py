@@ -147,14 +147,9 @@ def _sources(found: Reconciliation) -> list[str]:
 
 
 def _verdict(found: Reconciliation) -> Text:
-    rows = sum(table.in_totesys for table in found.tables)
     coming = sum(table.on_their_way.rows for table in found.tables)
     if found.agrees:
-        others = [f"{coming:,} on their way with the next execution"] if coming else []
-        if quarantined := sum(table.quarantined.rows for table in found.tables):
-            others.append(f"{quarantined:,} quarantined in etl.quarantine")
-        but = f", but for {' and '.join(others)}" if others else ""
-        return Text(f"They agree: {rows:,} rows of totesys are in the warehouse, value by value{but}.", "bold green")
+        return Text(_no_difference(found, coming), "bold green")
     verdict = Text(f"They differ: {differences_in_words(found.tables)}.", "bold red")
     if coming:
         verdict.append(f" {coming:,} more are on their way with the next execution.", "yellow")
@@ -165,3 +160,16 @@ def _verdict(found: Reconciliation) -> Text:
             "yellow",
         )
     return verdict
+
+
+def _no_difference(found: Reconciliation, coming: int) -> str:
+    """Says that nothing is wrong. "They agree" is for databases of which no table above shows a difference."""
+    rows = sum(table.in_totesys for table in found.tables)
+    explained = [f"{coming:,} on their way with the next execution"] if coming else []
+    if quarantined := sum(table.quarantined.rows for table in found.tables):
+        explained.append(f"{quarantined:,} quarantined in etl.quarantine")
+    if kept := sum(table.kept.rows for table in found.tables):
+        explained.append(f"{kept:,} kept that were deleted in totesys")
+    if not explained:
+        return f"They agree: {rows:,} rows of totesys are in the warehouse, value by value."
+    return f"Nothing is wrong: {rows:,} rows of totesys compared; the only differences are {' and '.join(explained)}."

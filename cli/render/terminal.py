@@ -28,6 +28,7 @@ UNBOUNDED = 10_000
 
 Row = Mapping[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, and nothing else.")]
 
 
 class Screen(Console):

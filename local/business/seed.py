@@ -16,37 +16,43 @@ from local.business.connection import Connection, Cursor
 from local.business.trading import Times
 
 SEED = 20221103
-FIRST_DAY = date(2022, 11, 3)
-UNTIL = date(2024, 11, 15)
 
-_FOUNDED = np.datetime64("2022-11-02T16:41:27.318", "ms")
+_FOUNDED_AT = np.timedelta64(((16 * 60 + 41) * 60 + 27) * 1_000 + 318, "ms")
 _FIRST_DESIGNS = 10
 
 
-def seed(connection: Connection, *, scale: float = 1.0, seed: int = SEED, until: date = UNTIL) -> dict[str, int]:
+def seed(
+    connection: Connection,
+    *,
+    until: date,
+    days: int = trading.MEASURED_DAYS,
+    scale: float = 1.0,
+    seed: int = SEED,
+) -> dict[str, int]:
     """Fill the source's tables and commit; the same arguments make the same rows.
+
+    Another `until` moves the same history to other days: as many orders, designs and payments.
 
     Args:
         connection: to a database that holds the source's schema and no rows.
+        until: the last day of the history, included; the Friday before if it is on a weekend.
+        days: how many working days the history has; the back office opens on the working day before them.
         scale: how many times the orders of the real business, 1.0 being about 21 sales and 9 purchases a working day.
             People, places and designs are as many at any scale.
         seed: of the random numbers.
-        until: the last day of the history, included.
 
     Returns:
         The rows written, by table.
 
     Raises:
-        ValueError: for a scale of zero or less, an `until` before the first day, or a source that already has rows.
+        ValueError: scale or days is not above 0, or the source already has rows.
     """
-    days = trading.working_days(FIRST_DAY, until)
-    if scale <= 0 or not len(days):
-        raise ValueError(
-            f"cannot seed {scale} times the business until {until}: give a scale above 0 and a day from {FIRST_DAY} on"
-        )
+    if scale <= 0 or days <= 0:
+        raise ValueError(f"cannot seed {days} days of {scale} times the business: give numbers above 0")
+    history_days = trading.working_days_until(until, days)
     try:
         with closing(connection.cursor()) as cursor:
-            rows = _fill(cursor, np.random.default_rng(seed), days, scale)
+            rows = _fill(cursor, np.random.default_rng(seed), history_days, scale)
     except BaseException:
         connection.rollback()
         raise
@@ -59,8 +65,9 @@ def _fill(cursor: Cursor, rng: np.random.Generator, days: Times, scale: float) -
     if cursor.fetchone()[0]:
         raise ValueError("the source already has rows and a seed would mix with them: seed an empty database")
     restore = _drop_foreign_keys(cursor)
-    rows = _found_company(cursor)
-    design_moments = _draw_designs(cursor, rng, days)
+    founded = np.busday_offset(days[0], -1) + _FOUNDED_AT
+    rows = _found_company(cursor, founded)
+    design_moments = _draw_designs(cursor, rng, days, founded)
     rows["design"] = len(design_moments)
     rows |= dict.fromkeys(("sales_order", "purchase_order", "transaction", "payment"), 0)
     batches = trading.paid_batches(rng, days)
@@ -93,16 +100,16 @@ def _drop_foreign_keys(cursor: Cursor) -> list[str]:
     return [add for _, add in references]
 
 
-def _found_company(cursor: Cursor) -> dict[str, int]:
+def _found_company(cursor: Cursor, founded: np.datetime64) -> dict[str, int]:
     """The tables that were filled in two strokes on the day the back office opened and have not grown since."""
-    later = _FOUNDED + np.timedelta64(1_601, "ms")
+    later = founded + np.timedelta64(1_601, "ms")
     return {
         table: _copy(cursor, table, _master(table, names, records, moment))
         for table, names, records, moment in (
-            ("address", catalogue.ADDRESS_COLUMNS, catalogue.ADDRESSES, _FOUNDED),
-            ("currency", ("currency_code",), [(code,) for code in catalogue.CURRENCIES], _FOUNDED),
-            ("department", catalogue.DEPARTMENT_COLUMNS, catalogue.DEPARTMENTS, _FOUNDED),
-            ("payment_type", ("payment_type_name",), [(name,) for name in catalogue.PAYMENT_TYPES], _FOUNDED),
+            ("address", catalogue.ADDRESS_COLUMNS, catalogue.ADDRESSES, founded),
+            ("currency", ("currency_code",), [(code,) for code in catalogue.CURRENCIES], founded),
+            ("department", catalogue.DEPARTMENT_COLUMNS, catalogue.DEPARTMENTS, founded),
+            ("payment_type", ("payment_type_name",), [(name,) for name in catalogue.PAYMENT_TYPES], founded),
             ("counterparty", catalogue.COUNTERPARTY_COLUMNS, catalogue.COUNTERPARTIES, later),
             ("staff", catalogue.STAFF_COLUMNS, catalogue.STAFF, later),
         )
@@ -115,11 +122,11 @@ def _master(table: str, names: tuple[str, ...], records: Any, moment: np.datetim
     return {f"{table}_id": np.arange(1, len(records) + 1), **columns, "created_at": stamps, "last_updated": stamps}
 
 
-def _draw_designs(cursor: Cursor, rng: np.random.Generator, days: Times) -> Times:
+def _draw_designs(cursor: Cursor, rng: np.random.Generator, days: Times, founded: np.datetime64) -> Times:
     """Write all designs and return when each was made, by ascending id."""
     count = round(trading.DESIGNS_A_DAY * len(days))
     later = trading.moments(rng, rng.choice(days, count))
-    moments = np.concatenate([np.full(_FIRST_DESIGNS, _FOUNDED), later])
+    moments = np.concatenate([np.full(_FIRST_DESIGNS, founded), later])
     columns = trading.designs(rng, moments)
     _copy(cursor, "design", {"design_id": np.arange(1, len(moments) + 1), **columns})
     return moments

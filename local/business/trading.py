@@ -5,7 +5,7 @@ are numpy arrays by column name; times are UTC without a zone, money is in whole
 """
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,12 @@ Columns = dict[str, npt.NDArray[Any]]
 OPENS, CLOSES = 8, 19
 PAID_BATCH = np.timedelta64((7 * 60 + 55) * 60 + 10, "s")
 
-# 532 working days lie between the first order, 2022-11-03, and the extract of 2024-11-15.
-SALES_A_DAY = 11_187 / 532
-PURCHASES_A_DAY = 4_649 / 532
-DESIGNS_A_DAY = 463 / 532
+# The real business had 532 working days from its first order, on 2022-11-03, to the extract of 2024-11-15.
+MEASURED_UNTIL = date(2024, 11, 15)
+MEASURED_DAYS = 532
+SALES_A_DAY = 11_187 / MEASURED_DAYS
+PURCHASES_A_DAY = 4_649 / MEASURED_DAYS
+DESIGNS_A_DAY = 463 / MEASURED_DAYS
 
 PAYMENT_DAYS, DELIVERY_DAYS = 6, 7
 SALES_RECEIPT, PURCHASE_PAYMENT = 1, 3
@@ -47,6 +49,24 @@ def working_days(first: date, last: date) -> Times:
     """Monday to Friday from `first` to `last`, both included, as datetime64[D]."""
     days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
     return days[np.is_busday(days)]
+
+
+def working_days_until(last: date, count: int) -> Times:
+    """Returns the `count` working days that end with `last`, or with the Friday before if `last` is on a weekend."""
+    end = np.busday_offset(np.datetime64(last, "D"), 0, roll="backward")
+    days: Times = np.busday_offset(end, np.arange(1 - count, 1))
+    return days
+
+
+def last_closed_day(now: datetime, ago: int = 0) -> date:
+    """Returns the last working day that has closed by `now`, which has a zone; or the working day `ago` days before.
+
+    A history that ends on it holds nothing from the future, and its last day is a whole one.
+    """
+    utc = now.astimezone(UTC)
+    latest = utc.date() if utc.hour >= CLOSES else utc.date() - timedelta(days=1)
+    day: date = working_days_until(latest, ago + 1)[0].item()
+    return day
 
 
 def moments(rng: np.random.Generator, days: Times) -> Times:

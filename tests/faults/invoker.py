@@ -16,7 +16,8 @@ class InProcess:
     """Answers as Lambda does, on the interpreter's threads and in this process' environment.
 
     A simulated kill unwinds the handler's stack, so its connection is closed and its temporary files go, as the system
-    sees to with a process that is gone. What only a real death can show needs `Drill.worker_processes`.
+    sees to with a process that is gone. What it sends meanwhile is refused. What only a real death can show needs
+    `Scenario.worker_processes`.
 
     Attributes:
         raised: the last error that each execution's functions raised, by the execution's ARN.

@@ -11,6 +11,7 @@ import pytest
 from pg8000.native import identifier, literal
 
 from local.business.seed import seed
+from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
 from local.postgres.server import SOCKET_NAME
 from tests.faults.scenario import HEAL, HOLD, Scenario, fault, on
@@ -70,7 +71,7 @@ def make_again(scenario: Scenario, which: str, encoding: str) -> None:
         with scenario.session() as totesys:
             for statement in (SOURCE_SCHEMA.read_text(encoding="utf-8"), *READER_RIGHTS):
                 totesys.cursor().execute(statement)
-            seed(totesys, scale=0.02)
+            seed(totesys, until=MEASURED_UNTIL, scale=0.02)
             totesys.commit()
 
 

@@ -7,6 +7,7 @@ from pg8000.native import identifier
 
 from cli.main import main
 from local.business.seed import seed
+from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import LOADER
 from local.postgres.server import Postgres
 from local.stack import Stack
@@ -27,7 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
         with Stack() as stack:
             with closing(stack.connect_source()) as connection:
-                seed(connection)
+                seed(connection, until=MEASURED_UNTIL)
             yield stack
 
 

@@ -145,6 +145,46 @@ def test_history_shows_a_silent_amendment(
     assert "One last_updated in all versions" in shown
 
 
+@pytest.mark.parametrize(
+    ("flag", "table", "key", "column", "amendment"),
+    [
+        ("", "sales_order", "sales_order_id", "units_sold", "units_sold + 1"),
+        ("--purchase", "purchase_order", "purchase_order_id", "item_code", "reverse(item_code)"),
+        ("--payment", "payment", "payment_id", "paid", "NOT paid"),
+    ],
+)
+def test_amended_orders_are_listed(
+    stack: Stack, loaded: Totes, flag: str, table: str, key: str, column: str, amendment: str
+) -> None:
+    for order in (5, 6, 5):
+        change(stack, f"UPDATE {table} SET {column} = {amendment} WHERE {key} = {order}")
+        assert loaded("run")[0] == 0
+    code, document, _ = loaded(f"history {flag} --amended --json")
+    found = json.loads(document)
+    assert code == 0
+    assert [row[key] for row in found][:2] == [5, 6]
+    assert (found[0]["versions"], found[0]["changed"]) == (3, [column])
+    last = json.loads(loaded(f"history 5 {flag} --json")[1])["versions"][-1]
+    assert found[0]["amended_at"] == last["valid_from"]
+    _, lines, _ = loaded(f"history {flag} --amended --limit 1 --csv")
+    assert [row[key] for row in csv.DictReader(io.StringIO(lines))] == ["5"]
+    _, shown, _ = loaded(f"history {flag} --amended --limit 1")
+    assert f"1 of {len(found)} {table.replace('_', ' ')}s, amended last first" in shown
+    assert f"totes history {flag} 5".replace("  ", " ") in shown
+    _, versions, _ = loaded(f"history 5 {flag} --csv")
+    assert [row["changed"] for row in csv.DictReader(io.StringIO(versions))] == ["", column, column]
+
+
+def test_deletion_of_an_amended_order_is_listed(stack: Stack, loaded: Totes) -> None:
+    change(stack, "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 8")
+    assert loaded("run")[0] == 0
+    change(stack, "UPDATE transaction SET sales_order_id = NULL WHERE sales_order_id = 8")
+    change(stack, "DELETE FROM sales_order WHERE sales_order_id = 8")
+    assert loaded("run")[0] == 0
+    row = json.loads(loaded("history --amended --limit 1 --json")[1])[0]
+    assert (row["sales_order_id"], row["versions"], row["changed"]) == (8, 2, ["units_sold", "deleted"])
+
+
 def test_reconcile_agrees_after_a_run(stack: Stack, loaded: Totes) -> None:
     code, shown, complaint = loaded("reconcile")
     assert (code, complaint) == (0, "")
@@ -337,6 +377,21 @@ def test_up_runs_until_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
     assert rest.endswith("Stopped. Nothing is left behind.\n")
     assert (program.returncode, complaint) == (0, "")
     assert not (tmp_path / "home").exists()
+
+
+def test_up_names_an_order_that_was_amended(tmp_path: Path) -> None:
+    with up(tmp_path, "--every", "2s", "--simulate", "--day", "2s", "--amendments-per-day", "20") as program:
+        line = line_with(program, " was amended. See what changed: ")
+        asked = line.partition(": totes ")[2].split()
+        environment = plain_environment() | {"TOTES_HOME": str(tmp_path / "home")}
+        history = subprocess.run(
+            [*totes_up()[:-1], *asked], capture_output=True, text=True, timeout=60, env=environment
+        )
+        program.send_signal(signal.SIGINT)
+        program.communicate()
+    assert asked[0] == "history", line
+    assert " versions\n" in history.stdout
+    assert "→" in history.stdout
 
 
 def test_up_serves_the_page_until_interrupted(tmp_path: Path) -> None:

@@ -108,6 +108,31 @@ def test_redrive_of_what_was_stopped_goes_on_too(stack: Stack, totes: Totes) -> 
     assert f" ended {status}.\n" in shown
 
 
+def test_interrupted_run_continues_without_its_terminal(stack: Stack) -> None:
+    with closing(stack.connect_source()) as connection:
+        connection.cursor().execute("LOCK TABLE payment IN ACCESS EXCLUSIVE MODE")
+        program = subprocess.Popen(
+            [sys.executable, "-m", "cli", "run", "--name", "left-alone"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            # A shell starts what it puts in the background with interrupts ignored, and so would be this program.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        with program:
+            assert program.stdout is not None
+            assert program.stdout.readline() == "Execution left-alone\n"
+            program.send_signal(signal.SIGINT)
+            _, complaint = program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert complaint == (
+        "totes: Execution left-alone continues without you. Follow it with `totes logs left-alone --follow`.\n"
+    )
+    arn = stack.names.state_machine_arn.replace(":stateMachine:", ":execution:") + ":left-alone"
+    assert stack.wait(arn)["status"] == "SUCCEEDED"
+
+
 def test_redrive_that_fails_again_exits_one(totes: Totes, failed: str) -> None:
     code, shown, _ = totes("redrive")
     assert code == 1
@@ -148,7 +173,7 @@ def test_status_tells_how_far_all_is_while_the_warehouse_is_down(stack: Stack, t
     assert (code, complaint) == (1, "")
     assert ["last", "batch", str(loaded + 1), str(loaded), str(loaded)] in [line.split() for line in shown.splitlines()]
     assert "\nloaded is as last known: No connection to the warehouse: Connection refused." in shown
-    assert "The warehouse shows totesys as it was " in shown
+    assert "As last known, the warehouse shows totesys as it was " in shown
     assert [bool(log["trouble"]) for log in json.loads(document)["logs"]] == [False, False, True]
     assert run(totes)["output"]["load"]["loaded_through"] == loaded + 1
 

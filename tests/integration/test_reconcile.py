@@ -396,7 +396,7 @@ def test_row_that_is_set_aside_is_told_apart_and_is_no_difference(
     show_reconciliation(Console(width=200), found)
     shown = capsys.readouterr().out
     assert "fact_sales_order: 2 quarantined, with the reason in etl.quarantine; sales_order_id 77, 80001" in shown
-    assert "value by value, but for 2 quarantined in etl.quarantine." in shown
+    assert "the only differences are 2 quarantined in etl.quarantine." in shown
     loaded.totesys("UPDATE sales_order SET agreed_payment_date = 'never' WHERE sales_order_id = 77")
     found = reconcile(loaded, "fact_sales_order")
     assert (on_their_way(found), found.tables[0].quarantined.rows) == ({}, 2), "it counts once"

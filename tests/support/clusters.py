@@ -22,6 +22,7 @@ import psutil
 from pg8000.native import identifier, literal
 
 from local.business.seed import seed
+from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import SOURCE, create_databases
 from local.postgres.server import BUILTIN_LOCALE, INITDB, Postgres
 
@@ -207,7 +208,7 @@ def add_databases(cluster: Cluster, passwords: Mapping[str, str]) -> None:
     for role, password in passwords.items():
         cluster.execute(f"ALTER ROLE {identifier(role)} PASSWORD {literal(password)}")
     with contextlib.closing(cluster.connect(SOURCE)) as connection:
-        seed(connection, scale=0.02)
+        seed(connection, until=MEASURED_UNTIL, scale=0.02)
 
 
 def eventually(condition: Callable[[], bool]) -> None:

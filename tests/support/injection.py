@@ -5,13 +5,14 @@ if its moment does not come, unless the test says that it may miss.
 """
 
 import functools
-import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
+
+import pytest
 
 from tests.support import postgres_wire, s3_wire
 from tests.support.postgres_wire import COMMIT as COMMIT
@@ -20,6 +21,7 @@ from tests.support.processes import here, interrupted, sender
 from tests.support.s3_wire import LOST, REFUSED, Answer, Request, Send
 from totes.postgres.driver import PipelineConnection
 
+_READY = b"Z\0\0\0\5"
 Action = Callable[[], object]
 
 
@@ -98,7 +100,7 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
     Yields:
         the paths of all PUTs that contained the text.
     """
-    moments, stray = _Moments(contains, action, times), []
+    moments = _Moments(contains, action, times)
 
     def listen(request: Request, send: Send) -> Answer | None:
         if not request.writes or not moments.has_come(request.path):
@@ -109,7 +111,7 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
                 action()
         except BaseException as error:  # noqa: BLE001  the handler's thread is to raise it
             if process is None:
-                stray.append(error)
+                moments.stray.append(error)
             else:
                 process.die(error)
             return REFUSED
@@ -118,7 +120,6 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
     # What else the dead would send goes to PostgreSQL, too.
     with postgres_wire.heard_by(lambda _: None), s3_wire.heard_by(listen), _must(moments.done, may_miss):
         yield moments.seen
-    assert not stray, f"Before a PUT was raised what ends no handler: none ran, or several at once: {stray}"
 
 
 @contextmanager
@@ -209,15 +210,17 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
     handle_messages = PipelineConnection.handle_messages
 
     def listen(statement: str) -> None:
-        if after in statement if not seen else seen[1:] == [] and statement == COMMIT:
+        awaited = statement == COMMIT if seen else after in statement
+        if awaited and len(seen) < 2:
             seen.append(statement)
 
     def lose(connection: Any, context: Any) -> None:
         if seen[1:] and not lost:
             lost.append(True)
-            # The server answers when it has committed.
-            assert select.select([connection._usock], [], [], 10)[0]
-            connection._usock.recv(1 << 16)
+            answer = b""
+            # The server has committed when it is ready for the next statement.
+            while _READY not in answer:
+                answer += connection._usock.recv(1 << 16) or pytest.fail("The server has gone before it committed.")
             connection._usock.shutdown(socket.SHUT_RDWR)
         handle_messages(connection, context)
 
@@ -235,10 +238,12 @@ class _Moments:
 
     Attributes:
         seen: all events that contained the text.
+        stray: errors that could end no handler.
     """
 
     def __init__(self, contains: str, action: Action, times: int) -> None:
         self.seen: list[str] = []
+        self.stray: list[BaseException] = []
         self._contains = contains
         self._action = action
         self._times = times
@@ -252,6 +257,7 @@ class _Moments:
             return len(self.seen) <= self._times
 
     def done(self) -> bool:
+        assert not self.stray, f"{self.stray} should end a handler, but none runs as a process(), or several at once."
         return self._action.left <= 0 if isinstance(self._action, Countdown) else bool(self.seen)
 
 
@@ -277,7 +283,7 @@ def _must(happen: Callable[[], bool], may_miss: bool = False) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not (may_miss or happen()):
+        if not (happen() or may_miss):
             raise AssertionError(f"Nothing was injected, and then: {error}") from error
         raise
-    assert may_miss or happen(), "Nothing was injected: the moment did not come."
+    assert happen() or may_miss, "Nothing was injected: the moment did not come."

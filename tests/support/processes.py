@@ -13,7 +13,8 @@ class Process:
     """One run of a handler.
 
     Attributes:
-        cause: what it died of. From then on nothing that it sends is done.
+        cause: what it died of. From then on nothing that it sends to S3 or PostgreSQL is done.
+        interrupted: how many of its requests wait for an action of the test.
     """
 
     def __init__(self) -> None:
@@ -26,6 +27,7 @@ class Process:
 
 
 _running: list[Process] = []
+_lock = threading.Lock()
 
 
 @contextmanager
@@ -50,20 +52,24 @@ def interrupted(sender: Process | None) -> Iterator[None]:
     if sender is None:
         yield
         return
-    sender.interrupted += 1
+    with _lock:
+        sender.interrupted += 1
     try:
         yield
     finally:
-        sender.interrupted -= 1
+        with _lock:
+            sender.interrupted -= 1
 
 
 def here() -> Process | None:
     """Returns the process that the current thread runs, or else the one that has started the thread."""
     thread = threading.get_ident()
-    return next((running for running in reversed(_running) if running.thread == thread), None) or sender()
+    return next((running for running in reversed(list(_running)) if running.thread == thread), None) or sender()
 
 
 def sender() -> Process | None:
-    """Returns the process that a request comes from. A request names none, so it is None if several are at work."""
-    active = [running for running in _running if not running.interrupted]
+    """Returns the process that a request comes from; None if several are at work, because a request names none."""
+    running = list(_running)
+    # One that waits for an action still sends what other threads of it send.
+    active = [one for one in running if not one.interrupted] or running[-1:]
     return active[0] if len(active) == 1 else None

@@ -16,6 +16,7 @@ from functools import partial
 from http.client import responses
 from typing import Any
 from unittest import mock
+from urllib.parse import unquote
 
 from botocore.config import Config
 
@@ -23,7 +24,8 @@ from local.aws.guard import ProgramsOnly
 from tests.support.processes import sender
 
 # Of the tests' own clients, whose requests nobody listens to.
-OF_THE_TEST = Config(user_agent_extra="md/sent-by-the-test")
+_MARK = "md/sent-by-the-test"
+OF_THE_TEST = Config(user_agent_extra=_MARK)
 
 # {method: the operation, with a key and without one}
 _OPERATIONS = {
@@ -109,7 +111,7 @@ def _serve(guard: ProgramsOnly, environ: Any, start_response: Any) -> Iterable[b
         # The server writes no answer to a client that has gone.
         raise ConnectionAbortedError
     start_response(f"{answer.status} {responses.get(answer.status, '')}", answer.headers)
-    return [answer.body]
+    return [b"" if request.method == "HEAD" else answer.body]
 
 
 def _answer(request: Request, send: Send) -> Answer | None:
@@ -124,9 +126,9 @@ def _answer(request: Request, send: Send) -> Answer | None:
 def _request(environ: Any) -> Request | None:
     """Returns the request, if it is one to S3 and not of the test itself."""
     signed_for = re.search(r"Credential=[^,]*/(\w+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
-    if (signed_for and signed_for[1] != "s3") or OF_THE_TEST.user_agent_extra in environ.get("HTTP_USER_AGENT", ""):
+    if (signed_for and signed_for[1] != "s3") or _MARK in environ.get("HTTP_USER_AGENT", ""):
         return None
-    path = environ.get("RAW_URI", environ["PATH_INFO"]).partition("?")[0]
+    path = unquote(environ["RAW_URI"].partition("?")[0])
     bucket, _, rest = environ.get("HTTP_HOST", "").partition(".localhost:")
     if rest:
         path = f"/{bucket}{path}"
@@ -148,12 +150,16 @@ def _rest_of(body: Any, environ: Any) -> bytes:
 
 def _carry_out(guard: ProgramsOnly, environ: Any) -> Answer:
     started: list[Any] = []
-    chunks = _serve_unheard(guard, environ, lambda *begun: started.extend(begun[:2]))
+
+    def start_response(*begun: Any) -> Any:
+        started.extend(begun)
+
+    chunks = _serve_unheard(guard, environ, start_response)
     try:
         body = b"".join(chunks)
     finally:
         getattr(chunks, "close", lambda: None)()
-    status, headers = started
+    status, headers, *_ = started
     return Answer(int(status.split()[0]), headers, body)
 
 
@@ -164,7 +170,7 @@ class Exchange:
     start: float
     end: float
     method: str
-    key: str
+    path: str
 
 
 @dataclass
@@ -185,7 +191,7 @@ class Trace:
     def __str__(self) -> str:
         first = min((exchange.start for exchange in self.exchanges), default=0.0)
         return "\n".join(
-            f"{exchange.start - first:7.3f} {exchange.end - first:7.3f}  {exchange.method:4} {exchange.key}"
+            f"{exchange.start - first:7.3f} {exchange.end - first:7.3f}  {exchange.method:4} {exchange.path}"
             for exchange in self.exchanges
         )
 
@@ -203,7 +209,7 @@ def traced() -> Iterator[Trace]:
         start = time.perf_counter()
         time.sleep(_LATENCY)
         answer = send()
-        trace.exchanges.append(Exchange(start, time.perf_counter(), request.method, request.path.split("/", 2)[-1]))
+        trace.exchanges.append(Exchange(start, time.perf_counter(), request.method, request.path))
         return answer
 
     with heard_by(listen):

@@ -1,6 +1,9 @@
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ from typer.testing import CliRunner
 from cli.main import app, main
 from cli.questions import all_questions
 
+ROOT = Path(__file__).parents[3]
 COMMANDS = (
     *("up", "run", "status", "doctor", "explain", "logs", "redrive", "pause", "resume"),
     *("check", "reconcile", "replay", "history", "query", "report", "psql", "simulate", "demo"),
@@ -39,7 +43,11 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     [
         pytest.param("nope", "No such command 'nope'. See `totes --help`.", id="unknown command"),
         pytest.param("run --foo", "No such option: --foo. See `totes run --help`.", id="unknown option"),
-        pytest.param("history", "Missing argument 'order'. See `totes history --help`.", id="no order"),
+        pytest.param("history", "Which sales order? `totes history --amended` lists those that were", id="no order"),
+        pytest.param("history --payment", "Which payment? `totes history --payment --amended` lists", id="no payment"),
+        pytest.param("history 1 --amended", "Give an id or --amended, not both.", id="an order and a list"),
+        pytest.param("history --amended --json --csv", "Give --json or --csv, not both.", id="two formats of a list"),
+        pytest.param("history --amended --limit 0", "Invalid value for '--limit'", id="no limit"),
         pytest.param("history x", "Invalid value for 'order'", id="order that is no number"),
         *(
             pytest.param(f"history {line}", f"There can be no {said}: ids are from -2147483648 to 2147483647.", id=line)
@@ -170,6 +178,24 @@ def test_stage_without_a_region_is_refused(
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     assert main(["--stage", "prod", "status"]) == 2
     assert "No region for stage prod" in capsys.readouterr().err
+
+
+def test_shell_completes_commands_and_options() -> None:
+    def completed(words: str) -> list[str]:
+        environment = {"_TOTES_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        done = subprocess.run(
+            [sys.executable, "-m", "cli"],
+            env={**os.environ, **environment},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    assert completed("totes hi") == ["history"]
+    assert completed("totes history --am") == ["--amended"]
 
 
 def test_questions_are_listed_for_scripts_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from moto import mock_aws
 
 from cli.commands.pause import schedule_text
 from cli.errors import Misused
-from cli.schedule import LONGEST_REASON, Schedule, pause_schedule, read_schedule, resume_schedule
+from cli.schedule import LONGEST_REASON, Schedule, expected_start, pause_schedule, read_schedule, resume_schedule
 from local.state import StackState, claimed_home, publish
+from totes.alerts.executions import Execution
 from totes.runtime.names import LOCAL, Names
 
 NAMES = Names("dev", "123456789012", "eu-west-2")
@@ -152,3 +153,43 @@ def test_stage_without_a_rule_is_not_deployed(events: Any) -> None:
 )
 def test_schedule_is_told_in_one_line(schedule: Schedule, shown: str) -> None:
     assert schedule_text(schedule).plain == shown
+
+
+NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
+UUID = "8f5a3a4e-0d6c-4c4e-9b0c-2f6f0e8b0d11"
+ON = Schedule("rule", "rate(5 minutes)", paused=False)
+
+
+def began(ago: int, name: str = UUID) -> Execution:
+    return Execution("arn", name, "SUCCEEDED", NOW - timedelta(seconds=ago), NOW)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "executions", "left"),
+    [
+        pytest.param(ON, [began(60), began(360)], 240, id="after the last"),
+        pytest.param(ON, [began(60, f"{UUID}_{UUID}")], 240, id="as EventBridge names it"),
+        pytest.param(ON, [began(10, "manual-20261130T115950-1a2b3c"), began(60)], 240, id="not after one by hand"),
+        pytest.param(ON, [began(10, f"again-{UUID}")], None, id="by hand only"),
+        pytest.param(ON, [], None, id="none yet"),
+        pytest.param(ON, [began(301)], -1, id="due"),
+        pytest.param(ON, [began(600)], None, id="long over"),
+        pytest.param(replace(ON, paused=True), [began(60)], None, id="paused"),
+        pytest.param(replace(ON, rate="every 20s"), [began(5)], 15, id="of totes up"),
+        pytest.param(replace(ON, rate="cron(0 12 * * ? *)"), [began(5)], None, id="cron"),
+    ],
+)
+def test_next_start_is_an_interval_after_the_last(
+    schedule: Schedule, executions: list[Execution], left: int | None
+) -> None:
+    expected = expected_start(schedule, executions, NOW)
+    assert expected == (None if left is None else NOW + timedelta(seconds=left))
+
+
+def test_schedule_tells_the_next_start() -> None:
+    soon = datetime.now(UTC) + timedelta(minutes=3, seconds=30)
+    told = schedule_text(replace(ON, next_start=soon)).plain
+    assert told.startswith("The schedule is on: rate(5 minutes). The next execution starts in 3 min ")
+    assert told.endswith(f" s, at {soon:%H:%M:%S} UTC.")
+    over = schedule_text(replace(ON, next_start=datetime.now(UTC) - timedelta(seconds=1))).plain
+    assert over == "The schedule is on: rate(5 minutes). The next execution is due."

@@ -4,7 +4,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from cli.commands.history import SALES_ORDER, show_versions, with_changes
+from cli.commands.history import show_amended, show_versions
+from cli.versions import PURCHASE_ORDER, SALES_ORDER, with_changes
 
 
 def version(number: int, **values: Any) -> dict[str, Any]:
@@ -50,3 +51,33 @@ def test_many_versions_are_shown_in_portions() -> None:
         show_versions(console, SALES_ORDER, 42, [version(number, design_id=number) for number in range(1, 8)])
     assert all(f"2024-11-{number:02d}" in shown.get() for number in range(1, 8))
     assert max(len(line) for line in shown.get().splitlines()) <= 60
+
+
+def amended(number: int) -> dict[str, Any]:
+    return {
+        "purchase_order_id": number,
+        "versions": 3,
+        "amended_at": datetime(2026, 11, 30, 12, tzinfo=UTC),
+        "changed": ["item_code", "staff_id"],
+    }
+
+
+@pytest.mark.parametrize("width", [60, 120])
+def test_amended_orders_are_listed_with_a_command_for_one(width: int) -> None:
+    console = Console(width=width)
+    with console.capture() as shown:
+        show_amended(console, PURCHASE_ORDER, [amended(7), amended(9)], 12)
+    words = " ".join(shown.get().split())
+    assert "7 3 2026-11-30" in words
+    assert words.endswith(
+        "2 of 12 purchase orders, amended last first; --limit 12 lists all. "
+        "All versions of one: totes history --purchase 7"
+    )
+    assert max(len(line) for line in shown.get().splitlines()) <= width
+
+
+def test_nothing_amended_is_said() -> None:
+    console = Console(width=100)
+    with console.capture() as shown:
+        show_amended(console, SALES_ORDER, [], 0)
+    assert shown.get() == "No sales order has more than one version: none was amended.\n"

@@ -3,9 +3,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import pytest
 from rich.console import Console
 
-from cli.render.reconcile import show_reconciliation
+from cli.render.reconcile import WRONG, show_reconciliation
 from totes.verify.reconcile.result import Cell, Keys, Reconciliation, Sums, TableDifferences
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -50,7 +51,24 @@ def test_agreement_is_said_in_words() -> None:
 def test_rows_on_their_way_are_no_difference() -> None:
     text = shown(replace(SAME, on_their_way=Keys(2, [3, 4])))
     assert "dim_staff: 2 on their way: written or deleted in totesys since the batch; staff_id 3, 4\n" in text
-    assert text.endswith("value by value, but for 2 on their way with the next execution.\n")
+    assert text.endswith(
+        "\nNothing is wrong: 20 rows of totesys compared; the only differences are 2 on their way with the next "
+        "execution.\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["missing", "extra", "differing", "on_their_way", "quarantined", "kept"])
+def test_nothing_agrees_under_a_line_that_shows_a_difference(kind: str) -> None:
+    text = shown(SAME, replace(SAME, **{kind: Keys(1, [7])}))
+    assert "dim_staff: 1 " in text
+    assert "They agree" not in text
+    assert text.splitlines()[-1].startswith("They differ: 1 " if kind in WRONG else "Nothing is wrong: 40 rows of tot")
+
+
+def test_nothing_agrees_under_sums_that_differ() -> None:
+    written = replace(SAME, on_their_way=Keys(1, [7]), sums={"units_sold": Sums(2, 1)})
+    assert "Sums that differ" in shown(written)
+    assert "They agree" not in shown(written)
 
 
 def test_every_difference_is_named() -> None:

@@ -1,5 +1,7 @@
 import io
+from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from cli.render.replay import show_comparison
@@ -34,6 +36,14 @@ def test_agreement_is_said_in_words() -> None:
     assert text.startswith("Replayed up to batch 4")
     assert ["dim_staff", "20", "20", "0", "0", "0"] in words(text)
     assert text.endswith("\nThey agree: 20 rows of the live warehouse are what the lake says.\n")
+
+
+@pytest.mark.parametrize("kind", ["missing", "extra", "differing"])
+def test_nothing_agrees_under_a_line_that_shows_a_difference(kind: str) -> None:
+    text = shown(SAME, replace(SAME, **{kind: Rows(1)}))
+    assert "dim_staff: 1 " in text
+    assert "They agree" not in text
+    assert text.splitlines()[-1].startswith("They differ: 1 ")
 
 
 def test_every_difference_is_named() -> None:

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import pytest
 
 from local.business.seed import seed
+from local.business.trading import MEASURED_UNTIL, last_closed_day
 from local.postgres.databases import SOURCE_SCHEMA
 from local.postgres.server import Postgres
 from tests.unit.local.source_queries import TABLES, empty, rows, text, value
@@ -33,7 +34,7 @@ def history(postgres: Postgres) -> Iterator[Any]:
     postgres.create_database("seeded_by_default")
     with contextlib.closing(postgres.connect("seeded_by_default")) as connection:
         connection.cursor().execute(SOURCE_SCHEMA.read_text(encoding="utf-8"))
-        seed(connection)
+        seed(connection, until=MEASURED_UNTIL)
         yield connection
 
 
@@ -74,12 +75,12 @@ def test_schema_has_the_delete_rules(totesys: Any) -> None:
 
 
 def test_sizes_are_the_real_ones(totesys: Any) -> None:
-    assert seed(totesys) == SIZES
+    assert seed(totesys, until=MEASURED_UNTIL) == SIZES
     assert {table: value(totesys, "SELECT count(*) FROM {table}", table=table) for table in TABLES} == SIZES
 
 
 def test_scale_multiplies_orders_only(totesys: Any) -> None:
-    written = seed(totesys, scale=5, until=date(2023, 11, 3))
+    written = seed(totesys, until=date(2023, 11, 3), days=262, scale=5)
     assert written["sales_order"] == pytest.approx(5 * 21.03 * 262, rel=0.001)
     assert written["purchase_order"] == pytest.approx(5 * 8.74 * 262, rel=0.001)
     assert written["transaction"] == written["payment"] == written["sales_order"] + written["purchase_order"]
@@ -88,7 +89,7 @@ def test_scale_multiplies_orders_only(totesys: Any) -> None:
 
 
 def test_chunks_join_without_a_seam(totesys: Any) -> None:
-    written = seed(totesys, scale=10)
+    written = seed(totesys, until=MEASURED_UNTIL, scale=10)
     assert written["transaction"] > 150_000, "the history must span several chunks for this test to say anything"
     assert value(
         totesys,
@@ -101,18 +102,18 @@ def test_chunks_join_without_a_seam(totesys: Any) -> None:
 
 
 def test_same_arguments_make_same_bytes(totesys: Any) -> None:
-    seed(totesys, scale=0.2)
+    seed(totesys, until=MEASURED_UNTIL, scale=0.2)
     first = text(totesys, TABLES, "ctid")
     empty(totesys)
-    seed(totesys, scale=0.2)
+    seed(totesys, until=MEASURED_UNTIL, scale=0.2)
     assert text(totesys, TABLES, "ctid") == first
 
 
 def test_another_seed_makes_other_orders(totesys: Any) -> None:
-    seed(totesys, scale=0.2, seed=1)
+    seed(totesys, until=MEASURED_UNTIL, scale=0.2, seed=1)
     first = text(totesys, TABLES, "ctid")
     empty(totesys)
-    seed(totesys, scale=0.2, seed=2)
+    seed(totesys, until=MEASURED_UNTIL, scale=0.2, seed=2)
     assert text(totesys, TABLES, "ctid")["sales_order"] != first["sales_order"]
 
 
@@ -303,13 +304,54 @@ def test_references_are_back_after_seeding(totesys: Any) -> None:
         " WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2"
     )
     before = rows(totesys, query)
-    seed(totesys, scale=0.2)
+    seed(totesys, until=MEASURED_UNTIL, scale=0.2)
     assert rows(totesys, query) == before
     assert sum(definition.startswith("FOREIGN KEY") for _, _, definition, _ in before) == 17
 
 
+@pytest.mark.parametrize(
+    ("until", "last"),
+    [
+        pytest.param(date(2028, 2, 29), date(2028, 2, 29), id="leap day"),
+        pytest.param(date(2027, 12, 31), date(2027, 12, 31), id="end of a year"),
+        pytest.param(date(2027, 1, 1), date(2027, 1, 1), id="first of a year"),
+        pytest.param(date(2026, 11, 29), date(2026, 11, 27), id="Sunday"),
+        pytest.param(date(2026, 11, 30), date(2026, 11, 30), id="Monday"),
+    ],
+)
+def test_history_is_the_same_whenever_it_ends(totesys: Any, until: date, last: date) -> None:
+    assert seed(totesys, until=until) == SIZES
+    ends = "SELECT max(created_at)::date, max(last_updated)::date, count(DISTINCT created_at::date) FROM payment"
+    assert list(rows(totesys, ends)[0]) == [last, last, 532]
+    assert 730 < value(totesys, "SELECT max(created_at)::date - min(created_at)::date FROM payment") < 750
+    opening = "SELECT min(p.created_at::date) - max(c.created_at::date) FROM payment p, currency c"
+    assert value(totesys, opening) in {1, 3}
+    # Only what is agreed may lie ahead, by as much as on any other day.
+    agreed = "SELECT max(agreed_delivery_date::date) - max(created_at::date) FROM sales_order"
+    assert 0 < value(totesys, agreed) <= 7
+    assert value(totesys, "SELECT max(payment_date)::date FROM payment WHERE paid") == last
+    early = "SELECT count(*) FROM sales_order s JOIN design d USING (design_id) WHERE d.created_at > s.created_at"
+    assert value(totesys, early) == 0
+
+
+@pytest.mark.parametrize(
+    ("now", "ago", "day"),
+    [
+        pytest.param("2026-11-30T18:59:59+00:00", 0, date(2026, 11, 27), id="before closing"),
+        pytest.param("2026-11-30T19:00:00+00:00", 0, date(2026, 11, 30), id="after closing"),
+        pytest.param("2026-11-30T23:30:00+05:00", 0, date(2026, 11, 27), id="in another zone"),
+        pytest.param("2026-11-28T12:00:00+00:00", 0, date(2026, 11, 27), id="Saturday"),
+        pytest.param("2026-11-29T20:00:00+00:00", 0, date(2026, 11, 27), id="Sunday"),
+        pytest.param("2026-11-30T20:00:00+00:00", 5, date(2026, 11, 23), id="five before"),
+        pytest.param("2027-01-01T00:00:00+00:00", 1, date(2026, 12, 30), id="one before, at new year"),
+    ],
+)
+def test_history_ends_with_the_last_day_that_has_closed(now: str, ago: int, day: date) -> None:
+    assert last_closed_day(datetime.fromisoformat(now), ago) == day
+
+
 def test_sequences_go_on_after_the_seed(totesys: Any) -> None:
-    written = seed(totesys, scale=0.2)
+    written = seed(totesys, until=MEASURED_UNTIL, scale=0.2)
     following = {
         table: value(totesys, f"SELECT nextval(pg_get_serial_sequence('{table}', '{table}_id'))") for table in TABLES
     }
@@ -317,21 +359,22 @@ def test_sequences_go_on_after_the_seed(totesys: Any) -> None:
 
 
 def test_history_ends_where_told(totesys: Any) -> None:
-    seed(totesys, until=date(2022, 12, 3))
+    seed(totesys, until=date(2022, 12, 3), days=22)
+    assert value(totesys, "SELECT min(created_at)::date::text FROM payment") == "2022-11-03"
     assert value(totesys, "SELECT max(last_updated)::date::text FROM payment") == "2022-12-02"
     assert value(totesys, "SELECT count(*) FROM payment WHERE paid AND payment_date > '2022-12-03'") == 0
 
 
 def test_seeded_source_is_not_seeded_twice(totesys: Any) -> None:
-    seed(totesys, scale=0.2)
+    seed(totesys, until=MEASURED_UNTIL, scale=0.2)
     before = text(totesys, TABLES, "ctid")
     with pytest.raises(ValueError, match="already has rows"):
-        seed(totesys, scale=0.2)
+        seed(totesys, until=MEASURED_UNTIL, scale=0.2)
     assert text(totesys, TABLES, "ctid") == before
 
 
 def test_impossible_history_is_refused(totesys: Any) -> None:
-    for arguments in ({"scale": 0.0}, {"scale": -1.0}, {"until": date(2022, 11, 2)}):
-        with pytest.raises(ValueError, match="give a scale above 0 and a day from 2022-11-03 on"):
-            seed(totesys, **arguments)  # type: ignore[arg-type]
+    for arguments in ({"scale": 0.0}, {"scale": -1.0}, {"days": 0}, {"days": -1}):
+        with pytest.raises(ValueError, match="give numbers above 0"):
+            seed(totesys, until=MEASURED_UNTIL, **arguments)  # type: ignore[arg-type]
     assert value(totesys, "SELECT count(*) FROM currency") == 0

@@ -6,11 +6,16 @@ from typing import Any
 import pg8000.dbapi
 import pytest
 
-from local.business.seed import seed
+from local.business import trading
+from local.business.seed import seed as seed_source
 from local.business.simulator import DayReport, Simulator
 from tests.unit.local.source_queries import GROWING, empty, rows, text, value
 
 WEDNESDAY, FRIDAY = date(2022, 11, 30), date(2022, 12, 2)
+
+
+def seed(connection: Any, *, until: date) -> None:
+    seed_source(connection, until=until, days=len(trading.working_days(date(2022, 11, 3), until)))
 
 
 def contents(connection: Any) -> dict[str, bytes]:

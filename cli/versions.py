@@ -1,0 +1,102 @@
+"""The versions of orders and payments in the warehouse, and which of them were amended."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from cli.render.terminal import Row
+from totes.contracts.declarations import warehouse_tables
+
+if TYPE_CHECKING:
+    from totes.postgres.driver import PipelineConnection
+
+BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
+AMENDED = ("versions", "amended_at", "changed")
+
+
+@dataclass(frozen=True)
+class Entity:
+    """What has a history: a fact, under the name of its views."""
+
+    name: str
+    words: str
+    option: str = ""
+
+    def command(self, given: object) -> str:
+        """Returns the command line that shows the versions of one id, or whatever else is given."""
+        return f"totes history {self.option}{given}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}_id"
+
+    @property
+    def view(self) -> str:
+        return f"{self.name}_history"
+
+    @property
+    def ids(self) -> range:
+        """Returns what its ids can be."""
+        return warehouse_tables()[f"fact_{self.name}"].column(self.key).type_row.ids
+
+
+SALES_ORDER = Entity("sales_order", "sales order")
+PURCHASE_ORDER = Entity("purchase_order", "purchase order", "--purchase ")
+PAYMENT = Entity("payment", "payment", "--payment ")
+
+
+def read_versions(connection: "PipelineConnection", entity: Entity, order: int) -> list[dict[str, Any]]:
+    """The rows of the history view for one id, oldest first; empty where it was never seen."""
+    statement = f"SELECT * FROM {entity.view} WHERE {entity.key} = :id ORDER BY version"  # noqa: S608  its own names
+    return connection.execute(statement, {"id": order}).mappings()
+
+
+def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
+    """The versions, each with the list of columns in which it differs from the one before."""
+    before = [versions[0], *versions]
+    return [
+        {**version, "changed": [column for column in values_of(version) if version[column] != previous[column]]}
+        for previous, version in zip(before, versions, strict=False)
+    ]
+
+
+def read_amended(connection: "PipelineConnection", entity: Entity, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Returns what has more than one version, amended last first, and how many there are without the limit.
+
+    Each has its key, and the fields of AMENDED: how many versions, since when the last one holds, and the columns
+    that have changed since the first, with `deleted` for a deletion.
+    """
+    newest = (
+        f"SELECT {entity.key} AS id, count(*) OVER () AS found FROM {entity.view} GROUP BY {entity.key} "  # noqa: S608  its own names
+        f"HAVING count(*) > 1 ORDER BY max(valid_from) DESC, {entity.key} LIMIT :limit"
+    )
+    found = connection.execute(newest, {"limit": limit}).all()
+    if not found:
+        return [], 0
+    statement = f"SELECT * FROM {entity.view} WHERE {entity.key} = ANY(:ids) ORDER BY {entity.key}, version"  # noqa: S608  its own names
+    rows = connection.execute(statement, {"ids": [row.id for row in found]}).mappings()
+    versions = {order: list(those) for order, those in groupby(rows, lambda row: row[entity.key])}
+    return [_amended(entity, versions[row.id]) for row in found], found[0].found
+
+
+def _amended(entity: Entity, versions: Sequence[Row]) -> dict[str, Any]:
+    changed = dict.fromkeys(column for version in with_changes(versions) for column in version["changed"])
+    if any(version["deleted"] for version in versions):
+        changed["deleted"] = None
+    last = versions[-1]
+    return {
+        entity.key: last[entity.key],
+        "versions": len(versions),
+        "amended_at": last["valid_from"],
+        "changed": list(changed),
+    }
+
+
+def values_of(version: Row) -> list[str]:
+    """The columns that the source fills: without the bookkeeping and the warehouse's own record id."""
+    return [
+        column
+        for column in version
+        if column not in BOOKKEEPING and column != "changed" and not column.endswith("_record_id")
+    ]
