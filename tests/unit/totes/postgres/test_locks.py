@@ -98,7 +98,7 @@ def refused(pipeline: Pipeline, statement: str, when_free: bool = False) -> str:
             if when_free:
                 locks.change_when_free(connection, lambda: connection.execute(statement))
             connection.execute("SET LOCAL lock_timeout = '100ms'")
-            connection.execute(statement)
+            connection.execute(statement, stream=iter(()) if statement.startswith("COPY") else None)
 
     with pytest.raises(WarehouseBusy) as caught:
         run()
@@ -152,6 +152,7 @@ WEAK = {
         "INSERT INTO public.fact_probe VALUES (1)",
     ),
     "who keeps writers out": ("LOCK TABLE dim_currency IN SHARE MODE", "DELETE FROM public.dim_currency"),
+    "who keeps a COPY out": ("LOCK TABLE dim_currency IN SHARE MODE", "COPY public.dim_currency FROM STDIN"),
 }
 
 
