@@ -31,6 +31,9 @@ GROWTH_LIMIT = 1.2
 SAME_MEMORY_LIMIT = 1.1
 # From so many rows on the memory has nothing left to grow with, and one round is what there is time for.
 MANY, TOO_MANY = 1_000_000, 5_000_000
+# As S3 takes from a Lambda, and how many requests may wait for another: of a run without and with 100 changes.
+S3_LATENCY = 0.015
+DEPTHS = {"nothing changed": 4, "100 orders changed": 8}
 SMALL_BATCHES, SMALL_BATCH_LIMIT_MS = 1_000, 20
 
 
@@ -121,6 +124,41 @@ def small_batches(bench: Bench) -> Outcome:
     return Outcome([*lines.values()], [Target(line.name, limit=SMALL_BATCH_LIMIT_MS) for line in lines.values()])
 
 
+def far_s3(bench: Bench) -> Outcome:
+    """The same few changes, and none, with S3 on this machine and with one that takes its time.
+
+    What S3 takes longer by, divided by its latency, is how many requests wait for another.
+    """
+    with contextlib.ExitStack() as worlds:
+        runs = [*_runs(worlds, "near", 0.0), *_runs(worlds, "far", S3_LATENCY)]
+        lines = take_turns(runs, bench.rounds, bench.tell, in_order=True)
+    half = len(lines) // 2
+    depths = [
+        Line(
+            f"requests in a row, {what}",
+            [(f - n) / S3_LATENCY for n, f in zip(near.values, far.values, strict=True)],
+            unit="",
+        )
+        for what, near, far in zip(DEPTHS, lines[:half], lines[half:], strict=True)
+    ]
+    return Outcome(
+        [*lines, *depths], [Target(line.name, limit=limit) for line, limit in zip(depths, DEPTHS.values(), strict=True)]
+    )
+
+
+def _runs(worlds: contextlib.ExitStack, where: str, latency: float) -> Iterator[Competitor]:
+    """Yields the runs in a world of their own, in which everything has been loaded."""
+    at = worlds.enter_context(seeded(latency))
+    process = worlds.enter_context(warm(at.environment))
+    process.run(*STAGES)
+    (unchanged, changed) = DEPTHS
+    amend = partial(
+        at.postgres.execute, "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id % 112 = 1", SOURCE
+    )
+    yield Competitor(f"{unchanged}, S3 {where}", partial(process.seconds, *QUIET_STAGES))
+    yield Competitor(f"{changed}, S3 {where}", partial(process.seconds, *STAGES), amend)
+
+
 def cold_start(bench: Bench) -> Outcome:
     """An interpreter that imports a handler and ends."""
     imports = {stage: f"functions.{stage}" for stage in STAGES} | {EVERYTHING: IMPORTED}
@@ -134,6 +172,9 @@ WORKS = (
     Work("delivered-again", "All orders delivered again, because an old transaction is open", delivered_again),
     Work("growth", "Growth and memory of the first load, each stage in a process of its own", growth),
     Work("small-batches", f"{SMALL_BATCHES:,} batches of one order each, in a process that is warm", small_batches),
+    Work(
+        "far-s3", f"S3 that takes {S3_LATENCY * 1e3:.0f} ms longer for each request, in a process that is warm", far_s3
+    ),
     Work("cold-start", "Imports, in a process of their own", cold_start),
     Work("freshness", "From a commit in totesys to the warehouse, at a run a minute", freshness),
 )
