@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy
 
 from local.postgres.databases import READER
-from tests.support.injection import at_statement
+from tests.support.injection import at_statement, statements
 from tests.support.pipeline import Pipeline
 from tests.unit.totes.source.test_validation import catalogue
 from totes.contracts.declarations import source_tables
@@ -64,7 +64,7 @@ def test_tables_are_locked(pipeline: Pipeline, tables: Sequence[str]) -> None:
 def test_lock_is_tried_again_and_never_waited_for(pipeline: Pipeline, table: str) -> None:
     with (
         locked(pipeline, table),
-        at_statement(LOCK, lambda: None) as attempts,
+        statements(LOCK) as attempts,
         pytest.raises(SourceBusy, match="locks are held by pid"),
         reader(pipeline) as connection,
         snapshot(connection),
