@@ -378,7 +378,7 @@ def share(monkeypatch: pytest.MonkeyPatch) -> Any:
     def declare(table: str, most: float) -> None:
         tables = declarations.source_tables()
         declared = {**tables, table: replace(tables[table], max_deleted_share=most)}
-        for module in ("source.changes", "source.extract", "backfill", "source.deletions"):
+        for module in ("source.changes", "source.snapshot", "backfill", "source.deletions"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare
