@@ -20,17 +20,18 @@ from local.business.seed import seed
 from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
 from local.postgres.server import Postgres
+from tests.support.alchemy import engine_of
 from tests.support.clusters import oldest_installed
 from tests.support.loaded import Loaded
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
 from tests.support.served_aws import served_aws
 from tests.support.tiers import ByFile, sort_into_tiers
 from totes.contracts import declarations
-from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.connection import WAREHOUSE
 from totes.runtime import aws
 from totes.runtime.log import logger, metrics
 from totes.runtime.redaction import forget_secrets
-from totes.source.extract import joined_tables
+from totes.source.windows import joined_tables
 from totes.warehouse.tables import metadata
 
 # No test may ever reach a real account.
@@ -109,7 +110,7 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
         declared = {
             name: replace(table, quarantine=name in tables) for name, table in declarations.source_tables().items()
         }
-        for module in ("source.changes", "source.extract", "backfill"):
+        for module in ("source.changes", "source.snapshot", "backfill"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare
@@ -281,7 +282,7 @@ def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Ite
         with served_aws():
             made = Pipeline(postgres, source, warehouse, passwords)
             made.run()
-        yield make_engine(WAREHOUSE, made.credentials(warehouse), "totes-test")
+        yield engine_of(WAREHOUSE, made.credentials(warehouse))
 
 
 @contextlib.contextmanager

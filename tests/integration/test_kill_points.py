@@ -13,7 +13,7 @@ from tests.support.loaded import on
 from tests.support.pipeline import Pipeline, content, physical_rows
 from totes.errors import BatchContended, LogBroken, WarehouseBusy, WarehouseUnreachable
 from totes.load import LoadResult
-from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse.warehouse import Warehouse
 
 Content = dict[str, list[list[Any]]]
@@ -208,7 +208,7 @@ def test_load_that_holds_the_lock_too_long_makes_the_other_one_give_up(
     seeded.transform()
     impatient = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
     monkeypatch.setattr("totes.load.WAREHOUSE", impatient)
-    with make_engine(WAREHOUSE, seeded.credentials(seeded.warehouse), "totes-test").begin() as other:
+    with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "totes-test") as other:
         Warehouse(other).lock()
         with pytest.raises(WarehouseBusy, match=r"lock timeout; .*held by pid \d+ \(totes_loader, totes-test\)"):
             seeded.load()

@@ -200,7 +200,7 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
             replace(column, since=LATEST + 1) if column.name == "location" else column for column in staff.columns
         ]
         tables = {**warehouse_tables(), staff.name: replace(staff, columns=tuple(columns))}
-        for module in ("schema", "tables"):
+        for module in ("schema", "tables", "migration"):
             monkeypatch.setattr(f"totes.warehouse.{module}.warehouse_tables", lambda: tables)
         metadata.cache_clear()
 
@@ -237,7 +237,9 @@ def test_empty_warehouse_goes_through_all_versions(seeded: Pipeline, later_colum
 def test_batch_from_before_a_column_can_be_replayed(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     staff = warehouse_tables()["dim_staff"]
     older = replace(staff, columns=tuple(column for column in staff.columns if column.name != "location"))
-    monkeypatch.setattr("totes.transform.warehouse_tables", lambda: {**warehouse_tables(), staff.name: older})
+    monkeypatch.setattr(
+        "totes.warehouse.batch_shaper.warehouse_tables", lambda: {**warehouse_tables(), staff.name: older}
+    )
     seeded.ingest()
     seeded.transform()
     seeded.load()
