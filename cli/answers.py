@@ -14,7 +14,7 @@ from cli.questions import Question
 from cli.render.terminal import Row, cell, heading
 
 if TYPE_CHECKING:
-    import sqlalchemy
+    from totes.postgres.driver import PipelineConnection
 
 UNFINISHED = "unfinished"
 _PERCENT = "percent_"
@@ -162,7 +162,7 @@ def _in_words(text: str) -> str:
     return heading(text).capitalize() if "_" in text and text.isupper() else text
 
 
-def answer(connection: "sqlalchemy.Connection", question: Question, given: Mapping[str, str]) -> Answer:
+def answer(connection: "PipelineConnection", question: Question, given: Mapping[str, str]) -> Answer:
     """Asks the warehouse, within one transaction.
 
     Args:
@@ -172,8 +172,6 @@ def answer(connection: "sqlalchemy.Connection", question: Question, given: Mappi
         Misused: a parameter is missing, unknown, or of the wrong type.
         CommandFailed: there are no rows, and the question says why.
     """
-    import sqlalchemy
-
     columns, rows = question.ask(connection, given)
-    newest = connection.execute(sqlalchemy.text(_SNAPSHOT)).one()
+    newest = connection.execute(_SNAPSHOT).one()
     return Answer(question, columns, rows, newest.batch_id, newest.snapshot_at)

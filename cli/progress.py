@@ -111,10 +111,8 @@ def last_changes(names: "Names") -> list[TableChange]:
         WarehouseEmpty: nothing has ever been loaded.
         WarehouseUnreachable, AccessDenied: it can't be connected to.
     """
-    import sqlalchemy
-
     with warehouse(names) as connection:
-        return [TableChange(**row) for row in connection.execute(sqlalchemy.text(_CHANGED)).mappings()]
+        return [TableChange(**row) for row in connection.execute(_CHANGED).mappings()]
 
 
 def last_success(names: "Names") -> Execution | None:
@@ -143,11 +141,9 @@ def _zone(log: str, bucket: str) -> LogHead:
 
 
 def _loaded(names: "Names") -> LogHead:
-    import sqlalchemy
-
     try:
         with warehouse(names) as connection:
-            found = connection.execute(sqlalchemy.text(_LOADED)).one_or_none()
+            found = connection.execute(_LOADED).one_or_none()
     except WarehouseEmpty:
         found = None
     except TotesError as error:

@@ -21,7 +21,7 @@ from cli.render.terminal import cell
 from cli.statement import Statement, read_statement
 
 if TYPE_CHECKING:
-    import sqlalchemy
+    from totes.postgres.driver import PipelineConnection
 
 FOLDER = Path(__file__).parent.parent / "queries"
 
@@ -79,7 +79,7 @@ class Question:
         return f"{self.path.parent.name}/{self.path.name}"
 
     def ask(
-        self, connection: "sqlalchemy.Connection", given: Mapping[str, str]
+        self, connection: "PipelineConnection", given: Mapping[str, str]
     ) -> tuple[Sequence[str], list[dict[str, Any]]]:
         """The columns and the rows of the answer.
 
@@ -88,28 +88,25 @@ class Question:
             QuestionInvalid: the statement has a mistake, writes, or has two columns of one name.
             CommandFailed: it takes too long; or there are no rows, and the question says why.
         """
-        import sqlalchemy
-
         with self._refusals(given):
-            result = connection.execute(sqlalchemy.text(self.statement.text), self.bound(given))
-        columns = list(result.keys()) if result.returns_rows else []
-        self._check_names(columns)
-        rows = [dict(row) for row in result.mappings()]
+            bound = self.bound(given)
+            result = connection.execute(self.statement.text, [bound[name] for name in self.statement.names])
+        self._check_names(result.columns)
+        rows = result.mappings()
         if not rows and self.no_rows:
             raise CommandFailed(self._why_no_rows(connection, given))
-        return columns, rows
+        return result.columns, rows
 
     @contextmanager
     def _refusals(self, given: Mapping[str, str]) -> "Iterator[None]":
         """Turns the server's errors into the question's, where it is to blame."""
-        import sqlalchemy
+        import pg8000.dbapi
 
         began = time.monotonic()
         try:
             yield
-        except sqlalchemy.exc.DBAPIError as error:
-            said = error.orig.args[0] if error.orig and isinstance(error.orig.args[0], dict) else {}
-            if refused := self._refusal(said, given, time.monotonic() - began):
+        except pg8000.dbapi.DatabaseError as error:
+            if refused := self._refusal(error.args[0], given, time.monotonic() - began):
                 raise refused from None
             raise
         except UnicodeEncodeError:
@@ -144,10 +141,8 @@ class Question:
                     self.statement.position_of_column(name),
                 )
 
-    def _why_no_rows(self, connection: "sqlalchemy.Connection", given: Mapping[str, str]) -> str:
-        import sqlalchemy
-
-        first = connection.scalar(sqlalchemy.text(_FIRST_SNAPSHOT))
+    def _why_no_rows(self, connection: "PipelineConnection", given: Mapping[str, str]) -> str:
+        first = connection.execute(_FIRST_SNAPSHOT).scalar()
         values = {**given, "first_snapshot": cell("", first).plain}
         return re.sub(r":(\w+)", lambda named: values.get(named[1], named[0]), self.no_rows)
 

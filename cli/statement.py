@@ -7,7 +7,6 @@ https://www.postgresql.org/docs/current/sql-syntax-lexical.html
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from cli.charts.declaration import QuestionInvalid
@@ -26,8 +25,6 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
-# A colon in these is a colon.
-_OPAQUE = ("comment", "quoted")
 _READING = ("SELECT", "WITH", "VALUES", "TABLE")
 _BEGINNINGS = "SELECT, WITH, VALUES or TABLE"
 
@@ -38,22 +35,22 @@ class Statement:
 
     Attributes:
         path, line: where it begins.
-        text: the statement for sqlalchemy.text, in which every colon but those of parameters is escaped.
-        sent: what the server gets, with `$1`, `$2` … in place of parameters.
+        text: what the server gets, with `$1`, `$2` … in place of parameters.
+        names: these parameters.
     """
 
     path: Path
     line: int
     text: str
-    sent: str
+    names: tuple[str, ...]
 
     def invalid(self, problem: str, position: int = 1) -> QuestionInvalid:
         """Returns the error that names the place of a character, as the server counts them."""
-        return QuestionInvalid(self.path, self.line + self.sent[: position - 1].count("\n"), problem)
+        return QuestionInvalid(self.path, self.line + self.text[: position - 1].count("\n"), problem)
 
     def position_of_column(self, name: str) -> int:
         """Returns where the last `AS name` is; 1 if there is none, for instance in SELECT *."""
-        aliases = re.finditer(rf'\bAS\s+"?{re.escape(name)}(?!\w)', self.sent, re.IGNORECASE)
+        aliases = re.finditer(rf'\bAS\s+"?{re.escape(name)}(?!\w)', self.text, re.IGNORECASE)
         return max((found.end() for found in aliases), default=1)
 
 
@@ -101,23 +98,19 @@ class _Reader:
             raise self._invalid(self._tokens[0][1], f"the SQL does not use the parameter :{unused[0]}.")
 
     def statement(self) -> Statement:
-        start, numbers = self._tokens[0][1], count(1)
-        text, sent = "", ""
+        start = self._tokens[0][1]
+        text, names = "", []
         for kind, _, piece in (found for found in self._pieces if found[1] >= start):
-            # The space ends a parameter before a cast, where sqlalchemy.text would not see it.
-            text += f"{piece} " if kind == "parameter" else _escaped(piece) if kind in _OPAQUE else piece
-            sent += f"${next(numbers)} " if kind == "parameter" else piece
-        return Statement(self._path, self._line_at(start), text, sent)
+            if kind == "parameter":
+                names.append(piece[1:])
+            text += f"${len(names)}" if kind == "parameter" else piece
+        return Statement(self._path, self._line_at(start), text, tuple(names))
 
     def _line_at(self, position: int) -> int:
         return self._first_line + self._sql[:position].count("\n")
 
     def _invalid(self, position: int, problem: str) -> QuestionInvalid:
         return QuestionInvalid(self._path, self._line_at(position), problem)
-
-
-def _escaped(text: str) -> str:
-    return text.replace(":", "\\:")
 
 
 def _pieces(sql: str) -> Iterator[tuple[str, int, str]]:

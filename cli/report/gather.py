@@ -16,8 +16,7 @@ from totes.postgres.connection import WAREHOUSE
 from totes.postgres.server_errors import database_errors
 
 if TYPE_CHECKING:
-    import sqlalchemy
-
+    from totes.postgres.driver import PipelineConnection
     from totes.runtime.names import Names
     from totes.verify.reconcile.table import Seen
 
@@ -91,7 +90,7 @@ def gather(names: "Names", seen: "Seen" = lambda _: None) -> Findings:
     return Findings(names, now, answers, logs, fresh, rows_by_day, latest(names, LAST_EXECUTIONS))
 
 
-def _answers(connection: "sqlalchemy.Connection", seen: "Seen") -> Iterator[Answer | Unanswered]:
+def _answers(connection: "PipelineConnection", seen: "Seen") -> Iterator[Answer | Unanswered]:
     for question in all_questions().values():
         if needed := [parameter for parameter in question.parameters if parameter.required]:
             options = " ".join(f"--param {parameter.name}=…" for parameter in needed)
@@ -101,7 +100,7 @@ def _answers(connection: "sqlalchemy.Connection", seen: "Seen") -> Iterator[Answ
         seen(f"asking {question.name}")
         try:
             # A statement that fails would otherwise end the transaction, and with it the moment of all answers.
-            with connection.begin_nested(), database_errors(WAREHOUSE):
+            with connection.savepoint(), database_errors(WAREHOUSE):
                 found = answer(connection, question, {})
         except (CommandFailed, Misused, TotesError) as error:
             why = one_line(error)
@@ -111,10 +110,8 @@ def _answers(connection: "sqlalchemy.Connection", seen: "Seen") -> Iterator[Answ
     yield from (Unanswered(name, error.message) for name, error in broken_questions().items())
 
 
-def _rows_by_day(connection: "sqlalchemy.Connection") -> dict[date, dict[str, int]]:
-    import sqlalchemy
-
+def _rows_by_day(connection: "PipelineConnection") -> dict[date, dict[str, int]]:
     days: dict[date, dict[str, int]] = {}
-    for row in connection.execute(sqlalchemy.text(_BY_DAY)):
+    for row in connection.execute(_BY_DAY):
         days.setdefault(row.day, {})[row.table_name] = int(row.rows)
     return dict(list(days.items())[:LAST_DAYS])

@@ -16,6 +16,7 @@ from cli.charts.declaration import QuestionInvalid
 from cli.charts.vega import panel_svgs
 from cli.errors import CommandFailed, Misused
 from cli.questions import Question, all_questions, find_question, read_question
+from tests.support.alchemy import own
 
 PARAMETERS = {"order_history": {"order_id": "1"}, "orders_as_of": {"moment": "2100-01-01T00:00:00Z"}}
 WITHOUT_CHART = ("order_history", "slipped_deliveries")
@@ -47,7 +48,7 @@ def real(warehouse_2024_11_15: Engine) -> Iterator[Connection]:
 def test_every_question_gets_an_answer(connection: Connection, question: Question) -> None:
     if question.name == "slipped_deliveries":
         amend(connection, 1, agreed_delivery_date=text("agreed_delivery_date + 1"))
-    columns, rows = question.ask(connection, PARAMETERS.get(question.name, {}))
+    columns, rows = question.ask(own(connection), PARAMETERS.get(question.name, {}))
     assert rows
     assert len(set(columns)) == len(columns)
     assert not [value for row in rows for value in row.values() if isinstance(value, float)]
@@ -55,7 +56,7 @@ def test_every_question_gets_an_answer(connection: Connection, question: Questio
 
 @pytest.mark.parametrize("question", all_questions().values(), ids=lambda question: question.name)
 def test_money_always_stands_beside_its_currency(connection: Connection, question: Question) -> None:
-    columns, _ = question.ask(connection, PARAMETERS.get(question.name, {}))
+    columns, _ = question.ask(own(connection), PARAMETERS.get(question.name, {}))
     if any(column.endswith(MONEY) for column in columns):
         assert "currency_code" in columns
 
@@ -63,7 +64,7 @@ def test_money_always_stands_beside_its_currency(connection: Connection, questio
 @pytest.mark.parametrize("question", all_questions().values(), ids=lambda question: question.name)
 def test_every_declared_chart_fits_its_answer(connection: Connection, question: Question) -> None:
     """The columns are there, and each panel with an amount is of one currency."""
-    found = answer(connection, question, PARAMETERS.get(question.name, {}))
+    found = answer(own(connection), question, PARAMETERS.get(question.name, {}))
     chart = found.chart
     if chart is None:
         assert question.name in WITHOUT_CHART
@@ -131,7 +132,7 @@ def test_order_of_the_next_month_finishes_the_one_before(connection: Connection)
 
 
 def test_answer_says_what_it_is_from(connection: Connection) -> None:
-    found = answer(connection, find_question("revenue_by_currency"), {})
+    found = answer(own(connection), find_question("revenue_by_currency"), {})
     (newest,) = connection.execute(text("SELECT batch_id, snapshot_at FROM etl.batch ORDER BY 1 DESC LIMIT 1"))
     assert (found.batch, found.snapshot_at) == tuple(newest)
 
@@ -268,7 +269,7 @@ def test_payment_falls_into_the_band_of_its_age(connection: Connection, age: int
 )
 def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapping[str, str], complaint: str) -> None:
     with pytest.raises(Misused, match=complaint):
-        find_question(name).ask(connection, given)
+        find_question(name).ask(own(connection), given)
 
 
 @pytest.mark.parametrize(
@@ -313,14 +314,14 @@ def test_mistake_in_a_statement_is_named_with_file_and_line(
 ) -> None:
     connection.execute(text("SET TRANSACTION READ ONLY"))
     with pytest.raises(QuestionInvalid) as caught:
-        own(tmp_path, statement).ask(connection, {})
+        question_of(tmp_path, statement).ask(own(connection), {})
     assert caught.value.message == f"{tmp_path.name}/mine.sql:{line}: {said}."
 
 
 def test_question_that_takes_too_long_is_named(connection: Connection, tmp_path: Path) -> None:
     connection.execute(text("SET LOCAL statement_timeout = '1ms'"))
     with pytest.raises(CommandFailed) as caught:
-        own(tmp_path, "SELECT pg_sleep(10);").ask(connection, {})
+        question_of(tmp_path, "SELECT pg_sleep(10);").ask(own(connection), {})
     stopped = f"{tmp_path.name}/mine.sql was stopped after 0 s: canceling statement due to statement timeout."
     assert caught.value.message.startswith(f"{stopped} Let it read less")
 
@@ -341,17 +342,17 @@ def test_question_that_takes_too_long_is_named(connection: Connection, tmp_path:
 def test_colons_of_literals_comments_and_casts_are_left_alone(
     connection: Connection, tmp_path: Path, expression: str, value: str
 ) -> None:
-    assert own(tmp_path, f"SELECT {expression}\n AS found;").ask(connection, {})[1] == [{"found": value}]
+    assert question_of(tmp_path, f"SELECT {expression}\n AS found;").ask(own(connection), {})[1] == [{"found": value}]
 
 
 def test_parameter_beside_a_cast_and_a_colon_in_a_text_is_bound(connection: Connection, tmp_path: Path) -> None:
-    question = own(tmp_path, "SELECT :day::date + :days::int AS found, ':day' AS other;", "day", "days")
-    assert question.ask(connection, {"day": "2024-02-28", "days": "1"})[1] == [
+    question = question_of(tmp_path, "SELECT :day::date + :days::int AS found, ':day' AS other;", "day", "days")
+    assert question.ask(own(connection), {"day": "2024-02-28", "days": "1"})[1] == [
         {"found": date(2024, 2, 29), "other": ":day"}
     ]
 
 
-def own(folder: Path, statement: str, *parameters: str) -> Question:
+def question_of(folder: Path, statement: str, *parameters: str) -> Question:
     """A question of one's own, whose statement begins on line 4, or later by a line for each parameter."""
     path = folder / "mine.sql"
     declared = "".join(f"-- Parameter :{name} (required): it.\n" for name in parameters)
@@ -406,7 +407,7 @@ def test_real_orders_as_of_now_are_current(real: Connection) -> None:
 
 
 def ask(connection: Connection, question: str, /, **parameters: str) -> list[dict[str, Any]]:
-    return find_question(question).ask(connection, parameters)[1]
+    return find_question(question).ask(own(connection), parameters)[1]
 
 
 def total(rows: list[dict[str, Any]], column: str) -> dict[str, Any]:
