@@ -1,5 +1,6 @@
 """A question's answer: its rows, the moment that they are from, and how each column is to be read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -7,8 +8,10 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from cli.charts.declaration import CURRENCY, Chart
+from cli.charts.periods import period_of
+from cli.charts.theme import SERIES
 from cli.questions import Question
-from cli.render.terminal import Row, cell
+from cli.render.terminal import Row, cell, heading
 
 if TYPE_CHECKING:
     from totes.postgres.driver import PipelineConnection
@@ -35,6 +38,14 @@ class Answer:
     snapshot_at: datetime
 
     @property
+    def name(self) -> str:
+        return self.question.name
+
+    @property
+    def sentence(self) -> str:
+        return self.question.sentence
+
+    @property
     def chart(self) -> Chart | None:
         """Returns its chart; None if the question declares none.
 
@@ -44,7 +55,28 @@ class Answer:
         chart = self.question.chart
         if chart and self.rows:
             chart.check(self.columns, [column for column in self.columns if self.is_amount(column)])
+            self._check_series(chart)
+            self._check_periods(chart)
         return chart
+
+    def _check_series(self, chart: Chart) -> None:
+        if (count := len(self.series(chart))) > len(SERIES):
+            raise chart.invalid(
+                f"{chart.color} has {count} values, and there are {len(SERIES)} colours that can be told apart. Ask "
+                f"for fewer by a WHERE, or add {chart.color} to row instead."
+            )
+
+    def _check_periods(self, chart: Chart) -> None:
+        category, _ = self.axes(chart)
+        for panel in self.panels(chart):
+            if not period_of(row[category] for row in panel.rows):
+                continue
+            drawn = Counter((row[category], row.get(chart.color or "")) for row in panel.rows)
+            for (value, _), count in drawn.items():
+                if count > 1:
+                    raise chart.invalid(
+                        f"a panel has several rows for {category} {value}: add a column to row or color."
+                    )
 
     @property
     def as_of(self) -> str:
@@ -98,14 +130,36 @@ class Answer:
             parts.setdefault(tuple(row[column] for column in chart.row), []).append(row)
         return [replace(self, rows=rows) for rows in parts.values()]
 
-    def extent(self, quantity: str) -> tuple[float, float]:
-        """Returns the least and the most of a column, and zero between them."""
-        values = [float(row[quantity]) for row in self.rows if row[quantity] is not None]
+    def series(self, chart: Chart) -> list[str]:
+        """Returns the values that colours tell apart, in the answer's order; none if colours tell nothing."""
+        return (
+            list(dict.fromkeys(cell(chart.color, row[chart.color]).plain for row in self.rows)) if chart.color else []
+        )
+
+    def names(self, chart: Chart, category: str) -> list[str]:
+        """Returns what each row is called. Things of one name are numbered, or their bars would be added up."""
+        seen: Counter[tuple[str, Any]] = Counter()
+        found = []
+        for row in self.rows:
+            name = cell(category, row[category]).plain
+            key = (name, row.get(chart.color or ""))
+            seen[key] += 1
+            found.append(f"{name} ({seen[key]})" if seen[key] > 1 else name)
+        return found
+
+    def extent(self, *quantities: str) -> tuple[float, float]:
+        """Returns the least and the most of columns, and zero between them."""
+        values = [float(row[name]) for name in quantities for row in self.rows if row[name] is not None]
         return min(0.0, *values), max(0.0, *values)
 
     def label(self, chart: Chart) -> str:
         """Returns what a panel is called: the values that its rows share."""
-        return " · ".join(cell(column, self.rows[0][column]).plain for column in chart.row)
+        return " · ".join(_in_words(cell(column, self.rows[0][column]).plain) for column in chart.row)
+
+
+def _in_words(text: str) -> str:
+    """Returns a code such as SALES_RECEIPT in words."""
+    return heading(text).capitalize() if "_" in text and text.isupper() else text
 
 
 def answer(connection: "PipelineConnection", question: Question, given: Mapping[str, str]) -> Answer:

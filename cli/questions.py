@@ -8,7 +8,9 @@ out, and the query says what that means. If an answer without rows is an error, 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +18,21 @@ from typing import TYPE_CHECKING, Any
 from cli.charts.declaration import Chart, QuestionInvalid, read_chart
 from cli.errors import CommandFailed, Misused, no_such
 from cli.render.terminal import cell
+from cli.statement import Statement, read_statement
 
 if TYPE_CHECKING:
     from totes.postgres.driver import PipelineConnection
 
 FOLDER = Path(__file__).parent.parent / "queries"
 
-_PARAMETER = re.compile(r"Parameter :(\w+) \((required|optional)\): (.+)")
-_KEYWORDS = ("Answers", "Assumes", "Chart", "No rows")
+_PARAGRAPH = re.compile(
+    r"(Answers|Assumes|Chart|No rows|Parameter :(?P<name>\w+) \((?P<need>required|optional)\)): *(?P<text>.+)"
+)
+_PARAGRAPHS = "Answers: …, Assumes: …, Chart: …, No rows: …, Parameter :name (required or optional): …"
 _FIRST_SNAPSHOT = "SELECT min(snapshot_at) FROM etl.batch"
+# What the server says of an error, by SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_MISTAKE, _VALUE = "42", "22"
+_WRITES, _STOPPED = "25006", "57014"
 
 
 @dataclass(frozen=True)
@@ -42,35 +50,33 @@ class Question:
 
     Attributes:
         sentence: the question in one sentence.
+        sql: its statement, as it is in the file.
+        statement: the same, as it is sent.
         answers, assumes: what an answer has, and under which assumptions.
-        sql: its statement.
         no_rows: why an answer without rows is an error; empty if it is none.
         declared_chart: the paragraph `Chart:`; empty if there is none.
-        place: the file and line of that paragraph, or of the header.
+        chart: what that says.
     """
 
     path: Path
     sentence: str
     parameters: tuple[Parameter, ...]
     sql: str
+    statement: Statement
     answers: str = ""
     assumes: str = ""
     no_rows: str = ""
     declared_chart: str = ""
-    chart_line: int = 1
+    chart: Chart | None = None
 
     @property
     def name(self) -> str:
         return self.path.stem
 
     @property
-    def chart(self) -> Chart | None:
-        """Returns its chart; None if it declares none.
-
-        Raises:
-            QuestionInvalid: the declaration is malformed.
-        """
-        return read_chart(self.path, self.chart_line, self.declared_chart) if self.declared_chart else None
+    def file(self) -> str:
+        """Returns what its file is called in errors."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
     def ask(
         self, connection: "PipelineConnection", given: Mapping[str, str]
@@ -79,33 +85,61 @@ class Question:
 
         Raises:
             Misused: a parameter is missing, unknown, or of the wrong type.
-            CommandFailed: there are no rows, and the question says why.
+            QuestionInvalid: the statement has a mistake, writes, or has two columns of one name.
+            CommandFailed: it takes too long; or there are no rows, and the question says why.
         """
-        import pg8000.dbapi
-
-        try:
-            result = connection.execute(self.sql, self.bound(given))
-        except pg8000.dbapi.DatabaseError as error:
-            said = error.args[0]
-            # SQLSTATE class 42 is a mistake in the statement. Class 22 is data exception: here it can only be a
-            # parameter that does not parse.
-            kind = str(said.get("C", ""))[:2]
-            if kind == "42":
-                raise QuestionInvalid(self.path, self._line_at(int(said.get("P", 1))), f"{said['M']}.") from None
-            if kind != "22":
-                raise
-            raise Misused(f"{self.name}: {said['M']}.") from None
-        except UnicodeEncodeError:
-            raise Misused(f"{self.name}: a parameter is not UTF-8.") from None
-        columns, rows = result.columns, result.mappings()
+        with self._refusals(given):
+            bound = self.bound(given)
+            result = connection.execute(self.statement.text, [bound[name] for name in self.statement.names])
+        self._check_names(result.columns)
+        rows = result.mappings()
         if not rows and self.no_rows:
             raise CommandFailed(self._why_no_rows(connection, given))
-        return columns, rows
+        return result.columns, rows
 
-    def _line_at(self, position: int) -> int:
-        """Returns the line of its file on which a character of its statement is. Bound parameters change no line."""
-        header = self.path.read_text(encoding="utf-8").partition("\n\n")[0]
-        return header.count("\n") + 3 + self.sql[: position - 1].count("\n")
+    @contextmanager
+    def _refusals(self, given: Mapping[str, str]) -> "Iterator[None]":
+        """Turns the server's errors into the question's, where it is to blame."""
+        import pg8000.dbapi
+
+        began = time.monotonic()
+        try:
+            yield
+        except pg8000.dbapi.DatabaseError as error:
+            if refused := self._refusal(error.args[0], given, time.monotonic() - began):
+                raise refused from None
+            raise
+        except UnicodeEncodeError:
+            raise Misused(f"{self.name}: a parameter is not UTF-8.") from None
+
+    def _refusal(
+        self, said: Mapping[str, str], given: Mapping[str, str], seconds: float
+    ) -> CommandFailed | Misused | None:
+        """Returns what an error of the server means; None if the question is not to blame."""
+        state, message = said.get("C", ""), f"{said.get('M', '')}."
+        if state == _WRITES:
+            return self.statement.invalid(f"a question may only read. The server says: {message}")
+        if state == _STOPPED:
+            return CommandFailed(
+                f"{self.file} was stopped after {seconds:.0f} s: {message} Let it read less, for instance by a WHERE, "
+                "or see by EXPLAIN what takes so long."
+            )
+        # An exception of class 22 comes from a value: a parameter's, or one of the statement's own.
+        if state[:2] == _VALUE and given:
+            return Misused(f"{self.name}: {message}")
+        if state[:2] in (_MISTAKE, _VALUE):
+            return self.statement.invalid(message, int(said.get("P", 1)))
+        return None
+
+    def _check_names(self, columns: Sequence[str]) -> None:
+        if not columns:
+            raise self.statement.invalid("the answer has no columns.")
+        for name in columns:
+            if columns.count(name) > 1:
+                raise self.statement.invalid(
+                    f"{columns.count(name)} columns are called {name}. Give each a name of its own: AS.",
+                    self.statement.position_of_column(name),
+                )
 
     def _why_no_rows(self, connection: "PipelineConnection", given: Mapping[str, str]) -> str:
         first = connection.execute(_FIRST_SNAPSHOT).scalar()
@@ -125,8 +159,13 @@ class Question:
 
 
 def all_questions() -> dict[str, Question]:
-    """Every question by its name, in alphabetical order."""
-    return {path.stem: read_question(path) for path in sorted(FOLDER.glob("*.sql"))}
+    """Every question by its name, in alphabetical order; without those that have mistakes."""
+    return {name: found for name, found in _read_all() if isinstance(found, Question)}
+
+
+def broken_questions() -> dict[str, QuestionInvalid]:
+    """The mistakes in questions that can't be asked, by their names."""
+    return {name: found for name, found in _read_all() if isinstance(found, QuestionInvalid)}
 
 
 def find_question(name: str) -> Question:
@@ -134,53 +173,99 @@ def find_question(name: str) -> Question:
 
     Raises:
         Misused: there is none.
+        QuestionInvalid: it has a mistake.
     """
-    questions = all_questions()
-    if name not in questions:
-        raise Misused(no_such("query", name, questions))
-    return questions[name]
+    paths = {path.stem: path for path in _files()}
+    if name not in paths:
+        raise Misused(no_such("query", name, paths))
+    return read_question(paths[name])
+
+
+def _files() -> list[Path]:
+    return sorted(FOLDER.glob("*.sql"))
+
+
+def _read_all() -> Iterator[tuple[str, Question | QuestionInvalid]]:
+    for path in _files():
+        try:
+            yield path.stem, read_question(path)
+        except QuestionInvalid as error:
+            yield path.stem, error
 
 
 def read_question(path: Path) -> Question:
     """A question from its file.
 
     Raises:
-        QuestionInvalid: no empty line ends the header, or its lines are no comments.
+        QuestionInvalid: the file can't be read, or there is a mistake in its header, its chart or its statement that
+            shows without a warehouse.
     """
-    header, end, sql = path.read_text(encoding="utf-8").partition("\n\n")
-    if not end:
+    lines = _lines(path)
+    end = next((number for number, line in enumerate(lines) if not line.strip()), None)
+    if end is None or not lines[0].strip():
         raise QuestionInvalid(path, 1, "has no header: comments, then an empty line, then the SQL.")
-    (_, sentence), *paragraphs = _paragraphs(path, header)
-    said = {keyword: (line, text) for line, text in paragraphs for keyword, text in [_keyword(text)]}
-    matches = [match for _, paragraph in paragraphs if (match := _PARAMETER.fullmatch(paragraph))]
-    chart_line, declared_chart = said.get("Chart", (1, ""))
+    (_, sentence), *paragraphs = _paragraphs(path, lines[:end])
+    said = _keywords(path, paragraphs)
+    parameters = tuple(
+        Parameter(found["name"], found["need"] == "required", found["text"])
+        for _, found in said.values()
+        if found["name"]
+    )
+    texts = {keyword: found["text"] for keyword, (_, found) in said.items()}
+    sql = "\n".join([*lines[end + 1 :], ""])
     return Question(
         path=path,
         sentence=sentence,
-        parameters=tuple(Parameter(match[1], match[2] == "required", match[3]) for match in matches),
+        parameters=parameters,
         sql=sql,
-        answers=said.get("Answers", (0, ""))[1],
-        assumes=said.get("Assumes", (0, ""))[1],
-        no_rows=said.get("No rows", (0, ""))[1],
-        declared_chart=declared_chart,
-        chart_line=chart_line,
+        statement=read_statement(path, end + 2, sql, [parameter.name for parameter in parameters]),
+        answers=texts.get("Answers", ""),
+        assumes=texts.get("Assumes", ""),
+        no_rows=texts.get("No rows", ""),
+        declared_chart=texts.get("Chart", ""),
+        chart=read_chart(path, said["Chart"][0], texts["Chart"]) if "Chart" in said else None,
     )
 
 
-def _paragraphs(path: Path, header: str) -> list[tuple[int, str]]:
-    """Returns the header's paragraphs, each with the line on which it begins."""
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
+    except UnicodeDecodeError as error:
+        raise QuestionInvalid(path, error.object[: error.start].count(b"\n") + 1, "is not UTF-8.") from None
+    except OSError as error:
+        raise QuestionInvalid(path, 1, f"can't be read: {error.strerror}.") from None
+
+
+def _paragraphs(path: Path, header: Sequence[str]) -> list[tuple[int, str]]:
+    """Returns the header's paragraphs that are not empty, each with the line on which it begins."""
     found: list[tuple[int, str]] = []
-    for number, line in enumerate(header.splitlines(), start=1):
+    for number, line in enumerate(header, start=1):
         if not line.startswith("--"):
             raise QuestionInvalid(path, number, "is no comment. An empty line ends the header.")
         if line.startswith("--   ") and found:
             began, text = found[-1]
-            found[-1] = (began, f"{text} {line[5:]}")
+            found[-1] = (began, f"{text} {line[5:].strip()}")
         else:
-            found.append((number, line[3:]))
-    return found
+            found.append((number, line[2:].strip()))
+    if not found[0][1]:
+        raise QuestionInvalid(path, 1, "the first line is the question in one sentence.")
+    return [(number, text) for number, text in found if text]
 
 
-def _keyword(paragraph: str) -> tuple[str, str]:
-    keyword, colon, text = paragraph.partition(": ")
-    return (keyword, text) if colon and keyword in _KEYWORDS else ("", paragraph)
+def _keywords(path: Path, paragraphs: Sequence[tuple[int, str]]) -> dict[str, tuple[int, re.Match[str]]]:
+    """Returns the paragraphs by their keywords, each with its line; a parameter's by `:name`, too."""
+    said: dict[str, tuple[int, re.Match[str]]] = {}
+    for line, text in paragraphs:
+        found = _PARAGRAPH.fullmatch(text)
+        if not found:
+            begun = " ".join(text.split()[:3])
+            raise QuestionInvalid(
+                path,
+                line,
+                f"“{begun}” begins no paragraph. There are {_PARAGRAPHS}. Indent its other lines by 3 spaces.",
+            )
+        keyword = f":{found['name']}" if found["name"] else found[1]
+        if keyword in said:
+            raise QuestionInvalid(path, line, f"{keyword} is there twice.")
+        said[keyword] = (line, found)
+    return said

@@ -3,8 +3,10 @@
 -- Answers: per currency and calendar quarter, whether it is unfinished, orders, units, revenue (units x price) and
 --   the change in percent on the quarter before and on the same quarter a year before.
 -- Assumes: a quarter is that of created_date in UTC; only the latest version of an order counts; a quarter is
---   unfinished until an order of a later quarter is there, and shows no change, because that would compare a part
---   with a whole; no orders in the quarter compared with, no change shown; currencies are never added up.
+--   unfinished until an order of a later quarter is there, and the first one if the first order was made after its
+--   first day; an unfinished quarter shows no change, and neither does one compared with it, because that would
+--   compare a part with a whole; no orders in the quarter compared with, no change shown; currencies are never added
+--   up.
 -- Chart: bar, x=quarter, y=revenue, row=currency_code
 
 WITH quarterly AS (
@@ -13,6 +15,7 @@ WITH quarterly AS (
         calendar.year,
         calendar.quarter,
         MAKE_DATE(calendar.year, calendar.quarter * 3 - 2, 1) AS first_day,
+        MIN(sale.created_date) AS first_order,
         COUNT(*) AS orders,
         SUM(sale.units_sold) AS units,
         SUM(sale.units_sold * sale.unit_price) AS revenue
@@ -22,13 +25,20 @@ WITH quarterly AS (
     GROUP BY currency.currency_code, calendar.year, calendar.quarter
 ),
 
+marked AS (
+    SELECT
+        *,
+        first_day = MAX(first_day) OVER ()
+        OR (first_day = MIN(first_day) OVER () AND first_day < MIN(first_order) OVER ()) AS unfinished
+    FROM quarterly
+),
+
 compared AS (
     SELECT
         *,
-        first_day = MAX(first_day) OVER () AS unfinished,
-        SUM(revenue) OVER quarter_before AS revenue_before,
-        SUM(revenue) OVER year_before AS revenue_year_before
-    FROM quarterly
+        SUM(revenue) FILTER (WHERE NOT unfinished) OVER quarter_before AS revenue_before,
+        SUM(revenue) FILTER (WHERE NOT unfinished) OVER year_before AS revenue_year_before
+    FROM marked
     WINDOW
         quarter_before AS (
             PARTITION BY currency_code ORDER BY first_day

@@ -6,7 +6,7 @@
 -- Assumes: the warehouse knows what the last snapshot at or before the moment showed, and nothing before its
 --   first snapshot; later amendments and deletions do not change the answer; the back office records no
 --   actual delivery, only the agreed date; currencies are never added up.
--- Chart: bar, x=order_value, y=side, row=currency_code, color=agreed_delivery
+-- Chart: bar, x=order_value, y=side, row=agreed_delivery+currency_code
 -- Parameter :moment (optional): a moment such as 2024-08-19T18:50:11Z; without a zone, UTC; when left out, that of
 --   the newest snapshot. A future moment shows the last batch.
 -- No rows: The warehouse knows no orders at :moment: its history begins at :first_snapshot.

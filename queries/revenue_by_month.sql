@@ -3,8 +3,9 @@
 -- Answers: per currency and calendar month, whether it is unfinished, orders, units, revenue (units x price) and
 --   the change on the calendar month before in percent.
 -- Assumes: a month is that of created_date in UTC; only the latest version of an order counts; a month is
---   unfinished until an order of a later month is there, and shows no change, because that would compare a part
---   with a whole; a month without orders is not listed, and the month after it shows no change; currencies are
+--   unfinished until an order of a later month is there, and the first one if the first order was made after its
+--   first day; an unfinished month shows no change, and neither does one compared with it, because that would compare
+--   a part with a whole; a month without orders is not listed, and the month after it shows no change; currencies are
 --   never added up.
 -- Chart: line, x=month, y=revenue, row=currency_code
 
@@ -12,6 +13,7 @@ WITH monthly AS (
     SELECT
         currency.currency_code,
         MAKE_DATE(calendar.year, calendar.month, 1) AS first_day,
+        MIN(sale.created_date) AS first_order,
         COUNT(*) AS orders,
         SUM(sale.units_sold) AS units,
         SUM(sale.units_sold * sale.unit_price) AS revenue
@@ -21,12 +23,19 @@ WITH monthly AS (
     GROUP BY currency.currency_code, calendar.year, calendar.month
 ),
 
+marked AS (
+    SELECT
+        *,
+        first_day = MAX(first_day) OVER ()
+        OR (first_day = MIN(first_day) OVER () AND first_day < MIN(first_order) OVER ()) AS unfinished
+    FROM monthly
+),
+
 compared AS (
     SELECT
         *,
-        first_day = MAX(first_day) OVER () AS unfinished,
-        SUM(revenue) OVER month_before AS revenue_before
-    FROM monthly
+        SUM(revenue) FILTER (WHERE NOT unfinished) OVER month_before AS revenue_before
+    FROM marked
     WINDOW month_before AS (
         PARTITION BY currency_code ORDER BY first_day
         RANGE BETWEEN INTERVAL '1 month' PRECEDING AND INTERVAL '1 month' PRECEDING

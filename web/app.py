@@ -10,14 +10,15 @@ from uuid import uuid4
 from flask import Flask, Response, abort, jsonify, redirect, render_template, request, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
 
+from cli.charts.declaration import QuestionInvalid
 from cli.charts.theme import dark_rules
 from cli.charts.vega import NOT_OVER
 from cli.errors import EXPECTED, Misused, one_line
 from cli.progress import PROMISE
-from cli.questions import all_questions
+from cli.questions import all_questions, broken_questions
 from cli.render.executions import remark
 from cli.render.terminal import ago, heading, shown, took
-from cli.report.pages import ROWS_SHOWN, TEMPLATES
+from cli.report.pages import ROWS_SHOWN, TEMPLATES, dates
 from cli.schedule import LONGEST_REASON
 from totes.alerts.notice import notice_of
 from totes.contracts.declarations import warehouse_tables
@@ -41,6 +42,7 @@ PARTS = ("health", "graph", "batches", "schedule", "executions", "detail", "mail
 FILTERS = (
     *(age, ago, alike, clock, every, fields, heading, linked, moment, notice_of),
     *(pretty, remark, runbook, said, shown, took, warnings),
+    dates,
 )
 # Step Functions takes an input of 256 KB.
 LARGEST_REQUEST = 1 << 19
@@ -123,10 +125,12 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
 
     @app.get("/answers")
     def questions() -> str:
-        return render_template("questions.html", questions=all_questions().values())
+        return render_template("questions.html", questions=all_questions().values(), broken=broken_questions())
 
     @app.get("/answers/<name>")
     def answered(name: str) -> tuple[str, HTTPStatus]:
+        if broken := broken_questions().get(name):
+            raise broken
         question = all_questions().get(name) or abort(HTTPStatus.NOT_FOUND, f"There is no question {name}.")
         given = {parameter: value for parameter, value in request.args.items() if value}
         asked = {"question": question, "given": given, "trouble": "", "found": None, "charts": ()}
@@ -157,6 +161,8 @@ def link(execution: str | None = None, state: str | None = None) -> str:
 def _status(error: Exception) -> HTTPStatus:
     if isinstance(error, Misused):
         return HTTPStatus.BAD_REQUEST
+    if isinstance(error, QuestionInvalid):
+        return HTTPStatus.INTERNAL_SERVER_ERROR
     return HTTPStatus.NOT_FOUND if isinstance(error, NoSuchExecution) else HTTPStatus.SERVICE_UNAVAILABLE
 
 

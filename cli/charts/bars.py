@@ -1,6 +1,7 @@
-"""A question's chart on a terminal: a bar of text for each row, panel by panel."""
+"""A question's chart on a terminal: a bar of text for each row, panel by panel and series by series."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from rich.bar import Bar
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -13,10 +14,24 @@ from cli.charts.declaration import CURRENCY, Chart
 from cli.render.terminal import Row, cell, heading, longest_word, plain_table
 
 _NARROWEST = 10
+# Blocks divide a cell into so many.
+_PARTS = 8
+
+
+@dataclass(frozen=True)
+class _Series:
+    """Rows that belong together, as (name, row); what they are called; and the column that is their quantity."""
+
+    label: str
+    quantity: str
+    rows: Sequence[tuple[Text, Row]]
 
 
 class _Bar:
-    """A bar from zero to a value; of number signs if the terminal's encoding has no blocks."""
+    """A bar from zero to a value; of number signs if the terminal's encoding has no blocks.
+
+    A value that is not zero has a bar that can be seen.
+    """
 
     def __init__(self, value: float, low: float, high: float, style: str) -> None:
         self._size = high - low
@@ -27,39 +42,68 @@ class _Bar:
         return Measurement(min(_NARROWEST, options.max_width), options.max_width)
 
     def __rich_console__(self, _: Console, options: ConsoleOptions) -> RenderResult:
-        if not self._size:
+        if self._begin == self._end:
             return
+        cells = options.max_width * (1 if options.ascii_only else _PARTS)
+        begin, end = (round(place / self._size * cells) for place in (self._begin, self._end))
+        begin = min(begin, cells - 1)
+        end = max(end, begin + 1)
         if options.ascii_only:
-            begin, end = (round(place / self._size * options.max_width) for place in (self._begin, self._end))
             yield Text(" " * begin + "#" * (end - begin), self._style)
         else:
-            yield Bar(self._size, self._begin, self._end, color=self._style)
+            yield Bar(cells, begin, end, color=self._style)
 
 
 def bars(answer: Answer, chart: Chart) -> Iterator[Table]:
     """Returns a table for each panel. Panels of different currencies have a scale each, others share one."""
-    category, quantity = answer.axes(chart)
-    panels = answer.panels(chart)
-    for panel in panels:
+    _, quantity = answer.axes(chart)
+    quantities = chart.folded or (quantity,)
+    for panel in answer.panels(chart):
         scaled = panel if CURRENCY in chart.row else answer
-        yield _table(panel, chart, category, quantity, scaled.extent(quantity))
+        yield _table(panel, chart, quantities, scaled.extent(*quantities))
 
 
-def _table(panel: Answer, chart: Chart, category: str, quantity: str, extent: tuple[float, float]) -> Table:
-    unit, named = panel.unit(quantity), (category, *([chart.color] if chart.color else []))
+def count_bars(answer: Answer, chart: Chart) -> int:
+    """Returns how many bars a chart has."""
+    return len(answer.rows) * max(1, len(chart.folded))
+
+
+def _table(panel: Answer, chart: Chart, quantities: Sequence[str], extent: tuple[float, float]) -> Table:
+    category, quantity = panel.axes(chart)
+    series, unit = _series(panel, chart, category, quantities), panel.unit(quantities[0])
     table = plain_table(panel.label(chart) or None)
-    for column in named:
-        words = longest_word(_name(row, column, category).plain for row in panel.rows)
-        table.add_column(heading(column), overflow="fold", min_width=words)
-    table.add_column(heading(quantity) + (f", {unit}" if unit else ""), justify="right", no_wrap=True)
+    words = longest_word([*(name.plain for one in series for name, _ in one.rows), *(one.label for one in series)])
+    table.add_column(heading(category), overflow="fold", min_width=words)
+    table.add_column(
+        ", ".join(filter(None, ("" if chart.folded else heading(quantity), unit))), justify="right", no_wrap=True
+    )
     table.add_column("")
-    for row in panel.rows:
-        names = [_name(row, column, category) for column in named]
-        style = "bright_black" if row.get(UNFINISHED) else "blue"
-        table.add_row(*names, cell(quantity, row[quantity]), _Bar(float(row[quantity] or 0), *extent, style))
+    for one in series:
+        if one.label:
+            table.add_row(Text(one.label, "bold"), "", "")
+        for name, row in one.rows:
+            style = "bright_black" if row.get(UNFINISHED) else "blue"
+            bar = _Bar(float(row[one.quantity] or 0), *extent, style)
+            table.add_row(name, cell(one.quantity, row[one.quantity]), bar)
     return table
 
 
-def _name(row: Row, column: str, category: str) -> Text:
-    name = cell(column, row[column])
-    return name.append(" (unfinished)", "dim") if column == category and row.get(UNFINISHED) else name
+def _series(panel: Answer, chart: Chart, category: str, quantities: Sequence[str]) -> list[_Series]:
+    """Returns the rows by the values that colours tell apart in a picture, or once for each quantity."""
+    rows = [(_name(name, row), row) for name, row in zip(panel.names(chart, category), panel.rows, strict=True)]
+    if chart.folded:
+        return [_Series(heading(column), column, rows) for column in quantities]
+    if not chart.color:
+        return [_Series("", quantities[0], rows)]
+    return [
+        _Series(
+            label,
+            quantities[0],
+            [(name, row) for name, row in rows if cell(chart.color, row[chart.color]).plain == label],
+        )
+        for label in panel.series(chart)
+    ]
+
+
+def _name(name: str, row: Row) -> Text:
+    return Text(name).append(" (unfinished)", "dim") if row.get(UNFINISHED) else Text(name)

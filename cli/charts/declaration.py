@@ -50,6 +50,11 @@ class Chart:
     color: str | None = None
     refinement: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """Returns the columns that a refinement draws as one quantity, told apart by their names."""
+        return tuple(_values_of("fold", self.refinement))
+
     def check(self, columns: Sequence[str], amounts: Sequence[str]) -> None:
         """Compares it with the answer.
 

@@ -1,6 +1,7 @@
 """The colours of charts, in light and dark.
 
-Series have those of Okabe and Ito, which colour-blind people can tell apart; in dark the lighter ones of each hue.
+Colour-blind people can tell the series apart. The first four are of Okabe and Ito; tests/unit/cli/charts/test_theme.py
+measures them all. In dark each has another colour, because few colours stand out from both white and black.
 A chart is drawn in light colours. In an SVG a style sheet replaces them for readers who prefer dark: its rules name the
 very attributes, so that what knows no style sheets shows the light ones.
 """
@@ -8,13 +9,29 @@ very attributes, so that what knows no style sheets shows the light ones.
 from typing import Any
 
 INK, SOFT, LINE, SHEET = "#1d2329", "#5b6570", "#d9dee3", "#ffffff"
-SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7700ee", "#553322", "#112266", "#110011")
+_SERIES_DARK = ("#56b4e9", "#e69f00", "#009e73", "#e5a3c6", "#7744ee", "#886622", "#bb2299", "#ffffcc")
+_SHEET_DARK = "#171c22"
+
+
+def _tint(colour: str, ground: str) -> str:
+    """Returns a colour as if it were half transparent. It is not, or grid lines would show through."""
+    mixed = (
+        round(0.4 * int(colour[at : at + 2], 16) + 0.6 * int(ground[at : at + 2], 16))
+        for at in range(1, len(colour), 2)
+    )
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+# Of what is unfinished, by the colour of its series.
+TINTS = {colour: _tint(colour, SHEET) for colour in SERIES}
 DARK = {
     INK: "#e4e8ec",
     SOFT: "#9aa5b1",
     LINE: "#2b333c",
-    SHEET: "#171c22",
-    **dict(zip(SERIES, ("#56b4e9", "#e69f00", "#2bb98f", "#e5a3c6"), strict=True)),
+    SHEET: _SHEET_DARK,
+    **dict(zip(SERIES, _SERIES_DARK, strict=True)),
+    **{TINTS[light]: _tint(dark, _SHEET_DARK) for light, dark in zip(SERIES, _SERIES_DARK, strict=True)},
 }
 # As wide as Arial, which a browser takes where this one is not installed; both are told here.
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"

@@ -3,60 +3,34 @@
 vl-convert is imported when something is drawn, for it takes a second.
 """
 
-import re
-from collections import Counter
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from cli.answers import UNFINISHED, Answer
 from cli.charts.declaration import CURRENCY, Chart
-from cli.charts.theme import CLASS, CONFIG, INK, dark_rules
+from cli.charts.periods import Period, period_of
+from cli.charts.theme import CLASS, CONFIG, INK, SERIES, TINTS, dark_rules
 from cli.errors import CommandFailed
-from cli.render.terminal import Row, cell, heading
+from cli.render.terminal import cell, heading
 
 # In pixels: what a phone of 390 leaves, and what a file has.
 NARROW, WIDE = 340, 640
-NOT_OVER = "Lighter or dashed: not over yet, so more may come."
+NOT_OVER = "Lighter or dashed: unfinished. It is not over yet, or the first order was made in the middle of it."
 _VERSION = "6.4"
 _HEIGHT, _STEP = 150, 19
+# About the width of a letter, of a legend's mark with the space around it, and of an axis' numbers and gaps. A name on
+# an axis is cut there.
+_LETTER, _MARK, _NUMBERS, _GAPS, _NAME_LIMIT = 6.2, 32, 55, 20, 150
+# Which of the dashed pieces of a line a point belongs to.
+_DASH = "_dash"
 _SHORT_NUMBER = "replace(format(datum.value, '~s'), 'G', 'bn')"
 
 Document = dict[str, Any]
 Extent = tuple[float, float] | None
-
-
-@dataclass(frozen=True)
-class _Period:
-    """A kind of time on an axis.
-
-    Attributes:
-        pattern: what its texts look like. A month's or a quarter's have the year, and its number in it.
-        unit: of Vega-Lite.
-        shown: how the axis shows it.
-        months: how many a month or a quarter has.
-    """
-
-    pattern: re.Pattern[str]
-    unit: str
-    shown: str
-    months: int = 1
-
-    def begins(self, text: str) -> str:
-        """Returns the first day of a period."""
-        found = self.pattern.fullmatch(text)
-        if not found or not found.groups():
-            return text
-        return f"{found[1]}-{(int(found[2]) - 1) * self.months + 1:02d}-01"
-
-
-_PERIODS = (
-    _Period(re.compile(r"(\d{4})-(\d\d)"), "utcyearmonth", "%b %Y"),
-    _Period(re.compile(r"(\d{4}) Q([1-4])"), "utcyearquarter", "%Y Q%q", months=3),
-    _Period(re.compile(r"\d{4}-\d\d-\d\d"), "utcyearmonthdate", "%d %b %Y"),
-)
 
 
 def panel_svgs(answer: Answer) -> list[tuple[str, str]]:
@@ -69,10 +43,11 @@ def panel_svgs(answer: Answer) -> list[tuple[str, str]]:
         QuestionInvalid: its chart does not fit the answer.
     """
     chart = _chart(answer)
-    extent = _extent(answer, chart)
+    extent, series = _extent(answer, chart), answer.series(chart)
     narrow = {"width": NARROW, "autosize": {"type": "fit-x", "contains": "padding"}}
     return [
-        (panel.label(chart), _svg({**narrow, **_panel(panel, chart, extent)}, chart)) for panel in answer.panels(chart)
+        (panel.label(chart), _svg({**narrow, **_panel(panel, chart, extent, series, NARROW)}, chart))
+        for panel in answer.panels(chart)
     ]
 
 
@@ -91,8 +66,11 @@ def png(answer: Answer) -> bytes:
 
 def whole(answer: Answer, chart: Chart) -> Document:
     """Returns the specification of all panels below each other, under the question."""
-    extent = _extent(answer, chart)
-    panels = [{"width": WIDE, **_panel(panel, chart, extent, panel.label(chart))} for panel in answer.panels(chart)]
+    extent, series = _extent(answer, chart), answer.series(chart)
+    panels = [
+        {"width": WIDE, **_panel(panel, chart, extent, series, WIDE, panel.label(chart))}
+        for panel in answer.panels(chart)
+    ]
     subtitle = [f"From {answer.as_of}", *([NOT_OVER] if answer.has_unfinished else [])]
     title = {"text": answer.question.sentence, "subtitle": subtitle, "fontSize": 16, "offset": 14}
     return {"title": title, "vconcat": panels, "spacing": 18, "padding": 16}
@@ -115,33 +93,68 @@ def _extent(answer: Answer, chart: Chart) -> Extent:
     return answer.extent(quantity)
 
 
-def _panel(answer: Answer, chart: Chart, extent: Extent, title: str = "") -> Document:
+def _panel(
+    answer: Answer, chart: Chart, extent: Extent, series: Sequence[str], width: int, title: str = ""
+) -> Document:
     category, quantity = answer.axes(chart)
-    period = _period(answer, category)
+    period = period_of(row[category] for row in answer.rows)
     across, along = ("x", "y") if quantity == chart.y else ("y", "x")
-    encoding = {
-        across: _time(category, period, chart.kind) if period else _names(category),
-        along: _quantity(answer, quantity, extent),
-    }
-    if chart.color:
-        encoding["color"] = {"field": chart.color, "type": "nominal", "sort": None}
+    values = _values(answer, chart, category, period)
+    # A narrow width is that of the whole panel, a wide one that of the bars or lines alone.
+    beside = _NUMBERS if across == "x" else _width_of_names(values, category, period)
+    room = width if width == WIDE else width - beside
     document = {
-        "data": {"values": _values(answer.rows, chart, category, period)},
+        "data": {"values": values},
         "height": _HEIGHT if across == "x" else {"step": _STEP},
-        "encoding": encoding,
-        **_marks(answer, chart, category),
-        **({"title": {"text": title, "fontSize": 12, "offset": 6}} if title else {}),
+        "encoding": {
+            across: _time(category, period, chart.kind) if period else _names(category),
+            along: _quantity(answer, quantity, extent, width),
+            **_colour(answer, chart, series, room),
+        },
+        **_marks(answer, chart, values),
+        **({"title": {"text": title, "fontSize": 12, "offset": 6, "frame": "group"}} if title else {}),
     }
-    return _merged(document, chart.refinement)
+    return _with_unit(_merged(document, chart.refinement), along, answer.unit(chart.folded[0]) if chart.folded else "")
 
 
-def _period(answer: Answer, column: str) -> _Period | None:
-    """Returns the kind of time that a column has; None if it has names."""
-    texts = [str(row[column]) for row in answer.rows]
-    return next((period for period in _PERIODS if all(map(period.pattern.fullmatch, texts))), None)
+def _with_unit(document: Document, along: str, unit: str) -> Document:
+    """Returns a document whose refinement has named several columns as one quantity, with their unit."""
+    axis = document["encoding"][along]
+    return _merged(document, {"encoding": {along: {"title": f"{axis['title']}, {unit}"}}}) if unit else document
 
 
-def _time(column: str, period: _Period, kind: str) -> Document:
+def _colour(answer: Answer, chart: Chart, series: Sequence[str], room: float) -> Document:
+    """Returns the colour of bars or lines; that of a bar which is unfinished is lighter."""
+    lighter = chart.kind == "bar" and answer.has_unfinished
+    colours = dict(zip(series, SERIES, strict=False))
+    if not chart.color:
+        unfinished = {"condition": {"test": f"datum.{UNFINISHED}", "value": TINTS[SERIES[0]]}, "value": SERIES[0]}
+        return {"color": unfinished} if lighter else {}
+    encoding = {
+        "field": chart.color,
+        "type": "nominal",
+        "scale": {"domain": list(colours), "range": list(colours.values())},
+        "legend": _legend(series, room),
+    }
+    tints = json.dumps({name: TINTS[colour] for name, colour in colours.items()})
+    expression = {"expr": f"{tints}[datum[{json.dumps(chart.color)}]]"}
+    condition = {"condition": {"test": f"datum.{UNFINISHED}", "value": expression}} if lighter else {}
+    return {"color": {**encoding, **condition}}
+
+
+def _width_of_names(values: Sequence[Document], category: str, period: Period | None) -> float:
+    """Returns how much an axis with names takes, about; a period is shown by at most eleven letters."""
+    longest = len("31 Dec 2024") if period else max(len(str(value[category])) for value in values)
+    return min(_NAME_LIMIT, _LETTER * longest) + _GAPS
+
+
+def _legend(series: Sequence[str], room: float) -> Document:
+    """Returns a legend with as many columns as there is room for."""
+    longest = _MARK + _LETTER * max(map(len, series))
+    return {"columns": max(1, int(room // longest)), "labelLimit": room - _MARK}
+
+
+def _time(column: str, period: Period, kind: str) -> Document:
     """Returns the axis of time. A bar has its label below it; a line is drawn to scale, so that a gap shows."""
     axis = {"format": period.shown, "labelOverlap": True, "labelSeparation": 8, "labelAngle": 0, "grid": False}
     drawn = "ordinal" if kind == "bar" else "temporal"
@@ -150,55 +163,68 @@ def _time(column: str, period: _Period, kind: str) -> Document:
 
 def _names(column: str) -> Document:
     """Returns the axis of what is compared by name, in the answer's order."""
-    axis = {"ticks": False, "domain": False, "labelLimit": 150, "labelPadding": 5, "labelColor": INK}
+    axis = {"ticks": False, "domain": False, "labelLimit": _NAME_LIMIT, "labelPadding": 5, "labelColor": INK}
     return {"field": column, "title": None, "type": "nominal", "sort": None, "axis": axis}
 
 
-def _quantity(answer: Answer, column: str, extent: Extent) -> Document:
+def _quantity(answer: Answer, column: str, extent: Extent, width: int) -> Document:
     """Returns the axis of a number, from zero, with its unit."""
     unit = answer.unit(column)
     return {
         "field": column,
         "type": "quantitative",
         "title": heading(column).capitalize() + (f", {unit}" if unit else ""),
-        "axis": {"labelExpr": _SHORT_NUMBER, "tickCount": 5, "domain": False, "ticks": False, "labelPadding": 6},
+        "axis": {
+            "labelExpr": _SHORT_NUMBER,
+            "labelFlush": False,
+            "labelOverlap": True,
+            "labelSeparation": 8,
+            "tickCount": 4 if width == NARROW else 6,
+            "domain": False,
+            "ticks": False,
+            "labelPadding": 6,
+        },
         "scale": {"domain": extent, "nice": True} if extent else {"zero": True},
     }
 
 
-def _marks(answer: Answer, chart: Chart, category: str) -> Document:
-    """Returns bars or lines. A bar that is unfinished is lighter, and the line to it dashed."""
-    unfinished = f"datum.{UNFINISHED}"
+def _marks(answer: Answer, chart: Chart, values: Sequence[Document]) -> Document:
+    """Returns bars or lines. The line to and from what is unfinished is dashed."""
     if chart.kind == "bar":
-        lighter = {"expr": f"{unfinished} ? 0.4 : 1"}
-        return {"mark": {"type": "bar", "opacity": lighter}}
+        return {"mark": "bar"}
+    line = {"type": "line", "point": True}
     if not answer.has_unfinished:
-        return {"mark": {"type": "line", "point": True}}
-    # The dashed line begins at the last point that is finished.
-    ahead = {"window": [{"op": "lead", "field": UNFINISHED, "as": "_ahead"}], "sort": [{"field": category}]}
+        return {"mark": line}
     dashed = {"type": "line", "strokeDash": [4, 3], "point": {"opacity": 0.4}}
     return {
-        "transform": [ahead],
         "layer": [
-            {"transform": [{"filter": f"{unfinished} || datum._ahead"}], "mark": dashed},
-            {"transform": [{"filter": f"!{unfinished}"}], "mark": {"type": "line", "point": True}},
-        ],
+            {"data": {"values": _dashes(values, chart)}, "mark": dashed, "encoding": {"detail": {"field": _DASH}}},
+            {"transform": [{"filter": f"!datum.{UNFINISHED}"}], "mark": line},
+        ]
     }
 
 
-def _values(rows: Sequence[Row], chart: Chart, category: str, period: _Period | None) -> list[Document]:
-    """Returns the rows as Vega-Lite reads them. Things of one name are numbered, or their bars would be added up."""
-    seen: Counter[tuple[Any, ...]] = Counter()
-    values = []
-    for row in rows:
-        shown = {column: _plain(column, value) for column, value in row.items()}
-        name = period.begins(str(row[category])) if period else cell(category, row[category]).plain
-        key = (name, row.get(chart.color or ""))
-        seen[key] += 1
-        if seen[key] > 1 and period:
-            raise chart.invalid(f"a panel has several rows for {category} {row[category]}: add a column to row.")
-        values.append({**shown, category: f"{name} ({seen[key]})" if seen[key] > 1 else name})
-    return values
+def _dashes(values: Sequence[Document], chart: Chart) -> list[Document]:
+    """Returns each pair of neighbours on a line of which one is unfinished, or both; they share a number."""
+    lines: dict[Any, list[Document]] = {}
+    for value in values:
+        lines.setdefault(value.get(chart.color or ""), []).append(value)
+    neighbours = [pair for line in lines.values() for pair in pairwise(line if len(line) > 1 else line * 2)]
+    pairs = [pair for pair in neighbours if any(end[UNFINISHED] for end in pair)]
+    return [{**end, _DASH: number} for number, pair in enumerate(pairs) for end in pair]
+
+
+def _values(answer: Answer, chart: Chart, category: str, period: Period | None) -> list[Document]:
+    """Returns the rows as Vega-Lite reads them, those of periods by time."""
+    values = [
+        {**{column: _plain(column, value) for column, value in row.items()}, category: name}
+        for row, name in zip(answer.rows, answer.names(chart, category), strict=True)
+    ]
+    if not period:
+        return values
+    return sorted(
+        ({**value, category: period.begins(value[category])} for value in values), key=lambda value: value[category]
+    )
 
 
 def _plain(column: str, value: object) -> Any:

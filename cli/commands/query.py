@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.answers import Answer, answer
-from cli.charts.bars import bars
+from cli.charts.bars import bars, count_bars
 from cli.deployment import target, warehouse
-from cli.errors import Misused
-from cli.questions import Question, all_questions, find_question
+from cli.errors import FAILED, Misused
+from cli.questions import Question, all_questions, broken_questions, find_question
 from cli.render.terminal import (
     UNBOUNDED,
     AsJson,
@@ -23,11 +23,14 @@ from cli.render.terminal import (
     records_table,
     rows_table,
     say_csv,
+    say_error,
     say_json,
     screen,
 )
 
 AT_MOST_SIDE_BY_SIDE = 4
+MANY_BARS = 100
+_HOW_TO_WRITE = 'Each is a file in queries/. To write one of your own, see "A question" in CONTRIBUTING.md.'
 
 
 def query(
@@ -46,13 +49,14 @@ def query(
 ) -> None:
     """Ask the warehouse one of the business's questions.
 
-    Each is a file in queries/ whose first lines say what it answers and what it assumes.
+    Each is a file in queries/ whose first lines say what it answers and what it assumes. Write one of your own:
+    CONTRIBUTING.md, "A question", says how.
 
         totes query revenue_by_currency
         totes query order_history --param order_id=42
         totes query revenue_by_month --chart revenue.svg
 
-    Exit code: 1 when the question has no answer, for instance because the order is unknown.
+    Exit code: 1 when the question has no answer, for instance because the order is unknown, or has a mistake.
     """
     if sum((as_json, as_csv, chart)) > 1:
         raise Misused("Give one of --json, --csv and --chart.")
@@ -68,7 +72,8 @@ def query(
     draw = _way_to_draw(question, file) if chart else None
     given = _parameters(param or [])
     question.bound(given)
-    with warehouse(target(context).connect()) as connection:
+    # What is being done is told on stderr, and to a terminal alone.
+    with complaints().status(f"asking {question.name}"), warehouse(target(context).connect()) as connection:
         found = answer(connection, question, given)
     if draw:
         draw(found)
@@ -108,13 +113,18 @@ def show_header(console: Console, question: Question) -> None:
 
 def _show_bars(found: Answer) -> None:
     console = screen()
-    console.print(Text(found.question.sentence, "bold"))
+    # What can't be drawn is refused before anything is shown.
     chart = found.chart
-    if chart is None or not found.rows:
+    drawn = list(bars(found, chart)) if chart and found.rows else []
+    console.print(Text(found.question.sentence, "bold"))
+    if not drawn:
         console.print(Text("No rows.", "dim"))
         return
-    for table in bars(found, chart):
+    for table in drawn:
         console.print(table)
+    if chart and (count := count_bars(found, chart)) > MANY_BARS:
+        hint = f"{count} bars; a file shows them at a glance: totes query {found.name} --chart {found.name}.svg"
+        console.print(Text(hint, "yellow"))
     console.print(Text(f"From {found.as_of}", "dim"))
     show_header(console, found.question)
 
@@ -171,6 +181,11 @@ def _list(as_json: bool, as_csv: bool) -> None:
         say_csv(columns, [dict(zip(columns, _listed(question), strict=True)) for question in questions])
     else:
         screen().print(_questions_table(questions))
+        screen().print(Text(_HOW_TO_WRITE, "dim"))
+    if broken := broken_questions():
+        for error in broken.values():
+            say_error(error.message)
+        raise typer.Exit(FAILED)
 
 
 def _questions_table(questions: Sequence[Question]) -> Table:

@@ -1,5 +1,6 @@
 """`totes report`: all answers with their charts, the data dictionary and the state of the pipeline, as a folder."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from cli.answers import Answer
 from cli.deployment import target
-from cli.render.terminal import screen
+from cli.errors import FAILED
+from cli.render.terminal import complaints, say_error, screen
 from cli.report.folder import check_replaceable, write_folder
 
 if TYPE_CHECKING:
@@ -25,21 +26,39 @@ def report(
     It has all that it needs: open DIR/index.html from disk, or put the folder into a bucket. Each answer has its
     chart, its table and a CSV file.
 
-    Exit code: 2 when the folder has files that no report left there.
+    A question that fails costs no other one: the report says what is wrong with it, and so does the command.
+
+    Exit code: 1 when a question has failed, 2 when the folder has files that no report left there.
     """
     check_replaceable(folder)
-    write_report(target(context).connect(), folder, screen())
+    with complaints().status("connecting") as status:
+        failed = write_report(target(context).connect(), folder, screen(), status.update)
+    for why in failed:
+        say_error(why)
+    if failed:
+        raise typer.Exit(FAILED)
 
 
-def write_report(names: "Names", folder: Path, console: Console) -> None:
-    """Writes the report of a stage into a folder, and says what is in it."""
+def write_report(
+    names: "Names", folder: Path, console: Console, seen: Callable[[str], object] = lambda _: None
+) -> list[str]:
+    """Writes the report of a stage into a folder, says what is in it, and returns what is wrong with questions.
+
+    Args:
+        seen: is told what is being done.
+    """
     # Drawing takes a second to load.
-    from cli.report.gather import gather
-    from cli.report.report import report_files
+    from cli.report.gather import Unanswered, gather
+    from cli.report.report import drawn, report_files
 
-    findings = gather(names)
+    findings = gather(names, seen)
+    seen("drawing")
+    answers = [drawn(found) for found in findings.answers]
     marker = {"stage": names.stage, "made_at": findings.made_at.isoformat()}
-    write_folder(folder, report_files(findings), marker)
-    answered = [found for found in findings.answers if isinstance(found, Answer)]
-    charts = sum(1 for found in answered if found.rows and found.question.declared_chart)
-    console.print(Text(f"Wrote {folder / 'index.html'}: {len(answered)} answers, {charts} of them with a chart."))
+    write_folder(folder, report_files(findings, answers), marker)
+    failed = [shown.found.why for shown in answers if isinstance(shown.found, Unanswered) and shown.found.failed]
+    answered = sum(1 for shown in answers if not isinstance(shown.found, Unanswered))
+    charts = sum(1 for shown in answers if shown.whole)
+    trouble = f"; {len(failed)} of {len(answers)} questions failed" if failed else ""
+    console.print(Text(f"Wrote {folder / 'index.html'}: {answered} answers, {charts} of them with a chart{trouble}."))
+    return failed

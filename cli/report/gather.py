@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 from cli.answers import Answer, answer
 from cli.deployment import warehouse
-from cli.errors import CommandFailed
+from cli.errors import CommandFailed, Misused, one_line
 from cli.progress import Freshness, LogHead, freshness, last_success, read_logs
-from cli.questions import Question, all_questions
+from cli.questions import Question, all_questions, broken_questions
 from totes.alerts.executions import Execution, latest
+from totes.errors import TotesError
+from totes.postgres.connection import WAREHOUSE
+from totes.postgres.server_errors import database_errors
 
 if TYPE_CHECKING:
     from totes.postgres.driver import PipelineConnection
     from totes.runtime.names import Names
+    from totes.verify.reconcile.table import Seen
 
 LAST_EXECUTIONS = 10
 LAST_DAYS = 14
@@ -31,10 +35,22 @@ ORDER BY 1 DESC, 2
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A question that a report can't answer, and why."""
+    """A question that a report can't answer, and why.
 
-    question: Question
+    Attributes:
+        sentence, answers: what its header says, if that could be read.
+        failed: whether something is wrong with it; if not, it needs a parameter.
+    """
+
+    name: str
     why: str
+    sentence: str = ""
+    answers: str = ""
+    failed: bool = True
+
+    @classmethod
+    def of(cls, question: Question, why: str, failed: bool = True) -> "Unanswered":
+        return cls(question.name, why, question.sentence, question.answers, failed)
 
 
 @dataclass(frozen=True)
@@ -54,35 +70,44 @@ class Findings:
     executions: Sequence[Execution]
 
 
-def gather(names: "Names") -> Findings:
-    """Reads it all; the answers are of one moment.
+def gather(names: "Names", seen: "Seen" = lambda _: None) -> Findings:
+    """Reads it all; the answers are of one moment. A question that fails costs no other one.
+
+    Args:
+        seen: is told what is being done.
 
     Raises:
         WarehouseEmpty: nothing has ever been loaded.
-        QuestionInvalid: a question is malformed.
         TotesError: the warehouse or the lake can't be read.
     """
     with warehouse(names) as connection:
-        answers = list(_answers(connection))
+        answers = list(_answers(connection, seen))
         rows_by_day = _rows_by_day(connection)
+    seen("reading the logs")
     logs = read_logs(names)
     now = datetime.now(UTC)
     fresh = freshness(logs, last_success(names), now)
     return Findings(names, now, answers, logs, fresh, rows_by_day, latest(names, LAST_EXECUTIONS))
 
 
-def _answers(connection: "PipelineConnection") -> Iterator[Answer | Unanswered]:
+def _answers(connection: "PipelineConnection", seen: "Seen") -> Iterator[Answer | Unanswered]:
     for question in all_questions().values():
         if needed := [parameter for parameter in question.parameters if parameter.required]:
             options = " ".join(f"--param {parameter.name}=…" for parameter in needed)
-            yield Unanswered(question, f"It needs a parameter: `totes query {question.name} {options}`")
+            why = f"It needs a parameter: `totes query {question.name} {options}`"
+            yield Unanswered.of(question, why, failed=False)
             continue
+        seen(f"asking {question.name}")
         try:
-            found = answer(connection, question, {})
-        except CommandFailed as error:
-            yield Unanswered(question, error.message)
+            # A statement that fails would otherwise end the transaction, and with it the moment of all answers.
+            with connection.savepoint(), database_errors(WAREHOUSE):
+                found = answer(connection, question, {})
+        except (CommandFailed, Misused, TotesError) as error:
+            why = one_line(error)
+            yield Unanswered.of(question, why if why.startswith(question.file) else f"{question.file}: {why}")
         else:
             yield found
+    yield from (Unanswered(name, error.message) for name, error in broken_questions().items())
 
 
 def _rows_by_day(connection: "PipelineConnection") -> dict[date, dict[str, int]]:

@@ -18,6 +18,7 @@ ROWS_SHOWN = 200
 _HERE = Path(__file__).parent
 TEMPLATES = _HERE / "templates"
 _THEME = _HERE.parents[1] / "web" / "static" / "theme.css"
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -51,6 +52,7 @@ def _environment() -> Environment:
     environment.filters.update(
         ago=ago,
         code=_code,
+        dates=dates,
         heading=heading,
         shown=shown,
         took=took,
@@ -61,6 +63,11 @@ def _environment() -> Environment:
     search = Markup((_HERE / "search.js").read_text(encoding="utf-8"))  # noqa: S704  # nosec B704
     environment.globals.update(limit=ROWS_SHOWN, not_over=NOT_OVER, style=style, search=search)
     return environment
+
+
+def dates(text: str) -> Markup:
+    """Returns a text in which no line ends within a date."""
+    return Markup(_DATE.sub(r'<span class="date">\g<0></span>', str(escape(text))))  # noqa: S704  # nosec B704
 
 
 def _code(text: str) -> Markup:

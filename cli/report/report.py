@@ -1,43 +1,61 @@
 """A report: what the warehouse answers, what is in it and how it is run, as a folder of files for a browser."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from markupsafe import Markup
+
 from cli.answers import Answer
+from cli.charts.declaration import QuestionInvalid
 from cli.dictionary import described_log, described_source, described_warehouse, lineage, references
 from cli.progress import PROMISE
 from cli.render.terminal import csv_text
 from cli.report.drawing import draw
-from cli.report.gather import Findings
+from cli.report.gather import Findings, Unanswered
 from cli.report.pages import charts_of, page
 from totes.contracts.declarations import source_tables, warehouse_tables
 
 
-def report_files(findings: Findings) -> dict[str, bytes]:
-    """Returns the files by their paths in the folder: two pages, and a CSV and an SVG of each answer.
+@dataclass(frozen=True)
+class Shown:
+    """What a report shows of a question.
 
-    Raises:
-        QuestionInvalid: a chart does not fit its answer.
+    Attributes:
+        charts: one for each panel, as (label, SVG); none if there is no chart.
+        whole: all panels as one SVG; empty if there is no chart.
     """
-    answered = [found for found in findings.answers if isinstance(found, Answer)]
+
+    found: Answer | Unanswered
+    charts: Sequence[tuple[str, Markup]] = ()
+    whole: str = ""
+
+
+def drawn(found: Answer | Unanswered) -> Shown:
+    """Draws what has a chart. An answer that can't be drawn has failed."""
+    from cli.charts.vega import svg
+
+    if isinstance(found, Unanswered) or not found.rows:
+        return Shown(found)
+    try:
+        return Shown(found, charts_of(found), svg(found)) if found.chart else Shown(found)
+    except QuestionInvalid as error:
+        return Shown(Unanswered.of(found.question, error.message))
+
+
+def report_files(findings: Findings, answers: Sequence[Shown]) -> dict[str, bytes]:
+    """Returns the files by their paths in the folder: two pages, and a CSV and an SVG of each answer."""
+    answered = {shown.found.name: shown.found for shown in answers if isinstance(shown.found, Answer)}
     texts = {
-        "index.html": _index(findings),
+        "index.html": _index(findings, answers),
         "dictionary.html": _dictionary(findings),
-        **{f"answers/{found.question.name}.csv": csv_text(found.columns, found.rows) for found in answered},
-        **{f"charts/{found.question.name}.svg": drawn for found in answered for drawn in _chart(found)},
+        **{f"answers/{name}.csv": csv_text(found.columns, found.rows) for name, found in answered.items()},
+        **{f"charts/{shown.found.name}.svg": shown.whole for shown in answers if shown.whole},
     }
     return {name: text.encode() for name, text in texts.items()}
 
 
-def _chart(found: Answer) -> Iterator[str]:
-    from cli.charts.vega import svg
-
-    if found.rows and found.chart:
-        yield svg(found)
-
-
-def _index(findings: Findings) -> str:
-    answers = [(found, charts_of(found) if isinstance(found, Answer) else []) for found in findings.answers]
+def _index(findings: Findings, answers: Sequence[Shown]) -> str:
     tables = list(warehouse_tables())
     days: Sequence[dict[str, Any]] = [
         {"day": day, **{table: rows.get(table, 0) for table in tables}} for day, rows in findings.rows_by_day.items()

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import UTC, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -85,22 +85,50 @@ def test_paid_payments_are_counted_beside_their_amount(connection: Connection) -
         assert (row["outstanding_count"] > 0) == (row["outstanding_amount"] > 0)
 
 
-@pytest.mark.parametrize(("name", "period"), [("revenue_by_month", "month"), ("growth_by_quarter", "quarter")])
-def test_newest_period_is_unfinished_in_all_currencies(connection: Connection, name: str, period: str) -> None:
+PERIODS = pytest.mark.parametrize(("name", "period"), [("revenue_by_month", "month"), ("growth_by_quarter", "quarter")])
+
+
+@PERIODS
+def test_newest_and_oldest_period_are_unfinished_in_all_currencies(
+    connection: Connection, name: str, period: str
+) -> None:
+    """The seed's first order is made in the middle of a month, and of a quarter."""
     rows = ask(connection, name)
-    newest = max(row[period] for row in rows)
-    assert {row[period] for row in rows if row["unfinished"]} == {newest}
+    ends = {min(row[period] for row in rows), max(row[period] for row in rows)}
+    assert {row[period] for row in rows if row["unfinished"]} == ends
     changes = [column for column in rows[0] if column.startswith("percent_")]
     assert [row[column] for row in rows if row["unfinished"] for column in changes if row[column] is not None] == []
     assert [row[changes[0]] for row in rows if not row["unfinished"] and row[changes[0]] is not None]
+
+
+@PERIODS
+def test_no_change_is_shown_on_an_unfinished_period(connection: Connection, name: str, period: str) -> None:
+    rows = [row for row in ask(connection, name) if row["currency_code"] == "EUR"]
+    after = [index for index, row in enumerate(rows) if index and rows[index - 1]["unfinished"]]
+    (change, *_) = (column for column in rows[0] if column.endswith("_before"))
+    assert [rows[index][change] for index in after] == [None] * len(after)
+    if name == "growth_by_quarter":
+        assert [row["percent_on_year_before"] for row in rows[:5]] == [None] * 5
+        assert len(rows) < 6 or rows[5]["percent_on_year_before"] is not None or rows[5]["unfinished"]
+
+
+@PERIODS
+def test_first_order_on_the_first_day_makes_the_oldest_period_whole(
+    connection: Connection, name: str, period: str
+) -> None:
+    first = min(row["month"] for row in ask(connection, "revenue_by_month"))
+    start = {"month": f"{first}-01", "quarter": f"{first[:4]}-{(int(first[5:]) - 1) // 3 * 3 + 1:02d}-01"}[period]
+    amend(connection, 1, created_date=text(f"CAST('{start}' AS date)"))
+    oldest = [row for row in ask(connection, name) if row[period] == min(r[period] for r in ask(connection, name))]
+    assert [row["unfinished"] for row in oldest] == [False] * len(oldest)
 
 
 def test_order_of_the_next_month_finishes_the_one_before(connection: Connection) -> None:
     newest = max(row["month"] for row in ask(connection, "revenue_by_month"))
     amend(connection, 1, created_date=text(f"CAST('{newest}-01' AS date) + INTERVAL '1 month'"))
     unfinished = {row["month"] for row in ask(connection, "revenue_by_month") if row["unfinished"]}
-    assert len(unfinished) == 1
-    assert min(unfinished) > newest
+    assert newest not in unfinished
+    assert max(unfinished) > newest
 
 
 def test_answer_says_what_it_is_from(connection: Connection) -> None:
@@ -249,17 +277,87 @@ def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapp
     [
         ("SELECT 1,\n    revnue\nFROM current_sales_order;", 5, 'column "revnue" does not exist'),
         ("SELECT 1\nFROM nowhere;", 5, 'relation "nowhere" does not exist'),
-        ("SELEC 1;", 4, 'syntax error at or near "SELEC"'),
+        ("SELECT 1 FORM x;", 4, 'syntax error at or near "x"'),
+        ("SELECT ':a:b:c:d', '::::::'\n, revnue;", 5, 'column "revnue" does not exist'),
+        ("SELECT 1\nFROM dim_staff\nWHERE 1 / (staff_id - staff_id) = 1;", 4, "division by zero"),
+        (
+            "SELECT staff_id, first_name AS name,\n last_name AS name\nFROM dim_staff ORDER BY staff_id;",
+            5,
+            "2 columns are called name. Give each a name of its own: AS",
+        ),
+        (
+            "SELECT * FROM dim_staff AS a\nINNER JOIN dim_staff AS b ON b.staff_id = a.staff_id;",
+            4,
+            "2 columns are called staff_id. Give each a name of its own: AS",
+        ),
+        ("SELECT 1, 2;", 4, "2 columns are called ?column?. Give each a name of its own: AS"),
+        ("SELECT;", 4, "the answer has no columns"),
+        (
+            "\nWITH gone AS (DELETE FROM dim_staff RETURNING 1) SELECT * FROM gone;",
+            5,
+            "a question may only read. The server says: cannot execute SELECT in a read-only transaction",
+        ),
+        (
+            "SELECT staff_id INTO mine FROM dim_staff;",
+            4,
+            "a question may only read. The server says: cannot execute SELECT INTO in a read-only transaction",
+        ),
+        (
+            "SELECT staff_id FROM dim_staff FOR UPDATE;",
+            4,
+            "a question may only read. The server says: cannot execute SELECT FOR UPDATE in a read-only transaction",
+        ),
     ],
 )
 def test_mistake_in_a_statement_is_named_with_file_and_line(
     connection: Connection, tmp_path: Path, statement: str, line: int, said: str
 ) -> None:
-    path = tmp_path / "mine.sql"
-    path.write_text(f"-- What?\n-- Answers: it.\n\n{statement}\n")
+    connection.execute(text("SET TRANSACTION READ ONLY"))
     with pytest.raises(QuestionInvalid) as caught:
-        read_question(path).ask(own(connection), {})
+        question_of(tmp_path, statement).ask(own(connection), {})
     assert caught.value.message == f"{tmp_path.name}/mine.sql:{line}: {said}."
+
+
+def test_question_that_takes_too_long_is_named(connection: Connection, tmp_path: Path) -> None:
+    connection.execute(text("SET LOCAL statement_timeout = '1ms'"))
+    with pytest.raises(CommandFailed) as caught:
+        question_of(tmp_path, "SELECT pg_sleep(10);").ask(own(connection), {})
+    stopped = f"{tmp_path.name}/mine.sql was stopped after 0 s: canceling statement due to statement timeout."
+    assert caught.value.message.startswith(f"{stopped} Let it read less")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("'a :b c'", "a :b c"),
+        ("""'{"a":1,"b"::x}' || ''""", '{"a":1,"b"::x}'),
+        ("""('{"a":1}'::jsonb) ->> 'a'""", "1"),
+        ("E'\\'::b' -- :c", "'::b"),
+        ("$x$ :a $x$ /* :b /* :c */ */", " :a "),
+        ("'50 %s %% ' || (7 % 4)::text", "50 %s %% 3"),
+        ("CAST('1' AS int)::text", "1"),
+        ("(ARRAY['a', 'b'])[2:2]::text", "{b}"),
+    ],
+)
+def test_colons_of_literals_comments_and_casts_are_left_alone(
+    connection: Connection, tmp_path: Path, expression: str, value: str
+) -> None:
+    assert question_of(tmp_path, f"SELECT {expression}\n AS found;").ask(own(connection), {})[1] == [{"found": value}]
+
+
+def test_parameter_beside_a_cast_and_a_colon_in_a_text_is_bound(connection: Connection, tmp_path: Path) -> None:
+    question = question_of(tmp_path, "SELECT :day::date + :days::int AS found, ':day' AS other;", "day", "days")
+    assert question.ask(own(connection), {"day": "2024-02-28", "days": "1"})[1] == [
+        {"found": date(2024, 2, 29), "other": ":day"}
+    ]
+
+
+def question_of(folder: Path, statement: str, *parameters: str) -> Question:
+    """A question of one's own, whose statement begins on line 4, or later by a line for each parameter."""
+    path = folder / "mine.sql"
+    declared = "".join(f"-- Parameter :{name} (required): it.\n" for name in parameters)
+    path.write_text(f"-- What?\n-- Answers: it.\n{declared}\n{statement}\n")
+    return read_question(path)
 
 
 def test_real_revenue_meets_golden_numbers(real: Connection) -> None:

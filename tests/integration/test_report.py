@@ -1,5 +1,6 @@
 """`totes report` against a stack, and what a browser shows of it."""
 
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,16 +57,43 @@ def test_folder_of_others_is_refused_before_anything_is_read(totes: Totes, tmp_p
     assert said == f"totes: {tmp_path} has files that no report left there. Name a new or empty folder.\n"
 
 
-def test_question_that_is_malformed_leaves_the_former_report(
-    report: Path, totes: Totes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+BROKEN = {
+    "a_header": ("SELECT 1 AS one;\n", "a_header.sql:1: has no header: comments, then an empty line, then the SQL."),
+    "b_chart": (
+        "-- B?\n-- Chart: bar, x=one, y=two\n\nSELECT 1 AS one;\n",
+        "b_chart.sql:2: Chart: the answer has no column two. There are: one.",
+    ),
+    "c_statement": ("-- C?\n\nSELECT nothing;\n", 'c_statement.sql:3: column "nothing" does not exist.'),
+    "d_writes": (
+        "-- D?\n\nSELECT lo_create(0);\n",
+        "d_writes.sql:3: a question may only read. The server says: cannot execute lo_create() in a read-only "
+        "transaction.",
+    ),
+    "e_warehouse": (
+        "-- E?\n\nSELECT currval(pg_get_serial_sequence('etl.batch', 'x'));\n",
+        "e_warehouse.sql:3: ",
+    ),
+}
+
+
+def test_question_that_fails_costs_no_other_and_is_named(
+    totes: Totes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    before = (report / "index.html").read_bytes()
-    (tmp_path / "asked.sql").write_text("-- What?\n-- Chart: bar, x=one, y=two\n\nSELECT 1 AS one;\n")
-    monkeypatch.setattr("cli.questions.FOLDER", tmp_path)
-    code, _, said = totes(f"report {report}")
+    queries, folder = tmp_path / "queries", tmp_path / "report"
+    queries.mkdir()
+    for name, (content, _) in BROKEN.items():
+        (queries / f"{name}.sql").write_text(content)
+    for name in ("a_good", "z_good"):
+        (queries / f"{name}.sql").write_text("-- Good?\n\nSELECT 1 AS one;\n")
+    monkeypatch.setattr("cli.questions.FOLDER", queries)
+    code, shown, said = totes(f"report {folder}")
+    index = html.unescape((folder / "index.html").read_text(encoding="utf-8"))
     assert code == 1
-    assert f"{tmp_path.name}/asked.sql:2: Chart: the answer has no column two. There are: one." in said
-    assert (report / "index.html").read_bytes() == before
+    assert "2 answers, 0 of them with a chart; 5 of 7 questions failed." in " ".join(shown.split())
+    for _, problem in BROKEN.values():
+        assert f"queries/{problem}" in said
+        assert f"queries/{problem}" in index
+    assert {path.stem for path in (folder / "answers").iterdir()} == {"a_good", "z_good"}
 
 
 @needs_browser

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -331,6 +332,18 @@ def test_questions_lead_to_their_answers(page: Page) -> None:
         assert question.sentence in html.unescape(shown)
         assert f'href="/answers/{name}"' in shown
     assert page.get("/answers/nothing", status=404)
+
+
+def test_question_with_a_mistake_costs_no_other(page: Page, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "good.sql").write_text("-- What?\n\nSELECT 1 AS one;\n")
+    (tmp_path / "bad.sql").write_text("SELECT 1 AS one;\n")
+    monkeypatch.setattr("cli.questions.FOLDER", tmp_path)
+    said = f"{tmp_path.name}/bad.sql:1: has no header"
+    shown = page.get("/answers")
+    assert "What?" in words(shown)
+    assert said in words(shown)
+    assert said in words(page.get("/answers/bad", status=500))
+    assert "The warehouse is empty" in words(page.get("/answers/good", status=503))
 
 
 def test_answer_of_an_empty_warehouse_says_so(page: Page) -> None:

@@ -99,11 +99,14 @@ class PipelineConnection(Connection):
         self.statement = ""
         super().__init__(**parameters)
 
-    def execute(self, statement: str, values: Mapping[str, object] | None = None, stream: object = None) -> Rows:
+    def execute(
+        self, statement: str, values: Mapping[str, object] | Sequence[object] | None = None, stream: object = None
+    ) -> Rows:
         """Runs a statement; several, with semicolons between, run in one round trip if they have no parameters.
 
         Args:
-            values: of the parameters, which the statement writes as `:name`. Without values there are none.
+            values: of the parameters, which the statement writes as `:name`; a sequence's as `$1`, `$2` and so on.
+                Without values there are none.
             stream: takes the bytes of a COPY to it, or is the blocks of one from it.
 
         Raises:
@@ -113,10 +116,12 @@ class PipelineConnection(Connection):
         if not self._in_transaction:
             self.execute_simple(_BEGIN)
         self.statement = statement
-        text, names = numbered(statement) if values else (statement, [])
-        if names or stream is not None:
-            return Rows(self.execute_unnamed(text, [(values or {})[name] for name in names], stream=stream))
-        return Rows(self.execute_simple(text))
+        if values and isinstance(values, Mapping):
+            statement, names = numbered(statement)
+            values = [values[name] for name in names]
+        if values or stream is not None:
+            return Rows(self.execute_unnamed(statement, list(values or ()), stream=stream))
+        return Rows(self.execute_simple(statement))
 
     @contextmanager
     def begin(self) -> Iterator[None]:

@@ -198,6 +198,25 @@ def test_shell_completes_commands_and_options() -> None:
     assert completed("totes history --am") == ["--amended"]
 
 
+@pytest.mark.parametrize("form", ["", " --csv", " --json"])
+def test_question_with_a_mistake_is_listed_beside_the_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
+) -> None:
+    (tmp_path / "good.sql").write_text("-- What?\n\nSELECT 1 AS one;\n")
+    (tmp_path / "bad.sql").write_text("SELECT 1 AS one;\n")
+    monkeypatch.setattr("cli.questions.FOLDER", tmp_path)
+    assert main(["query", "--list", *form.split()]) == 1
+    found = capsys.readouterr()
+    assert "good" in found.out
+    assert found.err.startswith(f"totes: {tmp_path.name}/bad.sql:1: has no header")
+
+
+@pytest.mark.parametrize("line", ["query --help", "query --list"])
+def test_way_to_write_a_question_is_shown(capsys: pytest.CaptureFixture[str], line: str) -> None:
+    assert main(line.split()) == 0
+    assert "CONTRIBUTING.md" in capsys.readouterr().out
+
+
 def test_questions_are_listed_for_scripts_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", "--list", "--csv"]) == 0
     listed = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

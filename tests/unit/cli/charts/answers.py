@@ -6,14 +6,19 @@ from decimal import Decimal
 from pathlib import Path
 
 from cli.answers import Answer
+from cli.charts.declaration import read_chart
 from cli.questions import Question
 from cli.render.terminal import Row
+from cli.statement import read_statement
 
 SNAPSHOT = datetime(2024, 11, 15, 14, 9, tzinfo=UTC)
 
 
 def answer_of(rows: Sequence[Row], chart: str = "", folder: Path = Path("queries")) -> Answer:
-    question = Question(folder / "asked.sql", "What is asked?", (), "SELECT 1", declared_chart=chart, chart_line=4)
+    path, sql = folder / "asked.sql", "SELECT 1"
+    declared = read_chart(path, 4, chart) if chart else None
+    statement = read_statement(path, 6, sql, ())
+    question = Question(path, "What is asked?", (), sql, statement, declared_chart=chart, chart=declared)
     return Answer(question, list(rows[0]) if rows else [], rows, 7, SNAPSHOT)
 
 

@@ -2,11 +2,13 @@
 
 import io
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from cli.answers import Answer
 from cli.charts.bars import bars
+from cli.charts.declaration import QuestionInvalid
 from cli.render.terminal import Screen
 from tests.unit.cli.charts.answers import answer_of, monthly
 
@@ -19,6 +21,16 @@ def shown(answer: Answer, width: int = 60, encoding: str = "utf-8") -> str:
         screen.print(table)
     out.seek(0)
     return out.read()
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines below the heading."""
+    lines = [line.strip(" |") for line in text.splitlines()]
+    return [
+        line
+        for line in lines[lines.index(max(lines, key=lambda line: line.count("─") + line.count("-"))) + 1 :]
+        if line
+    ]
 
 
 def lengths(text: str, block: str = "█") -> list[int]:
@@ -68,3 +80,46 @@ def test_nothing_has_no_bar(value: Decimal | int | None) -> None:
 def test_terminal_without_blocks_has_number_signs() -> None:
     rows = [{"name": "Ann", "units": 5}]
     assert lengths(shown(answer_of(rows, "bar, x=units, y=name"), encoding="ascii"), "#")[0] > 20
+
+
+@pytest.mark.parametrize(("width", "encoding", "block"), [(60, "utf-8", "▏"), (120, "utf-8", "▏"), (60, "ascii", "#")])
+def test_what_is_little_can_still_be_seen(width: int, encoding: str, block: str) -> None:
+    rows = [{"name": "much", "units": 1_000_000}, {"name": "little", "units": 1}, {"name": "less", "units": -1}]
+    lines = lines_of(shown(answer_of(rows, "bar, x=units, y=name"), width, encoding))
+    (little,) = [line for line in lines if line.startswith("little")]
+    assert block in little
+    (less,) = [line for line in lines if line.startswith("less")]
+    assert set(less.rstrip()[-1:]) & set("▏▕▐█#")
+
+
+def test_series_are_groups() -> None:
+    rows = [
+        {"month": f"2024-0{month}", "side": side, "units": month} for month in (1, 2) for side in ("sold", "bought")
+    ]
+    words = [line.split()[0] for line in lines_of(shown(answer_of(rows, "line, x=month, y=units, color=side")))]
+    assert words == ["sold", "2024-01", "2024-02", "bought", "2024-01", "2024-02"]
+
+
+def test_quantities_that_a_refinement_folds_are_all_there(tmp_path: Path) -> None:
+    (tmp_path / "asked.vl.json").write_text('{"transform": [{"fold": ["paid", "open"], "as": ["state", "count"]}]}')
+    rows = [{"age": f"{age}d", "paid": 100 * age, "open": age} for age in (1, 2)]
+    text = shown(answer_of(rows, "bar, x=paid, y=age", tmp_path))
+    assert [line.split()[:2] for line in lines_of(text)] == [
+        ["paid"],
+        ["1d", "100"],
+        ["2d", "200"],
+        ["open"],
+        ["1d", "1"],
+        ["2d", "2"],
+    ]
+    assert lengths(text, "▏") or lengths(text)
+
+
+def test_things_of_one_name_are_numbered_as_in_the_picture() -> None:
+    rows = [{"staff_id": key, "name": "Ann Fry", "units": 5} for key in (1, 2)]
+    assert "Ann Fry (2)" in shown(answer_of(rows, "bar, x=units, y=name"))
+
+
+def test_two_rows_of_one_month_are_refused_as_in_the_picture() -> None:
+    with pytest.raises(QuestionInvalid, match=r"several rows for month 2024-01: add a column to row or color"):
+        shown(answer_of([*monthly("EUR"), *monthly("EUR")], "line, x=month, y=revenue, row=currency_code"))

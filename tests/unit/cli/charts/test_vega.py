@@ -1,5 +1,6 @@
 """Charts as they are drawn: by Vega-Lite, on this machine."""
 
+import itertools
 import re
 import socket
 import struct
@@ -15,6 +16,7 @@ from cli.charts import theme
 from cli.charts.declaration import QuestionInvalid
 from cli.charts.vega import panel_svgs, png, svg, whole
 from cli.errors import CommandFailed
+from cli.render.terminal import Row
 from local.aws.deployment import ROOT
 from tests.unit.cli.charts.answers import answer_of, monthly
 
@@ -55,12 +57,98 @@ def test_way_to_an_unfinished_month_is_dashed_and_explained(unfinished: bool) ->
     assert ("not over yet" in drawn) == unfinished
 
 
-def test_bar_of_an_unfinished_month_is_lighter() -> None:
-    ((_, drawn),) = panel_svgs(answer_of(monthly("EUR"), "bar, x=month, y=revenue, row=currency_code"))
-    bars = re.findall(r'<path aria-hidden="true" d="[^"]+" fill="#0072b2"[^>]*>', drawn) or re.findall(
-        r'<path d="[^"]+" fill="#0072b2"[^>]*>', drawn
+@pytest.mark.parametrize("color", ["", ", color=side"])
+def test_bar_of_an_unfinished_month_is_lighter_and_hides_the_grid(color: str) -> None:
+    rows = [{**row, "side": side} for row in monthly("EUR") for side in ("sales", "purchases")[: 2 if color else 1]]
+    ((_, drawn),) = panel_svgs(answer_of(rows, f"bar, x=month, y=revenue, row=currency_code{color}"))
+    bars = re.findall(r'<path (?:aria-hidden="true" )?d="[^"]+" fill="(#\w+)"', drawn)
+    first, second = theme.SERIES[:2]
+    expected = {first: 2, theme.TINTS[first]: 1} | ({second: 2, theme.TINTS[second]: 1} if color else {})
+    assert {colour: bars.count(colour) for colour in expected} == expected
+    assert 'opacity="0.4"' not in drawn
+
+
+def test_line_is_dashed_at_both_ends_and_solid_between() -> None:
+    rows = [{**row, "unfinished": row["month"] in ("2024-01", "2024-06")} for row in monthly("EUR", months=6)]
+    (drawn,) = [drawn for _, drawn in panel_svgs(answer_of(rows, LINE))]
+    lines = re.findall(r'<path [^>]*d="(M[^"]+L[^"]+)"[^>]*stroke="#0072b2"[^>]*>', drawn)
+    assert sorted(line.count("L") for line in lines) == [1, 1, 3]
+    assert drawn.count("stroke-dasharray") == 2
+
+
+def test_dashes_of_one_series_end_at_its_own_points() -> None:
+    rows = [{**row, "side": side} for row in monthly("EUR") for side in ("sales", "purchases")]
+    (drawn,) = [drawn for _, drawn in panel_svgs(answer_of(rows, f"{LINE}, color=side"))]
+    assert drawn.count("stroke-dasharray") == 2
+    assert {"sales", "purchases"} <= set(texts(drawn))
+
+
+def departments(count: int, months: int = 2) -> list[Row]:
+    return [
+        {**row, "department": f"Department {number}", "revenue": number}
+        for row in monthly("EUR", months=months)
+        for number in range(1, count + 1)
+    ]
+
+
+def test_eight_series_have_eight_colours_the_same_in_each_panel() -> None:
+    rows = departments(8)
+    answer = answer_of([*rows, *({**row, "currency_code": "GBP"} for row in rows[3:8])], f"{LINE}, color=department")
+    eur, gbp = (drawn for _, drawn in panel_svgs(answer))
+    assert set(re.findall(r'stroke="(#\w+)"', eur)) >= set(theme.SERIES)
+    used = set(re.findall(r'<path [^>]*d="M[^"]+"[^>]*stroke="(#\w+)" stroke-width="1.8"', gbp))
+    assert used & set(theme.SERIES) >= set(theme.SERIES[3:8])
+
+
+@pytest.mark.parametrize("draw", [svg, png, panel_svgs])
+def test_ninth_series_is_refused_with_what_to_do(draw: Any) -> None:
+    with pytest.raises(QuestionInvalid) as caught:
+        draw(answer_of(departments(9), f"{LINE}, color=department"))
+    assert caught.value.message == (
+        "queries/asked.sql:4: Chart: department has 9 values, and there are 8 colours that can be told apart. "
+        "Ask for fewer by a WHERE, or add department to row instead."
     )
-    assert [bar.count('opacity="0.4"') for bar in bars] == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    "chart", [f"{LINE}, color=department", "bar, x=revenue, y=month, row=currency_code, color=department"]
+)
+def test_legend_wraps_within_the_picture(chart: str) -> None:
+    rows = [{**row, "department": row["department"] * 2} for row in departments(7)]
+    answer = answer_of(rows, chart)
+    for drawn, width in ((panel_svgs(answer)[0][1], 340), (svg(answer), 780)):
+        found = ElementTree.fromstring(drawn)  # noqa: S314
+        shown = [text for text in texts(drawn) if text.startswith("Department")]
+        assert len(shown) == 7
+        assert not any("…" in text for text in shown)
+        assert float(found.get("width", "0")) <= width
+
+
+def test_zero_stands_under_its_line_and_labels_have_room() -> None:
+    rows = [{"name": "Ann", "units": 587_000_000}, {"name": "Max", "units": 3}]
+    ((_, drawn),) = panel_svgs(answer_of(rows, "bar, x=units, y=name"))
+    labels = re.findall(r'text-anchor="(\w+)" transform="translate\(([\d.]+),[\d.]+\)"[^>]*>(?:0|\d+M)<', drawn)
+    assert {anchor for anchor, _ in labels} == {"middle"}
+    places = [float(place) for _, place in labels]
+    assert all(right - left > 35 for left, right in itertools.pairwise(places))
+
+
+def test_refined_axis_has_the_unit_of_each_panel(tmp_path: Path) -> None:
+    (tmp_path / "asked.vl.json").write_text(
+        '{"transform": [{"fold": ["revenue", "revenue"], "as": ["state", "amount"]}],'
+        ' "encoding": {"y": {"field": "amount", "title": "Amount"}}}'
+    )
+    panels = dict(panel_svgs(answer_of(monthly("EUR", "GBP"), LINE.replace("line", "bar"), tmp_path)))
+    assert {label: [text for text in texts(drawn) if "Amount" in text] for label, drawn in panels.items()} == {
+        "EUR": ["Amount, EUR"],
+        "GBP": ["Amount, GBP"],
+    }
+
+
+def test_codes_are_called_by_words() -> None:
+    rows = [{**row, "kind": "SALES_RECEIPT"} for row in monthly("EUR")]
+    ((label, _),) = panel_svgs(answer_of(rows, "line, x=month, y=revenue, row=kind+currency_code"))
+    assert label == "Sales receipt · EUR"
 
 
 def test_bars_stand_in_the_order_of_the_answer() -> None:
@@ -76,7 +164,7 @@ def test_two_people_of_one_name_are_two_bars() -> None:
 
 
 def test_two_rows_of_one_month_are_refused() -> None:
-    with pytest.raises(QuestionInvalid, match=r"several rows for month 2024-01: add a column to row"):
+    with pytest.raises(QuestionInvalid, match=r"several rows for month 2024-01: add a column to row or color"):
         svg(answer_of([*monthly("EUR"), *monthly("EUR")], LINE))
 
 

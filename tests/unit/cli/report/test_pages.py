@@ -10,7 +10,7 @@ import pytest
 from cli.progress import Freshness, LogHead
 from cli.report.gather import Findings, Unanswered
 from cli.report.pages import answer_page
-from cli.report.report import report_files
+from cli.report.report import drawn, report_files
 from tests.unit.cli.charts.answers import SNAPSHOT, answer_of, monthly
 from totes.alerts.executions import Execution
 from totes.contracts.declarations import source_tables, warehouse_tables
@@ -60,7 +60,7 @@ def findings(text: str = "fine") -> Findings:
     return Findings(
         NAMES,
         SNAPSHOT,
-        [answer, Unanswered(other, f"No: {text}")],
+        [answer, Unanswered.of(other, f"No: {text}"), Unanswered("broken", text)],
         [LogHead("landed", 7, SNAPSHOT, SNAPSHOT, 12), LogHead("loaded", trouble=text)],
         Freshness(SNAPSHOT, timedelta(hours=2)),
         {date(2024, 11, 15): {"dim_date": 1461, "fact_payment": 7}},
@@ -69,7 +69,9 @@ def findings(text: str = "fine") -> Findings:
 
 
 def pages(text: str = "fine") -> dict[str, str]:
-    return {name: content.decode() for name, content in report_files(findings(text)).items()}
+    found = findings(text)
+    files = report_files(found, [drawn(answer) for answer in found.answers])
+    return {name: content.decode() for name, content in files.items()}
 
 
 @pytest.mark.parametrize("text", ["fine", HOSTILE])
@@ -141,3 +143,18 @@ def test_long_answer_is_cut_and_says_so() -> None:
 
 def test_answer_without_rows_says_so() -> None:
     assert "No rows." in answer_page(answer_of([], "bar, x=a, y=b"))
+
+
+@pytest.mark.parametrize(
+    ("chart", "said"),
+    [
+        ("bar, x=mnth, y=revenue, row=currency_code", "there is no column"),
+        ("bar, x=month, y=currency_code, row=currency_code", "neither month nor currency_code is a number"),
+    ],
+)
+def test_answer_that_can_not_be_drawn_has_failed(chart: str, said: str) -> None:
+    shown = drawn(answer_of(monthly("EUR"), chart))
+    assert isinstance(shown.found, Unanswered)
+    assert shown.found.failed
+    assert shown.found.why.startswith("queries/asked.sql:4: Chart: ")
+    assert said.replace("there is", "the answer has") in shown.found.why
