@@ -8,7 +8,8 @@ import os
 import re
 import tempfile
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 from typer import TyperException
@@ -80,6 +81,15 @@ class Interrupted(TyperException):
     """Ctrl-C ended the command before its end; the message says what continues and what is left."""
 
     exit_code = INTERRUPTED
+
+
+@contextmanager
+def interrupted_as(said: str) -> Iterator[None]:
+    """Raises Interrupted with these words on Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(said) from None
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:

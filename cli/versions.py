@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import sqlalchemy
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
-AMENDED = ("versions", "amended_at", "changed")
+AMENDED = ("entity", "id", "versions", "amended_at", "changed")
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Entity:
     words: str
     option: str = ""
 
-    def command(self, given: object) -> str:
-        """Returns the command line that shows the versions of one id, or whatever else is given."""
-        return f"totes history {self.option}{given}"
+    def line(self, given: object) -> str:
+        """Returns what follows `totes` to show the versions of one id, or whatever else is given."""
+        return f"history {self.option}{given}"
 
     @property
     def key(self) -> str:
@@ -40,6 +40,8 @@ class Entity:
 SALES_ORDER = Entity("sales_order", "sales order")
 PURCHASE_ORDER = Entity("purchase_order", "purchase order", "--purchase ")
 PAYMENT = Entity("payment", "payment", "--payment ")
+# A payment is no amended order: each gets a second version on the day on which it is paid.
+ORDERS = (SALES_ORDER, PURCHASE_ORDER)
 
 
 def read_versions(connection: "sqlalchemy.Connection", entity: Entity, order: int) -> list[dict[str, Any]]:
@@ -64,12 +66,23 @@ def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def read_amended(connection: "sqlalchemy.Connection", entity: Entity, limit: int) -> tuple[list[dict[str, Any]], int]:
+def read_amended(
+    connection: "sqlalchemy.Connection", entities: Sequence[Entity], limit: int
+) -> tuple[list[dict[str, Any]], int]:
     """Returns what has more than one version, amended last first, and how many there are without the limit.
 
-    Each has its key, and the fields of AMENDED: how many versions, since when the last one holds, and the columns
+    Each has the fields of AMENDED: what it is, how many versions, since when the last one holds, and the columns
     that have changed since the first, with `deleted` for a deletion.
     """
+    found, count = [], 0
+    for entity in entities:
+        rows, of_this = _amended_of(connection, entity, limit)
+        found += rows
+        count += of_this
+    return sorted(found, key=lambda row: row["amended_at"], reverse=True)[:limit], count
+
+
+def _amended_of(connection: "sqlalchemy.Connection", entity: Entity, limit: int) -> tuple[list[dict[str, Any]], int]:
     import sqlalchemy
 
     view, key = sqlalchemy.table(f"{entity.name}_history"), sqlalchemy.column(entity.key, sqlalchemy.Integer)
@@ -102,7 +115,8 @@ def _amended(entity: Entity, versions: Sequence[Row]) -> dict[str, Any]:
         changed["deleted"] = None
     last = versions[-1]
     return {
-        entity.key: last[entity.key],
+        "entity": entity.name,
+        "id": last[entity.key],
         "versions": len(versions),
         "amended_at": last["valid_from"],
         "changed": list(changed),

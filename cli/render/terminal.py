@@ -200,7 +200,7 @@ def _worded(column: str, value: object) -> str:
             return "—"
         case bool():
             return "yes" if value else "no"
-        case int() if column.endswith("_id"):
+        case int() if column.split("_")[-1] == "id":
             return str(value)
         case int() | Decimal():
             return f"{value:,}"
