@@ -186,7 +186,10 @@ def _executions_list(executions: Sequence[Execution]) -> Group:
         notice = notice_of(execution)
         more = (took(execution.seconds), f"e-mail: {notice.short}" if notice else "")
         said = ", ".join((_started(execution), *filter(None, more)))
-        lines += [Text.assemble(status_text(execution), f"  {said}"), Text(f"  {execution.name}", no_wrap=True)]
+        lines += [
+            Text.assemble(status_text(execution), f"  {said}"),
+            Text(f"  {execution.name}", no_wrap=True, overflow="ignore"),
+        ]
     return Group(*lines)
 
 
