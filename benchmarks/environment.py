@@ -107,9 +107,15 @@ class Environment:
 
 
 @contextlib.contextmanager
-def environment(fill: Callable[[Postgres], object] = lambda _postgres: None) -> Iterator[Environment]:
-    """A world with empty lake and warehouse, and a totesys that was filled."""
-    with Postgres() as postgres, _aws_process() as endpoint:
+def environment(
+    fill: Callable[[Postgres], object] = lambda _postgres: None, s3_latency: float = 0.0
+) -> Iterator[Environment]:
+    """A world with empty lake and warehouse, and a totesys that was filled.
+
+    Args:
+        s3_latency: how many seconds each request to S3 takes longer than the stand-in does.
+    """
+    with Postgres() as postgres, _aws_process(s3_latency) as endpoint:
         made = Environment(postgres, endpoint)
         made.set_up()
         fill(postgres)
@@ -117,9 +123,9 @@ def environment(fill: Callable[[Postgres], object] = lambda _postgres: None) -> 
 
 
 @contextlib.contextmanager
-def _aws_process() -> Iterator[str]:
+def _aws_process(s3_latency: float) -> Iterator[str]:
     server = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.aws"],
+        [sys.executable, "-m", "benchmarks.aws", str(s3_latency)],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -134,11 +140,11 @@ def _aws_process() -> Iterator[str]:
         server.communicate()
 
 
-def seeded() -> contextlib.AbstractContextManager[Environment]:
+def seeded(s3_latency: float = 0.0) -> contextlib.AbstractContextManager[Environment]:
     """A world whose totesys has the real size."""
 
     def fill(postgres: Postgres) -> None:
         with contextlib.closing(postgres.connect(SOURCE)) as connection:
             seed(connection, until=MEASURED_UNTIL)
 
-    return environment(fill)
+    return environment(fill, s3_latency)

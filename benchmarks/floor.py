@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from benchmarks import totesys
 from benchmarks.rounds import PeerFailed
 from local.postgres.databases import SOURCE
 from local.postgres.server import INSTALLATION, SOCKET_NAME, SUPERUSER, WHEEL, Postgres
+from totes.source import fence
 
 if TYPE_CHECKING:
     from totes.runtime.secrets import Credentials
@@ -75,6 +77,23 @@ def ask_once(postgres: Postgres) -> float:
     )
     _require(asked.returncode)
     return time.perf_counter() - started
+
+
+@contextlib.contextmanager
+def scanning(postgres: Postgres) -> Iterator[Callable[[], float]]:
+    """Yields what scans the orders for new ones, as ingest does, over an open connection; it returns the seconds."""
+    with contextlib.closing(postgres.connect(SOURCE)) as connection, contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("SET max_parallel_workers_per_gather = 0; SET jit = off")
+        cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+        new = fence.is_new(int(cursor.fetchone()[0]), '"sales_order"')
+        statement = f"SELECT count(*), min(ctid) FILTER (WHERE {new}) FROM public.sales_order"
+
+        def scan() -> float:
+            started = time.perf_counter()
+            cursor.execute(statement)
+            return time.perf_counter() - started
+
+        yield scan
 
 
 def ask() -> dict[str, int]:

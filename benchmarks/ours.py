@@ -1,6 +1,7 @@
 """The shipped handlers in a process of their own, as a Lambda has them; tells what each took as JSON.
 
 python -m benchmarks.ours ingest transform load     once, imports included
+python -m benchmarks.ours reconcile                 compares every row and every value, and fails where they differ
 python -m benchmarks.ours --serve                   a line of stages in, a line of JSON out: a warm Lambda
 python -m benchmarks.ours --spans ingest            once, with where the time went (benchmarks.spans)
 """
@@ -66,8 +67,24 @@ def _work(stage: str) -> Callable[[], Any]:
         from benchmarks.floor import ask
 
         return ask
+    if stage == "reconcile":
+        return _reconcile
     handler = import_module(f"functions.{stage}").handler
     return lambda: handler(EVENT, CONTEXT)
+
+
+def _reconcile() -> str:
+    from cli.commands.reconcile import compare
+    from cli.render.reconcile import differences_in_words
+    from totes.runtime.settings import IngestSettings, LoadSettings, read_settings
+    from totes.verify.reconcile.reconcile import comparable
+
+    # What a stage calls its buckets and secrets.
+    names: Any = SimpleNamespace(**vars(read_settings(IngestSettings)) | vars(read_settings(LoadSettings)))
+    found = compare(names, [*comparable().values()])
+    if not found.agrees:
+        raise SystemExit(f"the warehouse differs from totesys: {differences_in_words(found.tables)}")
+    return "they agree"
 
 
 if __name__ == "__main__":

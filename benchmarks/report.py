@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from benchmarks.peers.peer import version
+from benchmarks.peers.programs import PEERS
 from benchmarks.rounds import Outcome, Target, Verdict
 from cli.render.terminal import plain_table
 from local.aws.deployment import ROOT
@@ -55,7 +57,7 @@ def write(name: str, outcome: Outcome, rounds: int, page: Path = PAGE) -> None:
         [
             markdown(MEASURED, measured(outcome)),
             markdown(COMPARED, compared(outcome)),
-            measured_on(outcome.how or (f"{rounds} rounds" if rounds > 1 else "once")),
+            measured_on(outcome.how or (f"{rounds} rounds" if rounds > 1 else "once"), _programs(outcome)),
         ]
     )
     replace(name, text, page)
@@ -78,9 +80,15 @@ def machine() -> str:
     return f"{os.cpu_count()} CPUs, {memory:.0f} GB, {system}, Python {python}, PostgreSQL 18"
 
 
-def measured_on(rounds: str) -> str:
+def measured_on(rounds: str, programs: Sequence[str] = ()) -> str:
     """The line below a table, `rounds` as in "5 rounds"."""
-    return f"Measured on {datetime.now(UTC):%Y-%m-%d}, {rounds}: {machine()}.\n"
+    return f"Measured on {datetime.now(UTC):%Y-%m-%d}, {rounds}: {', '.join([machine(), *programs])}.\n"
+
+
+def _programs(outcome: Outcome) -> list[str]:
+    """Returns the programs that took part, with their versions."""
+    names = {line.name for line in outcome.lines if line.values}
+    return [f"{program} {version(program)}" for program in dict.fromkeys(p.program for p in PEERS if p.name in names)]
 
 
 def markdown(columns: Sequence[str], rows: Rows) -> str:
@@ -104,5 +112,5 @@ def _subject(target: Target) -> str:
 
 
 def _value(value: float, unit: str) -> str:
-    digits = 0 if unit in ("MB", "") or value >= 100 else 2 if value < 10 else 1
+    digits = 0 if unit in ("MB", "") or abs(value) >= 100 else 2 if abs(value) < 10 else 1
     return f"{value:,.{digits}f}{' ' if unit not in ('', TIMES) else ''}{unit}"

@@ -4,6 +4,7 @@ Interleaved, because a machine is not as fast all day: what disturbs one disturb
 a disturbance is never in somebody's favour.
 """
 
+import resource
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -41,10 +42,15 @@ class Competitor:
 
 @dataclass
 class Line:
-    """What was measured of one contestant: a value per round, or what went wrong."""
+    """What was measured of one contestant: a value per round, or what went wrong.
+
+    Attributes:
+        cpu: seconds of processors that the processes took which a turn started and ended, without the servers.
+    """
 
     name: str
     values: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     unit: str = "s"
     trouble: str = ""
 
@@ -101,8 +107,9 @@ class Outcome:
         return [self._verdict(target) for target in self.targets]
 
     def _verdict(self, target: Target) -> Verdict:
-        compared = [self.line(name) for name in (target.ours, target.theirs) if name]
-        if any(line.trouble or not line.values for line in compared):
+        names = [name for name in (target.ours, target.theirs) if name]
+        compared = [line for name in names for line in self.lines if line.name == name and line.values]
+        if len(compared) < len(names) or any(line.trouble for line in compared):
             return Verdict(target)
         (ours, least), *theirs = [(line.median, min(line.values)) for line in compared]
         for their_median, their_least in theirs:
@@ -134,9 +141,17 @@ def take_turns(
             tell(f"round {turn + 1} of {rounds}: {competitor.name}")
             try:
                 competitor.prepare()
+                before = _cpu_of_children()
                 seconds = competitor.run()
+                cpu = _cpu_of_children() - before
                 competitor.check()
                 line.values.append(seconds)
+                line.cpu.append(cpu)
             except PeerFailed as error:
                 line.trouble = str(error)
     return list(lines.values())
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -103,10 +103,13 @@ def recorded(stage: str) -> Iterator[Record]:
     record = Record()
     with record.span("imports"):
         import_module(f"functions.{stage}")
+        # An idle run does without some of these.
+        for module, _, _ in FUNCTIONS:
+            import_module(module)
     with contextlib.ExitStack() as patches:
         for module, name, label in FUNCTIONS:
             patches.enter_context(_wrapped(module, name, partial(_always, label), record))
-        patches.enter_context(_wrapped("pg8000.dbapi", "Cursor.execute", _statement, record))
+        patches.enter_context(_wrapped("totes.postgres.driver", "PipelineConnection.execute", _statement, record))
         with record.span("other"):
             yield record
 

@@ -11,7 +11,7 @@ from cli.questions import Question
 from cli.render.terminal import Row, cell
 
 if TYPE_CHECKING:
-    import sqlalchemy
+    from totes.postgres.driver import PipelineConnection
 
 UNFINISHED = "unfinished"
 _PERCENT = "percent_"
@@ -108,7 +108,7 @@ class Answer:
         return " · ".join(cell(column, self.rows[0][column]).plain for column in chart.row)
 
 
-def answer(connection: "sqlalchemy.Connection", question: Question, given: Mapping[str, str]) -> Answer:
+def answer(connection: "PipelineConnection", question: Question, given: Mapping[str, str]) -> Answer:
     """Asks the warehouse, within one transaction.
 
     Args:
@@ -118,8 +118,6 @@ def answer(connection: "sqlalchemy.Connection", question: Question, given: Mappi
         Misused: a parameter is missing, unknown, or of the wrong type.
         CommandFailed: there are no rows, and the question says why.
     """
-    import sqlalchemy
-
     columns, rows = question.ask(connection, given)
-    newest = connection.execute(sqlalchemy.text(_SNAPSHOT)).one()
+    newest = connection.execute(_SNAPSHOT).one()
     return Answer(question, columns, rows, newest.batch_id, newest.snapshot_at)

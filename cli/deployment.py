@@ -25,7 +25,7 @@ from totes.runtime.secrets import read_credentials
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import sqlalchemy
+    from totes.postgres.driver import PipelineConnection
 
 
 class WarehouseEmpty(CommandFailed):
@@ -154,20 +154,18 @@ def _check_texts(context: Any) -> None:
 
 
 @contextmanager
-def warehouse(names: Names) -> "Iterator[sqlalchemy.Connection]":
+def warehouse(names: Names) -> "Iterator[PipelineConnection]":
     """A read-only transaction on the warehouse, which shows one moment of it.
 
     Raises:
         WarehouseEmpty: nothing has ever been loaded.
         WarehouseUnreachable, AccessDenied: it can't be connected to.
     """
-    import sqlalchemy
-
     from totes.postgres.connection import WAREHOUSE, connected
 
     credentials = read_credentials(names.warehouse_secret)
     with connected(WAREHOUSE, credentials, "totes-console") as connection:
-        connection.execute(sqlalchemy.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-        if connection.scalar(sqlalchemy.text("SELECT to_regclass('etl.batch')")) is None:
+        connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        if connection.execute("SELECT to_regclass('etl.batch')").scalar() is None:
             raise WarehouseEmpty
         yield connection

@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import sqlalchemy
-
 from cli.render.terminal import say_warning
 from totes.errors import TotesError
 from totes.postgres.connection import TOTESYS, WAREHOUSE, connected
@@ -31,7 +29,7 @@ def warehouse_findings(names: "Names") -> Iterator[str]:
     """Yields each difference between the declarations and the warehouse, and each check that is no SQL there."""
     try:
         with connected(WAREHOUSE, _credentials(names.warehouse_secret), "totes-check") as connection:
-            connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
+            connection.execute("SET TRANSACTION READ ONLY")
             yield from (f"warehouse: {line}" for line in _of_tables(Warehouse(connection)))
     except TotesError as error:
         yield f"warehouse: {error}"

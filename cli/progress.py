@@ -23,7 +23,7 @@ _LOOKED_AT = 300
 
 _LOADED = (
     "SELECT batch_id, loaded_at, snapshot_at,"
-    " COALESCE(SUM(rows_inserted + rows_updated) FILTER (WHERE table_name <> ALL(:calendars)), 0) AS rows"
+    " COALESCE(SUM(rows_inserted + rows_updated) FILTER (WHERE table_name <> ALL(CAST(:calendars AS text[]))), 0) AS rows"
     " FROM etl.batch LEFT JOIN etl.batch_table USING (batch_id)"
     " GROUP BY batch_id, loaded_at, snapshot_at ORDER BY batch_id DESC LIMIT 1"
 )
@@ -113,10 +113,8 @@ def last_changes(names: "Names") -> list[TableChange]:
         WarehouseEmpty: nothing has ever been loaded.
         WarehouseUnreachable, AccessDenied: it can't be connected to.
     """
-    import sqlalchemy
-
     with warehouse(names) as connection:
-        return [TableChange(**row) for row in connection.execute(sqlalchemy.text(_CHANGED)).mappings()]
+        return [TableChange(**row) for row in connection.execute(_CHANGED).mappings()]
 
 
 def last_success(names: "Names") -> Execution | None:
@@ -145,11 +143,9 @@ def _zone(log: str, bucket: str) -> LogHead:
 
 
 def _loaded(names: "Names") -> LogHead:
-    import sqlalchemy
-
     try:
         with warehouse(names) as connection:
-            found = connection.execute(sqlalchemy.text(_LOADED), {"calendars": calendars()}).one_or_none()
+            found = connection.execute(_LOADED, {"calendars": calendars()}).one_or_none()
     except WarehouseEmpty:
         found = None
     except TotesError as error:

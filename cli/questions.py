@@ -18,7 +18,7 @@ from cli.errors import CommandFailed, Misused, no_such
 from cli.render.terminal import cell
 
 if TYPE_CHECKING:
-    import sqlalchemy
+    from totes.postgres.driver import PipelineConnection
 
 FOLDER = Path(__file__).parent.parent / "queries"
 
@@ -73,7 +73,7 @@ class Question:
         return read_chart(self.path, self.chart_line, self.declared_chart) if self.declared_chart else None
 
     def ask(
-        self, connection: "sqlalchemy.Connection", given: Mapping[str, str]
+        self, connection: "PipelineConnection", given: Mapping[str, str]
     ) -> tuple[Sequence[str], list[dict[str, Any]]]:
         """The columns and the rows of the answer.
 
@@ -81,12 +81,12 @@ class Question:
             Misused: a parameter is missing, unknown, or of the wrong type.
             CommandFailed: there are no rows, and the question says why.
         """
-        import sqlalchemy
+        import pg8000.dbapi
 
         try:
-            result = connection.execute(sqlalchemy.text(self.sql), self.bound(given))
-        except sqlalchemy.exc.DBAPIError as error:
-            said = error.orig.args[0] if error.orig and isinstance(error.orig.args[0], dict) else {}
+            result = connection.execute(self.sql, self.bound(given))
+        except pg8000.dbapi.DatabaseError as error:
+            said = error.args[0]
             # SQLSTATE class 42 is a mistake in the statement. Class 22 is data exception: here it can only be a
             # parameter that does not parse.
             kind = str(said.get("C", ""))[:2]
@@ -97,7 +97,7 @@ class Question:
             raise Misused(f"{self.name}: {said['M']}.") from None
         except UnicodeEncodeError:
             raise Misused(f"{self.name}: a parameter is not UTF-8.") from None
-        columns, rows = list(result.keys()), [dict(row) for row in result.mappings()]
+        columns, rows = result.columns, result.mappings()
         if not rows and self.no_rows:
             raise CommandFailed(self._why_no_rows(connection, given))
         return columns, rows
@@ -107,10 +107,8 @@ class Question:
         header = self.path.read_text(encoding="utf-8").partition("\n\n")[0]
         return header.count("\n") + 3 + self.sql[: position - 1].count("\n")
 
-    def _why_no_rows(self, connection: "sqlalchemy.Connection", given: Mapping[str, str]) -> str:
-        import sqlalchemy
-
-        first = connection.scalar(sqlalchemy.text(_FIRST_SNAPSHOT))
+    def _why_no_rows(self, connection: "PipelineConnection", given: Mapping[str, str]) -> str:
+        first = connection.execute(_FIRST_SNAPSHOT).scalar()
         values = {**given, "first_snapshot": cell("", first).plain}
         return re.sub(r":(\w+)", lambda named: values.get(named[1], named[0]), self.no_rows)
 

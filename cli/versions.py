@@ -9,7 +9,7 @@ from cli.render.terminal import Row
 from totes.contracts.declarations import warehouse_tables
 
 if TYPE_CHECKING:
-    import sqlalchemy
+    from totes.postgres.driver import PipelineConnection
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
 AMENDED = ("entity", "id", "versions", "amended_at", "changed")
@@ -32,6 +32,10 @@ class Entity:
         return f"{self.name}_id"
 
     @property
+    def view(self) -> str:
+        return f"{self.name}_history"
+
+    @property
     def ids(self) -> range:
         """Returns what its ids can be."""
         return warehouse_tables()[f"fact_{self.name}"].column(self.key).type_row.ids
@@ -44,17 +48,10 @@ PAYMENT = Entity("payment", "payment", "--payment ")
 ORDERS = (SALES_ORDER, PURCHASE_ORDER)
 
 
-def read_versions(connection: "sqlalchemy.Connection", entity: Entity, order: int) -> list[dict[str, Any]]:
+def read_versions(connection: "PipelineConnection", entity: Entity, order: int) -> list[dict[str, Any]]:
     """The rows of the history view for one id, oldest first; empty where it was never seen."""
-    import sqlalchemy
-
-    query = (
-        sqlalchemy.select(sqlalchemy.text("*"))
-        .select_from(sqlalchemy.table(f"{entity.name}_history"))
-        .where(sqlalchemy.column(entity.key) == order)
-        .order_by(sqlalchemy.column("version"))
-    )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    statement = f"SELECT * FROM {entity.view} WHERE {entity.key} = :id ORDER BY version"  # noqa: S608  its own names
+    return connection.execute(statement, {"id": order}).mappings()
 
 
 def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
@@ -67,7 +64,7 @@ def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def read_amended(
-    connection: "sqlalchemy.Connection", entities: Sequence[Entity], limit: int
+    connection: "PipelineConnection", entities: Sequence[Entity], limit: int
 ) -> tuple[list[dict[str, Any]], int]:
     """Returns what has more than one version, amended last first, and how many there are without the limit.
 
@@ -82,31 +79,18 @@ def read_amended(
     return sorted(found, key=lambda row: row["amended_at"], reverse=True)[:limit], count
 
 
-def _amended_of(connection: "sqlalchemy.Connection", entity: Entity, limit: int) -> tuple[list[dict[str, Any]], int]:
-    import sqlalchemy
-
-    view, key = sqlalchemy.table(f"{entity.name}_history"), sqlalchemy.column(entity.key, sqlalchemy.Integer)
-    at: sqlalchemy.ColumnElement[Any] = sqlalchemy.func.max(sqlalchemy.column("valid_from"))
+def _amended_of(connection: "PipelineConnection", entity: Entity, limit: int) -> tuple[list[dict[str, Any]], int]:
     newest = (
-        sqlalchemy.select(key, sqlalchemy.func.count().over().label("found"))
-        .select_from(view)
-        .group_by(key)
-        .having(sqlalchemy.func.count() > 1)
-        .order_by(at.desc(), key)
-        .limit(limit)
+        f"SELECT {entity.key} AS id, count(*) OVER () AS found FROM {entity.view} GROUP BY {entity.key} "  # noqa: S608  its own names
+        f"HAVING count(*) > 1 ORDER BY max(valid_from) DESC, {entity.key} LIMIT :limit"
     )
-    found = connection.execute(newest).all()
+    found = connection.execute(newest, {"limit": limit}).all()
     if not found:
         return [], 0
-    query = (
-        sqlalchemy.select(sqlalchemy.text("*"))
-        .select_from(view)
-        .where(key.in_(sqlalchemy.select(newest.subquery().c[entity.key])))
-        .order_by(key, sqlalchemy.column("version"))
-    )
-    rows = [dict(row) for row in connection.execute(query).mappings()]
+    statement = f"SELECT * FROM {entity.view} WHERE {entity.key} = ANY(:ids) ORDER BY {entity.key}, version"  # noqa: S608  its own names
+    rows = connection.execute(statement, {"ids": [row.id for row in found]}).mappings()
     versions = {order: list(those) for order, those in groupby(rows, lambda row: row[entity.key])}
-    return [_amended(entity, versions[row[0]]) for row in found], found[0].found
+    return [_amended(entity, versions[row.id]) for row in found], found[0].found
 
 
 def _amended(entity: Entity, versions: Sequence[Row]) -> dict[str, Any]:

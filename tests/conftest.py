@@ -13,7 +13,6 @@ import botocore.session
 import pg8000.dbapi
 import pytest
 import sqlalchemy
-from moto import mock_aws
 from pg8000.native import identifier
 from xdist.remote import Producer
 
@@ -21,16 +20,18 @@ from local.business.seed import seed
 from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA, new_credentials
 from local.postgres.server import Postgres
+from tests.support.alchemy import engine_of
 from tests.support.clusters import oldest_installed
 from tests.support.loaded import Loaded
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
+from tests.support.served_aws import served_aws
 from tests.support.tiers import ByFile, sort_into_tiers
 from totes.contracts import declarations
-from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.connection import WAREHOUSE
 from totes.runtime import aws
 from totes.runtime.log import logger, metrics
 from totes.runtime.redaction import forget_secrets
-from totes.source.extract import joined_tables
+from totes.source.windows import joined_tables
 from totes.warehouse.tables import metadata
 
 # The width of whoever runs the tests is not theirs.
@@ -111,7 +112,7 @@ def quarantined(monkeypatch: pytest.MonkeyPatch) -> Declares:
         declared = {
             name: replace(table, quarantine=name in tables) for name, table in declarations.source_tables().items()
         }
-        for module in ("source.changes", "source.extract", "backfill"):
+        for module in ("source.changes", "source.snapshot", "backfill"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare
@@ -279,25 +280,25 @@ def warehouse_2024_11_15(
 @contextlib.contextmanager
 def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[sqlalchemy.Engine]:
     with _databases(postgres, template) as (source, warehouse):
-        # The mocked AWS ends here: while it lasts, others that start would find its buckets.
-        with mock_aws():
+        # The AWS ends here: while it lasts, others that start would find its buckets.
+        with served_aws():
             made = Pipeline(postgres, source, warehouse, passwords)
             made.run()
-        yield make_engine(WAREHOUSE, made.credentials(warehouse), "totes-test")
+        yield engine_of(WAREHOUSE, made.credentials(warehouse))
 
 
 @contextlib.contextmanager
 def _run_once(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Loaded]:
     with _databases(postgres, template) as (source, warehouse):
-        # This mocked AWS ends before any test starts its own.
-        with mock_aws():
+        # This AWS ends before any test starts its own.
+        with served_aws():
             loaded = Loaded.by_running(Pipeline(postgres, source, warehouse, passwords))
         yield loaded
 
 
 @contextlib.contextmanager
 def _pipeline(postgres: Postgres, passwords: dict[str, str], start: Start) -> Iterator[Pipeline]:
-    with mock_aws(), _stacked_pipeline(postgres, passwords, start) as made:
+    with served_aws(), _stacked_pipeline(postgres, passwords, start) as made:
         yield made
 
 

@@ -31,10 +31,11 @@ from totes.runtime.scratch import scratch
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import BackfillSettings
 from totes.source.backfill_plan import Plan, Range, dividable, divided, fact_sources, parse_plan
-from totes.source.extract import Extracted, Snapshot, Window
+from totes.source.extract import Extracted, extract, extract_range
 from totes.source.fence import reason_to_read_all
 from totes.source.flush import durable_position
-from totes.source.snapshot import snapshot
+from totes.source.snapshot import Snapshot, snapshot
+from totes.source.windows import Window
 
 
 class Backfill:
@@ -142,7 +143,7 @@ class Backfill:
         path = folder / table.name
         with about(table=table.name):
             everything = dict.fromkeys(source_tables(), Window(None))
-            return self._added(table, batch, path, taken.extract(table, everything, path, {}))
+            return self._added(table, batch, path, extract(taken, table, everything, path, {}))
 
     def _read(self, part: Range, plan: Plan, folder: Path) -> Parts:
         table = source_tables()[part.table]
@@ -155,7 +156,7 @@ class Backfill:
                 raise _outdated(reason)
             if relations_to_read(plan.structure[table.name], taken.catalogue[table.name]):
                 raise _outdated(f"the structure of {table.name} in totesys has changed")
-            read = taken.extract_range(table, (part.low, part.high), older_than, folder / "data")
+            read = extract_range(taken, table, (part.low, part.high), older_than, folder / "data")
         return self._added(table, part.batch, folder / "data", read)
 
     def _added(self, table: SourceTable, batch: int, path: Path, read: Extracted) -> Parts:

@@ -21,10 +21,9 @@ from totes.runtime.settings import IngestSettings
 from totes.source.changes import Change, read_change, write_change
 from totes.source.decisions import ASKED_FOR, UPGRADED
 from totes.source.deletions import require_accepted
-from totes.source.extract import Snapshot
 from totes.source.fence import EXPECTED
 from totes.source.flush import durable_position
-from totes.source.snapshot import snapshot
+from totes.source.snapshot import Snapshot, snapshot
 
 _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 

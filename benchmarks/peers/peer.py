@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -115,6 +116,12 @@ def uri(
 ) -> str:
     """A database of the world's server, by its Unix socket."""
     return f"{scheme}://{user}@{host}/{database}?host={environment.postgres.host}"
+
+
+def version(program: str) -> str:
+    """Returns the version of a program that is pinned."""
+    pins = (FOLDER / f"{program}.txt").read_text(encoding="utf-8")
+    return str(re.findall(rf"^{program}\S*==(\S+)", pins, re.MULTILINE)[0])
 
 
 def installed(program: str, tell: Tell) -> str:

@@ -13,8 +13,7 @@ from cli.questions import Question, all_questions
 from totes.alerts.executions import Execution, latest
 
 if TYPE_CHECKING:
-    import sqlalchemy
-
+    from totes.postgres.driver import PipelineConnection
     from totes.runtime.names import Names
 
 LAST_EXECUTIONS = 10
@@ -72,7 +71,7 @@ def gather(names: "Names") -> Findings:
     return Findings(names, now, answers, logs, fresh, rows_by_day, latest(names, LAST_EXECUTIONS))
 
 
-def _answers(connection: "sqlalchemy.Connection") -> Iterator[Answer | Unanswered]:
+def _answers(connection: "PipelineConnection") -> Iterator[Answer | Unanswered]:
     for question in all_questions().values():
         if needed := [parameter for parameter in question.parameters if parameter.required]:
             options = " ".join(f"--param {parameter.name}=…" for parameter in needed)
@@ -86,10 +85,8 @@ def _answers(connection: "sqlalchemy.Connection") -> Iterator[Answer | Unanswere
             yield found
 
 
-def _rows_by_day(connection: "sqlalchemy.Connection") -> dict[date, dict[str, int]]:
-    import sqlalchemy
-
+def _rows_by_day(connection: "PipelineConnection") -> dict[date, dict[str, int]]:
     days: dict[date, dict[str, int]] = {}
-    for row in connection.execute(sqlalchemy.text(_BY_DAY)):
+    for row in connection.execute(_BY_DAY):
         days.setdefault(row.day, {})[row.table_name] = int(row.rows)
     return dict(list(days.items())[:LAST_DAYS])

@@ -4,8 +4,8 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from moto.core.base_backend import BackendDict
@@ -29,8 +29,11 @@ class AwsInUse(Exception):
 
 
 @contextlib.contextmanager
-def moto_server() -> Iterator[str]:
+def moto_server(front: Callable[[Any], Any] = lambda app: app) -> Iterator[str]:
     """Serve every AWS API that moto knows, the state machines' interpreter included, with nothing in it at first.
+
+    Args:
+        front: makes of the WSGI application the one that is served.
 
     Yields:
         The endpoint's URL.
@@ -45,7 +48,7 @@ def moto_server() -> Iterator[str]:
         server = make_server(
             HOST, 0, DomainDispatcherApplication(create_backend_app), threaded=True, request_handler=MotoRequestHandler
         )
-        server.app = ProgramsOnly(server.app, server.port)
+        server.app = front(ProgramsOnly(server.app, server.port))
         with _interpreter_configured(), serving(server):
             yield f"http://{HOST}:{server.port}"
     finally:

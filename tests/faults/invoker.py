@@ -9,13 +9,15 @@ from typing import Any
 
 from local.lambda_runtime.runtime import Function, Invoker, InvokeResult
 from local.lambda_runtime.worker import LambdaContext, error_payload, load_handler
+from tests.support.processes import process
 
 
 class InProcess:
     """Answers as Lambda does, on the interpreter's threads and in this process' environment.
 
     A simulated kill unwinds the handler's stack, so its connection is closed and its temporary files go, as the system
-    sees to with a process that is gone. What only a real death can show needs `Drill.worker_processes`.
+    sees to with a process that is gone. What it sends meanwhile is refused. What only a real death can show needs
+    `Scenario.worker_processes`.
 
     Attributes:
         raised: the last error that each execution's functions raised, by the execution's ARN.
@@ -28,7 +30,8 @@ class InProcess:
     def __call__(self, name: str, event: dict[str, Any]) -> InvokeResult:
         context = _context(self._functions[name])
         try:
-            result = load_handler(self._functions[name].handler)(event, context)
+            with process():
+                result = load_handler(self._functions[name].handler)(event, context)
             return InvokeResult(json.loads(json.dumps(result)))
         except Exception as error:  # noqa: BLE001  whatever it is, Lambda makes an answer of it
             self.raised[event.get("execution", "")] = error

@@ -157,6 +157,7 @@ class Scenario:
 
         with self.instead(function, invoke):
             yield
+        assert countdown.left <= 0, f"There was no attempt {attempt} at {function}: nothing was done before it."
 
     @contextlib.contextmanager
     def worker_processes(self, function: str, logs: Path, **limits: Any) -> Iterator[None]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy
 from pg8000.native import identifier, literal
 
 from local.postgres.databases import LOADER, READER
 from tests.faults.scenario import HEAL, HOLD, Scenario, fault
 from tests.support.injection import at_statement
-from totes.postgres.connection import TOTESYS, WAREHOUSE, make_engine
+from totes.postgres.connection import TOTESYS, WAREHOUSE, connected
 from totes.warehouse.warehouse import Warehouse
 
 AMENDED = "UPDATE sales_order SET agreed_delivery_location_id = %s WHERE sales_order_id = %s"
@@ -245,10 +244,9 @@ def test_f26_serialization_failure_heals(scenario: Scenario, monkeypatch: pytest
 def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(scenario: Scenario) -> None:
     scenario.totesys(AMENDED, 1, 7)
     pipeline = scenario.pipeline
-    with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").connect() as vanished:
-        vanished.begin()
+    with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load") as vanished:
         Warehouse(vanished).lock()
-        pid = vanished.scalar(sqlalchemy.text("SELECT pg_backend_pid()"))
+        pid = vanished.execute("SELECT pg_backend_pid()").scalar()
 
         failed = scenario.run()
 
@@ -256,7 +254,6 @@ def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(scenario: Scenario)
         assert f"locks are held by pid {pid} (totes_loader, totes-load)" in failed.mail
         # PostgreSQL reaps it.
         end_sessions(scenario, "totes-load")
-        vanished.invalidate()
     scenario.run()
 
 

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import pytest
-import sqlalchemy
 from pg8000.native import identifier
-from sqlalchemy import event
 
 from local.postgres.databases import READER
 from tests.conftest import Declares
@@ -19,6 +18,8 @@ from tests.faults.scenario import HEAL, HOLD, WARN, Scenario, fault, on
 from tests.faults.test_backfill import Backfills, succeeded
 from tests.support.pipeline import LOAD_ORDER
 from totes.contracts import declarations
+from totes.postgres.driver import PipelineConnection
+from totes.postgres.rows import Rows
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
@@ -39,21 +40,18 @@ ORDERS = "sales_order", "purchase_order"
 def clock_ahead(interval: str = "1 hour") -> Iterator[None]:
     """Sets the source's clock ahead, as far as Ingest's queries show it."""
 
-    def shift(
-        _connection: object, _cursor: object, statement: str, parameters: object, *_: object
-    ) -> tuple[str, object]:
+    execute = PipelineConnection.execute
+
+    def shift(self: PipelineConnection, statement: str, *more: Any, **named: Any) -> Rows:
         shifted = re.sub(
             r"(pg_catalog\.)?(clock_timestamp|now|statement_timestamp)\(\)",
             rf"(\g<0> + interval '{interval}')",
             statement,
         )
-        return (shifted if "snapshot" in statement else statement), parameters
+        return execute(self, shifted if "snapshot" in statement else statement, *more, **named)
 
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", shift, retval=True)
-    try:
+    with mock.patch.object(PipelineConnection, "execute", shift):
         yield
-    finally:
-        event.remove(sqlalchemy.Engine, "before_cursor_execute", shift)
 
 
 def snapshot_times(scenario: Scenario) -> list[Any]:
@@ -380,7 +378,7 @@ def share(monkeypatch: pytest.MonkeyPatch) -> Any:
     def declare(table: str, most: float) -> None:
         tables = declarations.source_tables()
         declared = {**tables, table: replace(tables[table], max_deleted_share=most)}
-        for module in ("source.changes", "source.extract", "backfill", "source.deletions"):
+        for module in ("source.changes", "source.snapshot", "backfill", "source.deletions"):
             monkeypatch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
     return declare

@@ -25,7 +25,7 @@ from tests.support.injection import at_statement, die, s3_answers
 from totes.alerts.error_catalogue import ABORTED, CATALOGUE, TIMED_OUT, section
 from totes.contracts import declarations
 from totes.lake.batch_log import entry
-from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.connection import WAREHOUSE, connected
 from totes.postgres.position import SourcePosition
 from totes.source.fence import reason_to_read_all
 from totes.warehouse.warehouse import Warehouse
@@ -135,7 +135,7 @@ def test_mail_of_mass_deletions(running: Scenario) -> None:
 def test_mail_of_a_locked_warehouse(running: Scenario) -> None:
     change(running)
     pipeline = running.pipeline
-    with make_engine(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load").begin() as other:
+    with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-load") as other:
         Warehouse(other).lock()
         describe_end(running, "WarehouseBusy")
 

@@ -11,7 +11,7 @@ import pytest
 from local.aws.moto_repairs import conditional_writes_are_atomic
 from tests.integration.test_rules import RIGHT, WRONG
 from tests.support.allowances import half_used_after
-from tests.support.injection import at_key, at_statement
+from tests.support.injection import at_key, at_statement, puts
 from tests.support.pipeline import Pipeline, content
 from totes.contracts.requests import Request
 from totes.errors import ContractViolation
@@ -107,7 +107,7 @@ def test_last_batch_leaves_nothing_to_come_back_for(behind: Pipeline) -> None:
 
 def test_hint_moves_each_hundred_batches_and_last(behind: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("totes.transform._HINTED_AFTER", 4)
-    with at_key(HINT, lambda: None) as hints:
+    with puts(HINT) as hints:
         behind.transform()
     # Batches 4 and 6.
     assert len(hints) == 2

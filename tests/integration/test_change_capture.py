@@ -9,6 +9,7 @@ from local.postgres.databases import READER
 from tests.support.back_office import FOUNDATION
 from tests.support.loaded import on
 from tests.support.pipeline import Pipeline, content
+from tests.support.s3_wire import traced
 from totes.errors import AccessDenied, ContractViolation, LogBroken, SourceBusy
 from totes.lake.batch_log import HINT
 from totes.postgres.position import SourcePosition
@@ -397,3 +398,17 @@ def test_quiet_run_takes_nine_round_trips_to_totesys(seeded: Pipeline) -> None:
         before = wire.round_trips
         assert seeded.ingest().batch is None
     assert wire.round_trips - before == 9
+
+
+def test_requests_to_the_lake_wait_for_few_others(seeded: Pipeline) -> None:
+    """S3 takes some 20 ms for each, so what counts is how many of them wait for the one before."""
+    seeded.run()
+    with traced() as quiet:
+        assert seeded.ingest().batch is None
+        seeded.load()
+    seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id <= 60")
+    seeded.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id <= 40")
+    with traced() as changed:
+        seeded.run()
+    assert quiet.depth <= 8, str(quiet)
+    assert changed.depth <= 34, str(changed)

@@ -13,7 +13,7 @@ from tests.support.loaded import on
 from tests.support.pipeline import Pipeline, content, physical_rows
 from totes.errors import BatchContended, LogBroken, WarehouseBusy, WarehouseUnreachable
 from totes.load import LoadResult
-from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.connection import WAREHOUSE, connected
 from totes.warehouse.warehouse import Warehouse
 
 Content = dict[str, list[list[Any]]]
@@ -208,7 +208,7 @@ def test_load_that_holds_the_lock_too_long_makes_the_other_one_give_up(
     seeded.transform()
     impatient = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "200ms"})
     monkeypatch.setattr("totes.load.WAREHOUSE", impatient)
-    with make_engine(WAREHOUSE, seeded.credentials(seeded.warehouse), "totes-test").begin() as other:
+    with connected(WAREHOUSE, seeded.credentials(seeded.warehouse), "totes-test") as other:
         Warehouse(other).lock()
         with pytest.raises(WarehouseBusy, match=r"lock timeout; .*held by pid \d+ \(totes_loader, totes-test\)"):
             seeded.load()
@@ -220,11 +220,11 @@ def test_warehouse_of_another_lake_is_refused(seeded: Pipeline) -> None:
         seeded.load()
 
 
-def sweep(dying: Callable[[int], Any], work: Callable[[], object]) -> int:
+def sweep(dying: Callable[..., Any], work: Callable[[], object]) -> int:
     """Does the work again and again, dying one event later each time, until it comes through; returns the deaths."""
     number = 1
     while True:
-        with dying(number) as countdown, suppress(Killed):
+        with dying(number, may_miss=True) as countdown, suppress(Killed):
             work()
         if countdown.left > 0:
             return number - 1

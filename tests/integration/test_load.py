@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from tests.support.back_office import FOUNDATION
-from tests.support.injection import at_statement
+from tests.support.injection import statements
 from tests.support.loaded import on
 from tests.support.pipeline import FACTS, Pipeline, content
 from totes.contracts.declarations import warehouse_tables
@@ -200,7 +200,7 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
             replace(column, since=LATEST + 1) if column.name == "location" else column for column in staff.columns
         ]
         tables = {**warehouse_tables(), staff.name: replace(staff, columns=tuple(columns))}
-        for module in ("schema", "tables"):
+        for module in ("schema", "tables", "migration"):
             monkeypatch.setattr(f"totes.warehouse.{module}.warehouse_tables", lambda: tables)
         metadata.cache_clear()
 
@@ -237,7 +237,9 @@ def test_empty_warehouse_goes_through_all_versions(seeded: Pipeline, later_colum
 def test_batch_from_before_a_column_can_be_replayed(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     staff = warehouse_tables()["dim_staff"]
     older = replace(staff, columns=tuple(column for column in staff.columns if column.name != "location"))
-    monkeypatch.setattr("totes.transform.warehouse_tables", lambda: {**warehouse_tables(), staff.name: older})
+    monkeypatch.setattr(
+        "totes.warehouse.batch_shaper.warehouse_tables", lambda: {**warehouse_tables(), staff.name: older}
+    )
     seeded.ingest()
     seeded.transform()
     seeded.load()
@@ -261,7 +263,7 @@ CALENDAR = "SELECT count(*) FROM dim_date"
 
 @pytest.mark.usefixtures("bulk")
 def test_bulk_of_known_rows_blocks_no_reader(seeded: Pipeline) -> None:
-    with at_statement("ALTER TABLE", lambda: None) as altered:
+    with statements("ALTER TABLE") as altered:
         assert seeded.run("sales_order", "payment")[2].inserted == {}
         assert altered == []
         # Every order is news.

@@ -16,7 +16,6 @@ from itertools import count
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
-from moto import mock_aws
 from pg8000.native import literal
 
 from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEMA
@@ -26,6 +25,7 @@ from tests.support.clusters import Cluster, folder_for_clusters
 from tests.support.interleaving import Interleaving, Tally
 from tests.support.migrations import PREPARATIONS
 from tests.support.pipeline import Pipeline
+from tests.support.served_aws import served_aws
 from totes.postgres.connection import TOTESYS, WAREHOUSE
 
 MakesPipeline = Callable[[], AbstractContextManager[Pipeline]]
@@ -97,7 +97,7 @@ def test_no_interleaving_loses_or_doubles_anything(
         return Interleaving(founded(), cluster, tally)
 
     try:
-        with mock_aws():
+        with served_aws():
             run_state_machine_as_test(machine, settings=SETTINGS)
             while time.monotonic() < end:
                 run_state_machine_as_test(machine, settings=SETTINGS)

@@ -4,19 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto import mock_aws
 
 from local.postgres.databases import SOURCE, WAREHOUSE
 from tests.support.clusters import Cluster, add_databases, folder_for_clusters
 from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
 from tests.support.reconciliation import reconcile
+from tests.support.served_aws import served_aws
 
 
 @pytest.fixture
 def old(oldest_postgres: Path, passwords: dict[str, str]) -> Iterator[Pipeline]:
     """Yields a pipeline with both databases on that PostgreSQL."""
-    with folder_for_clusters() as folder, Cluster(folder / "data", programs=oldest_postgres) as cluster, mock_aws():
+    with folder_for_clusters() as folder, Cluster(folder / "data", programs=oldest_postgres) as cluster, served_aws():
         add_databases(cluster, passwords)
         yield Pipeline(cluster, SOURCE, WAREHOUSE, passwords)
 

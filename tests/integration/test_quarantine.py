@@ -194,7 +194,7 @@ def test_change_of_the_declaration_releases_what_it_allows(
     with monkeypatch.context() as patch:
         narrow = narrowed(declarations.source_tables()["payment_type"])
         declared = {**declarations.source_tables(), "payment_type": replace(narrow, quarantine=True)}
-        for module in ("source.changes", "source.extract"):
+        for module in ("source.changes", "source.snapshot"):
             patch.setattr(f"totes.{module}.source_tables", lambda: declared)
         seeded.totesys("UPDATE payment_type SET last_updated = now() WHERE payment_type_id = 2")
         assert seeded.run()[0].quarantined == {"payment_type": 1}

@@ -16,6 +16,7 @@ from cli.charts.declaration import QuestionInvalid
 from cli.charts.vega import panel_svgs
 from cli.errors import CommandFailed, Misused
 from cli.questions import Question, all_questions, find_question, read_question
+from tests.support.alchemy import own
 
 PARAMETERS = {"order_history": {"order_id": "1"}, "orders_as_of": {"moment": "2100-01-01T00:00:00Z"}}
 WITHOUT_CHART = ("order_history", "slipped_deliveries")
@@ -47,7 +48,7 @@ def real(warehouse_2024_11_15: Engine) -> Iterator[Connection]:
 def test_every_question_gets_an_answer(connection: Connection, question: Question) -> None:
     if question.name == "slipped_deliveries":
         amend(connection, 1, agreed_delivery_date=text("agreed_delivery_date + 1"))
-    columns, rows = question.ask(connection, PARAMETERS.get(question.name, {}))
+    columns, rows = question.ask(own(connection), PARAMETERS.get(question.name, {}))
     assert rows
     assert len(set(columns)) == len(columns)
     assert not [value for row in rows for value in row.values() if isinstance(value, float)]
@@ -55,7 +56,7 @@ def test_every_question_gets_an_answer(connection: Connection, question: Questio
 
 @pytest.mark.parametrize("question", all_questions().values(), ids=lambda question: question.name)
 def test_money_always_stands_beside_its_currency(connection: Connection, question: Question) -> None:
-    columns, _ = question.ask(connection, PARAMETERS.get(question.name, {}))
+    columns, _ = question.ask(own(connection), PARAMETERS.get(question.name, {}))
     if any(column.endswith(MONEY) for column in columns):
         assert "currency_code" in columns
 
@@ -63,7 +64,7 @@ def test_money_always_stands_beside_its_currency(connection: Connection, questio
 @pytest.mark.parametrize("question", all_questions().values(), ids=lambda question: question.name)
 def test_every_declared_chart_fits_its_answer(connection: Connection, question: Question) -> None:
     """The columns are there, and each panel with an amount is of one currency."""
-    found = answer(connection, question, PARAMETERS.get(question.name, {}))
+    found = answer(own(connection), question, PARAMETERS.get(question.name, {}))
     chart = found.chart
     if chart is None:
         assert question.name in WITHOUT_CHART
@@ -103,7 +104,7 @@ def test_order_of_the_next_month_finishes_the_one_before(connection: Connection)
 
 
 def test_answer_says_what_it_is_from(connection: Connection) -> None:
-    found = answer(connection, find_question("revenue_by_currency"), {})
+    found = answer(own(connection), find_question("revenue_by_currency"), {})
     (newest,) = connection.execute(text("SELECT batch_id, snapshot_at FROM etl.batch ORDER BY 1 DESC LIMIT 1"))
     assert (found.batch, found.snapshot_at) == tuple(newest)
 
@@ -240,7 +241,7 @@ def test_payment_falls_into_the_band_of_its_age(connection: Connection, age: int
 )
 def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapping[str, str], complaint: str) -> None:
     with pytest.raises(Misused, match=complaint):
-        find_question(name).ask(connection, given)
+        find_question(name).ask(own(connection), given)
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_mistake_in_a_statement_is_named_with_file_and_line(
     path = tmp_path / "mine.sql"
     path.write_text(f"-- What?\n-- Answers: it.\n\n{statement}\n")
     with pytest.raises(QuestionInvalid) as caught:
-        read_question(path).ask(connection, {})
+        read_question(path).ask(own(connection), {})
     assert caught.value.message == f"{tmp_path.name}/mine.sql:{line}: {said}."
 
 
@@ -308,7 +309,7 @@ def test_real_orders_as_of_now_are_current(real: Connection) -> None:
 
 
 def ask(connection: Connection, question: str, /, **parameters: str) -> list[dict[str, Any]]:
-    return find_question(question).ask(connection, parameters)[1]
+    return find_question(question).ask(own(connection), parameters)[1]
 
 
 def total(rows: list[dict[str, Any]], column: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy
 from rich.console import Console
 
 from cli.commands.reconcile import compare, find_tables
@@ -27,6 +26,7 @@ from totes.errors import AccessDenied, LogBroken, SourceBusy, WarehouseBusy
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.postgres.connection import connected
+from totes.postgres.driver import PipelineConnection
 from totes.runtime.secrets import read_credentials
 from totes.source import fence
 from totes.verify.reconcile.loaded_batch import LoadedBatch
@@ -438,7 +438,7 @@ def test_row_without_its_parent_is_compared_all_the_same(loaded: Pipeline) -> No
 
 def test_batch_that_is_loaded_meanwhile_does_no_harm(loaded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def overtaken(*arguments: Any) -> Iterator[sqlalchemy.Connection]:
+    def overtaken(*arguments: Any) -> Iterator[PipelineConnection]:
         loaded.totesys(NEW_ORDER)
         loaded.run()
         with connected(*arguments) as connection:
@@ -480,7 +480,7 @@ def opened(pipeline: Pipeline) -> Iterator[Snapshots]:
 )
 def test_neither_database_would_take_a_write(loaded: Pipeline, side: str, table: str, refusal: type[Exception]) -> None:
     with pytest.raises(refusal, match="read-only transaction"), opened(loaded) as both:
-        getattr(both, side)(sqlalchemy.text(f"DELETE FROM {table} WHERE false"))
+        getattr(both, side)(f"DELETE FROM {table} WHERE false")
 
 
 def test_batch_s_texts_are_those_of_the_warehouse(loaded: Pipeline, tmp_path: Path) -> None:

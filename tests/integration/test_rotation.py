@@ -77,13 +77,13 @@ def after_the_secret_is_read(patch: pytest.MonkeyPatch, stage: str, *steps: Call
 def logins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The passwords that were tried, in order."""
     tried: list[str] = []
-    make = connection.make_engine
+    make = connection.connect
 
     def noted(database: connection.Database, credentials: secrets.Credentials, application: str) -> object:
         tried.append(credentials.password)
         return make(database, credentials, application)
 
-    monkeypatch.setattr(connection, "make_engine", noted)
+    monkeypatch.setattr(connection, "connect", noted)
     return tried
 
 

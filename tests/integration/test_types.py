@@ -27,7 +27,7 @@ from totes.lake.texts import texts
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.runtime.settings import IngestSettings
 from totes.source.backfill_plan import Range
-from totes.source.extract import joined_tables
+from totes.source.windows import joined_tables
 from totes.warehouse.tables import metadata
 
 COLUMNS = {name: f"c{number}" for number, name in enumerate(ODD_VALUES)}

@@ -13,7 +13,7 @@ from tests.lake.views import BACK, VIEWS, Rows
 from tests.support.pipeline import Pipeline
 from tests.support.replays import ORDER, POISONED
 from tools.docs.lake import FOLDER
-from totes.postgres.connection import WAREHOUSE, make_engine
+from totes.postgres.connection import WAREHOUSE, connected
 
 # What stops DuckDB: what the warehouse has beyond the current state.
 NOT_ANSWERED = {
@@ -73,10 +73,8 @@ def test_deleted_rows_are_told_with_their_batch(duck: duckdb.DuckDBPyConnection)
 def test_question_of_the_business_has_the_same_answer(
     duck: duckdb.DuckDBPyConnection, lived: Pipeline, name: str
 ) -> None:
-    engine = make_engine(WAREHOUSE, lived.credentials(lived.warehouse, LOADER), "totes-test")
-    with engine.connect() as connection:
+    with connected(WAREHOUSE, lived.credentials(lived.warehouse, LOADER), "totes-test") as connection:
         columns, expected = find_question(name).ask(connection, {})
-    engine.dispose()
     found = duck.execute(find_question(name).sql)
     assert [column[0] for column in found.description or ()] == list(columns)
     assert [list(row) for row in found.fetchall()] == [list(row.values()) for row in expected]

@@ -1,32 +1,28 @@
 """Faults at a given moment: before the n-th statement, PUT or row the process dies, or something else happens.
 
-All of them work on what this process does, whatever thread it is in.
+All of them work on what goes over the wire, whatever client sends it from whatever thread. Each of them fails the test
+if its moment does not come, unless the test says that it may miss.
 """
 
-import select
+import functools
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-import boto3
-import pg8000.dbapi
-import sqlalchemy
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from pg8000.core import Context
-from sqlalchemy import event
+import pytest
 
-from totes.postgres import copy
-from totes.runtime import aws
-from totes.source import extract
+from tests.support import postgres_wire, s3_wire
+from tests.support.postgres_wire import COMMIT as COMMIT
+from tests.support.processes import Killed as Killed
+from tests.support.processes import here, interrupted, sender
+from tests.support.s3_wire import LOST, REFUSED, Answer, Request, Send
+from totes.postgres.driver import PipelineConnection
 
+_READY = b"Z\0\0\0\5"
 Action = Callable[[], object]
-COMMIT = "COMMIT"
-
-
-class Killed(BaseException):
-    """Nothing catches it: the process is gone."""
 
 
 class Countdown:
@@ -35,10 +31,13 @@ class Countdown:
     def __init__(self, number: int, action: Action) -> None:
         self.left = number
         self._action = action
+        self._lock = threading.Lock()
 
-    def __call__(self, *_: object, **__: object) -> None:
-        self.left -= 1
-        if self.left == 0:
+    def __call__(self) -> None:
+        with self._lock:
+            self.left -= 1
+            is_now = self.left == 0
+        if is_now:
             self._action()
 
 
@@ -47,45 +46,53 @@ def die() -> None:
 
 
 @contextmanager
-def dying_at_put(number: int) -> Iterator[Countdown]:
+def dying_at_put(number: int, *, may_miss: bool = False) -> Iterator[Countdown]:
     """The process dies instead of the n-th PUT to S3."""
-    with at_put(number, die) as countdown:
+    with at_put(number, die, may_miss=may_miss) as countdown:
         yield countdown
 
 
 @contextmanager
-def dying_at_statement(number: int) -> Iterator[Countdown]:
+def dying_at_statement(number: int, *, may_miss: bool = False) -> Iterator[Countdown]:
     """The process dies instead of the n-th statement, COPY or commit."""
     countdown = Countdown(number, die)
-    with _statements(countdown):
+    with at_statement("", countdown, number, may_miss=may_miss):
         yield countdown
 
 
 @contextmanager
 def dying_at_row(number: int) -> Iterator[Countdown]:
-    """The process dies instead of reading the n-th row of totesys, of all tables."""
-    countdown, write = Countdown(number, die), extract._RowSink.write
+    """The process dies instead of reading the n-th row that PostgreSQL copies out, of all tables."""
+    countdown, copy_data = Countdown(number, functools.partial(_acting_here, die)), PipelineConnection.handle_COPY_DATA
 
-    def counted(self: extract._RowSink, rows: bytes) -> None:
-        for _ in range(rows.count(b"\n")):
-            countdown()
-        write(self, rows)
+    def counted(connection: Any, data: bytes, context: Any) -> None:
+        write = context.stream_write
 
-    with mock.patch.object(extract._RowSink, "write", counted):
+        def write_counted(rows: bytes) -> None:
+            for _ in range(rows.count(b"\n")):
+                countdown()
+            write(rows)
+
+        with mock.patch.object(context, "stream_write", write_counted):
+            copy_data(connection, data, context)
+
+    with mock.patch.object(PipelineConnection, "handle_COPY_DATA", counted), _must(lambda: countdown.left <= 0):
         yield countdown
 
 
 @contextmanager
-def at_put(number: int, action: Action) -> Iterator[Countdown]:
-    """Does something just before the n-th PUT to S3; where it raises, the PUT is not sent."""
+def at_put(number: int, action: Action, *, may_miss: bool = False) -> Iterator[Countdown]:
+    """Does something just before the n-th PUT to S3; where it raises, the PUT is not carried out."""
     countdown = Countdown(number, action)
-    with _aws_event("before-call.s3.PutObject", countdown):
+    with at_key("", countdown, number, may_miss=may_miss):
         yield countdown
 
 
 @contextmanager
-def at_key(contains: str, action: Action, times: int = 1) -> Iterator[list[str]]:
-    """Does something just before the first PUTs to keys that contain a text; where it raises, the PUT is not sent.
+def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = False) -> Iterator[list[str]]:
+    """Does something just before the first PUTs to keys that contain a text.
+
+    Where it raises, the PUT is not carried out, and the handler that sent it ends with what was raised.
 
     Args:
         times: before how many of these.
@@ -93,20 +100,30 @@ def at_key(contains: str, action: Action, times: int = 1) -> Iterator[list[str]]
     Yields:
         the paths of all PUTs that contained the text.
     """
-    seen: list[str] = []
+    moments = _Moments(contains, action, times)
 
-    def look(params: dict[str, Any], **_: object) -> None:
-        if contains in params["url_path"]:
-            seen.append(params["url_path"])
-            if len(seen) <= times:
+    def listen(request: Request, send: Send) -> Answer | None:
+        if not request.writes or not moments.has_come(request.path):
+            return send()
+        process = sender()
+        try:
+            with interrupted(process):
                 action()
+        except BaseException as error:  # noqa: BLE001  the handler's thread is to raise it
+            if process is None:
+                moments.stray.append(error)
+            else:
+                process.die(error)
+            return REFUSED
+        return send()
 
-    with _aws_event("before-call.s3.PutObject", look):
-        yield seen
+    # What else the dead would send goes to PostgreSQL, too.
+    with postgres_wire.heard_by(lambda _: None), s3_wire.heard_by(listen), _must(moments.done, may_miss):
+        yield moments.seen
 
 
 @contextmanager
-def at_statement(contains: str, action: Action, times: int = 1) -> Iterator[list[str]]:
+def at_statement(contains: str, action: Action, times: int = 1, *, may_miss: bool = False) -> Iterator[list[str]]:
     """Does something before the first statements that contain a text; a commit is the statement `COMMIT`.
 
     Args:
@@ -115,21 +132,34 @@ def at_statement(contains: str, action: Action, times: int = 1) -> Iterator[list
     Yields:
         all statements that contained the text.
     """
-    seen: list[str] = []
+    moments = _Moments(contains, action, times)
 
-    def look(statement: str) -> None:
-        if contains in statement:
-            seen.append(statement)
-            if len(seen) <= times:
-                action()
+    def listen(statement: str) -> None:
+        if moments.has_come(statement):
+            _acting_here(action)
 
-    with _statements(look):
+    # What else the dead would send goes to S3, too.
+    with s3_wire.heard_by(_pass), postgres_wire.heard_by(listen), _must(moments.done, may_miss):
+        yield moments.seen
+
+
+@contextmanager
+def statements(contains: str) -> Iterator[list[str]]:
+    """Yields all statements that contain a text; nothing is injected."""
+    with at_statement(contains, lambda: None, may_miss=True) as seen:
+        yield seen
+
+
+@contextmanager
+def puts(contains: str) -> Iterator[list[str]]:
+    """Yields the paths of all PUTs to keys that contain a text; nothing is injected."""
+    with at_key(contains, lambda: None, may_miss=True) as seen:
         yield seen
 
 
 @contextmanager
 def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterator[Countdown]:
-    """S3 answers the next requests itself: nothing is done. Each attempt of the SDK is a request.
+    """S3 answers the next requests itself: nothing is done. Each attempt of the client is a request.
 
     Args:
         status: for instance 503.
@@ -139,34 +169,33 @@ def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterat
     """
     remaining = Countdown(times, lambda: None)
 
-    def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
-        if remaining.left <= 0:
-            return None
+    def listen(request: Request, send: Send) -> Answer | None:
+        if request.operation != operation or remaining.left <= 0:
+            return send()
         remaining()
-        headers: Any = {"Content-Type": "application/xml"}
-        text = f"<Error><Code>{code}</Code><Message>As the test says.</Message></Error>".encode()
-        return AWSResponse(request.url, status, headers, _Body(text))
+        return s3_wire.error(status, code)
 
-    with _aws_event(f"before-send.s3.{operation}", answer):
+    with s3_wire.heard_by(listen), _must(lambda: remaining.left < times):
         yield remaining
 
 
 @contextmanager
 def put_answer_lost(contains: str, number: int = 1) -> Iterator[list[int]]:
-    """S3 carries out the n-th PUT to keys that contain a text, its answer is lost, and the SDK sends the PUT again.
+    """S3 carries out the n-th PUT to keys that contain a text, and its answer is lost: the client may send it again.
 
     Yields:
         the status of each PUT that contained the text.
     """
     statuses: list[int] = []
 
-    def lose(response: tuple[Any, Any], request_dict: dict[str, Any], **_: object) -> int | None:
-        if contains not in request_dict["url_path"]:
-            return None
-        statuses.append(response[0].status_code)
-        return 0 if len(statuses) == number else None
+    def listen(request: Request, send: Send) -> Answer | None:
+        answer = send()
+        if not request.writes or contains not in request.path or answer is LOST:
+            return answer
+        statuses.append(answer.status)
+        return LOST if len(statuses) == number else answer
 
-    with _aws_event("needs-retry.s3.PutObject", lose):
+    with s3_wire.heard_by(listen), _must(lambda: len(statuses) >= number):
         yield statuses
 
 
@@ -178,74 +207,83 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
         the statement, and then COMMIT once that was lost.
     """
     seen: list[str] = []
+    handle_messages = PipelineConnection.handle_messages
 
-    def look(statement: str) -> None:
-        if after in statement and not seen:
+    def listen(statement: str) -> None:
+        awaited = statement == COMMIT if seen else after in statement
+        if awaited and len(seen) < 2:
             seen.append(statement)
 
-    def commit(connection: Any) -> None:
-        if len(seen) != 1:
-            original(connection)
-            return
-        seen.append(COMMIT)
-        connection.send_QUERY("commit")
-        connection._sock.flush()
-        # The server answers when it has committed.
-        assert select.select([connection._usock], [], [], 10)[0]
-        connection._usock.recv(1 << 16)
-        connection._usock.shutdown(socket.SHUT_RDWR)
-        connection.handle_messages(Context("commit"))
+    def lose(connection: Any, context: Any) -> None:
+        if seen[1:] and not lost:
+            lost.append(True)
+            answer = b""
+            # The server has committed when it is ready for the next statement.
+            while _READY not in answer:
+                answer += connection._usock.recv(1 << 16) or pytest.fail("The server has gone before it committed.")
+            connection._usock.shutdown(socket.SHUT_RDWR)
+        handle_messages(connection, context)
 
-    original = pg8000.dbapi.Connection.commit
-    with _statements(look), mock.patch.object(pg8000.dbapi.Connection, "commit", commit):
+    lost: list[bool] = []
+    with (
+        postgres_wire.heard_by(listen),
+        mock.patch.object(PipelineConnection, "handle_messages", lose),
+        _must(lambda: bool(lost)),
+    ):
         yield seen
 
 
-class _Body:
-    """As much of urllib3's response as botocore reads."""
+class _Moments:
+    """The first events that contain a text, and whether what is to happen before them has happened.
 
-    def __init__(self, text: bytes) -> None:
-        self._text = text
+    Attributes:
+        seen: all events that contained the text.
+        stray: errors that could end no handler.
+    """
 
-    def stream(self, **_: object) -> Iterator[bytes]:
-        yield self._text
+    def __init__(self, contains: str, action: Action, times: int) -> None:
+        self.seen: list[str] = []
+        self.stray: list[BaseException] = []
+        self._contains = contains
+        self._action = action
+        self._times = times
+        self._lock = threading.Lock()
+
+    def has_come(self, event: str) -> bool:
+        if self._contains not in event:
+            return False
+        with self._lock:
+            self.seen.append(event)
+            return len(self.seen) <= self._times
+
+    def done(self) -> bool:
+        assert not self.stray, f"{self.stray} should end a handler, but none runs as a process(), or several at once."
+        return self._action.left <= 0 if isinstance(self._action, Countdown) else bool(self.seen)
+
+
+def _acting_here(action: Action) -> None:
+    """Does something in the thread of a handler, which dies of what is raised."""
+    process = here()
+    try:
+        with interrupted(process):
+            action()
+    except BaseException as error:
+        if process and isinstance(error, Killed):
+            process.die(error)
+        raise
+
+
+def _pass(_: Request, send: Send) -> Answer | None:
+    return send()
 
 
 @contextmanager
-def _aws_event(name: str, handler: Callable[..., object]) -> Iterator[None]:
-    """Hooks into every client that is made meanwhile; the functions have to make theirs anew."""
-    if boto3.DEFAULT_SESSION is None:
-        boto3.setup_default_session()
-    session: Any = boto3.DEFAULT_SESSION
-    session.events.register(name, handler)
-    aws._client.cache_clear()
+def _must(happen: Callable[[], bool], may_miss: bool = False) -> Iterator[None]:
+    """Fails if a block ends, be it with an error, before what must happen has happened."""
     try:
         yield
-    finally:
-        session.events.unregister(name, handler)
-        aws._client.cache_clear()
-
-
-@contextmanager
-def _statements(listener: Callable[[str], object]) -> Iterator[None]:
-    """Tells of every statement before it is sent; SQLAlchemy never sees the COPYs."""
-
-    def statement(_connection: object, _cursor: object, text: str, *_: object) -> None:
-        listener(text)
-
-    def commit(_connection: object) -> None:
-        listener(COMMIT)
-
-    def copied(connection: sqlalchemy.Connection, text: str, stream: object) -> None:
-        listener(text)
-        original(connection, text, stream)
-
-    original = copy._copy
-    event.listen(sqlalchemy.Engine, "before_cursor_execute", statement)
-    event.listen(sqlalchemy.Engine, "commit", commit)
-    try:
-        with mock.patch.object(copy, "_copy", copied):
-            yield
-    finally:
-        event.remove(sqlalchemy.Engine, "before_cursor_execute", statement)
-        event.remove(sqlalchemy.Engine, "commit", commit)
+    except Exception as error:
+        if not (happen() or may_miss):
+            raise AssertionError(f"Nothing was injected, and then: {error}") from error
+        raise
+    assert happen() or may_miss, "Nothing was injected: the moment did not come."

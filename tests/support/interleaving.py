@@ -389,7 +389,8 @@ def at(moment: Moment, action: Action) -> AbstractContextManager[object]:
     """Does something once, before the n-th statement or PUT of a kind."""
     kind, number = moment
     if kind == ANY_PUT:
-        return at_put(number, action)
+        return at_put(number, action, may_miss=True)
     if moment in PUTS:
-        return at_key(kind, Countdown(number, action), times=number)
-    return at_statement("" if kind == ANY_STATEMENT else kind, Countdown(number, action), times=number)
+        return at_key(kind, Countdown(number, action), number, may_miss=True)
+    contains = "" if kind == ANY_STATEMENT else kind
+    return at_statement(contains, Countdown(number, action), number, may_miss=True)

@@ -17,8 +17,6 @@ from types import TracebackType
 from typing import Any, Self
 from unittest import mock
 
-import sqlalchemy
-
 from tests.support import inspection, oracle
 from tests.support.inspection import Inspection, Logs
 from tests.support.ledger import Zone
@@ -27,7 +25,8 @@ from tests.support.pipeline import Pipeline, physical_rows
 from totes import ingest
 from totes.errors import DeletionsHeld
 from totes.lake.manifest import Manifest
-from totes.source.extract import Snapshot
+from totes.postgres.driver import PipelineConnection
+from totes.source.snapshot import Snapshot
 
 # If a table is rewritten after a snapshot, the snapshot shows it empty, or as it never was.
 _REWRITTEN = (
@@ -67,7 +66,7 @@ class HistoryChecker:
         take, after = vars(ingest)["snapshot"], vars(ingest)["moment_after"]
 
         @contextlib.contextmanager
-        def checked_history(connection: sqlalchemy.Connection) -> Iterator[Snapshot]:
+        def checked_history(connection: PipelineConnection) -> Iterator[Snapshot]:
             with take(connection) as taken:
                 try:
                     yield taken
@@ -165,8 +164,8 @@ class HistoryChecker:
         """Whatever a run could leave: objects with their digests, tables with where their rows lie."""
         return self.pipeline.objects() | {f"{name} {digest}" for name, digest in physical_rows(self.pipeline).items()}
 
-    def _look(self, connection: sqlalchemy.Connection, taken: Snapshot) -> Picture | None:
-        driver: Any = connection.connection.driver_connection
+    def _look(self, connection: PipelineConnection, taken: Snapshot) -> Picture | None:
+        driver: Any = connection
         # Past SQLAlchemy, so that whoever counts the pipeline's statements does not count this one.
         with contextlib.closing(driver.cursor()) as cursor:
             cursor.execute("SELECT current_database(), pg_export_snapshot()")

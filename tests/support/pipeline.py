@@ -1,4 +1,4 @@
-"""A pipeline for a test: its own two databases on a real PostgreSQL, its own two buckets in moto."""
+"""A pipeline for a test: its own two databases on a real PostgreSQL, its own two buckets in the local AWS."""
 
 import contextlib
 import json
@@ -16,6 +16,8 @@ from pg8000.native import identifier
 
 from local.postgres.databases import LOADER, READER
 from local.postgres.server import Postgres
+from tests.support.processes import process
+from tests.support.s3_wire import OF_THE_TEST
 from totes.contracts.declarations import source_tables, warehouse_tables
 from totes.contracts.requests import Request
 from totes.ingest import Ingested, ingest
@@ -54,7 +56,7 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.landing_bucket = f"landing-{self.name}"
         self.processed_bucket = f"processed-{self.name}"
-        self.s3 = boto3.client("s3", region_name="eu-west-2")
+        self.s3 = boto3.client("s3", region_name="eu-west-2", config=OF_THE_TEST)
         self._secrets = boto3.client("secretsmanager", region_name="eu-west-2")
         for bucket in (self.landing_bucket, self.processed_bucket):
             self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
@@ -85,13 +87,16 @@ class Pipeline:
 
     def ingest(self, *full_read: str, accept_deletions: Mapping[str, int] | None = None) -> Ingested:
         settings = IngestSettings(self.landing_bucket, self.processed_bucket, f"{self.name}/source")
-        return ingest(settings, Request(self.execution, full_read, accept_deletions=accept_deletions or {}))
+        with process():
+            return ingest(settings, Request(self.execution, full_read, accept_deletions=accept_deletions or {}))
 
     def transform(self) -> Transformed:
-        return transform(TransformSettings(self.landing_bucket, self.processed_bucket), Request(self.execution))
+        with process():
+            return transform(TransformSettings(self.landing_bucket, self.processed_bucket), Request(self.execution))
 
     def load(self) -> LoadResult:
-        return load(LoadSettings(self.processed_bucket, f"{self.name}/warehouse"), Request(self.execution))
+        with process():
+            return load(LoadSettings(self.processed_bucket, f"{self.name}/warehouse"), Request(self.execution))
 
     def run(
         self, *full_read: str, accept_deletions: Mapping[str, int] | None = None

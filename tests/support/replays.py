@@ -152,7 +152,7 @@ def schemas(pipeline: Pipeline) -> set[str]:
 def declare_quarantine(patch: pytest.MonkeyPatch) -> None:
     declared = declarations.source_tables()
     declared = {**declared, "sales_order": replace(declared["sales_order"], quarantine=True)}
-    for module in ("source.changes", "source.extract"):
+    for module in ("source.changes", "source.snapshot"):
         patch.setattr(f"totes.{module}.source_tables", lambda: declared)
 
 

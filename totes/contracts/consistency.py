@@ -345,7 +345,7 @@ class _Star(_Table):
         star = self._star
         if self._since < 1:
             self.find(f"since is {self._since}, expected 1 or more", "since")
-        for column in (*star.columns, *star.former_columns):
+        for column in star.all_columns:
             place = _at(column, "since")
             if column.since < 1:
                 self.find(f"{column.name}: since is {column.since}, expected 1 or more", *place)
@@ -619,7 +619,7 @@ def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sq
     for name, table in warehouse.items():
         file = known.warehouse[name]
         found.setdefault(table.since, (file, ("since",)))
-        for column in (*table.columns, *table.former_columns):
+        for column in table.all_columns:
             found.setdefault(column.since, (file, _at(column, "since")))
             if column.until is not None:
                 found.setdefault(column.until, (file, _at(column, "until")))

@@ -167,6 +167,11 @@ class WarehouseTable:
     checks: tuple[Check, ...] = ()
     former_columns: tuple[Column, ...] = ()
 
+    @property
+    def all_columns(self) -> tuple[Column, ...]:
+        """Returns its columns, and those that it has no more."""
+        return (*self.columns, *self.former_columns)
+
     def column(self, name: str) -> Column:
         return _named(self.name, self.columns, name)
 

@@ -5,12 +5,10 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
+import pg8000.dbapi
 
 from totes.errors import (
     SourceBusy,
@@ -52,60 +50,62 @@ WAREHOUSE = Database("the warehouse", "warehouse", WarehouseUnreachable, Warehou
 
 
 @contextmanager
-def connected(database: Database, credentials: Credentials, application: str) -> Iterator[sqlalchemy.Connection]:
+def connected(database: Database, credentials: Credentials, application: str) -> Iterator[PipelineConnection]:
     """One connection, closed at the end; errors inside the block come out as errors of this project.
 
     No pool: a run uses one connection for a second every few minutes, and a connection that is not kept can neither
     go stale in a frozen Lambda nor occupy a slot of the server.
     """
-    with database_errors(database), _login(database, credentials, application) as connection:
+    with database_errors(database):
+        connection = _login(database, credentials, application)
         try:
             yield connection
-        except DBAPIError as error:
+        except pg8000.dbapi.DatabaseError as error:
             if sqlstate(error) != LOCK_TIMEOUT:
                 raise
             raise lock_error(database, connection, error) from error
+        finally:
+            # It may be lost, or closed already.
+            with suppress(pg8000.dbapi.Error, OSError):
+                connection.close()
 
 
-def _login(database: Database, credentials: Credentials, application: str) -> sqlalchemy.Connection:
+def _login(database: Database, credentials: Credentials, application: str) -> PipelineConnection:
     """Connects; if the login is refused, tries what the secret holds since it was read, and what a rotation brings."""
     try:
-        return make_engine(database, credentials, application).connect()
-    except DBAPIError as error:
+        return connect(database, credentials, application)
+    except pg8000.dbapi.Error as error:
         if not login_refused(error):
             raise
         for other in other_versions(credentials):
-            with suppress(DBAPIError):
-                return make_engine(database, other, application).connect()
+            with suppress(pg8000.dbapi.Error):
+                return connect(database, other, application)
         raise
 
 
-@lru_cache(maxsize=4)
-def make_engine(database: Database, credentials: Credentials, application: str) -> sqlalchemy.Engine:
-    """A SQLAlchemy engine that opens a connection when asked and keeps none.
+def connect(database: Database, credentials: Credentials, application: str) -> PipelineConnection:
+    """Opens a connection.
 
-    It is kept itself: what it asks of the server when it first connects, it need not ask in a warm function again.
+    Raises:
+        AccessDenied: see totes.postgres.tls.
+        pg8000.dbapi.Error, OSError: the server refused, or can't be reached.
     """
-
-    def connect() -> PipelineConnection:
-        return PipelineConnection(
-            settings=database.session,
-            read_back=READ_BACK,
-            check=partial(check_settings, database.name),
-            user=credentials.username,
-            password=credentials.password,
-            database=credentials.dbname,
-            host=credentials.host,
-            # The socket is encrypted already, if it is to be.
-            ssl_context=False,
-            application_name=application,
-            # For statements between transactions. Poolers refuse or drop nearly all other parameters.
-            startup_params={"client_encoding": "UTF8"},
-            # Opened last: from here on the connection closes it, whatever happens.
-            sock=_socket(database, credentials),
-        )
-
-    return sqlalchemy.create_engine("postgresql+pg8000://", creator=connect, poolclass=NullPool)
+    return PipelineConnection(
+        settings=database.session,
+        read_back=READ_BACK,
+        check=partial(check_settings, database.name),
+        user=credentials.username,
+        password=credentials.password,
+        database=credentials.dbname,
+        host=credentials.host,
+        # The socket is encrypted already, if it is to be.
+        ssl_context=False,
+        application_name=application,
+        # For statements between transactions. Poolers refuse or drop nearly all other parameters.
+        startup_params={"client_encoding": "UTF8"},
+        # Opened last: from here on the connection closes it, whatever happens.
+        sock=_socket(database, credentials),
+    )
 
 
 def quoted(*names: str) -> str:

@@ -1,4 +1,6 @@
-"""pg8000, with sockets closed at once, fewer round trips, and passwords taken as libpq takes them.
+"""The connection of every stage: pg8000's, with named parameters, rows with attributes, and transactions as blocks.
+
+It also closes sockets at once, takes fewer round trips, and takes passwords as libpq takes them.
 
 What relies on internals of pg8000 and scramp is here. After an upgrade, tests/unit/totes/postgres/test_driver.py says
 which of them are gone, and which repair is no longer needed.
@@ -7,8 +9,9 @@ which of them are gone, and which repair is no longer needed.
 import re
 import socket
 import ssl
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from itertools import count
 from struct import Struct
 from typing import Any
 
@@ -19,11 +22,16 @@ from pg8000.core import NULL_BYTE, SYNC_MSG, Context
 from pg8000.exceptions import InterfaceError
 from scramp import ScramException
 
+from totes.postgres.rows import Rows
+
 _LENGTH = Struct("!i")
 _DATA = ord("d")
 # pg8000 sends this before a transaction's first statement.
 _BEGIN = "begin transaction"
 _NO_SUCH_SETTING = "42704"
+_SAVEPOINT = "totes"
+# `:name`, but neither the type after `::` nor the minutes of `HH24:MI`.
+_PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
 class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes without types
@@ -61,15 +69,21 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
             super().close()
         finally:
             _hang_up(file, sock)
+            self._transaction_status = None
 
 
 class PipelineConnection(Connection):
     """A connection with settings in each transaction, fewer round trips, and fewer calls for a COPY's rows.
 
+    A statement outside of a block begins a transaction, which ends with the next `rollback`, or with the connection.
+
     Args:
         settings: the settings of each transaction, by name.
         read_back: names of the settings that each transaction reads back.
-        check: is called with their values; the transaction's first statement raises its errors.
+        check: is called with their values; the beginning of the transaction raises its errors.
+
+    Attributes:
+        statement: what `execute` ran last; empty if nothing.
     """
 
     def __init__(
@@ -82,7 +96,54 @@ class PipelineConnection(Connection):
         self._settings = dict(settings)
         self._read_back = list(read_back)
         self._check = check
+        self.statement = ""
         super().__init__(**parameters)
+
+    def execute(self, statement: str, values: Mapping[str, object] | None = None, stream: object = None) -> Rows:
+        """Runs a statement; several, with semicolons between, run in one round trip if they have no parameters.
+
+        Args:
+            values: of the parameters, which the statement writes as `:name`. Without values there are none.
+            stream: takes the bytes of a COPY to it, or is the blocks of one from it.
+
+        Raises:
+            pg8000.dbapi.DatabaseError: the server refused; the connection can be used on.
+            pg8000.dbapi.InterfaceError, OSError: the connection was lost, or is closed.
+        """
+        if not self._in_transaction:
+            self.execute_simple(_BEGIN)
+        self.statement = statement
+        text, names = numbered(statement) if values else (statement, [])
+        if names or stream is not None:
+            return Rows(self.execute_unnamed(text, [(values or {})[name] for name in names], stream=stream))
+        return Rows(self.execute_simple(text))
+
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """A transaction, if none has begun: it is committed at the end of the block, or rolled back if that fails."""
+        if not self._in_transaction:
+            self.execute_simple(_BEGIN)
+        try:
+            yield
+        except BaseException:
+            # A connection that is lost has rolled back.
+            with suppress(pg8000.dbapi.Error, OSError):
+                self.rollback()
+            raise
+        self.commit()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """A part of a transaction: if the block fails, it alone is rolled back. Blocks may lie within one another."""
+        self.execute_simple(f"SAVEPOINT {_SAVEPOINT}")
+        try:
+            yield
+        except BaseException:
+            if self._in_transaction:
+                with suppress(pg8000.dbapi.Error, OSError):
+                    self.execute_simple(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}; RELEASE SAVEPOINT {_SAVEPOINT}")
+            raise
+        self.execute_simple(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
     def execute_simple(self, statement: str) -> Context:
         """Runs statements without parameters; a BEGIN also sets the settings."""
@@ -94,6 +155,8 @@ class PipelineConnection(Connection):
         Neither SET nor SHOW takes a snapshot, so a transaction can still set its isolation and lock tables first. If
         the server lacks a setting, a connection takes two more round trips for it, once.
         """
+        if self._usock is None:
+            raise InterfaceError("connection is closed")
         sets = [f"SET LOCAL {name} = '{value}'" for name, value in self._settings.items()]
         shows = [f"SHOW {name}" for name in self._read_back]
         try:
@@ -120,15 +183,30 @@ class PipelineConnection(Connection):
         self, statement: str, vals: Sequence[object] = (), oids: Sequence[int] = (), stream: object = None
     ) -> Context:
         """Runs a statement with parameters, a COPY or a COMMIT: in one round trip, where pg8000 takes three."""
-        context = Context(statement, stream=stream)
+        context, given = Context(statement, stream=stream), make_params(self.py_types, vals)
         self.send_PARSE(NULL_BYTE, statement, oids)
         self.send_DESCRIBE_STATEMENT(NULL_BYTE)
-        self.send_BIND(NULL_BYTE, make_params(self.py_types, vals))
+        self.send_BIND(NULL_BYTE, given)
         self.send_EXECUTE()
         self._sock.write(SYNC_MSG)
         self._sock.flush()
         self.handle_messages(context)
         return context
+
+    def handle_messages(self, context: Context) -> None:
+        """Reads an answer to its end.
+
+        If that fails, in the middle of a COPY for instance, what comes next could not be told from the rest of the
+        answer. So it closes the socket without a word to the server, which rolls back.
+        """
+        try:
+            super().handle_messages(context)
+        except pg8000.dbapi.DatabaseError:
+            raise
+        except BaseException:
+            _hang_up(self._sock, self._usock)
+            self._sock = self._usock = self._transaction_status = None
+            raise
 
     def handle_COPY_DATA(self, data: bytes, context: Any) -> None:  # noqa: N802  pg8000's name
         """Takes a row, and with it all that lie complete in the buffer behind it.
@@ -147,6 +225,15 @@ class PipelineConnection(Connection):
             end = after
         self._sock.read(end)
         context.stream_write(b"".join(rows))
+
+
+def numbered(statement: str) -> tuple[str, list[str]]:
+    """Returns a statement with `$1`, `$2` … in place of its `:name`s, and these names in order.
+
+    Each place is a parameter of its own, so the server may give it a type of its own.
+    """
+    numbers = count(1)
+    return _PARAMETER.sub(lambda _: f"${next(numbers)}", statement), _PARAMETER.findall(statement)
 
 
 def _hang_up(file: Any, sock: Any) -> None:

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+import pg8000.dbapi
 
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.server_errors import LOCK_TIMEOUT, sqlstate
 from totes.postgres.session import LOCK_SECONDS
 
@@ -18,7 +18,7 @@ QUEUE_MILLISECONDS = 150
 _PAUSE_SECONDS = 0.35
 
 
-def change_at_once(connection: sqlalchemy.Connection, change: Callable[[], object]) -> bool:
+def change_at_once(connection: PipelineConnection, change: Callable[[], object]) -> bool:
     """Makes a change that keeps readers out, if its locks can be had at once.
 
     Returns:
@@ -27,20 +27,20 @@ def change_at_once(connection: sqlalchemy.Connection, change: Callable[[], objec
     try:
         with _queueing_briefly(connection):
             change()
-    except DBAPIError as error:
+    except pg8000.dbapi.DatabaseError as error:
         if sqlstate(error) == LOCK_TIMEOUT:
             return False
         raise
     return True
 
 
-def change_when_free(connection: sqlalchemy.Connection, change: Callable[[], object]) -> None:
+def change_when_free(connection: PipelineConnection, change: Callable[[], object]) -> None:
     """Makes a change that keeps readers out.
 
     If a lock is refused, it lets the readers pass and tries again, for LOCK_SECONDS.
 
     Raises:
-        DBAPIError: the last attempt was refused a lock, too, SQLSTATE 55P03.
+        pg8000.dbapi.DatabaseError: the last attempt was refused a lock, too, SQLSTATE 55P03.
     """
     give_up_at = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < give_up_at:
@@ -52,10 +52,10 @@ def change_when_free(connection: sqlalchemy.Connection, change: Callable[[], obj
 
 
 @contextmanager
-def _queueing_briefly(connection: sqlalchemy.Connection) -> Iterator[None]:
+def _queueing_briefly(connection: PipelineConnection) -> Iterator[None]:
     """Queues for a lock for QUEUE_MILLISECONDS at most inside the block, and rolls the block back if it fails."""
-    usual = connection.scalar(sqlalchemy.text("SELECT pg_catalog.current_setting('lock_timeout')"))
-    with connection.begin_nested():
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{QUEUE_MILLISECONDS}ms'")
+    usual = connection.execute("SELECT pg_catalog.current_setting('lock_timeout')").scalar()
+    with connection.savepoint():
+        connection.execute(f"SET LOCAL lock_timeout = '{QUEUE_MILLISECONDS}ms'")
         yield
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{usual}'")
+        connection.execute(f"SET LOCAL lock_timeout = '{usual}'")

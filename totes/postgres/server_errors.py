@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import pg8000.dbapi
-import sqlalchemy
 from pg8000.exceptions import InterfaceError
-from sqlalchemy.exc import DBAPIError
 
 from totes.errors import AccessDenied, ContractViolation, DatabaseFailed, TotesError
 from totes.postgres.statements import sql
 
 if TYPE_CHECKING:
     from totes.postgres.connection import Database
+    from totes.postgres.driver import PipelineConnection
 
 # A lock was not free in time.
 LOCK_TIMEOUT = "55P03"
@@ -31,8 +30,6 @@ def database_errors(database: "Database") -> Iterator[None]:
     """Turns the driver's errors into this project's, told apart by SQLSTATE: the driver's classes mislead."""
     try:
         yield
-    except DBAPIError as error:
-        raise _translated(database, error.orig or error) from error
     except (pg8000.dbapi.Error, OSError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise  # the function's own disk is full
@@ -41,7 +38,7 @@ def database_errors(database: "Database") -> Iterator[None]:
 
 def sqlstate(error: BaseException | None) -> str:
     """The server's code for an error; empty where the server has not said anything."""
-    return str(_fields(error.orig if isinstance(error, DBAPIError) else error).get("C", ""))
+    return str(_fields(error).get("C", ""))
 
 
 def server_message(error: BaseException) -> str:
@@ -49,33 +46,34 @@ def server_message(error: BaseException) -> str:
     return _said(_fields(error))
 
 
-def lock_error(database: "Database", connection: sqlalchemy.Connection, refused: DBAPIError) -> TotesError:
+def lock_error(
+    database: "Database", connection: "PipelineConnection", refused: pg8000.dbapi.DatabaseError
+) -> TotesError:
     """Returns the error of a lock that was not free in time; it names the sessions that hold it."""
-    return _translated(database, refused.orig or refused, _lock_holders(connection, refused))
+    return _translated(database, refused, _lock_holders(connection, refused))
 
 
-def login_refused(error: DBAPIError) -> bool:
+def login_refused(error: pg8000.dbapi.Error) -> bool:
     """Returns whether the server refused the login: the role or its password."""
-    fields = _fields(error.orig)
+    fields = _fields(error)
     state = str(fields.get("C", ""))
     return state.startswith("28") or _meaning(state, fields.get("M", "")) is _ROTATED
 
 
-def _lock_holders(connection: sqlalchemy.Connection, refused: DBAPIError) -> str:
+def _lock_holders(connection: "PipelineConnection", refused: pg8000.dbapi.DatabaseError) -> str:
     """Returns the sessions for which we may have waited: another execution's, or somebody else's.
 
     Our own wait is over by now. So the refused statement and the server's message show which tables we wanted, and
     what for.
     """
-    wanted = f"{refused.statement} {_fields(refused.orig).get('W', '')}"
-    with suppress(DBAPIError):
+    wanted = f"{connection.statement} {_fields(refused).get('W', '')}"
+    with suppress(pg8000.dbapi.Error):
         connection.rollback()
-        query = sqlalchemy.text(sql("postgres", "lock_holders"))
-        return "; ".join(map(_described, connection.execute(query, {"wanted": wanted})))
+        return "; ".join(map(_described, connection.execute(sql("postgres", "lock_holders"), {"wanted": wanted})))
     return ""
 
 
-def _described(holder: "sqlalchemy.Row[Any]") -> str:
+def _described(holder: Any) -> str:
     # Its state is hidden from a role that is no member of pg_read_all_stats.
     state = f", {holder.state} since {holder.since}" if holder.state else ""
     return f"{holder.holder} ({holder.user_name}, {holder.application or 'no application name'}){state}"

@@ -10,7 +10,7 @@ from totes.contracts.declarations import SourceTable, source_tables, warehouse_t
 from totes.lake.manifest import Parts, parse_parts, parse_position
 from totes.postgres.catalogue import Structure
 from totes.postgres.position import SourcePosition
-from totes.source.extract import Extent, joined_tables
+from totes.source.windows import Extent, joined_tables
 
 
 @dataclass(frozen=True)

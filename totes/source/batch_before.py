@@ -28,11 +28,6 @@ class BatchBefore:
         """Returns a table's object; None if the batch has none."""
         return self.manifest.tables.get(table, {}).get(part) if self.manifest else None
 
-    def number_of_keys(self, table: str) -> int | None:
-        """Returns how many keys the batch knew; None if it did not have the table."""
-        stored = self.stored(table, "keys")
-        return stored.rows if stored else None
-
     def keys(self, table: SourceTable) -> pa.Array:
         """Returns the keys that the batch knew."""
         schema = keys_schema(table)

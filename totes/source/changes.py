@@ -1,43 +1,35 @@
 """Finds what is different in totesys since the batch before: rows, deleted keys, and rows that are quarantined.
 
-Three steps: read_change reads, asks decisions.py what follows from what was read, and leaves files in a folder;
-write_change puts these into the lake, and knows nothing of how the change was found.
+Three steps: read_change counts, asks decisions.py what is due, has it read by table_reader.py, and leaves files in a
+folder; write_change puts these into the lake, and knows nothing of how the change was found.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from totes.contracts.declarations import SourceTable, source_tables
-from totes.lake.bucket import Lake, StoredObject, sha256_of
-from totes.lake.keys import difference
+from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest, Parts
-from totes.lake.parquet import keys_schema, write_keys
 from totes.runtime.log import about, logger
-from totes.source.batch_before import BatchBefore
 from totes.source.decisions import (
-    Examined,
-    KeyChange,
     Scope,
     are_as_before,
     beginning,
-    examined,
-    expected_keys,
     is_due,
     is_news,
-    key_change,
     once_more,
-    quarantine_after,
     scope_of,
-    tombstones,
-    unavailable,
     window_of,
 )
-from totes.source.extract import Count, Extracted, Snapshot, Window, Windows, joined_tables
-from totes.source.quarantine import Quarantine, write_quarantine
+from totes.source.snapshot import Snapshot
+from totes.source.windows import Count, Window, Windows, joined_tables
+
+if TYPE_CHECKING:
+    from totes.source.table_reader import TableReader
 
 
 @dataclass(frozen=True)
@@ -126,10 +118,9 @@ def read_change(
         SourceBusy: totesys was altered while it was read.
         SourceLagging: totesys is a standby that has not replayed all that the batch before saw.
     """
-    before = BatchBefore(previous, landing, folder)
     scope = scope_of(source_tables(), previous, taken.position, taken.catalogue, asked_for)
     while True:
-        attempt = _Attempt(taken, before, scope, folder)
+        attempt = _Attempt(taken, previous, scope, landing, folder)
         unexplained = attempt.read()
         if unexplained is None:
             return attempt.change()
@@ -160,14 +151,12 @@ def _parts(
 class _Attempt:
     """Reads all tables once, in a scope."""
 
-    def __init__(self, taken: Snapshot, before: BatchBefore, scope: Scope, folder: Path) -> None:
+    def __init__(self, taken: Snapshot, previous: Manifest | None, scope: Scope, landing: Lake, folder: Path) -> None:
         self._taken = taken
-        self._before = before
+        self._previous = previous
         self._scope = scope
+        self._landing = landing
         self._folder = folder
-        self._examined: dict[str, Examined] = {}
-        # What is quarantined by now; the rows of the next table may not refer to it.
-        self._quarantine: dict[str, Quarantine] = {}
         self._tables: dict[str, TableChange] = {}
 
     def read(self) -> str | None:
@@ -188,104 +177,39 @@ class _Attempt:
         tables = self._tables.values()
         news = is_news(
             self._scope,
-            self._before.manifest,
+            self._previous,
             {name: table.data.sha256 for name, table in self._tables.items() if table.data},
             deleted=any(table.deleted for table in tables),
             quarantine_changed=any(table.quarantine_file for table in tables),
         )
         return Change(news, self._scope.full_read, self._tables)
 
+    @cached_property
+    def _reader(self) -> "TableReader":
+        # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
+        from totes.source.table_reader import TableReader
+
+        return TableReader(self._taken, self._previous, self._scope, self._landing, self._folder)
+
     def _windows(self) -> Windows:
         """Returns what to read of each table: what is new, and what was quarantined and is now right or wrong anew."""
         windows: dict[str, Window] = {}
         for name, table in source_tables().items():
-            self._examined[name] = self._examine(table)
-            self._quarantine[name] = self._examined[name].kept
-            windows[name] = window_of(self._scope, name, self._examined[name].again)
+            again = self._reader.examine(table) if self._stored(name, "aside") else ()
+            windows[name] = window_of(self._scope, name, again)
             if windows[name].relations:
                 logger.info("relations read in full", table=name, relations=windows[name].relations)
         return windows
 
-    def _examine(self, table: SourceTable) -> Examined:
-        before = self._before.quarantine(table.name)
-        if not before:
-            return Examined({}, {}, ())
-        found = self._taken.examine(table, tuple(before), self._path(table, "examined"), self._unavailable(table))
-        return examined(before, found)
-
     def _change_of(self, table: SourceTable, windows: Windows, counts: Mapping[str, Count]) -> TableChange | None:
         """Reads what is due of a table; returns None if that does not explain how many rows the table has."""
-        name, rows = table.name, counts[table.name].all
-        read = Extracted(_no_keys(table), [])
-        if is_due(name, joined_tables().get(name, {}), self._scope, counts):
-            read = self._read(table, windows)
-        known = self._before.number_of_keys(name)
-        change = TableChange(
-            data=self._data(table, read),
-            known=known or 0,
-            ahead=(read.ahead, read.latest) if read.latest else None,
-        )
-        if not are_as_before(known, len(read.keys), rows):
-            keys = self._compare_keys(table, read, rows)
-            if keys is None:
-                return None
-            change = replace(
-                change,
-                deleted=self._deleted(table, keys.gone),
-                keys=self._keys_file(table, "keys", keys.live) if keys.differ_from(known) else None,
-            )
-        return replace(change, quarantine_file=self._quarantine_file(table), quarantined=len(self._quarantine[name]))
+        name, rows, known = table.name, counts[table.name].all, self._stored(table.name, "keys")
+        due = is_due(name, joined_tables().get(name, {}), self._scope, counts)
+        if not due and are_as_before(known, 0, rows) and not self._stored(name, "aside"):
+            return TableChange(known=rows)
+        return self._reader.change_of(table, windows, rows, known, due=due)
 
-    def _read(self, table: SourceTable, windows: Windows) -> Extracted:
-        read = self._taken.extract(table, windows, self._path(table, "data"), self._unavailable(table))
-        logger.info("read", rows=read.rows, quarantined=len(read.quarantined))
-        return read
-
-    def _compare_keys(self, table: SourceTable, read: Extracted, rows: int) -> KeyChange | None:
-        """Returns how the keys have changed; None if they don't explain the number of rows."""
-        known = self._before.keys(table)
-        self._quarantine[table.name] = quarantine_after(self._examined[table.name], read, known)
-        came = difference(read.keys, known)
-        live = expected_keys(known, came, read.keys, in_full=table.name in self._scope.full_read)
-        if rows < len(live):
-            # Some have gone. Only the table itself says which.
-            live = self._taken.keys(table)
-        return key_change(known, came, live, rows)
-
-    def _data(self, table: SourceTable, read: Extracted) -> File | None:
-        if not read.rows and self._before.manifest:
-            return None
-        return _file(self._path(table, "data"), read.rows)
-
-    def _deleted(self, table: SourceTable, gone: pa.Array) -> File | None:
-        landed = tombstones(gone, self._examined[table.name].before)
-        if not len(landed):
-            return None
-        logger.info("deleted", rows=len(landed))
-        return self._keys_file(table, "deleted", landed)
-
-    def _quarantine_file(self, table: SourceTable) -> File | None:
-        rows = self._quarantine[table.name]
-        if rows == self._examined[table.name].before:
-            return None
-        path = self._path(table, "aside")
-        return _file(path, write_quarantine(path, table, rows.values()))
-
-    def _keys_file(self, table: SourceTable, part: str, keys: pa.Array) -> File:
-        path = self._path(table, part)
-        write_keys(path, keys, keys_schema(table))
-        return _file(path, len(keys))
-
-    def _path(self, table: SourceTable, part: str) -> Path:
-        return self._folder / f"{table.name}.{part}"
-
-    def _unavailable(self, table: SourceTable) -> Mapping[str, pa.Array]:
-        return unavailable(table, joined_tables().get(table.name, {}), self._quarantine)
-
-
-def _file(path: Path, rows: int) -> File:
-    return File(path, rows, sha256_of(path))
-
-
-def _no_keys(table: SourceTable) -> pa.Array:
-    return pa.array([], keys_schema(table).types[0])
+    def _stored(self, table: str, part: str) -> int | None:
+        """Returns how many rows a table's object has in the batch before; None if there is no such object."""
+        stored = self._previous.objects(part).get(table) if self._previous else None
+        return stored.rows if stored else None

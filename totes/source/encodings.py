@@ -6,19 +6,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import pg8000.dbapi
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
 
 from totes.contracts.declarations import SourceTable
 from totes.errors import SHOWN, ContractViolation
 from totes.postgres.connection import quoted
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 from totes.postgres.statements import sql
-from totes.source.validation import Violation
+from totes.source.violations import Violation
 
 
 @contextmanager
-def named_in_source(connection: sqlalchemy.Connection, table: SourceTable, condition: str) -> Iterator[None]:
+def named_in_source(connection: PipelineConnection, table: SourceTable, condition: str) -> Iterator[None]:
     """Names the values of totesys that stop a COPY because they can't be written in UTF-8.
 
     Args:
@@ -32,7 +31,7 @@ def named_in_source(connection: sqlalchemy.Connection, table: SourceTable, condi
     except pg8000.dbapi.Error as error:
         if sqlstate(error) not in UNCONVERTIBLE:
             raise
-        count, first = _find(connection.engine, table, condition)
+        count, first = _find(connection, table, condition)
         shown = "".join(f"; {violation}" for violation in first)
         more = f"; and {count - len(first)} more" if count > len(first) else ""
         raise ContractViolation(
@@ -41,10 +40,10 @@ def named_in_source(connection: sqlalchemy.Connection, table: SourceTable, condi
         ) from error
 
 
-def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tuple[int, list[Violation]]:
+def _find(connection: PipelineConnection, table: SourceTable, condition: str) -> tuple[int, list[Violation]]:
     """Returns how many such values there are, and the first ones; 0 and none if the server refuses the search.
 
-    The error ended the transaction and the connection, so this opens another one.
+    The error has ended the transaction, so this takes another one.
     """
     columns = [column for column in table.columns if column.type_row.is_text]
     statement = sql("source", "unconvertible").format(
@@ -55,10 +54,11 @@ def _find(engine: sqlalchemy.Engine, table: SourceTable, condition: str) -> tupl
         shown=SHOWN,
     )
     try:
-        with engine.begin() as connection:
-            connection.exec_driver_sql(statement)
-            text = connection.exec_driver_sql("SELECT pg_catalog.current_setting('totes.unconvertible')").scalar_one()
-    except DBAPIError:
+        connection.rollback()
+        with connection.begin():
+            connection.execute(statement)
+            text = connection.execute("SELECT pg_catalog.current_setting('totes.unconvertible')").scalar()
+    except pg8000.dbapi.Error:
         return 0, []
     found: dict[str, Any] = json.loads(text)
     expected = "a text that is one in UTF-8, too"

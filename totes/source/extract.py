@@ -1,39 +1,29 @@
-"""Reading totesys: one snapshot of all tables, in bulk, straight into typed Parquet."""
+"""Reads rows and keys of totesys in bulk, straight into typed Parquet."""
 
 import io
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache, reduce
+from functools import reduce
 from pathlib import Path
 from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
-import sqlalchemy
 
-from totes.contracts.declarations import Column, SourceTable, source_tables, warehouse_tables
+from totes.contracts.declarations import Column, SourceTable
 from totes.lake.parquet import keys_schema, landed_schema, parquet_writer
-from totes.postgres.catalogue import CatalogueTable
 from totes.postgres.connection import quoted
-from totes.postgres.copy import copy_out
-from totes.postgres.position import SourcePosition
 from totes.source import fence
 from totes.source.encodings import named_in_source
-from totes.source.quarantine import MOST, QuarantinedRow, abridged, quarantine
-from totes.source.validation import (
-    Violation,
-    check_catalogue,
-    raise_if_any,
-    repeated,
-    repeated_key,
-    too_long,
-    unreadable,
-    violations,
-)
+from totes.source.quarantine import QuarantinedRow, abridged, quarantine
+from totes.source.snapshot import Snapshot
+from totes.source.validation import repeated, too_long, unreadable, violations
+from totes.source.violations import MOST, Violation, raise_if_any
+from totes.source.windows import Windows, among, to_read
 
 # Enough rows for a parser and a compressor to work well, few enough for the memory not to notice.
 BLOCK_BYTES = 16 << 20
@@ -44,51 +34,6 @@ _CSV_BYTES = 1 << 20
 _RARE = "\x01"
 # A stamp further ahead of the server's clock than this comes from no time zone and from no clock that is a little off.
 CLOCKS_DIFFER = timedelta(days=1)
-# Of pg_class.relpersistence.
-_UNLOGGED = "u"
-
-
-@dataclass(frozen=True)
-class Count:
-    """How many rows a table has, and where the new ones begin.
-
-    Attributes:
-        all: all rows.
-        first_new: the lowest place, `(page,line)`, of a row that the window takes, in any relation of the table; None
-            if it takes none.
-    """
-
-    all: int
-    first_new: str | None
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which rows of a table a batch takes.
-
-    Attributes:
-        fence: rows that are not older than this id are taken; None takes all.
-        again: the keys of rows that are taken whatever their age.
-        relations: the object ids of relations whose rows are taken whatever their age.
-        begin: the place of the first row to take; None if it is not known.
-    """
-
-    fence: int | None
-    again: tuple[int, ...] = ()
-    relations: tuple[str, ...] = ()
-    begin: str | None = None
-
-
-Windows = Mapping[str, Window]
-
-
-@dataclass(frozen=True)
-class Extent:
-    """How many rows a table has, and its lowest and its highest key; 0 where it is empty."""
-
-    rows: int
-    low: int
-    high: int
 
 
 @dataclass(frozen=True)
@@ -113,175 +58,73 @@ class Extracted:
         return len(self.keys) - len(self.quarantined)
 
 
-class Snapshot:
-    """A snapshot of totesys, for as long as its transaction is open.
+def extract(
+    taken: Snapshot, table: SourceTable, windows: Windows, path: Path, unavailable: Mapping[str, pa.Array]
+) -> Extracted:
+    """Writes the rows of a table that its window takes, and those that they are joined with, to a Parquet file.
 
-    Attributes:
-        position: where totesys stands.
-        taken_at: when it was taken, UTC.
-        flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
-        end: the end of that log after the snapshot; on a standby, the end of the log that it had replayed.
-        undeclared: columns that no contract declares, by table.
-        catalogue: the declared tables as the catalogue shows them.
-        unlogged: the tables whose rows do not survive a crash.
+    Args:
+        unavailable: by column, the keys of the referenced table that have been quarantined.
+
+    Raises:
+        ContractViolation: a row is not what the contract allows, and may not be quarantined.
     """
-
-    def __init__(
-        self,
-        connection: sqlalchemy.Connection,
-        position: SourcePosition,
-        taken_at: datetime,
-        catalogue: Mapping[str, CatalogueTable],
-        flushed: str | None,
-        end: str | None,
-    ) -> None:
-        self._connection = connection
-        self.position = position
-        self.taken_at = taken_at
-        self.flushed = flushed
-        self.end = end
-        self.undeclared = check_catalogue(source_tables(), catalogue)
-        self.catalogue = catalogue
-        self.unlogged = sorted(
-            name for name, table in catalogue.items() if any(held.persistence == _UNLOGGED for held in table.relations)
-        )
-
-    def counts(self, windows: Windows) -> dict[str, Count]:
-        """Counts the rows of all tables and finds the first new ones, in one scan each and one round trip.
-
-        Raises:
-            ContractViolation: two rows of a table have the same key, which nothing in totesys prevents.
-        """
-        selects = [
-            f"SELECT '{table}' AS name, count(*) AS all_rows, {self._keys_again(table)} AS again, "  # noqa: S608  names come from the contracts
-            f"CAST(min({quoted(table, 'ctid')}) FILTER (WHERE {_taken(source_tables()[table], window)}) AS text) "
-            f"AS first_new FROM public.{quoted(table)} AS {quoted(table)}"
-            for table, window in windows.items()
-        ]
-        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects))).all()
-        for row in rows:
-            raise_if_any(self._repeated(source_tables()[row.name]) if row.again else [])
-        return {row.name: Count(row.all_rows, row.first_new) for row in rows}
-
-    def _keys_again(self, table: str) -> str:
-        """Returns SQL for how many rows repeat another row's key; 0 if a unique index rules them out."""
-        key = source_tables()[table].key
-        return "0" if self.catalogue[table].has_unique(key) else f"count(*) - count(DISTINCT {quoted(table, key)})"
-
-    def _repeated(self, table: SourceTable) -> list[Violation]:
-        key = quoted(table.key)
-        rows = self._connection.execute(
-            sqlalchemy.text(
-                f"SELECT {key} AS key, count(*) AS number FROM public.{quoted(table.name)} "  # noqa: S608  names come from the contracts
-                f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {MOST}"
-            )
-        )
-        return [repeated_key(table, row.key, row.number) for row in rows]
-
-    def extract(
-        self, table: SourceTable, windows: Windows, path: Path, unavailable: Mapping[str, pa.Array]
-    ) -> Extracted:
-        """Writes the rows of a table that its window takes, and those that they are joined with, to a Parquet file.
-
-        Args:
-            unavailable: by column, the keys of the referenced table that have been quarantined.
-
-        Raises:
-            ContractViolation: a row is not what the contract allows, and may not be quarantined.
-        """
-        return self._copy(table, _to_read(table, windows), path, unavailable)
-
-    def examine(
-        self, table: SourceTable, keys: tuple[int, ...], path: Path, unavailable: Mapping[str, pa.Array]
-    ) -> Extracted:
-        """The same for the rows with some keys, as far as they are there."""
-        return self._copy(table, _among(table, keys), path, unavailable)
-
-    def extents(self, tables: Iterable[SourceTable]) -> dict[str, Extent]:
-        """Counts tables and finds their outermost keys, in one scan each and one round trip."""
-        selects = [
-            f"SELECT '{table.name}' AS name, count(*) AS all_rows, coalesce(min({key}), 0) AS low, "  # noqa: S608  names come from the contracts
-            f"coalesce(max({key}), 0) AS high FROM public.{quoted(table.name)}"
-            for table in tables
-            for key in [quoted(table.key)]
-        ]
-        rows = self._connection.execute(sqlalchemy.text(" UNION ALL ".join(selects)))
-        return {row.name: Extent(row.all_rows, row.low, row.high) for row in rows}
-
-    def extract_range(
-        self, table: SourceTable, keys: tuple[int | None, int | None], older_than: int | None, path: Path
-    ) -> Extracted:
-        """Writes the rows with keys from one on and below another to a Parquet file.
-
-        Args:
-            keys: the two; None is unbounded.
-            older_than: a fence that the rows have to be older than; None takes all.
-
-        Raises:
-            ContractViolation: a row is not what the contract allows, and may not be quarantined.
-        """
-        key, (low, high) = quoted(table.name, table.key), keys
-        conditions = [
-            *([f"{key} >= {low:d}"] if low is not None else []),
-            *([f"{key} < {high:d}"] if high is not None else []),
-            *([f"NOT {fence.is_new(older_than, quoted(table.name))}"] if older_than is not None else []),
-        ]
-        return self._copy(table, " AND ".join(conditions) or "true", path, {})
-
-    def _copy(self, table: SourceTable, condition: str, path: Path, unavailable: Mapping[str, pa.Array]) -> Extracted:
-        instead = _RARE + secrets.token_hex()
-        values = ", ".join(_fetched(table, column, instead) for column in table.columns)
-        query = f"SELECT {values} FROM public.{quoted(table.name)} AS {quoted(table.name)} WHERE {condition}"  # noqa: S608  names come from the contracts, keys are numbers
-        latest_stamp = self.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER
-        with (
-            parquet_writer(path, landed_schema(table)) as writer,
-            _RowSink(table, writer, unavailable, latest_stamp, instead) as sink,
-            named_in_source(self._connection, table, condition),
-        ):
-            copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
-            sink.flush()
-        return sink.extracted()
-
-    def keys(self, table: SourceTable) -> pa.Array:
-        """All keys of a table."""
-        sink = io.BytesIO()
-        # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
-        query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
-        copy_out(self._connection, f"COPY ({query}) TO STDOUT (FORMAT csv)", sink)
-        schema = keys_schema(table)
-        return _read_csv(sink.getvalue(), schema).column(0).combine_chunks() if sink.tell() else _no_keys(schema)
+    return _copy(taken, table, to_read(table, windows), path, unavailable)
 
 
-@cache
-def joined_tables() -> Mapping[str, Mapping[str, str]]:
-    """`{table: {other: join condition}}` of the tables whose rows the warehouse joins, in both directions.
+def examine(
+    taken: Snapshot, table: SourceTable, keys: tuple[int, ...], path: Path, unavailable: Mapping[str, pa.Array]
+) -> Extracted:
+    """Writes the rows with some keys, as far as they are there, to a Parquet file; raises as `extract` does."""
+    return _copy(taken, table, among(table, keys), path, unavailable)
 
-    A dimension that joins two tables needs both sides of a row whenever either side changes.
+
+def extract_range(
+    taken: Snapshot, table: SourceTable, keys: tuple[int | None, int | None], older_than: int | None, path: Path
+) -> Extracted:
+    """Writes the rows with keys from one on and below another to a Parquet file.
+
+    Args:
+        keys: the two; None is unbounded.
+        older_than: a fence that the rows have to be older than; None takes all.
+
+    Raises:
+        ContractViolation: a row is not what the contract allows, and may not be quarantined.
     """
-    found: dict[str, dict[str, str]] = {}
-    for dimension in warehouse_tables().values():
-        for other, column in dimension.join.items():
-            child = dimension.source or ""
-            condition = f"{quoted(child, column)} = {quoted(other, source_tables()[other].key)}"
-            found.setdefault(child, {})[other] = condition
-            found.setdefault(other, {})[child] = condition
-    return found
+    key, (low, high) = quoted(table.name, table.key), keys
+    conditions = [
+        *([f"{key} >= {low:d}"] if low is not None else []),
+        *([f"{key} < {high:d}"] if high is not None else []),
+        *([f"NOT {fence.is_new(older_than, quoted(table.name))}"] if older_than is not None else []),
+    ]
+    return _copy(taken, table, " AND ".join(conditions) or "true", path, {})
 
 
-def _taken(table: SourceTable, window: Window) -> str:
-    if window.fence is None:
-        return "true"
-    taken = fence.is_new(window.fence, quoted(table.name))
-    if window.again:
-        taken = f"({taken} OR {_among(table, window.again)})"
-    if window.relations:
-        # As literals: for numbers, an operator of schema public could match better than those of pg_catalog.
-        oids = ", ".join(f"'{oid}'" for oid in window.relations)
-        taken = f"({taken} OR {quoted(table.name, 'tableoid')} IN ({oids}))"
-    if window.begin:
-        # What is new mostly lies at the end, so that the table need not be scanned for it a second time.
-        taken += f" AND {quoted(table.name, 'ctid')} >= '{window.begin}'"
-    return taken
+def _copy(
+    taken: Snapshot, table: SourceTable, condition: str, path: Path, unavailable: Mapping[str, pa.Array]
+) -> Extracted:
+    instead = _RARE + secrets.token_hex()
+    values = ", ".join(_fetched(table, column, instead) for column in table.columns)
+    query = f"SELECT {values} FROM public.{quoted(table.name)} AS {quoted(table.name)} WHERE {condition}"  # noqa: S608  names come from the contracts, keys are numbers
+    latest_stamp = taken.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER
+    with (
+        parquet_writer(path, landed_schema(table)) as writer,
+        _RowSink(table, writer, unavailable, latest_stamp, instead) as sink,
+        named_in_source(taken.connection, table, condition),
+    ):
+        taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
+        sink.flush()
+    return sink.extracted()
+
+
+def read_keys(taken: Snapshot, table: SourceTable) -> pa.Array:
+    """Returns all keys of a table."""
+    sink = io.BytesIO()
+    # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
+    query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
+    taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
+    schema = keys_schema(table)
+    return _read_csv(sink.getvalue(), schema).column(0).combine_chunks() if sink.tell() else _no_keys(schema)
 
 
 def _fetched(table: SourceTable, column: Column, instead: str) -> str:
@@ -294,20 +137,6 @@ def _fetched(table: SourceTable, column: Column, instead: str) -> str:
         return name
     length = f"pg_catalog.octet_length({name})"
     return f"CASE WHEN {length} > {limit} THEN '{instead}' || {length} ELSE {name} END"
-
-
-def _among(table: SourceTable, keys: tuple[int, ...]) -> str:
-    return f"{quoted(table.name, table.key)} IN ({', '.join(map(str, keys))})"
-
-
-def _to_read(table: SourceTable, windows: Windows) -> str:
-    conditions = [_taken(table, windows[table.name])]
-    for other, join in joined_tables().get(table.name, {}).items():
-        conditions.append(
-            f"EXISTS (SELECT FROM public.{quoted(other)} AS {quoted(other)} "
-            f"WHERE {join} AND {_taken(source_tables()[other], windows[other])})"
-        )
-    return " OR ".join(conditions)
 
 
 class _RowSink:

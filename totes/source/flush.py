@@ -10,28 +10,25 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import sqlalchemy
-
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.position import SourcePosition, reaches
 
 if TYPE_CHECKING:
     from totes.lake.manifest import Manifest
-    from totes.source.extract import Snapshot
+    from totes.source.snapshot import Snapshot
 
 # The WAL writer flushes a transaction's end at most three of its delays later. If a crash could not be seen, Ingest
 # waits that long, but never longer than LONGEST_SECONDS.
 DELAYS = 3
 LONGEST_SECONDS = 30.0
 _PAUSE = 0.05
-_FLUSHED = sqlalchemy.text(
+_FLUSHED = (
     "SELECT CAST(pg_catalog.pg_current_wal_flush_lsn() AS text) AS lsn, "
     "(SELECT CAST(setting AS integer) FROM pg_catalog.pg_settings WHERE name = 'wal_writer_delay') AS delay"
 )
 
 
-def durable_position(
-    connection: sqlalchemy.Connection, taken: "Snapshot", previous: "Manifest | None"
-) -> SourcePosition:
+def durable_position(connection: PipelineConnection, taken: "Snapshot", previous: "Manifest | None") -> SourcePosition:
     """Completes a snapshot's position: whether its WAL is flushed, the next batch's fence, and a standby's start."""
     before = previous.source if previous else None
     position, flushed = taken.position, wait_for_flush(connection, taken)
@@ -44,7 +41,7 @@ def durable_position(
     return replace(position, fence=fence, flushed=flushed, started_at=started_at, lsn=taken.end)
 
 
-def wait_for_flush(connection: sqlalchemy.Connection, taken: "Snapshot") -> bool:
+def wait_for_flush(connection: PipelineConnection, taken: "Snapshot") -> bool:
     """Returns whether the server has flushed its write-ahead log past a snapshot.
 
     Waits for the flush only if the next run could not see a crash in between. Otherwise a wait is not worth it: WAL

@@ -15,10 +15,8 @@ import pyarrow.parquet as pq
 
 from totes.contracts.declarations import SourceTable
 from totes.lake.parquet import keys_schema, parquet_writer
-from totes.source.validation import Violation, raise_if_any
+from totes.source.violations import Violation, raise_if_any
 
-# Quarantine is for poison rows among good ones; a table with more than this is itself what is wrong.
-MOST = 10_000
 # The most characters that quarantine keeps of a value: all of its rows are in memory together.
 LONGEST_VALUE = 1_000
 

@@ -1,25 +1,29 @@
-"""Opens the transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
+"""The transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
 
 import json
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+import pg8000.dbapi
 
-from totes.contracts.declarations import source_tables
+from totes.contracts.declarations import SourceTable, source_tables
 from totes.errors import DatabaseFailed
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.postgres.connection import quoted
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.position import SourcePosition
 from totes.postgres.server_errors import LOCK_TIMEOUT, sqlstate
 from totes.postgres.statements import sql
-from totes.source.extract import Snapshot
-from totes.source.validation import check_catalogue
+from totes.source.catalogue import check_catalogue
+from totes.source.violations import MOST, Violation, raise_if_any, repeated_key
+from totes.source.windows import Count, Extent, Windows, taken
 
+# Of pg_class.relpersistence.
+_UNLOGGED = "u"
 # How long Ingest tries to get its locks, and the pause between two attempts.
 LOCKING_SECONDS = 20.0
 _PAUSE = 0.2
@@ -71,28 +75,104 @@ _IN_RECOVERY = {
 _FUNCTIONS = sorted({name for facts in (_WRITING, _IN_RECOVERY) for fact in facts.values() for name in fact.functions})
 
 
+class Snapshot:
+    """A snapshot of totesys, for as long as its transaction is open.
+
+    Attributes:
+        connection: shows it, for as long as it lasts.
+        position: where totesys stands.
+        taken_at: when it was taken, UTC.
+        flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
+        end: the end of that log after the snapshot; on a standby, the end of the log that it had replayed.
+        undeclared: columns that no contract declares, by table.
+        catalogue: the declared tables as the catalogue shows them.
+        unlogged: the tables whose rows do not survive a crash.
+    """
+
+    def __init__(
+        self,
+        connection: PipelineConnection,
+        position: SourcePosition,
+        taken_at: datetime,
+        catalogue: Mapping[str, CatalogueTable],
+        flushed: str | None,
+        end: str | None,
+    ) -> None:
+        self.connection = connection
+        self.position = position
+        self.taken_at = taken_at
+        self.flushed = flushed
+        self.end = end
+        self.undeclared = check_catalogue(source_tables(), catalogue)
+        self.catalogue = catalogue
+        self.unlogged = sorted(
+            name for name, table in catalogue.items() if any(held.persistence == _UNLOGGED for held in table.relations)
+        )
+
+    def counts(self, windows: Windows) -> dict[str, Count]:
+        """Counts the rows of all tables and finds the first new ones, in one scan each and one round trip.
+
+        Raises:
+            ContractViolation: two rows of a table have the same key, which nothing in totesys prevents.
+        """
+        selects = [
+            f"SELECT '{table}' AS name, count(*) AS all_rows, {self._keys_again(table)} AS again, "  # noqa: S608  names come from the contracts
+            f"CAST(min({quoted(table, 'ctid')}) FILTER (WHERE {taken(source_tables()[table], window)}) AS text) "
+            f"AS first_new FROM public.{quoted(table)} AS {quoted(table)}"
+            for table, window in windows.items()
+        ]
+        rows = self.connection.execute(" UNION ALL ".join(selects)).all()
+        for row in rows:
+            raise_if_any(self._repeated(source_tables()[row.name]) if row.again else [])
+        return {row.name: Count(row.all_rows, row.first_new) for row in rows}
+
+    def _keys_again(self, table: str) -> str:
+        """Returns SQL for how many rows repeat another row's key; 0 if a unique index rules them out."""
+        key = source_tables()[table].key
+        return "0" if self.catalogue[table].has_unique(key) else f"count(*) - count(DISTINCT {quoted(table, key)})"
+
+    def _repeated(self, table: SourceTable) -> list[Violation]:
+        key = quoted(table.key)
+        rows = self.connection.execute(
+            f"SELECT {key} AS key, count(*) AS number FROM public.{quoted(table.name)} "  # noqa: S608  names come from the contracts
+            f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {MOST}"
+        )
+        return [repeated_key(table, row.key, row.number) for row in rows]
+
+    def extents(self, tables: Iterable[SourceTable]) -> dict[str, Extent]:
+        """Counts tables and finds their outermost keys, in one scan each and one round trip."""
+        selects = [
+            f"SELECT '{table.name}' AS name, count(*) AS all_rows, coalesce(min({key}), 0) AS low, "  # noqa: S608  names come from the contracts
+            f"coalesce(max({key}), 0) AS high FROM public.{quoted(table.name)}"
+            for table in tables
+            for key in [quoted(table.key)]
+        ]
+        rows = self.connection.execute(" UNION ALL ".join(selects))
+        return {row.name: Extent(row.all_rows, row.low, row.high) for row in rows}
+
+
 @contextmanager
-def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
+def snapshot(connection: PipelineConnection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
     """Opens the transaction that a batch is read in.
 
     Args:
         tables: the tables to lock against DDL; all declared ones if none is named.
 
     Raises:
-        DBAPIError: a table could not be locked for 20 seconds (55P03), or the server refused a statement.
+        pg8000.dbapi.DatabaseError: a table could not be locked for 20 seconds (55P03), or the server refuses.
         ContractViolation: tables or columns are not as declared.
         AccessDenied: a table may not be read, or some of its rows are hidden.
     """
     names = tables or source_tables().keys()
-    transaction, row = _begin(connection, names)
+    row = _begin(connection, names)
     replayed = None
     if row.in_recovery:
         # A standby's snapshot shows only records that were replayed before it. Later ones may be replayed by now.
-        transaction.rollback()
+        connection.rollback()
         with connection.begin():
             replayed = _facts(connection, {"lsn": _IN_RECOVERY["lsn"]}, row.allowed)["lsn"]
-        transaction, row = _begin(connection, names)
-    with transaction:
+        row = _begin(connection, names)
+    with connection.begin():
         if row.own_id is not None:
             raise DatabaseFailed(
                 f"The transaction that reads totesys has the id {row.own_id}, so newer rows would look old.",
@@ -107,10 +187,10 @@ def snapshot(connection: sqlalchemy.Connection, tables: Collection[str] = ()) ->
         yield Snapshot(connection, position, row.snapshot_at, read_catalogue(connection), flushed, end)
 
 
-def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTable]:
+def read_catalogue(connection: PipelineConnection) -> dict[str, CatalogueTable]:
     """Reads all declared tables that exist, by name, in one round trip."""
     columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
-    statement = sqlalchemy.text(sql("source", "catalogue"))
+    statement = sql("source", "catalogue")
     rows = connection.execute(statement, {"tables": list(source_tables()), "columns": columns})
     return {
         row.name: CatalogueTable(
@@ -125,17 +205,14 @@ def read_catalogue(connection: sqlalchemy.Connection) -> dict[str, CatalogueTabl
     }
 
 
-def _begin(
-    connection: sqlalchemy.Connection, tables: Collection[str]
-) -> tuple[sqlalchemy.RootTransaction, sqlalchemy.Row[Any]]:
+def _begin(connection: PipelineConnection, tables: Collection[str]) -> Any:
     """Locks the tables and takes the snapshot; if a lock is not free, releases everything and tries again."""
     give_up_at = time.monotonic() + LOCKING_SECONDS
     while True:
-        transaction = connection.begin()
         try:
-            return transaction, connection.execute(_position(tables)).one()
-        except DBAPIError as error:
-            transaction.rollback()
+            return connection.execute(_position(tables)).one()
+        except pg8000.dbapi.DatabaseError as error:
+            connection.rollback()
             if sqlstate(error) in _NOT_LOCKABLE:
                 with connection.begin():
                     check_catalogue(source_tables(), read_catalogue(connection))
@@ -146,16 +223,14 @@ def _begin(
         time.sleep(_PAUSE)
 
 
-def _position(tables: Collection[str]) -> sqlalchemy.TextClause:
-    return sqlalchemy.text(
-        sql("source", "position").format(
-            tables=", ".join(quoted("public", table) for table in sorted(tables)),
-            functions=", ".join(f"'pg_catalog.{function}'" for function in _FUNCTIONS),
-        )
+def _position(tables: Collection[str]) -> str:
+    return sql("source", "position").format(
+        tables=", ".join(quoted("public", table) for table in sorted(tables)),
+        functions=", ".join(f"'pg_catalog.{function}'" for function in _FUNCTIONS),
     )
 
 
-def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
+def _facts(connection: PipelineConnection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
     """Returns the server's facts; None for each that it lacks or that the user may not ask for."""
     permitted = {
         name: fact
@@ -171,17 +246,17 @@ def _facts(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact], allowe
     return dict.fromkeys(facts) | answers
 
 
-def _ask(connection: sqlalchemy.Connection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
+def _ask(connection: PipelineConnection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
     """Returns the answers; None if the server refused. Either way the transaction can be used on."""
     if not facts:
         return {}
     columns = ", ".join(f"{fact.sql} AS {name}" for name, fact in facts.items())
     try:
         # One round trip; its whole text is made of constants of this module.
-        row = connection.execute(sqlalchemy.text(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts"))
-        return dict(row.one()._mapping)
-    except DBAPIError as error:
+        (answers,) = connection.execute(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts").mappings()
+    except pg8000.dbapi.DatabaseError as error:
         if not sqlstate(error):
             raise
-        connection.execute(sqlalchemy.text("ROLLBACK TO SAVEPOINT facts"))
+        connection.execute("ROLLBACK TO SAVEPOINT facts")
         return None
+    return answers

@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+import pg8000.dbapi
 
 from totes.contracts.declarations import WarehouseTable, source_tables, warehouse_tables
 from totes.errors import TotesError
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.server_errors import server_message
+from totes.source.catalogue import refusals
 from totes.source.snapshot import read_catalogue
-from totes.source.validation import refusals
 from totes.warehouse import rules, schema
 from totes.warehouse.structure import Difference, Structure
 from totes.warehouse.warehouse import Warehouse
@@ -17,7 +17,7 @@ from totes.warehouse.warehouse import Warehouse
 _ANY = {"name": "", "since": 0, "shown": 1}
 
 
-def source_refusals(connection: sqlalchemy.Connection) -> Iterator[TotesError]:
+def source_refusals(connection: PipelineConnection) -> Iterator[TotesError]:
     """Yields each error that keeps Ingest from reading totesys: what differs, and what its user may not read."""
     yield from refusals(source_tables(), read_catalogue(connection))
 
@@ -50,9 +50,9 @@ def differences(warehouse: Warehouse, structure: Structure, applied: int) -> Ite
 def _of_checks(warehouse: Warehouse, fact: WarehouseTable) -> Iterator[Difference]:
     for rule in fact.checks:
         try:
-            with warehouse.connection.begin_nested():
+            with warehouse.connection.savepoint():
                 query = rules.violators(warehouse, fact, rule)
-                warehouse.connection.execute(sqlalchemy.text(f"EXPLAIN {query.text}"), _ANY)
-        except DBAPIError as error:
+                warehouse.connection.execute(f"EXPLAIN {query}", _ANY)
+        except pg8000.dbapi.DatabaseError as error:
             found = f"check {rule.name} of {fact.name} is not SQL: {server_message(error)}"
             yield Difference(found, f"Correct it in schemas/warehouse/{fact.name}.toml.", stops=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import sqlalchemy
 
 from totes.contracts.arrow import arrow_type
 from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
@@ -161,7 +160,7 @@ def broken_since(warehouse: Warehouse, before: Mapping[str, int]) -> list[Broken
     return found
 
 
-def violators(warehouse: Warehouse, table: WarehouseTable, check: Check) -> sqlalchemy.TextClause:
+def violators(warehouse: Warehouse, table: WarehouseTable, check: Check) -> str:
     """Returns the query for the rows that break a check."""
     return warehouse.statement(
         "breaks_rule",

@@ -1,26 +1,15 @@
-"""The warehouse's schema: made from the contracts, brought forward version by version, never back.
-
-A migration to a version does three things: it adds the tables and columns whose `since` is the version, runs the files
-`schemas/warehouse/<version>_*.sql`, and drops the columns whose `until` is the version. A schema that is made
-from empty goes the same way, so it ends with the same columns in the same order. Views and comments are made again at
-the end. A column whose declaration has a wider type than the warehouse gets that type in place, whatever the version.
-"""
+"""The warehouse's schema: which version it has, and whether it is as declared. migration.py brings it forward."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import sqlalchemy
-from sqlalchemy.schema import CreateColumn, SetColumnComment, SetTableComment
-
 from totes.contracts import declarations
 from totes.contracts.consistency import log_tables
-from totes.contracts.declarations import Column, ContractInvalid, WarehouseTable, warehouse_tables
+from totes.contracts.declarations import Column, ContractInvalid, warehouse_tables
 from totes.errors import DatabaseFailed, LogBroken, VersionUnknown
 from totes.postgres import locks
-from totes.postgres.connection import quoted
 from totes.warehouse.structure import Difference, Structure, differences, read_structure
-from totes.warehouse.tables import all_columns, metadata
-from totes.warehouse.views import drop_views, make_views, read_rights, restore_rights, used_by_nobody, view_names
+from totes.warehouse.views import view_names
 from totes.warehouse.warehouse import Warehouse
 
 
@@ -29,9 +18,9 @@ def latest_version() -> int:
     declared = [
         version
         for table in warehouse_tables().values()
-        for version in (table.since, *(max(each.since, each.until or 1) for each in all_columns(table)))
+        for version in (table.since, *(max(each.since, each.until or 1) for each in table.all_columns))
     ]
-    return max(declared + [_version(path) for path in _files()])
+    return max(declared + [version_of(path) for path in ddl_files()])
 
 
 def migrate(warehouse: Warehouse) -> None:
@@ -60,7 +49,10 @@ def migrate(warehouse: Warehouse) -> None:
         _require_free(warehouse, structure, applied)
         wider = widenings(structure)
         if applied < latest or wider:
-            locks.change_when_free(warehouse.connection, lambda: _bring_from(warehouse, applied, wider))
+            # Only here: SQLAlchemy takes a quarter of a second, and nearly all runs find the schema as they need it.
+            from totes.warehouse.migration import bring_from
+
+            locks.change_when_free(warehouse.connection, lambda: bring_from(warehouse, applied, wider, latest))
         _require_declared(read(warehouse))
 
 
@@ -131,7 +123,7 @@ def require_known(structure: Structure, applied: int) -> None:
 
 def _require_free(warehouse: Warehouse, structure: Structure, applied: int) -> None:
     """Raises DatabaseFailed if something that a migration is about to make is there already."""
-    names = [name for path in _files() if _version(path) > applied for name in log_tables(path)]
+    names = [name for path in ddl_files() if version_of(path) > applied for name in log_tables(path)]
     taken = [f"{warehouse.schemas.log}.{name}" for name in names if name in structure.log]
     for table in warehouse_tables().values():
         if table.since > applied:
@@ -165,87 +157,11 @@ def column_names(columns: Mapping[str, Sequence[Column]]) -> str:
     return ", ".join(f"{table}.{column.name}" for table, of_table in columns.items() for column in of_table)
 
 
-def _bring_from(warehouse: Warehouse, applied: int, wider: Mapping[str, Sequence[Column]]) -> None:
-    """Brings the schema forward from a version to the latest, and its views and comments with it."""
-    latest = latest_version()
-    rights = read_rights(warehouse)
-    for name, columns in wider.items():
-        _widen(warehouse, warehouse_tables()[name], columns)
-    for version in range(applied + 1, latest + 1):
-        _bring_forward(warehouse, version)
-    for table in warehouse_tables().values():
-        if table.is_fact:
-            make_views(warehouse, table)
-    _comment(warehouse, latest)
-    restore_rights(warehouse, rights)
-
-
-def _bring_forward(warehouse: Warehouse, version: int) -> None:
-    stars = warehouse.schemas.stars
-    if version == 1:
-        _run(warehouse, declarations.SCHEMAS / "warehouse" / "schema_version.sql")
-    tables = [table for table in warehouse_tables().values() if table.since <= version]
-    for table in tables:
-        made = metadata(stars, version).tables[f"{stars}.{table.name}"]
-        if table.since == version:
-            made.create(warehouse.connection)
-            continue
-        for column in all_columns(table):
-            if column.since == version:
-                _add_column(warehouse, made, column)
-    for path in _files():
-        if _version(path) == version:
-            _run(warehouse, path)
-    for table in tables:
-        for column in table.former_columns:
-            if column.until == version:
-                _drop_column(warehouse, table, column)
-    warehouse.execute("add_schema_version", {"version": version})
-
-
-def _add_column(warehouse: Warehouse, table: sqlalchemy.Table, column: Column) -> None:
-    definition = f"{CreateColumn(table.c[column.name]).compile(dialect=warehouse.connection.dialect)}"
-    if column.references:
-        key = warehouse_tables()[column.references].key
-        definition += f" REFERENCES {warehouse.star(column.references)} ({quoted(key)})"
-    warehouse.run(f"ALTER TABLE {warehouse.star(table.name)} ADD COLUMN {definition}")
-
-
-def _drop_column(warehouse: Warehouse, table: WarehouseTable, column: Column) -> None:
-    """Drops a column and the fact's views, which show it; the views are made again after the last version."""
-    with used_by_nobody(f"Column {table.name}.{column.name} can't be dropped"):
-        drop_views(warehouse, table)
-        warehouse.run(f"ALTER TABLE {warehouse.star(table.name)} DROP COLUMN {quoted(column.name)}")
-
-
-def _widen(warehouse: Warehouse, table: WarehouseTable, columns: Sequence[Column]) -> None:
-    """Gives columns their declared types, all in one rewrite of the table, whose views are made again at the end."""
-    changes = []
-    for column in columns:
-        changes.append(f"ALTER COLUMN {quoted(column.name)} TYPE {column.type_row.name}")
-        if column.default is not None and column.since > table.since:
-            # As in a schema that is made from empty; else the default, a number, stays one of the narrower type.
-            changes.append(f"ALTER COLUMN {quoted(column.name)} SET DEFAULT '{column.default}'")
-    names = column_names({table.name: columns})
-    with used_by_nobody(f"{names} can't be brought forward to the declared type"):
-        drop_views(warehouse, table)
-        warehouse.run(f"ALTER TABLE {warehouse.star(table.name)} {', '.join(changes)}")
-
-
-def _comment(warehouse: Warehouse, version: int) -> None:
-    for table in metadata(warehouse.schemas.stars, version).tables.values():
-        warehouse.connection.execute(SetTableComment(table))
-        for column in table.columns:
-            warehouse.connection.execute(SetColumnComment(column))
-
-
-def _run(warehouse: Warehouse, ddl: Path) -> None:
-    warehouse.run(warehouse.schemas.fill_in(ddl.read_text(encoding="utf-8")))
-
-
-def _files() -> list[Path]:
+def ddl_files() -> list[Path]:
+    """Returns the files of DDL, in the order of their versions."""
     return sorted((declarations.SCHEMAS / "warehouse").glob("[0-9]*_*.sql"))
 
 
-def _version(path: Path) -> int:
+def version_of(path: Path) -> int:
+    """Returns the version to which a file of DDL brings the schema."""
     return int(path.name.partition("_")[0])

@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import pg8000.dbapi
 import pyarrow as pa
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
 
 from totes.contracts.declarations import Column, WarehouseTable
 from totes.lake.parquet import batches
 from totes.postgres import binary_copy, locks
 from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_in
+from totes.postgres.rows import Rows
 from totes.postgres.server_errors import DEPENDED_UPON, sqlstate
 from totes.runtime.log import logger
 from totes.warehouse import constraints, rules
@@ -96,14 +95,14 @@ def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> L
     seen = rules.StagedRows(fact)
     keys, indexes = constraints.foreign_keys(warehouse, [fact]), constraints.indexes(warehouse, fact)
     try:
-        with warehouse.connection.begin_nested():
+        with warehouse.connection.savepoint():
             if not _dropped(warehouse, fact, keys, indexes):
                 return None
             rows = _copied(warehouse, warehouse.star(fact.name), fact.data_columns, path, seen.see)
             seen.check()
             indexes.make(warehouse)
             keys.make(warehouse)
-    except DBAPIError as error:
+    except pg8000.dbapi.DatabaseError as error:
         if sqlstate(error) in (_NOT_REFERENCED, DEPENDED_UPON):
             return None
         raise
@@ -118,7 +117,7 @@ def is_to_be_filled(warehouse: Warehouse, fact: WarehouseTable, rows: int) -> bo
 
 def insert_versions(warehouse: Warehouse, fact: WarehouseTable, staged: int) -> Loaded:
     """Adds the staged rows that differ from the latest version of their business id, or have none that is alive."""
-    known = _execute(warehouse, "discard_known", fact, {"fact": fact.name}).rowcount
+    known = _execute(warehouse, "discard_known", fact, {"fact": fact.name}).count
     with _moved(warehouse, fact):
         keys = _bulk_keys(warehouse, fact, staged - known)
         row = _execute(warehouse, "insert_versions", fact).one()
@@ -146,9 +145,9 @@ def add_tombstones(warehouse: Warehouse, table: WarehouseTable, batch: int) -> N
 def _moved(warehouse: Warehouse, table: WarehouseTable) -> Iterator[None]:
     """Ends the staging of a table; where a row can't be moved, because it refers to nothing, tells which."""
     try:
-        with warehouse.connection.begin_nested():
+        with warehouse.connection.savepoint():
             yield
-    except DBAPIError as error:
+    except pg8000.dbapi.DatabaseError as error:
         if sqlstate(error) == _NOT_REFERENCED:
             rules.check_references(warehouse, table, _stage(table))
         raise
@@ -243,7 +242,7 @@ class _Rows:
 
 def _execute(
     warehouse: Warehouse, name: str, table: WarehouseTable, values: Mapping[str, object] | None = None
-) -> sqlalchemy.CursorResult[Any]:
+) -> Rows:
     """Runs a statement about a table, its staged rows or its staged deleted keys."""
     names = [column.name for column in table.data_columns]
     # SQL can't compare rows without columns. If every column is a part of the key, nothing else can differ.

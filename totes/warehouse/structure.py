@@ -5,10 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import sqlalchemy
-
 from totes.contracts import types
 from totes.contracts.declarations import Column, WarehouseTable
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.statements import sql
 
 _TABLE = "r"
@@ -84,14 +83,14 @@ class Difference:
     stops: bool
 
 
-def read_structure(connection: sqlalchemy.Connection, stars: str, log: str, names: Iterable[str]) -> Structure:
+def read_structure(connection: PipelineConnection, stars: str, log: str, names: Iterable[str]) -> Structure:
     """Reads the relations of both schemas from the catalogue, in one round trip.
 
     Args:
         stars, log: the schemas.
         names: of the tables and views among the stars.
     """
-    statement = sqlalchemy.text(sql("warehouse", "warehouse_structure"))
+    statement = sql("warehouse", "warehouse_structure")
     rows = connection.execute(statement, {"stars": stars, "log": log, "names": list(names)}).all()
     log_tables, star_tables = (
         {
@@ -131,7 +130,7 @@ def differences(tables: Mapping[str, WarehouseTable], found: Structure, followin
         for column in table.former_columns:
             if column.name in live.columns:
                 yield _not_dropped(table, column, following)
-        declared = {column.name for column in (*table.columns, *table.former_columns)}
+        declared = {column.name for column in table.all_columns}
         for other in live.columns.values():
             if other.name not in declared:
                 yield _undeclared(table, other, following)

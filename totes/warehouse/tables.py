@@ -25,16 +25,11 @@ def metadata(stars: str, version: int) -> sqlalchemy.MetaData:
     found = sqlalchemy.MetaData(schema=stars)
     for table in warehouse_tables().values():
         if table.since <= version:
-            columns = [_column(table, column, stars) for column in all_columns(table) if _is_there(column, version)]
+            columns = [_column(table, column, stars) for column in table.all_columns if _is_there(column, version)]
             made = sqlalchemy.Table(table.name, found, *columns, comment=table.meaning)
             if table.is_fact:
                 sqlalchemy.Index(f"{table.name}_versions", made.c[table.identity], made.c[table.key])
     return found
-
-
-def all_columns(table: WarehouseTable) -> tuple[Column, ...]:
-    """Returns a table's columns, and those that it has no more."""
-    return (*table.columns, *table.former_columns)
 
 
 def _is_there(column: Column, version: int) -> bool:

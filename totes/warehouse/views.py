@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+import pg8000.dbapi
 
 from totes.contracts import declarations
 from totes.contracts.declarations import ContractInvalid, WarehouseTable, warehouse_tables
@@ -33,9 +33,9 @@ def make_views(warehouse: Warehouse, fact: WarehouseTable) -> None:
     """
     ddl = _ddl(warehouse, fact)
     try:
-        with warehouse.connection.begin_nested():
+        with warehouse.connection.savepoint():
             warehouse.run(ddl)
-    except DBAPIError as error:
+    except pg8000.dbapi.DatabaseError as error:
         # A view can be replaced only by one that has the same columns and then more.
         if sqlstate(error) != _OTHER_COLUMNS:
             raise
@@ -62,7 +62,7 @@ def used_by_nobody(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except DBAPIError as error:
+    except pg8000.dbapi.DatabaseError as error:
         if sqlstate(error) not in _NEEDED:
             raise
         raise ContractInvalid(

@@ -1,13 +1,14 @@
 """A warehouse: the schemas that hold it, and a connection over which its SQL runs there."""
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy
-
 from totes.postgres.connection import quoted
+from totes.postgres.driver import PipelineConnection
+from totes.postgres.rows import Rows
 from totes.postgres.statements import sql
 
 # "totes" in hexadecimal: one lock for all that changes the live warehouse.
@@ -42,28 +43,26 @@ LIVE = Schemas()
 class Warehouse:
     """A connection to a database, and the schemas of the warehouse that is meant there."""
 
-    connection: sqlalchemy.Connection
+    connection: PipelineConnection
     schemas: Schemas = LIVE
 
     def star(self, name: str) -> str:
         """Returns a table or view of the stars as an SQL identifier."""
         return self.schemas.star(name)
 
-    def begin(self) -> sqlalchemy.RootTransaction:
+    def begin(self) -> AbstractContextManager[None]:
         """Begins a transaction."""
         return self.connection.begin()
 
-    def statement(self, name: str, /, **names: str) -> sqlalchemy.TextClause:
+    def statement(self, name: str, /, **names: str) -> str:
         """Returns `totes/warehouse/sql/<name>.sql` with the schemas' names and the given ones filled in."""
-        return sqlalchemy.text(self.schemas.fill_in(sql("warehouse", name), **names))
+        return self.schemas.fill_in(sql("warehouse", name), **names)
 
-    def execute(
-        self, name: str, values: Mapping[str, object] | Sequence[Mapping[str, object]] | None = None, /, **names: str
-    ) -> sqlalchemy.CursorResult[Any]:
+    def execute(self, name: str, values: Mapping[str, object] | None = None, /, **names: str) -> Rows:
         """Runs a statement.
 
         Args:
-            values: are bound; the statement runs once for each of several.
+            values: are bound.
             names: SQL that is filled in.
         """
         return self.connection.execute(self.statement(name, **names), values)
@@ -74,10 +73,8 @@ class Warehouse:
 
     def run(self, statement: str) -> None:
         """Runs SQL that binds no values."""
-        self.connection.exec_driver_sql(statement)
+        self.connection.execute(statement)
 
     def lock(self) -> None:
         """Waits until no other transaction changes this warehouse, and keeps others waiting until this one ends."""
-        self.connection.execute(
-            sqlalchemy.text("SELECT pg_catalog.pg_advisory_xact_lock(:key)"), {"key": self.schemas.lock}
-        )
+        self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(:key)", {"key": self.schemas.lock})

@@ -1,10 +1,10 @@
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
 from cli.errors import Misused
 from cli.questions import FOLDER, Question, all_questions, find_question, read_question
+from totes.postgres.driver import numbered
 
 QUESTIONS = pytest.mark.parametrize("question", all_questions().values(), ids=lambda question: question.name)
 
@@ -33,8 +33,8 @@ def test_header_says_what_and_under_which_assumptions(question: Question) -> Non
 
 @QUESTIONS
 def test_header_declares_the_parameters_of_the_statement(question: Question) -> None:
-    bound = sqlalchemy.text(question.sql).compile().params
-    assert {parameter.name for parameter in question.parameters} == set(bound)
+    _, names = numbered(question.sql)
+    assert {parameter.name for parameter in question.parameters} == set(names)
 
 
 @QUESTIONS

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pg8000.dbapi
 import pytest
-import sqlalchemy
 import yaml
 from pg8000.exceptions import DatabaseError
-from sqlalchemy.pool import StaticPool
 
 from local.aws.deployment import ROOT, SERVERLESS
-from local.postgres.server import Postgres
+from local.postgres.server import SUPERUSER, Postgres
+from totes.postgres.connection import WAREHOUSE, connect
+from totes.runtime.secrets import Credentials
 from totes.verify.replay.replay import SHADOW
 from totes.warehouse.schema import migrate
 from totes.warehouse.warehouse import Warehouse
@@ -79,13 +79,13 @@ def test_loader_makes_what_analysts_may_read(granted: Postgres) -> None:
 
 
 def test_loader_makes_a_replay_beside_and_drops_it(granted: Postgres) -> None:
-    with connected(granted, "documented_warehouse", "documented_totes_loader") as warehouse:
-        engine = sqlalchemy.create_engine("postgresql+pg8000://", creator=lambda: warehouse, poolclass=StaticPool)
-        with engine.connect() as connection:
-            migrate(Warehouse(connection, SHADOW))
-            for schema in (SHADOW.log, SHADOW.stars):
-                connection.exec_driver_sql(f"COMMENT ON SCHEMA {schema} IS 'mine'")
-                connection.exec_driver_sql(f"DROP SCHEMA {schema} CASCADE")
+    credentials = Credentials(granted.host, "documented_warehouse", SUPERUSER, "")
+    with contextlib.closing(connect(WAREHOUSE, credentials, "totes-test")) as connection:
+        with connection.begin():
+            connection.execute("SET SESSION AUTHORIZATION documented_totes_loader")
+        migrate(Warehouse(connection, SHADOW))
+        for schema in (SHADOW.log, SHADOW.stars):
+            connection.execute(f"COMMENT ON SCHEMA {schema} IS 'mine'; DROP SCHEMA {schema} CASCADE")
 
 
 def test_table_has_every_parameter_with_its_values() -> None:

@@ -161,7 +161,7 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
     with pipelines(seeded_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         deploy(pipeline)
         declared = {name: replace(table, quarantine=name == "design") for name, table in source_tables().items()}
-        for module in ("source.changes", "source.extract"):
+        for module in ("source.changes", "source.snapshot"):
             patch.setattr(f"totes.{module}.source_tables", lambda: declared)
         patch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name=DEV.region))
         for name, value in ENVIRONMENT.items():

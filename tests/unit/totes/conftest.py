@@ -5,12 +5,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
-import sqlalchemy
 from moto import mock_aws
 
 from tests.support.pipeline import Pipeline
 from totes.lake.bucket import Lake
 from totes.postgres.connection import WAREHOUSE, connected
+from totes.postgres.driver import PipelineConnection
 from totes.warehouse import schema
 from totes.warehouse.warehouse import Warehouse
 
@@ -28,7 +28,7 @@ def lake() -> Iterator[Lake]:
 
 
 @pytest.fixture
-def star(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
+def star(pipeline: Pipeline) -> Iterator[PipelineConnection]:
     """The loader's connection to a warehouse that has its schema and no rows."""
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
         schema.migrate(Warehouse(connection))

@@ -3,12 +3,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import sqlalchemy
 
 from tests.support.pipeline import Pipeline
 from totes.errors import CorruptObject
 from totes.lake.batch_log import entry
 from totes.postgres.connection import WAREHOUSE, connected
+from totes.postgres.driver import PipelineConnection
 from totes.warehouse import schema
 from totes.warehouse.warehouse import Warehouse
 
@@ -95,6 +95,6 @@ def test_loads_at_once_do_the_work_once_and_agree_on_the_end(processed: Pipeline
     assert processed.star("SELECT count(*) FROM dim_currency") == [[1]]
 
 
-def waiting(connection: sqlalchemy.Connection) -> int:
+def waiting(connection: PipelineConnection) -> int:
     query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    return int(connection.exec_driver_sql(query).scalar_one())
+    return int(connection.execute(query).scalar())

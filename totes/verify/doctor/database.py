@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import sqlalchemy
-
 from totes.errors import LakeUnavailable, TotesError
 from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.server_errors import database_errors
 from totes.postgres.statements import sql
 from totes.postgres.tls import expiry, weakness
@@ -38,7 +37,7 @@ _CORRECT_HOST = (
 )
 _OTHER_SERVER = "Give another server by `totes secret {secret}`, or upgrade this one."
 
-OnConnection = Callable[[sqlalchemy.Connection], Iterable[Finding]]
+OnConnection = Callable[[PipelineConnection], Iterable[Finding]]
 
 
 def look_at_source(secret: str) -> Iterator[Finding]:
@@ -76,10 +75,10 @@ def _remedy(database: Database, error: TotesError) -> str:
     return ""
 
 
-def _in_transaction(database: Database, connection: sqlalchemy.Connection, check: OnConnection) -> Iterator[Finding]:
+def _in_transaction(database: Database, connection: PipelineConnection, check: OnConnection) -> Iterator[Finding]:
     """Yields what a check finds in a transaction of its own, which can change nothing."""
     with database_errors(database), connection.begin():
-        connection.execute(sqlalchemy.text("SET TRANSACTION READ ONLY"))
+        connection.execute("SET TRANSACTION READ ONLY")
         yield from check(connection)
 
 
@@ -91,11 +90,9 @@ def _mode(database: Database, credentials: Credentials) -> Finding:
     return ok("tls", f"The connection is made by sslmode {credentials.tls}.")
 
 
-def _certificate(connection: sqlalchemy.Connection) -> Iterator[Finding]:
-    tls = getattr(connection.connection.dbapi_connection, "tls", None)
-    if tls is None:
-        return
-    yield judge_certificate(expiry(tls.getpeercert(binary_form=True) or b""))
+def _certificate(connection: PipelineConnection) -> Iterator[Finding]:
+    if connection.tls:
+        yield judge_certificate(expiry(connection.tls.getpeercert(binary_form=True) or b""))
 
 
 def judge_certificate(until: datetime) -> Finding:
@@ -109,9 +106,9 @@ def judge_certificate(until: datetime) -> Finding:
     return ok("certificate", f"The server's certificate is valid until {until:%Y-%m-%d}.")
 
 
-def _server(database: Database, connection: sqlalchemy.Connection) -> Iterator[Finding]:
+def _server(database: Database, connection: PipelineConnection) -> Iterator[Finding]:
     before = datetime.now(UTC)
-    found = connection.execute(sqlalchemy.text(sql("verify/doctor", "server"))).one()
+    found = connection.execute(sql("verify/doctor", "server")).one()
     after = datetime.now(UTC)
     skew = max(before - found.clock, found.clock - after, timedelta())
     return judge_server(
@@ -182,14 +179,14 @@ _STANDBYS = {
 }
 
 
-def _declared_of_source(connection: sqlalchemy.Connection) -> Iterator[Finding]:
+def _declared_of_source(connection: PipelineConnection) -> Iterator[Finding]:
     found = [*declared.source_refusals(connection)]
     yield from (of_error(refusal) for refusal in found)
     if not found:
         yield ok("tables", "Every declared table is there as declared, and may be read.")
 
 
-def _version(connection: sqlalchemy.Connection) -> Iterator[Finding]:
+def _version(connection: PipelineConnection) -> Iterator[Finding]:
     warehouse = Warehouse(connection)
     applied, latest = schema.applied_version(warehouse), schema.latest_version()
     schema.require_known(schema.read(warehouse), applied)
@@ -200,7 +197,7 @@ def _version(connection: sqlalchemy.Connection) -> Iterator[Finding]:
         yield ok("schema", f"The warehouse's schema {was}; the next Load brings it to {latest}.")
 
 
-def _rights(connection: sqlalchemy.Connection) -> Iterator[Finding]:
+def _rights(connection: PipelineConnection) -> Iterator[Finding]:
     warehouse = Warehouse(connection)
     found = [*declared.missing_rights(warehouse, schema.read(warehouse))]
     yield from (failed("right-missing", f"In the warehouse {each.found}.", each.remedy) for each in found)
@@ -208,7 +205,7 @@ def _rights(connection: sqlalchemy.Connection) -> Iterator[Finding]:
         yield ok("rights", "Load's user may make and change all that it needs.")
 
 
-def _declared_of_warehouse(connection: sqlalchemy.Connection) -> Iterator[Finding]:
+def _declared_of_warehouse(connection: PipelineConnection) -> Iterator[Finding]:
     warehouse = Warehouse(connection)
     found = [*declared.differences(warehouse, schema.read(warehouse), schema.applied_version(warehouse))]
     for each in found:

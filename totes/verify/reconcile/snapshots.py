@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy
-
 from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.position import SourcePosition
 from totes.postgres.server_errors import database_errors
 from totes.source.snapshot import snapshot
@@ -33,7 +32,7 @@ class Snapshots:
 
     position: SourcePosition
     taken_at: datetime
-    _totesys: sqlalchemy.Connection
+    _totesys: PipelineConnection
     _warehouse: Warehouse
     _pool: ThreadPoolExecutor
 
@@ -42,17 +41,15 @@ class Snapshots:
         """Returns where the warehouse is."""
         return self._warehouse.schemas
 
-    def totesys(self, statement: sqlalchemy.TextClause, **values: object) -> Rows:
+    def totesys(self, statement: str, **values: object) -> Rows:
         """What totesys answers."""
         return _ask(TOTESYS, self._totesys, statement, values)
 
-    def warehouse(self, statement: sqlalchemy.TextClause, **values: object) -> Rows:
+    def warehouse(self, statement: str, **values: object) -> Rows:
         """What the warehouse answers."""
         return _ask(WAREHOUSE, self._warehouse.connection, statement, values)
 
-    def both(
-        self, of_totesys: sqlalchemy.TextClause, of_warehouse: sqlalchemy.TextClause, **values: object
-    ) -> tuple[Rows, Rows]:
+    def both(self, of_totesys: str, of_warehouse: str, **values: object) -> tuple[Rows, Rows]:
         """What both answer, each at work while the other one is."""
         answer = self._pool.submit(self.totesys, of_totesys, **values)
         rows = self.warehouse(of_warehouse, **values)
@@ -80,9 +77,7 @@ def snapshots(warehouse: Warehouse, source: "Credentials") -> Iterator[Snapshots
         yield Snapshots(taken.position, taken.taken_at, connection, warehouse, pool)
 
 
-def _ask(
-    database: Database, connection: sqlalchemy.Connection, statement: sqlalchemy.TextClause, values: dict[str, object]
-) -> Rows:
+def _ask(database: Database, connection: PipelineConnection, statement: str, values: dict[str, object]) -> Rows:
     # Here, and not around both: each database's errors have its own name.
     with database_errors(database):
         return connection.execute(statement, values).all()

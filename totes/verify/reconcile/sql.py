@@ -8,12 +8,10 @@ totes.warehouse.star.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import sqlalchemy
-
 from totes.contracts.declarations import Column, WarehouseTable, origin_of, source_tables, type_in_use
 from totes.contracts.derivations import DERIVATIONS
 from totes.postgres.connection import quoted
-from totes.source.extract import joined_tables
+from totes.source.windows import joined_tables
 from totes.warehouse.warehouse import LIVE, Schemas
 
 # Keys that are compared by one checksum, as a power of two: few enough to look at one by one where it differs.
@@ -30,7 +28,7 @@ class Side:
         texts: each column as canonical text; NULL stays NULL.
         measures: the columns that are added up, as numbers.
         new: true of the rows that were written since the last loaded batch.
-        bound: the values of the statement's parameters.
+        bound: the values of the parameters in `texts`.
     """
 
     rows: str
@@ -40,25 +38,21 @@ class Side:
     new: str = "false"
     bound: Mapping[str, str] = field(default_factory=dict)
 
-    def buckets(self) -> sqlalchemy.TextClause:
+    def buckets(self) -> str:
         """Of each bucket of keys: its number, rows, sum of their checksums, and sums of the measures."""
         sums = "".join(f", sum({value})" for value in self.measures.values())
-        return self._statement(
-            f"SELECT {self._bucket}, count(*), sum({self._checksum}){sums} FROM {self.rows} GROUP BY 1"  # noqa: S608  names come from the contracts
-        )
+        return f"SELECT {self._bucket}, count(*), sum({self._checksum}){sums} FROM {self.rows} GROUP BY 1"  # noqa: S608  names come from the contracts
 
-    def keys(self) -> sqlalchemy.TextClause:
+    def keys(self) -> str:
         """Of each row in the buckets of `:buckets`, `:low` to `:high` being their keys: key, checksum, whether new."""
-        return self._statement(
+        return (
             f"SELECT {self.key}, {self._checksum}, {self.new} FROM {self.rows} "  # noqa: S608  names come from the contracts
             f"WHERE {self.key} BETWEEN :low AND :high AND {self._bucket} = ANY(:buckets)"
         )
 
-    def values(self) -> sqlalchemy.TextClause:
+    def values(self) -> str:
         """Of each row whose key is in `:keys`: the key, and all columns as text."""
-        return self._statement(
-            f"SELECT {self.key}, {', '.join(self.texts.values())} FROM {self.rows} WHERE {self.key} = ANY(:keys)"  # noqa: S608  names come from the contracts
-        )
+        return f"SELECT {self.key}, {', '.join(self.texts.values())} FROM {self.rows} WHERE {self.key} = ANY(:keys)"  # noqa: S608  names come from the contracts
 
     @property
     def _bucket(self) -> str:
@@ -69,9 +63,6 @@ class Side:
         # %L quotes a text and writes NULL without quotes: neither a comma in a text nor NULL and '' are mixed up.
         row = f"format('{','.join(['%L'] * len(self.texts))}', {', '.join(self.texts.values())})"
         return f"CAST(CAST('x' || left(md5(convert_to({row}, 'UTF8')), 16) AS bit(64)) AS bigint)"
-
-    def _statement(self, sql: str) -> sqlalchemy.TextClause:
-        return sqlalchemy.text(sql).bindparams(**self.bound)
 
 
 def columns_of(table: WarehouseTable, version: int) -> tuple[Column, ...]:

@@ -8,8 +8,6 @@ some tens of thousands of keys wherever and however much does.
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
-import sqlalchemy
-
 from totes.contracts.declarations import WarehouseTable
 from totes.verify.reconcile.loaded_batch import LoadedBatch
 from totes.verify.reconcile.result import Sums, TableDifferences, Texts, buckets_apart, rows_apart
@@ -62,7 +60,9 @@ class TableComparison:
         return self._found
 
     def _compare_buckets(self) -> Sequence[int]:
-        totesys, warehouse = self._snapshots.both(self._totesys.buckets(), self._warehouse.buckets())
+        totesys, warehouse = self._snapshots.both(
+            self._totesys.buckets(), self._warehouse.buckets(), **self._totesys.bound
+        )
         self._found.in_totesys = sum(bucket[1] for bucket in totesys)
         self._found.in_warehouse = sum(bucket[1] for bucket in warehouse)
         for index, column in enumerate(self._totesys.measures, start=3):
@@ -73,7 +73,12 @@ class TableComparison:
         low, high = buckets[0] << BUCKET_BITS, ((buckets[-1] + 1) << BUCKET_BITS) - 1
         apart = rows_apart(
             *self._snapshots.both(
-                self._totesys.keys(), self._warehouse.keys(), low=low, high=high, buckets=list(buckets)
+                self._totesys.keys(),
+                self._warehouse.keys(),
+                low=low,
+                high=high,
+                buckets=list(buckets),
+                **self._totesys.bound,
             )
         )
         quarantined = self._quarantined(apart.missing | apart.differing)
@@ -88,7 +93,9 @@ class TableComparison:
         self._found.on_their_way.add(coming | going)
         self._found.kept.add(kept)
         for keys in _parts(sorted(differing), VALUES_AT_ONCE):
-            both = self._snapshots.both(self._totesys.values(), self._warehouse.values(), keys=keys)
+            both = self._snapshots.both(
+                self._totesys.values(), self._warehouse.values(), keys=keys, **self._totesys.bound
+            )
             self._found.add_values(self._columns, *map(_by_key, both))
 
     def _loaded_as_they_are(self, keys: Collection[int]) -> set[int]:
@@ -99,7 +106,7 @@ class TableComparison:
         brought = self._batch.brought(self._table, self._columns, keys)
         if not brought:
             return set()
-        now = _by_key(self._snapshots.totesys(self._totesys.values(), keys=list(brought)))
+        now = _by_key(self._snapshots.totesys(self._totesys.values(), keys=list(brought), **self._totesys.bound))
         return {key for key, texts in brought.items() if texts == now[key]}
 
     def _quarantined(self, keys: Collection[int]) -> set[int]:
@@ -115,7 +122,7 @@ class TableComparison:
         return self._ids_in_log(query, table=self._table.name, keys=list(keys))
 
     def _ids_in_log(self, query: str, **values: object) -> set[int]:
-        statement = sqlalchemy.text(self._snapshots.schemas.fill_in(query))
+        statement = self._snapshots.schemas.fill_in(query)
         return {row.business_id for row in self._snapshots.warehouse(statement, **values)}
 
 

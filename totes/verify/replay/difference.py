@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy
+from sqlalchemy.pool import StaticPool
 
 from totes.contracts.declarations import warehouse_tables
 from totes.errors import SHOWN
 from totes.postgres import locks
 from totes.postgres.connection import quoted
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.statements import sql
 from totes.warehouse import constraints, staging
 from totes.warehouse.warehouse import Schemas, Warehouse
@@ -78,9 +80,9 @@ class Table:
     values: Sequence[str]
     columns: Sequence[str]
 
-    def compare(self, connection: sqlalchemy.Connection) -> Divergence:
+    def compare(self, connection: PipelineConnection) -> Divergence:
         """Compares all its rows."""
-        counts = connection.execute(self._statement("count_apart")).one()._mapping
+        (counts,) = connection.execute(self._statement("count_apart")).mappings()
         differing = {column: counts[_apart(column)] for column in self.values if counts[_apart(column)]}
         # Counted so, a row that is there twice, for want of its primary key, is extra as well.
         extra = counts["live_rows"] - counts["replayed_rows"] + counts["missing"]
@@ -94,16 +96,16 @@ class Table:
             differing,
         )
 
-    def put_in(self, connection: sqlalchemy.Connection) -> None:
+    def put_in(self, connection: PipelineConnection) -> None:
         """Gives the live one the rows of the replay."""
         connection.execute(self._statement("insert_missing"))
         connection.execute(self._statement("update_changed"))
 
-    def take_out(self, connection: sqlalchemy.Connection) -> None:
+    def take_out(self, connection: PipelineConnection) -> None:
         """Takes the rows out of the live one that the replay does not have."""
         connection.execute(self._statement("delete_extra"))
 
-    def _named(self, connection: sqlalchemy.Connection, rows: int, kind: str) -> Rows:
+    def _named(self, connection: PipelineConnection, rows: int, kind: str) -> Rows:
         if not rows:
             return Rows(0)
         named = connection.execute(self._statement("name_apart", kind=kind), {"shown": SHOWN})
@@ -114,8 +116,8 @@ class Table:
         replayed, live = (", ".join(quoted(side, name) for name in self.values) for side in ("replayed", "live"))
         return f"ROW ({replayed}) IS DISTINCT FROM ROW ({live})"
 
-    def _statement(self, name: str, **more: str) -> sqlalchemy.TextClause:
-        text = sql("verify/replay", name).format(
+    def _statement(self, name: str, **more: str) -> str:
+        return sql("verify/replay", name).format(
             live=self.live,
             replayed=self.replayed,
             same_key=" AND ".join(f"{quoted('replayed', column)} = {quoted('live', column)}" for column in self.key),
@@ -131,7 +133,6 @@ class Table:
             assignments=", ".join(f"{quoted(column)} = {quoted('replayed', column)}" for column in self.values),
             **more,
         )
-        return sqlalchemy.text(text)
 
 
 _BOTH = "live.ctid IS NOT NULL AND replayed.ctid IS NOT NULL"
@@ -140,8 +141,12 @@ _BOTH = "live.ctid IS NOT NULL AND replayed.ctid IS NOT NULL"
 def tables(replayed: Warehouse, live: Schemas) -> list[Table]:
     """Returns the tables of a replay, those that are referred to before those that refer to them."""
     found = sqlalchemy.MetaData()
-    for name in (replayed.schemas.log, replayed.schemas.stars):
-        found.reflect(replayed.connection, schema=name)
+    engine = sqlalchemy.create_engine(
+        "postgresql+pg8000://", creator=lambda: replayed.connection, poolclass=StaticPool, pool_reset_on_return=None
+    )
+    with engine.connect() as connection:
+        for name in (replayed.schemas.log, replayed.schemas.stars):
+            found.reflect(connection, schema=name)
     schemas = {replayed.schemas.stars: live.stars, replayed.schemas.log: live.log}
     return [_table(table, schemas[table.schema or ""]) for table in found.sorted_tables if table.name != _VERSIONS]
 

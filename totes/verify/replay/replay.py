@@ -8,8 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import sqlalchemy
-from sqlalchemy.exc import DBAPIError
+import pg8000.dbapi
 
 from totes.errors import ContractViolation, DatabaseFailed, VersionUnknown
 from totes.lake.batch_log import BatchLog
@@ -28,11 +27,9 @@ if TYPE_CHECKING:
 
 SHADOW = Schemas("replay", "replay_etl")
 _MARK = "A replay of the warehouse. It ends with the command that made it, or with the next of its kind."
-_SCHEMAS = sqlalchemy.text(
-    "SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ANY(:names)"
-)
+_SCHEMAS = "SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ANY(:names)"
 # Held until the connection ends.
-_LOCK = sqlalchemy.text("SELECT pg_catalog.pg_advisory_lock(:key)")
+_LOCK = "SELECT pg_catalog.pg_advisory_lock(:key)"
 
 # Is told what is being done, in a few words.
 Seen = Callable[[str], object]
@@ -80,9 +77,11 @@ def replaying(
                 replay.bring_to_the_end()
             yield replay
         except (Exception, KeyboardInterrupt):
-            # What can't be dropped now is dropped by the next replay.
-            with suppress(DBAPIError, OSError):
-                _drop(shadow)
+            # A statement that was interrupted has lost its connection: then the other one drops it, or the next replay.
+            for connection in (second, first):
+                with suppress(pg8000.dbapi.Error, OSError):
+                    _drop(Warehouse(connection, SHADOW))
+                    break
             raise
         _drop(shadow)
 
@@ -106,8 +105,7 @@ class Replay:
         self._seen = seen
         self._batch = 0
         schema.migrate(shadow)
-        with shadow.begin():
-            self._tables = difference.tables(shadow, live.schemas)
+        self._tables = difference.tables(shadow, live.schemas)
 
     def bring_to_the_end(self) -> None:
         """Replays all that is processed, but for batches that break a rule and wait for their correction."""

@@ -22,7 +22,7 @@ def credentials(stack: Stack) -> Credentials:
 def ask(stack: Stack, statement: str) -> list[tuple[object, ...]]:
     """What the warehouse that the secret names answers to its own user."""
     with connected(WAREHOUSE, credentials(stack), "totes-test") as connection:
-        found = connection.exec_driver_sql(statement)
+        found = connection.execute(statement)
         rows = [tuple(row) for row in found] if found.returns_rows else []
         connection.commit()
         return rows

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import pyarrow as pa
 import pytest
-import sqlalchemy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from totes.contracts.declarations import Column, ContractInvalid, warehouse_tabl
 from totes.postgres import binary_copy
 from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_in
+from totes.postgres.driver import PipelineConnection
 
 MAX = 2**31 - 1
 NUMERICS = ("numeric(10,2)", "numeric(14,4)", "numeric(16,1)", "numeric(5,5)", "numeric(38,7)")
@@ -80,9 +80,9 @@ def arrays(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=list(KINDS)).slice(1)
 
 
-def copied(star: sqlalchemy.Connection, batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...]) -> list[Any]:
+def copied(star: PipelineConnection, batches: Iterable[pa.RecordBatch], columns: tuple[Column, ...]) -> list[Any]:
     definitions = ", ".join(f"{quoted(column.name)} {column.type}" for column in columns)
-    star.exec_driver_sql(f"CREATE TEMPORARY TABLE rows (number serial, {definitions}) ON COMMIT DROP")
+    star.execute(f"CREATE TEMPORARY TABLE rows (number serial, {definitions}) ON COMMIT DROP")
     names = ", ".join(quoted(column.name) for column in columns)
     blocks = (block for batch in batches for block in binary_copy.blocks(batch, columns))
     copy_in(
@@ -90,18 +90,18 @@ def copied(star: sqlalchemy.Connection, batches: Iterable[pa.RecordBatch], colum
         f"COPY rows ({names}) FROM STDIN (FORMAT binary)",
         itertools.chain([binary_copy.HEADER], blocks, [binary_copy.TRAILER]),
     )
-    found = star.exec_driver_sql("SELECT * FROM rows ORDER BY number").all()
+    found = star.execute("SELECT * FROM rows ORDER BY number").all()
     star.rollback()
     return [tuple(row[1:]) for row in found]
 
 
 @settings(deadline=None, max_examples=60, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(*(st.none() | VALUES[kind] for kind in KINDS)), min_size=1, max_size=20))
-def test_every_value_of_every_type_is_read_as_it_was(star: sqlalchemy.Connection, rows: list[tuple[Any, ...]]) -> None:
+def test_every_value_of_every_type_is_read_as_it_was(star: PipelineConnection, rows: list[tuple[Any, ...]]) -> None:
     assert copied(star, [arrays(rows), arrays(rows)], COLUMNS) == [*rows, *rows]
 
 
-def test_digits_behind_the_point_stay(star: sqlalchemy.Connection) -> None:
+def test_digits_behind_the_point_stay(star: PipelineConnection) -> None:
     """Of a numeric without bounds, whose digits are its own."""
     column = warehouse_tables()["fact_payment"].column("payment_amount")
     assert column.type == "numeric"
@@ -109,7 +109,7 @@ def test_digits_behind_the_point_stay(star: sqlalchemy.Connection) -> None:
     assert [str(row[0]) for row in copied(star, [amounts], (column,))] == ["1.50", "0.00", "None", "100.00"]
 
 
-def test_time_of_day_may_be_text(star: sqlalchemy.Connection) -> None:
+def test_time_of_day_may_be_text(star: PipelineConnection) -> None:
     texts = ["00:00:00.000", "23:59:59.999", None, "14:20:52.186"]
     batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["time"])
     assert copied(star, [batch], (Column("time", "time", ""),)) == [
@@ -120,14 +120,14 @@ def test_time_of_day_may_be_text(star: sqlalchemy.Connection) -> None:
     ]
 
 
-def test_what_lies_behind_a_null_is_not_sent(star: sqlalchemy.Connection) -> None:
+def test_what_lies_behind_a_null_is_not_sent(star: PipelineConnection) -> None:
     valid, offsets = pa.py_buffer(b"\x05"), pa.array([0, 1, 7, 8], pa.int32()).buffers()[1]
     texts = pa.Array.from_buffers(pa.string(), 3, [valid, offsets, pa.py_buffer(b"asecretb")])
     batch = pa.RecordBatch.from_arrays([texts], names=["text"])
     assert copied(star, [batch], (Column("text", "text", ""),)) == [("a",), (None,), ("b",)]
 
 
-def test_long_text_is_sent_and_its_length_is_not_that_of_every_row(star: sqlalchemy.Connection) -> None:
+def test_long_text_is_sent_and_its_length_is_not_that_of_every_row(star: PipelineConnection) -> None:
     texts = ["x" * 500_000, *map(str, range(400)), "y" * 30_000, "", None]
     batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["text"])
     column = Column("text", "text", "")
@@ -141,7 +141,7 @@ def test_long_text_is_sent_and_its_length_is_not_that_of_every_row(star: sqlalch
     assert copied(star, [batch], (column,)) == [(text,) for text in texts]
 
 
-def test_long_row_does_not_cut_those_around_it_into_blocks_of_one(star: sqlalchemy.Connection) -> None:
+def test_long_row_does_not_cut_those_around_it_into_blocks_of_one(star: PipelineConnection) -> None:
     texts = [*map(str, range(20_000)), "x" * 5_000_000, *map(str, range(20_000))]
     batch = pa.RecordBatch.from_arrays([pa.array(texts)], names=["text"])
     column = Column("text", "text", "")

@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-import sqlalchemy
 from pg8000.exceptions import InterfaceError
 
 from local.postgres.databases import LOADER, READER
@@ -25,11 +23,13 @@ from totes.errors import (
     WarehouseBusy,
     WarehouseUnreachable,
 )
-from totes.postgres.connection import SESSION, TOTESYS, WAREHOUSE, Database, connected, make_engine, quoted
-from totes.postgres.copy import copy_in, copy_out
+from totes.postgres import connection as connections
+from totes.postgres.connection import SESSION, TOTESYS, WAREHOUSE, Database, connected, quoted
+from totes.postgres.copy import copy_in
+from totes.postgres.driver import PipelineConnection
 from totes.runtime.secrets import Credentials
 
-Connection = sqlalchemy.Connection
+Connection = PipelineConnection
 Connects = Callable[[Database], contextlib.AbstractContextManager[Connection]]
 
 
@@ -48,7 +48,7 @@ def connect(pipeline: Pipeline, reader: Credentials) -> Connects:
 def execute(connection: Connection, *statements: str) -> None:
     with connection.begin():
         for statement in statements:
-            connection.exec_driver_sql(statement)
+            connection.execute(statement)
 
 
 def sessions(pipeline: Pipeline) -> int:
@@ -58,7 +58,7 @@ def sessions(pipeline: Pipeline) -> int:
 
 def test_session_has_its_limits_and_formats(connect: Connects) -> None:
     with connect(TOTESYS) as connection:
-        found = {name: connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in TOTESYS.session}
+        found = {name: connection.execute(f"SHOW {name}").scalar() for name in TOTESYS.session}
     assert found == TOTESYS.session | {
         "TimeZone": "UTC",
         "lock_timeout": "20s",
@@ -216,7 +216,7 @@ def test_password_works_whatever_it_holds(pipeline: Pipeline, reader: Credential
     pipeline.postgres.execute(f"CREATE ROLE strange LOGIN PASSWORD '{password}'")
     try:
         with connected(TOTESYS, replace(reader, username="strange", password=password), "totes-test") as connection:
-            assert connection.scalar(sqlalchemy.text("SELECT current_user")) == "strange"
+            assert connection.execute("SELECT current_user").scalar() == "strange"
         with (
             pytest.raises(SourceUnreachable, match="28P01"),
             connected(TOTESYS, replace(reader, username="strange", password=f"{password}x"), "totes-test"),
@@ -231,7 +231,7 @@ def test_name_works_that_saslprep_forbids(pipeline: Pipeline, reader: Credential
     try:
         given = replace(reader, username="r\N{GRINNING FACE}", password="simple")
         with connected(TOTESYS, given, "totes-test") as connection:
-            assert connection.scalar(sqlalchemy.text("SELECT 1")) == 1
+            assert connection.execute("SELECT 1").scalar() == 1
     finally:
         pipeline.postgres.execute('DROP ROLE "r\N{GRINNING FACE}"')
 
@@ -307,10 +307,10 @@ def test_serialization_failure_is_busy(pipeline: Pipeline, connect: Connects) ->
 
     def overtaken() -> None:
         with connect(WAREHOUSE) as connection, connection.begin():
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            connection.exec_driver_sql("SELECT * FROM t")
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            connection.execute("SELECT * FROM t")
             pipeline.star("UPDATE public.t SET id = 2")
-            connection.exec_driver_sql("UPDATE t SET id = 3")
+            connection.execute("UPDATE t SET id = 3")
 
     with pytest.raises(WarehouseBusy, match="SQLSTATE 40001"):
         overtaken()
@@ -326,9 +326,9 @@ def test_killed_backend_is_unreachable(
 ) -> None:
     def killed() -> None:
         with connect(database) as connection:
-            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            pid = connection.execute("SELECT pg_backend_pid()").scalar()
             pipeline.postgres.execute(f"SELECT pg_terminate_backend({pid}, 5000)")
-            connection.exec_driver_sql("SELECT 1")
+            connection.execute("SELECT 1")
 
     with pytest.raises(kind, match=database.name):
         killed()
@@ -390,8 +390,9 @@ def test_interrupted_copy_gives_the_connection_up(pipeline: Pipeline, connect: C
 
     with connect(TOTESYS) as connection:
         with pytest.raises(ValueError, match="no more"):
-            copy_out(connection, "COPY (SELECT generate_series(1, 9)) TO STDOUT", Full())
-        assert connection.invalidated
+            connection.execute("COPY (SELECT generate_series(1, 9)) TO STDOUT", stream=Full())
+        with pytest.raises(InterfaceError, match="connection is closed"):
+            connection.execute("SELECT 1")
 
 
 def test_copy_moves_bytes_both_ways(pipeline: Pipeline, connect: Connects) -> None:
@@ -401,9 +402,9 @@ def test_copy_moves_bytes_both_ways(pipeline: Pipeline, connect: Connects) -> No
         write = staticmethod(rows.append)
 
     with connect(WAREHOUSE) as connection, connection.begin():
-        connection.exec_driver_sql("CREATE TEMPORARY TABLE t (a text)")
+        connection.execute("CREATE TEMPORARY TABLE t (a text)")
         copy_in(connection, "COPY t FROM STDIN (FORMAT csv)", iter([b'"one\n', b'line"\n', b'""\n\n']))
-        copy_out(connection, "COPY t TO STDOUT (FORMAT csv)", Sink())
+        connection.execute("COPY t TO STDOUT (FORMAT csv)", stream=Sink())
     assert b"".join(rows) == b'"one\nline"\n""\n\n'
 
 
@@ -416,13 +417,12 @@ def test_rows_of_any_length_arrive_as_they_were_sent(pipeline: Pipeline, connect
 
     lengths = [*range(3_000), *([1] * 3_000), *range(8_180, 8_200), 65_530, 65_536, 681_984, 1 << 24, 0, 7]
     with connect(TOTESYS) as connection, connection.begin():
-        copy_out(
-            connection,
+        connection.execute(
             "COPY (SELECT repeat(chr(97 + CAST(mod(at, 26) AS integer)), length) FROM "
             f"unnest(ARRAY{lengths}) WITH ORDINALITY AS row (length, at) ORDER BY at) TO STDOUT",
-            Sink(),
+            stream=Sink(),
         )
-        assert connection.scalar(sqlalchemy.text("SELECT 1")) == 1
+        assert connection.execute("SELECT 1").scalar() == 1
     assert bytes(taken) == b"".join(bytes([97 + at % 26]) * n + b"\n" for at, n in enumerate(lengths, start=1))
 
 
@@ -432,7 +432,7 @@ def test_copy_that_fails_in_its_midst_says_so(pipeline: Pipeline, connect: Conne
             pass
 
     with pytest.raises(ContractViolation, match="division by zero"), connect(TOTESYS) as connection, connection.begin():
-        copy_out(connection, "COPY (SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n) TO STDOUT", Sink())
+        connection.execute("COPY (SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n) TO STDOUT", stream=Sink())
 
 
 def test_identifiers_are_quoted() -> None:
@@ -499,9 +499,7 @@ def closing_server(answers: list[bytes] | None) -> Iterator[tuple[int, threading
 
 
 def test_close_of_a_lost_connection_closes_its_socket_at_once(pipeline: Pipeline, reader: Credentials) -> None:
-    pooled = make_engine(TOTESYS, reader, "totes-test").raw_connection()
-    connection: Any = pooled.dbapi_connection
-    pooled.detach()
+    connection = connections.connect(TOTESYS, reader, "totes-test")
     client = connection._usock
     with contextlib.closing(connection.cursor()) as cursor:
         cursor.execute("SELECT pg_backend_pid()")

@@ -89,7 +89,7 @@ def test_driver_relies_on_methods(method: str, parameters: list[str]) -> None:
 
 def test_driver_relies_on_a_context_of_rows_and_a_stream() -> None:
     context = Context("COPY", stream=Sink())
-    assert {"rows", "stream"} <= vars(context).keys()
+    assert {"rows", "columns", "row_count", "stream"} <= vars(context).keys()
 
 
 def test_driver_relies_on_a_socket_and_a_file_around_it(theirs: Any) -> None:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy
 
 from local.postgres.databases import LOADER
 from local.postgres.server import Postgres
@@ -13,6 +12,7 @@ from tests.support.pipeline import Pipeline
 from totes.errors import WarehouseBusy
 from totes.postgres import locks
 from totes.postgres.connection import WAREHOUSE, connected
+from totes.postgres.driver import PipelineConnection
 
 ALTERED = "ALTER TABLE public.dim_date ADD COLUMN added integer"
 USUAL = "SHOW lock_timeout"
@@ -39,28 +39,28 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "LOCK_SECONDS", 0.5)
 
 
-def alter(star: sqlalchemy.Connection) -> None:
-    star.exec_driver_sql("INSERT INTO public.dim_currency VALUES (9, 'CHF', 'Swiss Franc')")
-    star.exec_driver_sql(ALTERED)
+def alter(star: PipelineConnection) -> None:
+    star.execute("INSERT INTO public.dim_currency VALUES (9, 'CHF', 'Swiss Franc')")
+    star.execute(ALTERED)
 
 
-def test_change_keeps_the_usual_lock_timeout(star: sqlalchemy.Connection) -> None:
+def test_change_keeps_the_usual_lock_timeout(star: PipelineConnection) -> None:
     with star.begin():
         assert locks.change_at_once(star, lambda: alter(star))
-        assert star.scalar(sqlalchemy.text(USUAL)) == "20s"
-        assert star.scalar(sqlalchemy.text("SELECT count(added) FROM public.dim_date")) == 0
+        assert star.execute(USUAL).scalar() == "20s"
+        assert star.execute("SELECT count(added) FROM public.dim_date").scalar() == 0
 
 
-def test_refused_change_leaves_nothing_and_locks_nothing(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
+def test_refused_change_leaves_nothing_and_locks_nothing(star: PipelineConnection, pipeline: Pipeline) -> None:
     with star.begin(), session(pipeline, "SELECT count(*) FROM dim_date"):
         assert not locks.change_at_once(star, lambda: alter(star))
-        assert star.scalar(sqlalchemy.text(USUAL)) == "20s"
-        assert star.scalar(sqlalchemy.text("SELECT count(*) FROM public.dim_currency")) == 0
+        assert star.execute(USUAL).scalar() == "20s"
+        assert star.execute("SELECT count(*) FROM public.dim_currency").scalar() == 0
         with session(pipeline, "SET lock_timeout = '50ms'", "LOCK TABLE dim_currency, dim_date IN SHARE MODE"):
             pass
 
 
-def test_readers_wait_no_longer_than_it_queues(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
+def test_readers_wait_no_longer_than_it_queues(star: PipelineConnection, pipeline: Pipeline) -> None:
     waits: list[float] = []
 
     def read() -> None:
@@ -79,7 +79,7 @@ def test_readers_wait_no_longer_than_it_queues(star: sqlalchemy.Connection, pipe
 
 
 def test_change_is_made_once_the_reader_has_gone(
-    star: sqlalchemy.Connection, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+    star: PipelineConnection, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with contextlib.ExitStack() as open_select, star.begin():
         open_select.enter_context(session(pipeline, "SELECT count(*) FROM dim_date"))
@@ -87,7 +87,7 @@ def test_change_is_made_once_the_reader_has_gone(
         monkeypatch.setattr(locks.time, "sleep", lambda seconds: (pauses.append(seconds), open_select.close()))
         locks.change_when_free(star, lambda: alter(star))
         assert len(pauses) == 1
-        assert star.scalar(sqlalchemy.text("SELECT count(*) FROM public.dim_currency")) == 1
+        assert star.execute("SELECT count(*) FROM public.dim_currency").scalar() == 1
 
 
 def refused(pipeline: Pipeline, statement: str, when_free: bool = False) -> str:
@@ -96,9 +96,9 @@ def refused(pipeline: Pipeline, statement: str, when_free: bool = False) -> str:
     def run() -> None:
         with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
             if when_free:
-                locks.change_when_free(connection, lambda: connection.exec_driver_sql(statement))
-            connection.exec_driver_sql("SET LOCAL lock_timeout = '100ms'")
-            connection.exec_driver_sql(statement)
+                locks.change_when_free(connection, lambda: connection.execute(statement))
+            connection.execute("SET LOCAL lock_timeout = '100ms'")
+            connection.execute(statement, stream=iter(()) if statement.startswith("COPY") else None)
 
     with pytest.raises(WarehouseBusy) as caught:
         run()
@@ -152,19 +152,18 @@ WEAK = {
         "INSERT INTO public.fact_probe VALUES (1)",
     ),
     "who keeps writers out": ("LOCK TABLE dim_currency IN SHARE MODE", "DELETE FROM public.dim_currency"),
+    "who keeps a COPY out": ("LOCK TABLE dim_currency IN SHARE MODE", "COPY public.dim_currency FROM STDIN"),
 }
 
 
 @pytest.mark.parametrize(("theirs", "ours"), WEAK.values(), ids=WEAK)
 def test_holder_of_any_lock_in_the_way_is_named(
-    star: sqlalchemy.Connection, pipeline: Pipeline, theirs: str, ours: str
+    star: PipelineConnection, pipeline: Pipeline, theirs: str, ours: str
 ) -> None:
     with star.begin():
-        star.exec_driver_sql("INSERT INTO public.dim_currency VALUES (1, 'GBP', 'Pound Sterling')")
-        star.exec_driver_sql("INSERT INTO public.dim_transaction VALUES (1, 'SALE', NULL, NULL)")
-        star.exec_driver_sql(
-            "CREATE TABLE public.fact_probe (transaction_id integer REFERENCES public.dim_transaction)"
-        )
+        star.execute("INSERT INTO public.dim_currency VALUES (1, 'GBP', 'Pound Sterling')")
+        star.execute("INSERT INTO public.dim_transaction VALUES (1, 'SALE', NULL, NULL)")
+        star.execute("CREATE TABLE public.fact_probe (transaction_id integer REFERENCES public.dim_transaction)")
     with (
         session(pipeline, theirs) as holder,
         session(pipeline, "INSERT INTO dim_design VALUES (1, 'a', 'b', 'c')", name="innocent"),

@@ -2,16 +2,16 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
+import pg8000.dbapi
 import pytest
-import sqlalchemy
 
 from tests.support.pipeline import Pipeline
 from totes.errors import AccessDenied, DatabaseFailed
 from totes.postgres.connection import TOTESYS, WAREHOUSE, Database, connected
-from totes.postgres.copy import copy_out
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.session import LIMITS, READ_BACK, SUPERUSERS, VALUES, check_settings
 
-Connects = Callable[[Database], contextlib.AbstractContextManager[sqlalchemy.Connection]]
+Connects = Callable[[Database], contextlib.AbstractContextManager[PipelineConnection]]
 
 
 @pytest.fixture
@@ -20,18 +20,18 @@ def connect(pipeline: Pipeline) -> Connects:
     return lambda database: connected(database, credentials, "totes-test")
 
 
-def settings(connection: sqlalchemy.Connection) -> dict[str, str]:
-    shown = {name: connection.exec_driver_sql(f"SHOW {name}").scalar_one() for name in [*READ_BACK, *LIMITS]}
+def settings(connection: PipelineConnection) -> dict[str, str]:
+    shown = {name: connection.execute(f"SHOW {name}").scalar() for name in [*READ_BACK, *LIMITS]}
     return {name: str(value) for name, value in shown.items()}
 
 
 def test_each_transaction_has_its_settings(connect: Connects) -> None:
     with connect(WAREHOUSE) as connection:
         for number in range(2):
-            with contextlib.suppress(sqlalchemy.exc.DBAPIError), connection.begin():
+            with contextlib.suppress(pg8000.dbapi.DatabaseError), connection.begin():
                 # The transaction's own changes end with it.
-                connection.exec_driver_sql("SET LOCAL DateStyle = 'SQL, DMY'")
-                connection.exec_driver_sql(f"SELECT 1 / {number}")
+                connection.execute("SET LOCAL DateStyle = 'SQL, DMY'")
+                connection.execute(f"SELECT 1 / {number}")
             with connection.begin():
                 found = settings(connection)
             assert {name: found[name] for name in VALUES} == VALUES
@@ -43,8 +43,8 @@ def test_each_transaction_has_its_settings(connect: Connects) -> None:
 def test_isolation_can_be_set_and_tables_locked_before_the_snapshot(connect: Connects) -> None:
     statements = "LOCK TABLE pg_class IN ACCESS SHARE MODE; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     with connect(WAREHOUSE) as connection, connection.begin():
-        connection.exec_driver_sql(statements)
-        assert connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "repeatable read"
+        connection.execute(statements)
+        assert connection.execute("SHOW transaction_isolation").scalar() == "repeatable read"
 
 
 def test_setting_that_the_server_does_not_know_is_left_out(connect: Connects) -> None:
@@ -60,7 +60,7 @@ def test_setting_that_is_refused_is_an_error(connect: Connects) -> None:
         pytest.raises(AccessDenied, match="permission denied to set parameter"),
         connect(replace(WAREHOUSE, session={"zero_damaged_pages": "off"})) as connection,
     ):
-        connection.exec_driver_sql("SELECT 1")
+        connection.execute("SELECT 1")
 
 
 def test_copied_bytes_are_utf8_whatever_the_role_says(pipeline: Pipeline, connect: Connects) -> None:
@@ -71,8 +71,8 @@ def test_copied_bytes_are_utf8_whatever_the_role_says(pipeline: Pipeline, connec
         write = staticmethod(rows.append)
 
     with connect(WAREHOUSE) as connection, connection.begin():
-        assert connection.scalar(sqlalchemy.text("SELECT convert_to(:name, 'UTF8')"), {"name": "Zoë"}) == "Zoë".encode()
-        copy_out(connection, "COPY (SELECT 'Zoë') TO STDOUT", Sink())
+        assert connection.execute("SELECT convert_to(:name, 'UTF8')", {"name": "Zoë"}).scalar() == "Zoë".encode()
+        connection.execute("COPY (SELECT 'Zoë') TO STDOUT", stream=Sink())
     assert b"".join(rows) == "Zoë\n".encode()
 
 
@@ -94,7 +94,7 @@ def test_setting_of_a_superuser_is_for_a_superuser_to_reset() -> None:
 def test_settings_are_read_back(pipeline: Pipeline, connect: Connects) -> None:
     pipeline.star(f'ALTER ROLE totes_loader IN DATABASE "{pipeline.warehouse}" SET zero_damaged_pages = on')
     with pytest.raises(DatabaseFailed, match="zero_damaged_pages is 'on'"), connect(WAREHOUSE) as connection:
-        connection.exec_driver_sql("SELECT 1")
+        connection.execute("SELECT 1")
 
 
 def test_totesys_has_more_settings_than_the_warehouse() -> None:
@@ -109,4 +109,4 @@ def test_rows_that_a_policy_would_hide_are_an_error(pipeline: Pipeline, connect:
         pytest.raises(AccessDenied, match=r"Row-level security of the warehouse .* SQLSTATE 42501\. ALTER ROLE"),
         connect(WAREHOUSE) as connection,
     ):
-        connection.exec_driver_sql("SELECT * FROM secured")
+        connection.execute("SELECT * FROM secured")

@@ -36,7 +36,6 @@ def quarantine(lake: Lake, tmp_path: Path) -> StoredObject:
 
 def test_known_keys_have_todays_type(lake: Lake, tmp_path: Path, keys: StoredObject) -> None:
     before = batch_before(lake, tmp_path, keys=keys)
-    assert before.number_of_keys("staff") == 2
     assert before.keys(STAFF).equals(pa.array([3, 5], keys_schema(STAFF).types[0]))
 
 
@@ -64,6 +63,5 @@ def test_quarantine_without_rows_is_not_fetched(lake: Lake, tmp_path: Path) -> N
 def test_table_may_be_new(lake: Lake, tmp_path: Path, first: bool) -> None:
     before = BatchBefore(None if first else replace(BEFORE, tables={}), lake, tmp_path)
     assert before.stored("staff", "keys") is None
-    assert before.number_of_keys("staff") is None
     assert before.keys(STAFF).equals(pa.array([], keys_schema(STAFF).types[0]))
     assert before.quarantine("staff") == {}

@@ -20,26 +20,29 @@ from totes.source.decisions import (
     RESTRUCTURED,
     UNEXPLAINED,
     UPGRADED,
-    Examined,
-    KeyChange,
     Scope,
     are_as_before,
     beginning,
-    examined,
-    expected_keys,
     is_due,
     is_news,
-    key_change,
     once_more,
-    quarantine_after,
     scope_of,
-    tombstones,
-    unavailable,
     window_of,
 )
-from totes.source.extract import Count, Extracted, Window
+from totes.source.extract import Extracted
 from totes.source.fence import FIRST_BATCH, MOVED
+from totes.source.key_decisions import (
+    Examined,
+    KeyChange,
+    examined,
+    expected_keys,
+    key_change,
+    quarantine_after,
+    tombstones,
+    unavailable,
+)
 from totes.source.quarantine import QuarantinedRow
+from totes.source.windows import Count, Window
 
 TABLES = source_tables()
 POSITION = SourcePosition("7437", 1, 16_384, xmin=1_000, xmax=1_010, fence=990)

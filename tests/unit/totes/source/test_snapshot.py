@@ -8,19 +8,19 @@ from typing import Any
 
 import pg8000.dbapi
 import pytest
-import sqlalchemy
 
 from local.postgres.databases import READER
-from tests.support.injection import at_statement
+from tests.support.injection import at_statement, statements
 from tests.support.pipeline import Pipeline
 from tests.unit.totes.source.test_validation import catalogue
 from totes.contracts.declarations import source_tables
 from totes.errors import DatabaseFailed, SourceBusy
 from totes.postgres.connection import TOTESYS, connected
+from totes.postgres.driver import PipelineConnection
 from totes.postgres.statements import sql
 from totes.source import snapshot as snapshots
-from totes.source.extract import Window
 from totes.source.snapshot import snapshot
+from totes.source.windows import Window
 
 LOCK = "LOCK TABLE"
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
@@ -34,7 +34,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def reader(pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
+def reader(pipeline: Pipeline) -> Iterator[PipelineConnection]:
     credentials = pipeline.credentials(pipeline.source, READER)
     with connected(TOTESYS, credentials, "totes-test") as connection:
         yield connection
@@ -55,7 +55,7 @@ def test_tables_are_locked(pipeline: Pipeline, tables: Sequence[str]) -> None:
         "WHERE pid = pg_backend_pid() AND mode = 'AccessShareLock'"
     )
     with reader(pipeline) as connection, snapshot(connection, tables):
-        found = {name for (name,) in connection.execute(sqlalchemy.text(locks))}
+        found = {name for (name,) in connection.execute(locks)}
     assert found & source_tables().keys() == set(tables or source_tables())
 
 
@@ -64,7 +64,7 @@ def test_tables_are_locked(pipeline: Pipeline, tables: Sequence[str]) -> None:
 def test_lock_is_tried_again_and_never_waited_for(pipeline: Pipeline, table: str) -> None:
     with (
         locked(pipeline, table),
-        at_statement(LOCK, lambda: None) as attempts,
+        statements(LOCK) as attempts,
         pytest.raises(SourceBusy, match="locks are held by pid"),
         reader(pipeline) as connection,
         snapshot(connection),
@@ -126,10 +126,6 @@ def test_transaction_with_an_id_of_its_own_is_refused(pipeline: Pipeline, insert
         pass
 
 
-class Transaction(contextlib.nullcontext[None]):
-    def rollback(self) -> None: ...
-
-
 class Standby:
     """A standby that replays one more byte before each statement.
 
@@ -143,25 +139,27 @@ class Standby:
         self.seen = 0
         self.asked = ""
 
-    def begin(self) -> Transaction:
-        return Transaction()
+    def begin(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def rollback(self) -> None:
+        pass
 
     def execute(self, statement: object) -> Any:
         self._replayed += 1
         self.asked += str(statement)
         if "pg_last_wal_replay_lsn() AS text)" in str(statement):
-            answer: Any = SimpleNamespace(_mapping={"lsn": f"0/{self._replayed:X}"})
-        else:
-            self.seen = self._replayed
-            answer = SimpleNamespace(
-                database=1,
-                xmin=1_000,
-                xmax=1_000,
-                own_id=None,
-                snapshot_at=datetime.now(UTC),
-                in_recovery=True,
-                allowed=[f"pg_catalog.{function}" for function in snapshots._FUNCTIONS],
-            )
+            return SimpleNamespace(mappings=lambda: [{"lsn": f"0/{self._replayed:X}"}])
+        self.seen = self._replayed
+        answer = SimpleNamespace(
+            database=1,
+            xmin=1_000,
+            xmax=1_000,
+            own_id=None,
+            snapshot_at=datetime.now(UTC),
+            in_recovery=True,
+            allowed=[f"pg_catalog.{function}" for function in snapshots._FUNCTIONS],
+        )
         return SimpleNamespace(one=lambda: answer)
 
 

@@ -7,7 +7,9 @@ from totes.contracts.declarations import SourceTable, source_tables
 from totes.errors import AccessDenied, ContractViolation
 from totes.lake.parquet import landed_schema
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
-from totes.source.validation import check_catalogue, raise_if_any, repeated, too_long, unreadable, violations
+from totes.source.catalogue import check_catalogue
+from totes.source.validation import repeated, too_long, unreadable, violations
+from totes.source.violations import raise_if_any
 
 Catalogue = dict[str, CatalogueTable]
 FULL_NAMES = {"timestamp(3)": "timestamp(3) without time zone", "varchar(3)": "character varying(3)"}

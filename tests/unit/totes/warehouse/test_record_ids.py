@@ -1,10 +1,10 @@
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy
 
 from tests.support.pipeline import Pipeline
 from totes.postgres.connection import WAREHOUSE, connected
+from totes.postgres.driver import PipelineConnection
 from totes.verify.replay.replay import SHADOW
 from totes.warehouse import schema
 from totes.warehouse.record_ids import RecordIdsGiven, advance_sequence
@@ -14,29 +14,29 @@ NEXT = "SELECT nextval('{}.fact_payment_payment_record_id_seq')"
 
 
 @pytest.fixture
-def beside(star: sqlalchemy.Connection, pipeline: Pipeline) -> Iterator[sqlalchemy.Connection]:
+def beside(star: PipelineConnection, pipeline: Pipeline) -> Iterator[PipelineConnection]:
     """A connection to an empty replay beside the warehouse of `star`."""
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
         schema.migrate(Warehouse(connection, SHADOW))
         yield connection
 
 
-def log(star: sqlalchemy.Connection, *ranges: tuple[int, int, int, int]) -> RecordIdsGiven:
+def log(star: PipelineConnection, *ranges: tuple[int, int, int, int]) -> RecordIdsGiven:
     """What the log gives where payments came as told: batch, rows, first and last record id."""
     for batch, rows, first, last in ranges:
-        star.exec_driver_sql(f"INSERT INTO etl.batch VALUES ({batch}, now(), now(), '')")
-        star.exec_driver_sql(
+        star.execute(f"INSERT INTO etl.batch VALUES ({batch}, now(), now(), '')")
+        star.execute(
             f"INSERT INTO etl.batch_table VALUES ({batch}, 'fact_payment', {rows}, {rows}, 0, 0, {first}, {last})"
         )
     return RecordIdsGiven(Warehouse(star))
 
 
-def first_id(given: RecordIdsGiven, beside: sqlalchemy.Connection, batch: int) -> int:
+def first_id(given: RecordIdsGiven, beside: PipelineConnection, batch: int) -> int:
     given.repeat(Warehouse(beside, SHADOW), batch)
-    return int(beside.scalar(sqlalchemy.text(NEXT.format("replay"))) or 0)
+    return int(beside.execute(NEXT.format("replay")).scalar() or 0)
 
 
-def test_batch_begins_where_it_began(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+def test_batch_begins_where_it_began(star: PipelineConnection, beside: PipelineConnection) -> None:
     given = log(star, (1, 3, 1, 3), (2, 2, 10, 11), (3, 2, 12, 13))
     assert [first_id(given, beside, batch) for batch in (1, 2, 3)] == [1, 10, 12]
 
@@ -58,8 +58,8 @@ def insert_payments(pipeline: Pipeline, *records: int) -> None:
     ids=["first id changed", "last id changed", "overlaps the batch before", "overlaps the batch after"],
 )
 def test_range_in_doubt_is_not_believed_but_its_rows(
-    star: sqlalchemy.Connection,
-    beside: sqlalchemy.Connection,
+    star: PipelineConnection,
+    beside: PipelineConnection,
     pipeline: Pipeline,
     doubtful: tuple[int, int, int, int],
 ) -> None:
@@ -69,27 +69,27 @@ def test_range_in_doubt_is_not_believed_but_its_rows(
     assert first_id(given, beside, 2) == 10
 
 
-def test_where_nothing_tells_record_ids_go_on(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+def test_where_nothing_tells_record_ids_go_on(star: PipelineConnection, beside: PipelineConnection) -> None:
     given = log(star)
     assert [first_id(given, beside, batch) for batch in (1, 2)] == [1, 2]
 
 
-def test_record_ids_never_go_back(star: sqlalchemy.Connection, beside: sqlalchemy.Connection) -> None:
+def test_record_ids_never_go_back(star: PipelineConnection, beside: PipelineConnection) -> None:
     given = log(star, (1, 3, 1, 3), (2, 2, 10, 11))
     assert [first_id(given, beside, batch) for batch in (2, 1, 2)] == [10, 11, 12]
 
 
-def test_record_ids_that_were_used_up_are_not_given_again(star: sqlalchemy.Connection) -> None:
-    star.exec_driver_sql("SELECT setval('fact_payment_payment_record_id_seq', 41)")
+def test_record_ids_that_were_used_up_are_not_given_again(star: PipelineConnection) -> None:
+    star.execute("SELECT setval('fact_payment_payment_record_id_seq', 41)")
     advance_sequence(Warehouse(star))
-    assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == 42
+    assert star.execute(NEXT.format("public")).scalar() == 42
 
 
 @pytest.mark.parametrize(("records", "following"), [((), 1), ((1,), 2), ((9, 10), 11)], ids=str)
 def test_sequence_follows_the_highest_record_id(
-    star: sqlalchemy.Connection, pipeline: Pipeline, records: tuple[int, ...], following: int
+    star: PipelineConnection, pipeline: Pipeline, records: tuple[int, ...], following: int
 ) -> None:
     star.commit()
     insert_payments(pipeline, *records)
     advance_sequence(Warehouse(star))
-    assert star.scalar(sqlalchemy.text(NEXT.format("public"))) == following
+    assert star.execute(NEXT.format("public")).scalar() == following

@@ -2,7 +2,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
 from local.postgres.server import Postgres
 from tests.support.injection import at_statement
@@ -10,6 +9,7 @@ from tests.support.pipeline import REAL_DATA, Pipeline, needs_real_data
 from totes.contracts.declarations import declared
 from totes.errors import VersionUnknown
 from totes.postgres.connection import WAREHOUSE, connected
+from totes.postgres.driver import PipelineConnection
 from totes.warehouse import schema, tables
 from totes.warehouse.warehouse import LIVE, Schemas, Warehouse
 
@@ -137,7 +137,7 @@ def test_new_table_comes_with_its_version(pipeline: Pipeline, schemas: Path) -> 
     assert pipeline.star("SELECT count(*) FROM dim_print") == [[0]]
 
 
-def test_lock_is_held_until_the_transaction_ends(star: sqlalchemy.Connection, pipeline: Pipeline) -> None:
+def test_lock_is_held_until_the_transaction_ends(star: PipelineConnection, pipeline: Pipeline) -> None:
     Warehouse(star).lock()
     ask = "SELECT pg_try_advisory_xact_lock(%s)"
     (key,) = pipeline.star(
@@ -165,6 +165,6 @@ def test_schema_is_made_even_where_public_is_gone(pipeline: Pipeline) -> None:
     assert pipeline.star("SELECT count(*) FROM current_sales_order") == [[0]]
 
 
-def test_state_before_the_first_batch_is_empty(star: sqlalchemy.Connection) -> None:
+def test_state_before_the_first_batch_is_empty(star: PipelineConnection) -> None:
     for at in ("0", "TIMESTAMPTZ '2000-01-01'"):
-        assert star.scalar(sqlalchemy.text(f"SELECT count(*) FROM sales_order_as_of({at})")) == 0
+        assert star.execute(f"SELECT count(*) FROM sales_order_as_of({at})").scalar() == 0

@@ -6,11 +6,11 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-import sqlalchemy
 
 from totes.contracts.declarations import warehouse_tables
 from totes.errors import ContractViolation
 from totes.lake.parquet import deleted_schema, parquet_writer, processed_schema
+from totes.postgres.driver import PipelineConnection
 from totes.warehouse import staging
 from totes.warehouse.staging import Loaded
 from totes.warehouse.star import calendar
@@ -22,7 +22,7 @@ GBP = {"currency_id": 1, "currency_code": "GBP", "currency_name": "Pound Sterlin
 
 
 @pytest.fixture
-def stage(star: sqlalchemy.Connection, tmp_path: Path) -> Stage:
+def stage(star: PipelineConnection, tmp_path: Path) -> Stage:
     """Stages rows of a table, as a new transaction's first step."""
 
     def staged(name: str, rows: list[dict[str, Any]]) -> int:
@@ -35,15 +35,15 @@ def stage(star: sqlalchemy.Connection, tmp_path: Path) -> Stage:
     return staged
 
 
-def upserted(star: sqlalchemy.Connection, stage: Stage, rows: list[dict[str, Any]]) -> Loaded:
+def upserted(star: PipelineConnection, stage: Stage, rows: list[dict[str, Any]]) -> Loaded:
     return staging.upsert(Warehouse(star), CURRENCY, stage("dim_currency", rows), 1)
 
 
-def rows_of(star: sqlalchemy.Connection, query: str) -> list[tuple[Any, ...]]:
-    return [tuple(row) for row in star.execute(sqlalchemy.text(query))]
+def rows_of(star: PipelineConnection, query: str) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in star.execute(query)]
 
 
-def test_upsert_tells_new_changed_and_same_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
+def test_upsert_tells_new_changed_and_same_apart(star: PipelineConnection, stage: Stage) -> None:
     usd, eur = (GBP | {"currency_id": number, "currency_code": code} for number, code in ((2, "USD"), (3, "EUR")))
     assert upserted(star, stage, [GBP, usd]) == Loaded(staged=2, inserted=2)
     assert upserted(star, stage, [GBP, usd | {"currency_name": "US Dollar"}, eur]) == Loaded(3, inserted=1, updated=1)
@@ -55,14 +55,14 @@ def test_upsert_tells_new_changed_and_same_apart(star: sqlalchemy.Connection, st
     ]
 
 
-def test_row_that_is_the_same_is_not_written_again(star: sqlalchemy.Connection, stage: Stage) -> None:
+def test_row_that_is_the_same_is_not_written_again(star: PipelineConnection, stage: Stage) -> None:
     upserted(star, stage, [GBP])
     before = rows_of(star, "SELECT ctid, xmin FROM dim_currency")
     upserted(star, stage, [GBP])
     assert rows_of(star, "SELECT ctid, xmin FROM dim_currency") == before
 
 
-def test_null_and_empty_text_stay_apart(star: sqlalchemy.Connection, stage: Stage) -> None:
+def test_null_and_empty_text_stay_apart(star: PipelineConnection, stage: Stage) -> None:
     known = dict.fromkeys(("address_line_1", "city", "postal_code", "country", "phone"), "")
     rows = [known | {"location_id": 1, "address_line_2": ""}, known | {"location_id": 2, "district": "None"}]
     staging.upsert(Warehouse(star), warehouse_tables()["dim_location"], stage("dim_location", rows), 1)
@@ -72,7 +72,7 @@ def test_null_and_empty_text_stay_apart(star: sqlalchemy.Connection, stage: Stag
     ]
 
 
-def test_staged_rows_end_with_the_transaction(star: sqlalchemy.Connection, stage: Stage) -> None:
+def test_staged_rows_end_with_the_transaction(star: PipelineConnection, stage: Stage) -> None:
     stage("dim_currency", [GBP])
     star.commit()
     assert rows_of(star, "SELECT to_regclass('pg_temp.staged_dim_currency')") == [(None,)]
@@ -95,13 +95,13 @@ PAYMENT_ROW = {
 
 
 @pytest.fixture
-def pay(star: sqlalchemy.Connection, stage: Stage) -> Callable[..., Loaded]:
+def pay(star: PipelineConnection, stage: Stage) -> Callable[..., Loaded]:
     """Loads versions of payments into a warehouse that has the dimensions which they refer to."""
-    star.execute(sqlalchemy.text("INSERT INTO dim_currency VALUES (1, 'GBP', 'Pound Sterling')"))
-    star.execute(sqlalchemy.text("INSERT INTO dim_payment_type VALUES (1, 'SALES_RECEIPT')"))
-    star.execute(sqlalchemy.text("INSERT INTO dim_transaction VALUES (1, 'SALE', NULL, NULL)"))
-    star.execute(sqlalchemy.text("INSERT INTO dim_counterparty VALUES (1, '', '', NULL, NULL, '', '', '', '')"))
-    star.execute(sqlalchemy.text("INSERT INTO etl.batch VALUES (1, now(), now(), ''), (2, now(), now(), '')"))
+    star.execute("INSERT INTO dim_currency VALUES (1, 'GBP', 'Pound Sterling')")
+    star.execute("INSERT INTO dim_payment_type VALUES (1, 'SALES_RECEIPT')")
+    star.execute("INSERT INTO dim_transaction VALUES (1, 'SALE', NULL, NULL)")
+    star.execute("INSERT INTO dim_counterparty VALUES (1, '', '', NULL, NULL, '', '', '', '')")
+    star.execute("INSERT INTO etl.batch VALUES (1, now(), now(), ''), (2, now(), now(), '')")
     days = stage("dim_date", calendar(warehouse_tables()["dim_date"], [2024]).to_pylist())
     staging.upsert(Warehouse(star), warehouse_tables()["dim_date"], days, 1)
 
@@ -114,7 +114,7 @@ def pay(star: sqlalchemy.Connection, stage: Stage) -> Callable[..., Loaded]:
 
 
 def test_batch_with_parquets_own_time_is_loaded_as_the_same(
-    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+    star: PipelineConnection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
     """Batches were processed like this before a time of day was text."""
     assert pay({}).inserted == 1
@@ -129,7 +129,7 @@ def test_batch_with_parquets_own_time_is_loaded_as_the_same(
     assert rows_of(star, "SELECT DISTINCT created_time, last_updated_time FROM fact_payment") == [tuple(times.values())]
 
 
-def test_version_is_added_only_where_it_differs(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
+def test_version_is_added_only_where_it_differs(star: PipelineConnection, pay: Callable[..., Loaded]) -> None:
     assert pay({}, {"payment_id": 8}) == Loaded(staged=2, inserted=2, first=1, last=2)
     assert pay({}, {"payment_id": 8}) == Loaded(staged=2)
     assert pay({"paid": True}, {"payment_id": 8}) == Loaded(staged=2, inserted=1, first=3, last=3)
@@ -158,7 +158,7 @@ def test_change_of_any_column_is_a_version(pay: Callable[..., Loaded], change: d
     assert pay(change).inserted == 1
 
 
-def test_record_ids_follow_the_order_of_the_file(star: sqlalchemy.Connection, pay: Callable[..., Loaded]) -> None:
+def test_record_ids_follow_the_order_of_the_file(star: PipelineConnection, pay: Callable[..., Loaded]) -> None:
     pay({"payment_id": 9}, {"payment_id": 7}, {"payment_id": 8})
     assert rows_of(star, "SELECT payment_id FROM fact_payment ORDER BY payment_record_id") == [(9,), (7,), (8,)]
 
@@ -187,7 +187,7 @@ def test_value_that_is_not_accepted_is_named(stage: Stage) -> None:
         stage("dim_transaction", [gift, gift | {"transaction_id": 6, "transaction_type": "SALE"}])
 
 
-def add_tombstones(star: sqlalchemy.Connection, table: str, batch: int, ids: list[int], folder: Path) -> int:
+def add_tombstones(star: PipelineConnection, table: str, batch: int, ids: list[int], folder: Path) -> int:
     star.commit()
     declared = warehouse_tables()[table]
     schema = deleted_schema(declared)
@@ -199,7 +199,7 @@ def add_tombstones(star: sqlalchemy.Connection, table: str, batch: int, ids: lis
 
 
 def test_tombstone_ends_the_latest_version(
-    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+    star: PipelineConnection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
     pay({}, {"payment_id": 8})
     pay({"paid": True})
@@ -209,7 +209,7 @@ def test_tombstone_ends_the_latest_version(
 
 
 def test_version_after_a_tombstone_is_added_though_it_is_the_same(
-    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+    star: PipelineConnection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
     pay({})
     add_tombstones(star, "fact_payment", 1, [7], tmp_path)
@@ -218,7 +218,7 @@ def test_version_after_a_tombstone_is_added_though_it_is_the_same(
 
 
 def test_deleted_dimension_stays_and_is_noted(
-    star: sqlalchemy.Connection, pay: Callable[..., Loaded], tmp_path: Path
+    star: PipelineConnection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
     assert add_tombstones(star, "dim_currency", 2, [1], tmp_path) == 1
     assert rows_of(star, "SELECT * FROM etl.tombstone") == [("dim_currency", 1, 2, None, None)]

@@ -95,7 +95,7 @@ def test_examination_waits_for_no_execution_that_loads(seeded: Pipeline, postgre
 
 def test_no_check_can_change_a_database(seeded: Pipeline, examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     def write(warehouse: Warehouse, _: object) -> Iterator[Any]:
-        yield from warehouse.connection.exec_driver_sql("CREATE TABLE mine ()")
+        yield from warehouse.connection.execute("CREATE TABLE mine ()")
 
     monkeypatch.setattr(database.declared, "missing_rights", write)
     (refused,) = [found for found in examine("load") if found["level"] != "ok"]

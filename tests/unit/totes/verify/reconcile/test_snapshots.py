@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import sqlalchemy
 
 from totes.errors import SourceUnreachable, WarehouseUnreachable
 from totes.postgres.position import SourcePosition
@@ -15,7 +14,7 @@ from totes.verify.reconcile.snapshots import Snapshots
 from totes.warehouse.warehouse import Warehouse
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
-STATEMENT = sqlalchemy.text("SELECT 1")
+STATEMENT = "SELECT 1"
 
 
 class Connection:

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from totes.contracts.declarations import MAX_BYTES, WarehouseTable, source_tables
+from totes.postgres.driver import numbered
 from totes.verify.reconcile.reconcile import comparable
 from totes.verify.reconcile.sql import Side, columns_of, totesys_side, warehouse_side
 
@@ -24,9 +25,9 @@ def test_both_sides_have_every_column(table: WarehouseTable) -> None:
 @TABLES
 def test_every_value_is_bound(table: WarehouseTable) -> None:
     for side in sides(table):
-        statement = side.buckets().compile()
-        assert None not in statement.params.values()
-        assert statement.params == side.bound
+        _, names = numbered(side.buckets())
+        assert set(names) == side.bound.keys()
+        assert None not in side.bound.values()
 
 
 def test_default_and_currency_names_are_no_part_of_the_statement() -> None:

@@ -1,0 +1,75 @@
+"""Which handlers run in this process, each as if it were a process of its own, which can die."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Killed(BaseException):
+    """Nothing catches it: the process is gone."""
+
+
+class Process:
+    """One run of a handler.
+
+    Attributes:
+        cause: what it died of. From then on nothing that it sends to S3 or PostgreSQL is done.
+        interrupted: how many of its requests wait for an action of the test.
+    """
+
+    def __init__(self) -> None:
+        self.cause: BaseException | None = None
+        self.thread = threading.get_ident()
+        self.interrupted = 0
+
+    def die(self, cause: BaseException) -> None:
+        self.cause = self.cause or cause
+
+
+_running: list[Process] = []
+_lock = threading.Lock()
+
+
+@contextmanager
+def process() -> Iterator[None]:
+    """Runs a handler; whatever the handler makes of its death, the block ends with what it died of."""
+    running = Process()
+    _running.append(running)
+    try:
+        yield
+    except BaseException as error:
+        if running.cause in (None, error):
+            raise
+    finally:
+        _running.remove(running)
+    if running.cause:
+        raise running.cause
+
+
+@contextmanager
+def interrupted(sender: Process | None) -> Iterator[None]:
+    """Marks a process as one that waits for an action: what is sent meanwhile is sent by another one."""
+    if sender is None:
+        yield
+        return
+    with _lock:
+        sender.interrupted += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            sender.interrupted -= 1
+
+
+def here() -> Process | None:
+    """Returns the process that the current thread runs, or else the one that has started the thread."""
+    thread = threading.get_ident()
+    return next((running for running in reversed(list(_running)) if running.thread == thread), None) or sender()
+
+
+def sender() -> Process | None:
+    """Returns the process that a request comes from; None if several are at work, because a request names none."""
+    running = list(_running)
+    # One that waits for an action still sends what other threads of it send.
+    active = [one for one in running if not one.interrupted] or running[-1:]
+    return active[0] if len(active) == 1 else None

@@ -1,0 +1,132 @@
+"""Decides which keys of a table came and went, and which rows are quarantined.
+
+Pure functions over plain values and Arrow's arrays: no database, no file, no clock.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from totes.contracts.declarations import SourceTable
+from totes.lake.keys import difference
+from totes.source.extract import Extracted
+from totes.source.quarantine import Quarantine
+
+# Which rows are quarantined.
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What becomes of the rows that the batch before left in quarantine.
+
+    Attributes:
+        before: all of them.
+        kept: those that are as they were. Only they stay in quarantine.
+        again: the keys of the others, as far as they are there. They are read once more.
+    """
+
+    before: Quarantine
+    kept: Quarantine
+    again: tuple[int, ...]
+
+
+def examined(before: Quarantine, found: Extracted) -> Examined:
+    """Returns which rows stay in quarantine.
+
+    Args:
+        found: what was read of the rows with their keys.
+    """
+    still = {row.business_id: replace(row, known=before[row.business_id].known) for row in found.quarantined}
+    kept = {key: row for key, row in still.items() if row == before[key]}
+    return Examined(before, kept, tuple(sorted(set(found.keys.to_pylist()) - kept.keys())))
+
+
+def quarantine_after(of: Examined, read: Extracted, known: pa.Array) -> Quarantine:
+    """Returns the rows that are quarantined now: those that were kept and not read, and those that were read as wrong.
+
+    Args:
+        known: the keys that the batch before knew.
+    """
+    keys = set(read.keys.to_pylist()) if of.kept else set()
+    after = {key: row for key, row in of.kept.items() if key not in keys}
+    landed = set(known.to_pylist()) if read.quarantined else set()
+    for row in read.quarantined:
+        key = row.business_id
+        after[key] = replace(row, known=of.before[key].known if key in of.before else key in landed)
+    return after
+
+
+def unavailable(
+    table: SourceTable, joined: Collection[str], quarantine: Mapping[str, Quarantine]
+) -> dict[str, pa.Array]:
+    """Returns, by column, the keys of quarantined rows, to which no row may refer.
+
+    A row with an earlier version in the warehouse may be referred to; but not by a row that is to be joined with it.
+
+    Args:
+        joined: the tables that this one is joined with.
+        quarantine: the quarantined rows of each table.
+    """
+    found = {}
+    for column in table.columns:
+        rows = quarantine.get(column.references or "", {})
+        if keys := [key for key, row in rows.items() if column.references in joined or not row.known]:
+            found[column.name] = pa.array(keys)
+    return found
+
+
+# Which keys came and went.
+
+
+@dataclass(frozen=True)
+class KeyChange:
+    """How the keys of a table have changed: `live` is what was known, with what came and without what has gone.
+
+    Attributes:
+        came: keys that the batch before did not know.
+        gone: keys that it knew and that are no longer there.
+        live: all keys that are there.
+    """
+
+    came: pa.Array
+    gone: pa.Array
+    live: pa.Array
+
+    def differ_from(self, known: int | None) -> bool:
+        """Returns whether the keys are others than the batch before knew.
+
+        Args:
+            known: how many it knew; None if it did not have the table.
+        """
+        return known is None or len(self.came) > 0 or len(self.live) != known
+
+
+def expected_keys(known: pa.Array, came: pa.Array, read: pa.Array, *, in_full: bool) -> pa.Array:
+    """Returns the keys that a table has if none has gone."""
+    return read if in_full else pa.concat_arrays([known, came])
+
+
+def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> KeyChange | None:
+    """Returns how the keys of a table have changed; None if what was read does not explain how many rows there are.
+
+    Args:
+        known: the keys that the batch before knew.
+        came: the keys that were read and that it did not know.
+        live: the keys that are there.
+        rows: how many rows the table has.
+    """
+    if rows != len(live):
+        # The fence missed rows, or the keys came from an index that lacks some.
+        return None
+    gone = difference(known, live) if len(live) < len(known) + len(came) else known.slice(0, 0)
+    if len(live) != len(known) + len(came) - len(gone):
+        # More have gone than the number of rows shows, because the fence missed as many that came.
+        return None
+    return KeyChange(came, gone, live)
+
+
+def tombstones(gone: pa.Array, quarantined_before: Quarantine) -> pa.Array:
+    """Returns the keys that have gone, but for those of rows that were never landed, because quarantine kept them."""
+    unheard = [key for key, row in quarantined_before.items() if not row.known]
+    return difference(gone, pa.array(unheard, gone.type))
