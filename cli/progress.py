@@ -23,7 +23,8 @@ _LOOKED_AT = 300
 
 _LOADED = (
     "SELECT batch_id, loaded_at, snapshot_at,"
-    " COALESCE(SUM(rows_inserted + rows_updated) FILTER (WHERE table_name <> ALL(CAST(:calendars AS text[]))), 0) AS rows"
+    " COALESCE(SUM(rows_inserted + rows_updated) FILTER (WHERE table_name <> ALL(CAST(:calendars AS text[]))), 0)"
+    " AS rows"
     " FROM etl.batch LEFT JOIN etl.batch_table USING (batch_id)"
     " GROUP BY batch_id, loaded_at, snapshot_at ORDER BY batch_id DESC LIMIT 1"
 )
