@@ -7,10 +7,13 @@ boto3, SQLAlchemy and what imports them are imported where they are used, here a
 would take longer than `totes --help` does.
 """
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, signature
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,6 +33,16 @@ class WarehouseEmpty(CommandFailed):
 
     def __init__(self) -> None:
         super().__init__("The warehouse is empty: nothing is loaded yet. Start with `totes run`.")
+
+
+# Lists, so that an option that is given twice is noticed.
+Stage = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", envvar="TOTES_STAGE", help="A stage on AWS; else `local`: what `totes up` runs."),
+]
+Region = Annotated[list[str] | None, typer.Option(metavar="NAME", help="The stage's AWS region; else the profile's.")]
+Profile = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A profile of your AWS configuration.")]
+_OPTIONS = {"stage": Stage, "region": Region, "profile": Profile}
 
 
 @dataclass(frozen=True)
@@ -86,17 +99,46 @@ class Target:
             raise Misused(f"{error} Or name a deployed stage with --stage.") from None
 
 
+def speaks_to_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
+    """Lets the global options follow the command's name as well: `totes status --stage dev`."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(**{name: value for name, value in given.items() if name not in _OPTIONS})
+
+    own = signature(command)
+    added = [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind) for name, kind in _OPTIONS.items()]
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), *added])  # type: ignore[attr-defined]
+    return run
+
+
 def target(context: typer.Context) -> Target:
     """The target that the global options of this command line name.
 
     Raises:
         BadParameter: an argument or option can't be sent there.
+        Misused: an option is given twice, with different values.
     """
     for level in (context.parent, context):
         if level:
             _check_texts(level)
-    found: Target = context.obj
-    return found
+    stage, region, profile = (_chosen(context, option) for option in _OPTIONS)
+    return Target(stage or LOCAL, region, profile)
+
+
+def _chosen(context: typer.Context, option: str) -> str | None:
+    """Returns what the command line says, before or after the command's name; else what the environment says."""
+    levels = [level for level in (context.parent, context) if level]
+    given = [value for level in levels if _on_the_command_line(level, option) for value in level.params[option]]
+    if len(set(given)) > 1:
+        raise Misused(f"--{option} is given twice: as {given[0]} and as {given[-1]}.")
+    chosen: list[str] = given or levels[0].params[option] or []
+    return chosen[0] if chosen else None
+
+
+def _on_the_command_line(context: Any, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return bool(source and source.name == "COMMANDLINE")
 
 
 def _check_texts(context: Any) -> None:

@@ -8,7 +8,8 @@ import os
 import re
 import tempfile
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 from typer import TyperException
@@ -64,6 +65,16 @@ _REMEDIES = {
 }
 
 
+# What pydantic says of an argument, for typer.
+_OURS = {
+    "Value error, ": "",
+    "Input should be a valid integer, unable to parse string as an integer": "it must be a whole number",
+    "Input should be a valid number, unable to parse string as a number": "it must be a number",
+    "Input should be greater than or equal to": "it must be at least",
+    "Input should be less than or equal to": "it must be at most",
+}
+
+
 class CommandFailed(TyperException):
     """It was tried, and the outcome is bad."""
 
@@ -80,6 +91,15 @@ class Interrupted(TyperException):
     """Ctrl-C ended the command before its end; the message says what continues and what is left."""
 
     exit_code = INTERRUPTED
+
+
+@contextmanager
+def interrupted_as(said: str) -> Iterator[None]:
+    """Raises Interrupted with these words on Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(said) from None
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
@@ -103,7 +123,8 @@ def one_line(error: BaseException) -> str:
     if remedy := _remedy(error):
         return f"{line.rstrip('.')}. {remedy}"
     command = getattr(getattr(error, "ctx", None), "command_path", None)
-    return f"{line.rstrip('.')}. See `{command} --help`." if command else line
+    stop = "" if line.endswith("?") else "."
+    return f"{line.rstrip('.')}{stop} See `{command} --help`." if command else line
 
 
 def unexpected(error: BaseException) -> str:
@@ -120,10 +141,19 @@ def unexpected(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     if isinstance(error, TyperException):
-        return error.format_message()
+        return _in_our_words(error.format_message())
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     return str(error)
+
+
+def _in_our_words(complaint: str) -> str:
+    """Returns a complaint about an argument without the words of the library that checks them."""
+    for foreign, ours in _OURS.items():
+        complaint = complaint.replace(foreign, ours)
+    found = re.search(r"'(.*)' is not one of (.*)$", complaint)
+    nearest = nearest_name(found[1], re.findall(r"'([^']*)'", found[2])) if found else None
+    return f"{complaint.rstrip('.')}. Did you mean {nearest}?" if nearest else complaint
 
 
 def _without_breaks(text: str) -> str:

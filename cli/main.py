@@ -28,9 +28,8 @@ from cli.commands.secret import secret
 from cli.commands.simulate import simulate
 from cli.commands.status import status
 from cli.commands.up import up
-from cli.deployment import Target
+from cli.deployment import Profile, Region, Stage, speaks_to_a_deployment
 from cli.render.terminal import prepare_streams, say_error
-from totes.runtime.names import LOCAL
 
 app = typer.Typer(
     name="totes",
@@ -40,10 +39,10 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# They bring a stack of their own.
+_OWN_STACK = (demo, drill, up)
 COMMANDS = (
-    demo,
-    drill,
-    up,
+    *_OWN_STACK,
     run,
     status,
     doctor,
@@ -63,7 +62,7 @@ COMMANDS = (
     simulate,
 )
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(command if command in _OWN_STACK else speaks_to_a_deployment(command))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -100,15 +99,12 @@ def _show_version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def _global_options(
     context: typer.Context,
-    stage: Annotated[
-        str, typer.Option(envvar="TOTES_STAGE", help="A stage on AWS, or `local`: what `totes up` runs.")
-    ] = LOCAL,
-    region: Annotated[str | None, typer.Option(help="The stage's AWS region; else the profile's.")] = None,
-    profile: Annotated[str | None, typer.Option(help="A profile of your AWS configuration.")] = None,
+    stage: Stage = None,
+    region: Region = None,
+    profile: Profile = None,
     _version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    context.obj = Target(stage, region, profile)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())

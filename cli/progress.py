@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cli.deployment import WarehouseEmpty, warehouse
 from cli.errors import one_line
+from cli.render.executions import calendars, count_without_calendar
 from totes.alerts.executions import SUCCEEDED, Execution, describe, latest, stood_aside
 from totes.errors import TotesError
 from totes.lake.batch_log import BatchLog
@@ -21,7 +22,9 @@ PROMISE = timedelta(minutes=30)
 _LOOKED_AT = 300
 
 _LOADED = (
-    "SELECT batch_id, loaded_at, snapshot_at, COALESCE(SUM(rows_inserted + rows_updated), 0) AS rows"
+    "SELECT batch_id, loaded_at, snapshot_at,"
+    " COALESCE(SUM(rows_inserted + rows_updated) FILTER (WHERE table_name <> ALL(CAST(:calendars AS text[]))), 0)"
+    " AS rows"
     " FROM etl.batch LEFT JOIN etl.batch_table USING (batch_id)"
     " GROUP BY batch_id, loaded_at, snapshot_at ORDER BY batch_id DESC LIMIT 1"
 )
@@ -51,7 +54,7 @@ class LogHead:
     Attributes:
         done_at: when the batch was committed to this log.
         snapshot_at: the moment of totesys that the batch shows.
-        rows: how many rows it moved here.
+        rows: how many rows it moved here, without the calendar's: each batch brings whole years of it along.
         trouble: why the log can't be read; the batch is then the last that an execution which SUCCEEDED found here.
     """
 
@@ -137,13 +140,13 @@ def _zone(log: str, bucket: str) -> LogHead:
     if not last:
         return LogHead(log)
     manifest = batches.read(last)
-    return LogHead(log, last, manifest.made_at, manifest.snapshot_at, sum(manifest.rows().values()))
+    return LogHead(log, last, manifest.made_at, manifest.snapshot_at, count_without_calendar(manifest.rows()))
 
 
 def _loaded(names: "Names") -> LogHead:
     try:
         with warehouse(names) as connection:
-            found = connection.execute(_LOADED).one_or_none()
+            found = connection.execute(_LOADED, {"calendars": calendars()}).one_or_none()
     except WarehouseEmpty:
         found = None
     except TotesError as error:

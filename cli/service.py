@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from cli.deployment import warehouse
+from cli.deployment import Target, warehouse
 from cli.errors import CommandFailed
 from cli.render.executions import headline
 from cli.render.follow import wait
-from cli.versions import PURCHASE_ORDER, SALES_ORDER, read_amended
+from cli.versions import ORDERS, read_amended
 from local.aws.execution_events import ExecutionEvents
 from local.aws.schedule import Scheduler
 from totes.alerts.executions import SUCCEEDED
@@ -68,11 +68,11 @@ def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace 
 def _suggest_history(names: "Names", console: Console) -> bool:
     """Names an order that was amended, with the command that shows its versions; False if there is none yet."""
     with suppress(TotesError, CommandFailed), warehouse(names) as connection:
-        for entity in (SALES_ORDER, PURCHASE_ORDER):
-            for order in read_amended(connection, entity, 1)[0]:
-                said = f"{entity.words.capitalize()} {order[entity.key]} was amended. See what changed: "
-                _say(console, Text.assemble(said, (entity.command(order[entity.key]), "bold")))
-                return True
+        for row in read_amended(connection, ORDERS, 1)[0]:
+            entity = next(entity for entity in ORDERS if entity.name == row["entity"])
+            said = f"{entity.words.capitalize()} {row['id']} was amended. See what changed: "
+            _say(console, Text.assemble(said, (Target().command(entity.line(row["id"])), "bold")))
+            return True
     return False
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from totes.postgres.driver import PipelineConnection
 
 BOOKKEEPING = ("version", "batch_id", "valid_from", "valid_to", "deleted")
-AMENDED = ("versions", "amended_at", "changed")
+AMENDED = ("entity", "id", "versions", "amended_at", "changed")
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Entity:
     words: str
     option: str = ""
 
-    def command(self, given: object) -> str:
-        """Returns the command line that shows the versions of one id, or whatever else is given."""
-        return f"totes history {self.option}{given}"
+    def line(self, given: object) -> str:
+        """Returns what follows `totes` to show the versions of one id, or whatever else is given."""
+        return f"history {self.option}{given}"
 
     @property
     def key(self) -> str:
@@ -44,6 +44,8 @@ class Entity:
 SALES_ORDER = Entity("sales_order", "sales order")
 PURCHASE_ORDER = Entity("purchase_order", "purchase order", "--purchase ")
 PAYMENT = Entity("payment", "payment", "--payment ")
+# A payment is no amended order: each gets a second version on the day on which it is paid.
+ORDERS = (SALES_ORDER, PURCHASE_ORDER)
 
 
 def read_versions(connection: "PipelineConnection", entity: Entity, order: int) -> list[dict[str, Any]]:
@@ -61,12 +63,23 @@ def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def read_amended(connection: "PipelineConnection", entity: Entity, limit: int) -> tuple[list[dict[str, Any]], int]:
+def read_amended(
+    connection: "PipelineConnection", entities: Sequence[Entity], limit: int
+) -> tuple[list[dict[str, Any]], int]:
     """Returns what has more than one version, amended last first, and how many there are without the limit.
 
-    Each has its key, and the fields of AMENDED: how many versions, since when the last one holds, and the columns
+    Each has the fields of AMENDED: what it is, how many versions, since when the last one holds, and the columns
     that have changed since the first, with `deleted` for a deletion.
     """
+    found, count = [], 0
+    for entity in entities:
+        rows, of_this = _amended_of(connection, entity, limit)
+        found += rows
+        count += of_this
+    return sorted(found, key=lambda row: row["amended_at"], reverse=True)[:limit], count
+
+
+def _amended_of(connection: "PipelineConnection", entity: Entity, limit: int) -> tuple[list[dict[str, Any]], int]:
     newest = (
         f"SELECT {entity.key} AS id, count(*) OVER () AS found FROM {entity.view} GROUP BY {entity.key} "  # noqa: S608  its own names
         f"HAVING count(*) > 1 ORDER BY max(valid_from) DESC, {entity.key} LIMIT :limit"
@@ -86,7 +99,8 @@ def _amended(entity: Entity, versions: Sequence[Row]) -> dict[str, Any]:
         changed["deleted"] = None
     last = versions[-1]
     return {
-        entity.key: last[entity.key],
+        "entity": entity.name,
+        "id": last[entity.key],
         "versions": len(versions),
         "amended_at": last["valid_from"],
         "changed": list(changed),

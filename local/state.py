@@ -18,6 +18,7 @@ import pg8000.dbapi
 
 from totes.postgres import driver
 
+HOME = ".totes"
 FILE = "stack.json"
 
 
@@ -85,17 +86,34 @@ class StackState:
 
 
 def home() -> Path:
-    """The folder of the stack's state: $TOTES_HOME, or `.totes` in the current folder."""
-    return Path(os.environ.get("TOTES_HOME") or ".totes").absolute()
+    """The folder for the state of a new stack: $TOTES_HOME, or `.totes` in the current folder."""
+    return Path(os.environ.get("TOTES_HOME") or HOME).absolute()
+
+
+def nearest_home() -> Path | None:
+    """The folder of the stack that commands speak to: $TOTES_HOME, or `.totes` in the current folder or one above it.
+
+    Looks upwards as git does, and trusts no folder of another user: anybody may make one in /tmp. None: there is none.
+    """
+    if os.environ.get("TOTES_HOME"):
+        return home()
+    here = Path.cwd()
+    return next((folder / HOME for folder in (here, *here.parents) if _has_stack(folder / HOME)), None)
 
 
 def running_stack(folder: Path | None = None) -> StackState:
-    """The stack that runs in a home.
+    """The stack that runs in a home, or in the nearest one.
 
     Raises:
         StackNotRunning: there is none, what is there was left behind by a process that died, or it is still starting.
     """
-    path = (folder or home()) / FILE
+    found = folder or nearest_home()
+    if found is None:
+        raise StackNotRunning(
+            f"No stack runs here: neither {Path.cwd()} nor a folder above it has a {HOME} of yours with one. Start one "
+            "with `totes up`, or go to the folder in which it runs."
+        )
+    path = found / FILE
     try:
         file = path.open(encoding="utf-8")
     except FileNotFoundError:
@@ -113,6 +131,19 @@ def running_stack(folder: Path | None = None) -> StackState:
             f"{path} is not a state file of this release: end the stack that runs in {path.parent}, and start it again "
             "with `totes up`."
         ) from None
+
+
+def check_free(folder: Path) -> None:
+    """Looks whether a home could be claimed, and leaves it as it is.
+
+    Raises:
+        StackAlreadyRunning: another process holds it.
+    """
+    path = folder / FILE
+    if path.exists():
+        with path.open("r+", encoding="utf-8") as file:
+            if not _lock(file, fcntl.LOCK_EX):
+                raise _already_running(path, file.read())
 
 
 @contextlib.contextmanager
@@ -149,19 +180,31 @@ def _claimed_file(path: Path) -> TextIO:
     while True:
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+", encoding="utf-8")
         if not _lock(file, fcntl.LOCK_EX):
-            text = file.read()
-            file.close()
-            found = re.search(r'"pid": (\d+)', text)
-            process = f" as process {found[1]}" if found else ""
-            raise StackAlreadyRunning(
-                f"A stack runs in {path.parent} already{process}. Stop it with Ctrl-C in its terminal, or set "
-                "TOTES_HOME to another folder to run a second one beside it."
-            )
+            with file:
+                raise _already_running(path, file.read())
         # The owner before us may have deleted the file between our opening and our locking it.
         if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
             file.truncate(0)
             return file
         file.close()
+
+
+def _already_running(path: Path, text: str) -> StackAlreadyRunning:
+    found = re.search(r'"pid": (\d+)', text)
+    process = f" as process {found[1]}" if found else ""
+    return StackAlreadyRunning(
+        f"A stack runs in {path.parent} already{process}. Stop it with Ctrl-C in its terminal, or set "
+        "TOTES_HOME to another folder to run a second one beside it."
+    )
+
+
+def _has_stack(folder: Path) -> bool:
+    """Whether a folder of this user's has a stack's file; a link to one must be this user's, too."""
+    try:
+        ours = {folder.lstat().st_uid, folder.stat().st_uid} == {os.getuid()}
+        return ours and (folder / FILE).exists()
+    except OSError:
+        return False
 
 
 def _lock(file: TextIO, kind: int) -> bool:

@@ -17,7 +17,7 @@ from rich.text import Text
 from cli.commands.demo import AMENDMENTS_A_DAY, temporary_stack
 from cli.commands.history import show_versions
 from cli.commands.up import seed_if_empty
-from cli.deployment import warehouse
+from cli.deployment import Target, warehouse
 from cli.render.executions import outcome, rows_moved, states_table
 from cli.render.follow import wait
 from cli.render.terminal import Screen, screen
@@ -59,8 +59,8 @@ def _show_run(stack: "Stack", console: Console) -> None:
 
 def _show_history(stack: "Stack", console: Console) -> None:
     with warehouse(stack.names) as connection:
-        order = read_amended(connection, SALES_ORDER, 1)[0][0][SALES_ORDER.key]
-        _prompt(console, SALES_ORDER.command(order))
+        order = read_amended(connection, [SALES_ORDER], 1)[0][0]["id"]
+        _prompt(console, Target().command(SALES_ORDER.line(order)))
         show_versions(console, SALES_ORDER, order, read_versions(connection, SALES_ORDER, order))
 
 

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, abort, jsonify, redirect, render_template, request, url_for
 from jinja2 import ChoiceLoader, FileSystemLoader, PrefixLoader, StrictUndefined
+from werkzeug.exceptions import HTTPException
 
 from cli.charts.declaration import QuestionInvalid
 from cli.charts.theme import dark_rules
@@ -147,6 +148,7 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
     def chart_colours() -> Response:
         return Response(dark_rules(), mimetype="text/css")
 
+    app.register_error_handler(HTTPException, _refused)
     for kind in EXPECTED:
         app.register_error_handler(kind, _explained)
     return app
@@ -164,6 +166,19 @@ def _status(error: Exception) -> HTTPStatus:
     if isinstance(error, QuestionInvalid):
         return HTTPStatus.INTERNAL_SERVER_ERROR
     return HTTPStatus.NOT_FOUND if isinstance(error, NoSuchExecution) else HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _refused(error: HTTPException) -> "AnyResponse":
+    """What the page says of an address that it does not have, or of a request that it does not take."""
+    ours = {
+        HTTPStatus.NOT_FOUND: f"There is no page {request.path} here.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.path} takes only what a button of the page sends.",
+    }
+    is_own = error.description != type(error).description
+    said = error.description if is_own else ours.get(HTTPStatus(error.code or 500), error.description)
+    response = error.get_response()
+    response.set_data(render_template("trouble.html", trouble=said))
+    return response
 
 
 def _explained(error: Exception) -> "tuple[str | Response, HTTPStatus]":

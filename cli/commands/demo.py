@@ -24,9 +24,10 @@ from cli.errors import CommandFailed, Interrupted
 from cli.questions import find_question
 from cli.render.follow import follow
 from cli.render.reconcile import show_reconciliation
-from cli.render.terminal import screen
+from cli.render.terminal import say_error, screen
 from cli.report.folder import check_replaceable
 from cli.starting import unique_name
+from cli.stopping import said_when_terminated
 from cli.versions import SALES_ORDER, read_amended, read_versions
 from totes.alerts.executions import SUCCEEDED, start
 
@@ -54,7 +55,8 @@ def demo(
     began = time.monotonic()
     console = screen()
     try:
-        _tell_all(console, report)
+        with said_when_terminated(lambda: say_error(STOPPED)):
+            _tell_all(console, report)
     except KeyboardInterrupt:
         raise Interrupted(STOPPED) from None
     console.print(
@@ -121,8 +123,8 @@ def _show_warehouse(stack: "Stack", console: Console) -> None:
         raise CommandFailed("The warehouse differs from totesys, which is a bug: see above.")
     console.print()
     with warehouse(stack.names) as loaded:
-        for amended in read_amended(loaded, SALES_ORDER, 1)[0]:
-            order = amended[SALES_ORDER.key]
+        for amended in read_amended(loaded, [SALES_ORDER], 1)[0]:
+            order = amended["id"]
             show_versions(console, SALES_ORDER, order, read_versions(loaded, SALES_ORDER, order))
             console.print()
         question = find_question(QUESTION)

@@ -10,8 +10,10 @@ from rich.text import Text
 
 from cli.commands.demo import STOPPED, temporary_stack
 from cli.errors import FAILED, Interrupted, Misused
-from cli.render.terminal import screen
+from cli.render.terminal import say_error, screen
+from cli.stopping import said_when_terminated
 from local.state import home
+from web.listener import listener
 
 
 def drill(
@@ -35,10 +37,11 @@ def drill(
     began, console = time.monotonic(), screen()
     from cli.rehearsal import Rehearsal
     from local.postgres.outage import WarehouseServer
-    from web.server import listener, serving_page
+    from web.server import serving_page
 
     try:
         with (
+            said_when_terminated(lambda: say_error(STOPPED)),
             listener(port) if page else nullcontext() as at,
             temporary_stack(console) as stack,
             WarehouseServer(stack, home()) as warehouse,

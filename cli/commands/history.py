@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.deployment import target, warehouse
+from cli.deployment import Target, target, warehouse
 from cli.errors import CommandFailed, Misused
 from cli.render.terminal import AsCsv, AsJson, Row, cell, heading, plain_table, rows_table, say_csv, say_json, screen
 from cli.versions import (
     AMENDED,
     BOOKKEEPING,
+    ORDERS,
     PAYMENT,
     PURCHASE_ORDER,
     SALES_ORDER,
@@ -33,7 +34,9 @@ LIMIT = 20
 def history(
     context: typer.Context,
     order: Annotated[int | None, typer.Argument(help="The id in totesys, for instance a sales_order_id.")] = None,
-    amended: Annotated[bool, typer.Option("--amended", help="List the orders that were amended.")] = False,
+    amended: Annotated[
+        bool, typer.Option("--amended", help="List the sales and purchase orders that were amended.")
+    ] = False,
     purchase: Annotated[bool, typer.Option("--purchase", help="A purchase order, not a sales order.")] = False,
     payment: Annotated[bool, typer.Option("--payment", help="A payment, not a sales order.")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="List so many, the last amended first.")] = LIMIT,
@@ -55,9 +58,11 @@ def history(
         raise Misused("Give an id or --amended, not both.")
     entity = PURCHASE_ORDER if purchase else PAYMENT if payment else SALES_ORDER
     if amended:
-        _list_amended(context, entity, limit, as_json, as_csv)
+        listed = [entity] if purchase or payment else ORDERS
+        _list_amended(context, listed, limit, as_json, as_csv)
     elif order is None:
-        raise Misused(f"Which {entity.words}? `{entity.command('--amended')}` lists those that were amended.")
+        listing = target(context).command(entity.line("--amended"))
+        raise Misused(f"Which {entity.words}? `{listing}` lists those that were amended.")
     else:
         _show_one(context, entity, order, as_json, as_csv)
 
@@ -77,15 +82,16 @@ def _show_one(context: typer.Context, entity: Entity, order: int, as_json: bool,
         show_versions(screen(), entity, order, versions)
 
 
-def _list_amended(context: typer.Context, entity: Entity, limit: int, as_json: bool, as_csv: bool) -> None:
-    with warehouse(target(context).connect()) as connection:
-        found, count = read_amended(connection, entity, limit)
+def _list_amended(context: typer.Context, entities: Sequence[Entity], limit: int, as_json: bool, as_csv: bool) -> None:
+    deployment = target(context)
+    with warehouse(deployment.connect()) as connection:
+        found, count = read_amended(connection, entities, limit)
     if as_json:
         say_json(found)
     elif as_csv:
-        _say_csv(found, (entity.key, *AMENDED))
+        _say_csv(found, AMENDED)
     else:
-        show_amended(screen(), entity, found, count)
+        show_amended(screen(), deployment, entities, found, count)
 
 
 def _say_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:
@@ -93,18 +99,27 @@ def _say_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:
     say_csv(names, ({**row, "changed": " ".join(row["changed"])} for row in rows))
 
 
-def show_amended(console: Console, entity: Entity, found: Sequence[Row], count: int) -> None:
-    """A line for each, and how to see one."""
+def show_amended(
+    console: Console, deployment: Target, entities: Sequence[Entity], found: Sequence[Row], count: int
+) -> None:
+    """A line for each, and how to see one of each kind."""
+    words = entities[0].words if len(entities) == 1 else "order"
     if not found:
-        console.print(Text(f"No {entity.words} has more than one version: none was amended."))
+        console.print(Text(f"No {words} has more than one version: none was amended."))
         return
-    rows = [{**row, "changed": ", ".join(map(heading, row["changed"]))} for row in found]
-    console.print(rows_table((entity.key, *AMENDED), rows))
-    those = f"{count:,} {entity.words}{'s' * (count > 1)}"
+    console.print(rows_table(AMENDED, [_in_words(row) for row in found]))
+    those = f"{count:,} {words}{'s' * (count > 1)}"
     shown = f"{len(found):,} of {those}, amended last first; --limit {count} lists all" if len(found) < count else those
     console.print(Text(f"{shown}.", "dim"))
-    # Never wrapped: a command is copied whole.
-    console.print(Text(f"All versions of one: {entity.command(found[0][entity.key])}", "dim"), soft_wrap=True)
+    for entity in entities:
+        if (one := next((row["id"] for row in found if row["entity"] == entity.name), None)) is not None:
+            # Never wrapped: a command is copied whole.
+            said = f"All versions of one {entity.words}: {deployment.command(entity.line(one))}"
+            console.print(Text(said, "dim"), soft_wrap=True)
+
+
+def _in_words(row: Row) -> Row:
+    return {**row, "entity": heading(row["entity"]), "changed": ", ".join(map(heading, row["changed"]))}
 
 
 def show_versions(console: Console, entity: Entity, order: int, versions: Sequence[Row]) -> None:

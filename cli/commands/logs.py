@@ -8,14 +8,16 @@ from textwrap import indent
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
+from rich.padding import Padding
 from rich.text import Text
 
 from cli.deployment import Target, target
 from cli.errors import Interrupted, Misused
 from cli.render.executions import status_text
 from cli.render.log_lines import LEVELS, LogLine, read_lines
-from cli.render.terminal import AsJson, say_json, screen
+from cli.render.terminal import AsJson, has_width, say_json, screen
 from cli.selection import named, newest
 from totes.alerts.executions import RUNNING, describe
 from totes.runtime.redaction import visible, visible_line
@@ -72,9 +74,9 @@ def logs(
 
 
 def show_lines(console: Console, lines: Iterable[LogLine]) -> None:
-    """The lines as a person reads them, each on one line however long it is, with its stack trace indented."""
+    """The lines as a person reads them, with their stack traces indented."""
     for line in lines:
-        console.print(_text(line), soft_wrap=True)
+        _show_line(console, line)
         if line.trace:
             console.print(Text(indent(visible(line.trace), INDENT), "dim"), soft_wrap=True)
 
@@ -108,13 +110,23 @@ def _follow(console: Console, at: Target, names: "Names", arn: str, level: str) 
     console.print(Text.assemble("Execution ", (found.name, "bold"), " ", status_text(found)), soft_wrap=True)
 
 
-def _text(line: LogLine) -> Text:
+def _show_line(console: Console, line: LogLine) -> None:
+    """Shows a line on one line where no width is to be kept, else with what is too long for it indented below."""
+    said, more = _said(line), Text(visible_line(_short(line)), "dim")
+    if not has_width() or cell_len(f"{said}{more}") <= console.width:
+        console.print(said + more, soft_wrap=True)
+        return
+    console.print(said)
+    if more:
+        console.print(Padding(Text(more.plain.strip(), "dim"), (0, 0, 0, len(INDENT))))
+
+
+def _said(line: LogLine) -> Text:
     return Text.assemble(
         (f"{line.at:%Y-%m-%d %H:%M:%S}.{line.at.microsecond // 1000:03d}", "dim"),
         f"  {line.function:<9}  ",
         (f"{line.level:<8}", _STYLES.get(line.level, "")),
         visible_line(f"  {line.message}"),
-        (visible_line(_short(line)), "dim"),
     )
 
 
@@ -125,4 +137,7 @@ def _short(line: LogLine) -> str:
 
 def _cut(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}…"
+    if len(text) <= LONGEST_FIELD:
+        return text
+    whole_words = text[:LONGEST_FIELD].rpartition(" ")[0]
+    return f"{whole_words} …" if whole_words else f"{text[:LONGEST_FIELD]}…"

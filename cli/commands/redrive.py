@@ -10,8 +10,8 @@ from rich.text import Text
 
 from cli.commands.run import as_document
 from cli.deployment import target
-from cli.errors import FAILED, Misused
-from cli.render.follow import follow, left_running, wait
+from cli.errors import FAILED, Misused, interrupted_as
+from cli.render.follow import NOTHING_STARTED, follow, left_running, started, wait
 from cli.render.terminal import AsJson, say_json, screen
 from cli.selection import named, newest, newest_unsuccessful
 from cli.starting import command, unique_name
@@ -38,13 +38,15 @@ def redrive(
 
     Exit code: 0 when it SUCCEEDED this time, 1 otherwise, 2 when there is nothing to redrive.
     """
-    names = target(context).connect()
-    found = describe(named(names, execution) if execution else _last(names))
-    _check(found)
     console = screen()
-    if not as_json:
-        _introduce(console, names, found)
-    going = start(names, unique_name("redrive"), found.input)
+    with interrupted_as(NOTHING_STARTED):
+        names = target(context).connect()
+        found = describe(named(names, execution) if execution else _last(names))
+        _check(found)
+        if not as_json:
+            _introduce(console, names, found)
+    with started(target(context)):
+        going = start(names, unique_name("redrive"), found.input)
     with left_running(target(context), going):
         done = wait(going) if as_json else follow(going, console)
     if as_json:

@@ -9,8 +9,8 @@ import typer
 from botocore.exceptions import ClientError
 
 from cli.deployment import target
-from cli.errors import FAILED, Misused, no_such
-from cli.render.follow import follow, left_running, wait
+from cli.errors import FAILED, Misused, interrupted_as, no_such
+from cli.render.follow import NOTHING_STARTED, follow, left_running, started, wait
 from cli.render.terminal import AsJson, say_json, screen
 from cli.starting import unique_name
 from totes.alerts.executions import SUCCEEDED, Execution, start
@@ -43,8 +43,10 @@ def run(
     Exit code: 0 when it SUCCEEDED, 130 after Ctrl-C, 1 otherwise.
     """
     document = json.dumps(_input(full_read or (), accept_deletions or ()))
-    names = target(context).connect()
-    arn = _start(names, name, document)
+    with interrupted_as(NOTHING_STARTED):
+        names = target(context).connect()
+    with started(target(context)):
+        arn = _start(names, name, document)
     with left_running(target(context), arn):
         execution = wait(arn) if as_json else follow(arn, screen())
     if as_json:

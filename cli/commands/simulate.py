@@ -9,16 +9,19 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.deployment import target
-from cli.errors import CommandFailed, Interrupted
-from cli.render.terminal import plain_table, screen
+from cli.errors import CommandFailed, Interrupted, Misused
+from cli.render.terminal import heading, plain_table, screen
 from local.business.rates import A_DAY, SEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from local.business.simulator import DayReport
+    from local.business.amendments import Amendment
+    from local.business.simulator import DayReport, Simulator
 
 USUAL_AMENDMENTS = round(A_DAY, 2)
+# So many amendments are named.
+_NAMED = 5
 
 Amendments = Annotated[
     float, typer.Option("--amendments-per-day", min=0, help="How often an order or a design is amended.")
@@ -30,14 +33,16 @@ def simulate(
     days: Annotated[int, typer.Option(min=1, help="How many working days pass.")],
     amendments: Amendments = USUAL_AMENDMENTS,
     seed: Annotated[int, typer.Option(help="Of the random numbers: the same seed, the same days.")] = SEED,
+    ahead: Annotated[
+        bool, typer.Option("--ahead", help="Also days that are not over: executions warn of each row from the future.")
+    ] = False,
 ) -> None:
-    """Let working days pass in the source of the local stack, as fast as it can.
+    """Let working days pass in the source of the local stack, as fast as it can, up to the last one that is over.
 
     Orders, designs, the paid batch at 07:55, and amendments that leave last_updated alone, at the rates of the
     real business. The next execution brings them over.
     """
     from local.business.simulator import Simulator
-    from local.business.trading import last_closed_day
     from totes.postgres.connection import TOTESYS
     from totes.postgres.server_errors import database_errors
 
@@ -45,7 +50,10 @@ def simulate(
     reports: list[DayReport] = []
     with database_errors(TOTESYS), closing(stack.connect(TOTESYS.name)) as connection:
         try:
-            Simulator(connection, seed=seed, amendments_a_day=amendments).run(days, progress=reports.append)
+            simulator = Simulator(connection, seed=seed, amendments_a_day=amendments)
+            if not ahead:
+                _check_room(simulator, days)
+            simulator.run(days, progress=reports.append)
         except ValueError as error:
             raise CommandFailed(f"{error}.") from None
         except KeyboardInterrupt:
@@ -53,16 +61,36 @@ def simulate(
             raise Interrupted(f"Stopped: {said}. The next execution brings them over.") from None
     console = screen()
     console.print(days_table(reports))
-    if (last := reports[-1].day) > last_closed_day(datetime.now(UTC)):
-        ahead = f"{last:%A, %F} is not over yet: the next execution warns of rows that are stamped with a time to come."
-        console.print(Text(ahead, "yellow"))
+    if amended := [amendment for report in reports for amendment in report.amended]:
+        console.print(Text(_amended_text(amended)))
+
+
+def _check_room(simulator: "Simulator", days: int) -> None:
+    from local.business.trading import CLOSES, last_closed_day
+
+    last = last_closed_day(datetime.now(UTC))
+    if days <= (left := simulator.days_until(last)):
+        return
+    until = f"{last:%A, %F}, the last working day that is over"
+    if left:
+        said = f"Only {left} working day{'s' * (left > 1)} can pass until {until}: take --days {left}, wait"
+    else:
+        said = f"totesys has come up to {until}: wait"
+    raise Misused(f"{said} for the next one to end at {CLOSES}:00 UTC, or go into the future with --ahead.")
+
+
+def _amended_text(amended: "Sequence[Amendment]") -> str:
+    """Names what was amended. An order has its versions in the warehouse; a design has none there."""
+    named = [f"{heading(table)} {row} ({heading(column)})" for table, row, column in amended[:_NAMED]]
+    more = len(amended) - len(named)
+    return f"Amended: {', '.join(named)}{f' and {more:,} more' if more else ''}."
 
 
 def days_table(reports: "Sequence[DayReport]") -> Table:
     """What happened on each day."""
     table = plain_table()
-    for heading in ("day", "sales orders", "purchase orders", "designs", "paid", "amended"):
-        table.add_column(heading, justify="left" if heading == "day" else "right")
+    for title in ("day", "sales orders", "purchase orders", "designs", "paid", "amended"):
+        table.add_column(title, justify="left" if title == "day" else "right")
     for report in reports:
         table.add_row(f"{report.day:%a %Y-%m-%d}", *_counts([report]))
     if len(reports) > 1:

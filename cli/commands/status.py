@@ -15,7 +15,7 @@ from cli.deployment import target
 from cli.errors import FAILED, Misused
 from cli.progress import PROMISE, Freshness, LogHead, freshness, last_success, read_logs
 from cli.render.executions import status_text
-from cli.render.terminal import AsJson, ago, cell, plain_table, say_json, screen, took
+from cli.render.terminal import AsJson, FirstThatFits, ago, cell, plain_table, say_json, screen, took
 from cli.schedule import Schedule, expected_start, read_schedule
 from cli.watching import watch
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, describe, latest, stood_aside
@@ -60,7 +60,7 @@ class PipelineStatus:
             *_catching_up_line(self.catching_up, self.logs),
             schedule_text(self.schedule),
             "",
-            _executions_table(self.executions),
+            FirstThatFits(_executions_table(self.executions), _executions_list(self.executions)),
         )
 
 
@@ -161,19 +161,37 @@ def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
 
 def _executions_table(executions: Sequence[Execution]) -> Table:
     table = plain_table("Last executions")
-    # Without year and zone, so that a name of the schedule's fits beside it into 80 columns.
+    # Without year and zone, so that a name fits beside it into 80 columns.
     for heading in ("started, UTC", "execution", "status"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading)
     table.add_column("took", justify="right")
     notices = [notice_of(execution) for execution in executions]
     if any(notices):
-        table.add_column("e-mail", overflow="fold")
+        table.add_column("e-mail")
     for execution, notice in zip(executions, notices, strict=True):
         table.add_row(
-            f"{execution.started.astimezone(UTC):%m-%d %H:%M:%S}",
+            _started(execution),
             execution.name,
             status_text(execution),
             took(execution.seconds),
             *([notice.short if notice else ""] if any(notices) else []),
         )
     return table
+
+
+def _executions_list(executions: Sequence[Execution]) -> Group:
+    """The same for a narrow terminal: each name, which is copied whole, has a line of its own."""
+    lines = [Text("Last executions, UTC\n", "bold")]
+    for execution in executions:
+        notice = notice_of(execution)
+        more = (took(execution.seconds), f"e-mail: {notice.short}" if notice else "")
+        said = ", ".join((_started(execution), *filter(None, more)))
+        lines += [
+            Text.assemble(status_text(execution), f"  {said}"),
+            Text(f"  {execution.name}", no_wrap=True, overflow="ignore"),
+        ]
+    return Group(*lines)
+
+
+def _started(execution: Execution) -> str:
+    return f"{execution.started.astimezone(UTC):%m-%d %H:%M:%S}"

@@ -14,6 +14,9 @@ from cli.errors import CommandFailed, Misused
 from cli.render.terminal import screen
 from cli.schedule import parse_interval
 from cli.service import Pace, serve
+from cli.stopping import said_when_terminated
+from local.state import check_free, home
+from web.listener import listener
 
 if TYPE_CHECKING:
     from local.stack import Stack
@@ -23,6 +26,14 @@ if TYPE_CHECKING:
 # today: Ingest warns of rows that are stamped with a time to come.
 ROOM = 5
 SIMULATED_ROOM = 65
+# What to try first. At the real business's rate a day may amend no order, and the end would have nothing to show.
+TOUR = (
+    "totes status",
+    "totes simulate --days 1 --amendments-per-day 5",
+    "totes run",
+    "totes history --amended",
+    "totes query --list",
+)
 
 
 def up(
@@ -56,25 +67,31 @@ def up(
     pace = Pace(parse_interval("--day", day), amendments) if simulate else None
     if port and not page:
         raise Misused("Give --port or --no-page, not both.")
+    # First, because a busy home or port must not wait for imports, which take seconds on a slow machine.
+    check_free(home())
     console = screen()
-    console.print(Text("Starting PostgreSQL and the AWS services …", "dim"))
-    # Only this command and the demo need moto, whose import takes longer than all other commands do.
-    from local.stack import Stack
-    from web.server import listener, serving_page
+
+    def say_stopped() -> None:
+        kept = f"Everything is kept in {data}." if data else "Nothing is left behind."
+        console.print(Text(f"Stopped. {kept}", "dim"))
 
     try:
-        # The port comes first: where it can't be had, nothing has been started that would have to be stopped.
-        with listener(port) if page else nullcontext() as at, Stack(data, every=every) as stack:
-            if seed:
-                seed_if_empty(stack, console, ago=SIMULATED_ROOM if simulate else ROOM)
-            with serving_page(stack, at) if at else nullcontext() as address:
-                _announce(stack, address, console)
-                serve(stack, console, interval, pace)
+        with said_when_terminated(say_stopped), listener(port) if page else nullcontext() as at:
+            console.print(Text("Starting PostgreSQL and the AWS services …", "dim"))
+            # Only this command and the demo need moto, whose import takes longer than all other commands do.
+            from local.stack import Stack
+            from web.server import serving_page
+
+            with Stack(data, every=every) as stack:
+                if seed:
+                    seed_if_empty(stack, console, ago=SIMULATED_ROOM if simulate else ROOM)
+                with serving_page(stack, at) if at else nullcontext() as address:
+                    _announce(stack, address, console)
+                    serve(stack, console, interval, pace)
     except ValueError as error:
         raise CommandFailed(f"{error}.") from None
     except KeyboardInterrupt:
-        kept = f"Everything is kept in {data}." if data else "Nothing is left behind."
-        console.print(Text(f"Stopped. {kept}", "dim"))
+        say_stopped()
 
 
 def seed_if_empty(stack: "Stack", console: Console, now: datetime | None = None, ago: int = 0) -> None:
@@ -94,7 +111,9 @@ def seed_if_empty(stack: "Stack", console: Console, now: datetime | None = None,
             (filled,) = cursor.fetchone()
         if not filled:
             rows = seed_source(connection, until=until)
-            console.print(f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables, until {until:%a %F}.")
+            left = f": {ago} working days are left to simulate" if ago else ""
+            seeded = f"Seeded totesys: {sum(rows.values()):,} rows in {len(rows)} tables, until {until:%a %F}{left}."
+            console.print(seeded, soft_wrap=True)
 
 
 def _announce(stack: "Stack", address: str | None, console: Console) -> None:
@@ -103,8 +122,7 @@ def _announce(stack: "Stack", address: str | None, console: Console) -> None:
             ("The local stack is up. ", "bold green"),
             *(("See it at ", (address, "bold underline"), "\n") if address else ()),
             f"AWS at {stack.endpoint_url}, PostgreSQL at {stack.postgres.host}, logs in {stack.logs}.\n",
-            "In another terminal: totes status · totes simulate --days 1 · totes run · totes history --amended · "
-            "totes query --list. Ctrl-C stops it.",
+            f"In another terminal: {' · '.join(TOUR)}. Ctrl-C stops it.",
         ),
         soft_wrap=True,
     )

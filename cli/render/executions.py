@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cli.render.terminal import plain_table, took
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun, stood_aside
+from totes.contracts.declarations import warehouse_tables
 from totes.runtime.passes import batches_of
 from totes.runtime.redaction import visible
 
@@ -79,6 +80,16 @@ def summary(execution: Execution) -> str:
     if stood_aside(execution.output):
         done.append(catching_up(execution.output))
     return "; ".join(done) or NOTHING_NEW
+
+
+def calendars() -> list[str]:
+    """Returns the names of the tables that come from no row of totesys."""
+    return [table.name for table in warehouse_tables().values() if table.kind == "calendar"]
+
+
+def count_without_calendar(rows: Mapping[str, int]) -> int:
+    """Returns how many rows there are, without the calendar that each batch brings along."""
+    return sum(count for table, count in rows.items() if table not in calendars())
 
 
 def rows_moved(output: Mapping[str, Any]) -> RenderableType:

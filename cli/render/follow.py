@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from cli.errors import Interrupted
+from cli.errors import interrupted_as
 from cli.render.executions import outcome, remark, rows_moved, states_table
 from cli.render.terminal import took
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun, describe
@@ -18,17 +18,23 @@ if TYPE_CHECKING:
     from cli.deployment import Target
 
 POLL_SECONDS = 0.25
+NOTHING_STARTED = "Nothing was started."
+
+
+@contextmanager
+def started(target: "Target") -> Iterator[None]:
+    """Raises Interrupted on Ctrl-C: the request to start an execution may have arrived."""
+    with interrupted_as(f"An execution may have been started: `{target.command('status')}` lists it then."):
+        yield
 
 
 @contextmanager
 def left_running(target: "Target", arn: str) -> Iterator[None]:
     """Raises Interrupted on Ctrl-C: the execution continues, and the message says how to follow it."""
-    try:
+    name = arn.rpartition(":")[2]
+    again = target.command(f"logs {name} --follow")
+    with interrupted_as(f"Execution {name} continues without you. Follow it with `{again}`."):
         yield
-    except KeyboardInterrupt:
-        name = arn.rpartition(":")[2]
-        again = target.command(f"logs {name} --follow")
-        raise Interrupted(f"Execution {name} continues without you. Follow it with `{again}`.") from None
 
 
 def follow(arn: str, console: Console) -> Execution:

@@ -1,13 +1,13 @@
 """How a reconciliation looks on a terminal."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.render.terminal import cell, plain_table
+from cli.render.terminal import FirstThatFits, cell, has_width, plain_table
 from cli.starting import command
 from totes.contracts.declarations import warehouse_tables
 from totes.errors import shortened
@@ -32,26 +32,44 @@ class Compared(Protocol):
 
 def show_reconciliation(console: Console, found: Reconciliation) -> None:
     """A line for each table, then what is not the same in it and what to do, and at the end whether they agree."""
-    console.print(_counts_table(found))
+    compared = cell("", found.totesys_at)
+    console.print(Text(f"The warehouse with batch {found.batch} beside totesys at {compared}", "bold"))
+    console.print(FirstThatFits(*_counts_tables(found)))
     for table in found.tables:
         for line in _details(table):
-            console.print(line, soft_wrap=True)
+            console.print(line, soft_wrap=not has_width())
         if table.cells:
             console.print(_cells_table(table))
     if sums := [(table.table, *sums) for table in found.tables for sums in table.sums.items() if _apart(sums[1])]:
         console.print(_sums_table(sums))
-    for line in (*_remedies(found), _verdict(found)):
+    for line in _remedies(found):
+        # Never wrapped: a command is copied whole.
         console.print(line, soft_wrap=True)
+    console.print(_verdict(found), soft_wrap=not has_width())
 
 
-def _counts_table(found: Reconciliation) -> Table:
-    compared = cell("", found.totesys_at)
-    table = plain_table(f"The warehouse with batch {found.batch} beside totesys at {compared}")
-    for index, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="right" if index > 1 else "left")
-    for row in found.tables:
-        counts = (cell("", row.in_totesys), cell("", row.in_warehouse))
-        table.add_row(row.table, row.source, *counts, *wrong_counts(row), _count(row.on_their_way.rows, "yellow"))
+def _counts_tables(found: Reconciliation) -> Iterator[Table]:
+    """Yields the table with all columns, and then with ever fewer: first go those that say least."""
+    rows = [_counts_row(row) for row in found.tables]
+    idle = {heading for heading in _HEADINGS[4:] if all(str(row[heading]) == "0" for row in rows)}
+    left_out: set[str] = set()
+    for less in (set(), {"totesys table"}, idle, {"in totesys"}, {"current in the warehouse"}):
+        left_out |= less
+        yield _counts_table([heading for heading in _HEADINGS if heading not in left_out], rows)
+
+
+def _counts_row(row: TableDifferences) -> dict[str, Text]:
+    counts = (cell("", row.in_totesys), cell("", row.in_warehouse))
+    cells = (Text(row.table), Text(row.source), *counts, *wrong_counts(row), _count(row.on_their_way.rows, "yellow"))
+    return dict(zip(_HEADINGS, cells, strict=True))
+
+
+def _counts_table(headings: Sequence[str], rows: Sequence[Mapping[str, Text]]) -> Table:
+    table = plain_table()
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading.endswith(" table") else "right")
+    for row in rows:
+        table.add_row(*(row[heading] for heading in headings))
     return table
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cli.render.executions import catching_up
+from cli.render.executions import calendars, catching_up
 from cli.render.terminal import took
 from totes.alerts.executions import Execution, stood_aside
 from totes.runtime.names import STAGES
@@ -54,7 +54,8 @@ def _landed(ingest: Output) -> str:
 def _processed(transform: Output) -> str:
     if not transform.get("batches"):
         return ""
-    return f"Transform made {_rows(transform['rows'])} of {batches_of(transform)}."
+    rows = {table: count for table, count in transform["rows"].items() if table not in calendars()}
+    return f"Transform made {_rows(rows)} of {batches_of(transform)}."
 
 
 def _loaded(load: Output) -> str:

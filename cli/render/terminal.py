@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,8 +16,9 @@ import typer
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.segment import Segment
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from totes.runtime.redaction import visible, visible_line
@@ -49,7 +51,13 @@ class Screen(Console):
 
 def screen(**options: Any) -> Console:
     """The console for what a person reads: stdout, plain and of one width where that is no terminal."""
-    return Screen(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, **options)
+    return Screen(width=None if has_width() else WIDTH_WITHOUT_TERMINAL, **options)
+
+
+def has_width() -> bool:
+    """Whether there is a width to keep to: stdout is a terminal, or COLUMNS says how wide it is."""
+    columns = os.environ.get("COLUMNS", "")
+    return sys.stdout.isatty() or (columns.isdigit() and int(columns) > 0)
 
 
 def complaints(**options: Any) -> Console:
@@ -107,17 +115,59 @@ def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
     return text.getvalue()
 
 
+class FirstThatFits:
+    """The first of some tables that can be as narrow as the terminal; else the last of the renderables."""
+
+    def __init__(self, *choices: RenderableType) -> None:
+        self._choices = choices
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unbounded = options.update(max_width=UNBOUNDED)
+        fitting = (it for it in self._choices if Measurement.get(console, unbounded, it).minimum <= options.max_width)
+        yield next(fitting, self._choices[-1])
+
+
 class _PlainTable(Table):
-    """A table that cuts no word of a heading in two."""
+    """A table that cuts no word in two, but in a column that folds.
+
+    Rich narrows the widest columns first, whatever their words need.
+    """
 
     def add_column(self, header: RenderableType = "", *arguments: Any, **options: Any) -> None:
         options["min_width"] = max(options.get("min_width") or 0, longest_word([str(header)]))
         super().add_column(header, *arguments, **options)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """No word and no figure is narrowed away; where the terminal is narrower, it wraps the lines."""
-        narrowest = self.__rich_measure__(console, options.update(max_width=UNBOUNDED)).minimum
-        yield from super().__rich_console__(console, options.update(max_width=max(options.max_width, narrowest)))
+        """Narrows the columns that have most to spare. If none has, the terminal wraps the lines."""
+        unbounded = options.update(max_width=UNBOUNDED)
+        natural = self.__rich_measure__(console, unbounded).maximum
+        if natural <= options.max_width:
+            yield from super().__rich_console__(console, options)
+            return
+        needs = [_needed(console, unbounded, column) for column in self.columns]
+        narrowed = copy(self)
+        narrowed.columns = [copy(column) for column in self.columns]
+        for column, width in zip(narrowed.columns, _narrowed(needs, natural - options.max_width), strict=True):
+            column.width = width
+        yield from Table.__rich_console__(narrowed, console, unbounded)
+
+
+def _needed(console: Console, options: ConsoleOptions, column: Column) -> Measurement:
+    """How wide a column must be and would be."""
+    cells = [Measurement.get(console, options, cell) for cell in (column.header, *column.cells)]
+    least = column.min_width or 0
+    words = [] if column.overflow == "fold" else [cell.minimum for cell in cells]
+    return Measurement(max([least, *words]), max([least, *(cell.maximum for cell in cells)]))
+
+
+def _narrowed(needs: Sequence[Measurement], excess: int) -> list[int]:
+    widths = [need.maximum for need in needs]
+    for _ in range(excess):
+        spare = [width - need.minimum for width, need in zip(widths, needs, strict=True)]
+        if not any(spare):
+            break
+        widths[spare.index(max(spare))] -= 1
+    return widths
 
 
 def plain_table(title: str | None = None) -> Table:
@@ -200,7 +250,7 @@ def _worded(column: str, value: object) -> str:
             return "—"
         case bool():
             return "yes" if value else "no"
-        case int() if column.endswith("_id"):
+        case int() if column.split("_")[-1] == "id":
             return str(value)
         case int() | Decimal():
             return f"{value:,}"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+HOST = "127.0.0.1"
+
 
 class ProgramsOnly:
     """Serves programs of this machine and answers 403 to every page, whatever its origin.

@@ -14,12 +14,11 @@ from moto.core.model_instances import reset_model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from local.aws.guard import ProgramsOnly
+from local.aws.guard import HOST, ProgramsOnly
 
 if TYPE_CHECKING:
     from local.state import StackState
 
-HOST = "127.0.0.1"
 POLL_SECONDS = 0.05
 
 _one_at_a_time = threading.Lock()

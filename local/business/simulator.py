@@ -84,6 +84,14 @@ class Simulator:
                 progress(reports[-1])
         return reports
 
+    def days_until(self, last: date) -> int:
+        """Returns how many working days are left until `last`, which is one of them.
+
+        Raises:
+            ValueError: for a source without orders.
+        """
+        return max(0, int(np.busday_count(self._next_day(), last + timedelta(days=1))))
+
     def advance(self, share: float) -> DayReport:
         """Let a share of a working day pass and report what was due in it.
 

@@ -19,7 +19,8 @@ from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browse
 from totes.contracts.declarations import warehouse_tables
 from totes.errors import ContractViolation, SourceBusy
 from web.folding import ON_FAILURE
-from web.server import listener, serving_page
+from web.listener import listener
+from web.server import serving_page
 
 STATES = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))["States"]
 HOSTILE = '</pre><script>window.reached = 1</script><img src="/nowhere" onerror="window.reached = 2">'

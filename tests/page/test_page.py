@@ -666,3 +666,21 @@ def test_page_keeps_to_its_own_policy(stack: Stack, page: Page) -> None:
         assert re.findall(r"<[^>]+\s(?:style|on\w+)=", shown) == []
         linked = re.findall(r"(?:src|href|action)=\"([^\"]*)\"", shown)
         assert [link for link in linked if not link.startswith("/") or link.startswith("//")] == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [
+        ("GET", "/nowhere", 404, "There is no page /nowhere here."),
+        ("GET", "/docs/nothing", 404, "There is no document nothing."),
+        ("GET", "/executions", 405, "/executions takes only what a button of the page sends."),
+        ("POST", "/executions", 403, "This did not come from this page, or from one of a stack that has stopped"),
+    ],
+)
+def test_refusal_has_the_frame_and_a_way_back(page: Page, method: str, path: str, status: int, said: str) -> None:
+    answer = page.client.open(path, base_url=ADDRESS, method=method)
+    assert answer.status_code == status
+    assert said in answer.text
+    assert '<a href="/">Back to the pipeline</a>' in answer.text
+    assert "<nav" in answer.text
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"

@@ -5,8 +5,8 @@ import pytest
 
 from cli.errors import Misused
 from local.stack import Stack
-from web import server
-from web.server import listener, serving_page
+from web.listener import listener
+from web.server import serving_page
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def port_of(port: int | None) -> int:
 
 
 def test_usual_port_is_taken_where_it_is_free(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
-    monkeypatch.setattr(server, "USUAL_PORT", free_port)
+    monkeypatch.setattr("web.listener.USUAL_PORT", free_port)
     assert port_of(None) == free_port
 
 
 def test_another_port_does_where_the_usual_one_is_taken(monkeypatch: pytest.MonkeyPatch, free_port: int) -> None:
-    monkeypatch.setattr(server, "USUAL_PORT", free_port)
+    monkeypatch.setattr("web.listener.USUAL_PORT", free_port)
     with contextlib.closing(listener(None)):
         assert port_of(None) not in {0, free_port}
 

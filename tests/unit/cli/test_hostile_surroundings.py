@@ -218,17 +218,20 @@ def test_full_disk_takes_the_traceback_alone(
 
 
 @pytest.mark.parametrize("line", [*ASKING, *ON_THIS_MACHINE])
-def test_interrupt_is_silent(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+def test_interrupt_is_silent_unless_something_could_have_started(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
     def interrupt(_target: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Target, "connect", interrupt)
     monkeypatch.setattr(Target, "stack", interrupt)
     assert command_line.main(line.split()) == 130
-    assert capsys.readouterr().err == ""
+    starts = line.split()[0] in ("run", "redrive")
+    assert capsys.readouterr().err == ("totes: Nothing was started.\n" if starts else "")
 
 
-def test_interrupt_while_modules_are_imported_is_silent() -> None:
+def test_interrupt_while_modules_are_imported_is_one_line() -> None:
     program = """
 import os, signal, sys
 # Whoever starts the tests in the background may have told them to ignore it.
@@ -242,7 +245,8 @@ from cli.__main__ import main
 sys.exit(main())
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    said = "totes: Interrupted before it began: nothing was done.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", said)
 
 
 def test_interrupts_that_are_ignored_stay_so() -> None:

@@ -54,6 +54,48 @@ def test_followed_execution_continues(told: Told, command: str) -> None:
     assert shown == "" if "--json" in command else "SUCCEEDED" not in shown
 
 
+@pytest.mark.parametrize("command", ["run", "redrive one"])
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("cli.deployment.Target.connect", "Nothing was started."),
+        ("cli.commands.{}.start", "An execution may have been started: `totes --stage dev status` lists it then."),
+    ],
+    ids=["before", "meanwhile"],
+)
+def test_interrupted_start_says_what_became_of_it(
+    told: Told, monkeypatch: pytest.MonkeyPatch, command: str, place: str, said: str
+) -> None:
+    monkeypatch.setattr(place.format(command.partition(" ")[0]), interrupt)
+    assert told(f"--stage dev {command} --json") == (130, "", f"totes: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "said"),
+    [
+        ("demo", "cli.commands.demo.temporary_stack", "totes: Stopped before its end. Nothing is left behind.\n"),
+        (
+            "drill --no-page",
+            "cli.commands.drill.temporary_stack",
+            "totes: Stopped before its end. Nothing is left behind.\n",
+        ),
+        ("up --no-page", "local.stack.Stack", "Stopped. Nothing is left behind.\n"),
+    ],
+)
+def test_terminated_stack_says_that_it_has_stopped(
+    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, place: str, said: str
+) -> None:
+    def terminate(*_given: object, **_more: object) -> Any:
+        raise SystemExit(143)
+
+    monkeypatch.setattr(place, terminate)
+    monkeypatch.setattr("cli.commands.up.check_free", lambda _: None)
+    with pytest.raises(SystemExit, match="143"):
+        told(command)
+    captured = capsys.readouterr()
+    assert (captured.out + captured.err).endswith(said)
+
+
 def test_local_stack_needs_no_options(told: Told) -> None:
     assert told("run")[2].endswith(" Follow it with `totes logs one --follow`.\n")
 
@@ -90,6 +132,9 @@ def test_temporary_stack_is_gone(told: Told, monkeypatch: pytest.MonkeyPatch, co
 def test_simulated_days_that_have_passed_stay(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     class Simulator:
         def __init__(self, *_given: object, **_more: object) -> None: ...
+
+        def days_until(self, _last: date) -> int:
+            return 3
 
         def run(self, _days: int, progress: Callable[[DayReport], None]) -> None:
             progress(DayReport(date(2026, 11, 30)))

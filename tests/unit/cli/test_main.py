@@ -113,14 +113,36 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         pytest.param("status --watch", "--watch needs a terminal", id="watching without a terminal"),
         pytest.param("pause --reason=", "--reason is empty: say why, or leave it out.", id="no reason"),
         pytest.param(f"pause --reason={'r' * 301}", "--reason has 301 characters; EventBridge has", id="long reason"),
-        pytest.param("up --port 0", "Invalid value for '--port'", id="port of nothing"),
+        pytest.param("up --port 0", "Invalid value for '--port': it must be at least 1. See", id="port of nothing"),
+        pytest.param(
+            "up --port 99999", "Invalid value for '--port': it must be at most 65535. See", id="port too high"
+        ),
         pytest.param("up --no-page --port 8683", "Give --port or --no-page, not both.", id="port without a page"),
         pytest.param(
             "reconcile --table dim_date",
             "There is no comparable table dim_date. Did you mean dim_design? There are: dim_counterparty, ",
             id="table of no source",
         ),
-        pytest.param("simulate --days 0", "Invalid value for '--days'", id="no days"),
+        pytest.param(
+            "simulate --days 0", "Invalid value for '--days': it must be at least 1. See `totes", id="no days"
+        ),
+        pytest.param(
+            "simulate --days 1.5", "Invalid value for '--days': it must be a whole number. See", id="half a day"
+        ),
+        pytest.param(
+            "simulate --days 1 --amendments-per-day x",
+            "Invalid value for '--amendments-per-day': it must be a number. See `totes simulate --help`.",
+            id="amendments in words",
+        ),
+        *(
+            pytest.param(
+                f"{command} wharehouse",
+                "Invalid value for 'which': 'wharehouse' is not one of 'source', 'warehouse'. Did you mean warehouse? "
+                f"See `totes {command} --help`.",
+                id=f"database misspelt for {command}",
+            )
+            for command in ("psql", "secret")
+        ),
         pytest.param("--stage prod replay --swap", "--swap changes the warehouse of stage prod: add --yes", id="swap"),
         pytest.param("--stage prod simulate --days 1", "Stage prod is on AWS", id="simulating on AWS"),
     ],

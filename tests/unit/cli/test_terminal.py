@@ -65,13 +65,14 @@ class EmptyWarehouse:
     def execute(self, *_: object) -> "EmptyWarehouse":
         return self
 
-    def keys(self) -> list[str]:
+    @property
+    def columns(self) -> list[str]:
         return []
 
     def mappings(self) -> list[object]:
         return []
 
-    def scalar(self, _: object) -> datetime:
+    def scalar(self, *_: object) -> datetime:
         return NOW
 
     def __iter__(self) -> Iterator[object]:

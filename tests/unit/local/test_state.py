@@ -8,8 +8,10 @@ from local.state import (
     StackAlreadyRunning,
     StackNotRunning,
     StackState,
+    check_free,
     claimed_home,
     home,
+    nearest_home,
     publish,
     running_stack,
 )
@@ -24,6 +26,62 @@ def test_home_is_the_variable_or_the_current_folder(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setenv("TOTES_HOME", "elsewhere")
     assert home() == tmp_path / "elsewhere"
+
+
+def test_stack_is_found_from_a_subfolder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TOTES_HOME", raising=False)
+    below = tmp_path / "a" / "b"
+    # A folder without a stack's file is no stack's.
+    (below / ".totes").mkdir(parents=True)
+    monkeypatch.chdir(below)
+    with claimed_home(tmp_path / ".totes") as file:
+        publish(STATE, file)
+        assert nearest_home() == tmp_path / ".totes"
+        assert running_stack() == STATE
+        monkeypatch.setenv("TOTES_HOME", str(tmp_path / "elsewhere"))
+        with pytest.raises(StackNotRunning, match=r"No stack runs in .*/elsewhere: start one"):
+            running_stack()
+
+
+def test_nearest_stack_is_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TOTES_HOME", raising=False)
+    below = tmp_path / "a"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    with claimed_home(tmp_path / ".totes"), claimed_home(below / ".totes"):
+        assert nearest_home() == below / ".totes"
+
+
+@pytest.mark.parametrize("link", [False, True], ids=["folder", "link to ours"])
+def test_stack_of_another_user_is_not_trusted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, link: bool) -> None:
+    if os.getuid():
+        pytest.skip("only root can give a folder away")
+    monkeypatch.delenv("TOTES_HOME", raising=False)
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    with claimed_home(tmp_path / "real") as file:
+        publish(STATE, file)
+        (tmp_path / ".totes").symlink_to(tmp_path / "real")
+        assert running_stack() == STATE
+        os.chown(tmp_path / (".totes" if link else "real"), 4711, -1, follow_symlinks=False)
+        with pytest.raises(StackNotRunning, match=f"neither {tmp_path}/a nor a folder above it has a .totes of yours"):
+            running_stack()
+
+
+def test_free_home_stays_as_it_is(tmp_path: Path) -> None:
+    check_free(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "stack.json").write_text("left behind")
+    check_free(tmp_path)
+    assert (tmp_path / "stack.json").read_text() == "left behind"
+
+
+def test_home_that_is_held_is_not_free(tmp_path: Path) -> None:
+    with claimed_home(tmp_path) as file:
+        publish(STATE, file)
+        with pytest.raises(StackAlreadyRunning, match="process 4711"):
+            check_free(tmp_path)
+        assert running_stack(tmp_path) == STATE
 
 
 def test_published_state_is_found_and_private(tmp_path: Path) -> None:

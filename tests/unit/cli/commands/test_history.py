@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 
@@ -5,7 +6,8 @@ import pytest
 from rich.console import Console
 
 from cli.commands.history import show_amended, show_versions
-from cli.versions import PURCHASE_ORDER, SALES_ORDER, with_changes
+from cli.deployment import Target
+from cli.versions import ORDERS, PAYMENT, SALES_ORDER, Entity, with_changes
 
 
 def version(number: int, **values: Any) -> dict[str, Any]:
@@ -53,9 +55,10 @@ def test_many_versions_are_shown_in_portions() -> None:
     assert max(len(line) for line in shown.get().splitlines()) <= 60
 
 
-def amended(number: int) -> dict[str, Any]:
+def amended(entity: str, number: int) -> dict[str, Any]:
     return {
-        "purchase_order_id": number,
+        "entity": entity,
+        "id": number,
         "versions": 3,
         "amended_at": datetime(2026, 11, 30, 12, tzinfo=UTC),
         "changed": ["item_code", "staff_id"],
@@ -65,19 +68,21 @@ def amended(number: int) -> dict[str, Any]:
 @pytest.mark.parametrize("width", [60, 120])
 def test_amended_orders_are_listed_with_a_command_for_one(width: int) -> None:
     console = Console(width=width)
+    found = [amended("purchase_order", 7007), amended("sales_order", 9), amended("purchase_order", 3)]
     with console.capture() as shown:
-        show_amended(console, PURCHASE_ORDER, [amended(7), amended(9)], 12)
+        show_amended(console, Target("dev"), ORDERS, found, 12)
     words = " ".join(shown.get().split())
-    assert "7 3 2026-11-30" in words
+    assert "purchase order 7007 3 2026-11-30" in words or width == 60
     assert words.endswith(
-        "2 of 12 purchase orders, amended last first; --limit 12 lists all. "
-        "All versions of one: totes history --purchase 7"
+        "3 of 12 orders, amended last first; --limit 12 lists all. "
+        "All versions of one sales order: totes --stage dev history 9 "
+        "All versions of one purchase order: totes --stage dev history --purchase 7007"
     )
-    assert max(len(line) for line in shown.get().splitlines()) <= width
 
 
-def test_nothing_amended_is_said() -> None:
+@pytest.mark.parametrize(("entities", "words"), [(ORDERS, "order"), ([PAYMENT], "payment")], ids=["orders", "payments"])
+def test_nothing_amended_is_said(entities: Sequence[Entity], words: str) -> None:
     console = Console(width=100)
     with console.capture() as shown:
-        show_amended(console, SALES_ORDER, [], 0)
-    assert shown.get() == "No sales order has more than one version: none was amended.\n"
+        show_amended(console, Target(), entities, [], 0)
+    assert shown.get() == f"No {words} has more than one version: none was amended.\n"

@@ -124,6 +124,18 @@ def test_line_is_shown_on_one_line_however_long() -> None:
     assert text.count("\n") == 1
 
 
+def test_line_keeps_to_the_width_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    text = shown(parsed(message="landed", batch=7, rows={f"table_{number}": number for number in range(9)}))
+    assert max(map(len, text.splitlines())) <= 60
+    assert text.startswith("2026-11-24 09:00:02.345  ingest     INFO      landed\n    batch=7  rows=")
+
+
+def test_long_value_is_cut_between_words() -> None:
+    assert "  rows=table_0 table_0 table_0" in shown(parsed(rows="table_0 " * 20))
+    assert shown(parsed(rows="table_0 " * 20)).endswith(" table_0 …\n")
+
+
 def test_long_value_is_cut() -> None:
     assert shown(parsed(rows="x" * LONGEST_FIELD)).endswith(f"rows={'x' * LONGEST_FIELD}\n")
     assert shown(parsed(rows="x" * (LONGEST_FIELD + 1))).endswith(f"rows={'x' * LONGEST_FIELD}…\n")

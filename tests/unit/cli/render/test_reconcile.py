@@ -122,3 +122,22 @@ def test_long_value_is_shown_in_part() -> None:
     text = shown(replace(DAMAGED, cells=[Cell(1, "name", "x" * 5_000_000, None)]))
     assert text.count("x") < 1_000
     assert "(5000000 characters)" in "".join(text.split("\n"))
+
+
+@pytest.mark.parametrize("width", [60, 80, 110])
+def test_table_is_no_wider_than_the_terminal(width: int) -> None:
+    out = io.StringIO()
+    tables = [replace(SAME, table="fact_purchase_order", source="purchase_order"), replace(DAMAGED, cells=[], sums={})]
+    console = Console(file=out, width=width)
+    show_reconciliation(console, Reconciliation(4, NOW, NOW, None, tables))
+    table = out.getvalue().partition("─")[2].partition("\n")[2].partition("\n\n")[0].splitlines()[:2]
+    assert max(len(line.rstrip()) for line in table) <= width
+    assert [line.split()[0] for line in table] == ["fact_purchase_order", "fact_payment"]
+    assert [line.split()[-4:] for line in table] == [["0", "0", "0", "0"], ["2", "1", "1,100", "3"]]
+
+
+def test_columns_without_a_difference_go_first() -> None:
+    out = io.StringIO()
+    tables = [replace(SAME, table="fact_purchase_order", source="purchase_order")]
+    show_reconciliation(Console(file=out, width=60), Reconciliation(4, NOW, NOW, None, tables))
+    assert ["fact_purchase_order", "20", "20"] in words(out.getvalue())

@@ -10,7 +10,7 @@ START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 INTRODUCTION = "Execution one SUCCEEDED. It began at 2026-11-24 09:00:00 UTC and took 4.6 s. "
 LANDED = {"batch": 7, "rows": {"staff": 1, "sales_order": 1200}, "deleted": {}, "warnings": []}
 NOTHING_LANDED = LANDED | {"batch": None, "rows": {}}
-PROCESSED = {"first": 7, "last": 7, "batches": 1, "rows": {"dim_staff": 1}}
+PROCESSED = {"first": 7, "last": 7, "batches": 1, "rows": {"dim_staff": 1, "dim_date": 365}}
 LOADED = {
     "first": 7,
     "last": 7,

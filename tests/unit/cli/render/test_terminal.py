@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.render.terminal import (
+    FirstThatFits,
     Row,
     Screen,
     ago,
@@ -215,5 +216,44 @@ def test_csv_quotes_commas_and_leaves_null_empty(capsys: pytest.CaptureFixture[s
 
 
 def test_output_that_is_no_terminal_has_one_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")
-    assert screen().width == 110
+    for columns in ("", "0", "wide"):
+        monkeypatch.setenv("COLUMNS", columns)
+        assert screen().width == 110
+
+
+def test_columns_say_how_wide_a_pipe_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert screen().width == 60
+
+
+def rendered(table: RenderableType, width: int) -> list[str]:
+    console = Screen(width=width, file=io.StringIO(), record=True)
+    console.print(table)
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def named_counts(*headings: str) -> Table:
+    table = plain_table()
+    for heading in headings:
+        table.add_column(heading)
+    table.add_row("fact_purchase_order", *("16,005" for _ in headings[1:]))
+    return table
+
+
+@pytest.mark.parametrize("width", [44, 50, 60, 200])
+def test_columns_with_most_to_spare_are_narrowed(width: int) -> None:
+    lines = rendered(named_counts("warehouse table", "current in the warehouse", "on their way"), width)
+    assert max(map(len, lines)) <= width
+    assert any("fact_purchase_order" in line for line in lines)
+
+
+def test_no_word_is_cut_in_a_table_that_is_too_wide() -> None:
+    lines = rendered(named_counts("table", "current"), 10)
+    assert any("fact_purchase_order  16,005" in line for line in lines)
+
+
+@pytest.mark.parametrize(("width", "columns"), [(80, 3), (30, 2), (10, 1)])
+def test_first_table_that_fits_is_shown(width: int, columns: int) -> None:
+    tables = [named_counts(*("table", "rows", "extra")[:count]) for count in (3, 2, 1)]
+    (row,) = (line for line in rendered(FirstThatFits(*tables), width) if "fact" in line)
+    assert len(row.split()) == columns

@@ -11,6 +11,10 @@ ROOT = Path(__file__).parents[4]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+# A text that is a path: a file with its extension, or a folder.
+_NAMED = re.compile(
+    r"\[`?((?:[\w.-]+/)*[\w-]+(?:(?:\.[\w-]+)*\.(?:py|toml|sql|ya?ml|json|md|html|css|js|txt|in|svg|png)|/))`?\]\(([^)\s]+)\)"
+)
 _HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 
 
@@ -23,6 +27,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         target = page.parent / path if path else page
         assert target.exists(), f"{page.name} links to {link}, which is not there"
         assert not heading or heading in _anchors(target), f"{page.name} links to {link}: there is no such heading"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_link_that_names_a_file_leads_to_it(page: Path) -> None:
+    for name, link in _NAMED.findall(page.read_text(encoding="utf-8")):
+        path = link.partition("#")[0]
+        if not link.startswith("https://") and path:
+            target = (page.parent / path).resolve()
+            assert f"/{target}".endswith(f"/{name.removeprefix('../').rstrip('/')}"), f"{page.name}: {name} is {link}"
 
 
 def test_architecture_names_every_state() -> None:
