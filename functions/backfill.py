@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import boto3  # noqa: F401  while a function starts it has a whole processor; the first client would import it later
+
 from totes.backfill import Backfill
 from totes.contracts.requests import parse_backfill, parse_request
 from totes.runtime.log import observed

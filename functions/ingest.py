@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+import boto3  # noqa: F401  while a function starts it has a whole processor; the first client would import it later
 from aws_lambda_powertools.metrics import MetricUnit
 
 from functions._doctor import answers_doctor

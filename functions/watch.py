@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import boto3  # noqa: F401  while a function starts it has a whole processor; the first client would import it later
 from aws_lambda_powertools.metrics import MetricUnit
 
 from totes.alerts.watch import age, tell

@@ -85,6 +85,7 @@ def _definitions_of_aws_are_read_once() -> Iterator[None]:
 def _fresh_clients() -> None:
     """A client is made for the AWS that is there when it is, which another test may have made and taken away."""
     aws._client.cache_clear()
+    aws._store.cache_clear()
 
 
 @pytest.fixture(autouse=True)

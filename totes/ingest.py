@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from totes.contracts.declarations import source_columns
 from totes.contracts.requests import Request
 from totes.errors import RESTORE, SHOWN, LogBroken
-from totes.lake.batch_log import BatchLog, entry
+from totes.lake.batch_log import BatchLog, ends, entry
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, moment_after
 from totes.postgres.catalogue import structure_of
@@ -101,17 +101,15 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     log = BatchLog(landing)
-    # Read first: another execution may land and process a batch in between.
-    processed_through = BatchLog(processed).last()
     # The log is read before the snapshot is taken: a batch that is committed in between makes ours collide with it,
     # whereas the other way round an older snapshot could follow a newer one.
-    last = log.last()
+    previous, processed_through = ends(log, BatchLog(processed))
+    last = previous.batch if previous else 0
     if processed_through > last:
         raise LogBroken(
             f"s3://{landing.bucket}/{entry(last + 1)} is missing, though the processed zone has the batch.",
             RESTORE,
         )
-    previous = log.read(last) if last else None
     logger.append_keys(batch=last + 1)
     credentials = read_credentials(settings.source_secret)
     if weak := weakness(credentials):

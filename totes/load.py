@@ -10,6 +10,7 @@ from totes.contracts.requests import Request
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
+from totes.lake.side_by_side import SideBySide
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.postgres.tls import weakness
 from totes.runtime.allowance import UNLIMITED, Allowance
@@ -107,6 +108,7 @@ def load(
             request.execution,
             result=result,
             allowance=allowance,
+            known=request.processed_through,
         )
 
 
@@ -118,6 +120,7 @@ def load_pending(
     begins: Begins = lambda _batch: None,
     result: LoadResult | None = None,
     allowance: Allowance = UNLIMITED,
+    known: int = 0,
 ) -> LoadResult:
     """Loads all pending batches into a warehouse.
 
@@ -127,15 +130,20 @@ def load_pending(
 
     Args:
         through: the last batch to load; None: the last that there is.
+        known: a batch that is processed, as far as the caller knows.
     """
-    log = BatchLog(processed)
-    schema.migrate(warehouse)
+    log = BatchLog(processed, known)
     result = result or LoadResult()
-    with warehouse.begin():
-        last = last_manifest(warehouse, log)
-    result.loaded_through = last.batch if last else 0
-    result.processed_through = log.last() if through is None else through
-    pending = deque(range(result.loaded_through + 1, result.processed_through + 1))
+    with SideBySide() as threads:
+        newest = threads.submit(log.newest) if through is None else None
+        schema.migrate(warehouse)
+        with warehouse.begin():
+            last = last_manifest(warehouse, log)
+    result.loaded_through = _batch_of(last)
+    end = _batch_of(newest.result()) if newest else through or 0
+    # Another execution may have loaded a batch after the lake was asked.
+    result.processed_through = end = max(end, result.loaded_through)
+    pending = deque(range(result.loaded_through + 1, end + 1))
     if pending:
         # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
         from totes.warehouse.batch_loader import load_next
@@ -152,9 +160,13 @@ def load_pending(
             result.catching_up = other
             break
         if not pending and through is None:
-            pending.extend(range(result.processed_through + 1, log.last() + 1))
-            result.processed_through += len(pending)
+            pending.extend(range(end + 1, log.last() + 1))
+            result.processed_through = end = end + len(pending)
     return result
+
+
+def _batch_of(manifest: Manifest | None) -> int:
+    return manifest.batch if manifest else 0
 
 
 def _other_loader(warehouse: Warehouse, execution: str, end: int) -> str | None:

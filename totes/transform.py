@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 from totes.contracts.requests import Request
 from totes.errors import BatchContended
-from totes.lake.batch_log import BatchLog
+from totes.lake.batch_log import BatchLog, ends
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, parse_manifest
+from totes.lake.side_by_side import SideBySide
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about, logger
 from totes.runtime.settings import TransformSettings
@@ -76,9 +77,10 @@ def transform(
             totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
-    landed_log, processed_log = BatchLog(landing), BatchLog(processed)
-    done = Transformed(processed_through=processed_log.last())
-    begun, end = 0, landed_log.last()
+    landed_log = BatchLog(landing, request.landed_through)
+    processed_log = BatchLog(processed, request.processed_through)
+    newest, processed_through = ends(landed_log, processed_log)
+    done, begun, end = Transformed(processed_through), 0, newest.batch if newest else 0
     while done.processed_through < end:
         if begun and allowance.is_half_used:
             done.more = True
@@ -87,7 +89,7 @@ def transform(
         logger.append_keys(batch=begun)
         manifest = _processed(landed_log.read(begun), landing, processed)
         manifest = replace(manifest, execution=request.execution, made_at=datetime.now(UTC))
-        committer = _commit(processed_log, manifest, hint=begun == end or begun % _HINTED_AFTER == 0)
+        committer = _commit(processed_log, manifest, hint=begun < end and begun % _HINTED_AFTER == 0)
         done.processed_through = begun
         if committer == request.execution:
             done.add(manifest)
@@ -95,7 +97,7 @@ def transform(
             done.catching_up = committer
             break
         if begun == end:
-            end = landed_log.last()
+            end = _look_again(landed_log, processed_log, begun)
     return done
 
 
@@ -134,6 +136,14 @@ def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
     except BatchContended:
         return log.read(manifest.batch).execution
     return manifest.execution
+
+
+def _look_again(landed: BatchLog, processed: BatchLog, batch: int) -> int:
+    """Returns the last landed batch, and meanwhile notes the last processed one."""
+    with SideBySide() as threads:
+        last, noted = threads.submit(landed.last), threads.submit(processed.note_end, batch)
+    noted.result()
+    return last.result()
 
 
 def _is_older(other: str, first: int | None, log: BatchLog) -> bool:

@@ -85,7 +85,7 @@ LATER = {
 @needs_a_twin
 @pytest.mark.parametrize(
     ("name", "does_without"),
-    [("ingest", set()), ("transform", {"pg8000"}), ("load", set())],
+    [("ingest", set()), ("transform", {"pg8000", "boto3"}), ("load", set())],
 )
 def test_handler_imports_what_it_uses_from_the_slim_layer(
     stage: Stage, runtime: Runtime, functions: UploadedFunctions, name: str, does_without: set[str]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Generator, Iterator, Mapping
+from datetime import timedelta
 from operator import itemgetter
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from tests.support.executions import forget_executions
 from tests.support.loaded import Loaded
 from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
+from totes.runtime import aws
 
 RESULTS = pytest.StashKey[Catalogue]()
 PART = "part of the catalogue"
@@ -74,13 +76,13 @@ def scenario(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Scenario]:
     waits: list[float] = []
-    sdk_waits: list[float] = []
     monkeypatch.setattr(INTERPRETER, SimpleNamespace(sleep=waits.append))
-    monkeypatch.setattr(SDK, SimpleNamespace(sleep=sdk_waits.append))
+    monkeypatch.setattr(SDK, SimpleNamespace(sleep=lambda _seconds: None))
+    monkeypatch.setitem(aws.RETRIES, "backoff", {"init_backoff": timedelta(milliseconds=1)})
     before = start.history_checker if isinstance(start, Loaded) else None
     forget_executions()
     with HistoryChecker(small, before) as history_checker:
-        made = Scenario(stack, small, history_checker, switchboard, in_process, log, waits, sdk_waits)
+        made = Scenario(stack, small, history_checker, switchboard, in_process, log, waits)
         for name, value in made.environment.items():
             monkeypatch.setenv(name, value)
         yield made

@@ -59,7 +59,6 @@ class Scenario:
     Attributes:
         log: what the functions have logged, JSON lines.
         waits: the seconds that the state machine would have waited before each retry.
-        sdk_waits: the same of the AWS SDK.
         executions: all that have ended, in that order.
         seen: the outcome, once the body is over.
     """
@@ -71,7 +70,6 @@ class Scenario:
     in_process: InProcess
     log: io.StringIO
     waits: list[float]
-    sdk_waits: list[float]
     executions: list[Execution] = field(default_factory=list)
     seen: Outcome | None = None
     _started: dict[str, Effect] = field(default_factory=dict)

@@ -41,10 +41,10 @@ def scenario(scenario: Scenario) -> Scenario:
 def test_f28_moment_of_trouble_is_the_sdks_affair(scenario: Scenario, status: int, code: str, operation: str) -> None:
     scenario.totesys(AMENDMENT)
 
-    with s3_answers(status, code, operation, times=4):
+    with s3_answers(status, code, operation, times=4) as answers:
         healed = scenario.run()
 
-    assert (healed.retried, len(scenario.sdk_waits)) == ([], 4)
+    assert (healed.retried, answers.left) == ([], 0)
 
 
 @fault("F28", "for longer than the SDK tries", HEAL)
@@ -85,8 +85,9 @@ def test_f29_death_at_any_put_leaves_orphans_at_most(scenario: Scenario) -> None
 
     # The rows of three tables, deleted keys and live keys of a fourth, the manifest and the hint.
     assert put - 1 == 7
-    # totesys went on between each death and the retry: the dead left objects that are of no use to the living.
-    assert len(orphans(scenario)) >= 5
+    # totesys went on between each death and the retry: the dead left objects that are of no use to the living. All are
+    # put at the same time, so only the death at the manifest's PUT has left every object for sure.
+    assert len(orphans(scenario)) >= 1
 
 
 @fault("F29", "and again at the retry", HOLD)

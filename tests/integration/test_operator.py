@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import boto3
 import pytest
+from obstore.store import S3Store
 
 from cli.commands import logs
 from local.aws.deployment import ROOT
@@ -394,6 +395,8 @@ def until(terminal: int, pattern: bytes) -> bytes:
 # Operations whose action has another name.
 ACTIONS = {"ListObjectsV2": "s3:ListBucket"}
 SERVICES = {"stepfunctions": "states"}
+# Methods of the lake's client, and what IAM is asked.
+OF_THE_LAKE = {"get": "s3:GetObject", "head": "s3:GetObject", "list": "s3:ListBucket", "put": "s3:PutObject"}
 
 
 @pytest.fixture
@@ -410,7 +413,19 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     session = boto3.Session()
     session.events.register("provide-client-params", note)
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", session)
+    for method, action in OF_THE_LAKE.items():
+        monkeypatch.setattr(S3Store, method, noting(action, getattr(S3Store, method), actions))
     return actions
+
+
+def noting(action: str, method: Callable[..., Any], actions: set[str]) -> Callable[..., Any]:
+    """Returns a method that notes its action. On the wire, this process' requests look like those of the functions."""
+
+    def noted(*given: Any, **options: Any) -> Any:
+        actions.add(action)
+        return method(*given, **options)
+
+    return noted
 
 
 # The local stack has less to look at than a stage in AWS: tests/unit/cli/doctor holds that row.

@@ -44,11 +44,13 @@ class Request:
     Attributes:
         path: `/<bucket>/<key>`.
         operation: what AWS calls it.
+        query: what follows the question mark.
     """
 
     method: str
     path: str
     operation: str
+    query: str = ""
 
     @property
     def writes(self) -> bool:
@@ -128,13 +130,14 @@ def _request(environ: Any) -> Request | None:
     signed_for = re.search(r"Credential=[^,]*/(\w+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
     if (signed_for and signed_for[1] != "s3") or _MARK in environ.get("HTTP_USER_AGENT", ""):
         return None
-    path = unquote(environ["RAW_URI"].partition("?")[0])
+    path, _, query = environ["RAW_URI"].partition("?")
+    path = unquote(path)
     bucket, _, rest = environ.get("HTTP_HOST", "").partition(".localhost:")
     if rest:
         path = f"/{bucket}{path}"
     method = environ["REQUEST_METHOD"]
     has_key = bool(path[1:].partition("/")[2])
-    return Request(method, path, _OPERATIONS.get(method, ("", ""))[not has_key])
+    return Request(method, path, _OPERATIONS.get(method, ("", ""))[not has_key], query)
 
 
 def _take_body(environ: Any) -> None:

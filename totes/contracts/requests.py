@@ -35,11 +35,24 @@ class Request:
         execution: the ARN of the Step Functions execution.
         full_read: the tables of totesys to read in full, from the execution's input.
         accept_deletions: how many rows may be gone, by table, whatever share of the table that is.
+        so_far: what the stages have returned so far in this execution, by their names.
     """
 
     execution: str
     full_read: tuple[str, ...] = ()
     accept_deletions: Mapping[str, int] = field(default_factory=dict)
+    so_far: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def landed_through(self) -> int:
+        """The last landed batch as far as the stages have said; 0 if none has."""
+        return int(self.so_far.get("ingest", {}).get("landed_through", 0))
+
+    @property
+    def processed_through(self) -> int:
+        """The last processed batch as far as the stages have said; 0 if none has."""
+        last = self.so_far.get("transform") or self.so_far.get("ingest", {})
+        return int(last.get("processed_through", 0))
 
 
 @dataclass(frozen=True)
@@ -76,7 +89,7 @@ def parse_request(event: Mapping[str, Any]) -> Request:
                 f"The execution's input has {', '.join(undeclared)} in {field_name}, which is no table of totesys.",
                 f"The tables are {', '.join(sorted(source_tables()))}.",
             )
-    return Request(execution, tables, accepted)
+    return Request(execution, tables, accepted, event.get("so_far", {}))
 
 
 def parse_backfill(given: object) -> BackfillRequest:

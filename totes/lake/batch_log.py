@@ -10,6 +10,7 @@ import re
 from totes.errors import BatchContended, LogBroken
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, parse_manifest
+from totes.lake.side_by_side import SideBySide
 
 FOLDER = "log/"
 HINT = "log/_latest.json"
@@ -22,10 +23,17 @@ def entry(batch: int) -> str:
 
 
 class BatchLog:
-    """The log of one zone."""
+    """The log of one zone.
 
-    def __init__(self, lake: Lake) -> None:
+    Args:
+        known: a batch that the log has, as far as the caller knows; it is used in place of the hint.
+    """
+
+    def __init__(self, lake: Lake, known: int = 0) -> None:
         self._lake = lake
+        # The last batch that was found, and its manifest: the log is walked from there if it is asked again.
+        self._found = known
+        self._newest: Manifest | None = None
 
     def last(self) -> int:
         """The number of the last batch; 0 where there is none.
@@ -33,19 +41,38 @@ class BatchLog:
         Raises:
             LogBroken: a batch is missing between two others.
         """
-        hint = self._hint()
-        batches = self._from(hint)
+        hint = self._found or self._hint()
+        return self._last(hint, self._from(hint))
+
+    def newest(self) -> Manifest | None:
+        """The manifest of the last batch; None if there is none.
+
+        Raises:
+            LogBroken: a batch is missing between two others.
+        """
+        hint = self._found or self._hint()
+        with SideBySide() as threads:
+            hinted = threads.submit(self._lake.read, entry(hint)) if hint else None
+            batches = self._from(hint)
+        last = self._last(hint, batches)
+        if hinted and last == hint and (text := hinted.result()):
+            self._newest = parse_manifest(text, self._where(entry(last)))
+        return self.read(last) if last else None
+
+    def _last(self, hint: int, batches: list[int]) -> int:
+        """Returns the last of the batches that were found from a hint on, which may be wrong."""
         if hint and (not batches or batches[0] != hint):
             hint, batches = 1, self._from(1)
         first = hint or 1
         for expected, found in enumerate(batches, start=first):
             if found != expected:
                 raise LogBroken(
-                    f"s3://{self._lake.bucket}/{entry(expected)} is missing, though batch {found} is there.",
+                    f"{self._where(entry(expected))} is missing, though batch {found} is there.",
                     "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, "
                     "remove those instead. The next execution then resumes.",
                 )
-        return batches[-1] if batches else 0
+        self._found = batches[-1] if batches else 0
+        return self._found
 
     def read(self, batch: int) -> Manifest:
         """The manifest of a batch.
@@ -53,22 +80,23 @@ class BatchLog:
         Raises:
             LogBroken: there is no such batch.
         """
+        if self._newest and self._newest.batch == batch:
+            return self._newest
         key = entry(batch)
         text = self._lake.read(key)
         if text is None:
             raise LogBroken(
-                f"s3://{self._lake.bucket}/{key} is missing.",
+                f"{self._where(key)} is missing.",
                 "Restore it in S3 (the buckets are versioned); the next execution then resumes. If it was never there, "
                 "the warehouse or the bucket is another stage's.",
             )
-        return parse_manifest(text, f"s3://{self._lake.bucket}/{key}")
+        return parse_manifest(text, self._where(key))
 
     def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
         """Makes the batch exist, once and for all.
 
         Args:
-            hint: whether to note that the log ends here. Of many batches in a row only some need it, because a reader
-                continues from the hint, 1,000 batches a request.
+            hint: whether to note that the log ends here, see `note_end`.
 
         Raises:
             BatchContended: another execution has committed this number in the meantime.
@@ -79,7 +107,17 @@ class BatchLog:
                 "Nothing to do: this one starts over with the batch after it.",
             )
         if hint:
-            self._lake.replace_hint(HINT, {"batch": manifest.batch})
+            self.note_end(manifest.batch)
+
+    def note_end(self, batch: int) -> None:
+        """Notes that the log ends with a batch.
+
+        Of many batches in a row only some need it, because a reader continues from the hint, 1,000 batches a request.
+        """
+        self._lake.replace_hint(HINT, {"batch": batch})
+
+    def _where(self, key: str) -> str:
+        return f"s3://{self._lake.bucket}/{key}"
 
     def _hint(self) -> int:
         text = self._lake.read(HINT)
@@ -92,3 +130,18 @@ class BatchLog:
     def _from(self, batch: int) -> list[int]:
         keys = self._lake.keys(FOLDER, after=entry(max(batch, 1) - 1))
         return [int(match[1]) for key in keys if (match := _ENTRY.fullmatch(key))]
+
+
+def ends(landed: BatchLog, processed: BatchLog) -> tuple[Manifest | None, int]:
+    """Returns the manifest of the last landed batch, if there is one, and the number of the last processed one.
+
+    Raises:
+        LogBroken: a batch is missing between two others.
+    """
+    with SideBySide() as threads:
+        newest, last = threads.submit(landed.newest), threads.submit(processed.last)
+    manifest, through = newest.result(), last.result()
+    if through > (manifest.batch if manifest else 0):
+        # Another execution may have landed and processed a batch after the landing zone was asked.
+        manifest = landed.newest()
+    return manifest, through

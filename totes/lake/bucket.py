@@ -6,29 +6,30 @@ them once, and two writers can't both create one key.
 
 import hashlib
 import json
+import mmap
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 
 from totes.errors import RESTORE, AccessDenied, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
-from totes.runtime.aws import client
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from totes.runtime.aws import store
 
 # The remedy if an object and its manifest contradict each other, whichever of them was changed.
 FIRST_VERSIONS = (
     "Restore the first versions of the object and of its manifest in S3 (the buckets are versioned); the next "
     "execution then resumes."
 )
-_ALREADY_THERE = {"PreconditionFailed", "412"}
 _REFUSED = {"AccessDenied", "403", "NoSuchBucket", "InvalidAccessKeyId", "KMS.DisabledException"}
 _MISSING = {"NoSuchKey", "404", "NoSuchVersion"}
-_CHUNK = 1 << 20
+# Somebody else writes or deletes the key at this moment: whether it is there in the end is not known.
+_CONFLICT = "ConditionalRequestConflict"
+_RESET = "kind: Interrupted"
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,15 @@ class Lake:
 
     def __init__(self, bucket: str) -> None:
         self.bucket = bucket
-        self._client: S3Client = client("s3")
+        self._store = store(bucket)
 
     def add(self, path: Path, folder: str, rows: int) -> StoredObject:
         """Stores a file under `<folder>/<first half of its sha256>.parquet`."""
         sha256 = sha256_of(path)
         stored = StoredObject(f"{folder}/{sha256[:32]}.parquet", rows, path.stat().st_size, sha256)
-        with path.open("rb") as body:
-            self._put_if_absent(stored.key, body)
+        # Mapped, a file of any size takes no memory of its own.
+        with path.open("rb") as file:
+            self._put_if_absent(stored.key, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return stored
 
     def add_json(self, key: str, document: object) -> bool:
@@ -85,16 +87,15 @@ class Lake:
     def replace_hint(self, key: str, document: object) -> None:
         """Stores a hint: the one kind of object that may be overwritten, because losing it does no harm."""
         with _lake_errors(self.bucket, key):
-            self._client.put_object(Bucket=self.bucket, Key=key, Body=_json_bytes(document))
+            self._store.put(key, _json_bytes(document))
 
     def read(self, key: str) -> bytes | None:
         """The bytes of a small object; None where there is none."""
         try:
             with _lake_errors(self.bucket, key):
-                body: bytes = self._client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+                return bytes(self._store.get(key).bytes())
         except ObjectMissing:
             return None
-        return body
 
     def require(self, key: str) -> None:
         """Looks whether an object is there and may be read, without reading it.
@@ -103,7 +104,7 @@ class Lake:
             ObjectMissing: it is not there.
         """
         with _lake_errors(self.bucket, key):
-            self._client.head_object(Bucket=self.bucket, Key=key)
+            self._store.head(key)
 
     def try_to_add(self, key: str) -> bool:
         """Puts an object once more under its own key, which S3 refuses as taken if objects may be put at all.
@@ -124,9 +125,8 @@ class Lake:
             CorruptObject: its bytes are not those that were written.
         """
         digest = hashlib.sha256()
-        with _lake_errors(self.bucket, stored.key), path.open("wb") as file:
-            body = self._client.get_object(Bucket=self.bucket, Key=stored.key)["Body"]
-            for chunk in body.iter_chunks(_CHUNK):
+        with path.open("wb") as file, _lake_errors(self.bucket, stored.key):
+            for chunk in self._store.get(stored.key).stream(_CHUNK):
                 digest.update(chunk)
                 file.write(chunk)
         if digest.hexdigest() != stored.sha256:
@@ -137,23 +137,30 @@ class Lake:
             )
         return path
 
-    def keys(self, prefix: str, after: str) -> Iterator[str]:
-        """All keys that begin with `prefix` and sort behind `after`, in order, however many there are."""
-        with _lake_errors(self.bucket, prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=prefix, StartAfter=after
-            )
-            for page in pages:
-                for item in page.get("Contents", []):
-                    yield item["Key"]
+    def keys(self, folder: str, after: str) -> list[str]:
+        """All keys in a folder that sort behind `after`, in order, however many there are."""
+        with _lake_errors(self.bucket, folder):
+            return [found["path"] for found in self._store.list(folder, offset=after).collect()]
 
-    def _put_if_absent(self, key: str, body: Any) -> bool:
+    def _put_if_absent(self, key: str, body: bytes | mmap.mmap) -> bool:
         try:
             with _lake_errors(self.bucket, key):
-                self._client.put_object(Bucket=self.bucket, Key=key, Body=body, IfNoneMatch="*")
+                self._create(key, body)
         except _AlreadyThereError:
             return False
         return True
+
+    def _create(self, key: str, body: bytes | mmap.mmap) -> None:
+        """Puts an object; once more if the connection was reset, as one is that S3 closed while the function slept.
+
+        The library itself sends a conditional PUT again after other troubles alone.
+        """
+        try:
+            self._store.put(key, body, mode="create")
+        except GenericError as error:
+            if _RESET not in str(error):
+                raise
+            self._store.put(key, body, mode="create")
 
 
 class _AlreadyThereError(Exception):
@@ -168,15 +175,15 @@ def _json_bytes(document: object) -> bytes:
 def _lake_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
-    except ClientError as error:
-        raise _translated(error, f"s3://{bucket}/{key}") from error
-    except BotoCoreError as error:
-        raise LakeUnavailable(f"s3://{bucket}/{key}: {error}.") from error
+    except (BaseError, FileNotFoundError) as error:
+        # Its text quotes what S3 has answered: to a wrong signature, the session token too. So it is no cause of ours.
+        raise _translated(error, f"s3://{bucket}/{key}") from None
 
 
-def _translated(error: ClientError, where: str) -> TotesError | _AlreadyThereError:
-    code = error.response.get("Error", {}).get("Code", "")
-    if code in _ALREADY_THERE:
+def _translated(error: Exception, where: str) -> TotesError | _AlreadyThereError:
+    code = _code(str(error))
+    # The library takes a conflict for a key that is taken.
+    if isinstance(error, AlreadyExistsError) and code != _CONFLICT:
         return _AlreadyThereError(where)
     if code in _MISSING:
         return ObjectMissing(f"{where} is not there.", RESTORE)
@@ -185,4 +192,18 @@ def _translated(error: ClientError, where: str) -> TotesError | _AlreadyThereErr
             f"{where}: S3 says {code}.",
             "Check that the bucket exists, and that the role which asks may use it and its key.",
         )
-    return LakeUnavailable(f"{where}: S3 says {code}.")
+    if code:
+        return LakeUnavailable(f"{where}: S3 says {code}.")
+    return LakeUnavailable(f"{where}: no answer from S3: {_reason(str(error))}.")
+
+
+def _code(text: str) -> str:
+    """Returns the code in S3's answer, which an error quotes; the HTTP status if the answer is empty, as to HEAD."""
+    found = re.search(r"<Code>([\w.]+)</Code>", text) or re.search(r"status code: (\d+)", text)
+    return found[1] if found else ""
+
+
+def _reason(text: str) -> str:
+    """Returns why there is no answer: the innermost source of an error, which its text has at the end."""
+    found = re.findall(r'"[^"]+"|\b[A-Z]\w+', text)
+    return found[-1].strip('"') if found else text

@@ -71,7 +71,7 @@ def _traced(handler: Handler) -> Handler:
     # Outside AWS the SDK of X-Ray makes clients of its own as it is imported, which takes a third of a second.
     if os.environ.get("POWERTOOLS_TRACE_DISABLED") != "false":
         return handler
-    # S3 and Secrets Manager show as subsegments; patching whatever else is installed would only slow a cold start.
+    # What goes through the SDK shows as subsegments; patching whatever else is installed would only slow a cold start.
     tracer = Tracer(patch_modules=["botocore"])
     traced: Handler = tracer.capture_lambda_handler(capture_response=False)(handler)
     return traced

@@ -1,28 +1,23 @@
 """Reads what the batch before says of a table: which keys it knew, and which rows it left in quarantine."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable
-from totes.lake.bucket import Lake, StoredObject
+from totes.lake.bucket import StoredObject
 from totes.lake.manifest import Manifest
 from totes.lake.parquet import batches, declared_rows, keys_schema
+from totes.lake.side_by_side import Downloads
 from totes.source.quarantine import Quarantine, read_quarantine
 
 
 @dataclass(frozen=True)
 class BatchBefore:
-    """The batch before; there may be none.
-
-    Attributes:
-        folder: where its objects are downloaded to.
-    """
+    """The batch before; there may be none."""
 
     manifest: Manifest | None
-    landing: Lake
-    folder: Path
+    downloads: Downloads
 
     def stored(self, table: str, part: str) -> StoredObject | None:
         """Returns a table's object; None if the batch has none."""
@@ -35,7 +30,7 @@ class BatchBefore:
         stored = self.stored(table.name, "keys")
         if stored is None:
             return none
-        path = self.landing.fetch(stored, self.folder / f"{table.name}.known")
+        path = self.downloads.file(stored)
         return pa.concat_arrays([none, *(declared_rows(batch, schema).column(0) for batch in batches(path))])
 
     def quarantine(self, table: str) -> Quarantine:
@@ -43,4 +38,4 @@ class BatchBefore:
         stored = self.stored(table, "aside")
         if stored is None or not stored.rows:
             return {}
-        return read_quarantine(self.landing.fetch(stored, self.folder / f"{table}.aside_before"))
+        return read_quarantine(self.downloads.file(stored))

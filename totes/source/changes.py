@@ -4,7 +4,7 @@ Three steps: read_change counts, asks decisions.py what is due, has it read by t
 folder; write_change puts these into the lake, and knows nothing of how the change was found.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from totes.contracts.declarations import SourceTable, source_tables
 from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest, Parts
+from totes.lake.side_by_side import Downloads, SideBySide
 from totes.runtime.log import about, logger
 from totes.source.decisions import (
     Scope,
@@ -119,13 +120,14 @@ def read_change(
         SourceLagging: totesys is a standby that has not replayed all that the batch before saw.
     """
     scope = scope_of(source_tables(), previous, taken.position, taken.catalogue, asked_for)
-    while True:
-        attempt = _Attempt(taken, previous, scope, landing, folder)
-        unexplained = attempt.read()
-        if unexplained is None:
-            return attempt.change()
-        # From the start: the tables that this one is joined with are due as well.
-        scope = once_more(scope, unexplained)
+    with Downloads(landing, folder) as downloads:
+        while True:
+            attempt = _Attempt(taken, previous, scope, downloads, folder)
+            unexplained = attempt.read()
+            if unexplained is None:
+                return attempt.change()
+            # From the start: the tables that this one is joined with are due as well.
+            scope = once_more(scope, unexplained)
 
 
 def write_change(change: Change, previous: Manifest | None, landing: Lake, batch: int) -> dict[str, Parts]:
@@ -133,37 +135,50 @@ def write_change(change: Change, previous: Manifest | None, landing: Lake, batch
 
     What has not changed is where it was.
     """
-    return {name: dict(_parts(name, change.tables[name], previous, landing, batch)) for name in source_tables()}
+    with SideBySide() as threads:
+        added = {
+            name: {
+                part: threads.submit(landing.add, file.path, f"{part}/{name}/batch={batch:08d}", file.rows)
+                for part, file in change.tables[name].files.items()
+            }
+            for name in source_tables()
+        }
+    return {
+        name: dict(_kept(name, previous)) | {part: stored.result() for part, stored in parts.items()}
+        for name, parts in added.items()
+    }
 
 
-def _parts(
-    name: str, table: TableChange, previous: Manifest | None, landing: Lake, batch: int
-) -> Iterator[tuple[str, StoredObject]]:
-    for part, file in table.files.items():
-        yield part, landing.add(file.path, f"{part}/{name}/batch={batch:08d}", file.rows)
+def _kept(name: str, previous: Manifest | None) -> Iterator[tuple[str, StoredObject]]:
+    """Yields what the batch before says of a table for as long as nothing changes it."""
     before = previous.tables.get(name, {}) if previous else {}
     for part in ("keys", "aside"):
         # Without rows, quarantine has no object.
-        if part in before and part not in table.files and (part == "keys" or before[part].rows):
+        if part in before and (part == "keys" or before[part].rows):
             yield part, before[part]
 
 
 class _Attempt:
     """Reads all tables once, in a scope."""
 
-    def __init__(self, taken: Snapshot, previous: Manifest | None, scope: Scope, landing: Lake, folder: Path) -> None:
+    def __init__(
+        self, taken: Snapshot, previous: Manifest | None, scope: Scope, downloads: Downloads, folder: Path
+    ) -> None:
         self._taken = taken
         self._previous = previous
         self._scope = scope
-        self._landing = landing
+        self._downloads = downloads
         self._folder = folder
         self._tables: dict[str, TableChange] = {}
 
     def read(self) -> str | None:
         """Reads what is due; returns the first table whose number of rows that does not explain."""
+        self._begin_to_download("aside", source_tables())
         windows = self._windows()
         counts = self._taken.counts(windows)
         windows = beginning(windows, counts)
+        # They are needed one after the other.
+        self._begin_to_download("keys", [name for name in source_tables() if self._has_news(name, counts)])
         for name, table in source_tables().items():
             with about(table=name):
                 change = self._change_of(table, windows, counts)
@@ -189,7 +204,7 @@ class _Attempt:
         # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
         from totes.source.table_reader import TableReader
 
-        return TableReader(self._taken, self._previous, self._scope, self._landing, self._folder)
+        return TableReader(self._taken, self._previous, self._scope, self._downloads, self._folder)
 
     def _windows(self) -> Windows:
         """Returns what to read of each table: what is new, and what was quarantined and is now right or wrong anew."""
@@ -204,10 +219,21 @@ class _Attempt:
     def _change_of(self, table: SourceTable, windows: Windows, counts: Mapping[str, Count]) -> TableChange | None:
         """Reads what is due of a table; returns None if that does not explain how many rows the table has."""
         name, rows, known = table.name, counts[table.name].all, self._stored(table.name, "keys")
-        due = is_due(name, joined_tables().get(name, {}), self._scope, counts)
+        due = self._is_due(name, counts)
         if not due and are_as_before(known, 0, rows) and not self._stored(name, "aside"):
             return TableChange(known=rows)
         return self._reader.change_of(table, windows, rows, known, due=due)
+
+    def _is_due(self, name: str, counts: Mapping[str, Count]) -> bool:
+        return is_due(name, joined_tables().get(name, {}), self._scope, counts)
+
+    def _has_news(self, name: str, counts: Mapping[str, Count]) -> bool:
+        """Returns whether a table's keys will probably be compared."""
+        return self._is_due(name, counts) or counts[name].all != self._stored(name, "keys")
+
+    def _begin_to_download(self, part: str, tables: Iterable[str]) -> None:
+        before = self._previous.objects(part) if self._previous else {}
+        self._downloads.begin(before[name] for name in tables if name in before and before[name].rows)
 
     def _stored(self, table: str, part: str) -> int | None:
         """Returns how many rows a table's object has in the batch before; None if there is no such object."""

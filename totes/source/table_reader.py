@@ -7,10 +7,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable
-from totes.lake.bucket import Lake, sha256_of
+from totes.lake.bucket import sha256_of
 from totes.lake.keys import difference
 from totes.lake.manifest import Manifest
 from totes.lake.parquet import keys_schema, write_keys
+from totes.lake.side_by_side import Downloads
 from totes.runtime.log import logger
 from totes.source.batch_before import BatchBefore
 from totes.source.changes import File, TableChange
@@ -34,9 +35,11 @@ from totes.source.windows import Windows, joined_tables
 class TableReader:
     """Reads tables one after another, into files of a folder."""
 
-    def __init__(self, taken: Snapshot, previous: Manifest | None, scope: Scope, landing: Lake, folder: Path) -> None:
+    def __init__(
+        self, taken: Snapshot, previous: Manifest | None, scope: Scope, downloads: Downloads, folder: Path
+    ) -> None:
         self._taken = taken
-        self._before = BatchBefore(previous, landing, folder)
+        self._before = BatchBefore(previous, downloads)
         self._scope = scope
         self._folder = folder
         self._examined: dict[str, Examined] = {}

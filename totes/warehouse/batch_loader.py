@@ -9,6 +9,7 @@ from totes.errors import ContractViolation, LogBroken
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
+from totes.lake.side_by_side import SideBySide
 from totes.runtime.allowance import Allowance
 from totes.runtime.log import about, logger
 from totes.runtime.scratch import scratch
@@ -85,11 +86,13 @@ class _Fetched:
 
     def __init__(self, manifest: Manifest, processed: Lake, folder: Path) -> None:
         self.manifest = manifest
-        self.files = {
-            (table, part): processed.fetch(stored, folder / f"{manifest.batch}.{table}.{part}")
-            for part in ("data", "deleted", "aside")
-            for table, stored in manifest.objects(part).items()
-        }
+        with SideBySide() as threads:
+            files = {
+                (table, part): threads.submit(processed.fetch, stored, folder / f"{manifest.batch}.{table}.{part}")
+                for part in ("data", "deleted", "aside")
+                for table, stored in manifest.objects(part).items()
+            }
+        self.files = {name: file.result() for name, file in files.items()}
 
 
 def _fetched(log: BatchLog, processed: Lake, batch: int, folder: Path) -> _Fetched:

@@ -214,13 +214,15 @@ def test_failure_is_logged_with_the_execution(deployed: Pipeline, log: io.String
 def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
     deployed: Pipeline, monkeypatch: pytest.MonkeyPatch, log: io.StringIO
 ) -> None:
-    # boto3 quotes what it was told to be a region.
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "postgresql://reader:hunter2@nowhere")
+    def fail(_bucket: str) -> None:
+        raise LookupError("postgresql://reader:hunter2@nowhere")
+
+    monkeypatch.setattr("totes.transform.Lake", fail)
     with pytest.raises(
-        UnexpectedError, match=r"InvalidRegionError: .*postgresql://reader:\*\*\*@nowhere.*\nRemedy: Read the stack"
+        UnexpectedError, match=r"LookupError: .*postgresql://reader:\*\*\*@nowhere.*\nRemedy: Read the stack"
     ):
         invoke("transform")
-    assert lines(log)[-1]["error"] == "InvalidRegionError"
+    assert lines(log)[-1]["error"] == "LookupError"
     assert "hunter2" not in log.getvalue()
 
 

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qs
 
 import boto3
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from functions import fail
 from local.aws.deployment import BACKFILL, ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
+from tests.support import s3_wire
 from tests.support.pipeline import Pipeline
 from tests.unit.infrastructure.deploy_role import types_of
 from tests.unit.infrastructure.template import DEV, LOGINS, Call, Statement, Template
@@ -87,10 +90,16 @@ def called(operation: str, parameters: dict[str, Any]) -> Call:
         return Call(f"states:{operation}", parameters["executionArn"])
     if operation == "Publish":
         return Call("sns:Publish", parameters["TopicArn"])
-    bucket = f"arn:aws:s3:::{parameters['Bucket']}"
-    if operation == "ListObjectsV2":
-        return Call("s3:ListBucket", bucket, parameters["Prefix"])
-    return Call(_OBJECT_ACTION[operation], f"{bucket}/{parameters['Key']}")
+    raise KeyError(operation)
+
+
+def sent(request: s3_wire.Request) -> Call:
+    """What IAM is asked when S3 gets a request. An operation that is new here is a KeyError on purpose."""
+    bucket, _, key = request.path[1:].partition("/")
+    if request.operation == "ListObjectsV2":
+        (prefix,) = parse_qs(request.query)["prefix"]
+        return Call("s3:ListBucket", f"arn:aws:s3:::{bucket}", prefix)
+    return Call(_OBJECT_ACTION[request.operation], f"arn:aws:s3:::{bucket}/{key}")
 
 
 def by_the_platform(function: str) -> set[Call]:
@@ -212,33 +221,36 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
     made: dict[str, set[Call]] = defaultdict(set)
     running = ""
 
-    def note(params: dict[str, Any], model: Any, context: dict[str, Any], **_: object) -> None:
-        context["bucket"] = params.get("Bucket")
-        made[running].add(called(model.name, params))
+    def note(params: dict[str, Any], model: Any, **_: object) -> None:
+        if model.service_model.service_name != "s3":
+            made[running].add(called(model.name, params))
 
-    def note_missing(parsed: dict[str, Any], context: dict[str, Any], **_: object) -> None:
-        # S3 says 404 only to whom may list the bucket, and a GET has no prefix; everybody else is told 403.
-        if parsed.get("Error", {}).get("Code") == "NoSuchKey":
-            made[running].add(Call("s3:ListBucket", f"arn:aws:s3:::{context['bucket']}"))
+    def hear(request: s3_wire.Request, send: s3_wire.Send) -> s3_wire.Answer | None:
+        made[running].add(sent(request))
+        answer = send()
+        if answer and answer.status == HTTPStatus.NOT_FOUND:
+            # S3 says 404 only to whom may list the bucket, and a GET has no prefix; everybody else is told 403.
+            made[running].add(Call("s3:ListBucket", f"arn:aws:s3:::{request.path[1:].partition('/')[0]}"))
+        return answer
 
     session.events.register("provide-client-params", note)
-    session.events.register("after-call.s3.GetObject", note_missing)
-    for changes in ((), (DELETION, POISON), ()):
-        for change in changes:
-            pipeline.totesys(change)
-        for running, stage in stages().items():  # noqa: B007  the hook reads it
-            stage()
-    for running in EXAMINED:
-        assert {found["level"] for found in examine(running, {"doctor": True})["findings"]} <= {"ok", "warning"}
-    pipeline.totesys(CURE)
-    running = "backfill"
-    for running, step in steps():  # noqa: B007  the hook reads it
-        step()
-    # A backfill that began before it had a function of its own calls ingest.
-    made["ingest"] |= made["backfill"]
-    for running, reporter in reporters().items():
-        made[running] = set()
-        reporter()
+    with s3_wire.heard_by(hear):
+        for changes in ((), (DELETION, POISON), ()):
+            for change in changes:
+                pipeline.totesys(change)
+            for running, stage in stages().items():  # noqa: B007  the hook reads it
+                stage()
+        for running in EXAMINED:
+            assert {found["level"] for found in examine(running, {"doctor": True})["findings"]} <= {"ok", "warning"}
+        pipeline.totesys(CURE)
+        running = "backfill"
+        for running, step in steps():  # noqa: B007  the hook reads it
+            step()
+        # A backfill that began before it had a function of its own calls ingest.
+        made["ingest"] |= made["backfill"]
+        for running, reporter in reporters().items():
+            made[running] = set()
+            reporter()
     return made
 
 
@@ -256,7 +268,7 @@ def steps() -> Iterator[tuple[str, Callable[[], object]]]:
 
 def listed(which: str) -> list[Any]:
     """What a backfill has listed for a Map."""
-    s3 = boto3.client("s3", region_name=DEV.region)
+    s3 = boto3.client("s3", region_name=DEV.region, config=s3_wire.OF_THE_TEST)
     key = f"backfill/{EXECUTION.rpartition(':')[2]}/{which}.json"
     return list(json.load(s3.get_object(Bucket=DEV.landing_bucket, Key=key)["Body"]))
 

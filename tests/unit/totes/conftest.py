@@ -1,16 +1,18 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from tests.support.pipeline import Pipeline
+from tests.support.served_aws import served_aws
 from totes.lake.bucket import Lake
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.postgres.driver import PipelineConnection
+from totes.runtime import aws
 from totes.warehouse import schema
 from totes.warehouse.warehouse import Warehouse
 
@@ -20,7 +22,7 @@ BUCKET = "totes-test-lake"
 @pytest.fixture
 def lake() -> Iterator[Lake]:
     """An empty, versioned bucket."""
-    with mock_aws():
+    with served_aws():
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
         s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -41,13 +43,14 @@ AwsAnswers = Callable[[int, str], list[str]]
 @pytest.fixture
 def aws_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsAnswers]:
     """Makes AWS answer every request with one status and one body; returns the list of requests that came."""
-    # The SDK's waits between its attempts are real.
+    # The clients' waits between their attempts are real.
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
+    monkeypatch.setitem(aws.RETRIES, "backoff", {"init_backoff": timedelta(milliseconds=1)})
     with contextlib.ExitStack() as running:
 
         def answer(status: int, body: str) -> list[str]:
             requests: list[str] = []
-            server = running.enter_context(_serving(_handler(status, body.encode(), requests)))
+            server = running.enter_context(serving(_handler(status, body.encode(), requests)))
             monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
             return requests
 
@@ -62,9 +65,9 @@ def _handler(status: int, body: bytes, requests: list[str]) -> type[BaseHTTPRequ
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(b"" if self.command == "HEAD" else body)
 
-        do_GET = do_PUT = do_POST = answer  # noqa: N815  http.server's names
+        do_GET = do_PUT = do_POST = do_HEAD = answer  # noqa: N815  http.server's names
 
         def log_message(self, *_: object) -> None: ...
 
@@ -72,7 +75,7 @@ def _handler(status: int, body: bytes, requests: list[str]) -> type[BaseHTTPRequ
 
 
 @contextlib.contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[ThreadingHTTPServer]:
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()

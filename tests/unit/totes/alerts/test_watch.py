@@ -14,8 +14,8 @@ from unittest import mock
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
+from tests.support.served_aws import served_aws
 from tests.unit.totes.lake.test_batch_log import MANIFEST
 from totes.alerts.failure import fresh_as_of
 from totes.alerts.watch import age, tell
@@ -134,7 +134,7 @@ def steps() -> Iterator[StepFunctions]:
     def client(service: Any, **options: Any) -> Any:
         return made if service in ("stepfunctions", "sns") else real(service, **options)
 
-    with mock_aws(), mock.patch.object(boto3, "client", client):
+    with served_aws(), mock.patch.object(boto3, "client", client):
         yield made
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.totes.conftest import BUCKET
 from totes.errors import BatchContended, CorruptObject, LogBroken
-from totes.lake.batch_log import HINT, BatchLog, entry
+from totes.lake.batch_log import HINT, BatchLog, ends, entry
 from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest
 from totes.postgres.position import SourcePosition
@@ -138,3 +138,49 @@ def test_batch_may_be_committed_without_a_hint(lake: Lake) -> None:
     log = committed(lake, [1])
     log.commit(replace(MANIFEST, batch=2), hint=False)
     assert (lake.read(HINT), log.last()) == (b'{\n "batch": 1\n}', 2)
+
+
+@pytest.mark.parametrize("hint", [b'{"batch": 3}', b'{"batch": 2}', b'{"batch": 9}', None], ids=str)
+def test_newest_manifest_is_found_whatever_the_hint_says(lake: Lake, hint: bytes | None) -> None:
+    committed(lake, range(1, 4))
+    put(HINT, hint) if hint else delete(HINT)
+    log = BatchLog(lake)
+    newest = log.newest()
+    assert newest == replace(MANIFEST, batch=3)
+    assert log.last() == 3
+
+
+@pytest.mark.parametrize("known", [3, 2, 9])
+def test_end_is_found_whatever_the_caller_knows(lake: Lake, known: int) -> None:
+    committed(lake, range(1, 4))
+    assert BatchLog(lake, known).newest() == replace(MANIFEST, batch=3)
+    assert BatchLog(lake, known).last() == 3
+
+
+def test_empty_log_has_no_newest_manifest(lake: Lake) -> None:
+    assert BatchLog(lake).newest() is None
+
+
+def test_log_is_walked_again_from_where_it_ended(lake: Lake) -> None:
+    log = committed(lake, [1])
+    assert log.last() == 1
+    committed(lake, [2, 3])
+    delete(HINT)
+    assert (log.last(), log.newest()) == (3, replace(MANIFEST, batch=3))
+
+
+def test_batch_that_is_landed_and_processed_meanwhile_is_no_gap(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    landed, processed = committed(lake, [1]), BatchLog(lake)
+    real, asked = landed.newest, []
+
+    def newest() -> Manifest | None:
+        """Another execution is through with its batch before the processed zone is asked."""
+        found = real()
+        if not asked:
+            asked.append(True)
+            committed(lake, [2])
+        return found
+
+    monkeypatch.setattr(landed, "newest", newest)
+    monkeypatch.setattr(processed, "last", lambda: 2)
+    assert ends(landed, processed) == (replace(MANIFEST, batch=2), 2)

@@ -1,4 +1,6 @@
 import hashlib
+import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,8 +8,8 @@ import boto3
 import pytest
 
 from tests.unit.totes.conftest import BUCKET, AwsAnswers
-from totes.errors import AccessDenied, CorruptObject, LakeUnavailable, ObjectMissing
-from totes.lake.bucket import Lake
+from totes.errors import AccessDenied, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
+from totes.lake.bucket import Lake, StoredObject
 
 
 @pytest.fixture
@@ -122,7 +124,9 @@ def test_answers_of_s3_are_told_apart(
 
 def test_unreachable_s3_is_transient(aws_answers: AwsAnswers, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    with pytest.raises(LakeUnavailable, match=f"s3://{BUCKET}/log/1.json: Could not connect .* Nothing to do"):
+    with pytest.raises(
+        LakeUnavailable, match=f"s3://{BUCKET}/log/1.json: no answer from S3: Connection refused. Nothing to do"
+    ):
         Lake(BUCKET).read("log/1.json")
 
 
@@ -138,3 +142,74 @@ def test_object_that_is_required_is_only_looked_at(lake: Lake) -> None:
     lake.require("log/1.json")
     with pytest.raises(ObjectMissing, match=r"log/2\.json is not there"):
         lake.require("log/2.json")
+
+
+Ask = Callable[[Lake, Path], object]
+
+
+def fetch_anything(lake: Lake, folder: Path) -> Path:
+    return lake.fetch(StoredObject("log/a", 1, 1, "ab"), folder / "copy")
+
+
+def list_anything(lake: Lake, _: Path) -> list[str]:
+    return list(lake.keys("log/", after="log/0"))
+
+
+def read_anything(lake: Lake, _: Path) -> bytes | None:
+    return lake.read("log/a")
+
+
+def s3_error(code: str, more: str = "") -> str:
+    """What S3 answers, with all that it adds."""
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>No &amp; no.</Message>{more}'
+        "<RequestId>4442587FB7D0A2F9</RequestId><HostId>host</HostId></Error>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (403, "AccessDenied", AccessDenied),
+        (403, "InvalidAccessKeyId", AccessDenied),
+        (404, "NoSuchBucket", AccessDenied),
+        (400, "KMS.DisabledException", AccessDenied),
+        (404, "NoSuchKey", ObjectMissing),
+        (400, "ExpiredToken", LakeUnavailable),
+        (403, "RequestTimeTooSkewed", LakeUnavailable),
+        (429, "TooManyRequests", LakeUnavailable),
+        (503, "SlowDown", LakeUnavailable),
+        (500, "InternalError", LakeUnavailable),
+    ],
+)
+@pytest.mark.parametrize("ask", [fetch_anything, list_anything, read_anything], ids=["fetch", "list", "read"])
+def test_every_request_translates_the_code(
+    aws_answers: AwsAnswers, tmp_path: Path, ask: Ask, status: int, code: str, kind: type[TotesError]
+) -> None:
+    aws_answers(status, s3_error(code))
+    if (kind, ask) == (ObjectMissing, read_anything):
+        assert ask(Lake(BUCKET), tmp_path) is None
+        return
+    with pytest.raises(kind) as caught:
+        ask(Lake(BUCKET), tmp_path)
+    assert f"s3://{BUCKET}/log/" in str(caught.value)
+    assert f"S3 says {code}." in str(caught.value) or kind is ObjectMissing
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(403, AccessDenied), (404, ObjectMissing), (400, LakeUnavailable), (503, LakeUnavailable)]
+)
+def test_answer_without_a_body_is_told_by_its_status(
+    aws_answers: AwsAnswers, status: int, kind: type[TotesError]
+) -> None:
+    aws_answers(status, "")
+    with pytest.raises(kind):
+        Lake(BUCKET).require("log/1.json")
+
+
+def test_signature_and_token_get_into_no_message(aws_answers: AwsAnswers) -> None:
+    secret = "x-amz-security-token:FwoGZXIvYXdzEXAMPLE"
+    aws_answers(403, s3_error("SignatureDoesNotMatch", f"<CanonicalRequest>PUT\n{secret}</CanonicalRequest>"))
+    with pytest.raises(LakeUnavailable, match="S3 says SignatureDoesNotMatch") as caught:
+        Lake(BUCKET).read("log/1.json")
+    assert "FwoG" not in "".join(traceback.format_exception(caught.value))

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from local.postgres.databases import LOADER, READER
 from local.postgres.server import SOCKET_NAME, Postgres
+from tests.support import s3_wire
 from tests.support.peers import DAY, NOW, Authority
 from tests.support.pipeline import Pipeline, physical_rows
 from totes.errors import InputRefused, LakeUnavailable
@@ -110,6 +112,10 @@ def test_other_inputs_are_refused(function: str, event: dict[str, Any]) -> None:
         importlib.import_module(f"functions.{function}").handler(event, None)
 
 
+# Operations that S3 refuses.
+REFUSED: set[str] = set()
+
+
 def deny(operation: str, code: str = "AccessDenied") -> Damage:
     """Has AWS refuse an operation."""
 
@@ -131,11 +137,24 @@ def secret(which: str, **changes: Any) -> Damage:
     return lambda seeded, _: seeded.put_secret(which, getattr(seeded, place), role, **changes)
 
 
-def unresolved(seeded: Pipeline, patch: pytest.MonkeyPatch) -> None:
-    def resolve(*_: object, **__: object) -> None:
-        raise socket.gaierror(-2, "Name or service not known")
+def refused(operation: str) -> Damage:
+    """Has S3 refuse an operation."""
+    return lambda _, patch: patch.setattr(sys.modules[__name__], "REFUSED", {operation})
 
-    secret("source", host="db.vpc.example.com", sslmode="prefer")(seeded, patch)
+
+def refusing(request: s3_wire.Request, send: s3_wire.Send) -> s3_wire.Answer | None:
+    return s3_wire.error(403, "AccessDenied") if request.operation in REFUSED else send()
+
+
+def unresolved(seeded: Pipeline, patch: pytest.MonkeyPatch) -> None:
+    real, host = socket.getaddrinfo, "db.vpc.example.com"
+
+    def resolve(name: Any, *others: Any, **options: Any) -> Any:
+        if name == host:
+            raise socket.gaierror(-2, "Name or service not known")
+        return real(name, *others, **options)
+
+    secret("source", host=host, sslmode="prefer")(seeded, patch)
     patch.setattr(socket, "getaddrinfo", resolve)
 
 
@@ -228,11 +247,11 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     ("ingest", "AccessDenied", "failed", "GRANT SELECT ON payment", lambda s, _: s.totesys(LOST_GRANT)),
     ("ingest", "AccessDenied", "failed", "BYPASSRLS", lambda s, _: s.totesys(HIDING)),
     ("ingest", "ContractViolation", "failed", "Change the declarations in schemas/", lambda s, _: s.totesys(RENAMED)),
-    ("ingest", "AccessDenied", "failed", "the role which asks may use it", deny("PutObject")),
-    ("transform", "AccessDenied", "failed", "the role which asks may use it", deny("PutObject")),
+    ("ingest", "AccessDenied", "failed", "the role which asks may use it", refused("PutObject")),
+    ("transform", "AccessDenied", "failed", "the role which asks may use it", refused("PutObject")),
     ("ingest", "AccessDenied", "failed", "Check that the bucket exists", without_bucket),
     ("transform", "AccessDenied", "failed", "Check that the bucket exists", without_bucket),
-    ("transform", "AccessDenied", "failed", "the role which asks may use it", deny("HeadObject")),
+    ("transform", "AccessDenied", "failed", "the role which asks may use it", refused("HeadObject")),
     ("transform", "ObjectMissing", "failed", "Restore it in S3", without_objects("landing_bucket")),
     ("load", "ObjectMissing", "failed", "Restore it in S3", without_objects("processed_bucket")),
     ("load", "LakeUnavailable", "failed", "S3 and Secrets Manager need an endpoint each", no_way_to_s3),
@@ -268,7 +287,8 @@ def test_finding_is_provoked(
     damage: Damage,
 ) -> None:
     damage(seeded, monkeypatch)
-    found = examine(function)
+    with s3_wire.heard_by(refusing):
+        found = examine(function)
     provoked = [finding for finding in found if finding["code"] == code and remedy in finding["remedy"]]
     assert [finding["level"] for finding in provoked] == [level], found
     # What it is not about is looked at all the same.
