@@ -3,7 +3,6 @@
 import boto3
 import pytest
 from pg8000.native import identifier
-from sqlalchemy import text
 
 from cli.deployment import Target, WarehouseEmpty, warehouse
 from local.postgres.databases import LOADER
@@ -43,4 +42,4 @@ def test_console_can_only_read_the_warehouse(pipeline: Pipeline) -> None:
     pipeline.star(f"CREATE SCHEMA etl AUTHORIZATION {identifier(LOADER)}")
     pipeline.star("CREATE TABLE etl.batch (batch_id integer)")
     with pytest.raises(TotesError, match="read-only transaction"), warehouse(names) as connection:
-        connection.execute(text("CREATE TABLE public.mine (id integer)"))
+        connection.execute("CREATE TABLE public.mine (id integer)")
