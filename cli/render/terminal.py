@@ -140,29 +140,35 @@ class _PlainTable(Table):
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Narrows the columns that have most to spare. If none has, the terminal wraps the lines."""
         unbounded = options.update(max_width=UNBOUNDED)
-        natural = self.__rich_measure__(console, unbounded).maximum
-        if natural <= options.max_width:
+        if self.__rich_measure__(console, unbounded).maximum <= options.max_width:
             yield from super().__rich_console__(console, options)
             return
         needs = [_needed(console, unbounded, column) for column in self.columns]
-        narrowed = copy(self)
-        narrowed.columns = [copy(column) for column in self.columns]
-        for column, width in zip(narrowed.columns, _narrowed(needs, natural - options.max_width), strict=True):
-            column.width = width
+        narrowed = self._with_widths([need.minimum for need in needs])
+        between = narrowed.__rich_measure__(console, unbounded).maximum - sum(need.minimum for need in needs)
+        narrowed = self._with_widths(_narrowed(needs, options.max_width - between))
         yield from Table.__rich_console__(narrowed, console, unbounded)
+
+    def _with_widths(self, widths: Sequence[int]) -> "_PlainTable":
+        table = copy(self)
+        table.columns = [copy(column) for column in self.columns]
+        for column, width in zip(table.columns, widths, strict=True):
+            column.width = width
+        return table
 
 
 def _needed(console: Console, options: ConsoleOptions, column: Column) -> Measurement:
     """How wide a column must be and would be."""
     cells = [Measurement.get(console, options, cell) for cell in (column.header, *column.cells)]
     least = column.min_width or 0
-    words = [] if column.overflow == "fold" else [cell.minimum for cell in cells]
+    words = [] if column.overflow == "fold" else [cell.maximum if column.no_wrap else cell.minimum for cell in cells]
     return Measurement(max([least, *words]), max([least, *(cell.maximum for cell in cells)]))
 
 
-def _narrowed(needs: Sequence[Measurement], excess: int) -> list[int]:
-    widths = [need.maximum for need in needs]
-    for _ in range(excess):
+def _narrowed(needs: Sequence[Measurement], room: int) -> list[int]:
+    # A bar would be as wide as there is room.
+    widths = [max(need.minimum, min(need.maximum, room)) for need in needs]
+    for _ in range(sum(widths) - room):
         spare = [width - need.minimum for width, need in zip(widths, needs, strict=True)]
         if not any(spare):
             break

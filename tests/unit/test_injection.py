@@ -247,7 +247,9 @@ def test_connection_is_lost_between_commit_and_answer(postgres: Postgres, databa
 
 
 def test_handler_dies_at_a_row(postgres: Postgres) -> None:
-    with dying_at_row(2), closing(connect(postgres)) as connection:
+    # In the middle of an answer the connection is given up.
+    with dying_at_row(2):
+        connection = connect(postgres)
         dies(lambda: run(connection, TWO_ROWS, stream=io.BytesIO()))
 
 

@@ -67,7 +67,7 @@ class EmptyWarehouse:
 
     @property
     def columns(self) -> list[str]:
-        return []
+        return ["name"]
 
     def mappings(self) -> list[object]:
         return []

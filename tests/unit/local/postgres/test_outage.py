@@ -23,7 +23,7 @@ def ask(stack: Stack, statement: str) -> list[tuple[object, ...]]:
     """What the warehouse that the secret names answers to its own user."""
     with connected(WAREHOUSE, credentials(stack), "totes-test") as connection:
         found = connection.execute(statement)
-        rows = [tuple(row) for row in found] if found.returns_rows else []
+        rows = [tuple(row) for row in found]
         connection.commit()
         return rows
 

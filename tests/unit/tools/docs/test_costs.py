@@ -1,10 +1,8 @@
 from collections import Counter
 from decimal import Decimal
 
-import boto3
-import pytest
-
 from tests.support.pipeline import Pipeline
+from tests.support.s3_wire import Answer, Request, Send, heard_by
 from tools.docs import costs
 from totes.runtime.names import FUNCTIONS
 
@@ -39,11 +37,18 @@ def test_more_often_costs_more() -> None:
     assert totals == sorted(totals, reverse=True)
 
 
-def test_executions_ask_s3_for_no_more_than_is_assumed(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_executions_ask_s3_for_no_more_than_is_assumed(seeded: Pipeline) -> None:
     asked: Counter[str] = Counter()
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", boto3.Session(region_name="eu-west-2"))
-    boto3.DEFAULT_SESSION.events.register("provide-client-params.s3", lambda model, **_: asked.update([model.name]))
 
+    def count(request: Request, send: Send) -> Answer | None:
+        asked[request.operation] += 1
+        return send()
+
+    with heard_by(count):
+        _ask(seeded, asked)
+
+
+def _ask(seeded: Pipeline, asked: Counter[str]) -> None:
     seeded.ingest()
     seeded.load()
     assert (asked["PutObject"] + asked["ListObjectsV2"], asked["GetObject"]) == (costs.QUIET.writes, costs.QUIET.reads)
