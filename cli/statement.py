@@ -1,30 +1,21 @@
 """A question's SQL: where its parameters are, and that it is one statement that reads.
 
-PostgreSQL's own lexical rules: a colon in a text, a name in quotes, a comment or a cast begins no parameter.
-https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+sqlglot knows PostgreSQL's lexical rules: a colon in a text, a name in quotes, a comment or a cast begins no parameter.
 """
 
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli.charts.declaration import QuestionInvalid
 from totes.contracts.files import nearest_name
 
-_TOKEN = re.compile(
-    r"""
-      (?P<comment> --[^\n]* | /\* )
-    | (?P<quoted>  [eE]'(?:[^'\\]|\\.|'')*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z)
-                 | \$(?P<tag>(?:[^\W\d]\w*)?)\$.*?(?:\$(?P=tag)\$|\Z) )
-    | (?P<parameter> (?<![:\w]) :[^\W\d]\w* )
-    | (?P<word>    [^\W\d][\w$]* )
-    | (?P<end>     ; )
-    | (?P<other>   [^\s] )
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-_COMMENT_EDGE = re.compile(r"/\*|\*/")
+if TYPE_CHECKING:
+    from sqlglot import Token
+
 _READING = ("SELECT", "WITH", "VALUES", "TABLE")
 _BEGINNINGS = "SELECT, WITH, VALUES or TABLE"
 
@@ -71,68 +62,65 @@ def read_statement(path: Path, first_line: int, sql: str, declared: Collection[s
 class _Reader:
     def __init__(self, path: Path, first_line: int, sql: str) -> None:
         self._path, self._first_line, self._sql = path, first_line, sql
-        self._pieces = list(_pieces(sql))
-        self._tokens = [piece for piece in self._pieces if piece[0] not in ("", "comment", "end")]
+        self._tokens = self._read()
+        self._parameters = list(self._find_parameters())
+
+    def _read(self) -> "list[Token]":
+        # Only here: the list of commands and their help do without.
+        from sqlglot.dialects.postgres import Postgres
+        from sqlglot.errors import TokenError
+
+        try:
+            return list(Postgres().tokenize(self._sql))
+        except TokenError as error:
+            raise self._invalid(0, f"the SQL can't be read: {error}.") from None
+
+    def _find_parameters(self) -> Iterator[tuple[int, str]]:
+        """Yields where each parameter begins, and its name: a colon with a name behind it and none before it."""
+        for colon, name in pairwise(self._tokens):
+            begins = self._text(colon) == ":" and name.start == colon.end + 1 and self._text(name).isidentifier()
+            if begins and not re.match(r"\w", self._sql[colon.start - 1 : colon.start]):
+                yield colon.start, self._text(name)
 
     def check_one_statement(self) -> None:
-        if not self._tokens:
+        began = [token for token in self._tokens if self._text(token) != ";"]
+        if not began:
             raise self._invalid(0, "there is no SQL after the header.")
-        began = self._tokens[0][1]
-        end = next((start for kind, start, _ in self._pieces if kind == "end" and start > began), len(self._sql))
-        if second := [start for _, start, _ in self._tokens if start > end]:
+        self._tokens = self._tokens[self._tokens.index(began[0]) :]
+        ended = next((token.start for token in self._tokens if self._text(token) == ";"), len(self._sql))
+        if second := [token.start for token in began if token.start > ended]:
             raise self._invalid(second[0], "a second statement begins here. A question is one statement.")
 
     def check_reading(self) -> None:
-        _, start, first = next((token for token in self._tokens if token[2] != "("), self._tokens[0])
-        if first.upper() not in _READING:
-            raise self._invalid(start, f"a question may only read: it begins with {_BEGINNINGS}, not {first}.")
+        first = next((token for token in self._tokens if self._text(token) != "("), self._tokens[0])
+        if self._text(first).upper() not in _READING:
+            said = f"a question may only read: it begins with {_BEGINNINGS}, not {self._text(first)}."
+            raise self._invalid(first.start, said)
 
     def check_parameters(self, declared: Collection[str]) -> None:
-        used = {text[1:]: start for kind, start, text in reversed(self._tokens) if kind == "parameter"}
-        for name, start in sorted(used.items(), key=lambda item: item[1]):
+        for start, name in self._parameters:
             if name not in declared:
                 nearest = nearest_name(name, declared)
                 meant = f" Did you mean :{nearest}?" if nearest else ""
                 raise self._invalid(start, f":{name} has no Parameter paragraph.{meant}")
+        used = {name for _, name in self._parameters}
         if unused := [name for name in declared if name not in used]:
-            raise self._invalid(self._tokens[0][1], f"the SQL does not use the parameter :{unused[0]}.")
+            raise self._invalid(self._tokens[0].start, f"the SQL does not use the parameter :{unused[0]}.")
 
     def statement(self) -> Statement:
-        start = self._tokens[0][1]
-        text, names = "", []
-        for kind, _, piece in (found for found in self._pieces if found[1] >= start):
-            if kind == "parameter":
-                names.append(piece[1:])
-            text += f"${len(names)}" if kind == "parameter" else piece
-        return Statement(self._path, self._line_at(start), text, tuple(names))
+        begin = self._tokens[0].start
+        text, end = "", begin
+        for number, (start, name) in enumerate(self._parameters, start=1):
+            text += f"{self._sql[end:start]}${number}"
+            end = start + 1 + len(name)
+        names = tuple(name for _, name in self._parameters)
+        return Statement(self._path, self._line_at(begin), text + self._sql[end:], names)
+
+    def _text(self, token: "Token") -> str:
+        return self._sql[token.start : token.end + 1]
 
     def _line_at(self, position: int) -> int:
         return self._first_line + self._sql[:position].count("\n")
 
     def _invalid(self, position: int, problem: str) -> QuestionInvalid:
         return QuestionInvalid(self._path, self._line_at(position), problem)
-
-
-def _pieces(sql: str) -> Iterator[tuple[str, int, str]]:
-    """Yields the whole text in pieces, as (kind, position, text); what is between tokens has no kind."""
-    position = 0
-    while found := _TOKEN.search(sql, position):
-        end = _after_comment(sql, found.end()) if found[0] == "/*" else found.end()
-        yield "", position, sql[position : found.start()]
-        yield _kind(found), found.start(), sql[found.start() : end]
-        position = end
-    yield "", position, sql[position:]
-
-
-def _kind(found: re.Match[str]) -> str:
-    """A tag is a part of what it quotes."""
-    return "quoted" if found.lastgroup == "tag" else str(found.lastgroup)
-
-
-def _after_comment(sql: str, position: int) -> int:
-    """Returns the end of a comment that has begun. Comments may lie within one another."""
-    depth = 1
-    while depth and (edge := _COMMENT_EDGE.search(sql, position)):
-        depth += 1 if edge[0] == "/*" else -1
-        position = edge.end()
-    return len(sql) if depth else position

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from totes.lake.bucket import Lake, StoredObject
@@ -31,7 +30,7 @@ class Downloads:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._threads.shutdown(cancel_futures=True)
 
     def begin(self, objects: Iterable[StoredObject]) -> None:

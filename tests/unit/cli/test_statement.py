@@ -39,7 +39,6 @@ def refusal(sql: str, *declared: str) -> str:
         "table x",
         "SELECT 100 % 7, '50%'",
         "SELECT x$1 FROM y",
-        "SELECT $1$",
     ],
 )
 def test_colon_that_is_no_parameters_is_left_alone(sql: str) -> None:
@@ -95,9 +94,14 @@ def test_second_statement_is_refused(sql: str, line: int) -> None:
     assert refusal(sql) == f"queries/asked.sql:{line}: a second statement begins here. A question is one statement."
 
 
-@pytest.mark.parametrize("sql", ["", ";", "-- SELECT 1", "/* SELECT 1 */ ;;", "/* SELECT 1"])
+@pytest.mark.parametrize("sql", ["", ";", "-- SELECT 1", "/* SELECT 1 */ ;;"])
 def test_file_without_sql_is_refused(sql: str) -> None:
     assert refusal(sql) == "queries/asked.sql:5: there is no SQL after the header."
+
+
+@pytest.mark.parametrize("sql", ["/* SELECT 1", "SELECT 'a", "SELECT $1$", 'SELECT 1 AS "a'])
+def test_sql_without_an_end_is_refused(sql: str) -> None:
+    assert refusal(sql).startswith("queries/asked.sql:5: the SQL can't be read: ")
 
 
 @pytest.mark.parametrize(
