@@ -1,12 +1,12 @@
 """What goes over the wire to PostgreSQL: every statement of the pipeline's connections, however it is sent."""
 
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 from unittest import mock
 
 from tests.support.processes import here
+from tests.support.taps import Tap
 from totes.postgres.driver import PipelineConnection
 
 COMMIT = "COMMIT"
@@ -14,44 +14,30 @@ COMMIT = "COMMIT"
 _ROLLBACK = "ROLLBACK"
 Listener = Callable[[str], object]
 
-_listeners: list[Listener] = []
-_tapped = ExitStack()
-_lock = threading.Lock()
+_send_parse, _send_query = PipelineConnection.send_PARSE, PipelineConnection.send_QUERY
+_wire: Tap[Listener] = Tap(
+    # What pg8000 makes the two messages with that hold a statement.
+    lambda: mock.patch.object(PipelineConnection, "send_PARSE", _parse),
+    lambda: mock.patch.object(PipelineConnection, "send_QUERY", _query),
+)
 
 
-@contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
+def heard_by(listener: Listener) -> AbstractContextManager[None]:
     """Tells a listener of each statement before it is sent, COPYs and commits too, for as long as the block lasts.
 
     Where a listener raises, the statement is not sent. It runs in the thread that sends the statement.
     """
-    with _lock:
-        if not _listeners:
-            _tap()
-        _listeners.append(listener)
-    try:
-        yield
-    finally:
-        with _lock:
-            _listeners.remove(listener)
-            if not _listeners:
-                _tapped.close()
+    return _wire.heard_by(listener)
 
 
-def _tap() -> None:
-    """Patches what pg8000 makes the two messages with that hold a statement."""
-    parse, query = PipelineConnection.send_PARSE, PipelineConnection.send_QUERY
+def _parse(connection: Any, name: bytes, statement: str, *given: Any) -> None:
+    _tell(statement)
+    _send_parse(connection, name, statement, *given)
 
-    def send_parse(connection: Any, name: bytes, statement: str, *given: Any) -> None:
-        _tell(statement)
-        parse(connection, name, statement, *given)
 
-    def send_query(connection: Any, statement: str) -> None:
-        _tell(statement)
-        query(connection, statement)
-
-    _tapped.enter_context(mock.patch.object(PipelineConnection, "send_PARSE", send_parse))
-    _tapped.enter_context(mock.patch.object(PipelineConnection, "send_QUERY", send_query))
+def _query(connection: Any, statement: str) -> None:
+    _tell(statement)
+    _send_query(connection, statement)
 
 
 def _tell(statement: str) -> None:
@@ -61,5 +47,5 @@ def _tell(statement: str) -> None:
     process = here()
     if process and process.cause:
         raise process.cause
-    for listener in list(_listeners):
+    for listener in _wire.listeners:
         listener(COMMIT if upper == COMMIT else statement)

@@ -7,10 +7,9 @@ carried out, and its answer through them on the way back.
 import io
 import re
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.client import responses
@@ -22,6 +21,7 @@ from botocore.config import Config
 
 from local.aws.guard import ProgramsOnly
 from tests.support.processes import sender
+from tests.support.taps import Tap
 
 # Of the tests' own clients, whose requests nobody listens to.
 _MARK = "md/sent-by-the-test"
@@ -80,26 +80,13 @@ def error(status: int, code: str) -> Answer:
 # What a dead process is answered: no client tries again after it.
 REFUSED = error(403, "AccessDenied")
 
-_listeners: list[Listener] = []
-_lock = threading.Lock()
-_tap = mock.patch.object(ProgramsOnly, "__call__", lambda *request: _serve(*request))
 _serve_unheard = ProgramsOnly.__call__
+_wire: Tap[Listener] = Tap(lambda: mock.patch.object(ProgramsOnly, "__call__", lambda *request: _serve(*request)))
 
 
-@contextmanager
-def heard_by(listener: Listener) -> Iterator[None]:
+def heard_by(listener: Listener) -> AbstractContextManager[None]:
     """Has a listener in front of S3 for as long as the block lasts; the last one that came hears a request first."""
-    with _lock:
-        if not _listeners:
-            _tap.start()
-        _listeners.append(listener)
-    try:
-        yield
-    finally:
-        with _lock:
-            _listeners.remove(listener)
-            if not _listeners:
-                _tap.stop()
+    return _wire.heard_by(listener)
 
 
 def _serve(guard: ProgramsOnly, environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -120,7 +107,7 @@ def _answer(request: Request, send: Send) -> Answer | None:
     process = sender()
     if process and process.cause:
         return REFUSED
-    for listener in list(_listeners):
+    for listener in _wire.listeners:
         send = partial(listener, request, send)
     return send()
 
