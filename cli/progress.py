@@ -135,12 +135,10 @@ def freshness(logs: Sequence[LogHead], success: Execution | None, now: datetime)
 
 
 def _zone(log: str, bucket: str) -> LogHead:
-    batches = BatchLog(Lake(bucket))
-    last = batches.last()
-    if not last:
+    manifest = BatchLog(Lake(bucket)).newest()
+    if manifest is None:
         return LogHead(log)
-    manifest = batches.read(last)
-    return LogHead(log, last, manifest.made_at, manifest.snapshot_at, count_without_calendar(manifest.rows()))
+    return LogHead(log, manifest.batch, manifest.made_at, manifest.snapshot_at, count_without_calendar(manifest.rows()))
 
 
 def _loaded(names: "Names") -> LogHead:

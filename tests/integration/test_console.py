@@ -101,7 +101,7 @@ def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:
     assert [log["log"] for log in status["logs"]] == ["landed", "processed", "loaded"]
     assert len({log["batch"] for log in status["logs"]}) == 1
     assert len({log["snapshot_at"] for log in status["logs"]}) == 1
-    # A department becomes a part of its staff's row, and a row that came again unchanged moves nothing.
+    # What a batch moves becomes less on its way: a row that came again unchanged moves nothing in the warehouse.
     landed, processed, found = (log["rows"] for log in status["logs"])
     assert landed >= processed >= found
     assert status["freshness"]["kept"]

@@ -1,8 +1,11 @@
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from cli.progress import LogHead, freshness
+from cli.progress import LogHead, freshness, read_logs
+from tests.support.pipeline import Pipeline
 from totes.alerts.executions import Execution
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -35,3 +38,15 @@ def test_promise_breaks_after_thirty_minutes(minutes: int, kept: bool) -> None:
 def test_empty_warehouse_keeps_no_promise() -> None:
     fresh = freshness(logs(None), success(timedelta(minutes=1)), NOW)
     assert (fresh.age, fresh.kept) == (None, False)
+
+
+def test_rows_of_the_logs_leave_out_the_calendar(seeded: Pipeline) -> None:
+    names: Any = SimpleNamespace(
+        landing_bucket=seeded.landing_bucket,
+        processed_bucket=seeded.processed_bucket,
+        warehouse_secret=f"{seeded.name}/warehouse",
+    )
+    landed, processed, loaded = (log.rows for log in read_logs(names))
+    # A department becomes a part of its staff's row.
+    ((departments,),) = seeded.totesys("SELECT count(*) FROM department")
+    assert processed == loaded == landed - departments
