@@ -51,7 +51,9 @@ def test_executions_ask_s3_for_no_more_than_is_assumed(seeded: Pipeline) -> None
 def _ask(seeded: Pipeline, asked: Counter[str]) -> None:
     seeded.ingest()
     seeded.load()
-    assert (asked["PutObject"] + asked["ListObjectsV2"], asked["GetObject"]) == (costs.QUIET.writes, costs.QUIET.reads)
+    assert asked["PutObject"] + asked["ListObjectsV2"] == costs.QUIET.writes
+    # Load asks two questions at once that one manifest may answer. The second finds it read already, or reads it too.
+    assert costs.QUIET.reads - asked["GetObject"] in (0, 1)
 
     asked.clear()
     for change in CHANGES:
