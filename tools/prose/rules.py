@@ -34,12 +34,12 @@ _PLAIN = {
     r"(set|sets|setting) aside": "quarantine",
     r"puts? right": "correct",
     r"no news": "nothing new",
-    r"whereby|thereby|thereof|therein|lest": "a sentence of its own",
+    r"(whereby|thereby|thereof|therein|lest)": "a sentence of its own",
     r"where (nothing|none|no one|there (is|are)|it (is|has)|they (are|have))": "if",
     r"(none|empty|nothing|else) where": "if",
     r"witness(es)?": "history checker",
     r"contestants?": "competitor",
-    r"utili[sz]es?|leverages?|seamless(ly)?|delves?|crucial(ly)?": "a plain word, or a figure",
+    r"(utili[sz]es?|leverages?|seamless(ly)?|delves?|crucial(ly)?)": "a plain word, or a figure",
     r"(please )?note that|worth noting": "the fact alone",
 }
 _END = re.compile(r"(?<=[.!?:;])\s+")
