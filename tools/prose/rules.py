@@ -44,8 +44,8 @@ _PLAIN = {
 }
 _END = re.compile(r"(?<=[.!?:;])\s+")
 _WORD = re.compile(r"[A-Za-z][\w'-]*")
-# "What is missed, the table explains."
-_RELATIVE = re.compile(r"(?:What|Whatever|Who)\b[^?]*[.]")
+# "What is missed, the table explains." In a table, "Who bought it." is as good as any name.
+_RELATIVE = re.compile(r"(?:What|Whatever|Who)(?: [^ ?]+){6,}[.]")
 _VERB = re.compile(r"[A-Z][a-z]+s\b")
 _BETWEEN = "\n\n"
 
