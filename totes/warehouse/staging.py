@@ -220,7 +220,7 @@ class _Rows:
         self._see = see
         self.count = 0
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[bytes | bytearray]:
         yield binary_copy.HEADER
         for batch in batches(self._path):
             self.count += batch.num_rows
