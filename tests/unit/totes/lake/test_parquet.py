@@ -78,7 +78,7 @@ ROWS = pa.table([[Decimal("-99999999.99"), None, Decimal("0.10")], ["", "NULL", 
 
 def written(path: Path) -> Path:
     with parquet_writer(path, SCHEMA) as writer:
-        writer.write_table(ROWS)
+        writer.write(ROWS)
     return path
 
 
@@ -116,5 +116,5 @@ def test_piece_is_no_longer_than_what_a_writer_held(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("text", pa.string())])
     with parquet_writer(tmp_path / "long", schema) as writer:
         for number in range(3):
-            writer.write_table(pa.table({"text": [str(number)] * 2}, schema=schema))
+            writer.write(pa.table({"text": [str(number)] * 2}, schema=schema))
     assert [piece.column(0).to_pylist() for piece in batches(tmp_path / "long")] == [["0"] * 2, ["1"] * 2, ["2"] * 2]
