@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import Column, SourceTable, WarehouseTable
 from totes.errors import ContractViolation
-from totes.lake.keys import in_order
+from totes.lake.keys import Keys
 from totes.lake.lean_arrow import look_for_pandas_later
 from totes.runtime.overlap import Behind, ahead
 
@@ -74,10 +74,11 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[Writer]:
         yield Writer(writer, behind)
 
 
-def write_keys(path: Path, keys: pa.Array, schema: pa.Schema) -> None:
-    """One column of keys, in order: near nothing on disk where they follow each other."""
+def write_keys(path: Path, keys: Keys, schema: pa.Schema) -> None:
+    """Writes one column of keys, in order: near nothing on disk where they follow each other."""
     with parquet_writer(path, schema) as writer:
-        writer.write(pa.table([in_order(keys)], schema=schema))
+        for piece in keys.in_order():
+            writer.write(pa.table([pa.array(piece, schema.types[0])], schema=schema))
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:

@@ -1,6 +1,5 @@
 """Reads rows and keys of totesys in bulk, straight into typed Parquet."""
 
-import io
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from totes.contracts.declarations import Column, SourceTable
+from totes.lake.keys import Keys
 from totes.lake.parquet import Writer, keys_schema, landed_schema, parquet_writer
 from totes.postgres.connection import quoted
 from totes.runtime.overlap import Behind
@@ -41,13 +41,13 @@ class Extracted:
     """What was read of a table.
 
     Attributes:
-        keys: of all rows, in the order that they were read.
+        keys: of all rows.
         aside: the rows among them that were quarantined, and so are not in the file.
         ahead: rows in the file that are stamped with a time to come.
         latest: the latest stamp of those; None where there are none.
     """
 
-    keys: pa.Array
+    keys: Keys
     quarantined: list[QuarantinedRow]
     ahead: int = 0
     latest: datetime | None = None
@@ -112,21 +112,23 @@ def _copy(
         Behind() as behind,
         named_in_source(taken.connection, table, condition),
     ):
-        rows = _Rows(table, writer, unavailable, latest_stamp, instead)
+        rows = _Rows(table, writer, Keys(path.parent, keys_schema(table).types[0]), unavailable, latest_stamp, instead)
         sink = _Blocks(partial(behind.run, rows.take))
         taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
         sink.flush()
     return rows.extracted()
 
 
-def read_keys(taken: Snapshot, table: SourceTable) -> pa.Array:
-    """Returns all keys of a table."""
-    sink = io.BytesIO()
+def read_keys(taken: Snapshot, table: SourceTable, folder: Path) -> Keys:
+    """Returns all keys of a table, in a file of a folder."""
+    schema = keys_schema(table)
+    keys = Keys(folder, schema.types[0])
+    sink = _Blocks(lambda block, _longest: keys.add(_read_csv(block, schema).column(0)))
     # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
     query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
     taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
-    schema = keys_schema(table)
-    return _read_csv(sink.getvalue(), schema).column(0).combine_chunks() if sink.tell() else _no_keys(schema)
+    sink.flush()
+    return keys
 
 
 def _fetched(table: SourceTable, column: Column, instead: str) -> str:
@@ -178,6 +180,7 @@ class _Rows:
         self,
         table: SourceTable,
         writer: Writer,
+        keys: Keys,
         unavailable: Mapping[str, pa.Array],
         latest_stamp: datetime,
         instead: str,
@@ -189,7 +192,7 @@ class _Rows:
         self._latest_stamp = pa.scalar(latest_stamp, pa.timestamp("us"))
         self._ahead = 0
         self._latest: datetime | None = None
-        self._keys: list[pa.Array] = []
+        self._keys = keys
         self._wrong: list[Violation] = []
         self._wrong_rows: list[pa.Table] = []
 
@@ -207,14 +210,14 @@ class _Rows:
         if wrong:
             texts = self._texts(block, longest)
             bad = texts.filter(self._with_keys_of(texts, wrong))
-            self._keys.append(bad.column(self._table.key).cast(keys_schema(self._table).types[0]))
+            self._keys.add(bad.column(self._table.key))
             self._wrong += wrong
             if len(self._wrong) > MOST:
                 raise_if_any(self._wrong)
             self._wrong_rows.append(abridged(self._without_instead(bad)))
             rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
         self._writer.write(rows.cast(landed_schema(self._table)))
-        self._keys.append(rows.column(self._table.key))
+        self._keys.add(rows.column(self._table.key))
         self._look_ahead(rows)
 
     def extracted(self) -> Extracted:
@@ -223,11 +226,9 @@ class _Rows:
         Raises:
             ContractViolation: a row is not what the contract allows, and may not be quarantined.
         """
-        chunks = [chunk for keys in self._keys for chunk in keys.chunks]
-        keys = pa.concat_arrays(chunks) if chunks else _no_keys(keys_schema(self._table))
-        raise_if_any(repeated(self._table, keys))
+        raise_if_any(repeated(self._table, self._keys))
         quarantined = quarantine(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
-        return Extracted(keys, quarantined, self._ahead, self._latest)
+        return Extracted(self._keys, quarantined, self._ahead, self._latest)
 
     def _look_ahead(self, rows: pa.Table) -> None:
         # Without a zone, all are UTC.
@@ -288,10 +289,6 @@ def _csv(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pa.csv.write_csv(rows, sink, pa.csv.WriteOptions(include_header=False))
     return bytes(sink.getvalue().to_pybytes())
-
-
-def _no_keys(schema: pa.Schema) -> pa.Array:
-    return pa.array([], schema.types[0])
 
 
 def _read_csv(block: bytes, schema: pa.Schema, longest: int = 0) -> pa.Table:
