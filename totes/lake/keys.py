@@ -117,7 +117,7 @@ class Keys:
             self._append(np.sort(np.concatenate(coming)))
 
     def _append(self, ordered: _Keys) -> None:
-        """Adds a run to the file, or to the last run if it goes on there."""
+        """Adds keys to the file: to the last run if they begin where it ends, else as a run of their own."""
         if not len(ordered):
             return
         if self._last is None or ordered[0] < self._last:

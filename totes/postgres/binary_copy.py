@@ -55,7 +55,7 @@ class _Field:
 
     @property
     def place(self) -> np.dtype[Any]:
-        """What a row keeps for a value: as much as the widest takes."""
+        """Returns what a row keeps for a value: as much as the widest takes."""
         return np.dtype((self.wire, self.content.shape[1:]))
 
 
@@ -110,7 +110,7 @@ def _block(fields: Sequence[_Field]) -> bytearray:
 
 
 def _layout(fields: Sequence[_Field]) -> np.dtype[Any]:
-    """A row: how many fields it has, and of each the length and the value."""
+    """Returns a row's layout: how many fields it has, then the length and value of each."""
     layout: list[tuple[str, Any]] = [("fields", _SMALLINT)]
     for number, field in enumerate(fields):
         layout += [(_length(number), _INTEGER), (_value(number), field.place)]
@@ -118,7 +118,7 @@ def _layout(fields: Sequence[_Field]) -> np.dtype[Any]:
 
 
 def _empty_row(fields: Sequence[_Field], layout: np.dtype[Any]) -> bytearray:
-    """What all rows have in common: how many fields, and lengths that fill their places."""
+    """Returns what all rows have in common: how many fields, and lengths that fill their places."""
     row = np.zeros(1, layout)
     row["fields"] = len(fields)
     for number, field in enumerate(fields):
@@ -127,7 +127,7 @@ def _empty_row(fields: Sequence[_Field], layout: np.dtype[Any]) -> bytearray:
 
 
 def _there(fields: Sequence[_Field], layout: np.dtype[Any], rows: int) -> npt.NDArray[np.bool_]:
-    """Which of the rows' bytes are really there: of a value as many as its length says."""
+    """Returns which of the rows' bytes are really there: of a value as many as its length says."""
     there = np.ones((rows, layout.itemsize), bool)
     end = np.dtype(_SMALLINT).itemsize
     for field in fields:
