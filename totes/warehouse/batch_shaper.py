@@ -103,7 +103,7 @@ class _Batch:
         with about(table=table.name):
             with parquet_writer(path, processed_schema(table)) as writer:
                 for piece in pieces:
-                    writer.write_table(piece)
+                    writer.write(piece)
                     rows += piece.num_rows
             logger.info("shaped", rows=rows)
         if landed:
@@ -114,7 +114,7 @@ class _Batch:
         path, schema = self._folder / f"{table.name}.deleted", deleted_schema(table)
         with parquet_writer(path, schema) as writer:
             for keys in batches(self._downloads.file(deleted)):
-                writer.write_batch(pa.record_batch(keys.columns, schema=schema))
+                writer.write(pa.record_batch(keys.columns, schema=schema))
         return self._add(table.name, "deleted", path, deleted.rows)
 
     def _add(self, table: str, part: str, path: Path, rows: int) -> Future[StoredObject]:

@@ -62,7 +62,7 @@ def stage(warehouse: Warehouse, table: WarehouseTable, path: Path) -> int:
     Raises:
         ContractViolation: two rows have one key, or a value is not accepted.
     """
-    seen = rules.StagedRows(table)
+    seen = rules.StagedRows(table, path.parent)
     rows = _staged(warehouse, _stage(table), table.data_columns, path, seen.see)
     seen.check()
     return rows
@@ -92,7 +92,7 @@ def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> L
     Raises:
         ContractViolation: two rows have one key, or a value is not accepted.
     """
-    seen = rules.StagedRows(fact)
+    seen = rules.StagedRows(fact, path.parent)
     keys, indexes = constraints.foreign_keys(warehouse, [fact]), constraints.indexes(warehouse, fact)
     try:
         with warehouse.connection.savepoint():
@@ -220,7 +220,7 @@ class _Rows:
         self._see = see
         self.count = 0
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[bytes | bytearray]:
         yield binary_copy.HEADER
         for batch in batches(self._path):
             self.count += batch.num_rows

@@ -29,7 +29,7 @@ def stage(star: PipelineConnection, tmp_path: Path) -> Stage:
         star.commit()
         schema = processed_schema(warehouse_tables()[name])
         with parquet_writer(tmp_path / name, schema) as writer:
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+            writer.write(pa.Table.from_pylist(rows, schema))
         return staging.stage(Warehouse(star), warehouse_tables()[name], tmp_path / name)
 
     return staged
@@ -123,7 +123,7 @@ def test_batch_with_parquets_own_time_is_loaded_as_the_same(
     schema = pa.schema([field.with_type(kinds.get(field.name, field.type)) for field in processed_schema(PAYMENT)])
     times = {"created_time": time(8, 0, 0, 1_000), "last_updated_time": time(8, 0)}
     with parquet_writer(tmp_path / "older", schema) as writer:
-        writer.write_table(pa.Table.from_pylist([PAYMENT_ROW | times, PAYMENT_ROW | times | {"payment_id": 8}], schema))
+        writer.write(pa.Table.from_pylist([PAYMENT_ROW | times, PAYMENT_ROW | times | {"payment_id": 8}], schema))
     staged = staging.stage(Warehouse(star), PAYMENT, tmp_path / "older")
     assert staging.insert_versions(Warehouse(star), PAYMENT, staged) == Loaded(staged=2, inserted=1, first=2, last=2)
     assert rows_of(star, "SELECT DISTINCT created_time, last_updated_time FROM fact_payment") == [tuple(times.values())]
@@ -192,7 +192,7 @@ def add_tombstones(star: PipelineConnection, table: str, batch: int, ids: list[i
     declared = warehouse_tables()[table]
     schema = deleted_schema(declared)
     with parquet_writer(folder / "deleted", schema) as writer:
-        writer.write_table(pa.table([ids], schema=schema))
+        writer.write(pa.table([ids], schema=schema))
     count = staging.stage_deleted(Warehouse(star), declared, folder / "deleted")
     staging.add_tombstones(Warehouse(star), declared, batch)
     return count
