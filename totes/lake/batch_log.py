@@ -6,6 +6,7 @@ anyone is concerned. Where the log ends is found by walking forward from a hint,
 
 import json
 import re
+from collections.abc import Collection
 
 from totes.errors import BatchContended, LogBroken
 from totes.lake.bucket import Lake
@@ -33,7 +34,8 @@ class BatchLog:
         self._lake = lake
         # The last batch that was found, and its manifest: the log is walked from there if it is asked again.
         self._found = known
-        self._newest: Manifest | None = None
+        # Manifests that were read before anyone asked for them.
+        self._ahead: dict[int, Manifest] = {}
 
     def last(self) -> int:
         """The number of the last batch; 0 where there is none.
@@ -56,7 +58,7 @@ class BatchLog:
             batches = self._from(hint)
         last = self._last(hint, batches)
         if hinted and last == hint and (text := hinted.result()):
-            self._newest = parse_manifest(text, self._where(entry(last)))
+            self._ahead[last] = parse_manifest(text, self._where(entry(last)))
         return self.read(last) if last else None
 
     def _last(self, hint: int, batches: list[int]) -> int:
@@ -80,8 +82,8 @@ class BatchLog:
         Raises:
             LogBroken: there is no such batch.
         """
-        if self._newest and self._newest.batch == batch:
-            return self._newest
+        if batch in self._ahead:
+            return self._ahead[batch]
         key = entry(batch)
         text = self._lake.read(key)
         if text is None:
@@ -91,6 +93,17 @@ class BatchLog:
                 "the warehouse or the bucket is another stage's.",
             )
         return parse_manifest(text, self._where(key))
+
+    def read_together(self, batches: Collection[int]) -> list[Manifest]:
+        """The manifests of some batches; later ones are kept for the next call.
+
+        Raises:
+            LogBroken: one of the batches is not there.
+        """
+        with SideBySide() as threads:
+            coming = {batch: threads.submit(self.read, batch) for batch in batches}
+        self._ahead = {batch: manifest.result() for batch, manifest in coming.items()}
+        return [*self._ahead.values()]
 
     def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
         """Makes the batch exist, once and for all.
