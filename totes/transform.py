@@ -13,7 +13,6 @@ from totes.errors import BatchContended
 from totes.lake.batch_log import BatchLog, ends
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, parse_manifest
-from totes.lake.side_by_side import SideBySide
 from totes.lake.together import Together
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about
@@ -93,7 +92,7 @@ def transform(
         for manifest in together.do(pending, landed_log.read_together, partial(_processed, landing, processed)):
             batch = manifest.batch
             manifest = replace(manifest, execution=request.execution, made_at=datetime.now(UTC))
-            committer = _commit(processed_log, manifest, hint=batch < end and batch % _HINTED_AFTER == 0)
+            committer = _commit(processed_log, manifest, hint=batch == end or batch % _HINTED_AFTER == 0)
             done.processed_through = batch
             if committer == request.execution:
                 done.add(manifest)
@@ -101,7 +100,7 @@ def transform(
                 done.catching_up = committer
                 return done
         if done.processed_through == end:
-            end = _look_again(landed_log, processed_log, end)
+            end = landed_log.last()
     return done
 
 
@@ -139,14 +138,6 @@ def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
     except BatchContended:
         return log.read(manifest.batch).execution
     return manifest.execution
-
-
-def _look_again(landed: BatchLog, processed: BatchLog, batch: int) -> int:
-    """Returns the last landed batch, and meanwhile notes the last processed one."""
-    with SideBySide() as threads:
-        last, noted = threads.submit(landed.last), threads.submit(processed.note_end, batch)
-    noted.result()
-    return last.result()
 
 
 def _is_older(other: str, first: int | None, log: BatchLog) -> bool:
