@@ -489,7 +489,7 @@ def test_unknown_state_is_no_state(stack: Stack, page: Page) -> None:
 
 def test_empty_warehouse_is_said_to_be_empty(page: Page) -> None:
     assert words(page.parts()["batches"]) == (
-        "Batches landed none processed none loaded none The warehouse is empty: nothing is loaded yet."
+        "Batches landed none processed none loaded none The warehouse is empty: no batch is loaded yet."
     )
 
 
