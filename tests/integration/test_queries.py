@@ -305,7 +305,8 @@ def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapp
         (
             "SELECT staff_id FROM dim_staff FOR UPDATE;",
             4,
-            "a question may only read. The server's message: cannot execute SELECT FOR UPDATE in a read-only transaction",
+            "a question may only read. The server's message: cannot execute SELECT FOR UPDATE in a read-only "
+            "transaction",
         ),
     ],
 )

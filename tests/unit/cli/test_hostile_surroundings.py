@@ -163,7 +163,7 @@ def test_state_of_a_stack_that_is_not_ours(
         file.write(text)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "stack.json is not a state file of this release: end the stack" in complaint(capsys, line)
+        assert "stack.json is not a state file of this release: stop the stack" in complaint(capsys, line)
 
 
 @pytest.mark.parametrize("text", ["{", '{"pid": 7}'])

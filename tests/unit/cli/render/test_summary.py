@@ -81,8 +81,8 @@ def test_running_execution_is_told_with_where_it_is() -> None:
     states = (StateRun("Ingest", START, START), StateRun("Load", START, attempts=2, error="WarehouseBusy"))
     running = Execution("arn", "one", "RUNNING", START, None, states=states)
     assert describe_running(running, START + timedelta(seconds=42)) == (
-        "Execution one has been running for 42.0 s. It has been in Load for 42.0 s, by attempt 2. The attempt before failed "
-        "with WarehouseBusy. Follow its log with `totes logs one --follow`."
+        "Execution one has been running for 42.0 s. It has been in Load for 42.0 s, by attempt 2. The attempt before "
+        "failed with WarehouseBusy. Follow its log with `totes logs one --follow`."
     )
 
 
