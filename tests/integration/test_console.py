@@ -271,7 +271,7 @@ def test_swap_on_aws_is_asked_for(
         assert shown.endswith("Swapped.\n")
     else:
         assert code == 1
-        assert complaint.endswith("totes: Not swapped: the live warehouse is as it was.\n")
+        assert complaint.endswith("totes: Not swapped: the live warehouse is unchanged.\n")
         assert loaded("replay")[0] == 1
         assert loaded("replay --swap --yes")[0] == 0
     assert loaded("replay")[0] == 0

@@ -154,7 +154,7 @@ def test_unknown_execution_names_the_newest(totes: Totes, command: str) -> None:
 @pytest.mark.parametrize("given", ["arn:aws:states:eu-west-2:123456789012:execution:totes-prod-pipeline:one", "arn:x"])
 def test_execution_of_another_stage_is_refused(totes: Totes, given: str) -> None:
     code, _, complaint = totes(f"logs {given}")
-    assert (code, complaint) == (2, f"totes: {given} is no execution of totes-local-pipeline in eu-west-2.\n")
+    assert (code, complaint) == (2, f"totes: {given} is not an execution of totes-local-pipeline in eu-west-2.\n")
 
 
 def test_execution_is_found_by_its_arn_too(totes: Totes) -> None:
@@ -333,7 +333,7 @@ def test_explain_tells_a_success_in_a_paragraph(stack: Stack, totes: Totes) -> N
     assert summary in " ".join(shown.split())
     assert summary.startswith(f"Execution {name} SUCCEEDED. ")
     rows = sum(execution["output"]["ingest"]["rows"].values())
-    assert re.search(rf"Ingest landed batch {batch}: {rows} rows? of ", summary)
+    assert re.search(rf"Ingest landed batch {batch}: {rows} rows? in ", summary)
     assert f"Load wrote batch {batch} into the warehouse: 1 added." in summary
     assert (json.loads(document)["failure"], json.loads(document)["log"]) == (None, [])
 
@@ -348,7 +348,7 @@ def test_explain_tells_where_an_execution_is(stack: Stack, totes: Totes) -> None
     assert stack.wait(arn)["status"] == "SUCCEEDED"
     assert code == 0
     assert re.search(
-        rf"Execution {name} has been running for [\d.]+ m?s\. It is in Ingest, for ", " ".join(shown.split())
+        rf"Execution {name} has been running for [\d.]+ m?s\. It has been in Ingest for ", " ".join(shown.split())
     )
     assert refused == (2, "", f"totes: Execution {name} still runs: follow it with `totes logs {name} --follow`.\n")
 
