@@ -118,6 +118,12 @@ check-style: $(TOOLS)
 check-types: $(TOOLS)
 	$(BIN)/mypy $(addprefix -p ,$(CODE))
 
+# Everything that people read, but for what is generated from it.
+PROSE := $(wildcard *.md) docs $(CODE) tests queries schemas bootstrap resources serverless.yml pyproject.toml Makefile .github
+
+check-prose: $(TOOLS) ## Find English that costs a reader time
+	@$(BIN)/python -m tools.prose $(PROSE)
+
 check-security: $(TOOLS)
 	$(BIN)/bandit -c pyproject.toml -q -r $(CODE)
 
