@@ -1,4 +1,4 @@
-"""Summarises the pipeline's health in a word and a sentence."""
+"""Summarises the pipeline's health as one word and one sentence."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

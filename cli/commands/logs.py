@@ -111,7 +111,7 @@ def _follow(console: Console, at: Target, names: "Names", arn: str, level: str) 
 
 
 def _show_line(console: Console, line: LogLine) -> None:
-    """Prints a log line. If its fields don't fit the width, they go on the next line, indented."""
+    """Prints a log line. If its fields don't fit the width, they follow on the next line, indented."""
     said, more = _said(line), Text(visible_line(_short(line)), "dim")
     if not has_width() or cell_len(f"{said}{more}") <= console.width:
         console.print(said + more, soft_wrap=True)
