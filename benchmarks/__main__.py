@@ -1,4 +1,4 @@
-"""`make bench`: how fast the pipeline is, beside what others take for the same; writes docs/performance.md."""
+"""`make bench`: measures the pipeline's speed beside other programs, and writes docs/performance.md."""
 
 import contextlib
 import os
@@ -32,23 +32,27 @@ app = typer.Typer(
 def bench(
     only: Annotated[list[str] | None, typer.Option(metavar="WORK", help=f"One or more of: {', '.join(WORKS)}.")] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Sales orders of the large totesys.")] = 1_000_000,
-    rounds: Annotated[int, typer.Option(min=1, help="How often each contestant has its turn.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="The number of rounds; each competitor runs once a round.")] = 5,
     size: Annotated[
-        list[int] | None, typer.Option(min=1_000, help="Sales orders by which growth is told, two or more of these.")
+        list[int] | None, typer.Option(min=1_000, help="Sales orders for `growth`; give it at least twice.")
     ] = None,
-    large: Annotated[bool, typer.Option("--large", help=f"Growth up to {LARGE:,} orders, once: takes long.")] = False,
-    days: Annotated[int, typer.Option(min=1, help="Working days that pass for `freshness`.")] = 30,
+    large: Annotated[
+        bool, typer.Option("--large", help=f"Also measure `growth` with {LARGE:,} orders, once. This takes long.")
+    ] = False,
+    days: Annotated[int, typer.Option(min=1, help="Working days to simulate for `freshness`.")] = 30,
     peers: Annotated[
         bool, typer.Option(help="Compare with ingestr, dlt and sling, installed into build/peers.")
     ] = True,
-    quick: Annotated[bool, typer.Option("--quick", help=f"Only see that it works: {QUICK_WORK}, tiny, once.")] = False,
-    profiled: Annotated[bool, typer.Option("--profile", help="Not how fast, but where the time goes.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help=f"Only check that it works: a tiny {QUICK_WORK}, once.")
+    ] = False,
+    profiled: Annotated[bool, typer.Option("--profile", help="Show where each stage spends its time.")] = False,
     write: Annotated[bool, typer.Option(help="Write the tables into docs/performance.md.")] = True,
 ) -> None:
-    """Measure the shipped handlers beside other programs, on one PostgreSQL, in turns; print medians and ratios.
+    """Measure the shipped handlers and other programs in turns, on one PostgreSQL. Print medians and ratios.
 
-    All that is needed is made for the purpose and goes away at the end, but for the programs in build/peers. A program
-    that can't be installed or run is told as absent.
+    The benchmark makes its own databases and buckets, and deletes them at the end. It keeps the other programs in
+    build/peers. A program that can't be installed is listed as absent.
     """
     if quick:
         only, rows, rounds, peers, write = [QUICK_WORK], QUICK_ROWS, 1, False, False
@@ -61,7 +65,7 @@ def bench(
             return
         asked = _with_peers(asked) if peers else asked
         for work in works:
-            _measure(work, replace(asked, tell=partial(_told, tell, work.name)), write=write)
+            _measure(work, replace(asked, tell=partial(_prefixed, tell, work.name)), write=write)
 
 
 def _chosen(only: list[str] | None) -> list[Work]:
@@ -79,7 +83,7 @@ def _with_peers(asked: Bench) -> Bench:
     )
 
 
-def _told(tell: Tell, work: str, step: str) -> None:
+def _prefixed(tell: Tell, work: str, step: str) -> None:
     tell(f"{work}: {step}")
 
 
@@ -106,7 +110,7 @@ def _profile(asked: Bench, *, write: bool) -> None:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Tell]:
-    """Tells what goes on: in a line of a terminal, or a line each elsewhere."""
+    """Yields a function that reports progress: on one line of a terminal, or on a line each elsewhere."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield lambda step: console.print(step, markup=False, soft_wrap=True)
@@ -123,8 +127,8 @@ def _progress() -> Iterator[Tell]:
 
 
 def main() -> int:
-    """Returns the exit code: 1 where ours failed, 2 for wrong arguments."""
-    # Ours is compiled once and kept, as pip has done with the others, whatever this shell is set to.
+    """Runs the command line and returns its exit code: 1 if our code failed, 2 for wrong arguments."""
+    # Keeps our compiled modules, as pip does for the other programs, regardless of the shell's setting.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         app(prog_name="python -m benchmarks")

@@ -1,8 +1,8 @@
-"""moto's server in a process of its own, so that its work is not on the clock of the process that is measured.
+"""Runs moto's server in its own process, so that its work does not count for the measured process.
 
-python -m benchmarks.aws [SECONDS]      each request to S3 takes so many seconds longer
+python -m benchmarks.aws [SECONDS]      adds SECONDS to each request to S3
 
-It prints its address, and ends when its standard input does. Requests that are sent at once are served at once.
+It prints its address, and ends when its standard input ends. It serves concurrent requests concurrently.
 """
 
 import sys
@@ -12,7 +12,7 @@ from typing import Any
 
 from local.aws.server import moto_server
 
-# What the signature of a request to S3 is for.
+# Identifies a request to S3 by the scope of its signature.
 _S3 = "/s3/aws4_request"
 
 

@@ -1,4 +1,4 @@
-"""What a work is given, and what it says of itself."""
+"""The definition of a work, and the options that it is run with."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from benchmarks.rounds import Line, Outcome, Tell
 
 @dataclass(frozen=True)
 class Bench:
-    """How much is to be measured.
+    """The options of a benchmark.
 
     Attributes:
-        rows: sales orders of the large totesys.
-        sizes: sales orders of the totesys by which growth is told, in ascending order.
-        rounds: how often everybody has a turn.
-        days: how many working days are simulated.
-        peers: who takes part besides us and psql.
-        absent: peers that can't, with the reason.
-        tell: is told what goes on.
+        rows: the number of sales orders in the large totesys.
+        sizes: the numbers of sales orders for `growth`, ascending.
+        rounds: the number of rounds.
+        days: the number of simulated working days.
+        peers: the competitors besides ours and psql.
+        absent: the peers that can't run, with the reason.
+        tell: called with each step's name.
     """
 
     rows: int
@@ -32,11 +32,11 @@ class Bench:
 
 @dataclass(frozen=True)
 class Work:
-    """Something that is measured.
+    """A workload to measure.
 
     Attributes:
-        name: by which it is asked for, and by which docs/performance.md has its place.
-        title: what it is, in one line.
+        name: its name on the command line and in docs/performance.md's marks.
+        title: its description in one line.
     """
 
     name: str

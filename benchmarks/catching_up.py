@@ -1,7 +1,7 @@
-"""`python -m benchmarks.catching_up --batches 8000`: how one execution brings many small batches into the warehouse.
+"""`python -m benchmarks.catching_up --batches 8000`: measures how one execution loads many small batches.
 
-The local stack runs the deployed state machine and functions with their deployed time limits. The batches are
-landed here, without Ingest: each holds one amended order. Meanwhile an execution starts every five minutes, as on a
+The local stack runs the deployed state machine and functions with their deployed time limits. This module lands the
+batches itself, without Ingest; each has one amended order. Meanwhile an execution starts every five minutes, as on a
 schedule.
 """
 
@@ -39,7 +39,7 @@ EVERY_SECONDS = 300
 
 
 def land(lake: Lake, number: int) -> None:
-    """Lands batches, each with one order that was amended; the rest of a manifest is as in the batch before."""
+    """Lands batches with one amended order each. The rest of a manifest is the same as in the batch before."""
     log = BatchLog(lake)
     previous = first = log.read(log.last())
     with TemporaryDirectory(prefix="bench-") as name:
@@ -79,7 +79,7 @@ def _amended(orders: pa.Table, manifest: Manifest) -> pa.Table:
 def main(
     number: Annotated[int, typer.Option("--batches", min=1, help="How many batches to catch up with.")] = 8_000,
 ) -> None:
-    """Measure one execution that has many batches to load."""
+    """Measure one execution that loads many batches."""
     with TemporaryDirectory(prefix="bench-") as home:
         os.environ["TOTES_HOME"] = home
         with Stack() as stack:
@@ -100,14 +100,14 @@ def main(
 
 
 def _put_without_http(lake: Lake, key: str, body: Any) -> bool:
-    """Puts an object into moto in this process: as requests, they would take as long as the rest."""
+    """Puts an object directly into this process's moto. Requests would take as long as everything else."""
     content = body if isinstance(body, bytes) else body.read()
     s3_backends[Stack.names.account]["aws"].put_object(lake.bucket, key, content)
     return True
 
 
 def _others(stack: Stack, arn: str) -> Iterator[str]:
-    """Yields the executions that the schedule starts until a given one has ended, each after it has ended."""
+    """Starts an execution every five minutes until the given one ends; yields each of them after its own end."""
     others = []
     while True:
         try:

@@ -1,4 +1,4 @@
-"""What a benchmark needs around it: a PostgreSQL with both databases, and an S3 in a process of its own."""
+"""Makes a benchmark's environment: a PostgreSQL with both databases, and an S3 in its own process."""
 
 import contextlib
 import json
@@ -28,10 +28,10 @@ _SOURCE_SECRET, _WAREHOUSE_SECRET = "source", "warehouse"
 
 @dataclass(frozen=True)
 class Environment:
-    """Everything that is measured runs against this.
+    """The servers that all competitors use.
 
     Attributes:
-        endpoint: the address of what stands in for AWS.
+        endpoint: the address of the AWS stand-in.
     """
 
     postgres: Postgres
@@ -39,7 +39,7 @@ class Environment:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables of a process that runs the handlers."""
+        """Returns the environment variables for a process that runs the handlers."""
         return {
             **os.environ,
             **_AWS,
@@ -63,7 +63,7 @@ class Environment:
         return boto3.client("secretsmanager", **self._aws())
 
     def set_up(self) -> None:
-        """Makes databases, buckets and secrets."""
+        """Creates the databases, buckets and secrets."""
         create_databases(self.postgres)
         for bucket in (LANDING, PROCESSED):
             self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
@@ -72,18 +72,18 @@ class Environment:
             self.secrets.create_secret(Name=name, SecretString=json.dumps(secret))
 
     def empty_database(self, name: str, owner: str = Postgres.superuser) -> None:
-        """A database with nothing in it, whatever was in it before."""
+        """Drops a database if it exists, and creates it empty."""
         self.postgres.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         self.postgres.create_database(name, owner)
 
     def forget(self) -> None:
-        """Empties lake and warehouse."""
+        """Empties the lake and the warehouse."""
         self.empty_database(WAREHOUSE, LOADER)
         for bucket, key in self.objects():
             self.s3.delete_object(Bucket=bucket, Key=key)
 
     def objects(self) -> list[tuple[str, str]]:
-        """Buckets and keys of all that is in the lake."""
+        """Returns the bucket and key of every object in the lake."""
         return [
             (bucket, item["Key"])
             for bucket in (LANDING, PROCESSED)
@@ -92,7 +92,7 @@ class Environment:
         ]
 
     def source_by_way_of(self, host: str) -> dict[str, str]:
-        """The same variables, with totesys' socket in another folder."""
+        """Returns the environment variables with totesys's socket in another folder."""
         secret = json.loads(self.secrets.get_secret_value(SecretId=_SOURCE_SECRET)["SecretString"])
         self.secrets.create_secret(Name="by-way", SecretString=json.dumps(secret | {"host": host}))
         return self.environment | {"TOTES_SOURCE_SECRET": "by-way"}
@@ -110,10 +110,10 @@ class Environment:
 def environment(
     fill: Callable[[Postgres], object] = lambda _postgres: None, s3_latency: float = 0.0
 ) -> Iterator[Environment]:
-    """A world with empty lake and warehouse, and a totesys that was filled.
+    """Makes an environment with an empty lake, an empty warehouse and a filled totesys.
 
     Args:
-        s3_latency: how many seconds each request to S3 takes longer than the stand-in does.
+        s3_latency: seconds added to each request to S3.
     """
     with Postgres() as postgres, _aws_process(s3_latency) as endpoint:
         made = Environment(postgres, endpoint)
@@ -130,7 +130,7 @@ def _aws_process(s3_latency: float) -> Iterator[str]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        # Ctrl-C in the terminal is for this process, which ends the server when it is done with it.
+        # Ctrl-C in the terminal reaches only this process, which stops the server at its own end.
         start_new_session=True,
     )
     assert server.stdout is not None
@@ -141,7 +141,7 @@ def _aws_process(s3_latency: float) -> Iterator[str]:
 
 
 def seeded(s3_latency: float = 0.0) -> contextlib.AbstractContextManager[Environment]:
-    """A world whose totesys has the real size."""
+    """Makes an environment whose totesys has the real size."""
 
     def fill(postgres: Postgres) -> None:
         with contextlib.closing(postgres.connect(SOURCE)) as connection:

@@ -1,4 +1,4 @@
-"""What can't be beaten by much: PostgreSQL's own client from end to end, and a driver that asks and goes away."""
+"""Measures lower bounds: a copy by PostgreSQL's own client, and a driver that only queries and disconnects."""
 
 import contextlib
 import importlib.util
@@ -36,14 +36,14 @@ TABLES = {
 
 
 def forget(postgres: Postgres, table: str) -> None:
-    """Makes one of the tables anew."""
+    """Creates one of the tables again, empty."""
     postgres.create_database(DATABASE)
     for statement in (f"DROP TABLE IF EXISTS {table}", *TABLES[table].split("; ")):
         postgres.execute(statement, DATABASE)
 
 
 def copy_across(postgres: Postgres, table: str) -> float:
-    """`psql COPY TO STDOUT | psql COPY FROM STDIN`; returns the seconds."""
+    """Runs `psql COPY TO STDOUT | psql COPY FROM STDIN`; returns the seconds."""
     started = time.perf_counter()
     out = subprocess.Popen(_psql(postgres, SOURCE, _copy_out()), stdout=subprocess.PIPE)
     into = subprocess.run(
@@ -54,13 +54,13 @@ def copy_across(postgres: Postgres, table: str) -> float:
 
 
 def check(postgres: Postgres, table: str) -> None:
-    """Makes sure that all orders are in one of the tables."""
+    """Checks that one of the tables has all orders."""
     if totesys.content(postgres, DATABASE, table) != totesys.content(postgres):
         raise PeerFailed("wrong answer")
 
 
 def copy_to_file(postgres: Postgres, path: Path) -> float:
-    """`psql COPY TO STDOUT > file`; returns the seconds."""
+    """Runs `psql COPY TO STDOUT > file`; returns the seconds."""
     started = time.perf_counter()
     with path.open("wb") as file:
         _require(subprocess.run(_psql(postgres, SOURCE, _copy_out()), stdout=file, check=False).returncode)
@@ -68,7 +68,7 @@ def copy_to_file(postgres: Postgres, path: Path) -> float:
 
 
 def ask_once(postgres: Postgres) -> float:
-    """A psql that asks whether one table has anything new, and goes away; returns the seconds."""
+    """Runs a psql that queries whether one table has anything new; returns the seconds."""
     started = time.perf_counter()
     asked = subprocess.run(
         _psql(postgres, SOURCE, "SELECT count(*), max(last_updated) FROM public.sales_order"),
@@ -81,7 +81,7 @@ def ask_once(postgres: Postgres) -> float:
 
 @contextlib.contextmanager
 def scanning(postgres: Postgres) -> Iterator[Callable[[], float]]:
-    """Yields what scans the orders for new ones, as ingest does, over an open connection; it returns the seconds."""
+    """Yields a function that scans for new orders as Ingest does, over an open connection, and returns the seconds."""
     with contextlib.closing(postgres.connect(SOURCE)) as connection, contextlib.closing(connection.cursor()) as cursor:
         cursor.execute("SET max_parallel_workers_per_gather = 0; SET jit = off")
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
@@ -97,7 +97,7 @@ def scanning(postgres: Postgres) -> Iterator[Callable[[], float]]:
 
 
 def ask() -> dict[str, int]:
-    """The same in Python for all tables of totesys, with the role and the password that ingest has."""
+    """Queries in Python whether any table of totesys has anything new, with Ingest's role and password."""
     from totes.contracts.declarations import source_tables
 
     credentials = _credentials()
@@ -131,7 +131,7 @@ def _copy_out() -> str:
 
 
 def _psql(postgres: Postgres, database: str, statement: str) -> list[str]:
-    # PostgreSQL's own wheel has it, so nothing needs to be on the path.
+    # Uses psql from PostgreSQL's wheel, so it need not be on the PATH.
     spec = importlib.util.find_spec(WHEEL)
     assert spec is not None
     assert spec.origin is not None
@@ -142,4 +142,4 @@ def _psql(postgres: Postgres, database: str, statement: str) -> list[str]:
 
 def _require(*codes: int) -> None:
     if any(codes):
-        raise PeerFailed(f"psql ended with {codes}")
+        raise PeerFailed(f"psql failed with {codes}")

@@ -1,8 +1,8 @@
-"""How long a change takes from its commit to the warehouse, while working days pass and a run begins every minute.
+"""Measures how long a change takes from its commit to the warehouse, with a run every minute on simulated working days.
 
-The days pass in simulated time: each event is due at its moment, and the next run begins within the minute. What the
-run takes is real. The back office stamps most events at the same second of a minute, so the runs begin at another
-second each day. Minutes without an event are passed over; their runs would find nothing.
+The days pass in simulated time: each event has its time, and the next run starts within the minute. The run's duration
+is real. Most events of the back office happen at the same second of a minute, so the runs start at another second each
+day. Minutes without events are skipped, because their runs would find nothing.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ EVERY = timedelta(minutes=1)
 
 
 def freshness(bench: Bench) -> Outcome:
-    """Working days at the rates of the real business, on a totesys of the real size."""
+    """Simulates working days at the real business's rates, on a totesys of the real size."""
     delays: list[float] = []
     runs: list[float] = []
     with seeded() as at, warm(at.environment) as process, closing(at.postgres.connect(SOURCE)) as connection:
@@ -59,18 +59,18 @@ def _working_days(count: int) -> list[date]:
 
 
 def _by_run(events: list[Event], phase: timedelta) -> Iterator[tuple[datetime, list[Event]]]:
-    """The events with the moment of the run that finds them; runs begin so long after a full minute."""
+    """Yields the events by the start time of the run that finds them. Runs start `phase` after each full minute."""
 
     def begins(event: Event) -> datetime:
         return (event.moment - phase).replace(second=0, microsecond=0) + EVERY + phase
 
-    # Within a minute they come as they come; the groups are in order of time.
+    # The groups are in time order. The events within a minute keep their order.
     for moment, group in groupby(sorted(events, key=begins), key=begins):
         yield moment, list(group)
 
 
 def _check(at: Environment) -> None:
-    """Makes sure that everything has come."""
+    """Checks that the warehouse has all orders and payments."""
     for table, column in (
         ("sales_order", "unit_price"),
         ("purchase_order", "item_unit_price"),

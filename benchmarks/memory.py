@@ -1,4 +1,4 @@
-"""How much memory this process has had at most."""
+"""Reads this process's peak memory."""
 
 import re
 import resource
@@ -9,9 +9,9 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_mb() -> float:
-    """Resident, in MB, since the program was started.
+    """Returns the peak of resident memory in MB since the program's start.
 
-    On Linux a process' `ru_maxrss` begins with that of the process that started it, so it is not asked there.
+    Does not use `ru_maxrss` on Linux, because a process inherits it from its parent.
     """
     if _STATUS.exists() and (found := re.search(r"^VmHWM:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)):
         return int(found[1]) / 1024

@@ -1,4 +1,4 @@
-"""Works on many sales orders: how fast all of them, a few, and none are brought over, beside what others take."""
+"""Works with many sales orders: measures the load of all, a few and no changes, beside other programs."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -20,21 +20,21 @@ KEYED, BARE = "psql COPY, keyed table", "psql COPY, bare table"
 TO_FILE, ASKED = "psql COPY to a file", "psql, asked"
 SCAN, BEYOND_SCAN = "the scan of totes alone", "totes, warm, beyond its scan"
 CHANGED = 100
-# A quarter of a million rows in a second of a processor.
+# 250,000 rows per CPU second.
 CPU_LIMIT_MICROSECONDS = 4.0
 STAGES = ("ingest", "transform", "load")
-# Where nothing is new, the state machine passes transform by.
+# If nothing is new, the state machine skips Transform.
 QUIET_STAGES = ("ingest", "load")
 
 
 def filled(bench: Bench) -> contextlib.AbstractContextManager[Environment]:
-    """A world with as many orders as are asked for."""
+    """Makes an environment with `bench.rows` orders."""
     bench.tell(f"filling totesys with {bench.rows:,} orders")
     return environment(partial(totesys.fill, rows=bench.rows))
 
 
 def first_load(bench: Bench) -> Outcome:
-    """All orders, from nothing to a warehouse with all keys, references and checks."""
+    """Loads all orders into an empty warehouse, with all keys, references and checks."""
     with filled(bench) as at, warm(at.environment) as process:
         process.run(*STAGES)
         competitors = [
@@ -65,7 +65,7 @@ def first_load(bench: Bench) -> Outcome:
 
 
 def extraction(bench: Bench) -> Outcome:
-    """All orders, from totesys to Parquet in the landing zone."""
+    """Extracts all orders from totesys to Parquet in the landing zone."""
     with filled(bench) as at, TemporaryDirectory(prefix="bench-") as folder, warm(at.environment) as process:
 
         def again() -> float:
@@ -84,14 +84,14 @@ def extraction(bench: Bench) -> Outcome:
 
 
 def changed(bench: Bench) -> Outcome:
-    """A few orders among all were changed."""
-    # Two of the same, because what one process of ours has brought over is not new to the other.
+    """Loads a few changed orders."""
+    # Uses two equal environments, because rows that one of our processes has loaded are not new to the other.
     with _loaded(bench) as at, filled(bench) as beside, warm(beside.environment) as process:
         process.run(*STAGES)
 
         def amend(turn: int) -> None:
-            for world in (at, beside):
-                totesys.amend(world.postgres, bench.rows, CHANGED, turn + 1)
+            for each in (at, beside):
+                totesys.amend(each.postgres, bench.rows, CHANGED, turn + 1)
 
         competitors = [
             Competitor(OURS, lambda: once(at.environment, *STAGES)[0], check=partial(_check, at)),
@@ -104,7 +104,7 @@ def changed(bench: Bench) -> Outcome:
 
 
 def unchanged(bench: Bench) -> Outcome:
-    """Nothing was changed."""
+    """Runs when nothing has changed."""
     with _loaded(bench) as at, warm(at.environment) as process, floor.scanning(at.postgres) as scan:
         process.run(*QUIET_STAGES)
         check = partial(_check_nothing_written, at, at.objects())
@@ -123,20 +123,20 @@ def unchanged(bench: Bench) -> Outcome:
 WORKS = (
     Work("first-load", "First load of all orders: landing, processed, warehouse", first_load),
     Work("extraction", "Extraction of all orders to Parquet in the landing zone", extraction),
-    Work("changed", f"{CHANGED} orders changed, in a process of its own", changed),
-    Work("unchanged", "Nothing changed, in a process of its own", unchanged),
+    Work("changed", f"{CHANGED} orders changed, in a new process each", changed),
+    Work("unchanged", "Nothing changed, in a new process each", unchanged),
 )
 
 
 @contextlib.contextmanager
 def _loaded(bench: Bench) -> Iterator[Environment]:
-    """A world in which everybody has loaded everything."""
+    """Makes an environment in which all competitors have loaded everything."""
     with filled(bench) as at:
         bench.tell(f"first load: {OURS}")
         once(at.environment, *STAGES)
         for competitor in _peers(bench, at, forget=True):
             bench.tell(f"first load: {competitor.name}")
-            # Who fails here fails in the rounds again, and is told there.
+            # Ignores failures: a competitor that fails here fails again in the rounds and is reported there.
             take_turns([competitor], 1, lambda _step: None)
         yield at
 
@@ -150,7 +150,7 @@ def _peers(bench: Bench, at: Environment, *, forget: bool = False) -> list[Compe
 
 
 def _cpu_a_row(line: Line, rows: int) -> Line:
-    """Returns what a contestant's own processes took of a processor for a row, without the servers."""
+    """Returns the CPU time per row of a competitor's own processes, without the servers."""
     microseconds = [cpu / rows * 1e6 for cpu in line.cpu]
     return Line(f"processor for a row, {line.name}", microseconds, unit="µs", trouble=line.trouble)
 
@@ -171,16 +171,16 @@ def _require_all_landed(ingested: dict[str, Any], rows: int) -> None:
 
 
 def _check(at: Environment) -> None:
-    """Makes sure that the warehouse has what totesys has, every row and every value."""
+    """Checks that the warehouse has every row and value of totesys."""
     once(at.environment, "reconcile")
 
 
 def _check_nothing_written(at: Environment, objects: list[tuple[str, str]]) -> None:
     if at.objects() != objects:
-        raise OursFailed("the lake has grown, though nothing had changed")
+        raise OursFailed("the lake has grown, although nothing had changed")
 
 
 def _against_all(limits: dict[str, float], lines: Sequence[Line]) -> list[Target]:
-    """A ratio to everybody who did the same work; a limit where one was set."""
+    """Returns a target for each competitor that did the same work, with its limit, if any."""
     not_compared = (OURS, WARM, SCAN, BEYOND_SCAN)
     return [Target(OURS, line.name, limits.get(line.name)) for line in lines if line.name not in not_compared]

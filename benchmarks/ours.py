@@ -1,9 +1,9 @@
-"""The shipped handlers in a process of their own, as a Lambda has them; tells what each took as JSON.
+"""Runs the shipped handlers in their own process, like a Lambda, and prints each one's measurements as JSON.
 
-python -m benchmarks.ours ingest transform load     once, imports included
-python -m benchmarks.ours reconcile                 compares every row and every value, and fails where they differ
-python -m benchmarks.ours --serve                   a line of stages in, a line of JSON out: a warm Lambda
-python -m benchmarks.ours --spans ingest            once, with where the time went (benchmarks.spans)
+python -m benchmarks.ours ingest transform load     runs each once
+python -m benchmarks.ours reconcile                 compares every row and value, and fails if any differ
+python -m benchmarks.ours --serve                   reads a line of stages, writes a line of JSON: a warm Lambda
+python -m benchmarks.ours --spans ingest            runs it once, and splits its time (benchmarks.spans)
 """
 
 import json
@@ -29,7 +29,7 @@ EVENT = {"execution": EXECUTION, "input": {}}
 
 
 def main(arguments: list[str]) -> None:
-    # Standard output is for the answers; the handlers' log and metrics go where errors go.
+    # Standard output is for the answers; the handlers' log and metrics go to standard error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     if arguments == ["--serve"]:
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _measured(stages: list[str]) -> dict[str, dict[str, Any]]:
-    """By stage: seconds of wall time and of CPU without imports, the process' peak in MB, and what was returned."""
+    """Returns, by stage, wall and CPU seconds without imports, the process's peak in MB, and the result."""
     found = {}
     for stage in stages:
         work = _work(stage)
@@ -79,7 +79,7 @@ def _reconcile() -> str:
     from totes.runtime.settings import IngestSettings, LoadSettings, read_settings
     from totes.verify.reconcile.reconcile import comparable
 
-    # What a stage calls its buckets and secrets.
+    # Takes the names of buckets and secrets from the stages' settings.
     names: Any = SimpleNamespace(**vars(read_settings(IngestSettings)) | vars(read_settings(LoadSettings)))
     found = compare(names, [*comparable().values()])
     if not found.agrees:

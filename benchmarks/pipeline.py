@@ -1,4 +1,4 @@
-"""Works on the pipeline itself: the real size, deliveries that come again, growth and memory, cold starts."""
+"""Works on the pipeline itself: the real size, repeated deliveries, growth and memory, cold starts."""
 
 import contextlib
 import os
@@ -24,21 +24,21 @@ ASKED, TRIPS = "a driver that asks 11 tables", "round trips to totesys"
 FIRST, AGAIN, AGAIN_AND_ONE = "first load", "all again", "all again, one of them changed"
 EVERYTHING, NOTHING = "everything", "nothing"
 IMPORTED = "pandas, pyarrow.csv, pyarrow.parquet, boto3, sqlalchemy, pg8000.dbapi, aws_lambda_powertools"
-# 0.3 s where everything takes 0.84 s.
+# 0.3 s if everything takes 0.84 s.
 IMPORT_LIMIT = 0.36
 MEMORY_LIMIT_MB = 512
 GROWTH_LIMIT = 1.2
 SAME_MEMORY_LIMIT = 1.1
-# From so many rows on the memory has nothing left to grow with, and one round is what there is time for.
+# Above MANY rows, memory no longer grows. At TOO_MANY rows, there is time for only one round.
 MANY, TOO_MANY = 1_000_000, 5_000_000
-# As S3 takes from a Lambda, and how many requests may wait for another: of a run without and with 100 changes.
+# A request's latency from Lambda to S3, and the limit of consecutive requests in a run without and with 100 changes.
 S3_LATENCY = 0.015
 DEPTHS = {"nothing changed": 4, "100 orders changed": 8}
 SMALL_BATCHES, SMALL_BATCH_LIMIT_MS = 1_000, 20
 
 
 def real_size(bench: Bench) -> Outcome:
-    """Nothing new in any table of the real size, in a process that has run before."""
+    """Runs without changes in a totesys of the real size, in a warm process."""
     with seeded() as at, counted(at.postgres.host) as wire:
         with warm(at.environment) as process:
             process.run(*STAGES, "ask")
@@ -59,7 +59,7 @@ def real_size(bench: Bench) -> Outcome:
 
 
 def delivered_again(bench: Bench) -> Outcome:
-    """An old transaction keeps the fence where it is, so that all rows come again in the next run."""
+    """Runs while a long-running transaction holds the fence back, so that every run reads all rows again."""
     with environment() as at, _old_transaction(at.postgres):
         bench.tell(f"filling totesys with {bench.rows:,} orders")
         totesys.fill(at.postgres, bench.rows)
@@ -70,11 +70,11 @@ def delivered_again(bench: Bench) -> Outcome:
 
         def require_nothing_new() -> None:
             if _written(at) != written[-1]:
-                raise OursFailed("the lake or the warehouse has something new, though nothing was changed")
+                raise OursFailed("the lake or the warehouse has something new, although nothing had changed")
 
         def require_one_version() -> None:
             if (versions := _versions(at)) != bench.rows + 1:
-                raise OursFailed(f"there are {versions} versions, though one of {bench.rows} orders was changed")
+                raise OursFailed(f"there are {versions} versions, although one of {bench.rows} orders was changed")
 
         competitors = [
             Competitor(
@@ -88,7 +88,7 @@ def delivered_again(bench: Bench) -> Outcome:
 
 
 def growth(bench: Bench) -> Outcome:
-    """The first load of several sizes, each stage in a process of its own."""
+    """Measures the first load at several sizes, with a new process for each stage."""
     lines: list[Line] = []
     with contextlib.ExitStack() as environments:
         sizes = {size: environments.enter_context(_filled(bench, size)) for size in bench.sizes if size < TOO_MANY}
@@ -109,7 +109,7 @@ def growth(bench: Bench) -> Outcome:
 
 
 def small_batches(bench: Bench) -> Outcome:
-    """Many batches of one order each, which one call of each stage catches up with."""
+    """Catches up with many batches of one order each, with one call of each stage."""
     lines = {stage: Line(f"{stage}, a batch", unit="ms") for stage in ("transform", "load")}
     with seeded() as at, warm(at.environment) as process, mock.patch.dict(os.environ, at.environment):
         process.run(*STAGES)
@@ -125,12 +125,12 @@ def small_batches(bench: Bench) -> Outcome:
 
 
 def far_s3(bench: Bench) -> Outcome:
-    """The same few changes, and none, with S3 on this machine and with one that takes its time.
+    """Runs with and without a few changes, each with a local S3 and with a slow one.
 
-    What S3 takes longer by, divided by its latency, is how many requests wait for another.
+    The extra time, divided by the latency, is the number of consecutive requests.
     """
-    with contextlib.ExitStack() as worlds:
-        runs = [*_runs(worlds, "near", 0.0), *_runs(worlds, "far", S3_LATENCY)]
+    with contextlib.ExitStack() as environments:
+        runs = [*_runs(environments, "near", 0.0), *_runs(environments, "far", S3_LATENCY)]
         lines = take_turns(runs, bench.rounds, bench.tell, in_order=True)
     half = len(lines) // 2
     depths = [
@@ -146,10 +146,10 @@ def far_s3(bench: Bench) -> Outcome:
     )
 
 
-def _runs(worlds: contextlib.ExitStack, where: str, latency: float) -> Iterator[Competitor]:
-    """Yields the runs in a world of their own, in which everything has been loaded."""
-    at = worlds.enter_context(seeded(latency))
-    process = worlds.enter_context(warm(at.environment))
+def _runs(environments: contextlib.ExitStack, where: str, latency: float) -> Iterator[Competitor]:
+    """Yields the competitors, in their own environment, in which everything has been loaded."""
+    at = environments.enter_context(seeded(latency))
+    process = environments.enter_context(warm(at.environment))
     process.run(*STAGES)
     (unchanged, changed) = DEPTHS
     amend = partial(
@@ -160,7 +160,7 @@ def _runs(worlds: contextlib.ExitStack, where: str, latency: float) -> Iterator[
 
 
 def cold_start(bench: Bench) -> Outcome:
-    """An interpreter that imports a handler and ends."""
+    """Measures an interpreter that imports a handler and exits."""
     imports = {stage: f"functions.{stage}" for stage in STAGES} | {EVERYTHING: IMPORTED}
     competitors = [Competitor(name, partial(python, f"import {names}")) for name, names in imports.items()]
     lines = take_turns([*competitors, Competitor(NOTHING, partial(python, ""))], bench.rounds, bench.tell)
@@ -168,15 +168,13 @@ def cold_start(bench: Bench) -> Outcome:
 
 
 WORKS = (
-    Work("real-size", "Nothing changed in 11 tables of the real size, in a process that is warm", real_size),
-    Work("delivered-again", "All orders delivered again, because an old transaction is open", delivered_again),
-    Work("growth", "Growth and memory of the first load, each stage in a process of its own", growth),
-    Work("small-batches", f"{SMALL_BATCHES:,} batches of one order each, in a process that is warm", small_batches),
-    Work(
-        "far-s3", f"S3 that takes {S3_LATENCY * 1e3:.0f} ms longer for each request, in a process that is warm", far_s3
-    ),
-    Work("cold-start", "Imports, in a process of their own", cold_start),
-    Work("freshness", "From a commit in totesys to the warehouse, at a run a minute", freshness),
+    Work("real-size", "Nothing changed in 11 tables of the real size, in a warm process", real_size),
+    Work("delivered-again", "All orders delivered again, because of a long-running transaction", delivered_again),
+    Work("growth", "Growth and memory of the first load, with a new process for each stage", growth),
+    Work("small-batches", f"{SMALL_BATCHES:,} batches of one order each, in a warm process", small_batches),
+    Work("far-s3", f"An S3 with {S3_LATENCY * 1e3:.0f} ms more for each request, in a warm process", far_s3),
+    Work("cold-start", "Imports, in a new process each", cold_start),
+    Work("freshness", "From a commit in totesys to the warehouse, with a run every minute", freshness),
 )
 
 
@@ -186,7 +184,7 @@ def _filled(bench: Bench, size: int) -> contextlib.AbstractContextManager[Enviro
 
 
 def _measured_sizes(bench: Bench, sizes: dict[int, Environment], rounds: int) -> list[Line]:
-    """Of each size the time per row, and each stage's peak of memory."""
+    """Returns each size's time per row, and each stage's memory peak."""
     peaks = {(stage, size): Line(_name(stage, size), unit="MB") for size in sizes for stage in STAGES}
 
     def load(size: int) -> float:
@@ -209,7 +207,7 @@ def _name(what: str, size: int) -> str:
 
 
 def _written(at: Environment) -> list[object]:
-    """What is in the lake and how many batches and versions the warehouse has."""
+    """Returns the lake's keys, and the warehouse's numbers of batches and versions."""
     objects = [key for _, key in at.objects()]
     return [*objects, *at.postgres.execute("SELECT count(*) FROM etl.batch", WAREHOUSE), _versions(at)]
 
@@ -220,7 +218,7 @@ def _versions(at: Environment) -> int:
 
 @contextlib.contextmanager
 def _old_transaction(postgres: Postgres) -> Iterator[None]:
-    """A transaction that has written, or might have, and never ends."""
+    """Holds a transaction open that has an id, as if it had written."""
     with contextlib.closing(postgres.connect(SOURCE)) as connection:
         connection.cursor().execute("SELECT pg_current_xact_id()")
         yield

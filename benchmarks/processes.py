@@ -1,4 +1,4 @@
-"""The processes of ours that are measured."""
+"""Starts the processes that run our code."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ def once(environment: Mapping[str, str], *arguments: str) -> tuple[float, Any]:
     """Runs benchmarks.ours to its end; returns the seconds of the whole process, and its answer.
 
     Raises:
-        OursFailed: with the end of what it said.
+        OursFailed: with the end of its error output.
     """
     started = time.perf_counter()
     done = subprocess.run(
@@ -38,14 +38,14 @@ def once(environment: Mapping[str, str], *arguments: str) -> tuple[float, Any]:
 
 
 class Warm:
-    """A process that stays, as a warm Lambda does."""
+    """A process that keeps running, like a warm Lambda."""
 
     def __init__(self, process: subprocess.Popen[str], errors: IO[str]) -> None:
         self._process = process
         self._errors = errors
 
     def run(self, *stages: str) -> Measured:
-        """Calls the handlers of some stages, one after the other."""
+        """Calls the stages' handlers one after the other."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(" ".join(stages) + "\n")
@@ -63,7 +63,7 @@ class Warm:
 
 @contextlib.contextmanager
 def warm(environment: Mapping[str, str]) -> Iterator[Warm]:
-    """Such a process, for as long as the block lasts."""
+    """Runs a warm process during the block."""
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.ours", "--serve"],
@@ -81,7 +81,7 @@ def warm(environment: Mapping[str, str]) -> Iterator[Warm]:
 
 
 def python(code: str) -> float:
-    """The seconds of an interpreter that runs some code and ends."""
+    """Runs code in a new interpreter, and returns the seconds."""
     started = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     return time.perf_counter() - started

@@ -1,4 +1,4 @@
-"""`make profile`: where time and memory of each stage go, at different numbers of changed rows."""
+"""`make profile`: shows where each stage spends time and memory, for different numbers of changed rows."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,14 @@ from benchmarks.processes import once
 from local.postgres.databases import SOURCE
 
 COLUMNS = ("", "wall, s", "CPU, s", "peak grows, MB")
-# Less than this share of a stage's time is of no interest.
+# Omits parts below this share of a stage's time.
 LEAST = 0.01
 
 Tables = dict[str, list[tuple[str, ...]]]
 
 
 def profile(bench: Bench) -> Tables:
-    """By what has changed, a row for each stage and for each part of it that counts."""
+    """Returns a table for each kind of change, with a row for each stage and each of its larger parts."""
     found: Tables = {}
     with filled(bench) as at:
         cases = {
@@ -36,7 +36,7 @@ def profile(bench: Bench) -> Tables:
 
 
 def write(tables: Tables) -> None:
-    """Puts the tables into docs/performance.md."""
+    """Writes the tables into docs/performance.md."""
     parts = [f"### {case}\n\n{report.markdown(COLUMNS, rows)}" for case, rows in tables.items()]
     report.replace("profile", "\n".join([*parts, report.measured_on("once")]))
 

@@ -1,9 +1,8 @@
-"""How long a reader of the warehouse waits while Load is at work.
+"""Measures how long a reader of the warehouse waits while Load runs.
 
 python -m benchmarks.readers [ORDERS]
 
-A reader asks for an order and for the designs ten times a second. In some of the cases an analyst has left a
-transaction open.
+A reader queries an order and the designs ten times a second. In some cases, an analyst has left a transaction open.
 """
 
 import contextlib
@@ -38,7 +37,7 @@ _CALENDAR, _ORDERS = "SELECT count(*) FROM dim_date", "SELECT count(*) FROM curr
 
 
 class Reader(threading.Thread):
-    """Reads the warehouse over a connection of its own, until it is stopped."""
+    """Reads the warehouse over its own connection until it is stopped."""
 
     def __init__(self, at: Environment) -> None:
         super().__init__(daemon=True)
@@ -80,7 +79,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _say(at: Environment, name: str, open_select: str) -> None:
-    """Loads what is pending, and prints how long that took and how long the reader waited."""
+    """Loads the pending batches, and prints how long Load took and how long the reader waited."""
     with _open(at, open_select) if open_select else contextlib.nullcontext():
         reader = Reader(at)
         reader.start()
@@ -110,13 +109,13 @@ def _migrate() -> None:
 
 
 def _process(*full_read: str) -> None:
-    """Lands a batch and brings it into the warehouse's shape."""
+    """Lands and processes a batch."""
     ingest(IngestSettings(LANDING, PROCESSED, "source"), Request(EXECUTION, full_read))
     transform(TransformSettings(LANDING, PROCESSED), Request(EXECUTION))
 
 
 def _go_back_a_version(at: Environment) -> None:
-    """Undoes the last migration of the schema."""
+    """Reverts the schema's last migration."""
     for statement in (
         "ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id",
         "DELETE FROM etl.schema_version WHERE version = 3",

@@ -1,4 +1,4 @@
-"""What was measured, as tables: on the terminal, and in docs/performance.md."""
+"""Writes the results as tables, on the terminal and in docs/performance.md."""
 
 import os
 import platform
@@ -24,7 +24,7 @@ COMPARED = ("", "is", "of the least", "at most", "")
 
 
 def tables(title: str, outcome: Outcome) -> Iterator[Table]:
-    """For a terminal."""
+    """Yields a work's tables for the terminal."""
     for heading, columns, rows in ((title, MEASURED, measured(outcome)), (None, COMPARED, compared(outcome))):
         table = plain_table(heading)
         for number, column in enumerate(columns):
@@ -37,7 +37,7 @@ def tables(title: str, outcome: Outcome) -> Iterator[Table]:
 
 
 def measured(outcome: Outcome) -> Rows:
-    """A row for each line: median, least and most; or what went wrong."""
+    """Returns a row for each line: median, minimum and maximum, or the error."""
     return [
         (line.name, line.trouble, "", "")
         if line.trouble or not line.values
@@ -47,12 +47,12 @@ def measured(outcome: Outcome) -> Rows:
 
 
 def compared(outcome: Outcome) -> Rows:
-    """A row for each target."""
+    """Returns a row for each target."""
     return [_verdict(outcome, verdict) for verdict in outcome.verdicts()]
 
 
 def write(name: str, outcome: Outcome, rounds: int, page: Path = PAGE) -> None:
-    """Puts a work's tables into their place in the page."""
+    """Writes a work's tables into their part of the page."""
     text = "\n".join(
         [
             markdown(MEASURED, measured(outcome)),
@@ -64,7 +64,7 @@ def write(name: str, outcome: Outcome, rounds: int, page: Path = PAGE) -> None:
 
 
 def replace(name: str, text: str, page: Path = PAGE) -> None:
-    """Puts text into a part of the page.
+    """Replaces a part of the page.
 
     Raises:
         ValueError: there is no such part.
@@ -73,7 +73,7 @@ def replace(name: str, text: str, page: Path = PAGE) -> None:
 
 
 def machine() -> str:
-    """What it was measured on, without its name."""
+    """Describes the machine, without its name."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     python = ".".join(platform.python_version_tuple()[:2])
     system = f"{platform.system()} {platform.machine()}"
@@ -81,18 +81,18 @@ def machine() -> str:
 
 
 def measured_on(rounds: str, programs: Sequence[str] = ()) -> str:
-    """The line below a table, `rounds` as in "5 rounds"."""
+    """Returns the line below a table. `rounds` is, for instance, "5 rounds"."""
     return f"Measured on {datetime.now(UTC):%Y-%m-%d}, {rounds}: {', '.join([machine(), *programs])}.\n"
 
 
 def _programs(outcome: Outcome) -> list[str]:
-    """Returns the programs that took part, with their versions."""
+    """Returns the programs that were measured, with their versions."""
     names = {line.name for line in outcome.lines if line.values}
     return [f"{program} {version(program)}" for program in dict.fromkeys(p.program for p in PEERS if p.name in names)]
 
 
 def markdown(columns: Sequence[str], rows: Rows) -> str:
-    """A table for a page, numbers to the right; nothing where there are no rows."""
+    """Returns a Markdown table with numbers aligned right; empty if there are no rows."""
     if not rows:
         return ""
     aligned = ["---", *("---:" for _ in columns[1:])]

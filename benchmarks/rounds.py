@@ -1,7 +1,7 @@
-"""Rounds in which everybody takes a turn, and what comes out of them.
+"""Runs competitors in rounds, and compares their results.
 
-Interleaved, because a machine is not as fast all day: what disturbs one disturbs the others as well. Medians, because
-a disturbance is never in somebody's favour.
+The runs are interleaved, because a machine's speed varies: a disturbance then affects all competitors. The results are
+medians, because a disturbance only ever makes a run slower.
 """
 
 import resource
@@ -13,11 +13,11 @@ Tell = Callable[[str], object]
 
 
 class PeerFailed(Exception):
-    """Somebody else's program did not do it, or not rightly; the message is one line."""
+    """Another program failed or gave a wrong result. The message is one line."""
 
 
 class OursFailed(Exception):
-    """What is measured does not work; no comparison makes sense."""
+    """Our own code failed, so a comparison makes no sense."""
 
 
 def _nothing() -> None:
@@ -26,12 +26,12 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Competitor:
-    """Somebody who takes part.
+    """A competitor.
 
     Attributes:
-        run: what is measured; returns the seconds.
-        prepare: what comes before it in every round, not on the clock.
-        check: raises PeerFailed or OursFailed where what was made is wrong.
+        run: does the measured work and returns its seconds.
+        prepare: called before it in every round, not timed.
+        check: raises PeerFailed or OursFailed if the result is wrong.
     """
 
     name: str
@@ -42,10 +42,10 @@ class Competitor:
 
 @dataclass
 class Line:
-    """What was measured of one contestant: a value per round, or what went wrong.
+    """One competitor's results: a value per round, or an error.
 
     Attributes:
-        cpu: seconds of processors that the processes took which a turn started and ended, without the servers.
+        cpu: the CPU seconds of the processes that each run started, without the servers.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Target:
-    """How much of theirs ours may take at most; without theirs, how much ours may be. No limit: for information."""
+    """The limit for the ratio ours ÷ theirs, or for ours alone. Without a limit, the value is only shown."""
 
     ours: str
     theirs: str = ""
@@ -70,11 +70,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A target and what came of it.
+    """A target's result.
 
     Attributes:
-        value: of the medians; None where one of the two was not measured.
-        least: the same of the least values: what is left of it where a machine is busy with other things.
+        value: the ratio of the medians; None if one of the two was not measured.
+        least: the ratio of the minimums, which a busy machine affects less.
     """
 
     target: Target
@@ -90,10 +90,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The lines of one work, and its targets.
+    """A work's lines and targets.
 
     Attributes:
-        how: how often it was done, where that is not as many rounds as were asked for.
+        how: the number of runs in words, if it differs from the given rounds.
     """
 
     lines: Sequence[Line]
@@ -124,11 +124,11 @@ def take_turns(
     before_round: Callable[[int], object] = lambda _round: None,
     in_order: bool = False,
 ) -> list[Line]:
-    """Everybody once a round; who fails is out, with the reason.
+    """Runs each competitor once a round. A competitor that fails is not run again; its line has the error.
 
     Args:
-        before_round: is told the number of each round, from 0 on, before it begins.
-        in_order: whether one builds on the other; otherwise each round begins with another.
+        before_round: called before each round with its number, from 0.
+        in_order: whether each run depends on the one before. If not, each round starts with another competitor.
     """
     lines = {competitor.name: Line(competitor.name) for competitor in competitors}
     for turn in range(rounds):

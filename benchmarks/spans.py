@@ -1,7 +1,7 @@
-"""Where a stage's time goes: a clock around a handful of functions, most of them of libraries, from the outside.
+"""Splits a stage's time into spans, by timing a few functions, most of them in libraries, without changing them.
 
-A span does not count what belongs to a span inside it, so that those of a thread add up. What no span claims is
-`other`. A thread that works beside the main one has spans of its own, which come on top.
+A span excludes the spans inside it, so that a thread's spans add up. The rest of the time is the span `other`. Threads
+beside the main one have their own spans, which are added to the sum.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.memory import peak_mb
 
-# Of a statement the first expression that is found in it tells what it is for.
+# The first matching expression gives a statement's label.
 STATEMENTS = (
     (r"^COPY .* TO STDOUT", "COPY out"),
     (r"^COPY .* FROM STDIN", "COPY in"),
@@ -29,7 +29,7 @@ STATEMENTS = (
     (r"CREATE|ALTER|COMMENT", "schema"),
     (r"", "other statements"),
 )
-# Functions by module and name, and what they are for.
+# Functions by module and name, with their labels.
 FUNCTIONS = (
     ("pg8000.core", "CoreConnection.__init__", "connect"),
     ("pg8000.dbapi", "Connection.commit", "commit"),
@@ -58,7 +58,7 @@ FUNCTIONS = (
 
 @dataclass
 class Span:
-    """Wall time and CPU in seconds, and by how many MB the process' peak grew meanwhile."""
+    """Wall and CPU seconds, and the growth of the process's peak in MB."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -72,14 +72,14 @@ class Span:
 
 @dataclass
 class Record:
-    """What has been recorded so far, by span."""
+    """The measurements so far, by span."""
 
     spans: dict[str, Span] = field(default_factory=dict)
     _thread: threading.local = field(default_factory=threading.local)
 
     @contextlib.contextmanager
     def span(self, name: str) -> Iterator[None]:
-        """Counts a block in, without what spans inside it count."""
+        """Measures a block, without the spans inside it."""
         inside: list[Span] = self._thread.__dict__.setdefault("inside", [])
         nested, before = Span(), _now()
         inside.append(nested)
@@ -95,7 +95,7 @@ class Record:
             self.spans.setdefault(name, Span()).add(took)
 
     def rows(self) -> dict[str, Any]:
-        """`{"spans": {name: [wall, cpu, grown]}, "peak": MB}`."""
+        """Returns `{"spans": {name: [wall, cpu, grown]}, "peak": MB}`."""
         return {
             "spans": {name: [span.wall, span.cpu, span.grown] for name, span in self.spans.items()},
             "peak": _now().grown,
@@ -104,11 +104,11 @@ class Record:
 
 @contextlib.contextmanager
 def recorded(stage: str) -> Iterator[Record]:
-    """Records what happens inside the block; the imports of the stage come first, as a span."""
+    """Measures the block. The stage's imports are measured first, as a span."""
     record = Record()
     with record.span("imports"):
         import_module(f"functions.{stage}")
-        # An idle run does without some of these.
+        # Imports all of them, although a run without changes needs only some.
         for module, _, _ in FUNCTIONS:
             import_module(module)
     with contextlib.ExitStack() as patches:
@@ -130,7 +130,7 @@ def _statement(arguments: tuple[Any, ...]) -> str:
 
 @contextlib.contextmanager
 def _wrapped(module: str, name: str, label: Callable[[tuple[Any, ...]], str], record: Record) -> Iterator[None]:
-    """Puts a clock around a function wherever a module has it by name."""
+    """Replaces a function by a timed one, in every module that has imported it by name."""
     owner_name, _, attribute = name.rpartition(".")
     owner: Any = getattr(import_module(module), owner_name) if owner_name else import_module(module)
     original = getattr(owner, attribute)

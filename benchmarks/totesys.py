@@ -1,10 +1,10 @@
-"""A totesys of any size: few rows of everything that orders refer to, and as many sales orders as wanted."""
+"""Fills a totesys of any size: any number of sales orders, and a few rows in the tables that they refer to."""
 
 from local.postgres.databases import SOURCE
 from local.postgres.server import Postgres
 
 _STAMPS = "TIMESTAMP '2024-11-18 09:30:00.123', TIMESTAMP '2024-11-18 09:30:00.123'"
-# Numbers of rows as in the real database, as far as a sales order refers to them.
+# The tables that a sales order refers to, with as many rows as in the real database.
 _PARTIES = (
     ("address", "address_line_1, city, postal_code, country, phone", "'Line ' || n, 'City', '08841', 'UK', '1'", 30),
     ("department", "department_name", "'Department ' || n", 8),
@@ -20,12 +20,12 @@ _FOUNDATION = (
         f"SELECT {values}, {_STAMPS} FROM generate_series(1, {rows}) AS n"
         for table, columns, values, rows in _PARTIES
     ),
-    # No table is empty, and what goes together does.
+    # One row in each other table, so that no table is empty and all references are valid.
     f"INSERT INTO purchase_order VALUES (1, {_STAMPS}, 1, 1, 'ABC', 10, 2.00, 1, '2024-11-20', '2024-11-20', 1)",
     f"INSERT INTO transaction VALUES (1, 'PURCHASE', NULL, 1, {_STAMPS})",
     f"INSERT INTO payment VALUES (1, {_STAMPS}, 1, 1, 20.00, 1, 2, false, '2024-11-20', 1, 2)",
 )
-# Two years of orders, each a day with a moment of its own; every number is a function of the order's id.
+# Two years of orders, each with its own time. Every number is a function of the order's id.
 _ORDERS = """
 INSERT INTO sales_order (created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, unit_price,
     currency_id, agreed_delivery_date, agreed_payment_date, agreed_delivery_location_id)
@@ -37,7 +37,7 @@ FROM generate_series(1, {rows}) AS n,
     LATERAL (SELECT TIMESTAMP '2022-11-03 14:20:52.186' + (n * 739::bigint % 730) * interval '1 day'
         + (n % 36000) * interval '1.017 s' AS moment)
 """
-# Later than any order, and later than the amendments before: the peers find nothing else.
+# Later than every order and earlier amendment, because the peers find changes only by last_updated.
 _AMENDMENT = """
 UPDATE sales_order SET units_sold = units_sold + 1, last_updated = TIMESTAMP '2024-11-18' + {turn} * interval '1 hour'
 WHERE sales_order_id % ({rows} / {changed}) = {turn} % ({rows} / {changed})
@@ -52,10 +52,10 @@ def fill(postgres: Postgres, rows: int) -> None:
 
 
 def amend(postgres: Postgres, rows: int, changed: int, turn: int) -> None:
-    """Changes some sales orders, others at each turn; `last_updated` moves as the peers need it to."""
+    """Changes different sales orders at each turn, and moves `last_updated`, which the peers need."""
     postgres.execute(_AMENDMENT.format(rows=rows, changed=changed, turn=turn), SOURCE)
 
 
 def content(postgres: Postgres, database: str = SOURCE, relation: str = "public.sales_order") -> list[int]:
-    """Rows, and the sums of two columns: the same of totesys and of what was made of it."""
+    """Returns the number of rows and the sums of two columns, which must be equal in totesys and in a copy."""
     return list(postgres.execute(f"SELECT {CONTENT} FROM {relation}", database)[0])

@@ -1,4 +1,4 @@
-"""Counts round trips to a PostgreSQL: a Unix socket in front of its own, through which everything passes."""
+"""Counts round trips to a PostgreSQL, with a Unix socket that relays everything to the server's own."""
 
 import contextlib
 import socket
@@ -13,11 +13,11 @@ _CHUNK = 1 << 16
 
 
 class Wire:
-    """A folder with a socket that stands for a server's.
+    """A folder with a socket that relays to a server's.
 
     Attributes:
         host: the folder.
-        round_trips: how often a client spoke and was then answered, whatever it said in one breath.
+        round_trips: how often the server answered a client. Several messages sent at once count as one.
     """
 
     def __init__(self, host: str, server: str) -> None:
@@ -62,7 +62,7 @@ class Wire:
 
 @contextlib.contextmanager
 def counted(server: str) -> Iterator[Wire]:
-    """Such a socket in front of the one in the folder `server`."""
+    """Makes a counting socket in front of the socket in the folder `server`."""
     with TemporaryDirectory(prefix="wire-") as folder:
         Path(folder).chmod(0o700)
         wire = Wire(folder, server)

@@ -1,4 +1,4 @@
-"""The `totes` command begins here, before it imports slow modules."""
+"""Starts the `totes` command before it imports the slow modules."""
 
 import os
 import signal
@@ -6,18 +6,18 @@ import sys
 from pathlib import Path
 
 _PROJECT = Path(__file__).parents[1]
-_NOTHING_DONE = b"totes: Interrupted before it began: nothing was done.\n"
+_NOTHING_DONE = b"totes: Interrupted before it started: nothing was done.\n"
 
 
 def main() -> int:
     """Runs the command line and returns its exit code.
 
-    Imports may take a second. Ctrl-C ends the process meanwhile; Python would show the traceback of an import.
+    Imports may take a second. Until they are done, Ctrl-C ends the process without a traceback.
     """
     if not (_PROJECT / "serverless.yml").is_file():
         sys.exit(
-            f"totes: {_PROJECT} is not the project's folder, so it lacks schemas/, statemachine/ and the rest. "
-            "Clone the project and run `make run` there; then .venv/bin/totes is this command."
+            f"totes: {_PROJECT} is not the project's folder: it has no schemas/, statemachine/ and so on. "
+            "Clone the project, run `make run` there, and use its .venv/bin/totes."
         )
     takes_interrupts = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if takes_interrupts:

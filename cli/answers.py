@@ -1,4 +1,4 @@
-"""A question's answer: its rows, the moment that they are from, and how each column is to be read."""
+"""A question's answer: its rows, the batch they come from, and the kind of each column."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ _SNAPSHOT = "SELECT batch_id, snapshot_at FROM etl.batch ORDER BY batch_id DESC 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the warehouse answers.
+    """The warehouse's answer to a question.
 
     Attributes:
-        columns: in order.
-        rows: a value for each column.
-        batch, snapshot_at: the newest batch that is loaded, and the moment of totesys that it shows.
+        columns: the columns' names, in order.
+        rows: each has a value for every column.
+        batch, snapshot_at: the last loaded batch, and when its snapshot of totesys was taken.
     """
 
     question: Question
@@ -62,8 +62,8 @@ class Answer:
     def _check_series(self, chart: Chart) -> None:
         if (count := len(self.series(chart))) > len(SERIES):
             raise chart.invalid(
-                f"{chart.color} has {count} values, and there are {len(SERIES)} colours that can be told apart. Ask "
-                f"for fewer by a WHERE, or add {chart.color} to row instead."
+                f"{chart.color} has {count} values, but there are only {len(SERIES)} distinguishable colours. Select "
+                f"fewer values with a WHERE, or add {chart.color} to row instead."
             )
 
     def _check_periods(self, chart: Chart) -> None:
@@ -80,11 +80,11 @@ class Answer:
 
     @property
     def as_of(self) -> str:
-        """Returns in words what the answer is from."""
+        """Returns the answer's batch and snapshot in words."""
         return f"batch {self.batch:,}, totesys as of {cell('', self.snapshot_at)}"
 
     def is_number(self, column: str) -> bool:
-        """Returns whether a column has numbers, and not ids."""
+        """Returns whether a column has numbers other than ids."""
         values = [row[column] for row in self.rows if row[column] is not None]
         numeric = all(isinstance(value, int | Decimal) and not isinstance(value, bool) for value in values)
         return bool(values) and numeric and not column.endswith("_id")
@@ -95,49 +95,49 @@ class Answer:
         return [column for column in self.columns if self.is_number(column)]
 
     def is_amount(self, column: str) -> bool:
-        """Returns whether a column has amounts of money: exact decimals, of rows that have a currency."""
+        """Returns whether a column has amounts of money: exact decimals in rows with a currency."""
         decimals = any(isinstance(row[column], Decimal) for row in self.rows)
         return CURRENCY in self.columns and decimals and not column.startswith(_PERCENT)
 
     def unit(self, column: str) -> str:
-        """Returns what a column's numbers are in, if that is the same for all rows; else nothing."""
+        """Returns a column's unit; empty if the rows have different units or none."""
         if column.startswith(_PERCENT):
             return "%"
         currencies = {row[CURRENCY] for row in self.rows} if self.is_amount(column) else set()
         return currencies.pop() if len(currencies) == 1 else ""
 
     def axes(self, chart: Chart) -> tuple[str, str]:
-        """Returns which column of a chart is compared, and which is the quantity.
+        """Returns a chart's category column and its quantity column.
 
         Raises:
-            QuestionInvalid: neither is a number.
+            QuestionInvalid: neither column has numbers.
         """
         if self.is_number(chart.y):
             return chart.x, chart.y
         if self.is_number(chart.x):
             return chart.y, chart.x
-        raise chart.invalid(f"neither {chart.x} nor {chart.y} is a number, so there is nothing to draw.")
+        raise chart.invalid(f"neither {chart.x} nor {chart.y} has numbers, so there is nothing to draw.")
 
     @property
     def has_unfinished(self) -> bool:
-        """Returns whether a row is of a month or quarter that is not over yet."""
+        """Returns whether any row belongs to a month or quarter that is not over yet."""
         return UNFINISHED in self.columns and any(row[UNFINISHED] for row in self.rows)
 
     def panels(self, chart: Chart) -> list["Answer"]:
-        """Returns the answer in parts, one for each panel of its chart."""
+        """Splits the answer into one part for each of the chart's panels."""
         parts: dict[tuple[Any, ...], list[Row]] = {}
         for row in self.rows:
             parts.setdefault(tuple(row[column] for column in chart.row), []).append(row)
         return [replace(self, rows=rows) for rows in parts.values()]
 
     def series(self, chart: Chart) -> list[str]:
-        """Returns the values that colours tell apart, in the answer's order; none if colours tell nothing."""
+        """Returns the values that have a colour each, in the answer's order; none if the chart has one colour."""
         return (
             list(dict.fromkeys(cell(chart.color, row[chart.color]).plain for row in self.rows)) if chart.color else []
         )
 
     def names(self, chart: Chart, category: str) -> list[str]:
-        """Returns what each row is called. Things of one name are numbered, or their bars would be added up."""
+        """Returns each row's name. Numbers equal names, because the bars of equal names would be added up."""
         seen: Counter[tuple[str, Any]] = Counter()
         found = []
         for row in self.rows:
@@ -148,29 +148,29 @@ class Answer:
         return found
 
     def extent(self, *quantities: str) -> tuple[float, float]:
-        """Returns the least and the most of columns, and zero between them."""
+        """Returns the columns' minimum and maximum, extended to include zero."""
         values = [float(row[name]) for name in quantities for row in self.rows if row[name] is not None]
         return min(0.0, *values), max(0.0, *values)
 
     def label(self, chart: Chart) -> str:
-        """Returns what a panel is called: the values that its rows share."""
+        """Returns a panel's title: the values that its rows share."""
         return " · ".join(_in_words(cell(column, self.rows[0][column]).plain) for column in chart.row)
 
 
 def _in_words(text: str) -> str:
-    """Returns a code such as SALES_RECEIPT in words."""
+    """Turns a code such as SALES_RECEIPT into words."""
     return heading(text).capitalize() if "_" in text and text.isupper() else text
 
 
 def answer(connection: "PipelineConnection", question: Question, given: Mapping[str, str]) -> Answer:
-    """Asks the warehouse, within one transaction.
+    """Runs the question on the warehouse, in the connection's transaction.
 
     Args:
-        given: the parameters by their names, as texts.
+        given: the parameters' values by name, as texts.
 
     Raises:
         Misused: a parameter is missing, unknown, or of the wrong type.
-        CommandFailed: there are no rows, and the question says why.
+        CommandFailed: the answer has no rows, and the question declares `No rows:`.
     """
     columns, rows = question.ask(connection, given)
     newest = connection.execute(_SNAPSHOT).one()

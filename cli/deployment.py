@@ -1,10 +1,10 @@
-"""Which deployment a command speaks to: a stage on AWS, or the local stack in another terminal.
+"""Connects a command to its deployment: a stage on AWS, or the local stack in another terminal.
 
-Both are reached with the same calls. What differs is the endpoint and the credentials, and they are set once,
-here, for every boto3 client of this process.
+Commands use the same calls for both. Only the endpoint and the credentials differ. This module sets them once, for
+every boto3 client of the process.
 
-boto3, SQLAlchemy and what imports them are imported where they are used, here and in all modules of commands: they
-would take longer than `totes --help` does.
+This module and the commands import boto3 and the modules that need it only in functions: importing them takes longer
+than the whole `totes --help`.
 """
 
 from collections.abc import Callable
@@ -29,30 +29,32 @@ if TYPE_CHECKING:
 
 
 class WarehouseEmpty(CommandFailed):
-    """Nothing has ever been loaded."""
+    """No batch has been loaded yet."""
 
     def __init__(self) -> None:
-        super().__init__("The warehouse is empty: nothing is loaded yet. Start with `totes run`.")
+        super().__init__("The warehouse is empty: no batch is loaded yet. Start with `totes run`.")
 
 
-# Lists, so that an option that is given twice is noticed.
+# These are lists, so that a repeated option can be detected.
 Stage = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", envvar="TOTES_STAGE", help="A stage on AWS; else `local`: what `totes up` runs."),
+    typer.Option(metavar="NAME", envvar="TOTES_STAGE", help="A stage on AWS. Default: local, the stack of `totes up`."),
 ]
-Region = Annotated[list[str] | None, typer.Option(metavar="NAME", help="The stage's AWS region; else the profile's.")]
-Profile = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A profile of your AWS configuration.")]
+Region = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="The stage's AWS region. Default: the profile's.")
+]
+Profile = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A profile from your AWS configuration.")]
 _OPTIONS = {"stage": Stage, "region": Region, "profile": Profile}
 
 
 @dataclass(frozen=True)
 class Target:
-    """What the global options say.
+    """The deployment that the global options name.
 
     Attributes:
-        stage: the stage's name, `local` for the stack on this machine.
-        region: the AWS region; None: the profile's.
-        profile: the profile in the AWS configuration; None: the default one.
+        stage: the stage's name; `local` for the stack on this machine.
+        region: the AWS region; None means the profile's.
+        profile: the AWS configuration's profile; None means the default one.
     """
 
     stage: str = LOCAL
@@ -60,18 +62,18 @@ class Target:
     profile: str | None = None
 
     def command(self, line: str) -> str:
-        """Returns the command line that does `line` with the same global options."""
+        """Returns a command line that runs `line` with the same global options."""
         stage = None if self.stage == LOCAL else self.stage
         options = {"--stage": stage, "--region": self.region, "--profile": self.profile}
         given = [f"{option} {quote(value)}" for option, value in options.items() if value]
         return " ".join(["totes", *given, line])
 
     def connect(self) -> Names:
-        """Points boto3 at the deployment and returns what its resources are called.
+        """Points boto3 at the deployment and returns its resources' names.
 
         Raises:
             Misused: no local stack runs, or no region is known.
-            BotoCoreError, ClientError: AWS does not know who is asking.
+            BotoCoreError, ClientError: AWS rejects the credentials, or there are none.
         """
         if self.stage == LOCAL:
             stack = self.stack()
@@ -86,13 +88,13 @@ class Target:
         return Names(self.stage, boto3.client("sts").get_caller_identity()["Account"], region)
 
     def stack(self) -> StackState:
-        """The local stack that runs on this machine.
+        """Returns the local stack that runs on this machine.
 
         Raises:
             Misused: the stage is deployed on AWS, or no local stack runs.
         """
         if self.stage != LOCAL:
-            raise Misused(f"Stage {self.stage} is on AWS; this command writes to a local source only.")
+            raise Misused(f"Stage {self.stage} is on AWS; this command writes only to a local source.")
         try:
             return running_stack()
         except StackNotRunning as error:
@@ -100,7 +102,7 @@ class Target:
 
 
 def speaks_to_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
-    """Lets the global options follow the command's name as well: `totes status --stage dev`."""
+    """Accepts the global options after the command's name, too: `totes status --stage dev`."""
 
     @wraps(command)
     def run(**given: Any) -> None:
@@ -113,10 +115,10 @@ def speaks_to_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def target(context: typer.Context) -> Target:
-    """The target that the global options of this command line name.
+    """Returns the target that this command line's global options name.
 
     Raises:
-        BadParameter: an argument or option can't be sent there.
+        BadParameter: an argument or option is not valid UTF-8.
         Misused: an option is given twice, with different values.
     """
     for level in (context.parent, context):
@@ -127,7 +129,7 @@ def target(context: typer.Context) -> Target:
 
 
 def _chosen(context: typer.Context, option: str) -> str | None:
-    """Returns what the command line says, before or after the command's name; else what the environment says."""
+    """Returns an option's value from the command line, before or after the command's name; else the environment's."""
     levels = [level for level in (context.parent, context) if level]
     given = [value for level in levels if _on_the_command_line(level, option) for value in level.params[option]]
     if len(set(given)) > 1:
@@ -142,7 +144,7 @@ def _on_the_command_line(context: Any, option: str) -> bool:
 
 
 def _check_texts(context: Any) -> None:
-    """Python takes bytes that are not UTF-8 for halves of characters, which neither AWS nor PostgreSQL can be sent."""
+    """Raises BadParameter for bytes that are not UTF-8. Python decodes them to surrogates, which can't be sent."""
     for parameter in context.command.params:
         given = context.params.get(parameter.name or "")
         for text in given if isinstance(given, list | tuple) else [given]:
@@ -155,11 +157,11 @@ def _check_texts(context: Any) -> None:
 
 @contextmanager
 def warehouse(names: Names) -> "Iterator[PipelineConnection]":
-    """A read-only transaction on the warehouse, which shows one moment of it.
+    """Opens a read-only transaction on the warehouse; all its queries see the same snapshot.
 
     Raises:
-        WarehouseEmpty: nothing has ever been loaded.
-        WarehouseUnreachable, AccessDenied: it can't be connected to.
+        WarehouseEmpty: no batch has been loaded yet.
+        WarehouseUnreachable, AccessDenied: the connection failed.
     """
     from totes.postgres.connection import WAREHOUSE, connected
 

@@ -1,6 +1,6 @@
-"""What each table and column is, out of the contracts and the warehouse's DDL: for the data dictionary and for reports.
+"""Describes each table and column, from the contracts and the warehouse's DDL, for the data dictionary and reports.
 
-Texts are Markdown within a line: names of columns and values are in backticks.
+The texts are inline Markdown: names of columns and values are in backticks.
 """
 
 import re
@@ -12,10 +12,10 @@ from totes.contracts.declarations import SCHEMAS, Column, SourceTable, Warehouse
 from totes.warehouse.warehouse import LIVE
 
 REFERENCES = "References"
-_FORMATS = {"date": "Refused where it is no date.", "currency": "Refused where ISO 4217 does not know it."}
+_FORMATS = {"date": "Rejected if it is not a date.", "currency": "Rejected if it is not a code of ISO 4217."}
 
 _CREATE_TABLE = re.compile(r"CREATE TABLE (etl\.\w+) \(\n(.*?)\n\);", re.DOTALL)
-# A line that begins with a capital is a constraint of the table.
+# Skips lines that start with a capital letter: they are constraints.
 _CREATE_COLUMN = re.compile(r"^    ([a-z]\w*) (.+?),?$", re.MULTILINE)
 _ADD_COLUMN = re.compile(r"ALTER TABLE (etl\.\w+) ADD COLUMN (\w+) (.+);")
 _NEW_TYPE = re.compile(r"ALTER TABLE (etl\.\w+) ALTER COLUMN (\w+) TYPE (\w+);")
@@ -24,13 +24,13 @@ _COMMENT = re.compile(r"COMMENT ON (?:TABLE|COLUMN) (etl\.[\w.]+) IS '((?:[^']|'
 
 @dataclass(frozen=True)
 class TableDescription:
-    """A table.
+    """A table's description.
 
     Attributes:
-        notes: what it is, in paragraphs.
-        head: what is said of each column; under `References` is a table's name alone.
-        rows: a row for each column.
-        rules: what its rows keep, in paragraphs.
+        notes: the table's meaning, in paragraphs.
+        head: the headings of `rows`. A cell under `References` is just a table's name.
+        rows: one for each column.
+        rules: the checks that its rows pass, in paragraphs.
     """
 
     name: str
@@ -41,22 +41,22 @@ class TableDescription:
 
 
 def described_source() -> list[TableDescription]:
-    """Returns the tables of totesys."""
+    """Describes the tables of totesys."""
     return [_source_table(table) for table in source_tables().values()]
 
 
 def described_warehouse() -> list[TableDescription]:
-    """Returns the tables of the stars."""
+    """Describes the facts and dimensions."""
     return [_warehouse_table(table) for table in warehouse_tables().values()]
 
 
 def described_log() -> list[TableDescription]:
-    """Returns the tables of the warehouse's log."""
+    """Describes the tables of the warehouse's log."""
     return list(_log_tables())
 
 
 def references(tables: Mapping[str, SourceTable] | Mapping[str, WarehouseTable]) -> dict[tuple[str, str], list[Column]]:
-    """Returns the columns by which a table refers to another one, by both."""
+    """Returns the referencing columns of each pair (table, referenced table)."""
     found: dict[tuple[str, str], list[Column]] = {}
     for table in tables.values():
         for column in table.columns:
@@ -66,7 +66,7 @@ def references(tables: Mapping[str, SourceTable] | Mapping[str, WarehouseTable])
 
 
 def lineage() -> list[tuple[str, str]]:
-    """Returns each table of totesys with each table of the warehouse that has columns from it."""
+    """Returns each pair (totesys table, warehouse table) in which the second has columns from the first."""
     pairs = (
         (column.origin.partition(".")[0], table.name)
         for table in warehouse_tables().values()
@@ -88,8 +88,8 @@ def _source_table(table: SourceTable) -> TableDescription:
         for column in table.columns
     ]
     head = ("Column", "In totesys", "In Parquet", REFERENCES, "Meaning")
-    aside = " A row that breaks its contract is quarantined." if table.quarantine else ""
-    return TableDescription(table.name, [f"{table.meaning} Key: `{table.key}`.{aside}"], head, rows)
+    quarantine = " A row that breaks its contract is quarantined." if table.quarantine else ""
+    return TableDescription(table.name, [f"{table.meaning} Key: `{table.key}`.{quarantine}"], head, rows)
 
 
 def _warehouse_table(table: WarehouseTable) -> TableDescription:
@@ -105,14 +105,14 @@ def _warehouse_table(table: WarehouseTable) -> TableDescription:
         for column in table.columns
     ]
     head = ("Column", "In the warehouse", "In Parquet", "From", REFERENCES, "Meaning")
-    rules = [f"Before a batch is committed, `{check.name}`: {check.rule}" for check in table.checks]
+    rules = [f"Checked before a batch is committed, `{check.name}`: {check.rule}" for check in table.checks]
     return TableDescription(table.name, [table.meaning, _summary(table)], head, rows, rules)
 
 
 def _summary(table: WarehouseTable) -> str:
     said = [f"Grain: {table.grain}", f"Kind: {table.kind}. Key: `{table.key}`."]
     if table.business_key:
-        said.append(f"The versions of one thing share `{table.business_key}`.")
+        said.append(f"All versions of a row share `{table.business_key}`.")
     if table.source:
         joins = [f" joined with {other} on `{column}`" for other, column in table.join.items()]
         said.append(f"Made from {table.source}{''.join(joins)}.")
@@ -121,12 +121,12 @@ def _summary(table: WarehouseTable) -> str:
 
 def _origin(table: WarehouseTable, column: Column) -> str:
     if column.origin is None:
-        return "given by the warehouse" if column.is_assigned else f"calculated from `{table.key}`"
+        return "assigned by the warehouse" if column.is_assigned else f"calculated from `{table.key}`"
     said = f"`{column.origin}`"
     if column.derive:
         said += f", by `{column.derive}` in totes/contracts/derivations.py"
     if column.default is not None:
-        said += f"; `{column.default}` where that is NULL"
+        said += f"; `{column.default}` if that is NULL"
     return said
 
 
@@ -162,5 +162,5 @@ def _log_tables() -> Iterator[TableDescription]:
 
 
 def _redefined(definition: str, kind: str | None) -> str:
-    """Returns a column's definition with the type that a later version gave it, if one did."""
+    """Returns a column's definition, with its new type if a later version changed the type."""
     return f"{kind} {definition.partition(' ')[2]}" if kind else definition

@@ -1,7 +1,7 @@
-"""The errors that end a command, each as one line on stderr and an exit code.
+"""The errors that end a command. Each is one line on stderr and an exit code.
 
-0: done. 1: it was tried and the outcome is bad. 2: it could not be tried: wrong arguments, or no such
-deployment. 130: Ctrl-C ended it before its end; typer returns that by itself, silently, where a command says nothing.
+0: success. 1: the command ran and failed. 2: the command could not run: wrong arguments, or no such deployment.
+130: Ctrl-C interrupted it. If a command does not handle Ctrl-C, typer returns 130 without a message.
 """
 
 import os
@@ -38,8 +38,8 @@ EXPECTED = (
 
 _LOG_IN = "Log in to AWS, or name another profile with --profile."
 _NOT_THERE = "Check --stage, --region and --profile: is the stage deployed there?"
-_NO_WAY = "Check the network, and the proxy if you have one; for the local stack, whether `totes up` still runs."
-# What to do about an error of AWS or of its SDK, by code or class.
+_NO_WAY = "Check the network and the proxy. For the local stack, check that `totes up` still runs."
+# The remedy for each error of AWS or its SDK, by error code or class.
 _REMEDIES = {
     **dict.fromkeys(
         (
@@ -52,7 +52,7 @@ _REMEDIES = {
     ),
     **dict.fromkeys(
         ("AccessDenied", "AccessDeniedException", "AuthorizationError"),
-        "docs/deploy.md says which rights each command needs.",
+        "docs/deploy.md lists the rights that each command needs.",
     ),
     **dict.fromkeys(("StateMachineDoesNotExist", "NoSuchBucket", "ResourceNotFoundException"), _NOT_THERE),
     **dict.fromkeys(
@@ -65,7 +65,7 @@ _REMEDIES = {
 }
 
 
-# What pydantic says of an argument, for typer.
+# Rewords pydantic's messages about arguments, which typer passes on.
 _OURS = {
     "Value error, ": "",
     "Input should be a valid integer, unable to parse string as an integer": "it must be a whole number",
@@ -76,26 +76,26 @@ _OURS = {
 
 
 class CommandFailed(TyperException):
-    """It was tried, and the outcome is bad."""
+    """The command ran and failed."""
 
     exit_code = FAILED
 
 
 class Misused(TyperException):
-    """The arguments don't fit each other, or what is there."""
+    """The arguments contradict each other, or name something that does not exist."""
 
     exit_code = MISUSED
 
 
 class Interrupted(TyperException):
-    """Ctrl-C ended the command before its end; the message says what continues and what is left."""
+    """Ctrl-C interrupted the command. The message says what still runs and what was done."""
 
     exit_code = INTERRUPTED
 
 
 @contextmanager
 def interrupted_as(said: str) -> Iterator[None]:
-    """Raises Interrupted with these words on Ctrl-C."""
+    """Raises Interrupted with this message on Ctrl-C."""
     try:
         yield
     except KeyboardInterrupt:
@@ -103,7 +103,7 @@ def interrupted_as(said: str) -> Iterator[None]:
 
 
 def no_such(kind: str, name: str, known: Iterable[str]) -> str:
-    """Says that there is no thing of this name, and names the nearest one, if any, and all of them."""
+    """Returns the error message for an unknown name: the nearest known name, if any, and all known names."""
     names = sorted(known)
     nearest = nearest_name(name, names)
     meant = f" Did you mean {nearest}?" if nearest else ""
@@ -111,14 +111,14 @@ def no_such(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code that goes with an expected error."""
+    """Returns the exit code for an expected error."""
     if isinstance(error, TyperException):
         return error.exit_code
     return MISUSED if isinstance(error, StackAlreadyRunning) else FAILED
 
 
 def one_line(error: BaseException) -> str:
-    """What an expected error says, without line breaks and without secrets."""
+    """Returns an expected error's message without line breaks or secrets."""
     line = _without_breaks(_text(error))
     if remedy := _remedy(error):
         return f"{line.rstrip('.')}. {remedy}"
@@ -128,7 +128,7 @@ def one_line(error: BaseException) -> str:
 
 
 def unexpected(error: BaseException) -> str:
-    """Returns an unexpected error's message, and writes its traceback to a file that the message names."""
+    """Returns an unexpected error's message, and writes its traceback to the file named in the message."""
     said = f"{type(error).__name__}: {_without_breaks(str(error)) or 'no message'}"
     try:
         descriptor, path = tempfile.mkstemp(prefix="totes-", suffix=".txt")
@@ -148,7 +148,7 @@ def _text(error: BaseException) -> str:
 
 
 def _in_our_words(complaint: str) -> str:
-    """Returns a complaint about an argument without the words of the library that checks them."""
+    """Returns an error about an argument, reworded from the parsing library's message."""
     for foreign, ours in _OURS.items():
         complaint = complaint.replace(foreign, ours)
     found = re.search(r"'(.*)' is not one of (.*)$", complaint)
@@ -157,7 +157,7 @@ def _in_our_words(complaint: str) -> str:
 
 
 def _without_breaks(text: str) -> str:
-    # Redacted first: a secret that is known may have a line break in it.
+    # Redacts first: a known secret may contain a line break.
     return visible(re.sub(r"[ \t\n]+", " ", redacted(text)).strip())
 
 

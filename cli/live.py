@@ -26,7 +26,7 @@ def source_findings(names: "Names") -> Iterator[str]:
 
 
 def warehouse_findings(names: "Names") -> Iterator[str]:
-    """Yields each difference between the declarations and the warehouse, and each check that is no SQL there."""
+    """Yields each difference between the declarations and the warehouse, and each check that is invalid SQL there."""
     try:
         with connected(WAREHOUSE, _credentials(names.warehouse_secret), "totes-check") as connection:
             connection.execute("SET TRANSACTION READ ONLY")

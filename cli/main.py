@@ -1,4 +1,4 @@
-"""The `totes` command: the global options, the commands, and what an error looks like."""
+"""The `totes` command: its global options, its commands, and how it reports errors."""
 
 import os
 import sys
@@ -34,12 +34,12 @@ from cli.render.terminal import prepare_streams, say_error
 app = typer.Typer(
     name="totes",
     help="Every committed change in totesys reaches the warehouse exactly once, with its full history.",
-    epilog="Exit codes: 0 done, 1 tried with a bad outcome, 2 wrong arguments or no such deployment, 130 Ctrl-C.",
+    epilog="Exit codes: 0 success, 1 failure, 2 wrong arguments or no such deployment, 130 Ctrl-C.",
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# They bring a stack of their own.
+# These start a temporary or local stack themselves, so they take no --stage.
 _OWN_STACK = (demo, drill, up)
 COMMANDS = (
     *_OWN_STACK,
@@ -66,14 +66,14 @@ for command in COMMANDS:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code; an error is one line on stderr, whatever it is."""
+    """Runs the command line and returns its exit code. Reports any error as one line on stderr."""
     prepare_streams()
     try:
         code: int = app(args=arguments, prog_name="totes", standalone_mode=False) or 0
         sys.stdout.flush()
         return code
     except BrokenPipeError:
-        # The reader has closed the pipe. Python would flush once more at its end, and complain.
+        # The reader has closed the pipe. Python flushes stdout again on exit and would report the error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.FAILED
     except typer.Abort:
@@ -92,7 +92,7 @@ def _show_version(wanted: bool) -> None:
         try:
             typer.echo(f"totes {version('totes')}")
         except PackageNotFoundError:
-            typer.echo("totes, run from a folder in which it is not installed")
+            typer.echo("totes, not installed: this runs from a folder of its code")
         raise typer.Exit
 
 

@@ -1,4 +1,4 @@
-"""How far each of the three logs is, and how old what the warehouse shows is."""
+"""Reads how far each of the three logs is, and how fresh the warehouse is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from totes.lake.bucket import Lake
 if TYPE_CHECKING:
     from totes.runtime.names import Names
 
-# What the business was promised: a change is in the warehouse within this time.
+# Freshness as promised to the business: every change reaches the warehouse within this time.
 PROMISE = timedelta(minutes=30)
-# So many succeed in a day at the usual rate, and all may have left their batches to one that is catching up.
+# About a day's executions at the usual rate. All of them may have left their batches to one that is catching up.
 _LOOKED_AT = 300
 
 _LOADED = (
@@ -39,7 +39,7 @@ _CHANGED = (
 
 @dataclass(frozen=True)
 class TableChange:
-    """The last batch that changed a table of the warehouse: how many rows, and the moment of totesys that it shows."""
+    """The last batch that changed a warehouse table, its snapshot's time, and how many rows it changed."""
 
     table: str
     batch: int
@@ -49,13 +49,13 @@ class TableChange:
 
 @dataclass(frozen=True)
 class LogHead:
-    """The last batch of one log; batch 0 where there is none.
+    """The last batch of one log; batch 0 if the log is empty.
 
     Attributes:
         done_at: when the batch was committed to this log.
-        snapshot_at: the moment of totesys that the batch shows.
-        rows: how many rows it moved here, without the calendar's: each batch brings whole years of it along.
-        trouble: why the log can't be read; the batch is then the last that an execution which SUCCEEDED found here.
+        snapshot_at: when the batch's snapshot of totesys was taken.
+        rows: how many rows the batch moved, without the calendar: every batch adds whole years to that.
+        trouble: why the log can't be read. The batch is then the last one that a successful execution found loaded.
     """
 
     log: str
@@ -68,10 +68,10 @@ class LogHead:
 
 @dataclass(frozen=True)
 class Freshness:
-    """What moment of totesys the warehouse shows.
+    """The time as of which the warehouse shows totesys.
 
-    A run that finds nothing new loads no batch, and yet the warehouse is as fresh as that run: so the moment is the
-    last successful start, or the last snapshot where that is later.
+    It is the start of the last successful execution, or the last snapshot if that is later. An execution that finds
+    nothing new loads no batch, but it proves that the warehouse was up to date when it started.
     """
 
     as_of: datetime | None
@@ -79,7 +79,7 @@ class Freshness:
 
     @property
     def kept(self) -> bool:
-        """Whether the promise is kept."""
+        """Returns whether the promise is kept."""
         return self.age is not None and self.age <= PROMISE
 
     def as_document(self) -> dict[str, Any]:
@@ -93,9 +93,9 @@ class Freshness:
 
 
 def read_logs(names: "Names") -> list[LogHead]:
-    """The heads of the three logs, in the order in which a batch passes them.
+    """Returns the heads of the three logs, in the order in which a batch passes them.
 
-    A warehouse that can't be asked is told in its place: it is then that somebody looks how far the others are.
+    If the warehouse can't be read, its head says why. The other two heads matter most at that time.
 
     Raises:
         LakeUnavailable, LogBroken, CorruptObject, AccessDenied: a zone's log can't be read.
@@ -108,24 +108,24 @@ def read_logs(names: "Names") -> list[LogHead]:
 
 
 def last_changes(names: "Names") -> list[TableChange]:
-    """The last change of each table that has ever been changed, by the table's name.
+    """Returns each table's last change, ordered by the table's name. Skips tables that never changed.
 
     Raises:
-        WarehouseEmpty: nothing has ever been loaded.
-        WarehouseUnreachable, AccessDenied: it can't be connected to.
+        WarehouseEmpty: no batch has been loaded yet.
+        WarehouseUnreachable, AccessDenied: the connection failed.
     """
     with warehouse(names) as connection:
         return [TableChange(**row) for row in connection.execute(_CHANGED).mappings()]
 
 
 def last_success(names: "Names") -> Execution | None:
-    """The newest execution that SUCCEEDED and left no batch to another one that is catching up."""
+    """Returns the newest execution that SUCCEEDED and left no batch to another execution that is catching up."""
     succeeded = latest(names, _LOOKED_AT, SUCCEEDED)
     return next((found for found in succeeded if not stood_aside(describe(found.arn).output)), None)
 
 
 def freshness(logs: Sequence[LogHead], success: Execution | None, now: datetime) -> Freshness:
-    """How old what the warehouse shows is at `now`; of one that can't be asked, what was shown to be in it last."""
+    """Returns the warehouse's freshness at `now`. If it can't be read, uses its last known state."""
     loaded = logs[-1]
     moments = [moment for moment in (loaded.snapshot_at, success.started if success else None) if moment]
     if not loaded.batch or not moments:

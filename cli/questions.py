@@ -1,10 +1,14 @@
-"""The business's questions: the .sql files in queries/, each with its header.
+"""Reads the business's questions: the .sql files in queries/, each with a header.
 
-The header is a comment block up to the first empty line. Its first line is the question in one sentence. Its paragraphs
-are `Answers: …`, `Assumes: …` and, of a question that has a chart, `Chart: …` (cli.charts.declaration). A parameter has
-a paragraph `Parameter :name (required): …` or `Parameter :name (optional): …`. An optional one is NULL when it is left
-out, and the query says what that means. If an answer without rows is an error, a paragraph `No rows: …` says why; in it
-`:name` is a parameter's value, `:first_snapshot` the first batch's.
+The header is a comment block that ends at the first empty line. Its first line states the question in one sentence.
+These paragraphs may follow:
+
+- `Answers: …` and `Assumes: …`.
+- `Chart: …`, if the question has a chart (cli.charts.declaration).
+- `Parameter :name (required): …` or `Parameter :name (optional): …`. An optional parameter that is left out is NULL;
+  the query decides what NULL means.
+- `No rows: …`, if an answer without rows is an error: the error's message. In it, `:name` stands for a parameter's
+  value, and `:first_snapshot` for the first batch's snapshot.
 """
 
 import re
@@ -30,14 +34,14 @@ _PARAGRAPH = re.compile(
 )
 _PARAGRAPHS = "Answers: …, Assumes: …, Chart: …, No rows: …, Parameter :name (required or optional): …"
 _FIRST_SNAPSHOT = "SELECT min(snapshot_at) FROM etl.batch"
-# What the server says of an error, by SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
+# Classes and codes of SQLSTATE: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _MISTAKE, _VALUE = "42", "22"
 _WRITES, _STOPPED = "25006", "57014"
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What a query may or must be told."""
+    """A query's parameter."""
 
     name: str
     required: bool
@@ -46,16 +50,16 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Question:
-    """One question.
+    """A question.
 
     Attributes:
         sentence: the question in one sentence.
-        sql: its statement, as it is in the file.
-        statement: the same, as it is sent.
-        answers, assumes: what an answer has, and under which assumptions.
-        no_rows: why an answer without rows is an error; empty if it is none.
-        declared_chart: the paragraph `Chart:`; empty if there is none.
-        chart: what that says.
+        sql: the statement as written in the file.
+        statement: the statement as sent to the server.
+        answers, assumes: the answer's contents and its assumptions.
+        no_rows: the error's message if an answer without rows is an error; else empty.
+        declared_chart: the text of the paragraph `Chart:`; empty if the header has none.
+        chart: the parsed paragraph `Chart:`.
     """
 
     path: Path
@@ -75,18 +79,18 @@ class Question:
 
     @property
     def file(self) -> str:
-        """Returns what its file is called in errors."""
+        """Returns the file's name for error messages."""
         return f"{self.path.parent.name}/{self.path.name}"
 
     def ask(
         self, connection: "PipelineConnection", given: Mapping[str, str]
     ) -> tuple[Sequence[str], list[dict[str, Any]]]:
-        """The columns and the rows of the answer.
+        """Returns the answer's columns and rows.
 
         Raises:
             Misused: a parameter is missing, unknown, or of the wrong type.
-            QuestionInvalid: the statement has a mistake, writes, or has two columns of one name.
-            CommandFailed: it takes too long; or there are no rows, and the question says why.
+            QuestionInvalid: the statement has a mistake, writes, or has two columns with the same name.
+            CommandFailed: the statement takes too long, or it returns no rows and the question declares `No rows:`.
         """
         with self._refusals(given):
             bound = self.bound(given)
@@ -99,7 +103,7 @@ class Question:
 
     @contextmanager
     def _refusals(self, given: Mapping[str, str]) -> "Iterator[None]":
-        """Turns the server's errors into the question's, where it is to blame."""
+        """Turns the server's errors into errors of the question, if the question caused them."""
         import pg8000.dbapi
 
         began = time.monotonic()
@@ -115,16 +119,16 @@ class Question:
     def _refusal(
         self, said: Mapping[str, str], given: Mapping[str, str], seconds: float
     ) -> CommandFailed | Misused | None:
-        """Returns what an error of the server means; None if the question is not to blame."""
+        """Returns the error to raise for the server's error; None if the question did not cause it."""
         state, message = said.get("C", ""), f"{said.get('M', '')}."
         if state == _WRITES:
-            return self.statement.invalid(f"a question may only read. The server says: {message}")
+            return self.statement.invalid(f"a question may only read. The server's message: {message}")
         if state == _STOPPED:
             return CommandFailed(
-                f"{self.file} was stopped after {seconds:.0f} s: {message} Let it read less, for instance by a WHERE, "
-                "or see by EXPLAIN what takes so long."
+                f"{self.file} was stopped after {seconds:.0f} s: {message} Let it read less, for instance with a "
+                "WHERE, or find the slow part with EXPLAIN."
             )
-        # An exception of class 22 comes from a value: a parameter's, or one of the statement's own.
+        # An error of class 22 comes from a value, either of a parameter or in the statement itself.
         if state[:2] == _VALUE and given:
             return Misused(f"{self.name}: {message}")
         if state[:2] in (_MISTAKE, _VALUE):
@@ -137,7 +141,7 @@ class Question:
         for name in columns:
             if columns.count(name) > 1:
                 raise self.statement.invalid(
-                    f"{columns.count(name)} columns are called {name}. Give each a name of its own: AS.",
+                    f"{columns.count(name)} columns are called {name}. Rename them with AS.",
                     self.statement.position_of_column(name),
                 )
 
@@ -147,7 +151,7 @@ class Question:
         return re.sub(r":(\w+)", lambda named: values.get(named[1], named[0]), self.no_rows)
 
     def bound(self, given: Mapping[str, str]) -> dict[str, str | None]:
-        """A value for each parameter, None for an optional one that is not given."""
+        """Returns a value for each parameter; None for an optional one that is not given."""
         known = [parameter.name for parameter in self.parameters]
         if unknown := sorted(set(given) - set(known)):
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
@@ -159,21 +163,21 @@ class Question:
 
 
 def all_questions() -> dict[str, Question]:
-    """Every question by its name, in alphabetical order; without those that have mistakes."""
+    """Returns every valid question by its name, in alphabetical order."""
     return {name: found for name, found in _read_all() if isinstance(found, Question)}
 
 
 def broken_questions() -> dict[str, QuestionInvalid]:
-    """The mistakes in questions that can't be asked, by their names."""
+    """Returns the error of each invalid question, by the question's name."""
     return {name: found for name, found in _read_all() if isinstance(found, QuestionInvalid)}
 
 
 def find_question(name: str) -> Question:
-    """The question of that name.
+    """Returns the question with this name.
 
     Raises:
-        Misused: there is none.
-        QuestionInvalid: it has a mistake.
+        Misused: no question has this name.
+        QuestionInvalid: the question has a mistake.
     """
     paths = {path.stem: path for path in _files()}
     if name not in paths:
@@ -194,11 +198,11 @@ def _read_all() -> Iterator[tuple[str, Question | QuestionInvalid]]:
 
 
 def read_question(path: Path) -> Question:
-    """A question from its file.
+    """Reads a question from its file.
 
     Raises:
-        QuestionInvalid: the file can't be read, or there is a mistake in its header, its chart or its statement that
-            shows without a warehouse.
+        QuestionInvalid: the file can't be read, or its header, chart or statement has a mistake that can be found
+            without a warehouse.
     """
     lines = _lines(path)
     end = next((number for number, line in enumerate(lines) if not line.strip()), None)
@@ -237,23 +241,23 @@ def _lines(path: Path) -> list[str]:
 
 
 def _paragraphs(path: Path, header: Sequence[str]) -> list[tuple[int, str]]:
-    """Returns the header's paragraphs that are not empty, each with the line on which it begins."""
+    """Returns the header's non-empty paragraphs, each with its first line's number."""
     found: list[tuple[int, str]] = []
     for number, line in enumerate(header, start=1):
         if not line.startswith("--"):
-            raise QuestionInvalid(path, number, "is no comment. An empty line ends the header.")
+            raise QuestionInvalid(path, number, "is not a comment. An empty line ends the header.")
         if line.startswith("--   ") and found:
             began, text = found[-1]
             found[-1] = (began, f"{text} {line[5:].strip()}")
         else:
             found.append((number, line[2:].strip()))
     if not found[0][1]:
-        raise QuestionInvalid(path, 1, "the first line is the question in one sentence.")
+        raise QuestionInvalid(path, 1, "the first line must be the question in one sentence.")
     return [(number, text) for number, text in found if text]
 
 
 def _keywords(path: Path, paragraphs: Sequence[tuple[int, str]]) -> dict[str, tuple[int, re.Match[str]]]:
-    """Returns the paragraphs by their keywords, each with its line; a parameter's by `:name`, too."""
+    """Returns the paragraphs by keyword, each with its line. A parameter's keyword is `:name`."""
     said: dict[str, tuple[int, re.Match[str]]] = {}
     for line, text in paragraphs:
         found = _PARAGRAPH.fullmatch(text)
@@ -262,10 +266,11 @@ def _keywords(path: Path, paragraphs: Sequence[tuple[int, str]]) -> dict[str, tu
             raise QuestionInvalid(
                 path,
                 line,
-                f"“{begun}” begins no paragraph. There are {_PARAGRAPHS}. Indent its other lines by 3 spaces.",
+                f"“{begun}” does not start a paragraph. These do: {_PARAGRAPHS}. Indent a paragraph's other lines by "
+                "3 spaces.",
             )
         keyword = f":{found['name']}" if found["name"] else found[1]
         if keyword in said:
-            raise QuestionInvalid(path, line, f"{keyword} is there twice.")
+            raise QuestionInvalid(path, line, f"{keyword} occurs twice.")
         said[keyword] = (line, found)
     return said

@@ -1,4 +1,4 @@
-"""What the functions' code logs stays out of the way where a command runs it."""
+"""Silences the functions' log when a command runs their code."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_log_lines() -> Iterator[None]:
-    """The log goes to stdout, which is CloudWatch's where it is deployed and a script's here."""
+    """Suppresses log lines in the block. They go to stdout, which belongs to the command's own output here."""
     from totes.runtime.log import logger
 
     level = logger.log_level

@@ -1,4 +1,4 @@
-"""The outage that `totes drill` rehearses, chapter by chapter, and what is promised of each."""
+"""Rehearses an outage for `totes drill`, chapter by chapter, and checks each chapter's promises."""
 
 import sys
 import threading
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from totes.alerts.executions import Execution
 
 AMENDMENTS_A_DAY = 5
-# As many working days as pass in the chapters.
+# Two chapters simulate a working day each.
 _DAYS = 2
-# Of the seconds that the state machine waits before a retry: a minute of it would show nothing.
+# Retries wait this fraction of the state machine's seconds: a full wait would show nothing for a minute.
 SHARE_OF_WAITS = 0.1
 
 
 class Rehearsal:
-    """The outage in seven chapters.
+    """An outage in seven chapters.
 
     Attributes:
-        broken: how many promises were not kept.
+        broken: the number of broken promises.
     """
 
     def __init__(self, stack: "Stack", warehouse: "WarehouseServer", console: Console, step: bool) -> None:
@@ -50,37 +50,37 @@ class Rehearsal:
         self.broken = 0
 
     def run(self) -> None:
-        """All of it. What does not go as promised is told, and the rest is gone through all the same."""
+        """Runs all chapters. Reports each broken promise and continues."""
         from local.postgres.outage import before, retries_wait
 
         with retries_wait(SHARE_OF_WAITS):
-            self._chapter("1. A pipeline at work")
+            self._chapter("1. The pipeline works")
             seed_if_empty(self._stack, self._console, ago=_DAYS)
             self._expect_loaded(self._execute())
             self._pause()
 
-            self._chapter("2. A working day passes; between Transform and Load the warehouse goes down")
+            self._chapter("2. A working day passes; the warehouse goes down between Transform and Load")
             self._pass_a_day()
             with before(self._stack.names.function("load"), self._stop_warehouse):
                 failed = self._execute()
             self._expect_held(failed)
-            self._chapter("3. The mail")
+            self._chapter("3. The e-mail")
             self._expect_one_mail(failed)
             self._pause()
 
             self._chapter("4. Another day passes, and the warehouse comes back")
             self._pass_a_day()
             self._warehouse.start()
-            self._say("The warehouse is up again: its PostgreSQL was started.")
+            self._say("The warehouse is up again: the drill started its PostgreSQL.")
 
-            self._chapter("5. The next execution of the schedule catches up by itself")
+            self._chapter("5. The schedule's next execution catches up")
             self._expect_caught_up(self._execute())
             self._pause()
 
-            self._chapter("6. And the one after it")
+            self._chapter("6. The execution after that finds nothing new")
             self._expect_quiet(self._execute())
 
-            self._chapter("7. Is anything lost?")
+            self._chapter("7. Was anything lost?")
             self._expect_agreement()
             self._pause()
 
@@ -92,7 +92,7 @@ class Rehearsal:
 
     def _pause(self) -> None:
         if self._step:
-            self._console.print(Text("Enter goes on …", "dim"))
+            self._console.print(Text("Press Enter to continue …", "dim"))
             sys.stdin.readline()
 
     def _pass_a_day(self) -> None:
@@ -101,10 +101,10 @@ class Rehearsal:
 
     def _stop_warehouse(self) -> None:
         self._warehouse.stop()
-        self._say("The warehouse goes down: its PostgreSQL was stopped.")
+        self._say("The warehouse goes down: the drill stopped its PostgreSQL.")
 
     def _execute(self) -> "Execution":
-        """Has the schedule start one execution, follows it to its end, and has the rule on endings tell of that."""
+        """Lets the schedule start one execution, follows it, and then fires the rule for ended executions."""
         started: list[str] = []
         fired = threading.Event()
 
@@ -125,13 +125,13 @@ class Rehearsal:
 
     def _expect_loaded(self, execution: "Execution") -> None:
         self._expect("The execution succeeds", execution.status == SUCCEEDED, execution.status)
-        self._expect_logs("All that totesys held is in the warehouse, as batch 1", (1, 1, 1))
+        self._expect_logs("All rows of totesys are in the warehouse, as batch 1", (1, 1, 1))
 
     def _expect_held(self, execution: "Execution") -> None:
         load = next((state for state in execution.states if state.name == "Load"), None)
         found = (execution.status, execution.error or "", load.attempts if load else 0)
         self._expect(
-            "It fails in Load as WarehouseUnreachable, after five attempts",
+            "It fails in Load with WarehouseUnreachable, after five attempts",
             found == ("FAILED", "WarehouseUnreachable", 5),
             found,
         )
@@ -140,34 +140,34 @@ class Rehearsal:
     def _expect_one_mail(self, execution: "Execution") -> None:
         mails = self._stack.mails()
         self._show(mails)
-        told = [mail for mail in mails if f"totes explain {execution.name}" in mail.message]
-        self._expect("One mail tells of it", len(mails) == len(told) == 1, f"{len(mails)} mails")
-        text = "".join(mail.message for mail in told)
+        about = [mail for mail in mails if f"totes explain {execution.name}" in mail.message]
+        self._expect("One e-mail reports it", len(mails) == len(about) == 1, f"{len(mails)} e-mails")
+        text = "".join(mail.message for mail in about)
         lacking = [part for part in ("WarehouseUnreachable", "Nothing is lost", "DO THIS") if part not in text]
         self._expect("It says what happened, that nothing is lost, and what to do", not lacking, f"no {lacking}")
 
     def _expect_caught_up(self, execution: "Execution") -> None:
         load = execution.output.get("load", {})
         found = (execution.status, load.get("first"), load.get("last"))
-        self._expect("It loads what waited and what is new, batches 2 and 3", found == (SUCCEEDED, 2, 3), found)
-        self._expect_logs("The three logs are at one batch again", (3, 3, 3))
+        self._expect("It loads the waiting batch 2 and the new batch 3", found == (SUCCEEDED, 2, 3), found)
+        self._expect_logs("The three logs are at the same batch again", (3, 3, 3))
         mails = self._stack.mails()[1:]
         self._show(mails)
         recovered = [mail for mail in mails if "recovered" in mail.subject]
-        self._expect("One mail tells that all is well again", len(mails) == len(recovered) == 1, f"{len(mails)} mails")
+        self._expect("One e-mail reports the recovery", len(mails) == len(recovered) == 1, f"{len(mails)} e-mails")
 
     def _expect_quiet(self, execution: "Execution") -> None:
         last = execution.states[-1].name
         self._expect("It finds nothing new", (execution.status, last) == (SUCCEEDED, "NothingNew"), last)
         count = len(self._stack.mails())
-        self._expect("The recovery is told once: no mail comes after it", count == 2, f"{count} mails in all")
+        self._expect("It sends no further e-mail", count == 2, f"{count} e-mails in total")
 
     def _expect_agreement(self) -> None:
         found = compare(self._stack.names, list(comparable().values()))
         show_reconciliation(self._console, found)
         coming = sum(table.on_their_way.rows for table in found.tables)
         kept = found.agrees and not coming
-        self._expect("Nothing is lost: all that is in totesys is in the warehouse", kept, f"{coming:,} on their way")
+        self._expect("Nothing is lost: every row of totesys is in the warehouse", kept, f"{coming:,} in flight")
 
     def _expect_logs(self, promise: str, batches: tuple[int, int, int]) -> None:
         found = tuple(head.batch for head in read_logs(self._stack.names))

@@ -1,7 +1,7 @@
-"""The schedule: the EventBridge rule, whether it starts executions, and why not.
+"""Reads, pauses and resumes the schedule: the EventBridge rule that starts executions.
 
-Why it is paused is kept at the end of the rule's description, because EventBridge sets that in the same call as the
-state, takes any text there, and shows it beside the rule. A tag's value may have half the length and no comma.
+The reason for a pause is kept at the end of the rule's description. EventBridge sets the description in the same call
+as the state, accepts any text there, and shows it beside the rule. A tag's value may be half as long, without commas.
 """
 
 import re
@@ -23,32 +23,32 @@ if TYPE_CHECKING:
     from totes.alerts.executions import Execution
     from totes.runtime.names import Names
 
-# Of a description EventBridge keeps 512 characters; the rule's own and the moment are in there too.
+# EventBridge limits a description to 512 characters, including the rule's own text and the pause's time.
 LONGEST_REASON = 300
 _LONGEST = 512
 
 _INTERVAL = re.compile(r"([1-9][0-9]*)(s|m|h)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
-# An execution that the schedule started: EventBridge names it by two UUIDs, the local stack by one.
+# The names of executions that the schedule started: two UUIDs from EventBridge, one from the local stack.
 _SCHEDULED = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(_.+)?")
 
 _EVERY = "every "
 _ENABLED, _DISABLED = "ENABLED", "DISABLED"
 _MOMENT = "%Y-%m-%d %H:%M UTC"
 _MARK = re.compile(r"\s*\[Paused (\d{4}-\d\d-\d\d \d\d:\d\d UTC)(?:: (.*))?\]$", re.DOTALL)
-# What PutRule would forget if it were not given again.
+# PutRule clears these unless they are passed again.
 _KEPT = ("ScheduleExpression", "RoleArn")
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """What starts executions.
+    """The schedule's state.
 
     Attributes:
         rule: the rule's name.
-        rate: how often it starts one: in EventBridge's words, or like `every 20s` by `totes up --every 20s`.
-        since, reason: of a pause, where `totes pause` made it.
-        next_start: when it starts the next execution, as `expected_start` expects.
+        rate: how often it starts an execution: EventBridge's expression, or `every 20s` after `totes up --every 20s`.
+        since, reason: when and why the schedule was paused; None unless `totes pause` did it.
+        next_start: when it starts the next execution, estimated by `expected_start`.
     """
 
     rule: str
@@ -60,19 +60,19 @@ class Schedule:
 
 
 def read_schedule(names: "Names") -> Schedule:
-    """The schedule as it is.
+    """Reads the schedule.
 
     Raises:
-        Misused: the stage has none.
+        Misused: the stage has no schedule.
     """
     return _schedule(_rule(names), names)
 
 
 def expected_start(schedule: Schedule, executions: "Iterable[Execution]", now: datetime) -> datetime | None:
-    """Returns when the schedule starts the next execution: an interval after the last one that it started.
+    """Estimates when the schedule starts the next execution: one interval after the last one that it started.
 
-    No API tells. None if the schedule is paused, if none of `executions` was started by it, if the rate is none that is
-    run locally, and if the time is long over: then the rule was changed meanwhile, or the laptop slept.
+    No API returns that time. Returns None if the schedule is paused, if it started none of `executions`, if the local
+    stack can't run its rate, or if the time passed over an interval ago: the rule was changed, or the laptop slept.
     """
     interval = _length(schedule.rate)
     started = [execution.started for execution in executions if _SCHEDULED.fullmatch(execution.name)]
@@ -83,24 +83,24 @@ def expected_start(schedule: Schedule, executions: "Iterable[Execution]", now: d
 
 
 def checked_reason(text: str, named: str) -> str:
-    """Returns a reason for a pause in one line.
+    """Returns a pause's reason on one line.
 
     Args:
-        named: what the user calls it, for the error.
+        named: the input's name in the error message, for instance `--reason`.
 
     Raises:
-        Misused: it is empty, or longer than EventBridge has room for.
+        Misused: the reason is empty, or too long for EventBridge.
     """
     reason = " ".join(text.split())
     if not reason:
-        raise Misused(f"{named} is empty: say why, or leave it out.")
+        raise Misused(f"{named} is empty: give a reason, or leave it out.")
     if len(reason) > LONGEST_REASON:
         raise Misused(f"{named} has {len(reason)} characters; EventBridge has room for {LONGEST_REASON}.")
     return reason
 
 
 def pause_schedule(names: "Names", reason: str | None) -> Schedule:
-    """Stops the schedule; returns what it was. Of one that is paused only the reason changes, where one is given."""
+    """Pauses the schedule and returns its former state. If it is already paused, changes only the reason, if given."""
     rule = _rule(names)
     before = _schedule(rule, names)
     if before.paused and reason is None:
@@ -113,7 +113,7 @@ def pause_schedule(names: "Names", reason: str | None) -> Schedule:
 
 
 def resume_schedule(names: "Names") -> Schedule:
-    """Lets the schedule run, and forgets why it did not; returns what it was."""
+    """Resumes the schedule, deletes the pause's reason, and returns the former state."""
     rule = _rule(names)
     before = _schedule(rule, names)
     if before.paused or _usual(rule) != rule.get("Description", ""):
@@ -147,14 +147,14 @@ def _schedule(rule: dict[str, Any], names: "Names") -> Schedule:
 
 
 def parse_interval(option: str, text: str) -> timedelta:
-    """A length of time like 20s, 5m or 1h.
+    """Parses a duration such as 20s, 5m or 1h.
 
     Raises:
-        Misused: it is something else.
+        Misused: the text has another form.
     """
     match = _INTERVAL.fullmatch(text)
     if match is None:
-        raise Misused(f"{option} {text} is no interval: write 20s, 5m or 1h.")
+        raise Misused(f"{option} {text} is not an interval: write 20s, 5m or 1h.")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -167,17 +167,17 @@ def _length(rate: str) -> timedelta | None:
 
 
 def _interval(names: "Names") -> str | None:
-    """Returns what the local stack was told to go by instead of its rule: EventBridge's rates are whole minutes."""
+    """Returns the interval given to `totes up --every`, which overrides the rule: its rates are whole minutes."""
     if names.stage != LOCAL:
         return None
-    with suppress(StackNotRunning):  # it may have ended meanwhile
+    with suppress(StackNotRunning):  # it may have stopped in the meantime
         if every := running_stack().every:
             return f"{_EVERY}{every}"
     return None
 
 
 def _usual(rule: dict[str, Any]) -> str:
-    """The description without the mark of a pause."""
+    """Returns the rule's description without the pause's mark."""
     return _MARK.sub("", rule.get("Description", ""))
 
 

@@ -1,4 +1,4 @@
-"""Which execution a command speaks of: the one that is named, or the last that fits."""
+"""Selects the execution for a command: the named one, or the newest suitable one."""
 
 from typing import TYPE_CHECKING
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from totes.runtime.names import Names
 
 UNSUCCESSFUL = ("FAILED", "TIMED_OUT", "ABORTED")
-# A name that can't be one at all is answered in other words than a name that nothing bears.
+# Step Functions returns different errors for an invalid name and for an unknown one.
 _UNKNOWN = {"ExecutionDoesNotExist", "InvalidArn", "ValidationException"}
 
 
 def named(names: "Names", given: str) -> str:
-    """The ARN of the execution with this name or ARN.
+    """Returns the ARN of the execution with this name or ARN.
 
     Raises:
-        Misused: there is none, or it belongs to another state machine.
+        Misused: it does not exist, or belongs to another state machine.
     """
     prefix = names.state_machine_arn.replace(":stateMachine:", ":execution:") + ":"
     arn = given if given.startswith("arn:") else prefix + given
     if not arn.startswith(prefix):
-        raise Misused(f"{given} is no execution of {names.state_machine} in {names.region}.")
+        raise Misused(f"{given} is not an execution of {names.state_machine} in {names.region}.")
     import boto3
 
     try:
@@ -38,24 +38,24 @@ def named(names: "Names", given: str) -> str:
 
 
 def newest(names: "Names") -> Execution:
-    """The execution that began last.
+    """Returns the execution that started last.
 
     Raises:
-        CommandFailed: there has not been any.
+        CommandFailed: there are no executions yet.
     """
     found = latest(names, 1)
     if not found:
-        raise CommandFailed(f"{names.state_machine} has had no execution yet: start one with `totes run`.")
+        raise CommandFailed(f"{names.state_machine} has no executions yet: start one with `totes run`.")
     return found[0]
 
 
 def newest_unsuccessful(names: "Names") -> Execution | None:
-    """The last execution that has ended and did not succeed; None where there is none."""
+    """Returns the newest execution that ended without success; None if there is none."""
     found = [execution for status in UNSUCCESSFUL for execution in latest(names, 1, status)]
     return max(found, key=lambda execution: execution.started, default=None)
 
 
 def _unknown(names: "Names", name: str) -> str:
     newest_ones = [execution.name for execution in latest(names, SHOWN)]
-    others = f"the newest are {', '.join(newest_ones)}" if newest_ones else "it has had none yet"
+    others = f"the newest are {', '.join(newest_ones)}" if newest_ones else "it has no executions yet"
     return f"{names.state_machine} has no execution {name}; {others}."

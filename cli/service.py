@@ -1,4 +1,4 @@
-"""The local stack at work: its schedule in real time, and the back office's days beside it."""
+"""Runs the local stack's schedule in real time and, on request, simulates the back office's days."""
 
 import queue
 import threading
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from local.stack import Stack
     from totes.runtime.names import Names
 
-# The simulator acts this often: short enough that orders trickle in as they do in a back office.
+# The simulator writes this often, so that orders arrive one by one, as in a real back office.
 TICK = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How simulated days pass: how long one lasts, and how many amendments it sees."""
+    """How long a simulated day lasts, and how many amendments it has."""
 
     day: timedelta
     amendments: float
 
 
 def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace | None) -> None:
-    """Runs the schedule until an interrupt and tells of each execution; with a pace, days pass meanwhile.
+    """Runs the schedule until interrupted and reports each execution. Given a pace, it also simulates days.
 
     Raises:
-        ValueError: the rule's expression is no rate, or the source has nothing to go on from.
+        ValueError: the rule's expression is not a rate, or the source is empty, so simulation has no start.
     """
     started: queue.SimpleQueue[str] = queue.SimpleQueue()
     with _background() as (pool, stop):
@@ -66,7 +66,7 @@ def serve(stack: "Stack", console: Console, every: timedelta | None, pace: Pace 
 
 
 def _suggest_history(names: "Names", console: Console) -> bool:
-    """Names an order that was amended, with the command that shows its versions; False if there is none yet."""
+    """Prints the command that shows an amended order's versions. Returns False if no order is amended yet."""
     with suppress(TotesError, CommandFailed), warehouse(names) as connection:
         for row in read_amended(connection, ORDERS, 1)[0]:
             entity = next(entity for entity in ORDERS if entity.name == row["entity"])

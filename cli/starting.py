@@ -1,4 +1,4 @@
-"""What starting an execution takes, from wherever it is started: a name, or the command line that does it."""
+"""Makes the names of executions and the command lines that start them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,12 +7,12 @@ from uuid import uuid4
 
 
 def unique_name(origin: str) -> str:
-    """A name that no other execution has, and that says where it came from and when."""
+    """Returns a unique name for an execution, with its origin and the current time."""
     return f"{origin}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid4().hex[:6]}"
 
 
 def command(given: Mapping[str, Any]) -> str:
-    """Returns the command line that starts an execution with an input."""
+    """Returns the command line that starts an execution with this input."""
     options = [f"--full-read {table}" for table in given.get("full_read", ())]
     options += [f"--accept-deletions {table}={rows}" for table, rows in given.get("accept_deletions", {}).items()]
     return " ".join(["totes run", *options])

@@ -1,6 +1,6 @@
-"""A question's SQL: where its parameters are, and that it is one statement that reads.
+"""Finds the parameters in a question's SQL, and checks that it is one statement that only reads.
 
-sqlglot knows PostgreSQL's lexical rules: a colon in a text, a name in quotes, a comment or a cast begins no parameter.
+sqlglot knows PostgreSQL's lexical rules: a colon in a string, a quoted name, a comment or a cast starts no parameter.
 """
 
 import re
@@ -22,12 +22,12 @@ _BEGINNINGS = "SELECT, WITH, VALUES or TABLE"
 
 @dataclass(frozen=True)
 class Statement:
-    """A statement that is known to be one, and to begin as one that reads.
+    """A checked statement: it is a single one, and starts with a keyword that reads.
 
     Attributes:
-        path, line: where it begins.
-        text: what the server gets, with `$1`, `$2` … in place of parameters.
-        names: these parameters.
+        path, line: the file and line where it starts.
+        text: the SQL for the server, with `$1`, `$2` … in place of parameters.
+        names: the parameters' names, in that order.
     """
 
     path: Path
@@ -36,21 +36,21 @@ class Statement:
     names: tuple[str, ...]
 
     def invalid(self, problem: str, position: int = 1) -> QuestionInvalid:
-        """Returns the error that names the place of a character, as the server counts them."""
+        """Returns an error that names the line of a character; `position` counts from 1, as the server does."""
         return QuestionInvalid(self.path, self.line + self.text[: position - 1].count("\n"), problem)
 
     def position_of_column(self, name: str) -> int:
-        """Returns where the last `AS name` is; 1 if there is none, for instance in SELECT *."""
+        """Returns the position of the last `AS name`; 1 if there is none, for instance in SELECT *."""
         aliases = re.finditer(rf'\bAS\s+"?{re.escape(name)}(?!\w)', self.text, re.IGNORECASE)
         return max((found.end() for found in aliases), default=1)
 
 
 def read_statement(path: Path, first_line: int, sql: str, declared: Collection[str]) -> Statement:
-    """Reads a file's SQL, which begins on `first_line`.
+    """Reads a file's SQL, which starts on `first_line`.
 
     Raises:
-        QuestionInvalid: it is no statement or several, does not begin as one that reads, or its parameters are not
-            those that the header declares.
+        QuestionInvalid: it is not exactly one statement, does not start with a keyword that reads, or uses other
+            parameters than the header declares.
     """
     reader = _Reader(path, first_line, sql)
     reader.check_one_statement()
@@ -66,7 +66,7 @@ class _Reader:
         self._parameters = list(self._find_parameters())
 
     def _read(self) -> "list[Token]":
-        # Only here: the list of commands and their help do without.
+        # Imported here, because the commands' help does not need it.
         from sqlglot.dialects.postgres import Postgres
         from sqlglot.errors import TokenError
 
@@ -76,7 +76,7 @@ class _Reader:
             raise self._invalid(0, f"the SQL can't be read: {error}.") from None
 
     def _find_parameters(self) -> Iterator[tuple[int, str]]:
-        """Yields where each parameter begins, and its name: a colon with a name behind it and none before it."""
+        """Yields each parameter's position and name: a colon followed, but not preceded, by a name."""
         for colon, name in pairwise(self._tokens):
             begins = self._text(colon) == ":" and name.start == colon.end + 1 and self._text(name).isidentifier()
             if begins and not re.match(r"\w", self._sql[colon.start - 1 : colon.start]):
@@ -89,12 +89,12 @@ class _Reader:
         self._tokens = self._tokens[self._tokens.index(began[0]) :]
         ended = next((token.start for token in self._tokens if self._text(token) == ";"), len(self._sql))
         if second := [token.start for token in began if token.start > ended]:
-            raise self._invalid(second[0], "a second statement begins here. A question is one statement.")
+            raise self._invalid(second[0], "a second statement starts here. A question is one statement.")
 
     def check_reading(self) -> None:
         first = next((token for token in self._tokens if self._text(token) != "("), self._tokens[0])
         if self._text(first).upper() not in _READING:
-            said = f"a question may only read: it begins with {_BEGINNINGS}, not {self._text(first)}."
+            said = f"a question may only read: it must start with {_BEGINNINGS}, not {self._text(first)}."
             raise self._invalid(first.start, said)
 
     def check_parameters(self, declared: Collection[str]) -> None:

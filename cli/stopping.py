@@ -1,4 +1,4 @@
-"""What a command that runs a stack says when SIGTERM or SIGHUP ends it."""
+"""Prints a last message when SIGTERM or SIGHUP ends a command that runs a stack."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 @contextmanager
 def said_when_terminated(say: Callable[[], None]) -> Iterator[None]:
-    """Says it after a signal that the stack turns into SystemExit, once all is stopped, and lets it end the process."""
+    """Calls `say` after a signal has stopped the stack. Re-raises the SystemExit that the stack made of the signal."""
     try:
         yield
     except SystemExit:

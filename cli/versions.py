@@ -1,4 +1,4 @@
-"""The versions of orders and payments in the warehouse, and which of them were amended."""
+"""Reads the versions of orders and payments from the warehouse, and lists the amended ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ AMENDED = ("entity", "id", "versions", "amended_at", "changed")
 
 @dataclass(frozen=True)
 class Entity:
-    """What has a history: a fact, under the name of its views."""
+    """A fact with a history. Its name is the prefix of its views' names."""
 
     name: str
     words: str
     option: str = ""
 
     def line(self, given: object) -> str:
-        """Returns what follows `totes` to show the versions of one id, or whatever else is given."""
+        """Returns the arguments of `totes` that show an id's versions; `given` may be another argument, too."""
         return f"history {self.option}{given}"
 
     @property
@@ -37,25 +37,25 @@ class Entity:
 
     @property
     def ids(self) -> range:
-        """Returns what its ids can be."""
+        """Returns the range of its possible ids."""
         return warehouse_tables()[f"fact_{self.name}"].column(self.key).type_row.ids
 
 
 SALES_ORDER = Entity("sales_order", "sales order")
 PURCHASE_ORDER = Entity("purchase_order", "purchase order", "--purchase ")
 PAYMENT = Entity("payment", "payment", "--payment ")
-# A payment is no amended order: each gets a second version on the day on which it is paid.
+# Payments are not listed as amended: each gets a second version on the day it is paid.
 ORDERS = (SALES_ORDER, PURCHASE_ORDER)
 
 
 def read_versions(connection: "PipelineConnection", entity: Entity, order: int) -> list[dict[str, Any]]:
-    """The rows of the history view for one id, oldest first; empty where it was never seen."""
+    """Reads an id's rows from the history view, oldest first; empty if the warehouse never had this id."""
     statement = f"SELECT * FROM {entity.view} WHERE {entity.key} = :id ORDER BY version"  # noqa: S608  its own names
     return connection.execute(statement, {"id": order}).mappings()
 
 
 def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
-    """The versions, each with the list of columns in which it differs from the one before."""
+    """Returns the versions, each with the columns that changed since the version before."""
     before = [versions[0], *versions]
     return [
         {**version, "changed": [column for column in values_of(version) if version[column] != previous[column]]}
@@ -66,10 +66,10 @@ def with_changes(versions: Sequence[Row]) -> list[dict[str, Any]]:
 def read_amended(
     connection: "PipelineConnection", entities: Sequence[Entity], limit: int
 ) -> tuple[list[dict[str, Any]], int]:
-    """Returns what has more than one version, amended last first, and how many there are without the limit.
+    """Returns the orders or payments with several versions, latest amendment first, and their count without the limit.
 
-    Each has the fields of AMENDED: what it is, how many versions, since when the last one holds, and the columns
-    that have changed since the first, with `deleted` for a deletion.
+    Each has the fields of AMENDED. `changed` lists every column that changed since the first version, and `deleted`
+    after a deletion.
     """
     found, count = [], 0
     for entity in entities:
@@ -108,7 +108,7 @@ def _amended(entity: Entity, versions: Sequence[Row]) -> dict[str, Any]:
 
 
 def values_of(version: Row) -> list[str]:
-    """The columns that the source fills: without the bookkeeping and the warehouse's own record id."""
+    """Returns the columns that come from the source, without the bookkeeping and the warehouse's record id."""
     return [
         column
         for column in version

@@ -1,4 +1,4 @@
-"""A view that shows itself anew in place, until Ctrl-C."""
+"""Refreshes a view in place until Ctrl-C."""
 
 import time
 from collections.abc import Callable
@@ -13,10 +13,10 @@ from cli.errors import EXPECTED, one_line
 
 
 def watch(console: Console, look: Callable[[], RenderableType], every: timedelta) -> None:
-    """Shows what `look` returns, and looks again and again.
+    """Shows the view that `look` returns, and refreshes it again and again.
 
-    A look that fails, because the stack or the network is away for a moment, leaves the last view with a line that says
-    so. The first one may not fail: then something is wrong that no patience mends.
+    If a refresh fails, for instance during a network outage, the last view stays, with the error above it. An error
+    of the first call is raised: waiting would not help.
     """
     view, looked, trouble = look(), datetime.now(UTC), ""
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live, suppress(KeyboardInterrupt):
@@ -26,12 +26,12 @@ def watch(console: Console, look: Callable[[], RenderableType], every: timedelta
             try:
                 view, looked, trouble = look(), datetime.now(UTC), ""
             except EXPECTED as error:
-                trouble = f"Could not look at {datetime.now(UTC):%H:%M:%S}: {one_line(error)}"
+                trouble = f"The refresh at {datetime.now(UTC):%H:%M:%S} failed: {one_line(error)}"
 
 
 def _headline(looked: datetime, every: timedelta, trouble: str) -> Text:
-    """When it was looked last. It stands on top, which is what a small window shows."""
-    again = f"again every {every.total_seconds():.0f} s, Ctrl-C ends it"
+    """Returns the line with the last refresh's time. It is at the top, so that a small window shows it."""
+    again = f"refreshed every {every.total_seconds():.0f} s, Ctrl-C stops it"
     return Text.assemble(
         ("As of ", "dim"),
         (f"{looked:%H:%M:%S} UTC", "bold yellow" if trouble else "bold"),

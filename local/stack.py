@@ -1,4 +1,4 @@
-"""The whole pipeline on a laptop: PostgreSQL, AWS, the functions and the state machine, as they are deployed."""
+"""Runs the whole pipeline locally: PostgreSQL, AWS's services, the functions and the state machine, as deployed."""
 
 import contextlib
 import json
@@ -55,26 +55,26 @@ class Mail:
 
 
 class Stack:
-    """Everything, for as long as the `with` block lasts; SIGTERM and SIGHUP end it as Ctrl-C does. One per process.
+    """A stack that runs during the `with` block. SIGTERM and SIGHUP stop it like Ctrl-C. One per process.
 
     Args:
-        data_dir: where to keep the databases (`postgres/`), the lake (`lake/<bucket>/<key>`) and the functions' logs
-            (`logs/`) between runs; None for temporary ones. Executions and mails are not kept.
-        invoker: runs the functions instead of the shipped handlers in processes of their own, for tests.
-        definition: the workflow, for tests of the stack itself.
-        every: the interval that its owner runs the schedule at instead of the rule's rate, for others to read.
+        data_dir: the folder in which to keep the databases (`postgres/`), the lake (`lake/<bucket>/<key>`) and the
+            functions' logs (`logs/`) between runs; None makes all temporary. Executions and e-mails are not kept.
+        invoker: for tests; replaces the processes that run the shipped handlers.
+        definition: for tests; the workflow's file.
+        every: the schedule's interval if it overrides the rule's rate. Other processes read it.
 
     Attributes:
-        endpoint_url: of every AWS service. The environment of this process points at it too.
-        names: of the resources.
+        endpoint_url: the address of every AWS service. This process's environment points at it, too.
+        names: the resources' names.
         postgres: the server of both databases.
         logs: the folder of the functions' logs.
-        fresh: whether totesys was created just now, and so is empty.
-        next_start: when the schedule fires next; None where none runs.
+        fresh: whether totesys has just been created, and so is empty.
+        next_start: when the schedule fires next; None if no schedule runs.
 
     Raises:
-        StackAlreadyRunning: another process runs one in the same home.
-        AwsInUse: this process runs one.
+        StackAlreadyRunning: another process runs a stack in the same home.
+        AwsInUse: this process already runs a stack.
         PostgresFailed: the server does not start.
     """
 
@@ -117,7 +117,7 @@ class Stack:
         self._running.close()
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the stack, for instance of `s3`; the same one each time."""
+        """Returns the stack's boto3 client for a service, for instance `s3`; the same one each time."""
         with self._clients_lock:
             if service not in self._clients:
                 make_client: Any = boto3.client  # typed for literal names only
@@ -125,7 +125,7 @@ class Stack:
             return self._clients[service]
 
     def start_execution(self, input: dict[str, Any] | str = "{}", name: str | None = None) -> str:
-        """Start the pipeline.
+        """Starts an execution of the pipeline.
 
         Returns:
             The execution's ARN.
@@ -139,19 +139,19 @@ class Stack:
         return arn
 
     def wait(self, execution_arn: str, timeout: float = 300) -> dict[str, Any]:
-        """Wait until an execution has ended.
+        """Waits until an execution has ended.
 
         Args:
-            timeout: seconds.
+            timeout: in seconds.
 
         Returns:
             The answer of DescribeExecution.
 
         Raises:
-            TimeoutError: it still runs.
+            TimeoutError: it still runs after that time.
         """
         give_up = time.monotonic() + timeout
-        # Looks at moto itself. As requests, these questions would take a tenth of the processor from the execution.
+        # Reads moto's state directly. Polling by requests would take a tenth of the processor from the execution.
         started = stepfunctions_parser_backends[NAMES.account][NAMES.region].describe_execution(execution_arn)
         while started.status == "RUNNING":
             if time.monotonic() > give_up:
@@ -161,16 +161,16 @@ class Stack:
         return execution
 
     def mails(self) -> list[Mail]:
-        """The alerts that were sent, oldest first."""
+        """Returns the alerts that were sent, oldest first."""
         topic = sns_backends[NAMES.account][NAMES.region].topics[NAMES.topic_arn]
         return [Mail(subject or "", _mailed(message)) for _id, message, subject, *_ in topic.sent_notifications]
 
     def connect_source(self) -> pg8000.dbapi.Connection:
-        """A superuser's connection to totesys, for what the business does there. The caller closes it."""
+        """Opens a superuser's connection to totesys, for the simulated business. The caller closes it."""
         return self.postgres.connect(databases.SOURCE)
 
     def _log_folder(self) -> Path:
-        # The server's temporary folder is deleted even where this process is killed.
+        # The server's temporary folder is deleted even if this process is killed.
         logs = (self._data_dir.absolute() if self._data_dir else Path(self.postgres.host)) / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         return logs
@@ -240,16 +240,16 @@ class Stack:
         )
 
     def _abort_executions(self) -> None:
-        # Their threads would go on, and call the functions of the next stack in this process.
+        # Otherwise their threads would continue and call the functions of this process's next stack.
         machine = self.client("stepfunctions")
         for arn in (NAMES.state_machine_arn, NAMES.backfill_arn):
             for execution in machine.list_executions(stateMachineArn=arn, statusFilter="RUNNING")["executions"]:
-                with contextlib.suppress(ClientError):  # it may have ended meanwhile
+                with contextlib.suppress(ClientError):  # it may have ended in the meantime
                     machine.stop_execution(executionArn=execution["executionArn"])
 
 
 def _mailed(message: str) -> str:
-    """What an e-mail says, out of what was published: a text, or JSON with a text for each protocol."""
+    """Returns an e-mail's text from a published message: a text, or JSON with a text for each protocol."""
     try:
         texts = json.loads(message)
     except ValueError:
@@ -259,7 +259,7 @@ def _mailed(message: str) -> str:
 
 @contextlib.contextmanager
 def _ended_in_order() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exit that leaves `with` blocks, where this is the main thread."""
+    """Turns SIGTERM and SIGHUP into SystemExit, so that `with` blocks are left. Only works in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,7 +1,7 @@
-"""How a command in another terminal finds the stack that runs: one file in the stack's home.
+"""Lets a command in another terminal find the running stack: one file in the stack's home.
 
-The process that runs the stack holds a lock on the file. The kernel drops the lock when the process ends, however it
-ends, so a file without a lock is stale whatever its content says, and a reused process id cannot mislead.
+The stack's process holds a lock on the file. The kernel drops the lock when the process ends for any reason. So a file
+without a lock is stale, and a reused process id cannot mislead.
 """
 
 import contextlib
@@ -23,23 +23,23 @@ FILE = "stack.json"
 
 
 class StackNotRunning(Exception):
-    """No stack runs in this home; the message says how to start one."""
+    """No stack runs in this home. The message says how to start one."""
 
 
 class StackAlreadyRunning(Exception):
-    """A stack runs in this home already; the message says where and what to do."""
+    """A stack already runs in this home. The message says where, and gives the remedy."""
 
 
 @dataclass(frozen=True)
 class StackState:
-    """What another process needs in order to reach a running stack.
+    """The addresses by which another process reaches a running stack.
 
     Attributes:
-        endpoint_url: of every AWS service.
-        postgres_host: the folder of the Unix socket.
+        endpoint_url: the address of every AWS service.
+        postgres_host: the Unix socket's folder.
         logs: the folder with one file of JSON lines per function.
-        pid: of the process that runs the stack.
-        every: the interval at which its schedule starts executions, like 20s; None: at the rate of the rule.
+        pid: the id of the stack's process.
+        every: the schedule's interval, such as 20s; None means the rule's rate.
     """
 
     endpoint_url: str
@@ -53,7 +53,7 @@ class StackState:
     every: str | None = None
 
     def environment(self) -> dict[str, str]:
-        """The variables that point any AWS SDK at the stack, with credentials that are worth nothing elsewhere."""
+        """Returns the variables that point any AWS SDK at the stack. The credentials are useless elsewhere."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint_url,
             "AWS_REGION": self.region,
@@ -68,16 +68,16 @@ class StackState:
         }
 
     def point_here(self, environment: MutableMapping[str, str] = os.environ) -> None:
-        """Make every AWS client that is created from now on talk to this stack.
+        """Points all AWS clients that are created from now on at this stack.
 
-        Removes the other AWS variables first: a profile or an endpoint of one service would take precedence.
+        Removes the other AWS variables first, because a profile or one service's endpoint would take precedence.
         """
         for name in [name for name in environment if name.startswith("AWS_")]:
             del environment[name]
         environment.update(self.environment())
 
     def connect(self, database: str) -> pg8000.dbapi.Connection:
-        """A superuser's connection to `totesys` or `warehouse`. The caller closes it."""
+        """Opens a superuser's connection to `totesys` or `warehouse`. The caller closes it."""
         return driver.Connection(
             self.postgres_superuser,
             unix_sock=f"{self.postgres_host}/.s.PGSQL.{self.postgres_port}",
@@ -86,14 +86,15 @@ class StackState:
 
 
 def home() -> Path:
-    """The folder for the state of a new stack: $TOTES_HOME, or `.totes` in the current folder."""
+    """Returns the folder for a new stack's state: $TOTES_HOME, or `.totes` in the current folder."""
     return Path(os.environ.get("TOTES_HOME") or HOME).absolute()
 
 
 def nearest_home() -> Path | None:
-    """The folder of the stack that commands speak to: $TOTES_HOME, or `.totes` in the current folder or one above it.
+    """Returns the folder of the stack for commands: $TOTES_HOME, or `.totes` in the current folder or one above it.
 
-    Looks upwards as git does, and trusts no folder of another user: anybody may make one in /tmp. None: there is none.
+    Searches upwards like git, but ignores other users' folders, because anybody may make one in /tmp. Returns None if
+    there is none.
     """
     if os.environ.get("TOTES_HOME"):
         return home()
@@ -102,10 +103,10 @@ def nearest_home() -> Path | None:
 
 
 def running_stack(folder: Path | None = None) -> StackState:
-    """The stack that runs in a home, or in the nearest one.
+    """Returns the stack that runs in a home, or in the nearest one.
 
     Raises:
-        StackNotRunning: there is none, what is there was left behind by a process that died, or it is still starting.
+        StackNotRunning: there is no stack, its process died, or it is still starting.
     """
     found = folder or nearest_home()
     if found is None:
@@ -128,13 +129,13 @@ def running_stack(folder: Path | None = None) -> StackState:
         return StackState(**json.loads(text))
     except (ValueError, TypeError):
         raise StackNotRunning(
-            f"{path} is not a state file of this release: end the stack that runs in {path.parent}, and start it again "
-            "with `totes up`."
+            f"{path} is not a state file of this release: stop the stack that runs in {path.parent}, and start it "
+            "again with `totes up`."
         ) from None
 
 
 def check_free(folder: Path) -> None:
-    """Looks whether a home could be claimed, and leaves it as it is.
+    """Checks that a home could be claimed, without changing it.
 
     Raises:
         StackAlreadyRunning: another process holds it.
@@ -148,10 +149,10 @@ def check_free(folder: Path) -> None:
 
 @contextlib.contextmanager
 def claimed_home(folder: Path) -> Iterator[TextIO]:
-    """Hold a home for the duration of a stack, and leave nothing of ours in it.
+    """Holds a home while a stack runs, and cleans it up at the end.
 
     Yields:
-        The state's file, empty, for `publish`.
+        The empty state file, for `publish`.
 
     Raises:
         StackAlreadyRunning: another process holds it.
@@ -165,13 +166,13 @@ def claimed_home(folder: Path) -> Iterator[TextIO]:
         finally:
             path.unlink(missing_ok=True)
             if created:
-                # Somebody may have put a file of his own there.
+                # The folder may contain someone's own files.
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
 
 def publish(state: StackState, file: TextIO) -> None:
-    """Write the state for others to read."""
+    """Writes the state for other processes."""
     file.write(json.dumps(asdict(state), indent=2))
     file.flush()
 
@@ -182,7 +183,7 @@ def _claimed_file(path: Path) -> TextIO:
         if not _lock(file, fcntl.LOCK_EX):
             with file:
                 raise _already_running(path, file.read())
-        # The owner before us may have deleted the file between our opening and our locking it.
+        # The former owner may have deleted the file after it was opened here and before it was locked.
         if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
             file.truncate(0)
             return file
@@ -193,13 +194,13 @@ def _already_running(path: Path, text: str) -> StackAlreadyRunning:
     found = re.search(r'"pid": (\d+)', text)
     process = f" as process {found[1]}" if found else ""
     return StackAlreadyRunning(
-        f"A stack runs in {path.parent} already{process}. Stop it with Ctrl-C in its terminal, or set "
+        f"A stack already runs in {path.parent}{process}. Stop it with Ctrl-C in its terminal, or set "
         "TOTES_HOME to another folder to run a second one beside it."
     )
 
 
 def _has_stack(folder: Path) -> bool:
-    """Whether a folder of this user's has a stack's file; a link to one must be this user's, too."""
+    """Returns whether a folder has a stack's file and belongs to this user, as must a link to it."""
     try:
         ours = {folder.lstat().st_uid, folder.stat().st_uid} == {os.getuid()}
         return ours and (folder / FILE).exists()

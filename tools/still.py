@@ -1,6 +1,6 @@
-"""Writes a picture of an execution and of an amended order, as the terminal shows them: `make picture`.
+"""Writes a picture of a terminal that shows an execution and an amended order: `make picture`.
 
-Both are real: a temporary stack runs, a working day passes, and an execution brings it over.
+Both are real: a temporary stack runs, a working day is simulated, and an execution loads it.
 """
 
 import io
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 WIDTH = 80
-# A reader's browser need not fetch a font for it.
+# Removed, so that a reader's browser does not fetch a font.
 _FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
 
 def main() -> None:
-    """Writes the picture to the file that the command line names."""
+    """Writes the picture to the file named on the command line."""
     (path,) = sys.argv[1:]
     console = Screen(record=True, width=WIDTH, file=io.StringIO())
     with temporary_stack(screen()) as stack:
@@ -45,7 +45,7 @@ def main() -> None:
             Simulator(connection, amendments_a_day=4 * AMENDMENTS_A_DAY).run(1)
         _show_run(stack, console)
         _show_history(stack, console)
-    # The theme is dark on any page, so that its colours can be read on a light one, too.
+    # A dark theme: its colours are readable on light and dark pages.
     drawn = console.export_svg(title="totes", theme=MONOKAI, unique_id="totes")
     Path(path).write_text(_FONTS.sub("", drawn), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""The business's questions and their answers, with charts that are drawn once for each batch."""
+"""Answers the business's questions. Draws each chart once per batch."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ Charts = Sequence[tuple[str, Markup]]
 
 
 class Answers:
-    """Asks the warehouse of a stage; from any thread, one at a time."""
+    """Queries a stage's warehouse. Thread-safe: one query at a time."""
 
     def __init__(self, names: "Names") -> None:
         self._names = names
@@ -27,11 +27,11 @@ class Answers:
         self._charts: dict[str, Charts] = {}
 
     def ask(self, question: Question, given: Mapping[str, str]) -> tuple[Answer, Charts]:
-        """The answer, and a chart for each panel as (label, SVG).
+        """Returns the answer, and a chart for each panel as (label, SVG).
 
         Raises:
             Misused: a parameter is missing or of the wrong type.
-            WarehouseEmpty, WarehouseUnreachable: there is nothing to ask.
+            WarehouseEmpty, WarehouseUnreachable: the warehouse has no batch, or the connection failed.
         """
         with self._lock:
             with warehouse(self._names) as connection:
@@ -39,7 +39,7 @@ class Answers:
             return found, charts_of(found) if given else self._kept(found)
 
     def _kept(self, found: Answer) -> Charts:
-        """The charts of an answer. Drawing takes the better part of a second, so those of the last batch are kept."""
+        """Returns an answer's charts. Keeps the last batch's charts, because drawing takes almost a second."""
         if found.batch != self._batch:
             self._batch, self._charts = found.batch, {}
         name = found.question.name

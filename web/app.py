@@ -38,25 +38,25 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 HERE = Path(__file__).parent
-# What the script replaces as it changes. Each is a template in templates/parts, and an element of that id in the page.
+# The parts of the page that the script refreshes. Each has a template in templates/parts and is the id of an element.
 PARTS = ("health", "graph", "batches", "schedule", "executions", "detail", "mails", "announcement")
 FILTERS = (
     *(age, ago, alike, clock, every, fields, heading, linked, moment, notice_of),
     *(pretty, remark, runbook, said, shown, took, warnings),
     dates,
 )
-# Step Functions takes an input of 256 KB.
+# Step Functions accepts an input of up to 256 KB.
 LARGEST_REQUEST = 1 << 19
 
 
 def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
-    """The page of a stack, to be served at this port of the loopback interface."""
+    """Returns the page of a stack, for this port of the loopback interface."""
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = LARGEST_REQUEST
     app.jinja_env.undefined = StrictUndefined
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     app.jinja_env.filters.update({f.__name__: f for f in FILTERS})
-    # Answers look as they do in a report.
+    # Shares the report's templates for answers.
     templates = [FileSystemLoader(HERE / "templates"), PrefixLoader({"report": FileSystemLoader(TEMPLATES)})]
     app.jinja_env.loader = ChoiceLoader(templates)
     answers = Answers(stack.names)
@@ -155,7 +155,7 @@ def make_app(stack: "Stack", gatherer: Gatherer, port: int) -> Flask:
 
 
 def link(execution: str | None = None, state: str | None = None) -> str:
-    """The address of the page that shows an execution, or the newest one, and perhaps one of its states."""
+    """Returns the page's address for an execution, or the newest one, and optionally one of its states."""
     chosen = {name: value for name, value in (("execution", execution), ("state", state)) if value}
     return url_for("page") + (f"?{urlencode(chosen)}" if chosen else "")
 
@@ -169,10 +169,10 @@ def _status(error: Exception) -> HTTPStatus:
 
 
 def _refused(error: HTTPException) -> "AnyResponse":
-    """What the page says of an address that it does not have, or of a request that it does not take."""
+    """Returns the response for an unknown address or a rejected request."""
     ours = {
         HTTPStatus.NOT_FOUND: f"There is no page {request.path} here.",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.path} takes only what a button of the page sends.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.path} accepts only requests from the page's buttons.",
     }
     is_own = error.description != type(error).description
     said = error.description if is_own else ours.get(HTTPStatus(error.code or 500), error.description)
@@ -182,7 +182,7 @@ def _refused(error: HTTPException) -> "AnyResponse":
 
 
 def _explained(error: Exception) -> "tuple[str | Response, HTTPStatus]":
-    """What the page says when it can't do what was asked."""
+    """Returns the response for an expected error."""
     status = _status(error)
     if request.path == url_for("parts"):
         return jsonify(trouble=one_line(error)), status

@@ -1,8 +1,8 @@
-"""The second half of a drawing: how far to the right everything in a row stands.
+"""Computes the x coordinates of a drawing, the second half of its layout.
 
-What belongs on one vertical line is made a column first: the way from the start that is meant to be taken, then long
-transitions, then as many others as can be had. Columns are as far to the left as their neighbours let them, and then
-move towards what they are linked with (after Brandes and Köpf).
+First it joins places into columns, each on one vertical line: the main path from the start, then long transitions,
+then as many others as possible. Each column starts as far to the left as its neighbours allow. Then columns move
+towards the columns that they are linked with (after Brandes and Köpf).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +17,10 @@ PULLS = 6
 
 
 def columns(workflow: Workflow, layers: Layers, width: float) -> dict[Place, float]:
-    """The x of each place's centre; no two places in a row are nearer than their widths and a gap.
+    """Returns the x of each place's centre. Places in a row don't overlap and have a gap between them.
 
     Args:
-        width: of a state; a transition that passes by has none.
+        width: a state's width. A passing transition has no width.
     """
     column_of = {place: number for number, place in enumerate(place for row in layers.rows for place in row)}
     linked_down: set[Place] = set()
@@ -38,7 +38,7 @@ def columns(workflow: Workflow, layers: Layers, width: float) -> dict[Place, flo
 
 
 def _most_urgent_first(layers: Layers, main: set[Transition]) -> list[tuple[Place, Place]]:
-    """The steps that ought to be vertical. A caught error goes to the side."""
+    """Returns the steps that should be vertical, most important first. Transitions of caught errors go to the side."""
 
     def urgency(step: tuple[Transition, Place, Place]) -> tuple[bool, int]:
         transition, upper, lower = step
@@ -49,7 +49,7 @@ def _most_urgent_first(layers: Layers, main: set[Transition]) -> list[tuple[Plac
 
 
 def _main_way(workflow: Workflow, layers: Layers) -> set[Transition]:
-    """The longest way from the start that no error takes; of equally long ones, that which is declared first."""
+    """Returns the longest path from the start without errors. Of equally long paths, the first declared one wins."""
     onward = [way for way in workflow.transitions if way.kind != CATCH and way not in layers.leading_up]
     onward = [way for way in onward if way.source != way.target]
     longest: dict[str, list[Transition]] = {}
@@ -61,7 +61,7 @@ def _main_way(workflow: Workflow, layers: Layers) -> set[Transition]:
 
 
 def _order(layers: Layers, column_of: dict[Place, int]) -> list[int]:
-    """The columns from left to right; none where two of them would have to pass each other."""
+    """Returns the columns from left to right; empty if two of them would have to cross."""
     left_of: dict[int, set[int]] = {column: set() for column in column_of.values()}
     for left, right in _side_by_side(layers):
         left_of[column_of[right]].add(column_of[left])
@@ -95,7 +95,7 @@ def _placed(layers: Layers, column_of: dict[Place, int], width: float, fixed: in
 def _pulled(
     column: int, x: dict[int, float], apart: Sequence[tuple[int, int, float]], links: Sequence[tuple[int, int]]
 ) -> float:
-    """Where a column wants to stand between its neighbours: in the middle of what it is linked with."""
+    """Returns a column's preferred x: the mean of its linked columns, limited by its neighbours."""
     others = [upper if lower == column else lower for upper, lower in links if column in (upper, lower)]
     others = [other for other in others if other != column]
     if not others:

@@ -1,4 +1,4 @@
-"""The documents in docs/ as HTML, with anchors as on GitHub, so that a link to the runbook opens on this machine."""
+"""Renders the documents in docs/ as HTML, with GitHub's anchors, so that links to the runbook open locally."""
 
 import re
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ _FAR = re.compile(r"https?://|#")
 
 @dataclass(frozen=True)
 class Document:
-    """A document; `html` is ours, not anybody's data."""
+    """A document. Its `html` comes from the project's own files and is safe."""
 
     title: str
     html: str
 
 
 def document(page: str) -> Document | None:
-    """The document of docs/ with this path, which has no suffix; None where there is none."""
+    """Returns the document in docs/ with this path without its suffix; None if there is none."""
     path = DOCS / f"{page}.md"
     if not _PAGE.fullmatch(page) or not path.is_file():
         return None
@@ -47,7 +47,7 @@ def _plain(inline: Token) -> str:
 
 
 def _rewrite_links(tokens: Iterable[Token], path: Path) -> None:
-    """Leads links to other documents to their pages. Files of the repository have none, and lose their link."""
+    """Rewrites links to documents to point at their pages. Removes links to other files, which have no page."""
     for token in tokens:
         for child in token.children or ():
             if child.type == "link_open" and not _FAR.match(href := str(child.attrGet("href"))):
@@ -65,7 +65,7 @@ def _page_of(href: str, path: Path) -> str | None:
 
 
 def _with_frames(tokens: Iterable[Token]) -> list[Token]:
-    """Puts a frame around each table, in which it scrolls where it is wider than the screen."""
+    """Puts each table into a frame, in which it scrolls if it is wider than the screen."""
     framed: list[Token] = []
     for token in tokens:
         if token.type == "table_open":

@@ -1,4 +1,4 @@
-"""What an operator has to know of an execution beside how it ended: warnings, and failed attempts."""
+"""Collects an execution's warnings and failed attempts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from totes.alerts.executions import Execution, FailedAttempt
 
 @dataclass(frozen=True)
 class Failures:
-    """Attempts that failed alike: once what they say, and when each of them did."""
+    """Failed attempts with the same error and cause, and their times."""
 
     error: str
     cause: str | None
@@ -19,7 +19,7 @@ class Failures:
 
 
 def alike(attempts: Sequence[FailedAttempt]) -> list[Failures]:
-    """Failed attempts by what they say, in the order in which each was first said."""
+    """Groups failed attempts by error and cause, in the order of their first occurrence."""
     found: dict[tuple[str, str | None], list[datetime]] = {}
     for attempt in attempts:
         found.setdefault((attempt.error, attempt.cause), []).append(attempt.at)
@@ -27,7 +27,7 @@ def alike(attempts: Sequence[FailedAttempt]) -> list[Failures]:
 
 
 def warnings(execution: Execution) -> list[str]:
-    """What Ingest found odd, and which rows it quarantined; also of an execution that has failed since."""
+    """Returns Ingest's warnings and its counts of quarantined rows, even if the execution failed later."""
     ingest = _ingested(execution)
     quarantined = [(table, rows) for table, rows in (ingest.get("quarantined") or {}).items() if rows]
     return [*ingest.get("warnings", []), *(_quarantined(table, rows) for table, rows in quarantined)]
@@ -38,7 +38,7 @@ def _quarantined(table: str, rows: int) -> str:
 
 
 def _ingested(execution: Execution) -> Mapping[str, Any]:
-    """What Ingest returned, by the output of its state: an execution has one only if it has succeeded."""
+    """Returns Ingest's result from its state's output. The execution's own output exists only after success."""
     outputs = [run.output for run in execution.states if run.name == "Ingest" and run.output]
     found: Mapping[str, Any] = json.loads(outputs[-1]).get("ingest", {}) if outputs else {}
     return found

@@ -1,7 +1,7 @@
-"""Folds states that don't matter now into one, so that a drawing is small enough for a phone.
+"""Folds states that are irrelevant at present into one, so that a drawing fits on a phone.
 
-Until an error is caught, all states that deal with one are *On failure*. Once it is, those that dealt with it are
-drawn, and what was not reached of the usual way is *Not reached*.
+Until an error is caught, one state *On failure* replaces all states that handle errors. After that, the handling
+states that ran are drawn, and one state *Not reached* replaces the states of the usual path that did not run.
 """
 
 from collections.abc import Collection
@@ -11,15 +11,15 @@ from web.workflow import CATCH, FOLDED, State, Transition, Workflow
 ON_FAILURE = "On failure"
 NOT_REACHED = "Not reached"
 _COMMENTS = {
-    ON_FAILURE: "These states run when an error was caught: they send the e-mail and let the execution fail.",
-    NOT_REACHED: "The execution failed before it came to these states.",
+    ON_FAILURE: "These states run after an error: they send the e-mail and let the execution fail.",
+    NOT_REACHED: "The execution failed before it reached these states.",
 }
 
 Ways = Collection[tuple[str, str]]
 
 
 def failure_states(workflow: Workflow) -> set[str]:
-    """Returns the states to which only a caught error leads."""
+    """Returns the states that are reached only after a caught error."""
     usual, ahead = set(), [workflow.start]
     while ahead:
         name = ahead.pop()
@@ -30,11 +30,11 @@ def failure_states(workflow: Workflow) -> set[str]:
 
 
 def fold(workflow: Workflow, reached: Collection[str], taken: Ways) -> Workflow:
-    """Returns what is worth drawing of a workflow.
+    """Returns the workflow to draw.
 
     Args:
-        reached: the states that an execution has entered.
-        taken: the pairs of states between which it has passed.
+        reached: the states that the execution has entered.
+        taken: the transitions that it took, as pairs of states.
     """
     on_failure = failure_states(workflow)
     if on_failure.isdisjoint(reached):
@@ -47,10 +47,10 @@ def fold(workflow: Workflow, reached: Collection[str], taken: Ways) -> Workflow:
 
 
 def _folded(workflow: Workflow, hidden: Collection[str], name: str, kind: str | None = None) -> Workflow:
-    """Returns a workflow with some of its states as one, from which nothing leads.
+    """Returns a workflow in which one state without transitions replaces the hidden states.
 
     Args:
-        kind: of the transitions to it; None: each as it was.
+        kind: the kind of the transitions to it; None means each keeps its kind.
     """
     if not hidden:
         return workflow

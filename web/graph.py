@@ -1,4 +1,4 @@
-"""A workflow as a drawing: boxes, and lines with arrows between them. Pure: the same workflow, the same drawing."""
+"""Draws a workflow as boxes and arrows. Deterministic: the same workflow gives the same drawing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from web.columns import GAP, columns
 from web.layers import Layers, Place, arrangements
 from web.workflow import State, Transition, Workflow
 
-# In pixels, at the size of type that page.css gives to a state's name.
+# In pixels, for the font size of a state's name in page.css.
 LETTER = 7.4
 BESIDE_NAME = 36.0
 NARROWEST = 150.0
@@ -22,7 +22,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Box:
-    """Where a state stands: its left upper corner, and its size."""
+    """A state's box: its top left corner and its size."""
 
     state: State
     x: float
@@ -36,7 +36,7 @@ class Box:
 
     @property
     def outline(self) -> str:
-        """SVG path data. A Choice is pointed on both sides, an end of the workflow is round, the rest is square."""
+        """Returns SVG path data. A Choice has pointed sides, an end state round ones, other states have corners."""
         x, y, right, bottom, half = self.x, self.y, self.x + self.width, self.y + self.height, self.height / 2
         if self.state.kind == "Choice":
             cut = 11
@@ -54,14 +54,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Line:
-    """How a transition runs, from its source to its target: straight down beside boxes, bent between rows."""
+    """A transition's line from source to target: straight beside boxes, curved between rows."""
 
     transition: Transition
     points: tuple[Point, ...]
 
     @property
     def path(self) -> str:
-        """SVG path data."""
+        """Returns SVG path data."""
         (x, y), *rest = self.points
         path = [f"M{x:g} {y:g}"]
         for next_x, next_y in rest:
@@ -74,7 +74,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Graph:
-    """A drawing; `start` is where the arrow into the first state begins."""
+    """A drawing. `start` is the beginning of the arrow to the first state."""
 
     width: float
     height: float
@@ -84,15 +84,15 @@ class Graph:
 
 
 def draw(workflow: Workflow) -> Graph:
-    """Every state and every transition of a workflow."""
-    # Even, so that halves are whole pixels.
+    """Draws every state and transition of a workflow."""
+    # An even width, so that its half is a whole number of pixels.
     width = 2 * round(max(NARROWEST, BESIDE_NAME + LETTER * max(len(name) for name in workflow.states)) / 2)
     drawings = [_drawing(workflow, layers, width) for layers in arrangements(workflow)]
     return min(drawings, key=_effort)
 
 
 def _effort(graph: Graph) -> tuple[float, float, float]:
-    """Returns how hard a drawing is to read: its width, how far right it starts, and how far its lines go sideways."""
+    """Returns a measure of how hard a drawing is to read: its width, its start's x, and its lines' sideways length."""
     sideways = sum(abs(x - next_x) for line in graph.lines for (x, _), (next_x, _) in pairwise(line.points))
     return graph.width, graph.start[0], sideways
 

@@ -1,7 +1,7 @@
-"""Keeps other sites' pages out: what a browser sends is answered only where it comes from our own page.
+"""Rejects requests from other sites' pages in the same browser.
 
-Any page in the same browser can send requests to this machine, or have its name resolve to it. So the Host must be the
-address that is served, and what changes anything needs the Origin and a token that only our page knows.
+Any page in the browser can send requests to this machine, or resolve its own host name to it. So the Host must be the
+page's address. A request that changes anything also needs the page's Origin and a token that only the page knows.
 """
 
 import secrets
@@ -27,7 +27,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
-    # Not no-referrer: with it a browser hides the Origin of a form, too.
+    # Not no-referrer: with that, browsers also hide a form's Origin.
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
@@ -35,19 +35,19 @@ _CHANGES_NOTHING = {"GET", "HEAD"}
 
 
 def guard(app: Flask, port: int) -> str:
-    """Refuses foreign requests with 403, adds the headers above, and returns the token that forms must send."""
+    """Rejects foreign requests with 403, adds the headers above, and returns the token that forms must send."""
     token = secrets.token_urlsafe(32)
     hosts = own_hosts(port)
 
     @app.before_request
     def refuse_others() -> None:
         if request.host not in hosts or embedded_elsewhere(request.environ):
-            abort(403, "This page is served to this machine only, at the address that `totes up` shows.")
+            abort(403, "This page is only for this machine: open the address that `totes up` shows.")
         if request.method in _CHANGES_NOTHING:
             return
         sent = request.form.get("token", "")
         if request.origin != f"http://{request.host}" or not secrets.compare_digest(sent.encode(), token.encode()):
-            abort(403, "This did not come from this page, or from one of a stack that has stopped: reload it.")
+            abort(403, "This request came from another page, or from a stack that has stopped: reload the page.")
 
     @app.after_request
     def add_headers(response: Response) -> Response:

@@ -1,4 +1,4 @@
-"""How the pipeline is, in a word and a sentence: what an operator wants to know first."""
+"""Summarises the pipeline's health as one word and one sentence."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from web.standing import Standing
 
 @dataclass(frozen=True)
 class Health:
-    """How the pipeline is.
+    """The pipeline's health.
 
     Attributes:
-        word: also the name of the tab's icon.
-        status: whose colour it is shown in.
-        failed: the newest execution, if it has failed.
+        word: the summary, and the name of the tab's icon.
+        status: the status whose colour is used.
+        failed: the newest ended execution, if it failed.
     """
 
     word: str
@@ -31,7 +31,7 @@ class Health:
         return "‖" if self.word == "paused" else self.status.mark
 
 
-# The words, and what each looks like.
+# Each word's colour and mark.
 STATUSES = {
     "failed": Status.FAILED,
     "unreachable": Status.FAILED,
@@ -46,18 +46,18 @@ _WITHOUT_ERROR = {"TIMED_OUT": "timed out", "ABORTED": "was aborted"}
 
 
 def health(executions: Sequence[Execution], standing: Standing, on_failure: Collection[str], now: datetime) -> Health:
-    """The gravest of what is to be said.
+    """Returns the most serious problem, or the normal state.
 
     Args:
-        executions: the newest, newest first.
-        on_failure: the states that deal with failures.
+        executions: the newest executions, newest first.
+        on_failure: the states that handle failures.
     """
     word, sentence = _gravest(executions, standing, on_failure, now)
     return Health(word, STATUSES[word], sentence, next(iter(failed_in_a_row(executions)), None))
 
 
 def failed_in_a_row(executions: Sequence[Execution]) -> list[Execution]:
-    """Those that have not succeeded since the last that has, newest first."""
+    """Returns the executions that failed since the last success, newest first."""
     failed: list[Execution] = []
     for execution in executions:
         if execution.status == SUCCEEDED:
@@ -68,7 +68,7 @@ def failed_in_a_row(executions: Sequence[Execution]) -> list[Execution]:
 
 
 def failed_state(execution: Execution, on_failure: Collection[str]) -> StateRun | None:
-    """The state that made an execution fail, and not one of those that dealt with it."""
+    """Returns the state that made an execution fail, not one that handled the failure."""
     usual = [run for run in execution.states if run.name not in on_failure]
     return usual[-1] if usual else None
 
@@ -86,7 +86,7 @@ def _gravest(
     if fresh and fresh.age and not fresh.kept:
         return "stale", f"The warehouse shows totesys as it was {ago(fresh.age)} ago."
     if running and at and run_status(at, running, on_failure) is Status.RETRYING:
-        return "retrying", f"{at.name} is tried again after {at.failures[-1].error}."
+        return "retrying", f"{at.name} is retried after {at.failures[-1].error}."
     if standing.schedule and standing.schedule.paused:
         return "paused", "The schedule is paused."
     if running:

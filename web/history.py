@@ -1,4 +1,4 @@
-"""The history of executions as two rows of bars: the rows that each loaded, and how long it took."""
+"""Draws the executions' history as two rows of bars: loaded rows, and duration."""
 
 import math
 from collections.abc import Sequence
@@ -8,17 +8,17 @@ from datetime import datetime
 from totes.alerts.executions import Execution
 from web.progress import Status, execution_status
 
-# Of a bar, of the space between two, and of each row of bars; what is drawn is stretched to the width that there is.
+# A bar's width, the gap between bars, and a row's height. The drawing is stretched to the available width.
 WIDTH, GAP, HEIGHT = 8, 2, 40
-# With fewer executions bars would be as broad as buttons.
+# The least number of slots, so that a few bars are not too wide.
 FEWEST = 24
-# A bar that is there is seen.
+# The least height of a bar, so that it is visible.
 LOWEST = 2.0
 
 
 @dataclass(frozen=True)
 class Bar:
-    """An execution; the heights are on a logarithmic scale, because the first load has a thousand times the rows."""
+    """An execution's bars. The heights are logarithmic, because the first load has about 1,000 times as many rows."""
 
     execution: str
     status: Status
@@ -46,7 +46,7 @@ class History:
 
 
 def history(executions: Sequence[Execution], now: datetime) -> History:
-    """The history of executions, which are given newest first."""
+    """Returns the history of executions, given newest first."""
     slots = max(FEWEST, len(executions))
     moved = [rows_loaded(execution) for execution in executions]
     spans = [((execution.stopped or now) - execution.started).total_seconds() for execution in executions]
@@ -58,7 +58,7 @@ def history(executions: Sequence[Execution], now: datetime) -> History:
             rows=rows,
             seconds=seconds,
             rows_height=_height(rows, max(moved)),
-            # In tenths of a second, below which nothing differs to an eye.
+            # In tenths of a second; smaller differences are invisible.
             seconds_height=_height(seconds * 10, max(spans) * 10),
         )
         for number, (execution, rows, seconds) in enumerate(zip(executions, moved, spans, strict=True))
@@ -67,7 +67,7 @@ def history(executions: Sequence[Execution], now: datetime) -> History:
 
 
 def rows_loaded(execution: Execution) -> int:
-    """The rows that an execution wrote into the warehouse."""
+    """Returns the number of rows that an execution wrote to the warehouse."""
     load = execution.output.get("load", {})
     return sum(sum(load.get(name, {}).values()) for name in ("inserted", "updated", "tombstones"))
 

@@ -1,8 +1,8 @@
-"""The first half of a drawing: which states stand in one row, and in which order from left to right.
+"""Assigns a drawing's states to rows and orders each row, the first half of the layout.
 
-Rows are by longest path from the start, so that all transitions lead down, but for those that close a loop. One that
-passes rows in between is given a place in each of them, so that nothing else stands in its way. Orders are improved
-until few transitions cross (Sugiyama, Tagawa and Toda's method, from several beginnings).
+A state's row is the length of the longest path to it, so that all transitions lead down, except those that close a
+loop. A transition that passes rows gets a place in each of them, so that no state is in its way. The order of rows is
+improved until few transitions cross (the method of Sugiyama, Tagawa and Toda, from several starting orders).
 """
 
 import random
@@ -18,12 +18,12 @@ BEGINNINGS = 160
 
 @dataclass(frozen=True)
 class Place:
-    """What stands in a row: a state, or a transition that passes by.
+    """A place in a row: a state, or a passing transition.
 
     Attributes:
-        name: of the state.
+        name: the state's name; empty for a transition.
         passing: the transition; None for a state.
-        row: tells the places of one transition apart; 0 for a state.
+        row: the row's number, which distinguishes a transition's places; 0 for a state.
     """
 
     name: str = ""
@@ -33,10 +33,10 @@ class Place:
 
 @dataclass
 class Layers:
-    """Rows from top to bottom, and the places that each transition runs through, likewise from top to bottom.
+    """The rows, and each transition's places, both from top to bottom.
 
     Attributes:
-        leading_up: those transitions that close a loop, and so run through their places the other way.
+        leading_up: the transitions that close a loop, and so pass their places from bottom to top.
     """
 
     rows: list[list[Place]]
@@ -44,14 +44,14 @@ class Layers:
     leading_up: set[Transition]
 
     def steps(self) -> Iterator[tuple[Transition, Place, Place]]:
-        """Every piece of a transition from a row to the next."""
+        """Yields every segment of a transition from one row to the next."""
         for transition, route in self.routes.items():
             for upper, lower in pairwise(route):
                 yield transition, upper, lower
 
 
 def arrangements(workflow: Workflow) -> list[Layers]:
-    """Ways to arrange a workflow with as few crossings as could be had.
+    """Returns the arrangements with the fewest crossings found.
 
     A transition from a state to itself has a route of one place.
     """
@@ -68,14 +68,14 @@ def arrangements(workflow: Workflow) -> list[Layers]:
 
 
 def crossings(layers: Layers) -> int:
-    """How often transitions cross each other between rows."""
+    """Returns the number of crossings between rows."""
     return sum(_crossings(layers.rows, steps) for steps in _steps_by_row(layers))
 
 
 def _sorted_downwards(workflow: Workflow) -> tuple[list[str], set[Transition]]:
-    """The states, each before those that stand below it, and the transitions that lead up.
+    """Returns the states, each before the ones below it, and the transitions that lead up.
 
-    In a loop these are the transitions to a state that is declared earlier, because a definition is read from the top.
+    In a loop, the transitions to an earlier declared state lead up, because a definition is read from the top.
     """
     onward: dict[str, list[Transition]] = {name: [] for name in workflow.states}
     for transition in workflow.transitions:
@@ -135,22 +135,22 @@ def _route(way: Transition, row_of: Mapping[str, int]) -> tuple[Place, ...]:
 
 
 def _untangled(layers: Layers) -> list[Layers]:
-    """Orders each row by where its neighbours stand, row by row down and up again, and keeps the best it has seen."""
+    """Orders each row by its neighbours' positions, sweeping down and up, and returns the best orders seen."""
     steps = _steps_by_row(layers)
-    # With a seed, for the same drawing each time; there is no secret in it.
+    # A fixed seed gives the same drawing each time. No secret depends on it.
     chance = random.Random(0)  # noqa: S311  # nosec B311
     seen = {_frozen(layers.rows): crossings(layers)}
     for _ in range(BEGINNINGS):
         for _ in range(SWEEPS):
             _sweep(layers.rows, steps)
             if (rows := _frozen(layers.rows)) in seen:
-                break  # the next rows have been seen, too
+                break  # the following orders have been seen, too
             seen[rows] = crossings(layers)
         for row in layers.rows:
             chance.shuffle(row)
     fewest = min(seen.values())
     best = [rows for rows, crossed in seen.items() if crossed == fewest]
-    # A mirror image crosses as often, and may be the one that begins on the left.
+    # A mirror image has as many crossings, and may start further left.
     mirrored = [tuple(row[::-1] for row in rows) for rows in best]
     return [replace(layers, rows=[list(row) for row in rows]) for rows in dict.fromkeys([*best, *mirrored])]
 
@@ -168,12 +168,12 @@ def _sweep(rows: list[list[Place]], steps: list[list[tuple[Place, Place]]]) -> N
 
 
 def _order(rows: list[list[Place]], index: int, beside: int, links: list[tuple[Place, Place]]) -> None:
-    """Sorts a row by the mean position of the places in the row beside it that each is linked with."""
+    """Sorts a row by the mean position of each place's neighbours in the adjacent row."""
     position = {place: number for number, place in enumerate(rows[beside])}
     found: dict[Place, list[int]] = {}
     for place, neighbour in links:
         found.setdefault(place, []).append(position[neighbour])
-    # One that has no neighbour there stays about where it is.
+    # A place without neighbours there roughly keeps its position.
     mean = {
         place: sum(found[place]) / len(found[place]) if place in found else number
         for number, place in enumerate(rows[index])
@@ -182,7 +182,7 @@ def _order(rows: list[list[Place]], index: int, beside: int, links: list[tuple[P
 
 
 def _swap_neighbours(rows: list[list[Place]], steps: list[list[tuple[Place, Place]]]) -> None:
-    """Swaps two that stand side by side wherever that saves a crossing."""
+    """Swaps adjacent places if that saves a crossing."""
     for index, row in enumerate(rows):
         touching = steps[max(index - 1, 0) : index + 1]
         for left in range(len(row) - 1):
@@ -193,7 +193,7 @@ def _swap_neighbours(rows: list[list[Place]], steps: list[list[tuple[Place, Plac
 
 
 def _steps_by_row(layers: Layers) -> list[list[tuple[Place, Place]]]:
-    """For each row but the last, what leads from it to the next."""
+    """Returns the segments from each row to the next."""
     row_of = {place: index for index, row in enumerate(layers.rows) for place in row}
     found: list[list[tuple[Place, Place]]] = [[] for _ in layers.rows[1:]]
     for _, upper, lower in layers.steps():

@@ -1,4 +1,4 @@
-"""The log lines of a state: what its function logged in an execution."""
+"""Reads the log lines of a state's function in an execution."""
 
 import time
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from totes.runtime.names import Names
 
 READ_SECONDS = 1.0
-# A line may come some moments after the execution's end.
+# A line may arrive seconds after the execution's end.
 COMPLETE_AFTER = timedelta(seconds=10)
 
 
 class LineReader:
-    """Reads the lines of the state that somebody looks at, and remembers those of the last one."""
+    """Reads the lines of the state that is shown, and caches them."""
 
     def __init__(self, names: "Names") -> None:
         self._names = names
@@ -30,7 +30,7 @@ class LineReader:
         self._due = 0.0
 
     def read(self, execution: "Execution", state: State) -> Sequence[LogLine] | None:
-        """The lines of a state in an execution, oldest first; None if it has no function, or its log can't be read."""
+        """Returns a state's lines, oldest first; None if it has no function, or its log can't be read."""
         function = self._function_of.get(state.function or "")
         if function is None:
             return None

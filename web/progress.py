@@ -1,4 +1,4 @@
-"""How far an execution has come, in the terms of the drawing: what each state shows, and which ways were taken."""
+"""Maps an execution to the drawing: each state's status and note, and the transitions taken."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LONGEST_NOTE = 21
 
 
 class Status(StrEnum):
-    """What has become of a state or of an execution. The values are what the page says, and its classes in CSS."""
+    """The status of a state or an execution. The values are also the page's words and CSS classes."""
 
     NOT_REACHED = "not-reached"
     RUNNING = "running"
@@ -28,11 +28,11 @@ class Status(StrEnum):
 
     @property
     def words(self) -> str:
-        return "dealt with a failure" if self is Status.HANDLED else self.value.replace("-", " ")
+        return "handled a failure" if self is Status.HANDLED else self.value.replace("-", " ")
 
     @property
     def mark(self) -> str:
-        """A sign that tells it without colour. None of them is an emoji anywhere."""
+        """Returns a sign that shows the status without colour. No platform draws any of them as an emoji."""
         return {
             Status.NOT_REACHED: "○",
             Status.RUNNING: "●",
@@ -46,11 +46,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Shown:
-    """What the drawing shows of a state.
+    """A state's text in the drawing.
 
     Attributes:
-        note: a word or two for the box: how long it took, or its error.
-        label: all of it in words, for those who don't see the drawing.
+        note: a short text for the box: the duration, or the error.
+        label: the full text, for screen readers.
     """
 
     status: Status
@@ -59,17 +59,17 @@ class Shown:
 
 
 def execution_status(execution: Execution) -> Status:
-    """The status of an execution as a whole."""
+    """Returns the status of an execution as a whole."""
     if execution.status == RUNNING:
         return Status.RUNNING
     return Status.SUCCEEDED if execution.status == SUCCEEDED else Status.FAILED
 
 
 def run_status(run: StateRun, execution: Execution, on_failure: Collection[str]) -> Status:
-    """The status of a state that the execution went through, or is in.
+    """Returns the status of a state's run in an execution.
 
     Args:
-        on_failure: the states that deal with failures; none of them is a success.
+        on_failure: the states that handle failures; they are never shown as a success.
     """
     if run.exited is None:
         return Status.RETRYING if run.failures else Status.RUNNING
@@ -82,7 +82,7 @@ def run_status(run: StateRun, execution: Execution, on_failure: Collection[str])
 
 
 def current_runs(workflow: Workflow, execution: Execution | None) -> Sequence[StateRun]:
-    """The states that an execution went through since it was last redriven: from a failure back to the usual way."""
+    """Returns the runs since the last redrive, which returns from a failure to the usual path."""
     if execution is None:
         return ()
     on_failure = failure_states(workflow)
@@ -95,19 +95,19 @@ def current_runs(workflow: Workflow, execution: Execution | None) -> Sequence[St
 
 
 def progress(workflow: Workflow, drawn: Workflow, execution: Execution | None, now: datetime) -> Mapping[str, Shown]:
-    """What each drawn state shows; of several passes through a state, the last one."""
+    """Returns each drawn state's text. If a state ran several times, the last run counts."""
     runs = {run.name: run for run in current_runs(workflow, execution)}
     on_failure = failure_states(workflow)
     return {name: _shown(state, runs.get(name), execution, on_failure, now) for name, state in drawn.states.items()}
 
 
 def ways_taken(runs: Sequence[StateRun]) -> set[tuple[str, str]]:
-    """The pairs of states between which an execution has passed."""
+    """Returns the transitions that an execution took, as pairs of states."""
     return {(run.name, after.name) for run, after in pairwise(runs)}
 
 
 def said(execution: Execution) -> str:
-    """One line on what an execution did, or is doing."""
+    """Returns a line about what an execution did or is doing."""
     status = execution_status(execution)
     if status is Status.RUNNING:
         return f"in {execution.states[-1].name}" if execution.states else "starting"

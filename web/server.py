@@ -1,4 +1,4 @@
-"""Serves the page on the loopback interface, for as long as a stack runs."""
+"""Serves the page on the loopback interface while a stack runs."""
 
 import socket
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def serving_page(stack: "Stack", at: socket.socket) -> Iterator[str]:
-    """Serves the page of a stack.
+    """Serves a stack's page.
 
     Yields:
-        Its address.
+        The page's address.
     """
     gatherer = Gatherer(stack)
     port = at.getsockname()[1]
@@ -33,7 +33,7 @@ def serving_page(stack: "Stack", at: socket.socket) -> Iterator[str]:
             yield f"http://{HOST}:{port}"
         finally:
             gatherer.close()
-            # The server has a copy of its own; with this one open, who connects would wait for an answer.
+            # The server has its own copy. With this one open, new connections would wait for an answer.
             at.close()
 
 

@@ -1,4 +1,4 @@
-"""How the pipeline stands: the heads of the three logs, the tables' last changes and the schedule."""
+"""Reads the pipeline's standing: the heads of the three logs, the tables' last changes, and the schedule."""
 
 import time
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from totes.alerts.executions import Execution
 if TYPE_CHECKING:
     from totes.runtime.names import Names
 
-# It is read this often at most: it takes a connection to the warehouse and a dozen calls.
+# The least interval between reads: each needs a connection to the warehouse and a dozen calls.
 READ_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How the pipeline stood when it was last asked.
+    """The pipeline's state when it was last read.
 
     Attributes:
         success: the newest execution that SUCCEEDED.
-        changes: the last change of each table, as of the last time the warehouse could be asked.
-        trouble: why the rest can't be read; None where it can.
+        changes: each table's last change, as of the last time the warehouse was reachable.
+        trouble: why the other fields can't be read, or None.
     """
 
     heads: Sequence[LogHead] = ()
@@ -39,17 +39,17 @@ class Standing:
         return freshness(self.heads, self.success, now) if self.heads else None
 
     def change_of(self, table: str) -> TableChange | None:
-        """The last change of a table; None if it has never been changed."""
+        """Returns a table's last change; None if it has never changed."""
         return next((change for change in self.changes if change.table == table), None)
 
     @property
     def unread(self) -> list[LogHead]:
-        """The logs that can't be read."""
+        """Returns the logs that can't be read."""
         return [head for head in self.heads if head.trouble]
 
 
 class StandingReader:
-    """Reads how a stage stands, and remembers it for a moment."""
+    """Reads a stage's standing, and caches it for READ_SECONDS."""
 
     def __init__(self, names: "Names") -> None:
         self._names = names
@@ -57,7 +57,7 @@ class StandingReader:
         self._due = 0.0
 
     def read(self) -> Standing:
-        """How the pipeline stands. What can't be read is said in its place: the rest is worth having without it."""
+        """Returns the standing. If a part can't be read, its place has the error and the other parts are still read."""
         if time.monotonic() >= self._due:
             try:
                 self._known = self._read()
@@ -67,7 +67,7 @@ class StandingReader:
         return self._known
 
     def forget(self) -> None:
-        """Lets the next read ask again."""
+        """Clears the cache."""
         self._due = 0.0
 
     def _read(self) -> Standing:

@@ -1,4 +1,4 @@
-"""How values read on the page: filters of the templates."""
+"""Formats values for the page. The functions are filters for the templates."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from cli.render.terminal import ago
 from totes.alerts.email import anchor
 from totes.alerts.error_catalogue import section
 
-# A document, wherever docs/ is said to be: the same one is served here.
+# A document's address, whatever is before docs/: the page serves the same document.
 _DOCUMENT = re.compile(r"\S*\bdocs/([\w/-]+)\.md(#[\w-]+)?")
 _RATE = re.compile(r"rate\((?:1 )?(.+)\)")
 
 
 def pretty(document: str | Mapping[str, Any]) -> str:
-    """JSON with line breaks; text that is no JSON as it is."""
+    """Formats JSON with line breaks; returns other text unchanged."""
     try:
         parsed = json.loads(document) if isinstance(document, str) else document
     except ValueError:
@@ -28,27 +28,27 @@ def pretty(document: str | Mapping[str, Any]) -> str:
 
 
 def moment(at: datetime) -> str:
-    """A day and a time of day."""
+    """Formats a date and time in UTC."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def clock(at: datetime) -> str:
-    """A time of day."""
+    """Formats a time of day in UTC."""
     return f"{at.astimezone(UTC):%H:%M:%S}"
 
 
 def age(span: timedelta) -> str:
-    """An age in its largest unit, for a narrow column."""
+    """Formats an age in its largest unit, for a narrow column."""
     return " ".join(ago(span).split()[:2])
 
 
 def every(rate: str) -> str:
-    """A schedule's rate in words: `rate(5 minutes)` is every 5 minutes."""
+    """Formats a schedule's rate: `rate(5 minutes)` becomes `every 5 minutes`."""
     return _RATE.sub(r"every \1", rate)
 
 
 def fields(line: LogLine) -> str:
-    """What else a log line says."""
+    """Formats a log line's further fields."""
     said = {name: value for name, value in line.fields.items() if value not in (None, {}, [])}
     return " ".join(
         f"{name}={value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}"
@@ -57,12 +57,12 @@ def fields(line: LogLine) -> str:
 
 
 def runbook(error: str) -> str:
-    """The address of the section that the runbook has on an error."""
+    """Returns the address of an error's section in the runbook."""
     return f"/docs/runbook#{anchor(section(error))}"
 
 
 def linked(text: str) -> Markup:
-    """A text in which each document that it names is a link; all else in it is text."""
+    """Turns the documents that a text names into links, and escapes the rest."""
     parts, end = [], 0
     for found in _DOCUMENT.finditer(text):
         address = f"/docs/{found[1]}{found[2] or ''}"

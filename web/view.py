@@ -1,4 +1,4 @@
-"""Gathers what the page shows, and does what its buttons say."""
+"""Gathers the page's data, and performs its buttons' actions."""
 
 import json
 import re
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from local.stack import Mail, Stack
 
 NEWEST = 50
-# What a mail of the local stack says about where to look; one that Report did not write has the execution's ARN.
+# Finds the execution's name in an e-mail. E-mails that Report did not write contain its ARN instead.
 _NAMED = re.compile(r"(?:totes explain |:execution:[\w-]+:)([\w.-]+)$", re.MULTILINE)
 
 
 class NoSuchExecution(CommandFailed):
-    """The state machine knows no execution of that name."""
+    """The state machine has no execution with that name."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class SentMail:
     """An e-mail that was sent.
 
     Attributes:
-        execution: the name of the execution that it speaks of.
-        at: when that execution ended, and so about when the mail was sent.
+        execution: the name of the execution that it is about, if known.
+        at: when that execution ended, which is about when the e-mail was sent.
     """
 
     mail: "Mail"
@@ -53,21 +53,21 @@ class SentMail:
 
 @dataclass(frozen=True)
 class View:
-    """What the page shows at one moment.
+    """The page's data at `now`.
 
     Attributes:
         workflow: all states.
-        graph: the drawing, in which states that don't matter now are folded.
-        on_failure: the states that deal with failures.
-        executions: the newest, newest first.
-        selected: the execution that was asked for, or the newest; None where there is none yet.
-        pinned: whether it was asked for.
-        state: the state that was asked for.
-        shown: what each drawn state shows.
-        taken: between which states the selected execution has passed.
-        lines: what the state's function logged in the selected execution; None if it has no function.
-        mails: the newest, newest first.
-        next_start: when the schedule fires next; None where that isn't known.
+        graph: the drawing, with irrelevant states folded.
+        on_failure: the states that handle failures.
+        executions: the newest executions, newest first.
+        selected: the requested execution, else the newest one; None if there is none yet.
+        pinned: whether the execution was requested.
+        state: the requested state.
+        shown: each drawn state's text.
+        taken: the transitions that the selected execution took, as pairs of states.
+        lines: the log lines of the state's function in the selected execution; None if it has no function.
+        mails: the newest e-mails, newest first.
+        next_start: when the schedule fires next; None if that is unknown.
     """
 
     now: datetime
@@ -95,37 +95,37 @@ class View:
 
     @property
     def failed(self) -> int:
-        """How many of the executions have failed."""
+        """Returns how many of the executions failed."""
         return sum(len(failed_in_a_row([execution])) for execution in self.executions)
 
     @property
     def failed_state(self) -> StateRun | None:
-        """The state that made the selected execution fail."""
+        """Returns the state that made the selected execution fail."""
         return failed_state(self.selected, self.on_failure) if self.selected else None
 
     @property
     def unmailed(self) -> list[Execution]:
-        """The executions whose failures were not mailed, because they repeat one that was."""
+        """Returns the failed executions without an e-mail, because they repeat an e-mailed failure."""
         return [execution for execution in self.executions if (notice := notice_of(execution)) and notice.repeats]
 
     @property
     def runs(self) -> list[StateRun]:
-        """The passes of the selected execution through the state that was asked for."""
+        """Returns the selected execution's runs of the requested state."""
         states = self.selected.states if self.selected else ()
         return [run for run in states if self.state and run.name == self.state.name]
 
     def status(self, run: StateRun) -> Status:
-        """The status of a state that the selected execution went through, or is in."""
+        """Returns the status of one of the selected execution's runs."""
         if self.selected is None:
             return Status.NOT_REACHED
         return run_status(run, self.selected, self.on_failure)
 
 
 class Gatherer:
-    """Makes views of a stack, and does what the page's buttons say; from any thread, one at a time.
+    """Makes views of a stack, and performs the page's actions. Thread-safe: one call at a time.
 
     Args:
-        stack: which must run until `close`.
+        stack: must run until `close` is called.
     """
 
     def __init__(self, stack: "Stack") -> None:
@@ -142,14 +142,14 @@ class Gatherer:
         self._drawings: dict[Hashable, Graph] = {}
 
     def view(self, execution: str | None = None, state: str | None = None) -> View:
-        """What there is to see now.
+        """Returns the page's data.
 
         Args:
-            execution: the name of one execution; None for the newest.
-            state: the name of a state; one that does not exist is no state.
+            execution: an execution's name; None means the newest one.
+            state: a state's name; an unknown name means no state.
 
         Raises:
-            NoSuchExecution: there is none of that name.
+            NoSuchExecution: no execution has that name.
             CommandFailed: the stack is stopping.
         """
         with self._lock:
@@ -186,7 +186,7 @@ class Gatherer:
         """Starts an execution and returns its name.
 
         Raises:
-            Misused: the input is no JSON object.
+            Misused: the input is not a JSON object.
         """
         _check_input(document)
         with self._lock:
@@ -196,10 +196,10 @@ class Gatherer:
             return name
 
     def start_again(self, execution: str) -> str:
-        """Starts an execution with the input of another one, and returns its name.
+        """Starts an execution with the same input as another one, and returns its name.
 
         Raises:
-            NoSuchExecution: there is no other one of that name.
+            NoSuchExecution: the other execution does not exist.
         """
         with self._lock:
             self._check_open()
@@ -208,7 +208,7 @@ class Gatherer:
             return name
 
     def pause(self, reason: str) -> None:
-        """Stops the schedule, with a reason or an empty one.
+        """Pauses the schedule. The reason may be empty.
 
         Raises:
             Misused: the reason is too long.
@@ -220,14 +220,14 @@ class Gatherer:
             self._standing.forget()
 
     def resume(self) -> None:
-        """Lets the schedule run again."""
+        """Resumes the schedule."""
         with self._lock:
             self._check_open()
             resume_schedule(self._names)
             self._standing.forget()
 
     def close(self) -> None:
-        """Waits until nothing is under way, and refuses from then on."""
+        """Waits for running calls, and rejects all later ones."""
         with self._lock:
             self._closed = True
 
@@ -236,7 +236,7 @@ class Gatherer:
             raise CommandFailed("The stack is stopping.")
 
     def _described(self, arn: str) -> Execution:
-        """An execution with its states. One that is over stays as it is, and is asked for once."""
+        """Returns an execution with its states. Reads an ended execution only once."""
         if arn in self._over:
             return self._over[arn]
         found = describe(arn)
@@ -257,7 +257,7 @@ class Gatherer:
         return f"{self._names.state_machine_arn.replace(':stateMachine:', ':execution:')}:{name}"
 
     def _drawing(self, drawn: Workflow) -> Graph:
-        """The drawing of a folded workflow. Of one there are few, and each takes a while."""
+        """Returns a folded workflow's drawing. Caches the drawings: they are few, and slow to compute."""
         key = (*drawn.states, *drawn.transitions)
         if key not in self._drawings:
             self._drawings[key] = draw(drawn)

@@ -1,4 +1,4 @@
-"""A state machine's definition, reduced to what a drawing of it needs."""
+"""Parses a state machine's definition into the parts that a drawing needs."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ FOLDED = "Folded"
 
 @dataclass(frozen=True)
 class State:
-    """One state.
+    """A state.
 
     Attributes:
-        kind: its Type, for instance `Task`; FOLDED if it stands for other states.
-        comment: what the definition says about it; empty where it says nothing.
-        function: the name of the function that its task calls; None if it calls none.
-        holds: the states that a folded one stands for.
+        kind: its Type, for instance `Task`; FOLDED if it replaces other states.
+        comment: its Comment in the definition, or empty.
+        function: the name of the function that it calls, or None.
+        holds: the states that it replaces, if it is FOLDED.
     """
 
     name: str
@@ -31,7 +31,7 @@ class State:
 
 @dataclass(frozen=True)
 class Transition:
-    """A way from one state to another; `kind` is NEXT, CHOICE, DEFAULT or CATCH."""
+    """A transition between two states. Its `kind` is NEXT, CHOICE, DEFAULT or CATCH."""
 
     source: str
     target: str
@@ -48,17 +48,17 @@ class Workflow:
 
 
 def parse_workflow(document: Mapping[str, Any]) -> Workflow:
-    """A definition in Amazon States Language. Of a Map or a Parallel the inside is left out: it is one state here."""
+    """Parses a definition in Amazon States Language. A Map or Parallel becomes one state, without its inner states."""
     states = {name: _state(name, state) for name, state in document["States"].items()}
     found = [way for name, state in document["States"].items() for way in _transitions(name, state)]
-    # Of several ways from one state to another the first is drawn, and so an error's only where there is no other.
+    # Keeps only the first transition between two states, so an error's only if there is no other.
     first = {(way.source, way.target): way for way in reversed(found)}
     return Workflow(document["StartAt"], states, tuple(way for way in found if first[way.source, way.target] is way))
 
 
 def _state(name: str, state: Mapping[str, Any]) -> State:
     function = state.get("Parameters", {}).get("FunctionName")
-    # Deployed, it is an ARN.
+    # In a deployed definition, it is an ARN.
     return State(name, state["Type"], state.get("Comment", ""), function and function.rpartition(":")[2])
 
 

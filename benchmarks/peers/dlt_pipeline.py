@@ -1,4 +1,4 @@
-"""One run of a dlt pipeline: sales_order of one database → a table of another. Runs in dlt's environment, not in ours.
+"""Runs a dlt pipeline once: from sales_order in one database to a table in another. Runs in dlt's own environment.
 
 python dlt_pipeline.py <source URI> <target URI> <folder of its state> <write disposition>
 """

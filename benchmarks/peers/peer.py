@@ -1,4 +1,4 @@
-"""Programs that others wrote for the same work, each in an environment of its own under build/peers."""
+"""Runs other programs that do the same work, each in its own environment under build/peers."""
 
 import hashlib
 import os
@@ -19,14 +19,14 @@ from local.postgres.databases import SOURCE
 
 FOLDER = Path(__file__).parent
 ENVIRONMENTS = ROOT / "build" / "peers"
-# Nobody tells home how a benchmark went, nor looks for a newer version of itself.
+# Disables telemetry and the search for newer versions.
 _QUIET = {
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "CRITICAL",
     "INGESTR_DISABLE_TELEMETRY": "true",
     "SLING_DISABLE_TELEMETRY": "true",
 }
-# What an appending peer has made of the orders: every version of each, the latest of which counts.
+# The latest version of each order, for a peer that appends every version.
 _LATEST = (
     "(SELECT DISTINCT ON (sales_order_id) * FROM public.sales_order "
     "ORDER BY sales_order_id, last_updated DESC) AS latest"
@@ -39,9 +39,9 @@ class Peer:
     """One way to use a program.
 
     Attributes:
-        name: as it is shown.
-        program: the name of its environment and of its pinned requirements.
-        command: made of the environment's folder, the world, and the names of the target database and its state.
+        name: its name in the results.
+        program: the name of its virtual environment and of its file of pinned requirements.
+        command: returns its command line.
         appends: whether it keeps all versions of a row.
     """
 
@@ -63,7 +63,7 @@ class Peer:
         return ENVIRONMENTS / f"{self.database}.state"
 
     def forget(self, environment: Environment) -> None:
-        """Empties what it loads into, and what it remembers."""
+        """Empties its target database and deletes its state."""
         environment.empty_database(self.database)
         shutil.rmtree(self.state, ignore_errors=True)
         self.state.mkdir(parents=True)
@@ -72,7 +72,7 @@ class Peer:
         """Runs it to its end; returns the seconds of the whole process.
 
         Raises:
-            PeerFailed: with the last line that it said.
+            PeerFailed: with the last line of its output.
         """
         variables = {"SRC": uri(environment, SOURCE), "TGT": uri(environment, self.database), "HOME": str(self.state)}
         command = self.command(self, environment)
@@ -95,10 +95,10 @@ class Peer:
         return seconds
 
     def check(self, environment: Environment) -> None:
-        """Makes sure that it has moved what it says.
+        """Checks its result.
 
         Raises:
-            PeerFailed: it has not.
+            PeerFailed: the target's table is missing, or differs from totesys.
         """
         try:
             found = totesys.content(
@@ -114,18 +114,18 @@ class Peer:
 def uri(
     environment: Environment, database: str, scheme: str = "postgresql", user: str = "postgres", host: str = ""
 ) -> str:
-    """A database of the world's server, by its Unix socket."""
+    """Returns a database's URI, with the server's Unix socket."""
     return f"{scheme}://{user}@{host}/{database}?host={environment.postgres.host}"
 
 
 def version(program: str) -> str:
-    """Returns the version of a program that is pinned."""
+    """Returns a program's pinned version."""
     pins = (FOLDER / f"{program}.txt").read_text(encoding="utf-8")
     return str(re.findall(rf"^{program}\S*==(\S+)", pins, re.MULTILINE)[0])
 
 
 def installed(program: str, tell: Tell) -> str:
-    """Makes the environment of a program where it is not there yet; returns why it can't, or nothing."""
+    """Installs a program into its environment, unless it is already there. Returns the error, or an empty text."""
     pins = FOLDER / f"{program}.txt"
     folder = ENVIRONMENTS / program
     mark, made_of = folder / ".made-of", hashlib.sha256(pins.read_bytes()).hexdigest()
@@ -147,4 +147,4 @@ def installed(program: str, tell: Tell) -> str:
 def _last_line(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return (errors or lines or ["it said nothing"])[-1][:200]
+    return (errors or lines or ["it printed nothing"])[-1][:200]

@@ -1,4 +1,4 @@
-"""The peers: ingestr, dlt and sling, each as its documentation says that it is fastest."""
+"""The peers: ingestr, dlt and sling, each in the fastest way that its documentation recommends."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ def _ingestr(peer: Peer, environment: Environment) -> list[str | Path]:
 
 
 def _since_last_time(peer: Peer, environment: Environment) -> list[str]:
-    """ingestr keeps no state: whoever schedules it says from when on. Without that it would read everything."""
+    """Returns the start of the interval for ingestr, which keeps no state and would otherwise read everything."""
     if environment.postgres.execute(f"SELECT to_regclass('{_TABLE}')", peer.database) == ([None],):
         return []
     ((latest,),) = environment.postgres.execute(f"SELECT max(last_updated) FROM {_TABLE}", peer.database)
@@ -33,7 +33,7 @@ def _since_last_time(peer: Peer, environment: Environment) -> list[str]:
 
 def _dlt(disposition: str) -> Command:
     def command(peer: Peer, environment: Environment) -> list[str | Path]:
-        # SQLAlchemy, ConnectorX and ADBC each read the socket's folder from another part.
+        # SQLAlchemy, ConnectorX and ADBC each read the socket's folder from a different part of the URI.
         folder = environment.postgres.host.replace("/", "%2F")
         return [
             peer.environment / "bin" / "python",

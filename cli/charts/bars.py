@@ -1,4 +1,4 @@
-"""A question's chart on a terminal: a bar of text for each row, panel by panel and series by series."""
+"""Draws a question's chart on a terminal: a text bar for each row, by panel and series."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from cli.charts.declaration import CURRENCY, Chart
 from cli.render.terminal import Row, cell, heading, longest_word, plain_table
 
 _NARROWEST = 10
-# Blocks divide a cell into so many.
+# Block characters divide a cell into this many parts.
 _PARTS = 8
 
 
 @dataclass(frozen=True)
 class _Series:
-    """Rows that belong together, as (name, row); what they are called; and the column that is their quantity."""
+    """A series: its label, its quantity's column, and its rows as (name, row)."""
 
     label: str
     quantity: str
@@ -28,9 +28,9 @@ class _Series:
 
 
 class _Bar:
-    """A bar from zero to a value; of number signs if the terminal's encoding has no blocks.
+    """A bar from zero to a value. It is visible unless the value is zero.
 
-    A value that is not zero has a bar that can be seen.
+    It consists of number signs if the terminal's encoding lacks block characters.
     """
 
     def __init__(self, value: float, low: float, high: float, style: str) -> None:
@@ -55,7 +55,7 @@ class _Bar:
 
 
 def bars(answer: Answer, chart: Chart) -> Iterator[Table]:
-    """Returns a table for each panel. Panels of different currencies have a scale each, others share one."""
+    """Yields a table for each panel. Panels of different currencies have separate scales; others share one."""
     _, quantity = answer.axes(chart)
     quantities = chart.folded or (quantity,)
     for panel in answer.panels(chart):
@@ -64,7 +64,7 @@ def bars(answer: Answer, chart: Chart) -> Iterator[Table]:
 
 
 def count_bars(answer: Answer, chart: Chart) -> int:
-    """Returns how many bars a chart has."""
+    """Returns the chart's number of bars."""
     return len(answer.rows) * max(1, len(chart.folded))
 
 
@@ -89,7 +89,7 @@ def _table(panel: Answer, chart: Chart, quantities: Sequence[str], extent: tuple
 
 
 def _series(panel: Answer, chart: Chart, category: str, quantities: Sequence[str]) -> list[_Series]:
-    """Returns the rows by the values that colours tell apart in a picture, or once for each quantity."""
+    """Groups the rows by the chart's colour column, or repeats them for each folded quantity."""
     rows = [(_name(name, row), row) for name, row in zip(panel.names(chart, category), panel.rows, strict=True)]
     if chart.folded:
         return [_Series(heading(column), column, rows) for column in quantities]

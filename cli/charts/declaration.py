@@ -1,8 +1,11 @@
-"""A question's chart, as its header declares it: `Chart: line, x=month, y=revenue, row=currency_code`.
+"""Parses a chart's declaration in a question's header: `Chart: line, x=month, y=revenue, row=currency_code`.
 
-First the kind, `bar` or `line`; then `x` and `y`, one of which is a quantity; if there is more than one panel, `row`,
-the columns whose values make the panels, joined by +; if bars or lines are to be told apart, `color`. If the question
-needs more, `queries/<name>.vl.json` has it: a part of a Vega-Lite specification that is merged into each panel's.
+- The kind comes first: `bar` or `line`.
+- `x` and `y` are columns; one of them is a quantity.
+- `row` names the columns whose values form the panels, joined by +. It is optional.
+- `color` names the column whose values have a colour each. It is optional.
+
+`queries/<name>.vl.json` may refine the chart: it is a partial Vega-Lite specification, merged into each panel's.
 """
 
 import json
@@ -22,7 +25,7 @@ CURRENCY = "currency_code"
 
 
 class QuestionInvalid(CommandFailed):
-    """A file of queries/ is malformed, or declares what its answer does not have."""
+    """A file in queries/ is malformed, or declares a column that its answer lacks."""
 
     def __init__(self, path: Path, line: int, problem: str) -> None:
         super().__init__(f"{path.parent.name}/{path.name}:{line}: {problem}")
@@ -30,15 +33,15 @@ class QuestionInvalid(CommandFailed):
 
 @dataclass(frozen=True)
 class Chart:
-    """How an answer is drawn.
+    """A chart's declaration.
 
     Attributes:
-        path, line: where it is declared.
+        path, line: the declaration's place.
         kind: `bar` or `line`.
         x, y: columns of the answer.
-        row: the columns whose values make the panels; empty if there is one panel.
-        color: the column that tells bars or lines apart.
-        refinement: a part of a Vega-Lite specification that is merged into that of each panel.
+        row: the columns whose values form the panels; empty if there is one panel.
+        color: the column whose values have a colour each, or None.
+        refinement: a partial Vega-Lite specification, merged into each panel's.
     """
 
     path: Path
@@ -52,14 +55,14 @@ class Chart:
 
     @property
     def folded(self) -> tuple[str, ...]:
-        """Returns the columns that a refinement draws as one quantity, told apart by their names."""
+        """Returns the columns that the refinement folds into one quantity, with a series for each column."""
         return tuple(_values_of("fold", self.refinement))
 
     def check(self, columns: Sequence[str], amounts: Sequence[str]) -> None:
-        """Compares it with the answer.
+        """Checks the declaration against the answer.
 
         Args:
-            amounts: the columns that have amounts of money.
+            amounts: the columns with amounts of money.
 
         Raises:
             QuestionInvalid: a column is not in the answer, or amounts of different currencies share a panel.
@@ -82,7 +85,7 @@ class Chart:
 
 
 def read_chart(path: Path, line: int, text: str) -> Chart:
-    """Reads the paragraph `Chart:`, and queries/<name>.vl.json if it is there.
+    """Parses the paragraph `Chart:`, and queries/<name>.vl.json if it exists.
 
     Raises:
         QuestionInvalid: either is malformed.
@@ -102,7 +105,7 @@ class _Declaration:
     def parsed(self, text: str) -> Chart:
         kind, *options = (part.strip() for part in text.rstrip(".").split(","))
         if kind not in KINDS:
-            raise self._invalid(f"{kind} is no kind of chart.{_meant(kind, KINDS)}")
+            raise self._invalid(f"{kind} is not a kind of chart.{_meant(kind, KINDS)}")
         given = dict(self._option(option) for option in options)
         if len(given) < len(options):
             raise self._invalid("a channel is given twice.")
@@ -110,7 +113,7 @@ class _Declaration:
             raise self._invalid(f"{' and '.join(missing)} must be given, like x=month, y=revenue.")
         row = tuple(given["row"].split("+")) if "row" in given else ()
         if joined := [channel for channel in ("x", "y", "color") if "+" in given.get(channel, "")]:
-            raise self._invalid(f"{joined[0]} is one column; only row joins several by +.")
+            raise self._invalid(f"{joined[0]} is one column; only row joins several with +.")
         return Chart(self._path, self._line, kind, given["x"], given["y"], row, given.get("color"))
 
     def _option(self, option: str) -> tuple[str, str]:
@@ -134,7 +137,7 @@ def _read_refinement(path: Path) -> Mapping[str, Any]:
     if not isinstance(document, dict):
         raise QuestionInvalid(path, 1, "is not a JSON object.")
     if _has("data", document):
-        raise QuestionInvalid(path, 1, "has data of its own. Remove it: the answer is the data.")
+        raise QuestionInvalid(path, 1, "has its own data. Remove it: the answer is the data.")
     return document
 
 
@@ -145,7 +148,7 @@ def _has(key: str, document: object) -> bool:
 
 
 def _values_of(key: str, document: object) -> Iterator[str]:
-    """Yields each text, alone or in a list, that stands under a key at any depth."""
+    """Yields each string under a key at any depth, alone or in a list."""
     if isinstance(document, Mapping):
         for name, value in document.items():
             if name == key:

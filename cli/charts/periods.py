@@ -1,4 +1,4 @@
-"""Texts that are months, quarters or days, which a chart draws as time."""
+"""Recognises texts that are months, quarters or days, which a chart draws as time."""
 
 import re
 from collections.abc import Iterable
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Period:
-    """A kind of time on an axis.
+    """A kind of period on an axis.
 
     Attributes:
-        pattern: what its texts look like. A month's or a quarter's have the year, and its number in it.
-        unit: of Vega-Lite.
-        shown: how the axis shows it.
-        months: how many a month or a quarter has.
+        pattern: matches its texts. For months and quarters, the groups are the year and the period's number.
+        unit: Vega-Lite's time unit.
+        shown: the axis labels' format.
+        months: the period's length in months, for months and quarters.
     """
 
     pattern: re.Pattern[str]
@@ -22,7 +22,7 @@ class Period:
     months: int = 1
 
     def begins(self, text: str) -> str:
-        """Returns the first day of a period."""
+        """Returns a period's first day."""
         found = self.pattern.fullmatch(text)
         if not found or not found.groups():
             return text
@@ -37,6 +37,6 @@ _PERIODS = (
 
 
 def period_of(values: Iterable[object]) -> Period | None:
-    """Returns the kind of time that all values are; None if they are names."""
+    """Returns the kind of period that all values match; None if there is none."""
     texts = [str(value) for value in values]
     return next((period for period in _PERIODS if all(map(period.pattern.fullmatch, texts))), None)

@@ -1,9 +1,11 @@
-"""The colours of charts, in light and dark.
+"""The charts' colours, for light and dark mode.
 
-Colour-blind people can tell the series apart. The first four are of Okabe and Ito; tests/unit/cli/charts/test_theme.py
-measures them all. In dark each has another colour, because few colours stand out from both white and black.
-A chart is drawn in light colours. In an SVG a style sheet replaces them for readers who prefer dark: its rules name the
-very attributes, so that what knows no style sheets shows the light ones.
+Colour-blind readers can distinguish the series. The first four colours are by Okabe and Ito;
+tests/unit/cli/charts/test_theme.py measures them all. Each series has another colour in dark mode, because few colours
+stand out from both white and black.
+
+A chart is drawn in light colours. In an SVG, a style sheet replaces them for readers who prefer dark mode. Its rules
+select elements by their colour attributes, so programs that ignore style sheets show the light colours.
 """
 
 from typing import Any
@@ -15,7 +17,7 @@ _SHEET_DARK = "#171c22"
 
 
 def _tint(colour: str, ground: str) -> str:
-    """Returns a colour as if it were half transparent. It is not, or grid lines would show through."""
+    """Returns a colour mixed with the background. Real transparency would let grid lines show through."""
     mixed = (
         round(0.4 * int(colour[at : at + 2], 16) + 0.6 * int(ground[at : at + 2], 16))
         for at in range(1, len(colour), 2)
@@ -23,7 +25,7 @@ def _tint(colour: str, ground: str) -> str:
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
-# Of what is unfinished, by the colour of its series.
+# The colours of unfinished periods, by their series' colour.
 TINTS = {colour: _tint(colour, SHEET) for colour in SERIES}
 DARK = {
     INK: "#e4e8ec",
@@ -33,7 +35,7 @@ DARK = {
     **dict(zip(SERIES, _SERIES_DARK, strict=True)),
     **{TINTS[light]: _tint(dark, _SHEET_DARK) for light, dark in zip(SERIES, _SERIES_DARK, strict=True)},
 }
-# As wide as Arial, which a browser takes where this one is not installed; both are told here.
+# Liberation Sans is as wide as Arial, which browsers use if it is not installed.
 FONT = "Liberation Sans, Arial, Helvetica, sans-serif"
 CLASS = "totes-chart"
 
@@ -62,7 +64,7 @@ CONFIG: dict[str, Any] = {
 
 
 def dark_rules() -> str:
-    """Returns the style sheet that makes charts dark for readers who prefer that. Paper stays light."""
+    """Returns the style sheet for readers who prefer dark mode. Printed charts stay light."""
     rules = "".join(
         f'.{CLASS} [{attribute}="{light}"]{{{attribute}:{dark}}}'
         for light, dark in DARK.items()

@@ -1,6 +1,6 @@
-"""Charts of answers: Vega-Lite, rendered on this machine by vl-convert, without a network or a browser.
+"""Draws answers' charts with Vega-Lite. vl-convert renders them locally, without a network or a browser.
 
-vl-convert is imported when something is drawn, for it takes a second.
+vl-convert is imported only when a chart is drawn, because the import takes a second.
 """
 
 import json
@@ -17,15 +17,15 @@ from cli.charts.theme import CLASS, CONFIG, INK, SERIES, TINTS, dark_rules
 from cli.errors import CommandFailed
 from cli.render.terminal import cell, heading
 
-# In pixels: what a phone of 390 leaves, and what a file has.
+# Widths in pixels: the room on a phone 390 pixels wide, and in a file.
 NARROW, WIDE = 340, 640
-NOT_OVER = "Lighter or dashed: unfinished. It is not over yet, or the first order was made in the middle of it."
+NOT_OVER = "Lighter or dashed periods are unfinished: not over yet, or begun before the first order."
 _VERSION = "6.4"
 _HEIGHT, _STEP = 150, 19
-# About the width of a letter, of a legend's mark with the space around it, and of an axis' numbers and gaps. A name on
-# an axis is cut there.
+# Approximate widths: of a letter, a legend's mark with its margins, an axis's numbers and its gaps. Longer names on an
+# axis are cut.
 _LETTER, _MARK, _NUMBERS, _GAPS, _NAME_LIMIT = 6.2, 32, 55, 20, 150
-# Which of the dashed pieces of a line a point belongs to.
+# The field with the number of a point's dashed segment.
 _DASH = "_dash"
 _SHORT_NUMBER = "replace(format(datum.value, '~s'), 'G', 'bn')"
 
@@ -36,10 +36,10 @@ Extent = tuple[float, float] | None
 def panel_svgs(answer: Answer) -> list[tuple[str, str]]:
     """Returns a narrow chart for each panel, as (label, SVG), for pages that put them side by side.
 
-    They have no style of their own: the page has cli.charts.theme.dark_rules.
+    The SVGs contain no style sheet: the page must include cli.charts.theme.dark_rules.
 
     Raises:
-        CommandFailed: the question has no chart, or its answer no rows.
+        CommandFailed: the question has no chart, or its answer has no rows.
         QuestionInvalid: its chart does not fit the answer.
     """
     chart = _chart(answer)
@@ -52,20 +52,20 @@ def panel_svgs(answer: Answer) -> list[tuple[str, str]]:
 
 
 def svg(answer: Answer) -> str:
-    """Returns the whole chart as one SVG, light and dark. Raises as panel_svgs does."""
+    """Returns the whole chart as one SVG, for light and dark mode. Raises the same errors as panel_svgs."""
     chart = _chart(answer)
     return _svg(whole(answer, chart), chart).replace(">", f"><style>{dark_rules()}</style>", 1)
 
 
 def png(answer: Answer) -> bytes:
-    """Returns the whole chart as a picture with two pixels for each, light. Raises as panel_svgs does."""
+    """Returns the whole chart as a light PNG at double resolution. Raises the same errors as panel_svgs."""
     chart = _chart(answer)
     picture: bytes = _rendered("vegalite_to_png", whole(answer, chart), chart, scale=2)
     return picture
 
 
 def whole(answer: Answer, chart: Chart) -> Document:
-    """Returns the specification of all panels below each other, under the question."""
+    """Returns the Vega-Lite specification of all panels, one below the other, titled with the question."""
     extent, series = _extent(answer, chart), answer.series(chart)
     panels = [
         {"width": WIDE, **_panel(panel, chart, extent, series, WIDE, panel.label(chart))}
@@ -86,7 +86,7 @@ def _chart(answer: Answer) -> Chart:
 
 
 def _extent(answer: Answer, chart: Chart) -> Extent:
-    """Returns the one scale of all panels; None if each has its own, because of currencies or of stacked bars."""
+    """Returns the panels' common scale; None if each has its own, because of currencies or stacked bars."""
     if CURRENCY in chart.row or chart.color or chart.refinement:
         return None
     _, quantity = answer.axes(chart)
@@ -100,7 +100,7 @@ def _panel(
     period = period_of(row[category] for row in answer.rows)
     across, along = ("x", "y") if quantity == chart.y else ("y", "x")
     values = _values(answer, chart, category, period)
-    # A narrow width is that of the whole panel, a wide one that of the bars or lines alone.
+    # NARROW is the whole panel's width; WIDE is the width of the bars or lines alone.
     beside = _NUMBERS if across == "x" else _width_of_names(values, category, period)
     room = width if width == WIDE else width - beside
     document = {
@@ -118,13 +118,13 @@ def _panel(
 
 
 def _with_unit(document: Document, along: str, unit: str) -> Document:
-    """Returns a document whose refinement has named several columns as one quantity, with their unit."""
+    """Adds the unit to a quantity's title, if a refinement folds several columns into that quantity."""
     axis = document["encoding"][along]
     return _merged(document, {"encoding": {along: {"title": f"{axis['title']}, {unit}"}}}) if unit else document
 
 
 def _colour(answer: Answer, chart: Chart, series: Sequence[str], room: float) -> Document:
-    """Returns the colour of bars or lines; that of a bar which is unfinished is lighter."""
+    """Returns the colour encoding of bars or lines. Unfinished bars are lighter."""
     lighter = chart.kind == "bar" and answer.has_unfinished
     colours = dict(zip(series, SERIES, strict=False))
     if not chart.color:
@@ -143,32 +143,32 @@ def _colour(answer: Answer, chart: Chart, series: Sequence[str], room: float) ->
 
 
 def _width_of_names(values: Sequence[Document], category: str, period: Period | None) -> float:
-    """Returns how much an axis with names takes, about; a period is shown by at most eleven letters."""
+    """Returns the approximate width of an axis with names. A period's label has at most eleven letters."""
     longest = len("31 Dec 2024") if period else max(len(str(value[category])) for value in values)
     return min(_NAME_LIMIT, _LETTER * longest) + _GAPS
 
 
 def _legend(series: Sequence[str], room: float) -> Document:
-    """Returns a legend with as many columns as there is room for."""
+    """Returns a legend with as many columns as fit."""
     longest = _MARK + _LETTER * max(map(len, series))
     return {"columns": max(1, int(room // longest)), "labelLimit": room - _MARK}
 
 
 def _time(column: str, period: Period, kind: str) -> Document:
-    """Returns the axis of time. A bar has its label below it; a line is drawn to scale, so that a gap shows."""
+    """Returns the time axis. It labels each bar; for a line, it is to scale, so that gaps show."""
     axis = {"format": period.shown, "labelOverlap": True, "labelSeparation": 8, "labelAngle": 0, "grid": False}
     drawn = "ordinal" if kind == "bar" else "temporal"
     return {"field": column, "title": None, "type": drawn, "timeUnit": period.unit, "axis": axis}
 
 
 def _names(column: str) -> Document:
-    """Returns the axis of what is compared by name, in the answer's order."""
+    """Returns the axis of names, in the answer's order."""
     axis = {"ticks": False, "domain": False, "labelLimit": _NAME_LIMIT, "labelPadding": 5, "labelColor": INK}
     return {"field": column, "title": None, "type": "nominal", "sort": None, "axis": axis}
 
 
 def _quantity(answer: Answer, column: str, extent: Extent, width: int) -> Document:
-    """Returns the axis of a number, from zero, with its unit."""
+    """Returns a quantity's axis, from zero, with its unit."""
     unit = answer.unit(column)
     return {
         "field": column,
@@ -189,7 +189,7 @@ def _quantity(answer: Answer, column: str, extent: Extent, width: int) -> Docume
 
 
 def _marks(answer: Answer, chart: Chart, values: Sequence[Document]) -> Document:
-    """Returns bars or lines. The line to and from what is unfinished is dashed."""
+    """Returns the marks: bars or lines. Lines to and from unfinished periods are dashed."""
     if chart.kind == "bar":
         return {"mark": "bar"}
     line = {"type": "line", "point": True}
@@ -205,7 +205,7 @@ def _marks(answer: Answer, chart: Chart, values: Sequence[Document]) -> Document
 
 
 def _dashes(values: Sequence[Document], chart: Chart) -> list[Document]:
-    """Returns each pair of neighbours on a line of which one is unfinished, or both; they share a number."""
+    """Returns the dashed segments' points: each pair of neighbours with an unfinished one shares a number."""
     lines: dict[Any, list[Document]] = {}
     for value in values:
         lines.setdefault(value.get(chart.color or ""), []).append(value)
@@ -215,7 +215,7 @@ def _dashes(values: Sequence[Document], chart: Chart) -> list[Document]:
 
 
 def _values(answer: Answer, chart: Chart, category: str, period: Period | None) -> list[Document]:
-    """Returns the rows as Vega-Lite reads them, those of periods by time."""
+    """Returns the rows in Vega-Lite's form. Sorts rows of periods by time."""
     values = [
         {**{column: _plain(column, value) for column, value in row.items()}, category: name}
         for row, name in zip(answer.rows, answer.names(chart, category), strict=True)
@@ -239,7 +239,7 @@ def _plain(column: str, value: object) -> Any:
 
 
 def _merged(document: Mapping[str, Any], other: Mapping[str, Any]) -> Document:
-    """Returns a document with the fields of another one in it, at any depth."""
+    """Merges a document's fields into another document, at any depth."""
     merged = dict(document)
     for name, value in other.items():
         inner = merged.get(name)

@@ -1,4 +1,4 @@
-"""`totes check`: finds mistakes in the declarations, and differences between them and the databases."""
+"""`totes check`: finds mistakes in the declarations, and where the databases differ from them."""
 
 from typing import Annotated
 
@@ -14,16 +14,17 @@ from totes.contracts.declarations import read_declarations
 def check(
     context: typer.Context,
     live: Annotated[
-        bool, typer.Option("--live", help="Also compare them with the stage's source and warehouse.")
+        bool, typer.Option("--live", help="Also compare the declarations with the stage's source and warehouse.")
     ] = False,
 ) -> None:
     """Check the declarations in schemas/: names, types, references, origins, versions and checks.
 
-    Prints every mistake with file, line and the nearest name. With --live, also reads the catalogues of both
-    databases, with the users of the stage's secrets: tables, columns, types and rights, and whether the warehouse
-    understands the checks. Writes nothing.
+    Reports each mistake with its file, line and, for an unknown name, the nearest known one. Writes nothing.
 
-    Exit code: 1 when there are findings.
+    With --live, it also logs in to both databases with the stage's secrets. It compares tables, columns, types and
+    rights, and lets the warehouse parse the checks.
+
+    Exit code: 1 if there are findings.
     """
     declarations = read_declarations()
     found = [f"schemas/{finding}" for finding in declarations.findings]
@@ -37,7 +38,7 @@ def check(
     for line in found:
         console.print(Text(line), soft_wrap=True)
     if live and declarations.findings:
-        console.print(Text("The databases were not looked at: correct the declarations first."))
+        console.print(Text("The databases were not checked: correct the declarations first."))
     tables = len(declarations.source) + len(declarations.warehouse)
     if found:
         console.print(Text(f"{len(found)} finding{'s' * (len(found) > 1)}.", "bold red"))

@@ -1,4 +1,4 @@
-"""`totes demo`: the whole pipeline from an empty machine, told in six short chapters."""
+"""`totes demo`: shows the whole pipeline on a temporary stack, in six short chapters."""
 
 import os
 import time
@@ -35,20 +35,20 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 DAYS = 5
-# The real business amends an order every other day or so; more of it, so that five days have something to show.
+# The real business amends about 1.3 orders or designs a day. This many, so that five days have something to show.
 AMENDMENTS_A_DAY = 5
-STOPPED = "Stopped before its end. Nothing is left behind."
+STOPPED = "Stopped before the end. Nothing is left behind."
 QUESTION = "top_designs_by_country"
 
 
 def demo(
     report: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write a report of it into this folder, as `totes report` does.")
+        Path | None, typer.Option(metavar="DIR", help="Also write a report into this folder, as `totes report` does.")
     ] = None,
 ) -> None:
     """Show the whole pipeline on a temporary stack: first load, working days, amendments, history, a question.
 
-    Needs nothing, leaves nothing behind, and takes about half a minute.
+    Needs no AWS account and no database, takes about 30 s, and leaves nothing behind.
     """
     if report:
         check_replaceable(report)
@@ -56,21 +56,21 @@ def demo(
     console = screen()
     try:
         with said_when_terminated(lambda: say_error(STOPPED)):
-            _tell_all(console, report)
+            _run_chapters(console, report)
     except KeyboardInterrupt:
         raise Interrupted(STOPPED) from None
     console.print(
-        Text(f"\nThat was everything, in {time.monotonic() - began:.0f} s. Now `totes up` to keep one running."),
+        Text(f"\nDone in {time.monotonic() - began:.0f} s. `totes up` starts a stack that keeps running."),
         soft_wrap=True,
     )
 
 
-def _tell_all(console: Console, report: Path | None) -> None:
+def _run_chapters(console: Console, report: Path | None) -> None:
     from local.business.simulator import Simulator
 
     with temporary_stack(console) as stack:
         chapter(console, "1. A source: two years of trading")
-        # The simulated days of chapter 3 come up to the last one that has closed.
+        # Leaves room for the simulated days of chapter 3, which end with the last day that is over.
         seed_if_empty(stack, console, ago=DAYS)
         chapter(console, "2. First execution: everything")
         _execute(stack, console)
@@ -82,7 +82,7 @@ def _tell_all(console: Console, report: Path | None) -> None:
         _execute(stack, console)
         chapter(console, "5. Third execution: nothing new")
         _execute(stack, console)
-        chapter(console, "6. What the warehouse holds")
+        chapter(console, "6. The warehouse's rows, compared with totesys")
         _show_warehouse(stack, console)
         if report:
             chapter(console, "7. A report for a browser")
@@ -91,11 +91,11 @@ def _tell_all(console: Console, report: Path | None) -> None:
 
 @contextmanager
 def temporary_stack(console: Console) -> Iterator["Stack"]:
-    """A stack in a home of its own, of which nothing is left."""
+    """Starts a stack in a temporary home, and deletes both at the end."""
     console.print(Text("Starting PostgreSQL and the AWS services on this machine …", "dim"))
     from local.stack import Stack
 
-    # A stack that `totes up` runs in this folder must not be in the way.
+    # A home of its own, so that `totes up` may run in this folder at the same time.
     with TemporaryDirectory(prefix="totes-home-") as home:
         os.environ["TOTES_HOME"] = home
         with Stack() as stack:
@@ -103,7 +103,7 @@ def temporary_stack(console: Console) -> Iterator["Stack"]:
 
 
 def chapter(console: Console, title: str) -> None:
-    """A headline."""
+    """Prints a chapter's title."""
     console.print()
     console.rule(Text(title, "bold"), align="left", style="dim")
 
@@ -120,7 +120,7 @@ def _show_warehouse(stack: "Stack", console: Console) -> None:
     found = compare(stack.names, list(comparable().values()))
     show_reconciliation(console, found)
     if not found.agrees:
-        raise CommandFailed("The warehouse differs from totesys, which is a bug: see above.")
+        raise CommandFailed("The warehouse differs from totesys, as shown above. This is a bug.")
     console.print()
     with warehouse(stack.names) as loaded:
         for amended in read_amended(loaded, [SALES_ORDER], 1)[0]:

@@ -1,4 +1,4 @@
-"""`totes doctor`: looks at a whole stage, from outside and from inside its functions."""
+"""`totes doctor`: checks a whole stage, from outside and from inside its functions."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -12,20 +12,21 @@ from cli.render.terminal import AsJson, complaints, say_json, screen
 
 
 def doctor(context: typer.Context, as_json: AsJson = False) -> None:
-    """Look at a whole stage, and say of all that is wrong what to do.
+    """Check a whole stage, and give a remedy for each problem.
 
-    From outside: the stack, the schedule, the last executions, who gets the alerts, alarms, queues, metrics, secrets
-    and buckets. From inside the functions, with their rights: both databases, TLS, clocks, and the lake. Writes
-    nothing, and disturbs no execution. What you may not look at is listed as such.
+    With your rights, it checks the stack, the schedule, the last executions, the alerts' subscribers, alarms, queues,
+    metrics, secrets and buckets. The functions check both databases, TLS, clocks and the lake, with their own rights.
 
-    Exit code: 1 when something failed; warnings alone are 0.
+    Writes nothing and disturbs no execution. If you lack a right, the check that needs it is listed as unknown.
+
+    Exit code: 1 if a check failed; 0 if there are only warnings.
     """
     from cli.doctor.examination import examine
     from cli.render.doctor import show_findings
     from totes.verify.doctor.findings import Level
 
     names = target(context).connect()
-    with complaints().status("looking") as status:
+    with complaints().status("connecting") as status:
         found = examine(names, status.update)
     if as_json:
         counts = Counter(finding.level for finding in found)

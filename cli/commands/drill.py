@@ -1,4 +1,4 @@
-"""`totes drill`: an outage of the warehouse, rehearsed from the first error to the mail that all is well again."""
+"""`totes drill`: rehearses an outage of the warehouse, from the first error to the recovery's e-mail."""
 
 import time
 from contextlib import nullcontext
@@ -18,19 +18,19 @@ from web.listener import listener
 
 def drill(
     step: Annotated[
-        bool, typer.Option("--step", help="Wait for Enter after each chapter: time to look at the page.")
+        bool, typer.Option("--step", help="Wait for Enter after the main chapters, so that you can look at the page.")
     ] = False,
-    page: Annotated[bool, typer.Option("--page/--no-page", help="Show it all in a browser.")] = True,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Serve a page that shows the pipeline.")] = True,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Of the page; else 8683, or a free one where that is taken.")
+        int | None, typer.Option(min=1, max=65535, help="The page's port. Default: 8683, or a free one if it is taken.")
     ] = None,
 ) -> None:
     """Rehearse an outage: the warehouse goes down in the middle of an execution, and comes back.
 
-    On a temporary stack on this machine, where a real PostgreSQL server is stopped: what the execution does, the e-mail
-    that is sent, how the next execution catches up, and whether anything was lost. Takes about half a minute.
+    The drill starts a temporary stack on this machine and stops its PostgreSQL server. It shows the failed execution
+    and its e-mail, lets the next execution catch up, and compares the warehouse with totesys. This takes about 30 s.
 
-    Exit code: 1 when anything did not go as promised.
+    Exit code: 1 if a promise was broken.
     """
     if port and not page:
         raise Misused("Give --port or --no-page, not both.")
@@ -55,7 +55,7 @@ def drill(
     took = f"in {time.monotonic() - began:.0f} s"
     if rehearsal.broken:
         promises = "1 promise was" if rehearsal.broken == 1 else f"{rehearsal.broken} promises were"
-        console.print(Text(f"\n{promises} not kept, {took}: see ✘ above.", "bold red"))
+        console.print(Text(f"\n{promises} not kept, {took}: look for ✘ above.", "bold red"))
         raise typer.Exit(FAILED)
     console.print(
         Text(f"\nEvery promise was kept, {took}. ", "bold green").append("Nothing is left behind.", "not bold")
@@ -66,8 +66,8 @@ def _announce(console: Console, address: str | None, step: bool) -> None:
     if address:
         console.print(Text.assemble("Watch it at ", (address, "bold underline"), "."), soft_wrap=True)
     hints = [
-        f"In another terminal: export TOTES_HOME={home()}, then totes status, totes explain, totes logs.",
-        "Retries wait a tenth as long as in AWS, and the schedule fires when the drill comes to it.",
-        *(["Look as long as you like, but start nothing: executions and mails are counted."] if step else []),
+        f"In another terminal: export TOTES_HOME={home()}, then totes status, totes explain or totes logs.",
+        "Retries wait a tenth as long as on AWS. The drill fires the schedule itself.",
+        *(["Take your time, but start no execution: the drill counts executions and e-mails."] if step else []),
     ]
     console.print(Text("\n".join(hints), "dim"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`totes explain`: what became of an execution, as the e-mail tells it, and what its functions logged."""
+"""`totes explain`: shows how an execution went: its e-mail, states, rows and log lines."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
     from totes.alerts.email import Failure, Mail
     from totes.runtime.names import Names
 
-# Where the runbook is from here: a link for whoever reads this in a checkout.
+# The path to the runbook in a checkout, in place of the e-mail's link.
 DOCS = "docs"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What became of an execution.
+    """How an execution went.
 
     Attributes:
-        summary: in a few sentences, where it succeeded or runs.
-        failure, mail: where it did not succeed.
-        notice: whether that mail was sent.
-        over_since: the execution that has succeeded since a failure; None where none has.
-        log: what the functions logged before a failure, oldest first.
+        summary: a few sentences, if it succeeded or still runs.
+        failure, mail: the failure and its e-mail, if it did not succeed.
+        notice: whether that e-mail was sent.
+        over_since: the execution that succeeded after the failure; None if none has.
+        log: the log lines of a failed execution, oldest first.
     """
 
     execution: Execution
@@ -51,7 +51,7 @@ class Explanation:
     log: Sequence[LogLine] = ()
 
     def as_document(self) -> dict[str, Any]:
-        """The explanation for `--json`."""
+        """Returns the explanation for `--json`."""
         shown = ("state", "error", "found", "remedy", "started", "failed", "attempts", "results", "standing")
         return {
             "execution": as_document(self.execution),
@@ -68,13 +68,14 @@ def explain(
     context: typer.Context,
     execution: Annotated[
         str | None,
-        typer.Argument(help="Its name or ARN; else the last one that did not succeed, or the last one at all."),
+        typer.Argument(help="Its name or ARN. Default: the newest one that failed, or the newest one if none has."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what became of an execution: a failure as the e-mail tells it, with its states, rows and log lines.
+    """Explain how an execution went: for a failure, its e-mail, states, rows and log lines.
 
-    The logs' ends, and how long the warehouse lags, are those of now. One that succeeded is told in a few sentences.
+    For a successful or running execution, prints a short summary. The explanation shows how far each log is, and how
+    far the warehouse lags, at present; the e-mail showed them as they were when it was sent.
     """
     names = target(context).connect()
     arn = named(names, execution) if execution else (newest_unsuccessful(names) or newest(names)).arn
@@ -86,13 +87,13 @@ def explain(
 
 
 def explanation(names: "Names", arn: str) -> Explanation:
-    """What Step Functions, the lake's logs and CloudWatch know of an execution."""
+    """Reads how an execution went from Step Functions, the lake's logs and CloudWatch."""
     execution = describe(arn)
     if execution.status == SUCCEEDED:
         return Explanation(execution, describe_end(execution))
     if execution.status == RUNNING:
         return Explanation(execution, describe_running(execution, datetime.now(UTC)))
-    # Powertools takes its time to be imported, and only a failure needs it.
+    # Imported here, because Powertools is slow to import and only a failure needs it.
     from totes.alerts.email import failure_mail
     from totes.alerts.failure import Zones, failure_of
 
@@ -111,7 +112,7 @@ def explanation(names: "Names", arn: str) -> Explanation:
 
 
 def show(console: Console, found: Explanation) -> None:
-    """The explanation as a person reads it."""
+    """Prints the explanation."""
     if found.mail is None or found.failure is None:
         console.print(Text(found.summary or ""))
         return
@@ -128,7 +129,7 @@ def show(console: Console, found: Explanation) -> None:
     _heading(console, "Log")
     show_lines(console, found.log)
     if not found.log:
-        console.print(Text("No line.", "dim"))
+        console.print(Text("No lines.", "dim"))
 
 
 def _show_over(console: Console, success: Execution | None) -> None:
@@ -136,8 +137,8 @@ def _show_over(console: Console, success: Execution | None) -> None:
         since = f"{success.started.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         console.print(
             Text.assemble(
-                ("It is over: ", "bold green"),
-                f"execution {success.name}, which began at {since}, has succeeded. What follows tells how it was.\n",
+                ("Recovered: ", "bold green"),
+                f"execution {success.name}, started at {since}, has succeeded. The failure's report follows.\n",
             ),
             soft_wrap=True,
         )

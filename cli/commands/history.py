@@ -1,4 +1,4 @@
-"""`totes history`: every version of one order, side by side, and which orders were amended."""
+"""`totes history`: shows an order's versions side by side, or lists the amended orders."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,22 +33,22 @@ LIMIT = 20
 
 def history(
     context: typer.Context,
-    order: Annotated[int | None, typer.Argument(help="The id in totesys, for instance a sales_order_id.")] = None,
-    amended: Annotated[
-        bool, typer.Option("--amended", help="List the sales and purchase orders that were amended.")
-    ] = False,
-    purchase: Annotated[bool, typer.Option("--purchase", help="A purchase order, not a sales order.")] = False,
-    payment: Annotated[bool, typer.Option("--payment", help="A payment, not a sales order.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="List so many, the last amended first.")] = LIMIT,
+    order: Annotated[int | None, typer.Argument(help="An id in totesys, for instance a sales_order_id.")] = None,
+    amended: Annotated[bool, typer.Option("--amended", help="List the amended sales and purchase orders.")] = False,
+    purchase: Annotated[bool, typer.Option("--purchase", help="Show a purchase order, not a sales order.")] = False,
+    payment: Annotated[bool, typer.Option("--payment", help="Show a payment, not a sales order.")] = False,
+    limit: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="List at most this many, latest amendment first.")
+    ] = LIMIT,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Show every version of an order, and what changed from one to the next; or list what was amended.
+    """Show every version of an order and what changed, or list the amended orders.
 
-    A version holds from the snapshot that first showed it until the one that showed the next, or the order's
-    deletion. last_updated is the back office's own stamp: amended orders keep it.
+    A version is valid from the first snapshot that has it until the first snapshot that has the next version or lacks
+    the order. last_updated is the back office's own timestamp: amendments leave it alone.
 
-    Exit code: 1 when the warehouse has never seen the order.
+    Exit code: 1 if the warehouse never had the order.
     """
     if purchase and payment:
         raise Misused("Give --purchase or --payment, not both.")
@@ -69,7 +69,7 @@ def history(
 
 def _show_one(context: typer.Context, entity: Entity, order: int, as_json: bool, as_csv: bool) -> None:
     if order not in entity.ids:
-        raise Misused(f"There can be no {entity.words} {order}: ids are from {entity.ids[0]} to {entity.ids[-1]}.")
+        raise Misused(f"{order} can't be a {entity.words}: ids range from {entity.ids[0]} to {entity.ids[-1]}.")
     with warehouse(target(context).connect()) as connection:
         versions = read_versions(connection, entity, order)
     if not versions:
@@ -102,18 +102,20 @@ def _say_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> None:
 def show_amended(
     console: Console, deployment: Target, entities: Sequence[Entity], found: Sequence[Row], count: int
 ) -> None:
-    """A line for each, and how to see one of each kind."""
+    """Prints a line for each amended order, and a command that shows one order of each kind."""
     words = entities[0].words if len(entities) == 1 else "order"
     if not found:
         console.print(Text(f"No {words} has more than one version: none was amended."))
         return
     console.print(rows_table(AMENDED, [_in_words(row) for row in found]))
     those = f"{count:,} {words}{'s' * (count > 1)}"
-    shown = f"{len(found):,} of {those}, amended last first; --limit {count} lists all" if len(found) < count else those
+    shown = (
+        f"{len(found):,} of {those}, latest amendment first; --limit {count} lists all" if len(found) < count else those
+    )
     console.print(Text(f"{shown}.", "dim"))
     for entity in entities:
         if (one := next((row["id"] for row in found if row["entity"] == entity.name), None)) is not None:
-            # Never wrapped: a command is copied whole.
+            # Not wrapped, so that the command can be copied in one piece.
             said = f"All versions of one {entity.words}: {deployment.command(entity.line(one))}"
             console.print(Text(said, "dim"), soft_wrap=True)
 
@@ -123,7 +125,7 @@ def _in_words(row: Row) -> Row:
 
 
 def show_versions(console: Console, entity: Entity, order: int, versions: Sequence[Row]) -> None:
-    """The versions side by side, as many as fit at a time; what changed is marked with an arrow."""
+    """Prints the versions side by side, as many as fit the width. An arrow marks each change."""
     compared = with_changes([_with_stamps_joined(version) for version in versions])
     stamps = {version["last_updated"] for version in compared}
     count = len(versions)
@@ -132,7 +134,7 @@ def show_versions(console: Console, entity: Entity, order: int, versions: Sequen
     for first in range(0, count, at_once):
         console.print(_versions_table(compared[first : first + at_once]))
     if count > 1 and len(stamps) == 1:
-        console.print(Text("One last_updated in all versions: the back office stamped no change.", "dim"))
+        console.print(Text("All versions have the same last_updated: the back office did not change it.", "dim"))
 
 
 def _versions_table(versions: Sequence[Row]) -> Table:
@@ -146,7 +148,7 @@ def _versions_table(versions: Sequence[Row]) -> Table:
 
 
 def _with_stamps_joined(version: Row) -> dict[str, Any]:
-    """A stamp's day and time of day, which are two columns of a fact, as one moment."""
+    """Joins each timestamp's date and time, which are two columns in a fact."""
     joined: dict[str, Any] = {}
     for column, value in version.items():
         stamp = column.removesuffix("_time")

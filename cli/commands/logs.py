@@ -1,4 +1,4 @@
-"""`totes logs`: what the functions logged in one execution."""
+"""`totes logs`: shows the log lines of one execution."""
 
 import json
 import time
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from totes.runtime.names import Names
 
 POLL_SECONDS = 1.0
-# CloudWatch shows a line some seconds after it was written, and not always in order.
+# CloudWatch shows a line seconds after it was written, and not always in order.
 DELAY = timedelta(seconds=5)
 OVERLAP = timedelta(minutes=1)
 LONGEST_FIELD = 80
@@ -37,23 +37,23 @@ _STYLES = {"WARNING": "yellow", "ERROR": "bold red", "CRITICAL": "bold red"}
 
 def logs(
     context: typer.Context,
-    execution: Annotated[str | None, typer.Argument(help="Its name or ARN; else the last one.")] = None,
+    execution: Annotated[str | None, typer.Argument(help="Its name or ARN. Default: the newest one.")] = None,
     level: Annotated[
-        str, typer.Option(metavar="LEVEL", help="Only lines as grave as this: DEBUG, INFO, WARNING, ERROR or CRITICAL.")
+        str, typer.Option(metavar="LEVEL", help="The lowest level to show: DEBUG, INFO, WARNING, ERROR or CRITICAL.")
     ] = "DEBUG",
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on as lines come, until the execution is over.")
+        bool, typer.Option("--follow", "-f", help="Show new lines as they arrive, until the execution ends.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the functions logged in one execution, oldest first.
+    """Show the log lines of one execution, oldest first.
 
-    Time in UTC, function, level, message, then what else the line says; a stack trace below it. What is long is cut;
-    --json has it in full. A function that was killed leaves no line: `totes explain` tells what became of it.
+    Each line has the time in UTC, the function, the level, the message and further fields; a stack trace follows below.
+    Long values are cut; --json has them in full. A killed function logs nothing: use `totes explain`.
     """
     least = level.upper()
     if least not in LEVELS:
-        raise Misused(f"--level {level} is none of {', '.join(LEVELS)}.")
+        raise Misused(f"--level {level} is not one of {', '.join(LEVELS)}.")
     if follow and as_json:
         raise Misused("Give --follow or --json, not both.")
     names = target(context).connect()
@@ -70,11 +70,11 @@ def logs(
     console.print(Text.assemble("Execution ", (found.name, "bold"), " ", status_text(found)), soft_wrap=True)
     show_lines(console, lines)
     if not lines:
-        console.print(Text("No line." if least == "DEBUG" else f"No line of level {least} or graver.", "dim"))
+        console.print(Text("No lines." if least == "DEBUG" else f"No lines of level {least} or higher.", "dim"))
 
 
 def show_lines(console: Console, lines: Iterable[LogLine]) -> None:
-    """The lines as a person reads them, with their stack traces indented."""
+    """Prints the lines, each with its stack trace indented below."""
     for line in lines:
         _show_line(console, line)
         if line.trace:
@@ -82,7 +82,7 @@ def show_lines(console: Console, lines: Iterable[LogLine]) -> None:
 
 
 def new_lines(names: "Names", arn: str) -> Iterator[list[LogLine]]:
-    """The lines that are new since the last look, again and again until the execution is over and its log complete."""
+    """Yields the new lines again and again, until the execution has ended and its log is complete."""
     seen: set[str] = set()
     since = None
     while True:
@@ -111,7 +111,7 @@ def _follow(console: Console, at: Target, names: "Names", arn: str, level: str) 
 
 
 def _show_line(console: Console, line: LogLine) -> None:
-    """Shows a line on one line where no width is to be kept, else with what is too long for it indented below."""
+    """Prints a log line. If its fields don't fit the width, they follow on the next line, indented."""
     said, more = _said(line), Text(visible_line(_short(line)), "dim")
     if not has_width() or cell_len(f"{said}{more}") <= console.width:
         console.print(said + more, soft_wrap=True)
@@ -131,7 +131,7 @@ def _said(line: LogLine) -> Text:
 
 
 def _short(line: LogLine) -> str:
-    """What else a line says, each value cut where it is long."""
+    """Returns a line's further fields, with long values cut."""
     return "".join(f"  {name}={_cut(value)}" for name, value in line.fields.items() if value not in (None, {}, []))
 
 

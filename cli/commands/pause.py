@@ -1,4 +1,4 @@
-"""`totes pause` and `totes resume`: stop the schedule, and let it run again."""
+"""`totes pause` and `totes resume`: pause the schedule and resume it."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -14,41 +14,42 @@ from cli.schedule import Schedule, checked_reason, pause_schedule, read_schedule
 def pause(
     context: typer.Context,
     reason: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why, for whoever asks `totes status`; at the rule, too.")
+        str | None, typer.Option(metavar="TEXT", help="Reason, shown by `totes status` and stored on the rule.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the schedule: no execution starts by itself until `totes resume`.
+    """Pause the schedule: it starts no execution until `totes resume`.
 
-    Nothing is missed: the first execution afterwards takes up all that has changed. One that runs goes on, and
-    `totes run` still works. After half an hour the freshness alarm tells that the warehouse falls behind.
+    No change is lost: the first execution after the pause loads them all. A running execution continues, and
+    `totes run` still works. After half an hour, the freshness alarm reports that the warehouse is out of date.
 
-    To pause again only changes the reason. A deployment that changes the rule lets it run again; to keep it paused,
-    deploy with `--param="schedule=DISABLED"`.
+    If the schedule is already paused, `totes pause` only changes the reason. A deployment that changes the rule
+    resumes the schedule; to keep it paused, deploy with `--param="schedule=DISABLED"`.
     """
     said = checked_reason(reason, "--reason") if reason is not None else None
     names = target(context).connect()
     before = pause_schedule(names, said)
-    _tell(read_schedule(names), before, as_json)
+    _report(read_schedule(names), before, as_json)
 
 
 def resume(context: typer.Context, as_json: AsJson = False) -> None:
-    """Let the schedule run again, and forget why it was paused.
+    """Resume the schedule, and delete the pause's reason.
 
-    The next execution starts when the rate has it, and takes up all that has changed; `totes run` starts one at once.
+    The next execution starts at the schedule's rate and loads every change since the pause. To start one at once, use
+    `totes run`.
     """
     names = target(context).connect()
     before = resume_schedule(names)
-    _tell(read_schedule(names), before, as_json)
+    _report(read_schedule(names), before, as_json)
 
 
 def schedule_text(schedule: Schedule) -> Text:
-    """The schedule in a line: its rate, or since when it is paused and why."""
+    """Returns the schedule as one line: its rate, or since when and why it is paused."""
     if not schedule.paused:
         return Text(f"The schedule is on: {schedule.rate}.{_next_start(schedule.next_start)}")
     since = f" since {schedule.since:%Y-%m-%d %H:%M} UTC" if schedule.since else ""
     why = f": {schedule.reason}" if schedule.reason else ""
-    return Text.assemble("The schedule is ", (f"paused{since}", "bold yellow"), f"{why}. `totes resume` lets it run.")
+    return Text.assemble("The schedule is ", (f"paused{since}", "bold yellow"), f"{why}. `totes resume` resumes it.")
 
 
 def _next_start(moment: datetime | None) -> str:
@@ -60,7 +61,7 @@ def _next_start(moment: datetime | None) -> str:
     return f" The next execution starts in {ago(left)}, at {moment.astimezone(UTC):%H:%M:%S} UTC."
 
 
-def _tell(schedule: Schedule, before: Schedule, as_json: bool) -> None:
+def _report(schedule: Schedule, before: Schedule, as_json: bool) -> None:
     if as_json:
         say_json({"schedule": schedule, "was_paused": before.paused})
         return

@@ -1,4 +1,4 @@
-"""`totes psql`: the databases of the local stack, without hunting for their socket."""
+"""`totes psql`: opens a database of the local stack in psql."""
 
 import importlib.util
 import os
@@ -19,21 +19,21 @@ def psql(
     context: typer.Context,
     which: Annotated[Literal["source", "warehouse"], typer.Argument(help="Which database.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="psql's own options, such as -- -c 'SELECT 1'.")
+        list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Options for psql, such as -- -c 'SELECT 1'.")
     ] = None,
 ) -> None:
-    """Open a database of `totes up` in psql, as its superuser: what you change there is changed.
+    """Open a database of `totes up` in psql, as its superuser. Your changes are real.
 
-    No password is asked for or passed on: the server knows the user of this machine who started it.
+    psql needs no password: the server trusts the user who started it on this machine.
     """
     from local.postgres.databases import SOURCE, WAREHOUSE
 
     deployment = target(context)
     if deployment.stage != LOCAL:
         raise Misused(
-            f"Stage {deployment.stage} is on AWS; this command opens the databases of `totes up`. `totes --stage "
-            f"{deployment.stage} query` asks the warehouse; for psql itself, the secret "
-            f"totes/{deployment.stage}/{which} says where the database is."
+            f"Stage {deployment.stage} is on AWS; this command only opens the databases of `totes up`. Use `totes "
+            f"--stage {deployment.stage} query`, or run psql yourself with the address and login in the secret "
+            f"totes/{deployment.stage}/{which}."
         )
     try:
         stack = running_stack()
@@ -43,15 +43,15 @@ def psql(
     database = SOURCE if which == "source" else WAREHOUSE
     program = _program()
     sys.stdout.flush()
-    # psql takes the place of this process, so that Ctrl-C stops its query and not psql.
+    # Replaces this process with psql, so that Ctrl-C stops a query and not psql.
     os.execve(program, ["psql", *where, "--dbname", database, *(arguments or [])], _environment())  # noqa: S606
 
 
 def _program() -> str:
-    """Returns the path of psql: the embedded server's own, or another one.
+    """Returns the path of psql: the embedded server's, or else the one on the PATH.
 
     Raises:
-        Misused: there is none.
+        Misused: there is neither.
     """
     from local.postgres.server import INSTALLATION, WHEEL
 
@@ -59,10 +59,10 @@ def _program() -> str:
     own = Path(spec.origin).parent / INSTALLATION / "bin" / "psql" if spec and spec.origin else None
     found = str(own) if own and own.exists() else shutil.which("psql")
     if found is None:
-        raise Misused("There is no psql here: install PostgreSQL's client, for instance the package postgresql-client.")
+        raise Misused("psql is not installed: install PostgreSQL's client, for instance the package postgresql-client.")
     return found
 
 
 def _environment() -> dict[str, str]:
-    """Returns the environment without what would lead libpq to another server, such as PGHOSTADDR."""
+    """Returns the environment without libpq's variables, such as PGHOSTADDR, which could select another server."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}

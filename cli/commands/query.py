@@ -17,6 +17,7 @@ from cli.errors import FAILED, Misused
 from cli.questions import Question, all_questions, broken_questions, find_question
 from cli.render.terminal import (
     UNBOUNDED,
+    AsCsv,
     AsJson,
     complaints,
     plain_table,
@@ -30,49 +31,49 @@ from cli.render.terminal import (
 
 AT_MOST_SIDE_BY_SIDE = 4
 MANY_BARS = 100
-_HOW_TO_WRITE = 'Each is a file in queries/. To write one of your own, see "A question" in CONTRIBUTING.md.'
+_HOW_TO_WRITE = 'Each question is a file in queries/. To write your own, see "A question" in CONTRIBUTING.md.'
 
 
 def query(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Which question; --list shows them all.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The question's name; --list shows all.")] = None,
     file: Annotated[
-        Path | None, typer.Argument(help="With --chart: draw into this file, .svg, .png or .html.", show_default=False)
+        Path | None, typer.Argument(help="With --chart: write an .svg, .png or .html file.", show_default=False)
     ] = None,
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; repeatable.")
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="Set a parameter; repeatable.")
     ] = None,
     list_them: Annotated[bool, typer.Option("--list", help="List the questions, parameters and charts.")] = False,
-    chart: Annotated[bool, typer.Option("--chart", help="Draw the answer; without a file, as bars here.")] = False,
+    chart: Annotated[bool, typer.Option("--chart", help="Draw the answer: into FILE, or as bars here.")] = False,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, and nothing else.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Ask the warehouse one of the business's questions.
 
-    Each is a file in queries/ whose first lines say what it answers and what it assumes. Write one of your own:
-    CONTRIBUTING.md, "A question", says how.
+    Each question is a file in queries/. Its first lines state the question and its assumptions. To write your own, see
+    "A question" in CONTRIBUTING.md.
 
         totes query revenue_by_currency
         totes query order_history --param order_id=42
         totes query revenue_by_month --chart revenue.svg
 
-    Exit code: 1 when the question has no answer, for instance because the order is unknown, or has a mistake.
+    Exit code: 1 if the question has a mistake, or no answer, for instance because the order is unknown.
     """
     if sum((as_json, as_csv, chart)) > 1:
         raise Misused("Give one of --json, --csv and --chart.")
     if list_them:
         return _list(as_json, as_csv)
     if name is None:
-        raise Misused("Which question? `totes query --list` shows them all.")
+        raise Misused("Which question? `totes query --list` shows all.")
     if file and not chart:
         raise Misused(f"{file}? Add --chart to draw the answer into a file.")
     if chart and Path(name).suffix in _FORMATS:
-        raise Misused(f"{name} is no question: write `totes query NAME --chart {name}`.")
+        raise Misused(f"{name} is not a question: write `totes query NAME --chart {name}`.")
     question = find_question(name)
     draw = _way_to_draw(question, file) if chart else None
     given = _parameters(param or [])
     question.bound(given)
-    # What is being done is told on stderr, and to a terminal alone.
+    # The progress goes to stderr, and only to a terminal.
     with complaints().status(f"asking {question.name}"), warehouse(target(context).connect()) as connection:
         found = answer(connection, question, given)
     if draw:
@@ -89,7 +90,7 @@ def query(
 
 
 def show_answer(console: Console, found: Answer) -> None:
-    """The question and its answer; a few rows that don't fit the width are turned on their side."""
+    """Prints the question and its answer. Prints a few wide rows as columns, so that they fit the width."""
     console.print(Text(found.question.sentence, "bold"))
     if not found.rows:
         console.print(Text("No rows.", "dim"))
@@ -105,7 +106,7 @@ def show_answer(console: Console, found: Answer) -> None:
 
 
 def show_header(console: Console, question: Question) -> None:
-    """What the answer has, and under which assumptions."""
+    """Prints the answer's contents and assumptions, from the question's header."""
     for keyword, text in (("Answers", question.answers), ("Assumes", question.assumes)):
         if text:
             console.print(Text(f"{keyword}: {text}", "dim"))
@@ -113,7 +114,7 @@ def show_header(console: Console, question: Question) -> None:
 
 def _show_bars(found: Answer) -> None:
     console = screen()
-    # What can't be drawn is refused before anything is shown.
+    # Raises an error about the chart before anything is printed.
     chart = found.chart
     drawn = list(bars(found, chart)) if chart and found.rows else []
     console.print(Text(found.question.sentence, "bold"))
@@ -130,14 +131,14 @@ def _show_bars(found: Answer) -> None:
 
 
 def _way_to_draw(question: Question, file: Path | None) -> Callable[[Answer], None]:
-    """Returns what draws the answer. What can't be drawn is refused before the warehouse is asked."""
+    """Returns the function that draws the answer. Raises errors before the warehouse is queried."""
     if question.chart is None:
         charted = ", ".join(other.name for other in all_questions().values() if other.declared_chart)
         raise Misused(f"{question.name} has no chart. These have one: {charted}.")
     if file is None:
         return _show_bars
     if file.suffix.lower() not in _FORMATS:
-        raise Misused(f"{file} ends in none of {', '.join(_FORMATS)}.")
+        raise Misused(f"{file} must end in one of {', '.join(_FORMATS)}.")
     return lambda found: _write(file, _FORMATS[file.suffix.lower()](found))
 
 

@@ -1,4 +1,4 @@
-"""`totes reconcile`: is the warehouse what totesys is, row by row?"""
+"""`totes reconcile`: compares the warehouse with totesys, row by row."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -23,23 +23,24 @@ if TYPE_CHECKING:
 def reconcile(
     context: typer.Context,
     table: Annotated[
-        list[str] | None, typer.Option("--table", "-t", help="A table of the warehouse; repeatable. Else all.")
+        list[str] | None, typer.Option("--table", "-t", help="A warehouse table; repeatable. Default: all tables.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the warehouse with totesys: every row and every value, as they are now.
+    """Compare the warehouse with totesys as they are now: every row and every value.
 
-    Counts and names what is missing, extra or different. What was written in totesys since the last loaded
-    batch is on its way, and no difference. Reads both databases and writes neither; a fact's earlier versions
-    and the calendar are not compared, for totesys does not have them.
+    Counts the missing, extra and differing rows, and names the first ones. Rows written in totesys since the last
+    loaded batch are in flight: they do not count as differences.
 
-    Exit code: 0 when they agree, 1 when they differ.
+    Writes to neither database. Skips the facts' earlier versions and the calendar, because totesys has neither.
+
+    Exit code: 0 if they agree, 1 if they differ.
     """
     from totes.verify.reconcile.reconcile import comparable
 
     tables = find_tables(table or list(comparable()))
     names = target(context).connect()
-    # What is being done is told on stderr, and to a terminal alone.
+    # The progress goes to stderr, and only to a terminal.
     with complaints().status("connecting") as status:
         found = compare(names, tables, status.update)
     if as_json:
@@ -51,10 +52,10 @@ def reconcile(
 
 
 def find_tables(names: Iterable[str]) -> list[WarehouseTable]:
-    """The tables of those names, each once.
+    """Returns the tables with these names, each once.
 
     Raises:
-        Misused: there is nothing in totesys to compare one with.
+        Misused: a table is unknown, or has no counterpart in totesys.
     """
     from totes.verify.reconcile.reconcile import comparable
 
@@ -65,10 +66,10 @@ def find_tables(names: Iterable[str]) -> list[WarehouseTable]:
 
 
 def compare(names: "Names", tables: Sequence[WarehouseTable], seen: "Seen" = lambda _: None) -> Reconciliation:
-    """Compares tables of the warehouse with totesys, each at one moment.
+    """Compares warehouse tables with totesys, using one snapshot of each database.
 
     Raises:
-        WarehouseEmpty: nothing has ever been loaded.
+        WarehouseEmpty: no batch has been loaded yet.
         LogBroken: the warehouse does not belong to the lake.
         SourceUnreachable, WarehouseUnreachable, LakeUnavailable, AccessDenied, ContractViolation: see totes.errors.
     """
@@ -85,5 +86,5 @@ def compare(names: "Names", tables: Sequence[WarehouseTable], seen: "Seen" = lam
 
 
 def as_document(found: Reconciliation) -> dict[str, Any]:
-    """A reconciliation for `--json`."""
+    """Returns a reconciliation for `--json`."""
     return {"agrees": found.agrees} | asdict(found)

@@ -1,4 +1,4 @@
-"""`totes redrive`: run an execution again that did not succeed."""
+"""`totes redrive`: runs a failed execution again."""
 
 import json
 from datetime import UTC
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 def redrive(
     context: typer.Context,
     execution: Annotated[
-        str | None, typer.Argument(help="Its name or ARN; else the last one that did not succeed.")
+        str | None, typer.Argument(help="Its name or ARN. Default: the newest one that failed.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run an execution again that did not succeed, and follow it state by state.
+    """Run a failed execution again, and follow it state by state.
 
-    A new execution starts with the same input. It comes to the same as Redrive in AWS' console, because each stage asks
-    the logs what is left to do; but it has no limit of 14 days, and runs what is deployed now. The schedule's next
-    execution does so anyway.
+    Starts a new execution with the same input. The result is the same as with Redrive in the AWS console, because each
+    stage reads from the logs what is left to do. But there is no limit of 14 days, and the current deployment runs. The
+    schedule's next execution also catches up.
 
-    What succeeded or still runs is refused: use `totes run`.
+    Rejects an execution that succeeded or still runs: use `totes run`.
 
-    Exit code: 0 when it SUCCEEDED this time, 1 otherwise, 2 when there is nothing to redrive.
+    Exit code: 0 if it SUCCEEDED this time, 1 otherwise, 2 if there is nothing to redrive.
     """
     console = screen()
     with interrupted_as(NOTHING_STARTED):
@@ -63,7 +63,7 @@ def _last(names: "Names") -> str:
 
 
 def _check(found: Execution) -> None:
-    """Refuses what needs no redrive, in words that say what to do."""
+    """Raises Misused, with a remedy, if the execution needs no redrive."""
     if found.status == RUNNING:
         raise Misused(f"Execution {found.name} still runs: follow it with `totes logs {found.name} --follow`.")
     if found.status == SUCCEEDED:
@@ -77,5 +77,5 @@ def _introduce(console: Console, names: "Names", found: Execution) -> None:
     began = f"{found.started.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     lines = [f"Execution {found.name} of {began} ended {found.status}.", "A new execution starts with the same input."]
     if newest(names).status == SUCCEEDED and not json.loads(found.input):
-        lines.append("A newer one has succeeded, and has done whatever this one left undone.")
+        lines.append("A newer execution has succeeded and done all that this one left undone.")
     console.print(Text("\n".join(lines)), soft_wrap=True)

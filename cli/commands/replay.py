@@ -1,4 +1,4 @@
-"""`totes replay`: is the warehouse what the lake says, and if not, let it be."""
+"""`totes replay`: compares the warehouse with the lake and, with --swap, replaces it."""
 
 import sys
 from dataclasses import asdict
@@ -22,32 +22,36 @@ if TYPE_CHECKING:
 
 def replay(
     context: typer.Context,
-    swap: Annotated[bool, typer.Option("--swap", help="Let the replay take the live warehouse's place.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Swap on AWS without being asked.")] = False,
+    swap: Annotated[
+        bool, typer.Option("--swap", help="Replace the live warehouse's content with the replay's.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Swap on AWS without a question.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the warehouse anew from the processed zone, beside the live one, and compare the two, or swap.
+    """Rebuild the warehouse from the processed zone, beside the live one, and compare the two, or swap.
 
-    The lake is the truth: batch 1 to the last that is loaded must give the same rows, with their whole history and
-    the log. With --swap all that is processed is replayed, and the live warehouse gets that content in one transaction,
-    whatever it was: readers see the old until then, and grants, views and record ids stay.
+    The lake is the truth. A replay of all loaded batches must give the same rows, with their whole history, and the
+    same log.
 
-    Exit code: 0 when they agree or have been swapped, 1 when they differ.
+    With --swap, it replays every processed batch, then replaces the live warehouse's content in one transaction. Until
+    it commits, readers see the old content. Grants, views and record ids stay.
+
+    Exit code: 0 if they agree or were swapped, 1 if they differ.
     """
     ask = swap and not yes and target(context).stage != LOCAL
     if ask and not sys.stdin.isatty():
-        raise Misused(f"--swap changes the warehouse of stage {target(context).stage}: add --yes to mean it.")
+        raise Misused(f"--swap changes the warehouse of stage {target(context).stage}: add --yes to confirm.")
     names = target(context).connect()
     if not swap:
-        # Raises WarehouseEmpty where there is nothing to compare with.
+        # Raises WarehouseEmpty if there is nothing to compare with.
         with warehouse(names):
             pass
-    # Only this command needs load, whose imports take as long as many a command does.
+    # Imported here, because only this command needs the load code, which is slow to import.
     from cli.render.replay import show_comparison
     from totes.verify.replay.replay import replaying
 
     credentials, processed = read_credentials(names.warehouse_secret), Lake(names.processed_bucket)
-    # What is being done is told on stderr, and to a terminal alone.
+    # The progress goes to stderr, and only to a terminal.
     status = complaints().status("connecting")
     with no_log_lines(), status, replaying(credentials, processed, unique_name("replay"), swap, status.update) as made:
         found = made.compare()
@@ -55,7 +59,7 @@ def replay(
         if not as_json:
             show_comparison(screen(), found)
             if not (found.agrees or swap):
-                remedy = Text.assemble(("totes replay --swap", "bold"), " brings the warehouse to what the lake says.")
+                remedy = Text.assemble(("totes replay --swap", "bold"), " makes the warehouse equal to the lake.")
                 screen().print(remedy)
         swapped = swap and not found.agrees
         if swapped:
@@ -73,8 +77,8 @@ def replay(
 
 def _confirm(names: "Names") -> None:
     try:
-        if typer.confirm(f"Bring the warehouse of stage {names.stage} to what the lake says?", err=True):
+        if typer.confirm(f"Replace the content of stage {names.stage}'s warehouse with the replay's?", err=True):
             return
     except typer.Abort:
         typer.echo(err=True)
-    raise CommandFailed("Not swapped: the live warehouse is as it was.")
+    raise CommandFailed("Not swapped: the live warehouse is unchanged.")

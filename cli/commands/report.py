@@ -1,4 +1,4 @@
-"""`totes report`: all answers with their charts, the data dictionary and the state of the pipeline, as a folder."""
+"""`totes report`: writes all answers, the data dictionary and the pipeline's state into a folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 def report(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; a report that is there is replaced.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder. A report in it is replaced.")],
 ) -> None:
     """Write all answers, the data dictionary and the pipeline's state into a folder, for a browser.
 
-    It has all that it needs: open DIR/index.html from disk, or put the folder into a bucket. Each answer has its
-    chart, its table and a CSV file.
+    The folder is complete: open DIR/index.html from disk, or upload the folder to a bucket. Each answer has a chart, a
+    table and a CSV file.
 
-    A question that fails costs no other one: the report says what is wrong with it, and so does the command.
+    If a question fails, the report still has all other answers. The report and the command both show the error.
 
-    Exit code: 1 when a question has failed, 2 when the folder has files that no report left there.
+    Exit code: 1 if a question failed, 2 if the folder has files that are not from a report.
     """
     check_replaceable(folder)
     with complaints().status("connecting") as status:
@@ -42,12 +42,12 @@ def report(
 def write_report(
     names: "Names", folder: Path, console: Console, seen: Callable[[str], object] = lambda _: None
 ) -> list[str]:
-    """Writes the report of a stage into a folder, says what is in it, and returns what is wrong with questions.
+    """Writes a stage's report into a folder, prints what it has, and returns the errors of failed questions.
 
     Args:
-        seen: is told what is being done.
+        seen: called with each step's name.
     """
-    # Drawing takes a second to load.
+    # Imported here, because the drawing library takes a second to load.
     from cli.report.gather import Unanswered, gather
     from cli.report.report import drawn, report_files
 

@@ -1,4 +1,4 @@
-"""`totes run`: start an execution and follow it."""
+"""`totes run`: starts an execution and follows it."""
 
 import json
 from collections.abc import Iterable
@@ -24,23 +24,23 @@ def run(
     context: typer.Context,
     full_read: Annotated[
         list[str] | None,
-        typer.Option(metavar="TABLE", help="Read all rows of this table of totesys, not only new ones; repeatable."),
+        typer.Option(metavar="TABLE", help="Read this totesys table in full, not only its changes; repeatable."),
     ] = None,
     accept_deletions: Annotated[
         list[str] | None,
         typer.Option(metavar="TABLE=ROWS", help="Accept up to ROWS deletions in this table; repeatable."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="The execution's name, free for 90 days; made up when left out.")
+        str | None, typer.Option(help="The execution's name, unused for 90 days. Default: a unique name.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start an execution and follow it state by state.
 
-    Brings over what has changed in totesys since the batch before. Safe at any time: with nothing new it
-    changes nothing, and after a failure it catches up. Ctrl-C ends the following only: the execution continues.
+    The execution loads every change in totesys since the last batch. You may start one at any time: if nothing is new,
+    it changes nothing; after a failure, it catches up. Ctrl-C only stops the display: the execution continues.
 
-    Exit code: 0 when it SUCCEEDED, 130 after Ctrl-C, 1 otherwise.
+    Exit code: 0 if it SUCCEEDED, 130 after Ctrl-C, 1 otherwise.
     """
     document = json.dumps(_input(full_read or (), accept_deletions or ()))
     with interrupted_as(NOTHING_STARTED):
@@ -61,22 +61,22 @@ def _start(names: "Names", name: str | None, document: str) -> str:
     except ClientError as error:
         match error.response["Error"]["Code"]:
             case "ExecutionAlreadyExists":
-                raise Misused(f"There already is an execution {name}: give another --name, or none.") from None
+                raise Misused(f"Execution {name} already exists: give another --name, or none.") from None
             case "InvalidName":
-                raise Misused(f"--name {name} is not a valid name: take up to 80 letters, digits, - and _.") from None
+                raise Misused(f"--name {name} is not a valid name: use up to 80 letters, digits, - and _.") from None
         raise
 
 
 def as_document(execution: Execution) -> dict[str, Any]:
-    """An execution for `--json`."""
-    told = ("name", "entered", "exited", "attempts", "error", "seconds")
-    states = [{name: getattr(state, name) for name in told} for state in execution.states]
+    """Returns an execution for `--json`."""
+    shown = ("name", "entered", "exited", "attempts", "error", "seconds")
+    states = [{name: getattr(state, name) for name in shown} for state in execution.states]
     given = json.loads(execution.input)
     return asdict(execution) | {"input": given, "seconds": execution.seconds, "states": states}
 
 
 def _input(full_read: Iterable[str], accept_deletions: Iterable[str]) -> dict[str, Any]:
-    """Returns the execution's input, without the fields that were not asked for.
+    """Returns the execution's input, with only the fields that were given.
 
     Raises:
         Misused: a table is unknown, or a number of rows is missing, wrong, or given twice.
@@ -85,7 +85,7 @@ def _input(full_read: Iterable[str], accept_deletions: Iterable[str]) -> dict[st
     accepted: dict[str, int] = {}
     for given in accept_deletions:
         table, equals, rows = given.partition("=")
-        # The form comes first: what is no TABLE=ROWS names no table.
+        # Checks the form first: without a TABLE=ROWS there is no table to look up.
         if not (table and equals):
             raise Misused(f"--accept-deletions {given} is not TABLE=ROWS, like payment=120.")
         _known(table, "--accept-deletions")

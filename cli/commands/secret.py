@@ -1,4 +1,4 @@
-"""`totes secret`: say how a database is reached, or change its password, without either being seen."""
+"""`totes secret`: writes a database's address and login into its secret, without showing the password."""
 
 import json
 import sys
@@ -15,27 +15,27 @@ from cli.render.terminal import say_warning, screen
 from totes.postgres.tls import weakness
 from totes.runtime.secrets import MANAGED, NEEDED, SSL_MODES, check_parts, find_faults, parse_credentials
 
-# What Secrets Manager says of a secret that the deployment has made and nobody has filled.
+# Secrets Manager's error for a secret that has no value yet.
 _EMPTY = "ResourceNotFoundException"
 
 
 def secret(
     context: typer.Context,
-    which: Annotated[Literal["source", "warehouse"], typer.Argument(help="Whose credentials.")],
+    which: Annotated[Literal["source", "warehouse"], typer.Argument(help="Which database.")],
     *,
     host: Annotated[str | None, typer.Option(help="A host name or address.")] = None,
-    port: Annotated[int | None, typer.Option(help="5432 unless told.", min=1, max=65535)] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 5432 if the secret has none.", min=1, max=65535)] = None,
     dbname: Annotated[str | None, typer.Option(help="The database's name.")] = None,
-    username: Annotated[str | None, typer.Option(help="Whom to log in as.")] = None,
+    username: Annotated[str | None, typer.Option(help="The user to log in as.")] = None,
     sslmode: Annotated[
-        str | None, typer.Option(help=f"One of {', '.join(SSL_MODES)}; the last one if the secret has none.")
+        str | None, typer.Option(help=f"One of {', '.join(SSL_MODES)}; {SSL_MODES[-1]} if the secret has none.")
     ] = None,
     ca: Annotated[
         str | None,
         typer.Option(
             metavar="FILE",
-            help="The certificates of the authorities to trust, as PEM, in place of the system's and RDS's. An empty "
-            "name takes them out of the secret.",
+            help="A PEM file of trusted certificate authorities, in place of the system's and those of RDS. An empty "
+            "name removes them from the secret.",
         ),
     ] = None,
     password: Annotated[
@@ -44,14 +44,15 @@ def secret(
             envvar="TOTES_PASSWORD",
             show_envvar=True,
             metavar="TEXT",
-            help="Asked for where it is not in the environment, so that neither history nor process list has it.",
+            help="Better left out: without it and TOTES_PASSWORD, the command asks for the password, so that neither "
+            "the shell's history nor the process list shows it.",
         ),
     ] = None,
 ) -> None:
-    """Write the credentials of a database into its secret; what is not given stays as it is.
+    """Write a database's address and login into its secret. Options that you leave out keep their values.
 
-    To rotate a password: change it in the database, then `totes secret warehouse`. No deployment, no restart: every
-    execution reads the secret anew.
+    To rotate a password, change it in the database, then run `totes secret warehouse`. Every execution reads the
+    secret again, so no deployment or restart is needed.
     """
     import boto3
 
@@ -68,15 +69,15 @@ def secret(
     parts = _value(client, secret_id) | given
     if MANAGED in parts:
         raise Misused(
-            f"{secret_id} names another secret, which has the login. Change that one, or deploy without its name: "
+            f"{secret_id} names another secret, which has the login. Change that one, or deploy without its name: see "
             "docs/deploy.md."
         )
     if ca == "":
         parts.pop("ca", None)
-    # Nobody types a password only to learn that something else is wrong or missing.
+    # Checks everything else before asking for the password.
     check_parts(secret_id, parts, [name for name in NEEDED if name != "password"])
     text = json.dumps(parts | {"password": _ask() if password is None else password})
-    # Whatever is wrong is reported before anything is written.
+    # Raises any error before writing.
     credentials = parse_credentials(secret_id, text)
     client.put_secret_value(SecretId=secret_id, SecretString=text)
     login = f"{credentials.username} at {credentials.host}:{credentials.port}, database {credentials.dbname}"
@@ -89,29 +90,29 @@ def _certificates(file: str) -> str:
     """Reads a file of certificates.
 
     Raises:
-        Misused: it is no text; it may be a certificate in another form.
-        OSError: it can't be read.
+        Misused: the file is not text, for instance a certificate in DER form.
+        OSError: the file can't be read.
     """
     try:
         return Path(file).read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise Misused(f"--ca: {file} is no PEM: `openssl x509 -inform der -in {file}` makes it so.") from None
+        raise Misused(f"--ca: {file} is not PEM: `openssl x509 -inform der -in {file}` converts it.") from None
 
 
 def _ask() -> str:
-    """Asks for the password, and does not show what is typed.
+    """Asks for the password without showing it.
 
     Raises:
-        Misused: there is no terminal, or what was typed is not UTF-8.
+        Misused: there is no terminal, or the input is not UTF-8.
         Abort: the input ended.
     """
     if not sys.stdin.isatty():
-        raise Misused("There is no terminal to ask on: set TOTES_PASSWORD.")
+        raise Misused("There is no terminal to ask on. Set TOTES_PASSWORD.")
     try:
         answer: str = typer.prompt("Password", hide_input=True, err=True)
         answer.encode()
     except UnicodeError:
-        # The error has the password in it. The cursor is still behind the prompt.
+        # Hides the original error, which contains the password. Ends the prompt's line.
         typer.echo(err=True)
         raise Misused(
             "The password has bytes that are not UTF-8: set the terminal to UTF-8, and type it again."
@@ -120,10 +121,10 @@ def _ask() -> str:
 
 
 def _value(client: Any, secret_id: str) -> dict[str, Any]:
-    """What the secret holds; nothing where it has no value yet.
+    """Reads the secret's value; empty if it has none yet.
 
     Raises:
-        Misused: it holds something else than a JSON object, which is not for us to throw away.
+        Misused: the value is not a JSON object, so the command refuses to overwrite it.
     """
     try:
         text = client.get_secret_value(SecretId=secret_id).get("SecretString", "")
@@ -136,5 +137,5 @@ def _value(client: Any, secret_id: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise Misused(f"{secret_id} holds no JSON object: write it anew in Secrets Manager's console.")
+        raise Misused(f"{secret_id} is not a JSON object: correct it in Secrets Manager's console.")
     return found

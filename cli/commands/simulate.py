@@ -1,4 +1,4 @@
-"""`totes simulate`: let working days pass in the source of the local stack."""
+"""`totes simulate`: simulates working days in the local stack's source."""
 
 from contextlib import closing
 from datetime import UTC, datetime
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from local.business.simulator import DayReport, Simulator
 
 USUAL_AMENDMENTS = round(A_DAY, 2)
-# So many amendments are named.
+# Names at most this many amendments.
 _NAMED = 5
 
 Amendments = Annotated[
-    float, typer.Option("--amendments-per-day", min=0, help="How often an order or a design is amended.")
+    float, typer.Option("--amendments-per-day", min=0, help="How many orders or designs are amended a day, on average.")
 ]
 
 
 def simulate(
     context: typer.Context,
-    days: Annotated[int, typer.Option(min=1, help="How many working days pass.")],
+    days: Annotated[int, typer.Option(min=1, help="How many working days to simulate.")],
     amendments: Amendments = USUAL_AMENDMENTS,
-    seed: Annotated[int, typer.Option(help="Of the random numbers: the same seed, the same days.")] = SEED,
+    seed: Annotated[int, typer.Option(help="The random numbers' seed: the same seed gives the same days.")] = SEED,
     ahead: Annotated[
-        bool, typer.Option("--ahead", help="Also days that are not over: executions warn of each row from the future.")
+        bool, typer.Option("--ahead", help="Also simulate future days. Executions will warn of rows from the future.")
     ] = False,
 ) -> None:
-    """Let working days pass in the source of the local stack, as fast as it can, up to the last one that is over.
+    """Simulate working days in the local stack's source, up to the last day that is over.
 
-    Orders, designs, the paid batch at 07:55, and amendments that leave last_updated alone, at the rates of the
-    real business. The next execution brings them over.
+    A day has orders, designs, payments at 07:55, and amendments that leave last_updated alone, at the real business's
+    rates. The next execution loads them.
     """
     from local.business.simulator import Simulator
     from totes.postgres.connection import TOTESYS
@@ -57,8 +57,8 @@ def simulate(
         except ValueError as error:
             raise CommandFailed(f"{error}.") from None
         except KeyboardInterrupt:
-            said = f"{len(reports)} of {days} days have passed in totesys, and a part of the next one"
-            raise Interrupted(f"Stopped: {said}. The next execution brings them over.") from None
+            said = f"totesys has {len(reports)} of {days} days, and a part of the next one"
+            raise Interrupted(f"Stopped: {said}. The next execution loads them.") from None
     console = screen()
     console.print(days_table(reports))
     if amended := [amendment for report in reports for amendment in report.amended]:
@@ -73,21 +73,21 @@ def _check_room(simulator: "Simulator", days: int) -> None:
         return
     until = f"{last:%A, %F}, the last working day that is over"
     if left:
-        said = f"Only {left} working day{'s' * (left > 1)} can pass until {until}: take --days {left}, wait"
+        said = f"Only {left} working day{'s are' if left > 1 else ' is'} left until {until}: use --days {left}, wait"
     else:
-        said = f"totesys has come up to {until}: wait"
-    raise Misused(f"{said} for the next one to end at {CLOSES}:00 UTC, or go into the future with --ahead.")
+        said = f"totesys has reached {until}: wait"
+    raise Misused(f"{said} for the next one to end at {CLOSES}:00 UTC, or simulate future days with --ahead.")
 
 
 def _amended_text(amended: "Sequence[Amendment]") -> str:
-    """Names what was amended. An order has its versions in the warehouse; a design has none there."""
+    """Returns a line that names the amended rows. Includes designs, which have no versions in the warehouse."""
     named = [f"{heading(table)} {row} ({heading(column)})" for table, row, column in amended[:_NAMED]]
     more = len(amended) - len(named)
     return f"Amended: {', '.join(named)}{f' and {more:,} more' if more else ''}."
 
 
 def days_table(reports: "Sequence[DayReport]") -> Table:
-    """What happened on each day."""
+    """Returns a table with each day's counts."""
     table = plain_table()
     for title in ("day", "sales orders", "purchase orders", "designs", "paid", "amended"):
         table.add_column(title, justify="left" if title == "day" else "right")

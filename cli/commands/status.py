@@ -1,4 +1,4 @@
-"""`totes status`: the three logs, freshness, the schedule, and the last executions."""
+"""`totes status`: shows the three logs, freshness, the schedule, and the last executions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 LAST_EXECUTIONS = 10
 EVERY = timedelta(seconds=5)
-EMPTY = "The warehouse is empty: nothing is loaded yet."
+EMPTY = "The warehouse is empty: no batch is loaded yet."
 
 
 @dataclass(frozen=True)
 class PipelineStatus:
-    """The pipeline's state; `catching_up` is the execution to which the newest successful one left batches."""
+    """The pipeline's state. `catching_up` is the execution to which the newest successful one left batches."""
 
     logs: Sequence[LogHead]
     freshness: Freshness
@@ -55,7 +55,7 @@ class PipelineStatus:
     def view(self) -> Group:
         return Group(
             _logs_table(self.logs),
-            *(Text(f"{log.log} is as last known: {log.trouble}", "bold red") for log in self.logs if log.trouble),
+            *(Text(f"{log.log}: last known batch. {log.trouble}", "bold red") for log in self.logs if log.trouble),
             _freshness_line(self.freshness, self.logs[-1]),
             *_catching_up_line(self.catching_up, self.logs),
             schedule_text(self.schedule),
@@ -66,22 +66,22 @@ class PipelineStatus:
 
 def status(
     context: typer.Context,
-    watching: Annotated[bool, typer.Option("--watch", "-w", help="Show it anew in place until Ctrl-C.")] = False,
+    watching: Annotated[bool, typer.Option("--watch", "-w", help="Refresh it in place until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how far the three logs are, how fresh the warehouse is, the schedule, and the last executions.
+    """Show the three logs, the warehouse's freshness, the schedule, and the last executions.
 
-    A batch is landed, then processed, then loaded; where the numbers differ, the next run catches up.
+    A batch is landed, then processed, then loaded. If the batch numbers differ, the next execution catches up.
 
-    Exit code: 1 when the warehouse is older than the 30 minutes that were promised, empty, or can't be asked.
+    Exit code: 1 if the warehouse is empty, unreachable, or older than the promised 30 minutes.
     """
     console = screen()
     if watching and as_json:
         raise Misused("Give --watch or --json, not both.")
     if watching and not console.is_terminal:
-        raise Misused("--watch needs a terminal; a script asks again and again for `totes status --json`.")
+        raise Misused("--watch needs a terminal. In a script, call `totes status --json` repeatedly.")
     if watching:
-        # The stack may have been started anew meanwhile, at another address.
+        # Reads the address each time: the stack may have been restarted at another one.
         watch(console, lambda: _read_status(target(context).connect()).view(), EVERY)
         return
     standing = _read_status(target(context).connect())
@@ -103,7 +103,7 @@ def _read_status(names: "Names") -> PipelineStatus:
 
 
 def _with_states(execution: Execution) -> Execution:
-    """Returns an execution that failed with its states, which say whether an e-mail was sent."""
+    """Adds the states to a failed execution; they say whether an e-mail was sent."""
     return execution if execution.status in (SUCCEEDED, RUNNING) else describe(execution.arn)
 
 
@@ -147,8 +147,8 @@ def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
         )
     age = ago(fresh.age)
     if loaded.trouble:
-        # The last successful execution shows it, and the warehouse may have lost it since.
-        said = "As last known, the warehouse shows totesys as it was "
+        # The age comes from the last successful execution. The warehouse may have lost data since.
+        said = "When it was last reachable, the warehouse showed totesys as it was "
         return Text.assemble(said, (f"{age} ago", "bold yellow"), ".")
     if fresh.kept:
         return Text.assemble("The warehouse shows totesys as it was ", (f"{age} ago", "bold green"), ".")
@@ -161,7 +161,7 @@ def _freshness_line(fresh: Freshness, loaded: LogHead) -> Text:
 
 def _executions_table(executions: Sequence[Execution]) -> Table:
     table = plain_table("Last executions")
-    # Without year and zone, so that a name fits beside it into 80 columns.
+    # Times have no year or zone, so that a name fits beside them in 80 columns.
     for heading in ("started, UTC", "execution", "status"):
         table.add_column(heading)
     table.add_column("took", justify="right")
@@ -180,7 +180,7 @@ def _executions_table(executions: Sequence[Execution]) -> Table:
 
 
 def _executions_list(executions: Sequence[Execution]) -> Group:
-    """The same for a narrow terminal: each name, which is copied whole, has a line of its own."""
+    """Returns the executions for a narrow terminal. Each name has its own line, so that it can be copied."""
     lines = [Text("Last executions, UTC\n", "bold")]
     for execution in executions:
         notice = notice_of(execution)

@@ -1,4 +1,4 @@
-"""`totes up`: the local stack, with its schedule, until Ctrl-C."""
+"""`totes up`: runs the local stack and its schedule until Ctrl-C."""
 
 from contextlib import closing, nullcontext
 from datetime import UTC, datetime
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from local.stack import Stack
 
 
-# Working days between the history's end and today, for `totes simulate` and for an hour of --simulate to come up to
-# today: Ingest warns of rows that are stamped with a time to come.
+# Working days left between the seeded history's end and today, for `totes simulate` and for an hour of --simulate.
+# Ingest warns of rows with a timestamp in the future, so simulated days must not pass today.
 ROOM = 5
 SIMULATED_ROOM = 65
-# What to try first. At the real business's rate a day may amend no order, and the end would have nothing to show.
+# The first commands to try. They ask for many amendments, because a day may have none at the real business's rate.
 TOUR = (
     "totes status",
     "totes simulate --days 1 --amendments-per-day 5",
@@ -39,46 +39,46 @@ TOUR = (
 def up(
     data: Annotated[
         Path | None,
-        typer.Option(file_okay=False, help="Keep databases and lake in this folder; else all is temporary."),
+        typer.Option(file_okay=False, help="Keep the databases and the lake in this folder. Default: temporary."),
     ] = None,
     every: Annotated[
-        str | None, typer.Option(metavar="20s", help="Run this often; else at the rate in serverless.yml.")
+        str | None, typer.Option(metavar="20s", help="The schedule's interval. Default: the rate in serverless.yml.")
     ] = None,
-    seed: Annotated[bool, typer.Option("--seed/--no-seed", help="Fill the source where it is empty.")] = True,
+    seed: Annotated[bool, typer.Option("--seed/--no-seed", help="Fill the source if it is empty.")] = True,
     simulate: Annotated[
-        bool, typer.Option("--simulate/--no-simulate", help="Let working days pass meanwhile, from three months ago.")
+        bool, typer.Option("--simulate/--no-simulate", help="Simulate working days, starting three months ago.")
     ] = False,
     day: Annotated[str, typer.Option(metavar="1m", help="How long a simulated working day lasts.")] = "1m",
     amendments: Amendments = USUAL_AMENDMENTS,
-    page: Annotated[bool, typer.Option("--page/--no-page", help="Show it all in a browser.")] = True,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Serve a page that shows the pipeline.")] = True,
     port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Of the page; else 8683, or a free one where that is taken.")
+        int | None, typer.Option(min=1, max=65535, help="The page's port. Default: 8683, or a free one if it is taken.")
     ] = None,
 ) -> None:
     """Start the local stack and run the pipeline on its schedule until Ctrl-C.
 
-    PostgreSQL with source and warehouse, AWS's services, the shipped state machine and functions: all on this
-    machine. The page shows it at work, and other commands reach it from another terminal.
+    The stack runs on this machine: PostgreSQL with source and warehouse, AWS's services, and the same state machine
+    and functions as on AWS. The page shows the pipeline's state. Use the other commands from another terminal.
 
-    What is saved in functions/, totes/ or schemas/ is deployed: the next execution uses it. Executions, mails and a
-    pause are forgotten when the stack ends, databases and lake without --data.
+    Every change that you save in functions/, totes/ or schemas/ is deployed: the next execution uses it. When the stack
+    stops, it deletes executions, e-mails and a pause, and, without --data, also the databases and the lake.
     """
     interval = parse_interval("--every", every) if every else None
     pace = Pace(parse_interval("--day", day), amendments) if simulate else None
     if port and not page:
         raise Misused("Give --port or --no-page, not both.")
-    # First, because a busy home or port must not wait for imports, which take seconds on a slow machine.
+    # Checks the home and the port before the imports, which take seconds on a slow machine.
     check_free(home())
     console = screen()
 
     def say_stopped() -> None:
-        kept = f"Everything is kept in {data}." if data else "Nothing is left behind."
+        kept = f"The databases and the lake are in {data}." if data else "Nothing is left behind."
         console.print(Text(f"Stopped. {kept}", "dim"))
 
     try:
         with said_when_terminated(say_stopped), listener(port) if page else nullcontext() as at:
             console.print(Text("Starting PostgreSQL and the AWS services …", "dim"))
-            # Only this command and the demo need moto, whose import takes longer than all other commands do.
+            # Imported here, because moto is slow to import and only the commands with a stack of their own need it.
             from local.stack import Stack
             from web.server import serving_page
 
@@ -95,11 +95,11 @@ def up(
 
 
 def seed_if_empty(stack: "Stack", console: Console, now: datetime | None = None, ago: int = 0) -> None:
-    """Fills the source with two years of trading, unless it has rows already.
+    """Fills the source with two years of trading, unless it already has rows.
 
     Args:
-        now: the clock; None: the machine's. The history ends with the last working day that has closed by then.
-        ago: how many working days before that the history ends, for simulated days that follow it.
+        now: the current time; None means the machine's clock. The history ends with the last working day that is over.
+        ago: how many working days earlier the history ends, to leave room for simulated days.
     """
     from local.business.seed import seed as seed_source
     from local.business.trading import last_closed_day

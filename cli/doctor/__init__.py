@@ -1,1 +1,1 @@
-"""Looks at a stage from outside, with an operator's rights, and asks its functions what they see: `totes doctor`."""
+"""The checks of `totes doctor`: of a stage from outside, with your rights, and from inside its functions."""

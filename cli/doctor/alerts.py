@@ -1,4 +1,4 @@
-"""Looks whether somebody is told when something is wrong, and what the alarms, queues and metrics say."""
+"""Checks the alerts' subscriptions, the alarms, the dead-letter queues and the metrics."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,22 +12,22 @@ from totes.runtime.aws import client
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
 _PENDING, _DELETED = "PendingConfirmation", "Deleted"
-# The resource that is there if the deployment was given an address.
+# This resource exists if the deployment was given an address.
 _BY_EMAIL = "AlertsByEmail"
-# CloudWatch lists a metric a quarter of an hour after its first value; the only span that it knows is three hours.
+# CloudWatch lists a metric 15 minutes after its first value. Its only filter for recent metrics is three hours.
 _ARRIVES, _LOOKED_BACK, _RECENTLY = timedelta(minutes=20), timedelta(hours=3), "PT3H"
 _EXECUTIONS = 50
 
 
 def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
-    """Looks whether an address has confirmed that it wants the alerts."""
+    """Checks that at least one address has confirmed its subscription to the alerts."""
     found = client("sns").list_subscriptions_by_topic(TopicArn=stage.names.topic_arn)["Subscriptions"]
     pending = [each for each in found if each["SubscriptionArn"] == _PENDING]
     confirmed = [each for each in found if each["SubscriptionArn"] not in (_PENDING, _DELETED)]
     for each in pending:
         yield warning(
             "subscription-pending",
-            f"{_address(each)} has not confirmed the subscription, so it gets no alert.",
+            f"{_address(each)} has not confirmed its subscription, so it gets no alerts.",
             _confirm(stage, each),
         )
     if confirmed:
@@ -37,12 +37,12 @@ def look_at_subscriptions(stage: Stage) -> Iterator[Finding]:
 
 
 def _confirm(stage: Stage, subscription: dict[str, Any]) -> str:
-    """Returns what makes a subscription that is pending a confirmed one."""
+    """Returns how to confirm a pending subscription."""
     if not _is_email(subscription):
-        return "Have the endpoint answer the request of SNS for a confirmation, or subscribe it again."
+        return "Let the endpoint confirm the request from SNS, or subscribe it again."
     return (
-        "Click the link in the mail *AWS Notification - Subscription Confirmation*. It is valid for two days; "
-        f"`{_subscribe(stage)} {subscription['Endpoint']}` sends another."
+        "Click the link in the e-mail *AWS Notification - Subscription Confirmation*. It is valid for two days; "
+        f"`{_subscribe(stage)} {subscription['Endpoint']}` sends another one."
     )
 
 
@@ -50,8 +50,8 @@ def _nobody(stage: Stage) -> Iterator[Finding]:
     if _is_declared(stage):
         yield failed(
             "subscription-gone",
-            "The deployment has an address for alerts, and its subscription is gone: it was ended, or never confirmed.",
-            f"`{_subscribe(stage)} you@example.com`, and click the link in the mail that comes.",
+            "The deployment has an address for alerts, but no subscription: it was cancelled, or never confirmed.",
+            f"Run `{_subscribe(stage)} you@example.com`, and click the link in the e-mail.",
         )
     else:
         yield warning(
@@ -76,7 +76,7 @@ def _subscribe(stage: Stage) -> str:
 
 
 def _address(subscription: dict[str, Any]) -> str:
-    # The address of a web hook is its password.
+    # A web hook's address is a secret.
     return str(subscription["Endpoint"]) if _is_email(subscription) else f"an endpoint by {subscription['Protocol']}"
 
 
@@ -85,9 +85,9 @@ def _is_email(subscription: dict[str, Any]) -> bool:
 
 
 def look_at_alarms(stage: Stage) -> Iterator[Finding]:
-    """Looks at the state of each declared alarm.
+    """Checks each declared alarm's state.
 
-    One that went off before an execution which succeeded since is a warning: it lags, or asks for something else.
+    An alarm that went off before a successful execution is only a warning: it lags, or has another cause.
     """
     names = [alarm["AlarmName"] for alarm in stage.declared("AWS::CloudWatch::Alarm")]
     found = client("cloudwatch").describe_alarms(AlarmNames=names, MaxRecords=100)["MetricAlarms"]
@@ -108,29 +108,29 @@ def _of_alarm(alarm: dict[str, Any], succeeded: datetime) -> Iterator[Finding]:
     name, state = alarm["AlarmName"], alarm["StateValue"]
     since = alarm.get("StateTransitionedTimestamp") or alarm["StateUpdatedTimestamp"]
     said = f"{name} has been going off since {_shown(since)}"
-    # It says what to do, as the alarm's e-mail does.
-    description = alarm.get("AlarmDescription") or "docs/runbook.md#alarms says what to do."
+    # The description contains the remedy, as in the alarm's e-mail.
+    description = alarm.get("AlarmDescription") or "See docs/runbook.md#alarms."
     if state == "ALARM" and since > succeeded:
         yield failed("alarm", f"{said}.", description)
     elif state == "ALARM":
-        later = "though an execution that began later has succeeded"
+        later = "but an execution that started later has succeeded"
         yield warning("alarm-since-success", f"{said}, {later}.", description)
     elif state == "INSUFFICIENT_DATA":
         yield warning(
             "alarm-without-data",
-            f"{name} has no data, since {_shown(since)}.",
-            "Nothing in the first quarter of an hour after it was made. Later: deploy again.",
+            f"{name} has had no data since {_shown(since)}.",
+            "Wait 15 minutes if the alarm is new; else deploy again.",
         )
     if not alarm.get("ActionsEnabled", True):
         yield warning(
             "alarm-muted",
-            f"The actions of {name} are switched off, so it tells nobody.",
-            f"`aws cloudwatch enable-alarm-actions --alarm-names {name}`",
+            f"The actions of {name} are disabled, so it alerts nobody.",
+            f"Run `aws cloudwatch enable-alarm-actions --alarm-names {name}`.",
         )
 
 
 def look_at_queues(stage: Stage) -> Iterator[Finding]:
-    """Looks whether the dead-letter queues are empty."""
+    """Checks that the dead-letter queues are empty."""
     names = [queue["QueueName"] for queue in stage.declared("AWS::SQS::Queue")]
     sqs, wanted = client("sqs"), ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     full = False
@@ -141,20 +141,20 @@ def look_at_queues(stage: Stage) -> Iterator[Finding]:
             full = True
             yield warning(
                 "queue-not-empty",
-                f"{name} holds {count} event{'s' * (count > 1)} that could not be delivered.",
-                f"`aws sqs receive-message --queue-url {url} --message-attribute-names All` shows what and why "
-                f"(docs/runbook.md#alarms). Then `aws sqs purge-queue --queue-url {url}`.",
+                f"{name} has {count} undelivered event{'s' * (count > 1)}.",
+                f"`aws sqs receive-message --queue-url {url} --message-attribute-names All` shows each event and its "
+                f"error (docs/runbook.md#alarms). Then run `aws sqs purge-queue --queue-url {url}`.",
             )
     if not full:
         yield ok("queues", f"{' and '.join(names)} are empty.")
 
 
 def look_at_metrics(stage: Stage) -> Iterator[Finding]:
-    """Looks whether the freshness arrives, which `watch` sends after each execution."""
+    """Checks that the metric Freshness arrives, which `watch` sends after each execution."""
     now = datetime.now(UTC)
     ended = [each.stopped for each in latest(stage.names, _EXECUTIONS, SUCCEEDED) if each.stopped]
     if not any(now - _LOOKED_BACK < each < now - _ARRIVES for each in ended):
-        yield ok("metrics", "No execution has ended lately whose freshness should have arrived by now.")
+        yield ok("metrics", "No recent execution should have sent its freshness by now.")
         return
     found = client("cloudwatch").list_metrics(
         Namespace=stage.stack,
@@ -168,8 +168,8 @@ def look_at_metrics(stage: Stage) -> Iterator[Finding]:
     else:
         yield failed(
             "metrics-missing",
-            f"Executions have ended, and {watch} has sent no Freshness for three hours: nobody watches over them.",
-            f"`aws logs tail {stage.names.log_group('watch')} --since 3h` says why; if it is empty, nothing calls the "
+            f"Executions have ended, but {watch} has sent no Freshness for three hours, so failures go unnoticed.",
+            f"`aws logs tail {stage.names.log_group('watch')} --since 3h` shows why. If it is empty, nothing calls the "
             f"function: {stage.deploy[0].lower()}{stage.deploy[1:]}",
         )
 

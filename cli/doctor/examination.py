@@ -1,4 +1,4 @@
-"""All checks of a stage, one after the other: none hides another."""
+"""Runs all checks of a stage. A failing check does not stop the others."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ _MISSING = (
     *("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
 )
 _ACTION = re.compile(r"not authorized to perform: ([\w-]+:\w+)")
-# What some operations are called where rights are granted.
+# The rights whose names differ from their operations'.
 _ACTIONS = {
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "GetBucketLifecycleConfiguration": "GetLifecycleConfiguration",
@@ -35,11 +35,11 @@ _ACTIONS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One look at a stage.
+    """One check of a stage.
 
     Attributes:
-        service: of AWS, as rights name it.
-        everywhere: whether there is something to look at on the local stack too.
+        service: the AWS service's name in rights.
+        everywhere: whether the check also runs on the local stack.
     """
 
     area: str
@@ -67,15 +67,15 @@ Progress = Callable[[str], None]
 
 
 def examine(names: "Names", progress: Progress = lambda _: None) -> list[Finding]:
-    """Looks at the whole stage.
+    """Checks the whole stage.
 
     Args:
-        progress: is told what is looked at next.
+        progress: called with the next step's name.
     """
     stage = Stage(names)
     first = [] if stage.is_local else [*_looked(stage, STACK)]
     if any(finding.code == "stack-missing" for finding in first):
-        # Nothing else can be there.
+        # Without the stack, nothing else exists.
         return first
     with asked(stage) as answers:
         return [*first, *_from_outside(stage, progress), *_from_inside(stage, answers, progress)]
@@ -84,14 +84,14 @@ def examine(names: "Names", progress: Progress = lambda _: None) -> list[Finding
 def _from_outside(stage: Stage, progress: Progress) -> Iterator[Finding]:
     for check in CHECKS:
         if check.everywhere or not stage.is_local:
-            progress(f"looking at the {check.area.lower()}")
+            progress(f"checking the {check.area.lower()}")
             yield from _looked(stage, check)
 
 
 def _from_inside(stage: Stage, answers: Answers, progress: Progress) -> Iterator[Finding]:
     for function in EXAMINED:
         name = stage.names.function(function)
-        progress(f"waiting for what {name} sees")
+        progress(f"waiting for {name}")
         yield from _looked(stage, Check(f"From inside {name}", "lambda", partial(answers.of, function)))
     yield from _looked(stage, Check("Stack", "lambda", answers.code))
 
@@ -101,27 +101,27 @@ def _looked(stage: Stage, check: Check) -> Iterator[Finding]:
 
 
 def _translated(stage: Stage, check: Check) -> Iterator[Finding]:
-    """Yields what the check finds; what AWS refuses or lacks is a finding as well."""
+    """Yields the check's findings. Turns an error from AWS into a finding."""
     try:
         yield from check.look(stage)
     except ClientError as error:
         yield _of_refusal(stage, check, error)
     except BotoCoreError as error:
-        yield unknown("no-answer", f"AWS does not answer: {error}.", "Check the network, and look again.")
+        yield unknown("no-answer", f"AWS does not answer: {error}.", "Check the network, and run it again.")
 
 
 def _of_refusal(stage: Stage, check: Check, error: ClientError) -> Finding:
     code, said = error.response["Error"]["Code"], error.response["Error"].get("Message", "")
     if code in _REFUSED:
         action = _action(check, said, error.operation_name)
-        remedy = f"Ask for {action}: docs/deploy.md#what-an-operator-needs has all that `totes doctor` asks for."
-        return unknown("no-right", f"You may not look: the right {action} is missing.", remedy)
+        remedy = f"Ask for {action}. docs/deploy.md#what-an-operator-needs lists all rights that `totes doctor` needs."
+        return unknown("no-right", f"You lack the right {action}.", remedy)
     if code in _MISSING:
-        return failed("missing", f"{error.operation_name} finds nothing: {said or code}.", stage.deploy)
+        return failed("missing", f"{error.operation_name} found nothing: {said or code}.", stage.deploy)
     if f"Lambda.{code}" in CATALOGUE:
         meant, remedy = CATALOGUE[f"Lambda.{code}"]
         return failed("function-not-run", f"{meant} {code}: {said}.", remedy)
-    return unknown("aws-refused", f"{error.operation_name} ended with {code}: {said}.", "Look again in a minute.")
+    return unknown("aws-refused", f"{error.operation_name} failed with {code}: {said}.", "Try again in a minute.")
 
 
 def _action(check: Check, said: str, operation: str) -> str:

@@ -1,4 +1,4 @@
-"""Asks the functions what they see from where they run."""
+"""Runs the checks inside the functions, with their rights and their network."""
 
 import json
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from totes.verify.doctor.code import code_digest
 from totes.verify.doctor.findings import Finding, Level, failed, ok, warning
 from totes.verify.doctor.inside import EXAMINED
 
-# Longer than the functions may take.
+# Longer than the functions' time-out.
 _WAIT_SECONDS = 330
-# A release without the doctor takes its event for one of the state machine's.
+# A release without the doctor mistakes the doctor's event for the state machine's and rejects it with this error.
 _OLD = ("InputRefused", "names no execution")
 _CAN_NOT_START = "Runtime."
 
 
 class Answers:
-    """What the functions answer; they are asked at the same time, and waited for when somebody wants to know."""
+    """The functions' answers. Calls all functions at once; reading an answer waits for it."""
 
     def __init__(self, stage: Stage, pool: ThreadPoolExecutor) -> None:
         session = boto3.DEFAULT_SESSION or boto3.Session()
@@ -34,10 +34,10 @@ class Answers:
         self._asked = {name: pool.submit(_ask, client, stage.names.function(name)) for name in EXAMINED}
 
     def of(self, function: str, _stage: Stage) -> Iterator[Finding]:
-        """Yields what a function has found, or why it could not look.
+        """Yields a function's findings, or one finding with its error.
 
         Raises:
-            ClientError: Lambda did not let us call it, or could not.
+            ClientError: Lambda rejected or could not run the call.
         """
         name, answer = self._stage.names.function(function), self._asked[function].result()
         if "findings" in answer:
@@ -46,7 +46,7 @@ class Answers:
             yield _of_error(self._stage, name, answer)
 
     def code(self, _stage: Stage) -> Iterator[Finding]:
-        """Looks whether the functions run the code of this checkout."""
+        """Checks that the functions run this checkout's code."""
         here = code_digest()
         found = {name: self._asked[name].result().get("code") for name in EXAMINED if not self._asked[name].exception()}
         known = {name: code for name, code in found.items() if code}
@@ -54,16 +54,16 @@ class Answers:
         if others:
             yield warning(
                 "code-differs",
-                f"{', '.join(others)} {'run' if len(others) > 1 else 'runs'} other code than this checkout has.",
-                "Deploy this checkout, or check out the commit that was deployed.",
+                f"{', '.join(others)} {'run' if len(others) > 1 else 'runs'} different code from this checkout.",
+                "Deploy this checkout, or check out the deployed commit.",
             )
         elif known:
-            yield ok("code", f"The functions run the code of this checkout ({here}).")
+            yield ok("code", f"The functions run this checkout's code ({here}).")
 
 
 @contextmanager
 def asked(stage: Stage) -> Iterator[Answers]:
-    """Asks all functions at once."""
+    """Calls all functions at once."""
     with ThreadPoolExecutor(len(EXAMINED)) as pool:
         yield Answers(stage, pool)
 
@@ -77,11 +77,10 @@ def _ask(client: Any, name: str) -> dict[str, Any]:
 def _of_error(stage: Stage, name: str, answer: dict[str, Any]) -> Finding:
     error, message = str(answer.get("errorType", "")), str(answer.get("errorMessage", ""))
     if error == _OLD[0] and _OLD[1] in message:
-        return failed("function-old", f"{name} is of a release that can't examine itself.", stage.deploy)
+        return failed("function-old", f"{name} runs a release that `totes doctor` can't check.", stage.deploy)
     if error.startswith(_CAN_NOT_START) and error not in ("Runtime.ExitError", "Runtime.OutOfMemory"):
         said = f"{name} can't start, {error}: {message}."
-        return failed(
-            "function-does-not-start", said, f"The package or the layer is not as it should be. {stage.deploy}"
-        )
+        return failed("function-does-not-start", said, f"The package or the layer is broken. {stage.deploy}")
     found, remedy, _ = split_labels(message)
-    return failed("function-failed", f"{name} ended with {error or 'no answer'}: {found}.", remedy or meaning(error)[1])
+    said = f"{name} failed with {error or 'no answer'}: {found}."
+    return failed("function-failed", said, remedy or meaning(error)[1])

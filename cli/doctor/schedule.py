@@ -1,4 +1,4 @@
-"""Looks whether executions start by themselves, and what became of the last ones."""
+"""Checks the schedule, the rules, and the last executions' results."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,12 +17,12 @@ from totes.runtime.aws import client
 from totes.verify.doctor.findings import Finding, failed, ok, warning
 
 _LOOKED_AT = 10
-# As the freshness alarm does.
+# The same number of intervals as in the freshness alarm.
 _STARTS = 3
 
 
 def look_at_schedule(stage: Stage) -> Iterator[Finding]:
-    """Looks whether the schedule starts executions, or who has paused it."""
+    """Checks that the schedule is on; reports the reason for a pause."""
     try:
         schedule = read_schedule(stage.names)
     except Misused:
@@ -34,19 +34,19 @@ def look_at_schedule(stage: Stage) -> Iterator[Finding]:
         why = f": {schedule.reason}" if schedule.reason else ""
         yield warning(
             "schedule-paused",
-            f"The schedule is paused since {schedule.since:%Y-%m-%d %H:%M} UTC{why}.",
-            f"`{stage.totes} resume` when it is time.",
+            f"The schedule has been paused since {schedule.since:%Y-%m-%d %H:%M} UTC{why}.",
+            f"Run `{stage.totes} resume` when the reason is gone.",
         )
     else:
         yield warning(
             "schedule-disabled",
-            "The schedule is disabled, and not by `totes pause`.",
-            f"If it is not meant: `{stage.totes} resume`, or deploy without `schedule=DISABLED`.",
+            "The schedule is disabled, but not by `totes pause`.",
+            f"If this is not intended, run `{stage.totes} resume`, or deploy without `schedule=DISABLED`.",
         )
 
 
 def look_at_rules(stage: Stage) -> Iterator[Finding]:
-    """Looks whether each rule has a target, and the rules on what ends are enabled."""
+    """Checks that each rule has a target, and that the rules for ended executions are enabled."""
     events, names = client("events"), stage.names
     rules = (names.rule, names.ended_rule, names.backfill_ended_rule)
     wrong = False
@@ -58,15 +58,15 @@ def look_at_rules(stage: Stage) -> Iterator[Finding]:
             wrong = True
             yield failed(
                 "rule-disabled",
-                f"The rule {rule} is disabled, so no mail tells how an execution or backfill has ended.",
-                f"`aws events enable-rule --name {rule}`",
+                f"The rule {rule} is disabled, so no e-mail reports how an execution or backfill ended.",
+                f"Run `aws events enable-rule --name {rule}`.",
             )
     if not wrong:
-        yield ok("rules", f"Each of the {len(rules)} rules has its target.")
+        yield ok("rules", f"All {len(rules)} rules have a target.")
 
 
 def look_at_executions(stage: Stage) -> Iterator[Finding]:
-    """Looks what became of the newest execution that has ended, and how long ago one succeeded."""
+    """Checks the newest ended execution's result, and how long ago one succeeded."""
     ended = next((each for each in latest(stage.names, _LOOKED_AT) if each.status != RUNNING), None)
     if ended is None:
         yield warning("execution-none", "No execution has ended yet.", f"Start one: `{stage.totes} run`.")
@@ -80,14 +80,14 @@ def look_at_executions(stage: Stage) -> Iterator[Finding]:
         if not schedule.paused and late > max(PROMISE, _STARTS * parse_rate(schedule.rate)):
             yield failed(
                 "stale",
-                f"The last execution that succeeded began {ago(late)} ago, and the schedule is not paused.",
-                f"`{stage.totes} status` shows what the last executions did, `{stage.totes} explain` why.",
+                f"The last successful execution started {ago(late)} ago, and the schedule is not paused.",
+                f"`{stage.totes} status` shows the last executions, and `{stage.totes} explain` shows why one failed.",
             )
 
 
 def _of_execution(stage: Stage, ended: Execution) -> Finding:
     if ended.status == SUCCEEDED:
-        return ok("execution", f"The last execution, {ended.name}, has SUCCEEDED.")
+        return ok("execution", f"The last execution, {ended.name}, SUCCEEDED.")
     if ended.status == ABORTED:
         stopped, remedy = meaning(ABORTED)
         return warning("execution-aborted", f"The last execution, {ended.name}: {stopped}", remedy)
@@ -97,6 +97,6 @@ def _of_execution(stage: Stage, ended: Execution) -> Finding:
     found, remedy, _ = split_labels(details.cause or "")
     return failed(
         "execution-failed",
-        f"The last execution, {ended.name}, has {ending}: {found or meaning(error)[0]}",
-        f"{remedy or meaning(error)[1]} `{stage.totes} explain` tells more.",
+        f"The last execution, {ended.name}, {ending}: {found or meaning(error)[0]}",
+        f"{remedy or meaning(error)[1]} `{stage.totes} explain` shows more.",
     )

@@ -1,4 +1,4 @@
-"""Looks at what CloudFormation and Lambda say of what is deployed."""
+"""Checks the deployed stack and functions in CloudFormation and Lambda."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,37 +13,39 @@ from totes.verify.doctor.findings import Finding, failed, ok, warning
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE")
 _UNDONE = "UPDATE_ROLLBACK_COMPLETE"
 _AT_WORK = "_IN_PROGRESS"
-# Lambda takes the network from a function that nobody has called for weeks, and gives it back at the next call.
+# Lambda makes a function inactive after weeks without a call, and active again at the next call.
 _CALLABLE = ("Active", "Inactive")
 _EVENTS = "aws cloudformation describe-stack-events --stack-name {stack}"
 
 
 def look_at_stack(stage: Stage) -> Iterator[Finding]:
-    """Looks at the state of the stack."""
+    """Checks the stack's state."""
     state = _state(stage)
     if not state:
         yield failed(
             "stack-missing",
             f"There is no stack {stage.stack} in {stage.names.region} of account {stage.names.account}.",
-            f"Check --stage, --region and --profile; if it was never deployed: `npx sls deploy --stage "
+            f"Check --stage, --region and --profile. If it was never deployed, run `npx sls deploy --stage "
             f"{stage.names.stage}`.",
         )
         return
-    why = f"`{_EVENTS.format(stack=stage.stack)}` says why."
+    why = f"`{_EVENTS.format(stack=stage.stack)}` shows why."
     if state in _GOOD:
         yield ok("stack", f"The stack {stage.stack} is {state}.")
     elif state.endswith(_AT_WORK):
         yield warning(
-            "stack-changes", f"The stack {stage.stack} is {state}.", "Look again when the deployment is over."
+            "stack-changes", f"The stack {stage.stack} is {state}.", "Run it again when the deployment is over."
         )
     elif state == _UNDONE:
         yield warning(
             "stack-undone",
-            f"The last update of the stack {stage.stack} was undone: what runs is the deployment before it.",
-            f"{why} Correct that, and deploy again.",
+            f"The last update of the stack {stage.stack} was rolled back, so the deployment before it runs.",
+            f"{why} Correct the cause, and deploy again.",
         )
     else:
-        yield failed("stack-broken", f"The stack {stage.stack} is {state}.", f"{why} Correct that, and deploy again.")
+        yield failed(
+            "stack-broken", f"The stack {stage.stack} is {state}.", f"{why} Correct the cause, and deploy again."
+        )
 
 
 def _state(stage: Stage) -> str:
@@ -58,7 +60,7 @@ def _state(stage: Stage) -> str:
 
 
 def look_at_functions(stage: Stage) -> Iterator[Finding]:
-    """Looks whether each function can be called, and has the declared runtime and the one layer."""
+    """Checks that each function can be called, and has the declared runtime and the one layer."""
     ask = client("lambda").get_function_configuration
     found = {name: ask(FunctionName=stage.names.function(name)) for name in FUNCTIONS}
     wrong = [*_states(found, stage), *_runtimes(found, stage), *_layers(found, stage)]
@@ -75,7 +77,7 @@ def _states(found: dict[str, Any], stage: Stage) -> Iterator[Finding]:
         if "Failed" in (each.get("State"), each.get("LastUpdateStatus")):
             yield failed("function-broken", f"{name} can't be called or updated{reason}.", stage.deploy)
         elif each.get("State", "Active") not in _CALLABLE or each.get("LastUpdateStatus") == "InProgress":
-            yield warning("function-not-ready", f"{name} is not ready{reason}.", "Look again in a minute.")
+            yield warning("function-not-ready", f"{name} is not ready{reason}.", "Try again in a minute.")
 
 
 def _runtimes(found: dict[str, Any], stage: Stage) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The stage that is looked at, and what its checkout declares of it."""
+"""The stage to check, and the checkout's declarations for it."""
 
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ DEPLOY = "Deploy again: `npx sls deploy --stage {stage}`."
 
 
 class Stage:
-    """One stage, whose parts are asked by its names."""
+    """A stage: its resources' names and its declarations."""
 
     def __init__(self, names: "Names") -> None:
         self.names = names
 
     @property
     def stack(self) -> str:
-        """The stack in CloudFormation."""
+        """Returns the CloudFormation stack's name."""
         return f"{SERVICE}-{self.names.stage}"
 
     @property
@@ -29,23 +29,23 @@ class Stage:
 
     @property
     def totes(self) -> str:
-        """How a command for this stage begins."""
+        """Returns how a command line for this stage starts."""
         return "totes" if self.is_local else f"totes --stage {self.names.stage}"
 
     @property
     def deploy(self) -> str:
-        """The remedy if something is not as it was deployed."""
+        """Returns the remedy for a difference from the deployment."""
         return DEPLOY.format(stage=self.names.stage)
 
     @cached_property
     def deployment(self) -> "Deployment":
-        """What serverless.yml of this checkout declares."""
+        """Returns the declarations in this checkout's serverless.yml."""
         from local.aws.deployment import Deployment
 
         return Deployment(self.names.stage)
 
     def declared(self, kind: str) -> list[dict[str, Any]]:
-        """The properties of all resources of a type that are declared without a condition."""
+        """Returns the properties of all resources of a type that have no condition."""
         return [found["Properties"] for found in self._resources if found["Type"] == kind and "Condition" not in found]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Looks at what keeps things: the secrets, the buckets and the log groups."""
+"""Checks the secrets, the buckets and the log groups."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,33 +17,33 @@ _NO_RULES = ("NoSuchLifecycleConfiguration", "NoSuchBucketPolicy")
 
 
 def look_at_secrets(stage: Stage) -> Iterator[Finding]:
-    """Looks whether both secrets have a value. Only the function that needs it reads it."""
+    """Checks that both secrets have a value. Does not read it: only a function that needs it may."""
     for which, name in (("source", stage.names.source_secret), ("warehouse", stage.names.warehouse_secret)):
         found = client("secretsmanager").describe_secret(SecretId=name)
         if found.get("DeletedDate"):
             yield failed(
                 "secret-deleted",
-                f"The secret {name} is being deleted.",
-                f"`aws secretsmanager restore-secret --secret-id {name}`",
+                f"The secret {name} is scheduled for deletion.",
+                f"Run `aws secretsmanager restore-secret --secret-id {name}`.",
             )
         elif not any(_CURRENT in stages for stages in found.get("VersionIdsToStages", {}).values()):
             yield failed(
                 "secret-empty",
                 f"The secret {name} has no value yet.",
-                f"`{stage.totes} secret {which} --host … --dbname … --username …` asks for the password.",
+                f"Run `{stage.totes} secret {which} --host … --dbname … --username …`; it asks for the password.",
             )
         else:
             yield ok("secret-filled", f"The secret {name} has a value.")
 
 
 def look_at_buckets(stage: Stage) -> Iterator[Finding]:
-    """Looks whether the buckets are encrypted, closed, versioned, tiered and protected, as they are declared."""
+    """Checks the buckets' encryption, public access block, versioning, life cycle and policy."""
     for bucket in (stage.names.landing_bucket, stage.names.processed_bucket):
         found = [what for what, holds in _properties(stage, bucket) if not holds]
         if found:
             yield failed("bucket-changed", f"The bucket {bucket} has lost {', '.join(found)}.", stage.deploy)
         else:
-            yield ok("bucket", f"{bucket} is encrypted, closed to the public, versioned, and refuses to overwrite.")
+            yield ok("bucket", f"{bucket} is encrypted, closed to the public, versioned, and rejects overwrites.")
 
 
 def _properties(stage: Stage, bucket: str) -> Iterator[tuple[str, bool]]:
@@ -62,7 +62,7 @@ def _properties(stage: Stage, bucket: str) -> Iterator[tuple[str, bool]]:
 
 
 def _asked(operation: Any, bucket: str) -> dict[str, Any]:
-    """Returns the answer; nothing if S3 has nothing of the kind."""
+    """Returns the operation's answer; empty if the bucket has no such configuration."""
     try:
         answer: dict[str, Any] = operation(Bucket=bucket)
     except ClientError as error:
@@ -86,21 +86,21 @@ def _declared_sids(stage: Stage) -> set[str]:
 
 
 def look_at_logs(stage: Stage) -> Iterator[Finding]:
-    """Looks whether each log group is there, and whether its lines are deleted at some time."""
+    """Checks that each log group exists and has a retention period."""
     kept = {name: days for prefix in _LOG_GROUPS for name, days in _groups(stage, f"{prefix}{stage.stack}-")}
     wanted = [stage.names.log_group(name) for name in FUNCTIONS]
     wanted += [group["LogGroupName"] for group in stage.declared("AWS::Logs::LogGroup")]
     if missing := [group for group in wanted if group not in kept]:
         yield failed("logs-missing", f"There is no log group {', '.join(missing)}.", stage.deploy)
     if forever := [group for group in wanted if group in kept and kept[group] is None]:
-        yield warning("logs-kept-forever", f"Log lines of {', '.join(forever)} are kept for ever.", stage.deploy)
+        yield warning("logs-kept-forever", f"Log lines of {', '.join(forever)} are never deleted.", stage.deploy)
     if not missing and not forever:
         days = sorted({str(kept[group]) for group in wanted})
-        yield ok("logs", f"All {len(wanted)} logs are there, each of the last {' or '.join(days)} days.")
+        yield ok("logs", f"All {len(wanted)} log groups exist; they keep lines for {' or '.join(days)} days.")
 
 
 def _groups(stage: Stage, prefix: str) -> Iterator[tuple[str, int | None]]:
-    """Yields the names of log groups, each with the days that it keeps lines; None if for ever."""
+    """Yields each log group's name and retention in days; None if it never deletes lines."""
     for page in client("logs").get_paginator("describe_log_groups").paginate(logGroupNamePrefix=prefix):
         for group in page["logGroups"]:
             yield group["logGroupName"], group.get("retentionInDays")

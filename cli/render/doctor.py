@@ -1,4 +1,4 @@
-"""How the findings of `totes doctor` look on a terminal."""
+"""Prints the findings of `totes doctor`."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ _LEVELS = {
     Level.OK: ("ok", "green"),
     Level.WARNING: ("warning", "bold yellow"),
     Level.FAILED: ("FAILED", "bold red"),
-    Level.UNKNOWN: ("could not look", "bold magenta"),
+    Level.UNKNOWN: ("unknown", "bold magenta"),
 }
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """The findings by area, each with its remedy below it, and at the end how many there are of each level."""
+    """Prints the findings by area, each with its remedy below, and finally the count of each level."""
     for area in dict.fromkeys(finding.area for finding in findings):
         console.print(Text(area, "bold"))
         console.print(_table([finding for finding in findings if finding.area == area]))

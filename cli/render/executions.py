@@ -1,4 +1,4 @@
-"""What executions look like: their states, the rows they moved, and how they ended."""
+"""Shows executions: their states, the rows they moved, and their results."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,13 +20,13 @@ NOTHING_NEW = "nothing new: no object and no row was written"
 
 
 def status_text(execution: Execution) -> Text:
-    """The status in its colour."""
+    """Returns the status in its colour."""
     style = {SUCCEEDED: "bold green", RUNNING: "bold cyan"}.get(execution.status, "bold red")
     return Text(execution.status, style)
 
 
 def states_table(states: Sequence[StateRun]) -> Table:
-    """Each state with how long it took, or has taken so far, and what became of it."""
+    """Returns a table of the states: result, name, duration so far, and remarks."""
     now = datetime.now(UTC)
     table = plain_table()
     table.add_column("")
@@ -41,13 +41,13 @@ def states_table(states: Sequence[StateRun]) -> Table:
 
 
 def remark(state: StateRun) -> str:
-    """What is not ordinary about a state: its error, and that it took several attempts."""
+    """Returns a state's error and its number of attempts, if there was more than one."""
     attempts = f"{state.attempts} attempts" if state.attempts > 1 else ""
     return ", ".join(part for part in (state.error, attempts) if part)
 
 
 def outcome(execution: Execution) -> Text:
-    """How it ended, with the error and what it says."""
+    """Returns the execution's status, duration and error."""
     text = Text.assemble("Execution ", (execution.name, "bold"), " ", status_text(execution))
     if execution.seconds is not None:
         text.append(f" after {took(execution.seconds)}")
@@ -55,7 +55,7 @@ def outcome(execution: Execution) -> Text:
 
 
 def headline(execution: Execution) -> Text:
-    """The same in one line, with the rows that were loaded."""
+    """Returns the execution's result and loaded rows on one line."""
     if execution.status != SUCCEEDED:
         return status_text(execution).append_text(_error(execution, " "))
     load = execution.output.get("load", {})
@@ -67,14 +67,14 @@ def headline(execution: Execution) -> Text:
 
 
 def catching_up(output: Mapping[str, Any]) -> str:
-    """Says which other execution is catching up, for an execution that left batches to it."""
+    """Names the execution that is catching up, given the output of one that left batches to it."""
     load, name = output["load"], output["load"]["catching_up"].rpartition(":")[2]
     landed = output["ingest"]["landed_through"]
     return f"another execution, {name}, is catching up: batch {load['loaded_through']:,} of {landed:,} is loaded"
 
 
 def summary(execution: Execution) -> str:
-    """What an execution that SUCCEEDED did, without how long it took."""
+    """Returns what a successful execution did, without its duration."""
     load = execution.output.get("load", {})
     done = [f"{batches_of(load)} loaded: {_short(load)}"] if load.get("batches") else []
     if stood_aside(execution.output):
@@ -83,17 +83,17 @@ def summary(execution: Execution) -> str:
 
 
 def calendars() -> list[str]:
-    """Returns the names of the tables that come from no row of totesys."""
+    """Returns the names of the tables that are not made from totesys's rows."""
     return [table.name for table in warehouse_tables().values() if table.kind == "calendar"]
 
 
 def count_without_calendar(rows: Mapping[str, int]) -> int:
-    """Returns how many rows there are, without the calendar that each batch brings along."""
+    """Returns the sum of the rows, without the calendar, which every batch contains."""
     return sum(count for table, count in rows.items() if table not in calendars())
 
 
 def rows_moved(output: Mapping[str, Any]) -> RenderableType:
-    """What an execution did, table by table: landed from the source, and loaded into the warehouse."""
+    """Returns an execution's row counts by table: landed from the source, and loaded into the warehouse."""
     ingest, load = output.get("ingest", {}), output.get("load", {})
     landed = _counts(f"batch {ingest.get('batch')} landed", ingest, ("rows", "deleted"))
     batches = f"{batches_of(load)} loaded" if load.get("batches") else "nothing loaded"
@@ -107,7 +107,7 @@ def rows_moved(output: Mapping[str, Any]) -> RenderableType:
 
 
 def rows_left(results: Mapping[str, Mapping[str, Any]]) -> RenderableType:
-    """Returns the rows that a failed execution had landed, processed and loaded."""
+    """Returns the row counts that a failed execution had landed, processed and loaded."""
     ingest, transform, load = (results.get(stage, {}) for stage in ("ingest", "transform", "load"))
     batch = ingest.get("batch")
     landed = _counts(f"batch {batch} landed" if batch else "nothing landed", ingest, ("rows", "deleted"))

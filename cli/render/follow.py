@@ -1,4 +1,4 @@
-"""Following an execution, state by state, until it ends."""
+"""Follows an execution, state by state, until it ends."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,14 +23,14 @@ NOTHING_STARTED = "Nothing was started."
 
 @contextmanager
 def started(target: "Target") -> Iterator[None]:
-    """Raises Interrupted on Ctrl-C: the request to start an execution may have arrived."""
-    with interrupted_as(f"An execution may have been started: `{target.command('status')}` lists it then."):
+    """Raises Interrupted on Ctrl-C. The message says that the execution may have been started."""
+    with interrupted_as(f"An execution may have been started. If so, `{target.command('status')}` lists it."):
         yield
 
 
 @contextmanager
 def left_running(target: "Target", arn: str) -> Iterator[None]:
-    """Raises Interrupted on Ctrl-C: the execution continues, and the message says how to follow it."""
+    """Raises Interrupted on Ctrl-C. The message says that the execution continues, and how to follow it."""
     name = arn.rpartition(":")[2]
     again = target.command(f"logs {name} --follow")
     with interrupted_as(f"Execution {name} continues without you. Follow it with `{again}`."):
@@ -38,9 +38,9 @@ def left_running(target: "Target", arn: str) -> Iterator[None]:
 
 
 def follow(arn: str, console: Console) -> Execution:
-    """Shows an execution until it is over: its states as they come, then the rows that it moved and how it ended.
+    """Shows an execution until it ends: its states as they change, then its row counts and its result.
 
-    A terminal sees a table that changes in place, anything else a line for each state that is done.
+    On a terminal, a table changes in place. Elsewhere, each state gets a line when it ends.
     """
     console.print(Text.assemble("Execution ", (arn.rpartition(":")[2], "bold")))
     execution = _follow_live(arn, console) if console.is_terminal else wait(arn, _Lines(console))
@@ -51,7 +51,7 @@ def follow(arn: str, console: Console) -> Execution:
 
 
 def wait(arn: str, seen: Callable[[Sequence[StateRun]], None] = lambda _: None) -> Execution:
-    """An execution when it is over; `seen` is shown its states again and again until then."""
+    """Waits for an execution to end and returns it. Calls `seen` with its states at each poll."""
     while True:
         execution = describe(arn)
         seen(execution.states)
@@ -68,7 +68,7 @@ def _follow_live(arn: str, console: Console) -> Execution:
 
 
 class _Lines:
-    """A line for each state, once it is done."""
+    """Prints a line for each state when it ends."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

@@ -1,4 +1,4 @@
-"""The functions' log lines of one execution, out of CloudWatch Logs."""
+"""Reads an execution's log lines from CloudWatch Logs."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from totes.runtime.names import Names
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# The line about an execution's end comes after it, from the function `watch`, and CloudWatch takes its time.
+# The function `watch` logs an execution's end after it, and CloudWatch shows the line later still.
 AFTER_THE_END = timedelta(minutes=5)
 
 _LINE_STAMP = "%Y-%m-%d %H:%M:%S,%f%z"
-# On every line, the same for all lines of a function, or told in another way.
+# Fields that are not shown: they are equal on all lines of a function, or shown in another way.
 _USUAL = {"level", "location", "message", "timestamp", "service", "execution", "exception", "exception_name"} | {
     *("cold_start", "function_name", "function_memory_size", "function_arn", "function_request_id", "xray_trace_id"),
 }
@@ -25,13 +25,13 @@ _USUAL = {"level", "location", "message", "timestamp", "service", "execution", "
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line.
+    """A log line.
 
     Attributes:
-        event_id: CloudWatch's own, by which a line that is read again is known.
-        function: for instance `ingest`.
-        trace: the stack trace; None where there is none.
-        fields: what else it says.
+        event_id: CloudWatch's id; it identifies a line that is read twice.
+        function: the function's short name, for instance `ingest`.
+        trace: the stack trace, or None.
+        fields: the line's other fields.
     """
 
     event_id: str
@@ -43,36 +43,36 @@ class LogLine:
     fields: Mapping[str, Any]
 
     def as_document(self) -> dict[str, Any]:
-        """The line for `--json`."""
+        """Returns the line for `--json`."""
         return {name: value for name, value in asdict(self).items() if name != "event_id"}
 
     def at_least(self, level: str) -> bool:
-        """Whether it is as grave as a level, or graver. A level that is unknown here is shown."""
+        """Returns whether the line's level is `level` or higher. True if the line's level is unknown."""
         return self.level not in LEVELS or LEVELS.index(self.level) >= LEVELS.index(level)
 
 
 def read_lines(
     names: "Names", execution: "Execution", since: datetime | None = None, functions: Sequence[str] = FUNCTIONS
 ) -> list[LogLine]:
-    """The lines of all functions, or of some, oldest first.
+    """Reads the lines of all or some functions, oldest first.
 
     Args:
-        since: what is older is left out; else the execution's start.
+        since: the earliest time to read; None means the execution's start.
     """
     lines = [line for function in functions for line in _lines(names, function, execution, since)]
     return sorted(lines, key=lambda line: line.at)
 
 
 def parse_line(function: str, event: Mapping[str, Any], execution: str) -> LogLine | None:
-    """A line of a function's log; None where it is not one of the execution.
+    """Parses a log event; returns None if it does not belong to the execution.
 
-    CloudWatch has filtered already, but the stand-in on a laptop knows no patterns of JSON.
+    CloudWatch filters by execution, but the local stand-in does not support JSON patterns.
     """
     try:
         said = json.loads(event["message"])
     except ValueError:
         return None
-    # The line that is a metric belongs to CloudWatch, though it is of the execution as well.
+    # Skips the metric lines (EMF): they are for CloudWatch.
     if not isinstance(said, dict) or said.get("execution") != execution or "_aws" in said:
         return None
     return LogLine(
@@ -109,7 +109,7 @@ def _lines(names: "Names", function: str, execution: "Execution", since: datetim
 
 
 def _moment(stamp: object, milliseconds: int) -> datetime:
-    """When a line was written: as it says itself, or else as CloudWatch does."""
+    """Returns when a line was written: by its own timestamp, or else by CloudWatch's."""
     try:
         return datetime.strptime(str(stamp), _LINE_STAMP).astimezone(UTC)
     except ValueError:

@@ -1,4 +1,4 @@
-"""How a reconciliation looks on a terminal."""
+"""Prints a reconciliation."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -14,14 +14,14 @@ from totes.errors import shortened
 from totes.runtime.redaction import visible
 from totes.verify.reconcile.result import Keys, Reconciliation, Sums, TableDifferences
 
-# The fields of a comparison that say what is wrong; their names are the words for it.
+# The fields that count wrong rows. Their names are also the words in the output.
 WRONG = ("missing", "extra", "differing")
 _LONGEST_VALUE = 500
-_HEADINGS = ("warehouse table", "totesys table", "in totesys", "current in the warehouse", *WRONG, "on their way")
+_HEADINGS = ("warehouse table", "totesys table", "in totesys", "current in the warehouse", *WRONG, "in flight")
 
 
 class Compared(Protocol):
-    """A table that was compared, whatever with; it has the fields of WRONG, and in each of them how many `rows`."""
+    """A compared table. Each of its fields in WRONG has the number of `rows`."""
 
     @property
     def table(self) -> str: ...
@@ -31,9 +31,9 @@ class Compared(Protocol):
 
 
 def show_reconciliation(console: Console, found: Reconciliation) -> None:
-    """A line for each table, then what is not the same in it and what to do, and at the end whether they agree."""
+    """Prints a line for each table, then its differences, the remedies, and whether the databases agree."""
     compared = cell("", found.totesys_at)
-    console.print(Text(f"The warehouse with batch {found.batch} beside totesys at {compared}", "bold"))
+    console.print(Text(f"The warehouse at batch {found.batch}, compared with totesys at {compared}", "bold"))
     console.print(FirstThatFits(*_counts_tables(found)))
     for table in found.tables:
         for line in _details(table):
@@ -43,13 +43,13 @@ def show_reconciliation(console: Console, found: Reconciliation) -> None:
     if sums := [(table.table, *sums) for table in found.tables for sums in table.sums.items() if _apart(sums[1])]:
         console.print(_sums_table(sums))
     for line in _remedies(found):
-        # Never wrapped: a command is copied whole.
+        # Not wrapped, so that the command can be copied in one piece.
         console.print(line, soft_wrap=True)
     console.print(_verdict(found), soft_wrap=not has_width())
 
 
 def _counts_tables(found: Reconciliation) -> Iterator[Table]:
-    """Yields the table with all columns, and then with ever fewer: first go those that say least."""
+    """Yields the table with all columns, then with ever fewer: drops the least informative columns first."""
     rows = [_counts_row(row) for row in found.tables]
     idle = {heading for heading in _HEADINGS[4:] if all(str(row[heading]) == "0" for row in rows)}
     left_out: set[str] = set()
@@ -74,12 +74,12 @@ def _counts_table(headings: Sequence[str], rows: Sequence[Mapping[str, Text]]) -
 
 
 def wrong_counts(table: Compared) -> Iterator[Text]:
-    """A cell for each field of WRONG."""
+    """Returns a cell for each field of WRONG."""
     return (_count(getattr(table, kind).rows, "bold red") for kind in WRONG)
 
 
 def differences_in_words(tables: Iterable[Compared]) -> str:
-    """How many rows of each kind differ, and in which tables."""
+    """Returns how many rows of each kind differ, and in which tables."""
     apart = [table for table in tables if not table.agrees]
     counts = {kind: sum(getattr(table, kind).rows for table in apart) for kind in WRONG}
     said = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
@@ -96,9 +96,9 @@ def _details(table: TableDifferences) -> Iterator[Text]:
         (table.missing, "missing", "red"),
         (table.extra, "extra", "red"),
         (table.differing, f"differing in {columns}", "red"),
-        (table.on_their_way, "on their way: written or deleted in totesys since the batch", "yellow"),
+        (table.on_their_way, "in flight: written or deleted in totesys since the batch", "yellow"),
         (table.quarantined, "quarantined, with the reason in etl.quarantine", "yellow"),
-        (table.kept, "kept that were deleted in totesys", "dim"),
+        (table.kept, "deleted in totesys and kept in the warehouse", "dim"),
     ):
         if keys.rows:
             line = Text.assemble((table.table, "bold"), f": {keys.rows:,} {said}; {table.key} {_named(keys)}")
@@ -129,7 +129,7 @@ def _apart(sums: Sums) -> bool:
 
 
 def _sums_table(found: Sequence[tuple[str, str, Sums]]) -> Table:
-    table = plain_table("Sums that differ: checksums of a column, whatever its currencies")
+    table = plain_table("Differing column sums: checksums, which add up all currencies")
     for heading in ("warehouse table", "column"):
         table.add_column(heading)
     for heading in ("totesys", "warehouse", "difference"):
@@ -141,9 +141,10 @@ def _sums_table(found: Sequence[tuple[str, str, Sums]]) -> Table:
 
 
 def _remedies(found: Reconciliation) -> Iterator[Text]:
-    """Yields what to do, in order: the lake shows whether somebody changed the warehouse or a change never arrived.
+    """Yields the remedies in order.
 
-    If somebody changed a fact in the warehouse, a full read would add false versions of it.
+    The lake shows whether somebody changed the warehouse or a change never arrived. It comes first: if somebody changed
+    a fact in the warehouse, a full refresh would add false versions.
     """
     if found.agrees or found.no_fence:
         return
@@ -151,15 +152,17 @@ def _remedies(found: Reconciliation) -> Iterator[Text]:
     yield Text.assemble(
         "1. Compare the warehouse with the lake: ",
         ("totes replay", "bold"),
-        ". If they differ, somebody changed the warehouse: ",
+        ". If they differ, somebody changed the warehouse. Correct it with ",
         ("totes replay --swap", "bold"),
-        " corrects it. Then reconcile again.",
+        ", then reconcile again.",
     )
-    yield Text.assemble("2. If they agree, the lake lacks the change, too: ", (read, "bold"), ". Then reconcile again.")
+    yield Text.assemble(
+        "2. If they agree, the lake lacks the change, too. Run ", (read, "bold"), ", then reconcile again."
+    )
 
 
 def _sources(found: Reconciliation) -> list[str]:
-    """Returns the tables of totesys from which the differing tables are made."""
+    """Returns the totesys tables that the differing tables are made from."""
     apart = [warehouse_tables()[table.table] for table in found.tables if not table.agrees]
     return list(dict.fromkeys(name for table in apart for name in (table.source or "", *table.join)))
 
@@ -170,24 +173,24 @@ def _verdict(found: Reconciliation) -> Text:
         return Text(_no_difference(found, coming), "bold green")
     verdict = Text(f"They differ: {differences_in_words(found.tables)}.", "bold red")
     if coming:
-        verdict.append(f" {coming:,} more are on their way with the next execution.", "yellow")
+        verdict.append(f" {coming:,} more are in flight: the next execution loads them.", "yellow")
     if found.no_fence:
         verdict.append(
-            f" What was written since the batch can't be told from what is wrong, because {found.no_fence}: run the "
-            "pipeline and reconcile again.",
+            f" Rows in flight can't be distinguished from wrong ones, because {found.no_fence}. Run the pipeline and "
+            "reconcile again.",
             "yellow",
         )
     return verdict
 
 
 def _no_difference(found: Reconciliation, coming: int) -> str:
-    """Says that nothing is wrong. "They agree" is for databases of which no table above shows a difference."""
+    """Returns the verdict if nothing is wrong. "They agree" is only for tables without any difference."""
     rows = sum(table.in_totesys for table in found.tables)
-    explained = [f"{coming:,} on their way with the next execution"] if coming else []
+    explained = [f"{coming:,} in flight"] if coming else []
     if quarantined := sum(table.quarantined.rows for table in found.tables):
         explained.append(f"{quarantined:,} quarantined in etl.quarantine")
     if kept := sum(table.kept.rows for table in found.tables):
-        explained.append(f"{kept:,} kept that were deleted in totesys")
+        explained.append(f"{kept:,} deleted in totesys and kept")
     if not explained:
-        return f"They agree: {rows:,} rows of totesys are in the warehouse, value by value."
+        return f"They agree: all {rows:,} rows of totesys are in the warehouse, with the same values."
     return f"Nothing is wrong: {rows:,} rows of totesys compared; the only differences are {' and '.join(explained)}."

@@ -1,4 +1,4 @@
-"""How a replay beside the live warehouse looks on a terminal."""
+"""Prints a replay's comparison with the live warehouse."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _HEADINGS = ("table", "replayed", "live", *WRONG)
 
 
 def show_comparison(console: Console, found: Comparison) -> None:
-    """A line for each table, then what is not the same in it, and at the end in words whether they agree."""
+    """Prints a line for each table, then its differences, and finally whether the two agree."""
     console.print(_counts_table(found))
     for table in found.tables:
         for line in _details(table):
@@ -46,7 +46,7 @@ def _details(table: Divergence) -> Iterator[Text]:
 def _named(rows: Rows) -> str:
     keys = [", ".join(f"{column} {value}" for column, value in key.items()) for key in rows.first]
     if not keys:
-        return "the same rows once more"
+        return "copies of the same rows"
     more = rows.rows - len(keys)
     return "; ".join(keys) + (f"; and {more:,} more" if more else "")
 
@@ -54,5 +54,5 @@ def _named(rows: Rows) -> str:
 def _verdict(found: Comparison) -> Text:
     if found.agrees:
         rows = sum(table.live for table in found.tables)
-        return Text(f"They agree: {rows:,} rows of the live warehouse are what the lake says.", "bold green")
+        return Text(f"They agree: all {rows:,} rows of the live warehouse are the same as in the replay.", "bold green")
     return Text(f"They differ: {differences_in_words(found.tables)}.", "bold red")

@@ -1,4 +1,4 @@
-"""How things look on a terminal, and how they are written for a script."""
+"""Formats output for a terminal, and as JSON or CSV for a script."""
 
 import csv
 import io
@@ -23,50 +23,50 @@ from rich.text import Text
 
 from totes.runtime.redaction import visible, visible_line
 
-# Where the output is not a terminal there is no width to ask for, and 80 columns would squeeze the tables.
+# Without a terminal the width is unknown, and 80 columns would squeeze the tables.
 WIDTH_WITHOUT_TERMINAL = 110
-# Columns of a terminal that is never too narrow.
+# A width that is never too narrow.
 UNBOUNDED = 10_000
 
 Row = Mapping[str, Any]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout, and nothing else.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Write CSV to stdout, and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Write only JSON to stdout.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Write only CSV to stdout.")]
 
 
 class Screen(Console):
-    """Shows what is in data and obeys none of it: no markup, no emoji codes, no escape sequences."""
+    """A console that prints data literally: without markup, emoji codes or escape sequences."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def print(self, *objects: Any, crop: bool = False, **options: Any) -> None:
-        """Leaves it to the terminal to wrap a table that is too wide: better than words and figures cut short."""
+        """Prints without cropping: the terminal wraps a table that is too wide, and no word or figure is cut."""
         super().print(*objects, crop=crop, **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Everything that is printed passes here, before it is laid out: the cells of tables, too."""
+        """Makes control characters visible in all output, including table cells, before the layout."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else Segment(visible(segment.text), segment.style)
 
 
 def screen(**options: Any) -> Console:
-    """The console for what a person reads: stdout, plain and of one width where that is no terminal."""
+    """Returns the console for stdout: plain and with a fixed width if stdout is not a terminal."""
     return Screen(width=None if has_width() else WIDTH_WITHOUT_TERMINAL, **options)
 
 
 def has_width() -> bool:
-    """Whether there is a width to keep to: stdout is a terminal, or COLUMNS says how wide it is."""
+    """Returns whether the width is known: stdout is a terminal, or COLUMNS is set."""
     columns = os.environ.get("COLUMNS", "")
     return sys.stdout.isatty() or (columns.isdigit() and int(columns) > 0)
 
 
 def complaints(**options: Any) -> Console:
-    """The console for errors and for what is being done: stderr."""
+    """Returns the console for errors and progress: stderr."""
     return Screen(stderr=True, **options)
 
 
 def prepare_streams() -> None:
-    """Makes every text printable: a character that the encoding lacks becomes its code. Replaces closed streams."""
+    """Makes every text printable: escapes characters that the encoding lacks, and replaces closed streams."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - until the process ends
@@ -76,38 +76,38 @@ def prepare_streams() -> None:
 
 
 def say_error(line: str) -> None:
-    """One line on stderr, never wrapped."""
+    """Prints an error on one line of stderr, not wrapped."""
     complaints(soft_wrap=True).print(Text("totes: ", "bold red") + Text(visible_line(line)))
 
 
 def say_warning(line: str) -> None:
-    """One line on stderr, never wrapped, of something that ends no command."""
+    """Prints a warning on one line of stderr, not wrapped."""
     complaints(soft_wrap=True).print(Text("totes: ", "bold yellow") + Text(visible_line(line)))
 
 
 def say_json(document: object) -> None:
-    """Pure JSON on stdout. Decimals are numbers with all their digits; moments are ISO 8601."""
-    # The standard library has no way to write a Decimal as it is.
+    """Writes JSON to stdout. Decimals are numbers with all digits; times are ISO 8601."""
+    # The standard library can't write an exact Decimal.
     import simplejson
 
-    # JSON has its own escapes for characters that the encoding lacks.
+    # JSON can escape characters that the encoding lacks.
     ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
     text = simplejson.dumps(
         document, indent=2, ensure_ascii=ascii_only, default=_json_value, use_decimal=True, namedtuple_as_object=False
     )
-    # And for all that a terminal obeys, so that readers get the same characters.
+    # Also escapes control characters, so that a terminal ignores them and JSON readers still get them.
     typer.echo("".join(letter if visible(letter) == letter else f"\\u{ord(letter):04x}" for letter in text))
 
 
 def say_csv(columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """CSV with a header on stdout."""
+    """Writes CSV with a header to stdout."""
     text = csv_text(columns, rows)
-    # CSV has no escapes, so a file gets the very characters. typer.echo would leave out escape sequences.
+    # CSV has no escapes, so a file gets the characters unchanged. typer.echo would drop escape sequences.
     sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
-    """CSV with a header; NULL is an empty field."""
+    """Returns CSV with a header; NULL is an empty field."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -116,7 +116,7 @@ def csv_text(columns: Sequence[str], rows: Iterable[Row]) -> str:
 
 
 class FirstThatFits:
-    """The first of some tables that can be as narrow as the terminal; else the last of the renderables."""
+    """Shows the first choice that fits the terminal's width; else the last choice."""
 
     def __init__(self, *choices: RenderableType) -> None:
         self._choices = choices
@@ -128,9 +128,9 @@ class FirstThatFits:
 
 
 class _PlainTable(Table):
-    """A table that cuts no word in two, but in a column that folds.
+    """A table that breaks words only in columns that fold.
 
-    Rich narrows the widest columns first, whatever their words need.
+    Rich would narrow the widest columns first, regardless of their words.
     """
 
     def add_column(self, header: RenderableType = "", *arguments: Any, **options: Any) -> None:
@@ -138,7 +138,7 @@ class _PlainTable(Table):
         super().add_column(header, *arguments, **options)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Narrows the columns that have most to spare. If none has, the terminal wraps the lines."""
+        """Narrows the columns with the most room to spare. If there are none, the terminal wraps the lines."""
         unbounded = options.update(max_width=UNBOUNDED)
         if self.__rich_measure__(console, unbounded).maximum <= options.max_width:
             yield from super().__rich_console__(console, options)
@@ -158,7 +158,7 @@ class _PlainTable(Table):
 
 
 def _needed(console: Console, options: ConsoleOptions, column: Column) -> Measurement:
-    """How wide a column must be and would be."""
+    """Returns a column's minimum and preferred width."""
     cells = [Measurement.get(console, options, cell) for cell in (column.header, *column.cells)]
     least = column.min_width or 0
     words = [] if column.overflow == "fold" else [cell.maximum if column.no_wrap else cell.minimum for cell in cells]
@@ -166,7 +166,7 @@ def _needed(console: Console, options: ConsoleOptions, column: Column) -> Measur
 
 
 def _narrowed(needs: Sequence[Measurement], room: int) -> list[int]:
-    # A bar would be as wide as there is room.
+    # A bar's preferred width is all the room.
     widths = [max(need.minimum, min(need.maximum, room)) for need in needs]
     for _ in range(sum(widths) - room):
         spare = [width - need.minimum for width, need in zip(widths, needs, strict=True)]
@@ -177,7 +177,7 @@ def _narrowed(needs: Sequence[Measurement], room: int) -> list[int]:
 
 
 def plain_table(title: str | None = None) -> Table:
-    """The one look that all tables have."""
+    """Returns an empty table in the common style."""
     return _PlainTable(
         title=title,
         title_justify="left",
@@ -189,7 +189,7 @@ def plain_table(title: str | None = None) -> Table:
 
 
 def rows_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
-    """A table of query results: numbers to the right, and neither numbers nor words cut in two."""
+    """Returns a table of query results. Aligns numbers right and breaks neither numbers nor words."""
     table = plain_table()
     for column in columns:
         numeric = all(isinstance(row[column], int | Decimal | None) for row in rows)
@@ -201,7 +201,7 @@ def rows_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
 
 
 def records_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
-    """The same turned on its side, for rows that are too wide: a line for each column."""
+    """Returns a transposed table of query results, for rows that are too wide: one line for each column."""
     table = plain_table()
     table.add_column("", min_width=longest_word(map(heading, columns)))
     for row in rows:
@@ -213,22 +213,22 @@ def records_table(columns: Sequence[str], rows: Sequence[Row]) -> Table:
 
 
 def heading(column: str) -> str:
-    """A column's name in words."""
+    """Returns a column's name in words."""
     return visible(column.replace("_", " "))
 
 
 def cell(column: str, value: object) -> Text:
-    """A value as a person reads it: thousands apart, UTC named, NULL as a dash. Never markup."""
+    """Formats a value: thousands separators, times in UTC, NULL as a dash. Never interprets markup."""
     return Text(_worded(column, value))
 
 
 def shown(value: object, column: str = "") -> str:
-    """The same as a text, for pages: a filter of templates, so the value comes first."""
+    """Formats a value as `cell` does, but as a string, for pages. Templates use it as a filter."""
     return _worded(column, value)
 
 
 def took(seconds: float | None) -> str:
-    """A duration with as much precision as is of interest."""
+    """Formats a duration: in ms below 1 s, in tenths of a second below 1 min, else in its two largest units."""
     if seconds is None:
         return ""
     if seconds < 1:
@@ -237,7 +237,7 @@ def took(seconds: float | None) -> str:
 
 
 def ago(span: timedelta) -> str:
-    """An age in its two largest units."""
+    """Formats an age in its two largest units."""
     seconds = int(span.total_seconds())
     counts = (seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60, seconds % 60)
     units = list(zip(counts, ("d", "h", "min", "s"), strict=True))
@@ -246,7 +246,7 @@ def ago(span: timedelta) -> str:
 
 
 def longest_word(texts: Iterable[str]) -> int:
-    """The width of the longest word, which a column needs so that no word is cut."""
+    """Returns the longest word's width: a narrower column would break it."""
     return max((cell_len(word) for text in texts for word in text.split()), default=0)
 
 

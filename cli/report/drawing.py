@@ -1,16 +1,16 @@
-"""Draws which tables of one kind lead to which of another: two columns of boxes with lines between them."""
+"""Draws a relation between two sets of tables: two columns of boxes with lines between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-# In pixels. Both columns and the gap fit a phone.
+# In pixels. Both columns and the gap fit on a phone.
 BOX_WIDTH, BOX_HEIGHT, GAP, STEP = 128, 22, 84, 30
 WIDTH = 2 * BOX_WIDTH + GAP + 2
 
 
 @dataclass(frozen=True)
 class Box:
-    """A table: its name, and where its box begins."""
+    """A table's box: its name and top left corner."""
 
     name: str
     x: float
@@ -19,7 +19,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Boxes, and lines from the left ones to the right ones, as paths of SVG."""
+    """Boxes, and lines from left to right as SVG paths."""
 
     boxes: Sequence[Box]
     lines: Sequence[str]
@@ -27,7 +27,7 @@ class Drawing:
 
 
 def draw(left: Sequence[str], right: Sequence[str], pairs: Sequence[tuple[str, str]]) -> Drawing:
-    """Returns the drawing; the right column is in the order that crosses few lines."""
+    """Returns the drawing. Orders the right column so that few lines cross."""
     places = {name: number for number, name in enumerate(left)}
 
     def pull(name: str) -> float:

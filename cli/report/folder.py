@@ -1,4 +1,4 @@
-"""Writes a report's folder whole: it is made beside its place, and put there when it is complete."""
+"""Writes a report's folder atomically: builds it beside the target, then moves it there."""
 
 import json
 import shutil
@@ -8,25 +8,25 @@ from pathlib import Path
 
 from cli.errors import Misused
 
-# In each folder that is a report, and so may be replaced.
+# Marks a folder as a report, which may be replaced.
 MARKER = "totes-report.json"
 
 
 def check_replaceable(folder: Path) -> None:
-    """Raises Misused if a folder has files and is no report of ours, or is no folder."""
+    """Raises Misused if the path is not a folder, or a folder with files that are not from a report."""
     if not folder.exists():
         return
     if not folder.is_dir():
         raise Misused(f"{folder} is a file. Name a folder for the report.")
     if any(folder.iterdir()) and not (folder / MARKER).is_file():
-        raise Misused(f"{folder} has files that no report left there. Name a new or empty folder.")
+        raise Misused(f"{folder} has files that are not from a report. Name a new or empty folder.")
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], marker: Mapping[str, str]) -> None:
-    """Replaces a folder by one that has these files, by their paths in it. If it fails, the former one is as it was.
+    """Replaces a folder's content with these files, given by relative path. On failure, the old content stays.
 
     Raises:
-        Misused: the folder is not ours to replace.
+        Misused: the folder has files that are not from a report.
         OSError: the files can't be written.
     """
     folder = folder.resolve()

@@ -1,4 +1,4 @@
-"""Gathers what a report shows: all answers, the three logs, the rows that came by day, and the last executions."""
+"""Gathers a report's data: all answers, the three logs, the rows loaded by day, and the last executions."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -35,11 +35,11 @@ ORDER BY 1 DESC, 2
 
 @dataclass(frozen=True)
 class Unanswered:
-    """A question that a report can't answer, and why.
+    """A question without an answer in the report, and the reason.
 
     Attributes:
-        sentence, answers: what its header says, if that could be read.
-        failed: whether something is wrong with it; if not, it needs a parameter.
+        sentence, answers: from the question's header, if it could be read.
+        failed: True after an error; False if the question needs a parameter.
     """
 
     name: str
@@ -55,10 +55,10 @@ class Unanswered:
 
 @dataclass(frozen=True)
 class Findings:
-    """What a report shows, as it is at `made_at`.
+    """A report's data at `made_at`.
 
     Attributes:
-        rows_by_day: the rows that came, by day and table, the newest day first.
+        rows_by_day: the number of loaded rows by day and table, newest day first.
     """
 
     names: "Names"
@@ -71,13 +71,13 @@ class Findings:
 
 
 def gather(names: "Names", seen: "Seen" = lambda _: None) -> Findings:
-    """Reads it all; the answers are of one moment. A question that fails costs no other one.
+    """Reads a report's data. All answers come from one snapshot; if a question fails, the others are still answered.
 
     Args:
-        seen: is told what is being done.
+        seen: called with each step's name.
 
     Raises:
-        WarehouseEmpty: nothing has ever been loaded.
+        WarehouseEmpty: no batch has been loaded yet.
         TotesError: the warehouse or the lake can't be read.
     """
     with warehouse(names) as connection:
@@ -99,7 +99,7 @@ def _answers(connection: "PipelineConnection", seen: "Seen") -> Iterator[Answer 
             continue
         seen(f"asking {question.name}")
         try:
-            # A statement that fails would otherwise end the transaction, and with it the moment of all answers.
+            # Without the savepoint, a failing statement would end the transaction and thus the snapshot.
             with connection.savepoint(), database_errors(WAREHOUSE):
                 found = answer(connection, question, {})
         except (CommandFailed, Misused, TotesError) as error:

@@ -1,4 +1,4 @@
-"""Makes the pages of a report, and the one of a single answer, from templates. Each is one file that needs no other."""
+"""Renders a report's pages, and a single answer's page, from templates. Each page is self-contained."""
 
 import re
 from functools import cache
@@ -13,7 +13,7 @@ from cli.charts.theme import dark_rules
 from cli.charts.vega import NOT_OVER, panel_svgs
 from cli.render.terminal import ago, heading, shown, took
 
-# So many rows of an answer are on a page; its CSV has all.
+# A page shows at most this many rows of an answer; the CSV has all.
 ROWS_SHOWN = 200
 _HERE = Path(__file__).parent
 TEMPLATES = _HERE / "templates"
@@ -23,20 +23,20 @@ _CODE = re.compile(r"`([^`]+)`")
 
 
 def answer_page(found: Answer) -> str:
-    """Returns a page with an answer's chart, table and assumptions, which needs neither a network nor a script."""
+    """Returns a page with an answer's chart, table and assumptions. It needs no network and no script."""
     return page("answer.html", found=found, charts=charts_of(found))
 
 
 def charts_of(found: Answer) -> list[tuple[str, Markup]]:
-    """Returns a chart for each panel, as (label, SVG); none if the question has no chart, or its answer no rows."""
+    """Returns a chart for each panel, as (label, SVG); none if there is no chart or there are no rows."""
     if not found.rows or found.chart is None:
         return []
-    # Vega-Lite escapes what is in data.
+    # Safe, because Vega-Lite escapes the data.
     return [(label, Markup(drawn)) for label, drawn in panel_svgs(found)]  # noqa: S704  # nosec B704
 
 
 def page(template: str, **given: Any) -> str:
-    """Returns a page made from a template. What is not marked as HTML is escaped."""
+    """Renders a template. Escapes every value that is not marked as HTML."""
     return _environment().get_template(template).render(**given)
 
 
@@ -58,7 +58,7 @@ def _environment() -> Environment:
         took=took,
     )
     sheets = (_THEME.read_text(encoding="utf-8"), (_HERE / "report.css").read_text(encoding="utf-8"), dark_rules())
-    # They are ours, and within <style> nothing is unescaped.
+    # Safe, because these are the project's own files. HTML has no escapes within <style>.
     style = Markup("\n".join(sheets))  # noqa: S704  # nosec B704
     search = Markup((_HERE / "search.js").read_text(encoding="utf-8"))  # noqa: S704  # nosec B704
     environment.globals.update(limit=ROWS_SHOWN, not_over=NOT_OVER, style=style, search=search)
@@ -66,10 +66,10 @@ def _environment() -> Environment:
 
 
 def dates(text: str) -> Markup:
-    """Returns a text in which no line ends within a date."""
+    """Returns a text whose dates are never broken across lines."""
     return Markup(_DATE.sub(r'<span class="date">\g<0></span>', str(escape(text))))  # noqa: S704  # nosec B704
 
 
 def _code(text: str) -> Markup:
-    """Returns a text whose parts in backticks are code, as in Markdown."""
+    """Returns a text with the parts in backticks as code, as in Markdown."""
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704  # nosec B704

@@ -1,4 +1,4 @@
-"""A report: what the warehouse answers, what is in it and how it is run, as a folder of files for a browser."""
+"""Renders a report's files: the answers, the data dictionary and the pipeline's state, for a browser."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from totes.contracts.declarations import source_tables, warehouse_tables
 
 @dataclass(frozen=True)
 class Shown:
-    """What a report shows of a question.
+    """A question's answer and its charts.
 
     Attributes:
-        charts: one for each panel, as (label, SVG); none if there is no chart.
+        charts: one for each panel, as (label, SVG); empty if there is no chart.
         whole: all panels as one SVG; empty if there is no chart.
     """
 
@@ -32,7 +32,7 @@ class Shown:
 
 
 def drawn(found: Answer | Unanswered) -> Shown:
-    """Draws what has a chart. An answer that can't be drawn has failed."""
+    """Draws an answer's charts, if it has any. Returns an answer that can't be drawn as Unanswered."""
     from cli.charts.vega import svg
 
     if isinstance(found, Unanswered) or not found.rows:
@@ -44,7 +44,7 @@ def drawn(found: Answer | Unanswered) -> Shown:
 
 
 def report_files(findings: Findings, answers: Sequence[Shown]) -> dict[str, bytes]:
-    """Returns the files by their paths in the folder: two pages, and a CSV and an SVG of each answer."""
+    """Returns the files by relative path: two pages, and each answer's CSV and SVG."""
     answered = {shown.found.name: shown.found for shown in answers if isinstance(shown.found, Answer)}
     texts = {
         "index.html": _index(findings, answers),

@@ -1,4 +1,4 @@
-// Hides what does not have all the words. Without this script the page shows everything.
+// Hides the rows that lack any of the words. Without this script the page shows everything.
 "use strict";
 const field = document.getElementById("search");
 const hits = document.getElementById("hits");

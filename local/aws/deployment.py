@@ -1,4 +1,4 @@
-"""What the local stack takes from serverless.yml, so that it runs what is deployed and not a copy."""
+"""Reads serverless.yml for the local stack, so that it runs the real deployment and not a copy."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SERVERLESS = ROOT / "serverless.yml"
 STATE_MACHINE = ROOT / "statemachine" / "pipeline.asl.json"
 BACKFILL = ROOT / "statemachine" / "backfill.asl.json"
-# For what serverless.yml does not say: the longest that Lambda allows, in seconds, and serverless's own default in MB.
+# Defaults for settings that serverless.yml lacks: Lambda's longest time-out in seconds, and serverless's memory in MB.
 LONGEST_TIMEOUT = 900
 MEMORY = 1024
 
@@ -26,12 +26,12 @@ _REFERENCE = re.compile(r"#\{([\w.:]+)\}")
 _VARIABLE = re.compile(r"\$\{(param|sls):([A-Za-z]\w*)\}")
 
 
-# What is packed, see `package` in serverless.yml.
+# The packed folders, as in `package` in serverless.yml.
 PACKED = ("functions", "totes", "schemas")
 
 
 class DeploymentInvalid(Exception):
-    """serverless.yml lacks what the stack needs; the message says what."""
+    """serverless.yml lacks something that the stack needs; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Deployment:
         self._template = _read(file)
 
     def schedule_rule(self) -> ScheduleRule:
-        """The rule of the stage.
+        """Returns the stage's rule.
 
         Raises:
-            DeploymentInvalid: there is none, or it uses a variable that is not known here.
+            DeploymentInvalid: there is none, or it uses an unknown variable.
         """
         rules = [
             resource["Properties"]
@@ -80,11 +80,11 @@ class Deployment:
         )
 
     def ended_pattern(self) -> dict[str, Any]:
-        """The event pattern of the rule on executions of the pipeline that end."""
+        """Returns the event pattern of the rule for ended executions of the pipeline."""
         return dict(self.resources()["EndedRule"]["Properties"]["EventPattern"])
 
     def resources(self) -> dict[str, dict[str, Any]]:
-        """All that `resources` declares, by logical id; CloudFormation's own functions are left as they are."""
+        """Returns all declared resources by logical id. Leaves CloudFormation's intrinsic functions unresolved."""
         return {
             logical_id: self._resolved(resource)
             for part in self._resource_files()
@@ -92,7 +92,7 @@ class Deployment:
         }
 
     def functions(self) -> dict[str, dict[str, Any]]:
-        """The functions as declared, each with what it inherits from `provider`, its whole environment included."""
+        """Returns the declared functions, each with its settings and environment inherited from `provider`."""
         provider = self._template.get("provider", {})
         inherited = {name: provider[name] for name in ("timeout", "memorySize", "runtime") if name in provider}
         shared = provider.get("environment", {})
@@ -102,19 +102,19 @@ class Deployment:
         }
 
     def parameter(self, name: str) -> str:
-        """The value of a parameter."""
+        """Returns a parameter's value."""
         return self._resolved_text(f"${{param:{name}}}")
 
     def timeout(self, function: str) -> int:
-        """Seconds that a function may take."""
+        """Returns a function's time-out in seconds."""
         return int(self._setting(function, "timeout", LONGEST_TIMEOUT))
 
     def memory(self, function: str) -> int:
-        """MB that a function gets."""
+        """Returns a function's memory in MB."""
         return int(self._setting(function, "memorySize", MEMORY))
 
     def _resource_files(self) -> list[dict[str, Any]]:
-        """The parts of `resources`, which may be a mapping of its own or a list of `${file(…)}`."""
+        """Returns the parts of `resources`, which is either a mapping or a list of `${file(…)}`."""
         resources = self._template.get("resources", {})
         parts = resources if isinstance(resources, list) else [resources]
         return [self._included(part) if isinstance(part, str) else part for part in parts]
@@ -130,7 +130,7 @@ class Deployment:
         return own.get(name, self._template.get("provider", {}).get(name, default))
 
     def _resolved(self, value: Any) -> Any:
-        """The value with the variables in all its texts replaced."""
+        """Returns the value with the variables in all its texts replaced."""
         if isinstance(value, dict):
             return {key: self._resolved(item) for key, item in value.items()}
         if isinstance(value, list):
@@ -156,16 +156,16 @@ class Deployment:
 
 
 def newest_change() -> int:
-    """When a file that would be deployed was last written, in nanoseconds: saved is deployed, on the local stack."""
+    """Returns when a packed file was last written, in ns. The local stack deploys every saved change."""
     files = (file for folder in PACKED for file in (ROOT / folder).rglob("*.*") if "__pycache__" not in file.parts)
     return max(file.stat().st_mtime_ns for file in files)
 
 
 def state_machine_definition(file: Path, names: "Names") -> str:
-    """The workflow with its `#{…}` references resolved to ARNs, as serverless-step-functions does.
+    """Returns the workflow with its `#{…}` references resolved to ARNs, as serverless-step-functions does.
 
     Raises:
-        DeploymentInvalid: it refers to something that the local stack has not.
+        DeploymentInvalid: it refers to something that the local stack lacks.
     """
     arns = {f"{name.title()}LambdaFunction.Arn": names.function_arn(name) for name in FUNCTIONS}
     arns["AlertsTopic"] = names.topic_arn
@@ -189,7 +189,7 @@ def _parsed(text: str) -> dict[str, Any]:
 
 
 class _CloudFormationLoader(yaml.CSafeLoader):
-    """Takes `!Sub`, `!GetAtt` and their like for the plain value: nothing here depends on them."""
+    """Reads `!Sub`, `!GetAtt` and the like as plain values: nothing here depends on them."""
 
 
 def _plain(loader: yaml.SafeLoader, _suffix: str, node: yaml.Node) -> Any:

@@ -1,4 +1,4 @@
-"""EventBridge's other part on a laptop: moto tells nobody that an execution has ended, so this looks and tells."""
+"""Fires the rule for ended executions on the local stack. moto sends no such events, so this module polls for them."""
 
 import json
 from typing import TYPE_CHECKING
@@ -15,20 +15,20 @@ class ExecutionEvents:
     """Calls the function `watch` for each execution that ends, as the deployed rule does.
 
     Args:
-        stack: where the rule, the executions and the function are.
+        stack: the stack with the rule, the executions and the function.
     """
 
     def __init__(self, stack: "Stack") -> None:
         self._stack = stack
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     def run(self, stop: "threading.Event") -> None:
-        """Looks until `stop` is set."""
+        """Polls until `stop` is set."""
         while not stop.wait(LOOK_SECONDS):
             self.look()
 
     def look(self) -> None:
-        """Calls it for those that have ended since the last look, oldest first."""
+        """Calls `watch` for each execution that ended since the last call, oldest first."""
         rule = self._stack.client("events").describe_rule(Name=self._stack.names.ended_rule)
         statuses = json.loads(rule["EventPattern"])["detail"]["status"]
         found = self._stack.client("stepfunctions").list_executions(
@@ -36,8 +36,8 @@ class ExecutionEvents:
         )["executions"]
         ended = [execution for execution in found if execution.get("stopDate") and execution["status"] in statuses]
         for execution in sorted(ended, key=lambda execution: execution["stopDate"]):
-            if execution["executionArn"] not in self._told:
-                self._told.add(execution["executionArn"])
+            if execution["executionArn"] not in self._reported:
+                self._reported.add(execution["executionArn"])
                 self._call(execution["executionArn"], execution["status"])
 
     def _call(self, execution: str, status: str) -> None:

@@ -1,7 +1,7 @@
-"""Keeps other sites' pages out of what is served on the loopback interface.
+"""Protects the servers on the loopback interface from other sites' pages.
 
-Any page in a browser on this machine can send requests to its ports, and can have its own name resolve to 127.0.0.1. A
-browser names the page's site in Origin and Sec-Fetch-Site, and the name that it resolved in Host.
+Any page in a browser on this machine can send requests to its ports, and can resolve its own name to 127.0.0.1. A
+browser sends the page's site in Origin and Sec-Fetch-Site, and the resolved name in Host.
 """
 
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ HOST = "127.0.0.1"
 
 
 class ProgramsOnly:
-    """Serves programs of this machine and answers 403 to every page, whatever its origin.
+    """Serves this machine's programs, and answers 403 to every page of any origin.
 
-    No SDK or command line sends Origin or Sec-Fetch-Site, and a browser lets no page leave them out or change them. Old
-    browsers send no Sec-Fetch-Site; their requests that change anything have an Origin.
+    No SDK or command line sends Origin or Sec-Fetch-Site, and no page can omit or change them. Old browsers send no
+    Sec-Fetch-Site, but their requests that change anything have an Origin.
 
     Args:
-        port: of the server. Its host is 127.0.0.1 or localhost; an SDK may put a bucket's name before localhost.
+        port: the server's port. Its host is 127.0.0.1 or localhost; an SDK may put a bucket's name before localhost.
     """
 
     def __init__(self, served: "WSGIApplication", port: int) -> None:
@@ -38,16 +38,16 @@ class ProgramsOnly:
 
 
 def own_hosts(port: int) -> set[str]:
-    """The values of Host that name a port of this machine, and that no other site's name can be."""
+    """Returns the values of Host for this port that no other site's name can have."""
     return {f"127.0.0.1:{port}", f"localhost:{port}"}
 
 
 def sent_by_a_page(environ: "WSGIEnvironment") -> bool:
-    """Returns whether a browser sent it, be it for a page, a form or by its address bar."""
+    """Returns whether a browser sent the request, for a page, a form or its address bar."""
     return "HTTP_ORIGIN" in environ or "HTTP_SEC_FETCH_SITE" in environ
 
 
 def embedded_elsewhere(environ: "WSGIEnvironment") -> bool:
-    """Returns whether a page of another origin asked for it as a part of itself, and not by a link."""
+    """Returns whether another site's page embeds the resource, rather than links to it."""
     elsewhere = environ.get("HTTP_SEC_FETCH_SITE") in {"cross-site", "same-site"}
     return elsewhere and environ.get("HTTP_SEC_FETCH_MODE") != "navigate"

@@ -1,7 +1,7 @@
-"""Keeps the lake between runs: moto holds objects in memory, this writes each through to a folder.
+"""Keeps the lake between runs: moto holds objects in memory, and this module writes each through to a folder.
 
-An object `log/00000124.json` of a bucket is the file `<folder>/<bucket>/log/00000124.json`, so any tool can look at the
-lake. What is kept is the latest version of an object and its bytes; its metadata is not.
+A bucket's object `log/00000124.json` is the file `<folder>/<bucket>/log/00000124.json`, so any tool can read the lake.
+Only the bytes of each object's latest version are kept, without its metadata.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ class LakeFolder:
         self._folder = folder.absolute()
 
     def load(self, s3: S3Backend, bucket: str) -> None:
-        """Put what an earlier run left of a bucket into the empty bucket."""
+        """Fills an empty bucket with an earlier run's objects."""
         root = self._folder / bucket
         for path in sorted(root.rglob("*")):
             if path.is_file() and not path.name.startswith("."):
@@ -30,7 +30,7 @@ class LakeFolder:
 
     @contextlib.contextmanager
     def mirrored(self) -> Iterator[None]:
-        """Write every object through to the folder before the writer is told that it is stored."""
+        """Writes every object to the folder before the put is confirmed."""
         put, delete = S3Backend.put_object, S3Backend.delete_object
 
         def put_object(s3: S3Backend, bucket_name: str, key_name: str, value: bytes, *args: Any, **options: Any) -> Any:
@@ -49,13 +49,13 @@ class LakeFolder:
     def _path(self, bucket: str, key: str) -> Path:
         path = self._folder / bucket / key
         if not Path(os.path.normpath(path)).is_relative_to(self._folder / bucket):
-            raise ValueError(f"The key {key!r} of bucket {bucket} leads out of {self._folder}: it is not stored.")
+            raise ValueError(f"The key {key!r} of bucket {bucket} leads out of {self._folder}, so it is not stored.")
         return path
 
     @staticmethod
     def _write(path: Path, value: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A process killed while it writes must not leave half an object under the object's name.
+        # Writes under another name first: a killed process must not leave half an object under the object's name.
         unfinished = path.with_name(f".{path.name}.part")
         unfinished.write_bytes(value)
         unfinished.replace(path)

@@ -1,6 +1,6 @@
-"""What moto 5.2.5 lacks, gets wrong or does again and again, put right for as long as a stack runs.
+"""Repairs moto 5.2.5 while a stack runs: adds missing features, corrects errors and avoids repeated work.
 
-Each repair has a canary in tests/machine/test_moto_repairs.py that fails as soon as moto does without it.
+Each repair has a canary in tests/machine/test_moto_repairs.py, which fails as soon as moto no longer needs the repair.
 """
 
 import contextlib
@@ -36,9 +36,10 @@ from local.lambda_runtime.runtime import Invoker, ServiceError
 
 @contextlib.contextmanager
 def functions_run(invoker: Invoker) -> Iterator[None]:
-    """moto echoes the payload of every invocation: hand it to our functions instead.
+    """Passes invocations to our functions. moto would only echo the payload.
 
-    A function's error becomes `x-amz-function-error`, which Step Functions reads; an unknown function stays moto's 404.
+    A function's error becomes `x-amz-function-error`, which Step Functions reads. For an unknown function, moto still
+    answers 404.
     """
 
     def invoke(
@@ -59,9 +60,10 @@ def functions_run(invoker: Invoker) -> Iterator[None]:
 
 @contextlib.contextmanager
 def conditional_writes_are_atomic() -> Iterator[None]:
-    """moto looks whether an object exists and then writes it, so two `If-None-Match: *` at once both succeed.
+    """Lets only one write run at a time, so that `If-None-Match: *` is atomic, as S3 guarantees.
 
-    The batch log commits by that condition. One write at a time makes it what S3 guarantees.
+    moto checks whether an object exists and then writes it, so two concurrent writes would both succeed. The batch log
+    commits by that condition.
     """
     one_at_a_time = threading.Lock()
 
@@ -81,7 +83,7 @@ def conditional_writes_are_atomic() -> Iterator[None]:
 
 @contextlib.contextmanager
 def maps_fail_with_their_parts() -> Iterator[None]:
-    """moto lets a distributed Map succeed whatever becomes of its parts: have it fail where one did, as AWS does."""
+    """Lets a distributed Map fail if one of its items fails, as on AWS. moto would let it succeed."""
     run = DistributedIterationComponent._map_run
 
     def run_and_count(self: Any, env: Environment, eval_input: Any) -> None:
@@ -95,7 +97,7 @@ def maps_fail_with_their_parts() -> Iterator[None]:
 
 @contextlib.contextmanager
 def nameless_executions_get_names() -> Iterator[None]:
-    """moto calls an execution without a name None and refuses the next one: give each a UUID, as AWS does."""
+    """Gives each execution without a name a UUID, as AWS does. moto would call it None and reject the next one."""
     start = StepFunctionsParserBackend.start_execution
 
     def start_named(self: Any, state_machine_arn: str, name: str | None = None, *args: Any, **options: Any) -> Any:
@@ -107,10 +109,10 @@ def nameless_executions_get_names() -> Iterator[None]:
 
 @contextlib.contextmanager
 def definitions_are_parsed_once() -> Iterator[None]:
-    """moto parses a state machine for each execution, which takes longer than some of the functions do.
+    """Parses each state machine once. moto would parse it for every execution, which is slower than some functions.
 
-    The tree is kept. What moto makes of it has a state, so each execution gets its own; it is made by one at a time,
-    since the makers share a state too.
+    The syntax tree is cached. The program made from it has state, so each execution gets its own. Programs are made one
+    at a time, because their makers share state, too.
     """
     parse = AmazonStateLanguageParser.parse
     trees: dict[str, Any] = {}
@@ -129,7 +131,7 @@ def definitions_are_parsed_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def paths_are_parsed_once() -> Iterator[None]:
-    """moto makes a parser each time that a state evaluates a JSONPath. A parsed path has no state: keep it."""
+    """Caches parsed JSONPaths, which have no state. moto would make a parser for each evaluation."""
     with contextlib.ExitStack() as replacements:
         for module in (json_path, result_path):
             replacements.enter_context(replaced(module, "parse", functools.cache(vars(module)["parse"])))
@@ -138,7 +140,7 @@ def paths_are_parsed_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def modules_are_listed_once() -> Iterator[None]:
-    """moto's server looks through its own folder twice a request."""
+    """Lists moto's modules once. moto's server would list its folder twice for each request."""
     modules = tuple(backends.list_of_moto_modules())
     with replaced(backends, "list_of_moto_modules", lambda: modules):
         yield
@@ -146,7 +148,7 @@ def modules_are_listed_once() -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced(owner: type | ModuleType, name: str, value: object) -> Iterator[None]:
-    """Set an attribute of a class or module, and set it back at the end."""
+    """Sets an attribute of a class or module, and restores it at the end."""
     original = getattr(owner, name)
     setattr(owner, name, value)
     try:
@@ -165,7 +167,7 @@ def _threshold_exceeded(env: Environment) -> FailureEventException:
             env=env,
             error_name=StatesErrorName(typ=error),
             event_type=HistoryEventType.ExecutionFailed,
-            # The type wants all details of all events.
+            # The type requires the details of all kinds of events.
             event_details=EventDetails(executionFailedEventDetails=details),  # type: ignore[typeddict-item]
         )
     )

@@ -1,4 +1,4 @@
-"""Creates in moto what `sls deploy` creates in AWS, under the same names, from the same files."""
+"""Creates the same resources in moto as `sls deploy` creates on AWS, with the same names, from the same files."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 MAILBOX = "on-call@example.com"
 DOCS = "docs"
-# moto checks that a function's role exists; what it may do is evaluated in AWS only.
+# moto checks that a function's role exists, but does not evaluate its rights.
 ROLE = "totes-local"
 TRUST = '{"Version": "2012-10-17", "Statement": []}'
 CODE = b"The local stack runs the handlers from the working copy."
 
 
 def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
-    """The functions with their limits from serverless.yml and the environment that it gives them."""
+    """Returns the functions, with their limits from serverless.yml and the same environment variables."""
     buckets = {
         "TOTES_LANDING_BUCKET": names.landing_bucket,
         "TOTES_PROCESSED_BUCKET": names.processed_bucket,
@@ -53,14 +53,14 @@ def deployed_functions(names: Names, deployment: Deployment) -> list[Function]:
 
 
 def create_buckets(s3: Any, names: Names) -> None:
-    """The two zones of the lake, versioned."""
+    """Creates the lake's two versioned buckets."""
     for bucket in (names.landing_bucket, names.processed_bucket):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": names.region})
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
 
 
 def create_functions(client: "Callable[[str], Any]", functions: list[Function]) -> None:
-    """The functions and their log groups."""
+    """Creates the functions and their log groups."""
     role = client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
     for function in functions:
         client("lambda").create_function(
@@ -77,15 +77,15 @@ def create_functions(client: "Callable[[str], Any]", functions: list[Function]) 
 
 
 def create_alerts(sns: Any, names: Names) -> None:
-    """The topic of the alerts and the subscription that makes them e-mails."""
+    """Creates the alerts' topic and its e-mail subscription."""
     topic = sns.create_topic(Name=names.topic)["TopicArn"]
     sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=MAILBOX)
 
 
 def create_pipeline(client: "Callable[[str], Any]", names: Names, deployment: Deployment, definition: "Path") -> None:
-    """The state machines, the rule of its schedule and the one on its executions' ends.
+    """Creates the state machines, the schedule's rule, and the rule for ended executions.
 
-    The rules get no target: moto fires none, and fails every PutEvents where a rule has a state machine as its target.
+    The rules get no target: moto fires no rules, and PutEvents fails if a rule's target is a state machine.
     """
     for name, file in ((names.state_machine, definition), (names.backfill, BACKFILL)):
         client("stepfunctions").create_state_machine(

@@ -1,4 +1,4 @@
-"""EventBridge's part on a laptop: moto stores rules and fires none, so this reads the deployed rule and fires it."""
+"""Runs the schedule on the local stack: reads the deployed rule and fires it, because moto only stores rules."""
 
 import re
 import time
@@ -15,27 +15,27 @@ _RATE = re.compile(r"rate\(([1-9][0-9]*) (minute|hour|day)(s?)\)")
 
 
 def parse_rate(expression: str) -> timedelta:
-    """The interval of a rate expression, as strict as EventBridge: `rate(1 minute)`, `rate(5 minutes)`.
+    """Returns a rate expression's interval. As strict as EventBridge: `rate(1 minute)`, `rate(5 minutes)`.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the expression has another form.
     """
     match = _RATE.fullmatch(expression)
     if match is None or (int(match[1]) == 1) == bool(match[3]):
         raise ValueError(
-            f"{expression!r} is no rate that EventBridge takes: write rate(1 minute), rate(5 minutes), rate(1 hour), "
-            "rate(2 days) and so on (cron expressions are not run locally)."
+            f"{expression!r} is not a rate that EventBridge accepts: write rate(1 minute), rate(5 minutes), "
+            "rate(1 hour), rate(2 days) and so on (the local stack can't run cron expressions)."
         )
     return timedelta(**{f"{match[2]}s": int(match[1])})
 
 
 class Scheduler:
-    """Starts executions with input `{}` at the rate of the deployed rule, whatever still runs, as EventBridge does.
+    """Starts executions with input `{}` at the deployed rule's rate, even if others still run, as EventBridge does.
 
     Args:
-        stack: where the rule and the state machine are.
-        every: replaces the rule's rate, for demonstrations.
-        started: is given the ARN of each execution, in the thread that runs the schedule.
+        stack: the stack with the rule and the state machine.
+        every: overrides the rule's rate, for demonstrations.
+        started: called with each execution's ARN, in the schedule's thread.
     """
 
     def __init__(
@@ -49,13 +49,13 @@ class Scheduler:
         self._started = started
 
     def run(self, stop: "threading.Event") -> None:
-        """Fire at once and then at the rate, until `stop` is set.
+        """Fires at once and then at the rate, until `stop` is set.
 
-        The rule is read again each time: a changed rate counts from the next execution on, and a disabled rule starts
-        nothing until it is enabled. Times that were missed, because the laptop slept, are not made up for.
+        Reads the rule again each time: a changed rate applies after the next execution, and a disabled rule starts
+        nothing. Does not catch up on missed times, for instance while the laptop slept.
 
         Raises:
-            ValueError: the rule's expression is no rate.
+            ValueError: the rule's expression is not a rate.
         """
         try:
             for due in self._moments(stop):
@@ -64,7 +64,7 @@ class Scheduler:
             self._stack.next_start = None
 
     def _moments(self, stop: "threading.Event") -> Iterator[float]:
-        """Fires at each moment, and then yields the next one by the monotonic clock."""
+        """Fires at each due time, then yields the next due time on the monotonic clock."""
         events = self._stack.client("events")
         due = time.monotonic()
         while not stop.wait(max(0.0, due - time.monotonic())):

@@ -1,4 +1,4 @@
-"""AWS on a laptop: moto's server, on the loopback interface only, in a thread of this process."""
+"""Serves AWS's APIs locally: moto's server, on the loopback interface only, in a thread of this process."""
 
 import contextlib
 import logging
@@ -27,24 +27,24 @@ _application = DomainDispatcherApplication(create_backend_app)
 
 
 class AwsInUse(Exception):
-    """moto's state is global to a process: a second stack needs a second process."""
+    """This process already runs a stack. moto's state is global to a process, so a second stack needs another one."""
 
 
 @contextlib.contextmanager
 def moto_server(front: Callable[[Any], Any] = lambda app: app) -> Iterator[str]:
-    """Serve every AWS API that moto knows, the state machines' interpreter included, with nothing in it at first.
+    """Serves every AWS API that moto supports, including the state machines' interpreter. Starts empty.
 
     Args:
-        front: makes of the WSGI application the one that is served.
+        front: wraps the WSGI application.
 
     Yields:
         The endpoint's URL.
 
     Raises:
-        AwsInUse: this process runs one already.
+        AwsInUse: this process already runs a stack.
     """
     if not _one_at_a_time.acquire(blocking=False):
-        raise AwsInUse("A stack runs in this process already: leave its `with` block first, or use another process.")
+        raise AwsInUse("This process already runs a stack: leave its `with` block first, or use another process.")
     try:
         _keep_quiet()
         server = make_server(HOST, 0, _application, threaded=True, request_handler=MotoRequestHandler)
@@ -58,12 +58,12 @@ def moto_server(front: Callable[[Any], Any] = lambda app: app) -> Iterator[str]:
 
 @contextlib.contextmanager
 def environment_of(state: "StackState") -> Iterator[None]:
-    """Point this process at the stack, so that no client in it can reach the real AWS by accident."""
+    """Points this process at the stack, so that none of its clients can reach the real AWS by accident."""
     before = dict(os.environ)
     state.point_here()
     # The interpreter calls the other services at localhost:$MOTO_PORT.
     os.environ["MOTO_PORT"] = state.endpoint_url.rpartition(":")[2]
-    # A default session made earlier keeps the credentials and the profile of its time.
+    # An earlier default session would keep its own credentials and profile.
     boto3.DEFAULT_SESSION = None
     try:
         yield
@@ -76,7 +76,7 @@ def environment_of(state: "StackState") -> Iterator[None]:
 
 @contextlib.contextmanager
 def serving(server: BaseWSGIServer) -> Iterator[None]:
-    """Runs a server in a thread of its own."""
+    """Runs a server in its own thread."""
     thread = threading.Thread(target=server.serve_forever, args=(POLL_SECONDS,), daemon=True)
     thread.start()
     try:
@@ -98,7 +98,7 @@ def _interpreter_configured() -> Iterator[None]:
 
 
 def _keep_quiet() -> None:
-    # Without a handler of its own each of them prints to the terminal.
+    # Without its own handler, each of them prints to the terminal.
     for library in ("moto", "werkzeug"):
         logging.getLogger(library).setLevel(logging.WARNING)
         logging.getLogger(library).addHandler(logging.NullHandler())

@@ -1,6 +1,6 @@
-"""The CloudFormation that `sls deploy` would send, without an account and without building the layer.
+"""Compiles the CloudFormation template of `sls deploy`, without an account and without building the layer.
 
-`python -m local.aws.template FOLDER dev prod` writes FOLDER/dev.json and FOLDER/prod.json, for linters to read.
+`python -m local.aws.template FOLDER dev prod` writes FOLDER/dev.json and FOLDER/prod.json, for linters.
 """
 
 import os
@@ -21,24 +21,24 @@ _COMPILED = "cloudformation-template-update-stack.json"
 
 
 class NotCompiled(Exception):
-    """osls refused; the message is what it said."""
+    """osls failed; the message is its output."""
 
 
 def compile_templates(folder: Path, stages: Sequence[str]) -> None:
     """Writes `<stage>.json` for each stage.
 
     Raises:
-        NotCompiled: osls does not accept serverless.yml.
+        NotCompiled: osls rejects serverless.yml.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # To name the layer's next version osls asks CloudFormation whether the stack exists: moto says no.
+    # To name the layer's next version, osls asks CloudFormation whether the stack exists. moto answers no.
     with moto_server() as endpoint, ThreadPoolExecutor() as workers:
         for stage, text in zip(stages, workers.map(lambda stage: _compiled(stage, endpoint), stages), strict=True):
             (folder / f"{stage}.json").write_text(text, encoding="utf-8")
 
 
 def _compiled(stage: str, endpoint: str) -> str:
-    # Nothing of the caller's AWS: neither a profile nor a session token may reach for a real account.
+    # Drops the caller's AWS variables, so that no profile or session token reaches a real account.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": _NOBODY,
@@ -50,9 +50,9 @@ def _compiled(stage: str, endpoint: str) -> str:
         for needed in ("resources", "statemachine", "functions", "totes", "schemas", "node_modules"):
             (service / needed).symlink_to(ROOT / needed)
         shutil.copy(SERVERLESS, service)
-        # No requirements, but not no file: the layer is made of nothing, and is in the template like the real one.
+        # Writes an empty requirements file: the layer is empty, but the template declares it like the real one.
         (service / "requirements.txt").write_text("\n", encoding="utf-8")
-        # Our own osls, a stage of the Makefile's, and whichever Node is in use.
+        # Safe: our own osls, a stage from the Makefile, and the installed Node.
         done = subprocess.run(  # noqa: S603  # nosec B607
             ["node", _OSLS, "package", "--stage", stage, "--package", "compiled"],  # noqa: S607
             cwd=service,
@@ -62,7 +62,7 @@ def _compiled(stage: str, endpoint: str) -> str:
             check=False,
         )
         if done.returncode:
-            raise NotCompiled(f"osls does not package stage {stage}:\n{done.stdout}{done.stderr}")
+            raise NotCompiled(f"osls can't package stage {stage}:\n{done.stdout}{done.stderr}")
         return (service / "compiled" / _COMPILED).read_text(encoding="utf-8")
 
 

@@ -1,4 +1,4 @@
-"""The silent amendments: cells of orders and designs that change while the row's last_updated stays where it was."""
+"""Makes silent updates: changes cells of orders and designs, and leaves the row's last_updated alone."""
 
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from local.business.connection import Cursor
 from local.business.rates import SEEN, TOTAL
 from local.business.trading import Ids, Parties
 
-# An UPDATE that meets no row, or a row that has the value already, is drawn again: ids may have gaps.
+# Draws again if the row does not exist or already has the value: ids may have gaps.
 _DRAWS = 100
 
 
@@ -26,10 +26,10 @@ class Amendment(NamedTuple):
 def amend(
     cursor: Cursor, rng: np.random.Generator, moment: datetime, parties: Parties, design_ids: Ids
 ) -> Amendment | None:
-    """Change one cell of a random row, whatever the row's age; None where there is no row to change.
+    """Changes one cell of a random row of any age. Returns None if there is no row to change.
 
     Args:
-        moment: when it happens, UTC without a zone; a new delivery date lies in the week after it.
+        moment: when it happens, UTC without a zone. A new delivery date is within a week after it.
     """
     table, column = list(SEEN)[rng.choice(len(SEEN), p=np.array(list(SEEN.values())) / TOTAL)]
     last = _last_id(cursor, table)
@@ -47,7 +47,7 @@ def _last_id(cursor: Cursor, table: str) -> int:
 
 
 def _update(cursor: Cursor, table: str, column: str, row: int, value: object) -> bool:
-    """Whether the row exists and its cell was changed to `value` from another one."""
+    """Changes a cell. Returns False if the row does not exist or already has the value."""
     key, name = identifier(f"{table}_id"), identifier(column)
     statement = ("UPDATE", identifier(table), "SET", name, "= %s WHERE", key, "= %s AND", name, "<> %s")
     cursor.execute(" ".join(statement), (value, row, value))

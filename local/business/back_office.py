@@ -1,4 +1,4 @@
-"""What the back office's programs write to totesys, each deed on a cursor whose transaction the caller commits."""
+"""Writes rows to totesys as the back office's programs do. The caller commits the cursor's transaction."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -14,7 +14,7 @@ Record = dict[str, Any]
 
 
 def records(columns: Columns) -> list[Record]:
-    """Rows as the driver binds them: money as Decimal, dates as the text the source keeps them in."""
+    """Returns the rows as the driver binds them: money as Decimal, dates as text, as in the source."""
     return [
         dict(zip(columns, record, strict=True))
         for record in zip(*(_plain(name, values) for name, values in columns.items()), strict=True)
@@ -22,10 +22,10 @@ def records(columns: Columns) -> list[Record]:
 
 
 def flip_paid(cursor: Cursor, moment: datetime) -> int:
-    """Mark what is due on the day of `moment` as paid, all stamped with that one moment, and return how many.
+    """Marks the payments due on the day of `moment` as paid, with `moment` as last_updated; returns their number.
 
-    This is the one update that moves last_updated. What falls due on a weekend, or on the day it is agreed, no batch
-    ever looks at.
+    This is the only update that changes last_updated. Payments due on a weekend, or on the day of their order, are
+    never marked.
     """
     cursor.execute(
         "UPDATE payment SET paid = true, last_updated = %s WHERE payment_date = %s AND NOT paid",
@@ -35,7 +35,7 @@ def flip_paid(cursor: Cursor, moment: datetime) -> int:
 
 
 def place_order(cursor: Cursor, order: Record, payment: Record) -> str:
-    """Insert an order with its transaction and its payment, all of one created_at, and return the order's table."""
+    """Inserts an order, its transaction and its payment, with the same created_at; returns the order's table."""
     sale = payment["payment_type_id"] == trading.SALES_RECEIPT
     table, kind = ("sales_order", "SALE") if sale else ("purchase_order", "PURCHASE")
     transaction = {
@@ -49,7 +49,7 @@ def place_order(cursor: Cursor, order: Record, payment: Record) -> str:
 
 
 def insert(cursor: Cursor, table: str, record: Record) -> int:
-    """Insert one row, its values by column name, and return the id that the table's sequence gave it."""
+    """Inserts a row, given by column name; returns the id from the table's sequence."""
     names = ", ".join(identifier(column) for column in record)
     values = ", ".join(["%s"] * len(record))
     statement = ("INSERT INTO", identifier(table), f"({names}) VALUES ({values}) RETURNING", identifier(f"{table}_id"))

@@ -1,7 +1,7 @@
-"""The people, places and products of a made-up Terrific Totes, with what breaks careless code.
+"""The people, places and products of the simulated Terrific Totes, with values that break careless code.
 
-Apostrophes, commas inside names, accents, leading zeros, a misspelt place and NULLs occur about as often as in the
-database that this one stands in for.
+Apostrophes, commas in names, accents, leading zeros, a misspelt place and NULLs are about as frequent as in the real
+database.
 """
 
 ADDRESS_COLUMNS = ("address_line_1", "address_line_2", "district", "city", "postal_code", "country", "phone")

@@ -1,4 +1,4 @@
-"""The part of pg8000's DBAPI connection that the source of our own stands on; pg8000 ships no types."""
+"""The types of pg8000's DBAPI connection that local.business uses; pg8000 ships no types."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""Draws the past of the made-up totesys, some consecutive days at a time so that any scale fits in memory."""
+"""Draws the simulated totesys's history in chunks of consecutive days, so that any scale fits in memory."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -12,12 +12,12 @@ from local.business import trading
 from local.business.trading import Columns, Ids, Times
 
 _ORDERS_A_CHUNK = 50_000
-# An UPDATE writes a row anew, further down the heap: the share of orders that two years of amendments have moved.
+# The share of orders that two years of amendments have moved. An UPDATE writes the row again, further down the heap.
 _REWRITTEN = 0.02
 
 
 class Chunk(NamedTuple):
-    """Consecutive working days with how many orders are placed on each."""
+    """Consecutive working days, with the number of orders on each."""
 
     days: Times
     sales: Ids
@@ -25,7 +25,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(rng: np.random.Generator, days: Times, scale: float) -> Iterator[Chunk]:
-    """Share `scale` times the usual orders out over `days`, about 50,000 to a chunk."""
+    """Distributes `scale` times the usual orders over `days`, about 50,000 to a chunk."""
     evenly = np.full(len(days), 1 / len(days))
     sales = rng.multinomial(round(trading.SALES_A_DAY * len(days) * scale), evenly)
     purchases = rng.multinomial(round(trading.PURCHASES_A_DAY * len(days) * scale), evenly)
@@ -38,12 +38,12 @@ def chunks(rng: np.random.Generator, days: Times, scale: float) -> Iterator[Chun
 def orders(
     rng: np.random.Generator, chunk: Chunk, design_moments: Times, batches: Times, rows: Mapping[str, int]
 ) -> dict[str, dict[str, Any]]:
-    """The chunk's orders, transactions and payments: columns by table, in heap order.
+    """Draws the chunk's orders, transactions and payments: columns by table, in heap order.
 
     Args:
-        design_moments: when each design was made, by ascending id; an order names one that exists by then.
-        batches: the moments of the paid batches of the whole history, ascending.
-        rows: how many rows each table has so far; the new ids go on from there.
+        design_moments: the designs' creation times, by ascending id. An order refers to a design that already exists.
+        batches: the times of all paid batches in the history, ascending.
+        rows: the number of rows in each table so far; the new ids continue from there.
     """
     parties = trading.Parties(*(_ids(0, rows[t]) for t in ("staff", "counterparty", "address", "currency")))
     sold_at = trading.moments(rng, np.repeat(chunk.days, chunk.sales))
@@ -85,7 +85,7 @@ def _transactions(sales: Columns, purchases: Columns) -> Columns:
 
 
 def _settle(payments: Columns, batches: Times) -> Columns:
-    """Flip what the batch of its payment date, if that day has one, found waiting."""
+    """Marks payments as paid that the paid batch of their payment date found, if that day has one."""
     days = batches.astype("datetime64[D]")
     batch = np.searchsorted(days, payments["payment_date"]).clip(max=len(days) - 1)
     due = days[batch] == payments["payment_date"]
@@ -98,7 +98,7 @@ def _minute(moments: Times) -> Times:
 
 
 def _arrival(rng: np.random.Generator, created_at: Times) -> Ids:
-    """The place, from 1, of each row in the race for an id: by the minute, at random within it."""
+    """Returns each row's position, from 1, in the race for an id: by minute, and random within the minute."""
     place = np.empty(len(created_at), dtype=np.int64)
     place[np.lexsort((rng.random(len(created_at)), _minute(created_at)))] = _ids(0, len(created_at))
     return place

@@ -1,12 +1,12 @@
-"""How often the back office amends, and what the random numbers of its days begin with.
+"""The back office's rate of amendments, and the default seed of its simulated days.
 
-Apart from the simulator, because the help of `totes simulate` shows them and needs no NumPy.
+They are in their own module, because the help of `totes simulate` shows them and must not import NumPy.
 """
 
 SEED = 755
 
 _WORKING_DAYS_MEASURED = 64
-# What was amended between the extracts of 2024-08-19 and 2024-11-15, and how often.
+# How often each column was amended between the extracts of 2024-08-19 and 2024-11-15.
 SEEN = {
     ("sales_order", "design_id"): 5,
     ("sales_order", "staff_id"): 6,

@@ -1,4 +1,4 @@
-"""Fills an empty totesys with two years of trading that behave as the real database was measured to behave."""
+"""Fills an empty totesys with two years of trading, at the rates measured on the real database."""
 
 import io
 from collections.abc import Mapping
@@ -29,20 +29,20 @@ def seed(
     scale: float = 1.0,
     seed: int = SEED,
 ) -> dict[str, int]:
-    """Fill the source's tables and commit; the same arguments make the same rows.
+    """Fills the source's tables and commits. The same arguments give the same rows.
 
-    Another `until` moves the same history to other days: as many orders, designs and payments.
+    Another `until` moves the same history to other days: the number of orders, designs and payments stays.
 
     Args:
-        connection: to a database that holds the source's schema and no rows.
-        until: the last day of the history, included; the Friday before if it is on a weekend.
-        days: how many working days the history has; the back office opens on the working day before them.
-        scale: how many times the orders of the real business, 1.0 being about 21 sales and 9 purchases a working day.
-            People, places and designs are as many at any scale.
-        seed: of the random numbers.
+        connection: to a database with the source's schema and no rows.
+        until: the last day of the history, inclusive; on a weekend, the Friday before.
+        days: the number of working days. The back office opens on the working day before them.
+        scale: the factor on the real business's orders; 1.0 gives about 21 sales and 9 purchases a working day. The
+            number of people, places and designs does not depend on it.
+        seed: the random numbers' seed.
 
     Returns:
-        The rows written, by table.
+        The number of rows written, by table.
 
     Raises:
         ValueError: scale or days is not above 0, or the source already has rows.
@@ -83,10 +83,10 @@ def _fill(cursor: Cursor, rng: np.random.Generator, days: Times, scale: float) -
 
 
 def _drop_foreign_keys(cursor: Cursor) -> list[str]:
-    """Drop every reference between the tables and return the statements that put them back.
+    """Drops all foreign keys and returns the statements that restore them.
 
-    Checked row by row as they arrive, the references of a million orders take ten times as long as everything else;
-    put back at the end they are checked all the same, in one pass.
+    For a million orders, checking the foreign keys row by row takes ten times as long as everything else. Restoring
+    them at the end checks them in one pass.
     """
     cursor.execute(
         "SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),"
@@ -101,7 +101,7 @@ def _drop_foreign_keys(cursor: Cursor) -> list[str]:
 
 
 def _found_company(cursor: Cursor, founded: np.datetime64) -> dict[str, int]:
-    """The tables that were filled in two strokes on the day the back office opened and have not grown since."""
+    """Fills the tables that got their rows on the back office's first day, in two steps, and have not grown since."""
     later = founded + np.timedelta64(1_601, "ms")
     return {
         table: _copy(cursor, table, _master(table, names, records, moment))
@@ -123,7 +123,7 @@ def _master(table: str, names: tuple[str, ...], records: Any, moment: np.datetim
 
 
 def _draw_designs(cursor: Cursor, rng: np.random.Generator, days: Times, founded: np.datetime64) -> Times:
-    """Write all designs and return when each was made, by ascending id."""
+    """Writes all designs, and returns their creation times by ascending id."""
     count = round(trading.DESIGNS_A_DAY * len(days))
     later = trading.moments(rng, rng.choice(days, count))
     moments = np.concatenate([np.full(_FIRST_DESIGNS, founded), later])

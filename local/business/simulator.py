@@ -1,8 +1,7 @@
-"""Working days of the back office on a live totesys: orders, designs, the paid batch and silent amendments.
+"""Simulates the back office's working days on a live totesys: orders, designs, the paid batch and silent updates.
 
-The rates are those of `local.business.trading` and `local.business.rates`. Every business event is a
-transaction of its own, as the back office's are: an order, its transaction and its payment appear together or not at
-all.
+The rates are in `local.business.trading` and `local.business.rates`. As in the real back office, every business event
+is one transaction: an order, its transaction and its payment appear together or not at all.
 """
 
 from collections import deque
@@ -39,7 +38,7 @@ _IDS = (
 
 @dataclass
 class DayReport:
-    """What happened on `day`, or in a part of it: rows inserted, payments flipped to paid, cells amended."""
+    """The counts for `day` or a part of it: rows inserted, payments marked as paid, cells amended."""
 
     day: date
     sales_orders: int = 0
@@ -50,21 +49,21 @@ class DayReport:
 
 
 class Event(NamedTuple):
-    """One deed of the back office at `moment` (UTC, no zone): `apply` commits it and counts it in the report."""
+    """A business event at `moment` (UTC, no zone). `apply` commits it and counts it in the report."""
 
     moment: datetime
     apply: Callable[[DayReport], None]
 
 
 class Simulator:
-    """The back office at work, one working day after the other from the newest stamp in the database on.
+    """Simulates one working day after another, starting after the newest timestamp in the database.
 
-    The same seed on the same rows makes the same days.
+    The same seed on the same rows gives the same days.
 
     Args:
-        connection: to a seeded source, autocommit off; the simulator owns it for as long as it works.
-        seed: of the random numbers.
-        amendments_a_day: silent amendments a working day; a whole number is met exactly, a fraction on average.
+        connection: to a seeded source, without autocommit. Only the simulator may use it.
+        seed: the random numbers' seed.
+        amendments_a_day: silent updates a working day; a whole number is exact, a fraction is an average.
     """
 
     def __init__(self, connection: Connection, *, seed: int = SEED, amendments_a_day: float = A_DAY) -> None:
@@ -76,7 +75,7 @@ class Simulator:
         self._pending: deque[Event] = deque()
 
     def run(self, days: int, *, progress: Callable[[DayReport], None] | None = None) -> list[DayReport]:
-        """Let working days pass as fast as the database takes them, telling `progress` of each when it is over."""
+        """Simulates working days as fast as the database allows. Calls `progress` with each finished day's report."""
         reports = []
         for _ in range(days):
             reports.append(self.advance(1.0))
@@ -85,24 +84,24 @@ class Simulator:
         return reports
 
     def days_until(self, last: date) -> int:
-        """Returns how many working days are left until `last`, which is one of them.
+        """Returns how many working days are left until `last`, inclusive.
 
         Raises:
-            ValueError: for a source without orders.
+            ValueError: the source has no payments or designs.
         """
         return max(0, int(np.busday_count(self._next_day(), last + timedelta(days=1))))
 
     def advance(self, share: float) -> DayReport:
-        """Let a share of a working day pass and report what was due in it.
+        """Simulates a share of a working day, and returns the report of its events.
 
-        A day opens at 07:55 with the paid batch and closes at 19:00, where the step ends however large the share was.
-        Called every second with 1/60 it plays a day a minute.
+        A day opens at 07:55 with the paid batch and closes at 19:00. A step never goes beyond the day's end. Called
+        every second with 1/60, it simulates a day a minute.
 
         Raises:
-            ValueError: for a source without orders, or a share that is not above 0.
+            ValueError: the source has no payments or designs, or the share is not above 0.
         """
         if share <= 0:
-            raise ValueError(f"cannot let {share} of a working day pass: give a share above 0")
+            raise ValueError(f"cannot simulate {share} of a working day: give a share above 0")
         if self._passed >= 1 - _ROUNDING:
             self._day = self._next_day()
             self._pending = deque(self.events(self._day))
@@ -116,9 +115,9 @@ class Simulator:
         return report
 
     def events(self, day: date) -> Iterator[Event]:
-        """The deeds of one working day, drawn but not done, in time order.
+        """Draws one working day's events, without applying them, in time order.
 
-        The order is to the minute: within it clients race, and what is stamped first may commit second.
+        The order is exact to the minute. Within a minute clients race, so the earlier timestamp may commit second.
         """
         rng = np.random.default_rng([self._seed, day.toordinal()])
         parties, design_ids = self._known()
@@ -176,7 +175,7 @@ class Simulator:
             cursor.execute(_NEWEST)
             newest: datetime | None = cursor.fetchone()[0]
         if newest is None:
-            raise ValueError("the source has no payments or designs to go on from: seed it first")
+            raise ValueError("the source has no payments or designs to continue from: seed it first")
         latest = max(newest.date(), self._day)
         return latest + timedelta(days=_TO_NEXT_WORKING_DAY.get(latest.isoweekday(), 1))
 

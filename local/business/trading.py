@@ -1,7 +1,7 @@
-"""How Terrific Totes trades, drawn at random: the rules that the seed's history and the simulator's days share.
+"""Draws random trading of Terrific Totes: the common rules of the seed's history and the simulator's days.
 
-The rates and ranges were measured on extracts of the real database between November 2022 and November 2024. Columns
-are numpy arrays by column name; times are UTC without a zone, money is in whole hundredths of its currency.
+The rates and ranges were measured on extracts of the real database from November 2022 to November 2024. Columns are
+numpy arrays by column name. Times are UTC without a zone. Money is in whole hundredths of its currency.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ _DAY_MS = 24 * 60 * 60 * 1000
 
 @dataclass(frozen=True)
 class Parties:
-    """The ids that an order may point at."""
+    """The ids that an order may refer to."""
 
     staff: Ids
     counterparties: Ids
@@ -46,7 +46,7 @@ class Parties:
 
 
 def working_days(first: date, last: date) -> Times:
-    """Monday to Friday from `first` to `last`, both included, as datetime64[D]."""
+    """Returns Monday to Friday from `first` to `last`, inclusive, as datetime64[D]."""
     days = np.arange(np.datetime64(first, "D"), np.datetime64(last, "D") + 1)
     return days[np.is_busday(days)]
 
@@ -59,9 +59,9 @@ def working_days_until(last: date, count: int) -> Times:
 
 
 def last_closed_day(now: datetime, ago: int = 0) -> date:
-    """Returns the last working day that has closed by `now`, which has a zone; or the working day `ago` days before.
+    """Returns the working day `ago` working days before the last one that is over at `now`, which has a time zone.
 
-    A history that ends on it holds nothing from the future, and its last day is a whole one.
+    A history that ends on it has no rows from the future, and its last day is complete.
     """
     utc = now.astimezone(UTC)
     latest = utc.date() if utc.hour >= CLOSES else utc.date() - timedelta(days=1)
@@ -70,10 +70,10 @@ def last_closed_day(now: datetime, ago: int = 0) -> date:
 
 
 def moments(rng: np.random.Generator, days: Times) -> Times:
-    """One moment in business hours for each of `days` (a day may repeat), in the order in which they commit.
+    """Returns a time in business hours for each of `days` (which may repeat), in commit order.
 
-    The back office's jobs start ten seconds past the minute and race each other within it: the minutes ascend, the
-    milliseconds inside one do not, and so ids handed out in this order are not in time order.
+    The back office's jobs start ten seconds past the minute and race each other within it. So the minutes ascend, but
+    the milliseconds within a minute do not, and ids assigned in this order are not in time order.
     """
     minutes = days + _durations(rng, OPENS * 60, CLOSES * 60, len(days), "m")
     minutes.sort()
@@ -81,26 +81,26 @@ def moments(rng: np.random.Generator, days: Times) -> Times:
 
 
 def paid_batches(rng: np.random.Generator, days: Times) -> Times:
-    """The one moment of each working day that all payments due on it are stamped with."""
+    """Returns the one timestamp that each working day's due payments get."""
     return days + PAID_BATCH + _durations(rng, 0, 2_400, len(days), "ms")
 
 
 def dates_within(rng: np.random.Generator, start: Times, days: int) -> Times:
-    """The dates of random moments in the `days` days after each of `start`; weekends are not avoided."""
+    """Returns random dates in the `days` days after each of `start`, including weekends."""
     ahead = _durations(rng, 0, days * _DAY_MS, len(start), "ms")
     dates: Times = (start + ahead).astype("datetime64[D]")
     return dates
 
 
 def item_codes(rng: np.random.Generator, count: int) -> npt.NDArray[np.str_]:
-    """Codes of seven letters and digits."""
+    """Returns random codes of seven letters and digits."""
     letters = rng.integers(0, len(_CODE_CHARACTERS), (count, 7))
     codes: npt.NDArray[np.str_] = _CODE_CHARACTERS[letters].view("S7").ravel().astype(str)
     return codes
 
 
 def designs(rng: np.random.Generator, created_at: Times) -> Columns:
-    """A design for each moment, its file dated up to two years back."""
+    """Draws a design for each time. Its file's date is up to two years earlier."""
     count = len(created_at)
     names = rng.choice(np.array(catalogue.DESIGN_NAMES), count)
     drawn = created_at.astype("datetime64[D]") - _durations(rng, 0, 730, count, "D")
@@ -119,7 +119,7 @@ def designs(rng: np.random.Generator, created_at: Times) -> Columns:
 
 
 def sales_orders(rng: np.random.Generator, created_at: Times, parties: Parties, design_ids: Ids) -> Columns:
-    """A sales order for each moment, of the design given for it."""
+    """Draws a sales order for each time, of the given design."""
     count = len(created_at)
     return {
         **_agreement(rng, created_at, parties),
@@ -130,7 +130,7 @@ def sales_orders(rng: np.random.Generator, created_at: Times, parties: Parties, 
 
 
 def purchase_orders(rng: np.random.Generator, created_at: Times, parties: Parties) -> Columns:
-    """A purchase order for each moment."""
+    """Draws a purchase order for each time."""
     count = len(created_at)
     return {
         **_agreement(rng, created_at, parties),
@@ -141,7 +141,7 @@ def purchase_orders(rng: np.random.Generator, created_at: Times, parties: Partie
 
 
 def payments(rng: np.random.Generator, sales: Columns, purchases: Columns) -> Columns:
-    """The unpaid payment of each sale, then of each purchase: the order's moment, party, currency, date and value."""
+    """Returns each sale's unpaid payment, then each purchase's, with the order's time, party, currency and value."""
     both = ("created_at", "counterparty_id", "currency_id", "agreed_payment_date")
     created_at, counterparty, currency, payment_date = (np.concatenate([sales[c], purchases[c]]) for c in both)
     receipts, count = len(sales["created_at"]), len(created_at)

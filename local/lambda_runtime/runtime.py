@@ -1,4 +1,4 @@
-"""Runs the shipped handlers as Lambda does: warm processes of their own, their own environment, a time limit."""
+"""Runs the shipped handlers as Lambda does: in their own warm processes, with their own environment and time limit."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -14,8 +14,8 @@ class InvokeResult:
     """The answer to one invocation.
 
     Attributes:
-        payload: what the handler returned, or Lambda's description of the error.
-        function_error: `Unhandled` where it is an error.
+        payload: the handler's result, or Lambda's description of the error.
+        function_error: `Unhandled` after an error, or None.
     """
 
     payload: Any
@@ -26,11 +26,11 @@ Invoker = Callable[[str, dict[str, Any]], InvokeResult]
 
 
 class ServiceError(Exception):
-    """Lambda itself refuses an invocation; Step Functions reports it as `Lambda.<code>`.
+    """Lambda itself rejects an invocation. Step Functions reports it as `Lambda.<code>`.
 
     Args:
         code: for instance `TooManyRequestsException`.
-        message: what Lambda says about it.
+        message: Lambda's message.
         status: the HTTP status, for instance 429.
     """
 
@@ -48,9 +48,9 @@ class Function:
     Attributes:
         name: for instance `totes-local-ingest`.
         handler: for instance `functions.ingest.handler`.
-        environment: variables of its own, added to those of the stack's process.
-        timeout: seconds until it is killed.
-        memory: MB; told to the handler, not enforced.
+        environment: its variables, added to those of the stack's process.
+        timeout: in seconds; after that it is killed.
+        memory: in MB; passed to the handler, but not enforced.
     """
 
     name: str
@@ -66,13 +66,13 @@ class Function:
 
 
 class LambdaRuntime:
-    """Functions that are called by name. Overlapping calls of one function get a process each, as in Lambda.
+    """Calls functions by name. Overlapping calls of one function get a process each, as in Lambda.
 
     Args:
-        functions: what is deployed.
+        functions: the deployed functions.
         logs: the folder for one log file per function.
-        ship: is given what an invocation printed: the function, its log stream and the lines.
-        code: tells versions of the deployed files apart; a process that began with another one is not used again.
+        ship: called with an invocation's output: the function, its log stream and the lines.
+        code: returns the deployed files' version. A process that started with another version is not reused.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class LambdaRuntime:
         self._closed = False
 
     def __call__(self, function_name: str, event: dict[str, Any]) -> InvokeResult:
-        """Invoke a function and wait for its answer.
+        """Invokes a function and waits for its answer.
 
         Raises:
             ServiceError: there is no such function, or the stack is stopping.
@@ -112,7 +112,7 @@ class LambdaRuntime:
         return InvokeResult(answer["result"])
 
     def close(self) -> None:
-        """End all processes; those at work are killed."""
+        """Ends all processes; kills the busy ones."""
         with self._lock:
             self._closed = True
             for worker in self._busy:

@@ -1,7 +1,7 @@
 """One warm execution environment of one function: `python -m local.lambda_runtime.worker functions.ingest.handler`.
 
-Speaks JSON lines with its owner over standard input and output. What the handler prints goes to standard error, which
-is the function's log. Errors look as the Python runtime client of AWS makes them (awslambdaric, bootstrap.py).
+Exchanges JSON lines with its owner over standard input and output. The handler's output goes to standard error, which
+is the function's log. Errors have the format of AWS's Python runtime client (awslambdaric, bootstrap.py).
 """
 
 import importlib
@@ -37,22 +37,22 @@ class LambdaContext:
     client_context: None = None
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the function is killed, never negative."""
+        """Returns the milliseconds until the function is killed, never less than 0."""
         return max(0, int((self.deadline - time.time()) * 1000))
 
 
 def error_payload(error: BaseException, request_id: str) -> dict[str, Any]:
-    """What Lambda answers when a handler raises: the frames above the handler's own are left out."""
+    """Returns Lambda's answer to a handler's exception, without the stack frames above the handler."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename) != Path(__file__)]
     return _error(str(error), type(error).__name__, request_id, traceback.format_list(own))
 
 
 def load_handler(name: str) -> Handler:
-    """Import a handler.
+    """Imports a handler.
 
     Raises:
-        InitFailed: with the error that Lambda reports for it.
+        InitFailed: with the error that Lambda reports.
     """
     module, _, function = name.rpartition(".")
     try:
@@ -73,7 +73,7 @@ class InitFailed(Exception):
     """The handler could not be loaded.
 
     Args:
-        error_type: Lambda's name for the reason.
+        error_type: Lambda's name for the error.
     """
 
     def __init__(self, error_type: str, message: str) -> None:
@@ -91,7 +91,7 @@ def main(handler_name: str) -> None:
     except InitFailed as error:
         _answer(answers, {"error": _error(str(error), error.error_type, "", [])})
         return
-    except Exception as error:  # noqa: BLE001 - whatever the module raises is its owner's to hear
+    except Exception as error:  # noqa: BLE001 - every error of the module is reported to the owner
         _answer(answers, {"error": error_payload(error, "")})
         return
     _answer(answers, {"ready": True})
@@ -103,10 +103,10 @@ def main(handler_name: str) -> None:
 
 
 def _requests() -> "queue.Queue[dict[str, Any] | None]":
-    """The requests as they come, then None.
+    """Returns a queue of the requests, which ends with None.
 
-    The reader also is the watchdog: the owner never closes the pipe while a handler runs, so an end that comes then
-    means that the owner was killed.
+    The reader is also the watchdog: the owner never closes the pipe while a handler runs. If the pipe ends then, the
+    owner was killed.
     """
     incoming: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
@@ -125,7 +125,7 @@ def _run(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
     context = LambdaContext(**request["context"])
     try:
         result = handler(request["event"], context)
-    except Exception as error:  # noqa: BLE001 - as the runtime does: every error becomes an answer
+    except Exception as error:  # noqa: BLE001 - every error becomes an answer, as in AWS's runtime
         payload = error_payload(error, context.aws_request_id)
         _log(payload)
         return {"error": payload}

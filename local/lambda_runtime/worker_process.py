@@ -1,4 +1,4 @@
-"""The owner's side of one execution environment: starts `local.lambda_runtime.worker`, asks it, and ends it."""
+"""The owner's side of one execution environment: starts `local.lambda_runtime.worker`, calls it, and ends it."""
 
 import json
 import os
@@ -19,17 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerProcess:
-    """A process that has imported one handler, or is about to."""
+    """A process that runs one handler."""
 
     def __init__(self, function: "Function", log: Path) -> None:
         self.log_stream = f"{time.strftime('%Y/%m/%d', time.gmtime())}/[$LATEST]{uuid.uuid4().hex}"
         self._function = function
         self._initialised = False
         self._buffer = b""
-        # What is in its /tmp when it is killed must not outlive it.
+        # Its temporary files must not outlive it, even if it is killed.
         self._tmp = tempfile.TemporaryDirectory(prefix="tmp-", dir=log.parent, ignore_cleanup_errors=True)
         with log.open("ab") as output:
-            # A session of its own: Ctrl-C in the terminal is for the stack, which then ends its workers in order.
+            # Starts its own session: Ctrl-C in the terminal reaches only the stack, which then ends its workers.
             self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "local.lambda_runtime.worker", function.handler],
                 cwd=ROOT,
@@ -45,11 +45,11 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def invoke(self, event: Any) -> dict[str, Any]:
-        """Run the handler once.
+        """Runs the handler once.
 
         Returns:
-            `{"result": …}` or `{"error": …}`, the error as Lambda describes it. A process that has exited, or was
-            killed because its time was up, is not alive any more.
+            `{"result": …}` or `{"error": …}`, with the error in Lambda's format. After an exit or a time-out, the
+            process is no longer alive.
         """
         request_id = str(uuid.uuid4())
         if not self._initialised:
@@ -63,11 +63,11 @@ class WorkerProcess:
         return self._answer(self._function.timeout, request_id)
 
     def interrupt(self) -> None:
-        """Kill the process; whoever waits for its answer is told that it exited."""
+        """Kills the process. A caller that waits for its answer gets an error."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the process in order if it still runs, and forget it."""
+        """Ends the process, if it still runs, and deletes its temporary files."""
         self._process.communicate()
         self._tmp.cleanup()
 
@@ -89,7 +89,7 @@ class WorkerProcess:
             "_HANDLER": function.handler,
             "TZ": "UTC",
             "TMPDIR": self._tmp.name,
-            # LAMBDA_TASK_ROOT is left out: with it the X-Ray SDK looks for its daemon.
+            # Without LAMBDA_TASK_ROOT, because it makes the X-Ray SDK look for its daemon.
             **function.environment,
         }
 
@@ -110,7 +110,7 @@ class WorkerProcess:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # It has exited, and the attempt to read its answer tells how.
+            pass  # It has exited. Reading its answer reports how.
 
     def _answer(self, seconds: float, request_id: str) -> dict[str, Any]:
         line = self._read_line(seconds)
@@ -126,7 +126,7 @@ class WorkerProcess:
         return {"error": {"errorType": error_type, "errorMessage": f"RequestId: {request_id} Error: {what}"}}
 
     def _read_line(self, seconds: float) -> bytes | None:
-        """One line; empty where the process has ended; None where the time is up."""
+        """Reads a line. Returns it empty if the process has ended, and None if the time is up."""
         assert self._process.stdout is not None  # noqa: S101 - for the type checker
         pipe = self._process.stdout.fileno()
         deadline = time.monotonic() + seconds

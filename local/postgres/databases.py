@@ -1,4 +1,4 @@
-"""The two databases on the local server, and the roles that the functions get: no more rights than in AWS."""
+"""Creates the two databases on the local server, and the functions' roles, with no more rights than on AWS."""
 
 import contextlib
 import secrets
@@ -16,7 +16,7 @@ READER = "totes_reader"
 LOADER = "totes_loader"
 SOURCE_SCHEMA = Path(__file__).with_name("source_schema.sql")
 
-# The rights of the reader on what is there and on what the simulator or a test may add later.
+# The reader's rights on existing tables and on tables that the simulator or a test adds later.
 READER_RIGHTS = (
     f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}",
     f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {READER}",
@@ -24,7 +24,7 @@ READER_RIGHTS = (
 
 
 def create_databases(postgres: "Postgres") -> bool:
-    """Create `totesys` with its empty tables, `warehouse` without any, and the two roles, where they do not exist.
+    """Creates `totesys` with empty tables, `warehouse` without tables, and the two roles, unless they exist.
 
     Returns:
         Whether totesys was created, and so has no rows yet.
@@ -39,14 +39,14 @@ def create_databases(postgres: "Postgres") -> bool:
 
 
 def create_warehouse(postgres: "Postgres") -> None:
-    """Create `warehouse` without any tables, and its role, where they do not exist."""
+    """Creates `warehouse` without tables, and its role, unless they exist."""
     _create_role(postgres, LOADER)
     if postgres.create_database(WAREHOUSE, owner=LOADER):
         _let_in_only(postgres, WAREHOUSE, LOADER)
 
 
 def new_credentials(postgres: "Postgres", role: str, database: str) -> dict[str, str | int]:
-    """Give a role a new random password.
+    """Gives a role a new random password.
 
     Returns:
         The secret, as RDS writes it; `host` is the folder of the Unix socket.

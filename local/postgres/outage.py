@@ -1,4 +1,4 @@
-"""An outage to rehearse: a warehouse that goes down and comes back while totesys and all else stay up."""
+"""Stages an outage: the warehouse goes down and comes back, while totesys and the rest stay up."""
 
 import json
 import time
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 
 class WarehouseServer:
-    """The warehouse of a stack on a PostgreSQL server of its own, which runs from the start of the `with` block.
+    """Moves a stack's warehouse to its own PostgreSQL server, which starts with the `with` block.
 
-    The stack's warehouse must be empty: what is in it stays behind.
+    The stack's warehouse must be empty, because its content is not moved.
 
     Args:
-        folder: where the cluster is kept while the server is stopped.
+        folder: the folder that keeps the cluster while the server is stopped.
     """
 
     def __init__(self, stack: "Stack", folder: Path) -> None:
         self._stack = stack
         self._server = Postgres(folder / "postgres")
-        # What the secret names stays the same wherever the server starts, as the endpoint of a database on RDS does.
+        # The address in the secret stays the same after each start, like the endpoint of a database on RDS.
         self._endpoint = folder / "warehouse"
 
     def __enter__(self) -> Self:
@@ -52,19 +52,19 @@ class WarehouseServer:
         self.stop()
 
     def start(self) -> None:
-        """Starts the server, with what was committed before it stopped."""
+        """Starts the server, with all data committed before it stopped."""
         self._server.start()
         self._endpoint.unlink(missing_ok=True)
         self._endpoint.symlink_to(self._server.host)
 
     def stop(self) -> None:
-        """Stops the server: ends all sessions, and takes no new ones. Does nothing where it has stopped already."""
+        """Stops the server, which ends all sessions and rejects new ones. Does nothing if it is already stopped."""
         self._server.stop()
 
 
 @contextmanager
 def before(function: str, act: Callable[[], object]) -> Iterator[None]:
-    """Does something once, at the moment when Lambda is first asked to run a function, such as `totes-local-load`."""
+    """Calls `act` once, just before Lambda first runs a function such as `totes-local-load`."""
     original, todo = LambdaSimpleBackend.invoke, [act]
 
     def invoke(self: LambdaSimpleBackend, function_name: str, *args: Any, **kwargs: Any) -> Any:
@@ -78,7 +78,7 @@ def before(function: str, act: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def retries_wait(share: float) -> Iterator[None]:
-    """The state machine waits before a retry for no more than this share of what its definition says."""
+    """Shortens the state machine's waits before retries to this share of the defined seconds."""
     hasty = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * share))
     with replaced(retrier_decl, "time", hasty):
         yield

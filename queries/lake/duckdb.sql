@@ -1,13 +1,13 @@
--- The lake in DuckDB, 2.0 or later. Say first where it is, a bucket or a copy of one in a folder:
+-- The lake in DuckDB, 2.0 or later. First set its place, a bucket or a folder with a copy of it:
 --   SET VARIABLE lake = 's3://totes-prod-processed-123456789012';
--- The views find new batches by themselves; the variable is forgotten at the end of the session.
+-- The views include new batches automatically. Set the variable again in each session.
 
--- Three views of each table, after its name without fact_ or dim_:
---   delivered_…  every row as it was delivered, with its batch; a row may come again unchanged
---   deleted_…    the keys that were deleted, with the batch that says so
---   current_…    of a fact, the newest row of each key that is not deleted; of a dimension it is called dim_…,
---                and has deleted rows too, because facts of the past refer to them
--- Written by `make docs` out of schemas/warehouse. docs/lake.md says how to use it.
+-- Each table has three views, named after it without fact_ or dim_:
+--   delivered_…  every delivered row with its batch; a row may be delivered again unchanged
+--   deleted_…    the deleted keys, each with the batch that deleted it
+--   current_…    for a fact, the newest row of each key that is not deleted; for a dimension it is called dim_… and
+--                includes deleted rows, because earlier facts refer to them
+-- Written by `make docs` from schemas/warehouse. docs/lake.md explains how to use it.
 
 CREATE OR REPLACE VIEW delivered_counterparty AS
 SELECT

@@ -101,7 +101,7 @@ def test_f71_overtaken_execution_names_the_other(scenario: Scenario) -> None:
     assert second.output["load"]["batches"] == 6
     said = f"another execution, {second.arn.rpartition(':')[2]}, is catching up: batch 2 of 6 is loaded"
     assert summary(describe(first.arn)) == said
-    assert f"It left the rest alone: {said}." in describe_end(describe(first.arn))
+    assert f"It left the rest to another one: {said}." in describe_end(describe(first.arn))
 
 
 @fault("F71", "after one that failed", HOLD)

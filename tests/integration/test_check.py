@@ -117,4 +117,4 @@ def test_one_database_down_hides_no_findings(seeded: Pipeline, live: Live) -> No
 def test_wrong_declarations_come_before_databases(schemas: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (schemas / "source" / "x.txt").write_text("")
     assert main(["check", "--live"]) == 1
-    assert "The databases were not looked at: correct the declarations first." in capsys.readouterr().out
+    assert "The databases were not checked: correct the declarations first." in capsys.readouterr().out

@@ -91,7 +91,7 @@ def test_name_that_is_taken_is_one_line(loaded: Totes) -> None:
     assert loaded("run --name taken")[0] == 0
     code, _, complaint = loaded("run --name taken --full-read staff")
     assert code == 2
-    assert complaint == "totes: There already is an execution taken: give another --name, or none.\n"
+    assert complaint == "totes: Execution taken already exists: give another --name, or none.\n"
 
 
 def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:
@@ -146,7 +146,7 @@ def test_history_shows_a_silent_amendment(
     assert code == 0
     assert f"{before + 1} versions" in shown
     assert "→" in shown
-    assert "One last_updated in all versions" in shown
+    assert "All versions have the same last_updated" in shown
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_amended_orders_are_listed(
     assert [row["id"] for row in csv.DictReader(io.StringIO(lines))] == ["5"]
     _, shown, _ = loaded(f"history {flag} --amended --limit 1")
     words = table.replace("_", " ") if flag else "order"
-    assert f"1 of {len(found)} {words}s, amended last first" in shown
+    assert f"1 of {len(found)} {words}s, latest amendment first" in shown
     assert f"totes history {flag} 5".replace("  ", " ") in shown
     _, versions, _ = loaded(f"history 5 {flag} --csv")
     assert [row["changed"] for row in csv.DictReader(io.StringIO(versions))] == ["", column, column]
@@ -246,7 +246,7 @@ def test_replay_names_a_difference_and_a_swap_heals_it(stack: Stack, loaded: Tot
     assert "; and 5 more\n" in shown
     told, advised = shown.splitlines()[-2:]
     assert told == "They differ: 10 missing, 1 differing, in dim_currency, fact_payment."
-    assert advised == "totes replay --swap brings the warehouse to what the lake says."
+    assert advised == "totes replay --swap makes the warehouse equal to the lake."
     code, document, complaint = loaded("replay --swap --json")
     found = json.loads(document)
     assert (code, complaint, found["agrees"], found["swapped"]) == (0, "", False, True)
@@ -265,13 +265,13 @@ def test_swap_on_aws_is_asked_for(
     monkeypatch.setattr("sys.stdin", Terminal(answer))
     code, shown, complaint = loaded("replay --swap")
     assert "dim_currency: 1 differing" in shown
-    assert "Bring the warehouse of stage local to what the lake says? [y/N]" in complaint
+    assert "Replace the content of stage local's warehouse with the replay's? [y/N]" in complaint
     if swapped:
         assert code == 0
         assert shown.endswith("Swapped.\n")
     else:
         assert code == 1
-        assert complaint.endswith("totes: Not swapped: the live warehouse is as it was.\n")
+        assert complaint.endswith("totes: Not swapped: the live warehouse is unchanged.\n")
         assert loaded("replay")[0] == 1
         assert loaded("replay --swap --yes")[0] == 0
     assert loaded("replay")[0] == 0
@@ -478,7 +478,7 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
     story = program.stdout
     assert story.count("SUCCEEDED") == 3
     assert story.count("Nothing new: no object and no row was written.") == 1
-    assert "One last_updated in all versions" in story
+    assert "All versions have the same last_updated" in story
     assert "\nThey agree: " in story
     assert "Which three designs sell best" in story
     assert "\x1b" not in story

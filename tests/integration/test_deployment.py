@@ -33,7 +33,7 @@ def test_stage_and_region_name_everything(pipeline: Pipeline) -> None:
 
 def test_empty_warehouse_says_how_to_fill_it(pipeline: Pipeline) -> None:
     names = deploy_secret(pipeline)
-    with pytest.raises(WarehouseEmpty, match=r"nothing is loaded yet\. Start with `totes run`"), warehouse(names):
+    with pytest.raises(WarehouseEmpty, match=r"no batch is loaded yet\. Start with `totes run`"), warehouse(names):
         pass
 
 

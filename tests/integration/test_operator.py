@@ -75,7 +75,7 @@ def test_redrive_lets_what_failed_go_on(stack: Stack, totes: Totes, failed: str)
     assert " ended FAILED.\nA new execution starts with the same input." in shown
     assert re.search(r"Execution redrive-\S+ SUCCEEDED", shown)
     assert re.search(r"batches \d+ to \d+ loaded", shown)
-    assert "A newer one has succeeded" not in shown
+    assert "A newer execution has succeeded" not in shown
 
 
 def test_redrive_has_the_same_input(stack: Stack, totes: Totes, failed: str) -> None:
@@ -94,7 +94,7 @@ def test_redrive_of_what_is_over_says_so(stack: Stack, totes: Totes, failed: str
     assert totes("run")[0] == 0
     code, shown, _ = totes(f"redrive {failed}")
     assert code == 0
-    assert "A newer one has succeeded, and has done whatever this one left undone." in shown
+    assert "A newer execution has succeeded and done all that this one left undone." in shown
 
 
 def test_redrive_of_what_was_stopped_goes_on_too(stack: Stack, totes: Totes) -> None:
@@ -154,7 +154,7 @@ def test_unknown_execution_names_the_newest(totes: Totes, command: str) -> None:
 @pytest.mark.parametrize("given", ["arn:aws:states:eu-west-2:123456789012:execution:totes-prod-pipeline:one", "arn:x"])
 def test_execution_of_another_stage_is_refused(totes: Totes, given: str) -> None:
     code, _, complaint = totes(f"logs {given}")
-    assert (code, complaint) == (2, f"totes: {given} is no execution of totes-local-pipeline in eu-west-2.\n")
+    assert (code, complaint) == (2, f"totes: {given} is not an execution of totes-local-pipeline in eu-west-2.\n")
 
 
 def test_execution_is_found_by_its_arn_too(totes: Totes) -> None:
@@ -173,8 +173,8 @@ def test_status_tells_how_far_all_is_while_the_warehouse_is_down(stack: Stack, t
         _, document, _ = totes("status --json")
     assert (code, complaint) == (1, "")
     assert ["last", "batch", str(loaded + 1), str(loaded), str(loaded)] in [line.split() for line in shown.splitlines()]
-    assert "\nloaded is as last known: No connection to the warehouse: Connection refused." in shown
-    assert "As last known, the warehouse shows totesys as it was " in shown
+    assert "\nloaded: last known batch. No connection to the warehouse: Connection refused." in shown
+    assert "When it was last reachable, the warehouse showed totesys as it was " in shown
     assert [bool(log["trouble"]) for log in json.loads(document)["logs"]] == [False, False, True]
     assert run(totes)["output"]["load"]["loaded_through"] == loaded + 1
 
@@ -260,7 +260,7 @@ def test_logs_of_a_failure_have_its_stack_trace(totes: Totes, failed: str) -> No
 
 def test_level_that_no_line_has_is_said(totes: Totes) -> None:
     run(totes)
-    assert totes("logs --level CRITICAL")[1].endswith("\nNo line of level CRITICAL or graver.\n")
+    assert totes("logs --level CRITICAL")[1].endswith("\nNo lines of level CRITICAL or higher.\n")
 
 
 def test_logs_are_followed_until_the_execution_is_over(
@@ -318,7 +318,7 @@ def test_explain_says_when_a_failure_is_over(stack: Stack, totes: Totes, failed:
     code, shown, _ = totes("explain")
     _, document, _ = totes("explain --json")
     assert code == 0
-    assert shown.startswith(f"It is over: execution {good}, which began at ")
+    assert shown.startswith(f"Recovered: execution {good}, started at ")
     assert (json.loads(document)["execution"]["name"], json.loads(document)["over_since"]) == (failed, good)
 
 
@@ -333,8 +333,8 @@ def test_explain_tells_a_success_in_a_paragraph(stack: Stack, totes: Totes) -> N
     assert summary in " ".join(shown.split())
     assert summary.startswith(f"Execution {name} SUCCEEDED. ")
     rows = sum(execution["output"]["ingest"]["rows"].values())
-    assert re.search(rf"Ingest landed batch {batch}: {rows} rows? of ", summary)
-    assert f"Load brought batch {batch} into the warehouse: 1 added." in summary
+    assert re.search(rf"Ingest landed batch {batch}: {rows} rows? in ", summary)
+    assert f"Load wrote batch {batch} into the warehouse: 1 added." in summary
     assert (json.loads(document)["failure"], json.loads(document)["log"]) == (None, [])
 
 
@@ -348,7 +348,7 @@ def test_explain_tells_where_an_execution_is(stack: Stack, totes: Totes) -> None
     assert stack.wait(arn)["status"] == "SUCCEEDED"
     assert code == 0
     assert re.search(
-        rf"Execution {name} has been running for [\d.]+ m?s\. It is in Ingest, for ", " ".join(shown.split())
+        rf"Execution {name} has been running for [\d.]+ m?s\. It has been in Ingest for ", " ".join(shown.split())
     )
     assert refused == (2, "", f"totes: Execution {name} still runs: follow it with `totes logs {name} --follow`.\n")
 
@@ -477,7 +477,7 @@ def test_doctor_names_what_is_wrong_and_what_to_do(stack: Stack, totes: Totes, r
     assert code == 1
     assert "The user may not read payment of totesys." in out
     assert "→ GRANT SELECT ON payment to the user that the source's secret names." in out
-    assert re.search(r"warning +The schedule is paused since .*: move\.", out)
+    assert re.search(r"warning +The schedule has been paused since .*: move\.", out)
     assert out.endswith("1 warning, 1 FAILED.\n")
 
 

@@ -283,29 +283,30 @@ def test_wrong_parameter_is_named(connection: Connection, name: str, given: Mapp
         (
             "SELECT staff_id, first_name AS name,\n last_name AS name\nFROM dim_staff ORDER BY staff_id;",
             5,
-            "2 columns are called name. Give each a name of its own: AS",
+            "2 columns are called name. Rename them with AS",
         ),
         (
             "SELECT * FROM dim_staff AS a\nINNER JOIN dim_staff AS b ON b.staff_id = a.staff_id;",
             4,
-            "2 columns are called staff_id. Give each a name of its own: AS",
+            "2 columns are called staff_id. Rename them with AS",
         ),
-        ("SELECT 1, 2;", 4, "2 columns are called ?column?. Give each a name of its own: AS"),
+        ("SELECT 1, 2;", 4, "2 columns are called ?column?. Rename them with AS"),
         ("SELECT;", 4, "the answer has no columns"),
         (
             "\nWITH gone AS (DELETE FROM dim_staff RETURNING 1) SELECT * FROM gone;",
             5,
-            "a question may only read. The server says: cannot execute SELECT in a read-only transaction",
+            "a question may only read. The server's message: cannot execute SELECT in a read-only transaction",
         ),
         (
             "SELECT staff_id INTO mine FROM dim_staff;",
             4,
-            "a question may only read. The server says: cannot execute SELECT INTO in a read-only transaction",
+            "a question may only read. The server's message: cannot execute SELECT INTO in a read-only transaction",
         ),
         (
             "SELECT staff_id FROM dim_staff FOR UPDATE;",
             4,
-            "a question may only read. The server says: cannot execute SELECT FOR UPDATE in a read-only transaction",
+            "a question may only read. The server's message: cannot execute SELECT FOR UPDATE in a read-only "
+            "transaction",
         ),
     ],
 )

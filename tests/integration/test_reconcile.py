@@ -504,10 +504,10 @@ def test_warehouse_of_another_lake_is_refused(loaded: Pipeline) -> None:
 
 @on("seeded_totesys")
 def test_empty_warehouse_is_said_to_be_empty(seeded: Pipeline) -> None:
-    with pytest.raises(WarehouseEmpty, match="nothing is loaded yet"):
+    with pytest.raises(WarehouseEmpty, match="no batch is loaded yet"):
         reconcile(seeded)
     seeded.load()
-    with pytest.raises(WarehouseEmpty, match="nothing is loaded yet"):
+    with pytest.raises(WarehouseEmpty, match="no batch is loaded yet"):
         reconcile(seeded)
 
 

@@ -54,7 +54,7 @@ def test_folder_of_others_is_refused_before_anything_is_read(totes: Totes, tmp_p
     (tmp_path / "mine.txt").write_text("mine")
     code, shown, said = totes(f"report {tmp_path}")
     assert (code, shown) == (2, "")
-    assert said == f"totes: {tmp_path} has files that no report left there. Name a new or empty folder.\n"
+    assert said == f"totes: {tmp_path} has files that are not from a report. Name a new or empty folder.\n"
 
 
 BROKEN = {
@@ -66,7 +66,7 @@ BROKEN = {
     "c_statement": ("-- C?\n\nSELECT nothing;\n", 'c_statement.sql:3: column "nothing" does not exist.'),
     "d_writes": (
         "-- D?\n\nSELECT lo_create(0);\n",
-        "d_writes.sql:3: a question may only read. The server says: cannot execute lo_create() in a read-only "
+        "d_writes.sql:3: a question may only read. The server's message: cannot execute lo_create() in a read-only "
         "transaction.",
     ),
     "e_warehouse": (

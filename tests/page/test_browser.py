@@ -103,7 +103,7 @@ def test_failure_is_red_and_runs_again(functions: Functions, opens: Opens) -> No
     ]
     tab = opens()
     tab.locator("summary", has_text="Input").click()
-    tab.get_by_label(re.compile("input, a JSON object")).fill('{"full_read": ["payment"]}')
+    tab.get_by_label(re.compile("input, as a JSON object")).fill('{"full_read": ["payment"]}')
     tab.get_by_role("button", name="Start an execution").click()
     expect_ended(tab, "FAILED")
     expect_state(tab, "Load", "failed")

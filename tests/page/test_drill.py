@@ -97,7 +97,7 @@ def colour(tab: Page, state: str) -> str:
 def test_outage_and_recovery_are_seen_on_the_page(tab: Page) -> None:
     with drilling("--step") as drill:
         address = drill.until("Watch it at ").split()[-1].rstrip(".")
-        drill.until("Enter goes on")
+        drill.until("Press Enter to continue")
         tab.goto(address)
         expect_batches(tab, "1", "1", "1")
         expect_state(tab, "Loaded", "succeeded")
@@ -107,7 +107,7 @@ def test_outage_and_recovery_are_seen_on_the_page(tab: Page) -> None:
         expect_state(tab, "Load", "retrying")
         assert colour(tab, "Load") == "warn"
         picture(tab, "drill-2-retrying")
-        drill.until("Enter goes on")
+        drill.until("Press Enter to continue")
 
         expect_ended(tab, "FAILED")
         expect_state(tab, "Load", "failed")
@@ -125,7 +125,7 @@ def test_outage_and_recovery_are_seen_on_the_page(tab: Page) -> None:
         picture(tab, "drill-3-failed")
 
         drill.press_enter()
-        drill.until("Enter goes on")
+        drill.until("Press Enter to continue")
         expect_ended(tab, "SUCCEEDED")
         expect_state(tab, "Load", "succeeded")
         expect_batches(tab, "3", "3", "3")
@@ -135,7 +135,7 @@ def test_outage_and_recovery_are_seen_on_the_page(tab: Page) -> None:
         picture(tab, "drill-4-recovered")
 
         drill.press_enter()
-        drill.until("Enter goes on")
+        drill.until("Press Enter to continue")
         expect_state(tab, "NothingNew", "succeeded")
         expect(mails).to_have_count(2)
 
@@ -149,6 +149,6 @@ def test_drill_fails_where_a_promise_is_not_kept() -> None:
     with drilling("--no-page", sabotage=DEAF) as drill:
         assert drill.end() == 1
     told = "".join(drill.told)
-    assert "✔ One mail tells of it" in told
-    assert "✘ One mail tells that all is well again: found 0 mails" in told
+    assert "✔ One e-mail reports it" in told
+    assert "✘ One e-mail reports the recovery: found 0 e-mails" in told
     assert "2 promises were not kept" in told

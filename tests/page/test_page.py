@@ -86,7 +86,7 @@ def test_state_that_dealt_with_a_failure_is_no_success(stack: Stack, functions: 
     became = {name: re.sub(r".*: ([a-z ]+).*", r"\1", label) for name, label in labels.items()}
     assert {name for name, status in became.items() if status == "succeeded"} == {"Ingest", "NewData?", "Transform"}
     assert {name for name, status in became.items() if status == "failed"} == {"Load", "Failed"}
-    assert became["Report"] == became["NotifyFailure"] == "dealt with a failure"
+    assert became["Report"] == became["NotifyFailure"] == "handled a failure"
 
 
 def test_every_transition_is_in_the_page(stack: Stack, page: Page) -> None:
@@ -145,7 +145,7 @@ def test_reason_that_is_too_long_pauses_nothing(stack: Stack, page: Page) -> Non
 
 def test_next_start_is_told(stack: Stack, page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stack, "next_start", datetime(2026, 11, 23, 9, 5, tzinfo=UTC))
-    assert "every 5 minutes; the next one at 09:05:00 ." in words(page.parts()["schedule"])
+    assert "every 5 minutes; the next one starts at 09:05:00 ." in words(page.parts()["schedule"])
 
 
 def test_ways_that_were_taken_stand_out(stack: Stack, functions: Functions, page: Page) -> None:
@@ -188,8 +188,8 @@ def test_failure_that_was_not_mailed_says_which_it_repeats(stack: Stack, functio
     parts = page.parts("?execution=repeated")
     assert "it repeats the failure of execution mailed, e-mailed at" in words(parts["detail"])
     assert 'href="/?execution=mailed">Show it</a>' in parts["detail"]
-    assert re.search(r"Not mailed [\d:]+ repeated repeats mailed", words(parts["mails"]))
-    assert "MailDue?, Choice: dealt with a failure" in drawn(parts["graph"])["MailDue?"]
+    assert re.search(r"Without an e-mail [\d:]+ repeated repeats mailed", words(parts["mails"]))
+    assert "MailDue?, Choice: handled a failure" in drawn(parts["graph"])["MailDue?"]
     assert "NotifyFailure" not in drawn(parts["graph"])
 
 
@@ -202,7 +202,7 @@ def test_state_shows_its_attempts_input_and_output(stack: Stack, functions: Func
     assert "retried" in detail
     assert "3 attempts" in detail
     busy = r"SourceBusy \S+ What to do"
-    assert re.search(rf"{busy} totesys is locked. Wait. {busy} Still locked. Wait. Log No line. Input \{{\}}", detail)
+    assert re.search(rf"{busy} totesys is locked. Wait. {busy} Still locked. Wait. Log No lines. Input \{{\}}", detail)
     assert 'Output { "ingest": { "batch": 124,' in detail
     assert "; retried after SourceBusy" in words(parts["executions"])
 
@@ -212,7 +212,7 @@ def test_attempts_that_failed_alike_are_shown_once(stack: Stack, functions: Func
     run(stack, "locked-thrice")
     detail = page.parts("?execution=locked-thrice&state=Ingest")["detail"]
     assert re.search(
-        r"SourceBusy 3 times( [\d:]{8}){3} What to do totesys is locked. Wait. Log No line. Input", words(detail)
+        r"SourceBusy 3 times( [\d:]{8}){3} What to do totesys is locked. Wait. Log No lines. Input", words(detail)
     )
 
 
@@ -237,7 +237,7 @@ def test_log_lines_of_a_state_are_shown(stack: Stack, page: Page) -> None:
     shown = page.parts("?execution=logged&state=Ingest")["detail"]
     assert re.search(r"Log [\d:]+ WARNING .* table=staff Stack trace Traceback … Input", html.unescape(words(shown)))
     assert "<script" not in shown
-    assert words(page.parts("?execution=logged&state=Load")["detail"]).find("Log No line.") > 0
+    assert words(page.parts("?execution=logged&state=Load")["detail"]).find("Log No lines.") > 0
     assert "Log" not in words(page.parts("?execution=logged&state=NewData%3F")["detail"]).split()
 
 
@@ -294,9 +294,9 @@ def test_mails_are_none_only_where_nothing_failed(
     run(stack, "unmailed")
     monkeypatch.setattr(stack, "mails", list)
     monkeypatch.setattr("web.view.NEWEST", 1)
-    assert words(new_page.parts()["mails"]) == "Mails None was sent, though 1 execution has failed."
+    assert words(new_page.parts()["mails"]) == "E-mails No e-mail was sent, although 1 execution has failed."
     run(stack, "well")
-    assert words(new_page.parts()["mails"]) == "Mails None: no execution has failed."
+    assert words(new_page.parts()["mails"]) == "E-mails None: no execution has failed."
 
 
 @pytest.mark.usefixtures("well_before")
@@ -489,7 +489,7 @@ def test_unknown_state_is_no_state(stack: Stack, page: Page) -> None:
 
 def test_empty_warehouse_is_said_to_be_empty(page: Page) -> None:
     assert words(page.parts()["batches"]) == (
-        "Batches landed none processed none loaded none The warehouse is empty: nothing is loaded yet."
+        "Batches landed none processed none loaded none The warehouse is empty: no batch is loaded yet."
     )
 
 
@@ -512,12 +512,12 @@ def test_logs_stand_side_by_side(new_page: Page, monkeypatch: pytest.MonkeyPatch
     [
         (
             3,
-            "3 2 behind as last known",
+            "3 2 behind last known batch",
             2,
-            " When it could last be asked, the warehouse showed totesys as it was 2 min",
+            " When it was last reachable, the warehouse showed totesys as it was 2 min",
         ),
-        (3, "3 2 behind as last known", 31, " ✗ Stale: the warehouse shows totesys as it was 31 min"),
-        (0, "unknown as last known", 2, ""),
+        (3, "3 2 behind last known batch", 31, " ✗ Stale: the warehouse shows totesys as it was 31 min"),
+        (0, "unknown last known batch", 2, ""),
     ],
 )
 def test_warehouse_that_is_down_is_told_beside_the_zones(
@@ -673,8 +673,8 @@ def test_page_keeps_to_its_own_policy(stack: Stack, page: Page) -> None:
     [
         ("GET", "/nowhere", 404, "There is no page /nowhere here."),
         ("GET", "/docs/nothing", 404, "There is no document nothing."),
-        ("GET", "/executions", 405, "/executions takes only what a button of the page sends."),
-        ("POST", "/executions", 403, "This did not come from this page, or from one of a stack that has stopped"),
+        ("GET", "/executions", 405, "/executions accepts only requests from the page's buttons."),
+        ("POST", "/executions", 403, "This request came from another page, or from a stack that has stopped"),
     ],
 )
 def test_refusal_has_the_frame_and_a_way_back(page: Page, method: str, path: str, status: int, said: str) -> None:

@@ -37,7 +37,7 @@ def test_another_port_does_where_the_usual_one_is_taken(monkeypatch: pytest.Monk
 def test_chosen_port_is_the_one_or_none(free_port: int) -> None:
     with contextlib.closing(listener(free_port)) as found:
         assert found.getsockname() == ("127.0.0.1", free_port)
-        with pytest.raises(Misused, match=f"Port {free_port} can't be had: Address already in use. Leave out --port"):
+        with pytest.raises(Misused, match=f"Port {free_port} is not available: Address already in use. Leave"):
             listener(free_port)
 
 

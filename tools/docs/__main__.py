@@ -1,6 +1,6 @@
-"""Writes the files that are made from declarations: the dictionary, the lake's tables and views, parts of two pages.
+"""Generates files from declarations: the data dictionary, the lake's tables and views, and parts of other pages.
 
-`python -m tools.docs` writes them; with `--check` they are only compared, and the exit code is 1 where one is stale.
+`python -m tools.docs` writes the files. With `--check` it only compares them, and exits with 1 if one is stale.
 """
 
 import sys
@@ -15,12 +15,12 @@ MADE: tuple[Files, ...] = (dictionary.files, lake.files, glue.files, costs.files
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Writes the files, or with `--check` exits with a message where one differs."""
+    """Writes the files. With `--check`, exits with a message if one differs."""
     texts = {path: text for files in MADE for path, text in files().items()}
     if "--check" in arguments:
         stale = [str(path.relative_to(ROOT)) for path, text in texts.items() if not _is(path, text)]
         if stale:
-            sys.exit(f"Not what the declarations say: {', '.join(stale)}. Run `make docs` and commit them.")
+            sys.exit(f"These files differ from the declarations: {', '.join(stale)}. Run `make docs` and commit them.")
         return
     for path, text in texts.items():
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What each function takes, gives, raises, may and sends, out of the code and of what deploys it."""
+"""Generates each function's specification from its code and its deployment: input, output, errors, rights, metrics."""
 
 import importlib
 import inspect
@@ -28,27 +28,27 @@ USE_CASES: dict[str, Callable[..., object]] = {
     "watch": tell,
     "backfill": Backfill,
 }
-# Of every function: its environment is incomplete, or nobody foresaw it. Of every stage besides: a wrong input, a
-# declaration that is not well-formed.
+# Errors of every function: an incomplete environment, or an unexpected error. Every stage also raises errors for a
+# wrong input or an invalid declaration.
 COMMON = ("SettingsInvalid", "UnexpectedError")
 COMMON_OF_STAGES = ("ContractInvalid", "InputRefused")
-# The function behind the rule is called with an event of AWS's, and its answer is read by nobody.
+# A rule calls this function with an event from AWS, and nothing reads its answer.
 _EVENT = "`detail.executionArn` and `detail.status` of the event *Step Functions Execution Status Change*"
-_ANSWERS = {"watch": "`told`: whether a mail was sent", "fail": "`redriven`, where it does not raise"}
-# The others serve the state that is called as they are; `backfill` serves states of its own workflow.
+_ANSWERS = {"watch": "`told`: whether an e-mail was sent", "fail": "`redriven`, unless it raises"}
+# Other functions have the same name as their state. `backfill` serves the states of its own workflow.
 _STATES = {"fail": "Failed"}
 _OF_BACKFILL, _CALLED = "backfill", "#{BackfillLambdaFunction.Arn}"
 _WORD = re.compile(r"\b[A-Z]\w+")
 
 
 def specifications() -> str:
-    """A table for each function."""
+    """Returns a table for each function."""
     functions = Deployment("<stage>").functions()
     return "\n".join(line for name, declared in functions.items() for line in _specification(name, declared))
 
 
 def raised(function: str) -> list[str]:
-    """The names of the errors of ours that a function may end with, as its use case's docstring has them."""
+    """Returns the names of our errors that a function may raise, from its use case's docstring."""
     text = inspect.getdoc(USE_CASES[function]) or ""
     known = {kind.__name__ for kind in _below(TotesError)}
     own = [name for name in _WORD.findall(text.partition("Raises:")[2]) if name in known]
@@ -70,8 +70,8 @@ def _specification(name: str, declared: dict[str, Any]) -> Iterator[str]:
         "Input": _fields(name, "Parameters", "Payload") or _EVENT,
         "Output": _fields(name, "ResultSelector") or _ANSWERS[name],
         "Errors that a retry may heal": _listed(again) or "none",
-        "Errors that stay": _listed([error for error in raised(name) if error not in again])
-        or "the one that was caught",
+        "Errors that no retry heals": _listed([error for error in raised(name) if error not in again])
+        or "the caught error",
         "May": f"{_may(declared['role'])} [{declared['role']}](#{declared['role'].lower()}) has each right.",
         "Metrics": _listed(_metrics(name)) or "none",
     }
@@ -82,7 +82,7 @@ def _specification(name: str, declared: dict[str, Any]) -> Iterator[str]:
 
 
 def _served(name: str) -> dict[str, dict[str, Any]]:
-    """The states that a function serves: one of the pipeline, or those of a backfill, within its Maps too."""
+    """Returns the states that a function serves: one state of the pipeline, or a backfill's, including inner ones."""
     if name == _OF_BACKFILL:
         states = {state: task for group in _groups(_states(BACKFILL)) for state, task in group.items()}
         return {
@@ -114,7 +114,7 @@ def _trigger(name: str) -> str:
 
 
 def _fields(name: str, *path: str) -> str:
-    """The fields of a payload, as a state hands it in or takes it; empty where no state does."""
+    """Returns the fields of a state's payload or result; empty if no state has any."""
     fields: dict[str, None] = {}
     for found in _served(name).values():
         for step in path:
@@ -124,7 +124,7 @@ def _fields(name: str, *path: str) -> str:
 
 
 def _may(role: str) -> str:
-    """The sentence above a role in resources/roles.yml."""
+    """Returns the sentence above a role in resources/roles.yml."""
     text = (ROOT / "resources" / "roles.yml").read_text(encoding="utf-8")
     found = re.search(rf"^  # (.+)\n  {role}:$", text, re.MULTILINE)
     if found is None:
@@ -136,7 +136,7 @@ def _metrics(name: str) -> list[str]:
     if not _is_observed(name):
         return []
     source = inspect.getsource(importlib.import_module(f"functions.{name}"))
-    # The last two are those of every function that is observed (totes.runtime.log).
+    # Adds the two metrics of every observed function (totes.runtime.log).
     return [*re.findall(r'add_metric\("(\w+)"', source), "Duration", "Failures"]
 
 

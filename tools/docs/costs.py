@@ -1,6 +1,6 @@
-"""What a stage costs a month, for docs/deploy.md, out of serverless.yml, the state machine and list prices.
+"""Calculates a stage's monthly costs, for docs/deploy.md, from serverless.yml, the state machine and list prices.
 
-The databases are not in it: they are there whether the pipeline is or not.
+The databases are not included: they exist without the pipeline, too.
 """
 
 import json
@@ -23,8 +23,8 @@ FREE_DASHBOARDS = 3
 _MONTH = timedelta(hours=HOURS_A_MONTH)
 _LAMBDA_FREE_DISK = 512
 
-# US dollars, without free tiers: the lists of US East (N. Virginia) as they stood in 2025, from the services' price
-# pages at aws.amazon.com/<service>/pricing. London asks the same, or up to a fifth more for logs and requests.
+# US dollars, without free tiers: the list prices of US East (N. Virginia) in 2025, from the pages
+# aws.amazon.com/<service>/pricing. London's prices are the same, or up to a fifth higher for logs and requests.
 PRICES_OF = 2025
 PRICE = {
     "lambda GB-second, arm64": Decimal("0.0000133334"),
@@ -47,13 +47,13 @@ PRICE = {
 
 @dataclass(frozen=True)
 class Execution:
-    """What one execution asks for.
+    """The billed work of one execution.
 
     Attributes:
-        functions: which it calls.
-        seconds: how long each of them runs, start-up included; assumed.
-        writes: S3 PUT and LIST requests, at most; tests/unit/tools/docs/test_costs.py counts them.
-        reads: S3 GET requests, at most.
+        functions: the functions that it calls.
+        seconds: each function's assumed run time, including start-up.
+        writes: the maximum of S3 PUT and LIST requests; tests/unit/tools/docs/test_costs.py counts them.
+        reads: the maximum of S3 GET requests.
     """
 
     functions: tuple[str, ...]
@@ -64,9 +64,9 @@ class Execution:
 
 QUIET = Execution(("ingest", "load", "watch"), Decimal(2), writes=3, reads=6)
 BUSY = Execution(("ingest", "transform", "load", "watch"), Decimal(5), writes=42, reads=30)
-# Of the real totesys: some 30 orders a weekday, and one payment run.
+# In the real totesys: about 30 orders a weekday, and one payment run.
 BUSY_A_MONTH = 22 * 31
-# Those executions fall into the hours of trading. Metrics by table are sent, and so billed, in these alone.
+# Busy executions happen only in trading hours. Metrics by table are sent, and so billed, only in these hours.
 TRADING_HOURS_A_MONTH = 22 * 10
 LOG_KILOBYTES_A_CALL = 4
 STORED_GB = 1
@@ -74,7 +74,7 @@ STORED_GB = 1
 
 @dataclass(frozen=True)
 class Item:
-    """A line of the bill: so many units at a price."""
+    """A line of the bill: a number of units at a price."""
 
     name: str
     units: Decimal
@@ -87,7 +87,7 @@ class Item:
 
 
 def items(rate: str) -> list[Item]:
-    """The bill of a month of 730 hours with executions at a rate like `rate(5 minutes)`."""
+    """Returns the bill for a month of 730 hours, with executions at a rate such as `rate(5 minutes)`."""
     executions = int(_MONTH / parse_rate(rate))
     busy = min(BUSY_A_MONTH, executions)
     return [
@@ -99,7 +99,7 @@ def items(rate: str) -> list[Item]:
 
 
 def table() -> str:
-    """The text between the marks in docs/deploy.md."""
+    """Returns the generated part of docs/deploy.md."""
     rate = Deployment("prod").schedule_rule().expression
     bill = items(rate)
     rows = [
@@ -123,7 +123,7 @@ def table() -> str:
 
 
 def files() -> dict[Path, str]:
-    """The page, as it should be."""
+    """Returns the page with the generated part."""
     return {PAGE: with_parts(PAGE, {"costs": table()})}
 
 
@@ -148,7 +148,7 @@ def _executions(month: _Month) -> Iterator[Item]:
     yield _item("Step Functions", transitions, "transitions", "state transition")
     yield _item("S3, PUT and LIST", sum(count * kind.writes for kind, count in month), "", "S3 PUT or LIST")
     yield _item("S3, GET", sum(count * kind.reads for kind, count in month), "", "S3 GET")
-    # Ingest and Load each read theirs.
+    # Ingest and Load read one secret each.
     yield _item("Secrets Manager, reads", sum(2 * count for _, count in month), "", "secret read")
     yield _item("CloudWatch, logs", Decimal(_calls(month) * LOG_KILOBYTES_A_CALL) / 10**6, "GB", "log GB")
     yield _item("X-Ray", sum(count for _, count in month), "traces", "trace")
@@ -176,13 +176,13 @@ def _calls(month: _Month) -> int:
 
 
 def _transitions(*, new: bool) -> int:
-    """How many a run through the state machine takes without a failure, in one pass; the start is one."""
+    """Returns the number of state transitions of an execution without failures, in one pass, including the start."""
     definition = json.loads(STATE_MACHINE.read_text(encoding="utf-8"))
     name, count = definition["StartAt"], 1
     while name:
         state = definition["States"][name]
         choices = state.get("Choices", [])
-        # The one with several is taken by an execution that catches up.
+        # A Choice with several rules only matters to an execution that catches up.
         taken = choices[0]["Next"] if new and len(choices) == 1 else state.get("Default")
         name = taken if choices else state.get("Next")
         count += 1
@@ -190,14 +190,14 @@ def _transitions(*, new: bool) -> int:
 
 
 def metrics_of_every_execution() -> int:
-    """How many metrics a busy execution sends, those by table aside. Those of a failure are billed in its hour only."""
+    """Returns how many metrics a busy execution sends, except by table. A failure's metrics cost only in its hour."""
     files = [ROOT / "functions" / f"{function}.py" for function in BUSY.functions]
-    # And each function its duration (totes.runtime.log).
+    # Adds each function's duration (totes.runtime.log).
     return sum(file.read_text(encoding="utf-8").count("add_metric(") + 1 for file in files)
 
 
 def alarmed_metrics() -> int:
-    """How many metrics the alarms watch: of an expression each is paid for."""
+    """Returns how many metrics the alarms watch. Each metric in an expression is billed."""
     resources = Deployment("prod").resources().values()
     alarms = [found["Properties"] for found in resources if found["Type"] == "AWS::CloudWatch::Alarm"]
     return sum(max(1, sum("MetricStat" in query for query in alarm.get("Metrics", ()))) for alarm in alarms)

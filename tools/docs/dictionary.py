@@ -1,6 +1,6 @@
-"""docs/data-dictionary.md out of what cli.dictionary says, written by `make docs`.
+"""Generates docs/data-dictionary.md from cli.dictionary, for `make docs`.
 
-The prose between the tables is tools/docs/data-dictionary.template.md.
+The prose between the tables is in tools/docs/data-dictionary.template.md.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ _TEMPLATE = Path(__file__).parent / "data-dictionary.template.md"
 
 
 def files() -> dict[Path, str]:
-    """The data dictionary, as it should be."""
+    """Returns the generated data dictionary."""
     facts = [table for table in warehouse_tables().values() if table.is_fact]
     text = Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         source_relations=mermaid.relations(source_tables()),
@@ -40,7 +40,7 @@ def _sections(tables: Iterable[TableDescription]) -> str:
 
 
 def _linked(table: TableDescription) -> Callable[[Sequence[str]], list[str]]:
-    """Returns what makes a link of the table that a row refers to."""
+    """Returns a function that turns a row's referenced table into a link."""
     place = table.head.index(REFERENCES) if REFERENCES in table.head else None
 
     def linked(row: Sequence[str]) -> list[str]:
@@ -50,7 +50,7 @@ def _linked(table: TableDescription) -> Callable[[Sequence[str]], list[str]]:
 
 
 def _views(facts: Iterable[WarehouseTable]) -> Iterator[str]:
-    """The list of the views and functions that schemas/warehouse/views.sql makes of each fact."""
+    """Yields a line for each fact, with the views and functions that schemas/warehouse/views.sql defines for it."""
     for fact in facts:
         entity = fact.name.removeprefix("fact_")
         yield (

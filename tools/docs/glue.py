@@ -1,4 +1,4 @@
-"""resources/glue.yml out of the contracts: the tables by which Athena knows the processed zone."""
+"""Generates resources/glue.yml from the contracts: the tables of the processed zone for Athena."""
 
 from pathlib import Path
 from typing import Any
@@ -12,37 +12,37 @@ from totes.contracts.declarations import Column, WarehouseTable, type_in_use, wa
 FILE = ROOT / "resources" / "glue.yml"
 DATABASE = "LakeDatabase"
 _HEAD = """\
-# The processed zone as tables, for Athena, see docs/lake.md. A table is a folder with all that is below it, so that a
-# batch is seen as soon as it is there (docs/adr/0011-tables-over-folders.md).
-# Written by `make docs` out of schemas/warehouse.
+# The processed zone as tables for Athena, see docs/lake.md. A table is a folder with everything below it, so that
+# queries see a batch at once (docs/adr/0011-tables-over-folders.md).
+# Written by `make docs` from schemas/warehouse.
 
 """
 _FORMAT = "org.apache.hadoop.hive.ql.io.parquet"
 
 
 def files() -> dict[Path, str]:
-    """The resources, as they should be."""
+    """Returns the generated file."""
     resources = {DATABASE: _database()}
     for table in warehouse_tables().values():
         resources |= _table(table, "data", table.meaning, table.data_columns)
         if may_lose_rows(table):
-            meaning = f"Keys that were deleted. {table.meaning}"
+            meaning = f"Deleted keys. {table.meaning}"
             resources |= _table(table, "deleted", meaning, (table.column(table.identity),))
     text = yaml.safe_dump({"Resources": resources}, default_flow_style=None, sort_keys=False, width=1000)
     return {FILE: _HEAD + text}
 
 
 def _database() -> dict[str, Any]:
-    told = {"Name": "totes_${sls:stage}", "Description": "The processed zone of totes."}
+    declared = {"Name": "totes_${sls:stage}", "Description": "The processed zone of totes."}
     return {
         "Type": "AWS::Glue::Database",
-        "Properties": {"CatalogId": {"Ref": "AWS::AccountId"}, "DatabaseInput": told},
+        "Properties": {"CatalogId": {"Ref": "AWS::AccountId"}, "DatabaseInput": declared},
     }
 
 
 def _table(table: WarehouseTable, part: str, meaning: str, columns: tuple[Column, ...]) -> dict[str, Any]:
     name = f"{part}_{table.name}"
-    told = {
+    declared = {
         "Name": name,
         "Description": meaning,
         "TableType": "EXTERNAL_TABLE",
@@ -63,7 +63,7 @@ def _table(table: WarehouseTable, part: str, meaning: str, columns: tuple[Column
         "Properties": {
             "CatalogId": {"Ref": "AWS::AccountId"},
             "DatabaseName": {"Ref": DATABASE},
-            "TableInput": told,
+            "TableInput": declared,
         },
     }
     return {"".join(word.title() for word in name.split("_")): resource}

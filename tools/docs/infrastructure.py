@@ -1,6 +1,6 @@
-"""What a stage has in AWS, drawn for docs/architecture.md, and its functions, specified, out of what deploys them.
+"""Generates docs/architecture.md's drawing of a stage on AWS and its functions' specifications, from the deployment.
 
-Nothing is drawn by hand: an arrow is a target of a rule, what an alarm watches, or a right that a role has.
+Nothing is drawn by hand: each arrow is a rule's target, an alarm's metric, or a role's right.
 """
 
 import re
@@ -18,7 +18,7 @@ from tools.docs.pages import DOCS, with_parts
 PAGE = DOCS / "architecture.md"
 STAGE, ACCOUNT = "dev", "123456789012"
 
-# What is drawn: what people call it, and the property that has its name.
+# The drawn resources: the label, and the property with the resource's name.
 DRAWN = {
     "AWS::Events::Rule": ("EventBridge rule", "Name"),
     "AWS::SQS::Queue": ("SQS queue", "QueueName"),
@@ -28,9 +28,9 @@ DRAWN = {
     "AWS::CloudWatch::Dashboard": ("CloudWatch dashboard", "DashboardName"),
     "AWS::Glue::Database": ("Glue database", "DatabaseInput"),
 }
-# All of them are one box.
+# One box contains all alarms.
 ALARM = "AWS::CloudWatch::Alarm"
-# What says something about another resource, or is told of in its box.
+# Resources that belong to another resource, or appear in its box.
 NOT_DRAWN = {
     *(
         "AWS::IAM::Role",
@@ -40,14 +40,14 @@ NOT_DRAWN = {
         "AWS::SNS::Subscription",
         "AWS::Budgets::Budget",
     ),
-    # In the box of all of them.
+    # One box contains all log groups.
     "AWS::Logs::LogGroup",
     *("AWS::S3::BucketPolicy", "AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy", "AWS::Glue::Table"),
 }
 
 _MACHINE = "PipelineStateMachine"
 _BACKFILL = "BackfillStateMachine"
-# The databases are no part of the stack; the secrets lead to them.
+# The databases are not part of the stack. The secrets lead to them.
 _DATABASES = {"SourceSecret": "totesys", "WarehouseSecret": "warehouse"}
 _READS = {"s3:GetObject", "secretsmanager:GetSecretValue"}
 _WRITES = {"s3:PutObject", "sns:Publish", "sqs:SendMessage"}
@@ -57,25 +57,25 @@ Arrow = tuple[str, str, str]
 
 
 def diagram() -> str:
-    """The drawing, as Mermaid."""
+    """Returns the drawing as Mermaid."""
     return _Stage(Deployment(STAGE)).drawn()
 
 
 def files() -> dict[Path, str]:
-    """The page, as it should be."""
+    """Returns the page with the generated parts."""
     parts = {"infrastructure": diagram(), "components": specifications(), "lineage": f"{mermaid.flow()}\n"}
     return {PAGE: with_parts(PAGE, parts)}
 
 
 class _Stage:
-    """A stage's resources by logical id, as far as they are drawn."""
+    """A stage's drawn resources by logical id."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._functions = {f"{name.title()}LambdaFunction": found for name, found in deployment.functions().items()}
         self._resources = deployment.resources()
         kinds = {resource["Type"] for resource in self._resources.values()}
         if unknown := kinds - DRAWN.keys() - NOT_DRAWN - {ALARM}:
-            raise LookupError(f"tools/docs/infrastructure.py has to know how to draw {', '.join(sorted(unknown))}.")
+            raise LookupError(f"tools/docs/infrastructure.py can't draw {', '.join(sorted(unknown))}: add it there.")
 
     def drawn(self) -> str:
         kinds = (self._from_rules, self._from_roles, self._from_alarms, self._watched, self._catalogued)
@@ -84,7 +84,7 @@ class _Stage:
         return "\n".join(["```mermaid", "flowchart LR", *(f"    {line}".rstrip() for line in lines), "```", ""])
 
     def _machine(self) -> Iterator[str]:
-        """The state machine with the functions that it calls."""
+        """Yields the state machine with the functions that it calls."""
         called = [target for statement in self._statements("MachineRole") for target in _referred(statement)]
         yield f'subgraph {_MACHINE}["Step Functions<br>totes-{STAGE}-pipeline"]'
         yield from (f"    {self._function(name)}" for name in called if name in self._functions)
@@ -116,10 +116,10 @@ class _Stage:
                 yield machine, "-. an execution ends .->", name
             for target in rule["Targets"]:
                 (called,) = _referred(target["Arn"])
-                how = {_MACHINE: "starts", "AlertsTopic": "tells"}.get(called, "calls")
+                how = {_MACHINE: "starts", "AlertsTopic": "notifies"}.get(called, "calls")
                 yield name, f"-- {how} -->", called
                 for queue in _referred(target.get("DeadLetterConfig", {})):
-                    yield name, f"-. could not {'start' if called == _MACHINE else 'tell'} .->", queue
+                    yield name, f"-. could not {'start' if called == _MACHINE else 'deliver'} .->", queue
 
     def _from_roles(self) -> Iterator[Arrow]:
         roles = {name: function["role"] for name, function in self._functions.items()}
@@ -138,7 +138,7 @@ class _Stage:
     def _from_alarms(self) -> Iterator[Arrow]:
         for _, alarm in self._of_type(ALARM):
             for dimension in _dimensions(alarm):
-                # Of a metric of our own the service is the function.
+                # In our own metrics, the service is the function.
                 own = f"{str(dimension['Value']).removeprefix('totes-').title()}LambdaFunction"
                 for watched in [own] if dimension["Name"] == "service" else _referred(dimension["Value"]):
                     yield watched, "-. metrics .->", "alarms"
@@ -172,25 +172,25 @@ class _Stage:
     def _statements(self, role: str) -> Iterator[dict[str, Any]]:
         for policy in self._resources[role]["Properties"]["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
-                # Tracing, where it is under a condition, leads to nothing that is drawn.
+                # Skips statements with a condition: they are for tracing, which is not drawn.
                 if "Fn::If" not in statement:
                     yield statement
 
 
 def _dimensions(alarm: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What an alarm is about: that of its metric, or those of the metrics in its expression."""
+    """Returns the dimensions of an alarm's metric, or of all metrics in its expression."""
     queried = [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query]
     return [dimension for metric in queried or [alarm] for dimension in metric["Dimensions"]]
 
 
 def _touched(statement: Mapping[str, Any]) -> list[str]:
-    """What a statement is about; who reads a log to see how far a zone is, or what it has noted itself, is no arrow."""
+    """Returns the resources that a statement refers to. Skips reads of a zone's log and of a backfill's own notes."""
     noted = ("/log/", "/backfill/")
     return _referred([found for found in statement["Resource"] if not any(folder in str(found) for folder in noted)])
 
 
 def _referred(value: Any) -> list[str]:
-    """The logical ids that a value refers to, in order."""
+    """Returns the logical ids that a value refers to, in order."""
     match value:
         case {"Ref": str(name)} | {"Fn::GetAtt": [str(name), _]}:
             return [] if "::" in name else [name]
@@ -204,7 +204,7 @@ def _referred(value: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """A name, with the account in it where it has one."""
+    """Returns a name as text, with the account's number filled in."""
     text = value.get("Fn::Sub") or value["Name"] if isinstance(value, dict) else value
     return str(text).replace("${AWS::AccountId}", ACCOUNT)
 
@@ -214,7 +214,7 @@ def _box(name: str, called: str, text: str, shape: str = "[{}]") -> str:
 
 
 def _lines(arrows: Iterable[Arrow]) -> Iterator[str]:
-    """The arrows; where one leads either way there is one with two heads."""
+    """Yields the arrows. Merges two opposite arrows into one with two heads."""
     arrows = list(arrows)
     for source, line, target in arrows:
         if (target, line, source) not in arrows or line != "-->":

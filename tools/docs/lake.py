@@ -1,4 +1,4 @@
-"""queries/lake/*.sql out of the contracts: the processed zone as views, for DuckDB, Spark and Athena."""
+"""Generates queries/lake/*.sql from the contracts: views of the processed zone for DuckDB, Spark and Athena."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,30 +8,30 @@ from totes.contracts.declarations import Column, WarehouseTable, type_in_use, wa
 
 FOLDER = ROOT / "queries" / "lake"
 _RULES = """
--- Three views of each table, after its name without fact_ or dim_:
---   delivered_…  every row as it was delivered, with its batch; a row may come again unchanged
---   deleted_…    the keys that were deleted, with the batch that says so
---   current_…    of a fact, the newest row of each key that is not deleted; of a dimension it is called dim_…,
---                and has deleted rows too, because facts of the past refer to them
--- Written by `make docs` out of schemas/warehouse. docs/lake.md says how to use it.
+-- Each table has three views, named after it without fact_ or dim_:
+--   delivered_…  every delivered row with its batch; a row may be delivered again unchanged
+--   deleted_…    the deleted keys, each with the batch that deleted it
+--   current_…    for a fact, the newest row of each key that is not deleted; for a dimension it is called dim_… and
+--                includes deleted rows, because earlier facts refer to them
+-- Written by `make docs` from schemas/warehouse. docs/lake.md explains how to use it.
 """
-_DUCKDB = """-- The lake in DuckDB, 2.0 or later. Say first where it is, a bucket or a copy of one in a folder:
+_DUCKDB = """-- The lake in DuckDB, 2.0 or later. First set its place, a bucket or a folder with a copy of it:
 --   SET VARIABLE lake = 's3://totes-prod-processed-123456789012';
--- The views find new batches by themselves; the variable is forgotten at the end of the session."""
-_SPARK = """-- The lake in Spark SQL. Say first where it is, a bucket or a copy of one in a folder:
+-- The views include new batches automatically. Set the variable again in each session."""
+_SPARK = """-- The lake in Spark SQL. First set its place, a bucket or a folder with a copy of it:
 --   SET lake = s3a://totes-prod-processed-123456789012;
--- REFRESH TABLE finds the batches that came since a table was used first."""
-_ATHENA = """-- The lake in Athena, engine version 3, in the database totes_<stage>, whose tables the deployment makes.
--- Athena takes one statement at a time. The views find new batches by themselves."""
+-- After new batches, run REFRESH TABLE on each table that the session has used."""
+_ATHENA = """-- The lake in Athena, engine version 3. The deployment creates the database totes_<stage> and its tables.
+-- Athena accepts one statement at a time. The views include new batches automatically."""
 
 
 def may_lose_rows(table: WarehouseTable) -> bool:
-    """Whether there may be files of deleted keys: what is calculated is never deleted."""
+    """Returns whether files of deleted keys may exist. Rows of calculated tables are never deleted."""
     return table.source is not None
 
 
 def files() -> dict[Path, str]:
-    """The views, as they should be."""
+    """Returns the generated files."""
     engines = {"duckdb": (_DUCKDB, _duckdb), "spark": (_SPARK, _spark), "athena": (_ATHENA, _athena)}
     return {FOLDER / f"{engine}.sql": _file(head, delivered) for engine, (head, delivered) in engines.items()}
 
@@ -40,7 +40,7 @@ _Statements = Callable[[WarehouseTable, str, tuple[Column, ...]], Iterator[str]]
 
 
 def _file(head: str, delivered: _Statements) -> str:
-    """The statements of all tables; how an engine gets at the rows of a folder is what differs."""
+    """Returns the statements for all tables. `delivered` makes the engine's own statements that read a folder."""
     statements = [statement for table in warehouse_tables().values() for statement in _views(table, delivered)]
     return "\n\n".join([f"{head}\n{_RULES.rstrip()}", *(f"{statement};" for statement in statements)]) + "\n"
 
@@ -53,9 +53,9 @@ def _views(table: WarehouseTable, delivered: _Statements) -> Iterator[str]:
 
 
 def _newest(table: WarehouseTable) -> str:
-    """The view of the current rows, which all engines understand.
+    """Returns the view of the current rows, in SQL that all engines understand.
 
-    Rows of one batch with one key are equal: a transform that died and its retry have made the same.
+    Rows with the same batch and key are equal: a Transform that died and its retry write the same rows.
     """
     columns = ",\n".join(f"    newest.{column.name}" for column in table.data_columns)
     entity, key = _entity(table), table.identity
@@ -78,9 +78,9 @@ WHERE newest.age = 1 AND (gone.batch IS NULL OR gone.batch < newest.batch)"""  #
 
 
 def _duckdb(table: WarehouseTable, part: str, columns: tuple[Column, ...]) -> Iterator[str]:
-    """A view of a folder, which may be empty, and may lack the columns that came after its last batch.
+    """Yields a view of a folder, which may be empty, and may lack columns that were added after its last batch.
 
-    DuckDB has a type for a time of day, and reads batches that were made when Parquet's own was written.
+    DuckDB has a type for the time of day, so it also reads old batches written with Parquet's type for it.
     """
     kinds = {column: type_in_use(column).duckdb_name for column in columns}
     typed = ",\n        ".join(f"CAST(NULL AS {kind}) AS {column.name}" for column, kind in kinds.items())
@@ -105,7 +105,7 @@ FROM (
 
 
 def _spark(table: WarehouseTable, part: str, columns: tuple[Column, ...]) -> Iterator[str]:
-    """A table like the one in Glue, and a view of it. Spark would take the folders for partitions, unless told."""
+    """Yields a table like the one in Glue, and a view of it. The option keeps folders from becoming partitions."""
     declared = ",\n".join(f"    {column.name} {type_in_use(column).spark_name}" for column in columns)
     yield f"""CREATE TABLE IF NOT EXISTS {part}_{table.name} (
 {declared}
@@ -120,7 +120,7 @@ def _athena(table: WarehouseTable, part: str, columns: tuple[Column, ...]) -> It
 
 
 def _of_table(table: WarehouseTable, part: str, columns: tuple[Column, ...], path: str) -> str:
-    """A view of a table over a folder, with the batch out of the name of each row's file."""
+    """Returns a view of a table over a folder. It takes each row's batch from its file's name."""
     chosen = ",\n".join(f"    {_named(column)}" for column in columns)
     return f"""CREATE OR REPLACE VIEW {_view(table, part)} AS
 SELECT
@@ -135,7 +135,7 @@ def _named(column: Column) -> str:
 
 
 def _defaulted(column: Column, value: str) -> str:
-    """The value; where the column came later and has a default, the rows from before have that, as in the warehouse."""
+    """Returns the value. Rows older than the column get its default, if it has one, as in the warehouse."""
     if column.since == 1 or column.default is None:
         return value
     return f"coalesce({value}, '{column.default}')"

@@ -1,4 +1,4 @@
-"""Drawings of tables, as Mermaid, which GitHub draws: how they refer to each other, and what comes from where."""
+"""Generates Mermaid diagrams, which GitHub draws: the tables' references and lineage."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -7,16 +7,16 @@ from totes.contracts.declarations import Column, SourceTable, WarehouseTable, so
 
 
 def relations(tables: Mapping[str, SourceTable] | Mapping[str, WarehouseTable]) -> str:
-    """Returns the tables with their keys, and which refers to which by what columns."""
+    """Returns an entity diagram of the tables with their keys and references."""
     found = references(tables)
-    # From left to right a star is narrow enough to be read.
+    # Left to right, a star is narrow enough to read.
     entities = (line for table in tables.values() for line in _entity(table))
     lines = ["direction LR", *entities, *map(_relation, found, found.values())]
     return _drawing("erDiagram", lines)
 
 
 def flow() -> str:
-    """Returns which tables of the warehouse are made from which of totesys."""
+    """Returns a flow chart from totesys's tables to the warehouse tables made from them."""
     pairs = lineage()
     lines = [
         'subgraph source ["totesys"]',
@@ -40,7 +40,7 @@ def _entity(table: SourceTable | WarehouseTable) -> Iterator[str]:
 
 
 def _type(column: Column) -> str:
-    """Returns a type without what Mermaid takes for a part of its own."""
+    """Returns a type's name without the characters that have a meaning in Mermaid."""
     return column.type.partition("(")[0].replace(" ", "_").strip('"')
 
 

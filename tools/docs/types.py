@@ -1,4 +1,4 @@
-"""The types that a column can have, as a table in CONTRIBUTING.md, out of totes.contracts.types."""
+"""Generates CONTRIBUTING.md's table of column types from totes.contracts.types."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ _NOTES = {"source": "key", "fact": "key of a fact", "calendar": "key of the cale
 
 
 def files() -> dict[Path, str]:
-    """The page, as it should be."""
+    """Returns the page with the generated part."""
     return {_PAGE: with_parts(_PAGE, {"types": _table()})}
 
 

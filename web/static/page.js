@@ -1,10 +1,9 @@
 "use strict";
 
-// Keeps the page as it would be if it were loaded anew: asks for its parts and replaces those that have changed.
-// Without this script everything works but for that.
+// Keeps the page fresh: fetches its parts and replaces the changed ones. Without this script, reload the page instead.
 
 const EVERY = 500; // milliseconds
-const STOPPED = "The stack has stopped, and this is what was last seen of it. Start it again with totes up.";
+const STOPPED = "The stack has stopped; this is its last known state. Start it again with totes up.";
 
 const SCROLLED = ".rows, .lines, pre";
 
@@ -30,7 +29,7 @@ function replace(part, html) {
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
 
-function tell(trouble, stopped = false) {
+function report(trouble, stopped = false) {
   const place = document.getElementById("trouble");
   if (place.textContent !== trouble) place.textContent = trouble;
   place.hidden = !trouble;
@@ -45,16 +44,16 @@ async function refresh() {
     const response = await fetch(`/parts${location.search}`, { cache: "no-store" });
     answer = await response.json();
   } catch {
-    if (mine === asked) tell(STOPPED, true);
+    if (mine === asked) report(STOPPED, true);
     return;
   }
-  // A later question, for instance after a click, makes this answer one to yesterday's question.
+  // Ignores an outdated answer: a later request was sent meanwhile, for instance after a click.
   if (mine !== asked) return;
   if (answer.served && answer.served !== document.body.dataset.served) {
-    location.replace("/"); // Another stack, which knows nothing of the executions of the one before.
+    location.replace("/"); // A new stack, which does not have the former stack's executions.
     return;
   }
-  tell(answer.trouble ?? "");
+  report(answer.trouble ?? "");
   if (answer.title) document.title = answer.title;
   const icon = document.getElementById("icon");
   if (answer.icon && icon.getAttribute("href") !== answer.icon) icon.setAttribute("href", answer.icon);

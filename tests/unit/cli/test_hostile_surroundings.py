@@ -111,7 +111,7 @@ def test_no_network(
     capsys: pytest.CaptureFixture[str], credentials: None, monkeypatch: pytest.MonkeyPatch, line: str
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
-    assert "Check the network, and the proxy if you have one" in complaint(capsys, deployed(line))
+    assert "Check the network and the proxy. For the local stack" in complaint(capsys, deployed(line))
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_no_network(
         ("ExpiredToken", "Log in to AWS"),
         ("ExpiredTokenException", "Log in to AWS"),
         ("InvalidClientTokenId", "Log in to AWS"),
-        ("AccessDenied", "docs/deploy.md says which rights"),
+        ("AccessDenied", "docs/deploy.md lists the rights"),
         ("Throttling", "An error occurred (Throttling)"),
     ],
 )
@@ -163,7 +163,7 @@ def test_state_of_a_stack_that_is_not_ours(
         file.write(text)
         file.flush()
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "stack.json is not a state file of this release: end the stack" in complaint(capsys, line)
+        assert "stack.json is not a state file of this release: stop the stack" in complaint(capsys, line)
 
 
 @pytest.mark.parametrize("text", ["{", '{"pid": 7}'])
@@ -245,7 +245,7 @@ from cli.__main__ import main
 sys.exit(main())
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    said = "totes: Interrupted before it began: nothing was done.\n"
+    said = "totes: Interrupted before it started: nothing was done.\n"
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", said)
 
 
@@ -286,7 +286,7 @@ def test_password_without_a_terminal(
     monkeypatch.setattr("sys.stdin", io.StringIO("hunter2\n"))
     with mock_aws():
         said = complaint(capsys, deployed(f"secret source {WHOLE}"))
-    assert said == "totes: There is no terminal to ask on: set TOTES_PASSWORD.\n"
+    assert said == "totes: There is no terminal to ask on. Set TOTES_PASSWORD.\n"
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, line: str, encoding: str) -> str:

@@ -25,8 +25,8 @@ def test_installed_copy_says_where_it_works(tmp_path: Path) -> None:
     )
 
     assert done.returncode == 1
-    assert done.stderr.startswith(f"totes: {tmp_path / 'installed'} is not the project's folder, ")
-    assert "Clone the project and run `make run` there" in done.stderr
+    assert done.stderr.startswith(f"totes: {tmp_path / 'installed'} is not the project's folder: ")
+    assert "Clone the project, run `make run` there" in done.stderr
 
 
 def _settings() -> dict[str, dict[str, dict[str, list[str]]]]:

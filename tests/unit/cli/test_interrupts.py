@@ -59,7 +59,7 @@ def test_followed_execution_continues(told: Told, command: str) -> None:
     ("place", "said"),
     [
         ("cli.deployment.Target.connect", "Nothing was started."),
-        ("cli.commands.{}.start", "An execution may have been started: `totes --stage dev status` lists it then."),
+        ("cli.commands.{}.start", "An execution may have been started. If so, `totes --stage dev status` lists it."),
     ],
     ids=["before", "meanwhile"],
 )
@@ -73,11 +73,11 @@ def test_interrupted_start_says_what_became_of_it(
 @pytest.mark.parametrize(
     ("command", "place", "said"),
     [
-        ("demo", "cli.commands.demo.temporary_stack", "totes: Stopped before its end. Nothing is left behind.\n"),
+        ("demo", "cli.commands.demo.temporary_stack", "totes: Stopped before the end. Nothing is left behind.\n"),
         (
             "drill --no-page",
             "cli.commands.drill.temporary_stack",
-            "totes: Stopped before its end. Nothing is left behind.\n",
+            "totes: Stopped before the end. Nothing is left behind.\n",
         ),
         ("up --no-page", "local.stack.Stack", "Stopped. Nothing is left behind.\n"),
     ],
@@ -126,7 +126,7 @@ def test_temporary_stack_is_gone(told: Told, monkeypatch: pytest.MonkeyPatch, co
 
     for module in ("demo", "drill"):
         monkeypatch.setattr(f"cli.commands.{module}.temporary_stack", stack)
-    assert told(command) == (130, "", "totes: Stopped before its end. Nothing is left behind.\n")
+    assert told(command) == (130, "", "totes: Stopped before the end. Nothing is left behind.\n")
 
 
 def test_simulated_days_that_have_passed_stay(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,4 +150,4 @@ def test_simulated_days_that_have_passed_stay(told: Told, monkeypatch: pytest.Mo
     monkeypatch.setattr("local.business.simulator.Simulator", Simulator)
     code, _, complaint = told("simulate --days 3")
     assert (code, complaint.count("\n")) == (130, 1)
-    assert "Stopped: 1 of 3 days have passed in totesys, and a part of the next one." in complaint
+    assert "Stopped: totesys has 1 of 3 days, and a part of the next one." in complaint

@@ -71,8 +71,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 PARAGRAPHS = (
-    "There are Answers: …, Assumes: …, Chart: …, No rows: …, Parameter :name (required or optional): …. Indent its "
-    "other lines by 3 spaces."
+    "These do: Answers: …, Assumes: …, Chart: …, No rows: …, Parameter :name (required or optional): …. Indent a "
+    "paragraph's other lines by 3 spaces."
 )
 
 
@@ -81,37 +81,35 @@ PARAGRAPHS = (
     [
         pytest.param(b"SELECT 1;\n", 1, "has no header: comments, then an empty line, then the SQL.", id="no header"),
         pytest.param(b"\n\nSELECT 1;\n", 1, "has no header: comments, then an empty line, then the SQL.", id="empty"),
-        pytest.param(b"--\n-- Answers: it.\n\nSELECT 1;\n", 1, "the first line is the question", id="no sentence"),
+        pytest.param(b"--\n-- Answers: it.\n\nSELECT 1;\n", 1, "the first line must be the question", id="no sentence"),
         pytest.param(b"-- What?\n-- caf\xe9\n\nSELECT 1;\n", 2, "is not UTF-8.", id="Latin-1"),
         pytest.param(
             b"-- What?\n-- Parametr :x (required): it.\n\nSELECT :x;\n",
             2,
-            f"\u201cParametr :x (required):\u201d begins no paragraph. {PARAGRAPHS}",
+            f"\u201cParametr :x (required):\u201d does not start a paragraph. {PARAGRAPHS}",
             id="misspelt",
         ),
         pytest.param(
             b"-- What?\n-- Parameter :x: it.\n\nSELECT :x;\n",
             2,
-            f"\u201cParameter :x: it.\u201d begins no paragraph. {PARAGRAPHS}",
+            f"\u201cParameter :x: it.\u201d does not start a paragraph. {PARAGRAPHS}",
             id="neither required nor optional",
         ),
         pytest.param(
             b"-- What?\n-- Answers: it\n--  and more.\n\nSELECT 1;\n",
             3,
-            f"\u201cand more.\u201d begins no paragraph. {PARAGRAPHS}",
+            f"\u201cand more.\u201d does not start a paragraph. {PARAGRAPHS}",
             id="indented too little",
         ),
-        pytest.param(
-            b"-- What?\n-- Answers: a\n-- Answers: b\n\nSELECT 1;\n", 3, "Answers is there twice.", id="twice"
-        ),
+        pytest.param(b"-- What?\n-- Answers: a\n-- Answers: b\n\nSELECT 1;\n", 3, "Answers occurs twice.", id="twice"),
         pytest.param(
             b"-- What?\n-- Parameter :x (required): a\n-- Parameter :x (optional): b\n\nSELECT :x;\n",
             3,
-            ":x is there twice.",
+            ":x occurs twice.",
             id="parameter twice",
         ),
         pytest.param(
-            b"-- What?\n-- Chart: pie, x=a, y=b\n\nSELECT 1;\n", 2, "Chart: pie is no kind of chart.", id="pie"
+            b"-- What?\n-- Chart: pie, x=a, y=b\n\nSELECT 1;\n", 2, "Chart: pie is not a kind of chart.", id="pie"
         ),
         pytest.param(b"-- What?\n\n\nSELECT :x;\n", 4, ":x has no Parameter paragraph.", id="undeclared"),
         pytest.param(
@@ -120,8 +118,8 @@ PARAGRAPHS = (
             "the SQL does not use the parameter :x.",
             id="unused",
         ),
-        pytest.param(b"-- What?\n\nSELECT 1;\nSELECT 2;\n", 4, "a second statement begins here.", id="two statements"),
-        pytest.param(b"-- What?\n\nDROP TABLE x;\n", 3, "a question may only read: it begins with", id="DDL"),
+        pytest.param(b"-- What?\n\nSELECT 1;\nSELECT 2;\n", 4, "a second statement starts here.", id="two statements"),
+        pytest.param(b"-- What?\n\nDROP TABLE x;\n", 3, "a question may only read: it must start with", id="DDL"),
     ],
 )
 def test_mistake_in_a_file_costs_that_question_only(folder: Path, content: bytes, line: int, said: str) -> None:

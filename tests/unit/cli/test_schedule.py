@@ -143,10 +143,10 @@ def test_stage_without_a_rule_is_not_deployed(events: Any) -> None:
     ("schedule", "shown"),
     [
         (Schedule("r", "rate(5 minutes)", False), "The schedule is on: rate(5 minutes)."),
-        (Schedule("r", "rate(5 minutes)", True), "The schedule is paused. `totes resume` lets it run."),
+        (Schedule("r", "rate(5 minutes)", True), "The schedule is paused. `totes resume` resumes it."),
         (
             Schedule("r", "rate(5 minutes)", True, datetime(2026, 11, 24, 9, 5, tzinfo=UTC), "moved"),
-            "The schedule is paused since 2026-11-24 09:05 UTC: moved. `totes resume` lets it run.",
+            "The schedule is paused since 2026-11-24 09:05 UTC: moved. `totes resume` resumes it.",
         ),
     ],
     ids=["runs", "paused elsewhere", "paused by us"],

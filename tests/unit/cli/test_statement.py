@@ -91,7 +91,7 @@ def test_parameters_are_those_of_the_header(sql: str, said: str) -> None:
     ],
 )
 def test_second_statement_is_refused(sql: str, line: int) -> None:
-    assert refusal(sql) == f"queries/asked.sql:{line}: a second statement begins here. A question is one statement."
+    assert refusal(sql) == f"queries/asked.sql:{line}: a second statement starts here. A question is one statement."
 
 
 @pytest.mark.parametrize("sql", ["", ";", "-- SELECT 1", "/* SELECT 1 */ ;;"])
@@ -118,7 +118,7 @@ def test_sql_without_an_end_is_refused(sql: str) -> None:
     ],
 )
 def test_what_does_not_begin_as_one_that_reads_is_refused(sql: str, first: str) -> None:
-    said = f"a question may only read: it begins with SELECT, WITH, VALUES or TABLE, not {first}."
+    said = f"a question may only read: it must start with SELECT, WITH, VALUES or TABLE, not {first}."
     assert refusal(f"\n{sql}") == f"queries/asked.sql:6: {said}"
 
 

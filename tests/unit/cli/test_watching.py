@@ -36,7 +36,7 @@ def frames(*answers: str | BaseException) -> list[str]:
 def test_each_look_is_shown_with_its_time() -> None:
     first, second = frames("batch 1", "batch 2")[:2]
     assert first[:8].count(":") == 2
-    assert " UTC, again every 0 s, Ctrl-C ends it." in first
+    assert " UTC, refreshed every 0 s, Ctrl-C stops it." in first
     assert "batch 1" in first
     assert "batch 2" in second
 
@@ -46,11 +46,11 @@ def test_look_that_fails_leaves_the_last_view_and_says_so() -> None:
     first, failed, gone, back = frames("batch 1", away, Misused("No stack runs."), "batch 2")[:4]
     assert "batch 1" in failed
     assert failed[:12] == first[:12]
-    assert "Could not look at " in failed
+    assert "The refresh at " in failed
     assert 'Could not connect to the endpoint URL: "http://127.0.0.1:5000' in failed
     assert "No stack runs." in gone
     assert "batch 2" in back
-    assert "Could not look" not in back
+    assert "The refresh at" not in back
 
 
 def test_first_look_that_fails_ends_it() -> None:

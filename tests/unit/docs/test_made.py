@@ -36,7 +36,7 @@ def test_stale_and_missing_files_are_refused_until_they_are_written(
     (tmp_path / "one").write_text("old", encoding="utf-8")
     monkeypatch.setattr(made, "ROOT", tmp_path)
     monkeypatch.setattr(made, "MADE", [lambda: {tmp_path / "one": "new"}, lambda: {tmp_path / "two": "text"}])
-    with pytest.raises(SystemExit, match=r"^Not what the declarations say: one, two\. Run `make docs`"):
+    with pytest.raises(SystemExit, match=r"^These files differ from the declarations: one, two\. Run `make docs`"):
         made.main(["--check"])
     made.main([])
     made.main(["--check"])
@@ -51,5 +51,5 @@ def test_parts_take_their_places_and_nothing_else_changes(tmp_path: Path) -> Non
 
 def test_part_that_the_page_has_not_is_refused(tmp_path: Path) -> None:
     (tmp_path / "page.md").write_text(PAGE, encoding="utf-8")
-    with pytest.raises(ValueError, match=r"page\.md has no place for c: put the marks <!-- c -->"):
+    with pytest.raises(ValueError, match=r"page\.md has no place for c: add the marks <!-- c -->"):
         with_parts(tmp_path / "page.md", {"c": "text"})

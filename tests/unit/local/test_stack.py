@@ -159,7 +159,7 @@ def test_second_stack_in_the_home_is_refused(stack: Stack, small_machine: Path) 
 def test_signal_leaves_no_process_and_no_folder(number: signal.Signals, home: Path, small_machine: Path) -> None:
     with stack_process(small_machine) as (process, folders):
         started = descendants(process.pid)
-        assert len(started) > 5, "PostgreSQL has five processes, its shepherd is one"
+        assert len(started) > 5, "PostgreSQL has five processes, its supervisor is one"
         assert running_stack(home).pid == process.pid
         process.send_signal(number)
         process.wait(60)

@@ -44,7 +44,7 @@ def test_last_section_ends_before_the_links(project: Path) -> None:
 
 @pytest.mark.parametrize("tag", ["0.2.0", "v0.2", "v0.3.0", "v", "main"])
 def test_tag_of_another_version_is_refused(project: Path, tag: str) -> None:
-    with pytest.raises(ReleaseInvalid, match="Tag a release as v<version>"):
+    with pytest.raises(ReleaseInvalid, match="Tag the release as v<version>"):
         release_notes(tag, project)
 
 

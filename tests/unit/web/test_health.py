@@ -45,7 +45,7 @@ def standing(minutes: int = 2, schedule: Schedule = ON, **loaded: Any) -> Standi
         ([GOOD, BAD, BAD, GOOD], Standing(), "fresh", "The last execution succeeded after 2 that failed."),
         ([execution("RUNNING", "Ingest"), GOOD], standing(), "running", "An execution is in Ingest."),
         ([execution("RUNNING")], standing(), "running", "An execution is starting."),
-        ([execution("RUNNING", runs=(AGAIN,))], standing(), "retrying", "Load is tried again after WarehouseBusy."),
+        ([execution("RUNNING", runs=(AGAIN,))], standing(), "retrying", "Load is retried after WarehouseBusy."),
         ([GOOD], standing(schedule=PAUSED), "paused", "The schedule is paused."),
         ([GOOD], standing(31, PAUSED), "stale", "The warehouse shows totesys as it was 31 min 0 s ago."),
         ([GOOD], standing(trouble="Connection refused."), "unreachable", "Connection refused."),

@@ -36,9 +36,9 @@ def test_declaration_is_read_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("declared", "problem"),
     [
-        ("pie, x=month, y=revenue", "pie is no kind of chart. There are: bar, line."),
-        ("lines, x=month, y=revenue", "lines is no kind of chart. Did you mean line? There are: bar, line."),
-        ("x=month, y=revenue", "x=month is no kind of chart."),
+        ("pie, x=month, y=revenue", "pie is not a kind of chart. There are: bar, line."),
+        ("lines, x=month, y=revenue", "lines is not a kind of chart. Did you mean line? There are: bar, line."),
+        ("x=month, y=revenue", "x=month is not a kind of chart."),
         ("line, month, y=revenue", "month is not CHANNEL=COLUMN, like x=month."),
         ("line, x=, y=revenue", "x= is not CHANNEL=COLUMN"),
         ("line, x=month y=revenue", "x=month y=revenue is not CHANNEL=COLUMN"),
@@ -47,7 +47,7 @@ def test_declaration_is_read_whole(tmp_path: Path) -> None:
         ("line, x=month", "y must be given, like x=month, y=revenue."),
         ("line", "x and y must be given"),
         ("line, x=month, x=day, y=revenue", "a channel is given twice."),
-        ("line, x=month+day, y=revenue", "x is one column; only row joins several by +."),
+        ("line, x=month+day, y=revenue", "x is one column; only row joins several with +."),
     ],
 )
 def test_malformed_declaration_is_named_with_file_and_line(declared: str, problem: str, tmp_path: Path) -> None:
@@ -62,8 +62,8 @@ def test_malformed_declaration_is_named_with_file_and_line(declared: str, proble
     [
         ('{"encoding": {\n  "x": }}', "queries/asked.vl.json:2: is not JSON: Expecting value, column 8."),
         ("[]", "queries/asked.vl.json:1: is not a JSON object."),
-        ('{"data": {"url": "x"}}', "queries/asked.vl.json:1: has data of its own."),
-        ('{"layer": [{"data": {}}]}', "queries/asked.vl.json:1: has data of its own."),
+        ('{"data": {"url": "x"}}', "queries/asked.vl.json:1: has its own data."),
+        ('{"layer": [{"data": {}}]}', "queries/asked.vl.json:1: has its own data."),
     ],
 )
 def test_malformed_refinement_is_named_with_file_and_line(refinement: str, problem: str, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_malformed_refinement_is_named_with_file_and_line(refinement: str, probl
     ("header", "problem"),
     [
         ("-- What?\nSELECT 1;\n", ":1: has no header"),
-        ("SELECT 1;\n\n-- What?\n", ":1: is no comment."),
+        ("SELECT 1;\n\n-- What?\n", ":1: is not a comment."),
         ("", ":1: has no header"),
     ],
 )
@@ -95,7 +95,7 @@ def test_file_without_a_header_is_named(header: str, problem: str, tmp_path: Pat
         ("line, x=mnth, y=revenue, row=currency_code", "the answer has no column mnth. Did you mean month?"),
         ("line, x=month, y=revenue, row=country", "the answer has no column country."),
         ("line, x=month, y=revenue, row=currency_code, color=side", "the answer has no column side."),
-        ("line, x=month, y=currency_code, row=currency_code", "neither month nor currency_code is a number"),
+        ("line, x=month, y=currency_code, row=currency_code", "neither month nor currency_code has numbers"),
     ],
 )
 def test_chart_of_another_answer_is_refused(chart: str, problem: str) -> None:

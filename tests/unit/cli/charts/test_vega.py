@@ -105,8 +105,8 @@ def test_ninth_series_is_refused_with_what_to_do(draw: Any) -> None:
     with pytest.raises(QuestionInvalid) as caught:
         draw(answer_of(departments(9), f"{LINE}, color=department"))
     assert caught.value.message == (
-        "queries/asked.sql:4: Chart: department has 9 values, and there are 8 colours that can be told apart. "
-        "Ask for fewer by a WHERE, or add department to row instead."
+        "queries/asked.sql:4: Chart: department has 9 values, but there are only 8 distinguishable colours. "
+        "Select fewer values with a WHERE, or add department to row instead."
     )
 
 

@@ -44,7 +44,7 @@ def test_silent_amendment_is_pointed_out(stamp: time, told: bool) -> None:
     with console.capture() as shown:
         show_versions(console, SALES_ORDER, 42, [version(1), version(2, design_id=8, last_updated_time=stamp)])
     assert "→ 8" in shown.get()
-    assert ("One last_updated in all versions" in shown.get()) is told
+    assert ("All versions have the same last_updated" in shown.get()) is told
 
 
 def test_many_versions_are_shown_in_portions() -> None:
@@ -74,7 +74,7 @@ def test_amended_orders_are_listed_with_a_command_for_one(width: int) -> None:
     words = " ".join(shown.get().split())
     assert "purchase order 7007 3 2026-11-30" in words or width == 60
     assert words.endswith(
-        "3 of 12 orders, amended last first; --limit 12 lists all. "
+        "3 of 12 orders, latest amendment first; --limit 12 lists all. "
         "All versions of one sales order: totes --stage dev history 9 "
         "All versions of one purchase order: totes --stage dev history --purchase 7007"
     )

@@ -68,7 +68,7 @@ def test_process_list_has_no_password(home: Path, monkeypatch: pytest.MonkeyPatc
     ("line", "said"),
     [
         ("psql source", "No stack runs in "),
-        ("--stage prod psql source", "Stage prod is on AWS; this command opens the databases of `totes up`. "),
+        ("--stage prod psql source", "Stage prod is on AWS; this command only opens the databases of `totes up`. "),
         ("psql", "Missing argument 'which'"),
         ("psql lake", "'lake' is not one of"),
         ("psql source -c nope", "No such option"),
@@ -88,7 +88,7 @@ def test_psql_of_the_path_serves_where_the_wheel_has_none(
     monkeypatch.setattr("local.postgres.server.INSTALLATION", "nowhere")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert main.main(["psql", "source"]) == 2
-    assert "There is no psql here: install PostgreSQL's client" in capsys.readouterr().err
+    assert "psql is not installed: install PostgreSQL's client" in capsys.readouterr().err
     (tmp_path / "psql").write_text("#!/bin/sh\n", encoding="utf-8")
     (tmp_path / "psql").chmod(0o755)
     assert psql._program() == str(tmp_path / "psql")

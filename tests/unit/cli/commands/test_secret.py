@@ -77,7 +77,7 @@ def test_a_secret_that_is_no_object_is_left_alone(manager: Any, capsys: pytest.C
     manager.put_secret_value(SecretId=NAMES.source_secret, SecretString=held)
     assert main.main(["secret", "source", *GIVEN]) == 2
     said = capsys.readouterr().err
-    assert "holds no JSON object" in said
+    assert "is not a JSON object" in said
     assert "hunter2" not in said
     assert manager.get_secret_value(SecretId=NAMES.source_secret)["SecretString"] == held
 
@@ -97,7 +97,7 @@ def test_certificate_of_an_authority_is_written_and_taken_out_again(manager: Any
     ("content", "said"),
     [
         (b"nonsense", "--ca holds no certificates as PEM"),
-        (b"0\x82\x01\xff", "is no PEM: `openssl x509 -inform der -in"),
+        (b"0\x82\x01\xff", "is not PEM: `openssl x509 -inform der -in"),
         (None, "No such file"),
     ],
 )

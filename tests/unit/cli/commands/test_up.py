@@ -97,10 +97,10 @@ def left(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     [
         (
             0,
-            "totesys has come up to {}: wait for the next one to end at 19:00 UTC, or go into the future with --ahead.",
+            "totesys has reached {}: wait for the next one to end at 19:00 UTC, or simulate future days with --ahead.",
         ),
-        (1, "Only 1 working day can pass until {}: take --days 1, wait for the next one to end at 19:00 UTC, or go"),
-        (2, "Only 2 working days can pass until {}: take --days 2, wait for the next one to end at 19:00 UTC, or go"),
+        (1, "Only 1 working day is left until {}: use --days 1, wait for the next one to end at 19:00 UTC, or"),
+        (2, "Only 2 working days are left until {}: use --days 2, wait for the next one to end at 19:00 UTC, or"),
     ],
 )
 def test_day_that_is_not_over_is_refused(

@@ -166,7 +166,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "stack-undone",
         "warning",
-        "was undone",
+        "was rolled back",
         "describe-stack-events --stack-name totes-prod",
         stack("UPDATE_ROLLBACK_COMPLETE"),
     ),
@@ -179,8 +179,8 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         function(State="Failed", StateReason="InvalidSubnet"),
     ),
     ("function-broken", "failed", "or updated", "npx sls deploy", function(LastUpdateStatus="Failed")),
-    ("function-not-ready", "warning", "totes-prod-load", "Look again", function(State="Pending")),
-    ("function-not-ready", "warning", "totes-prod-load", "Look again", function(LastUpdateStatus="InProgress")),
+    ("function-not-ready", "warning", "totes-prod-load", "Try again", function(State="Pending")),
+    ("function-not-ready", "warning", "totes-prod-load", "Try again", function(LastUpdateStatus="InProgress")),
     ("runtime-differs", "warning", "python3.12", "npx sls deploy", function(Runtime="python3.12")),
     ("layer-missing", "failed", "lacks the layer totes-prod-dependencies", "npx sls deploy", function(Layers=[])),
     (
@@ -200,7 +200,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "logs-kept-forever",
         "warning",
-        "kept for ever",
+        "never deleted",
         "npx sls deploy",
         lambda aws: aws.change(
             "DescribeLogGroups",
@@ -262,11 +262,11 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "execution-failed",
         "failed",
-        "has TIMED_OUT: The execution ran out of time as a whole.",
+        "one, TIMED_OUT: The execution ran out of time as a whole.",
         "how long does a batch take?",
         executions(execution("TIMED_OUT"), execution(started=NOW - timedelta(minutes=7))),
     ),
-    ("stale", "failed", "began 2 h", "totes --stage prod status", executions(execution(started=NOW - HOURS))),
+    ("stale", "failed", "started 2 h", "totes --stage prod status", executions(execution(started=NOW - HOURS))),
     (
         "subscription-pending",
         "warning",
@@ -274,8 +274,8 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "Subscription Confirmation",
         subscriptions("PendingConfirmation"),
     ),
-    ("subscription-gone", "failed", "is gone", "aws sns subscribe --topic-arn", subscriptions()),
-    ("subscription-gone", "failed", "is gone", "aws sns subscribe --topic-arn", subscriptions("Deleted")),
+    ("subscription-gone", "failed", "but no subscription", "aws sns subscribe --topic-arn", subscriptions()),
+    ("subscription-gone", "failed", "but no subscription", "aws sns subscribe --topic-arn", subscriptions("Deleted")),
     ("subscription-none", "warning", "Nobody gets the alerts", "TOTES_ALERT_EMAIL=", subscriptions(email=False)),
     ("alarm-missing", "failed", "no alarm totes-prod-", "npx sls deploy", without_alarm),
     (
@@ -288,28 +288,28 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "alarm-since-success",
         "warning",
-        "though an execution that began later has succeeded",
+        "but an execution that started later has succeeded",
         "It means this.",
         alarm("warnings", StateValue="ALARM"),
     ),
     (
         "alarm-without-data",
         "warning",
-        "totes-prod-watch has no data",
+        "totes-prod-watch has had no data",
         "deploy again",
         alarm("watch", StateValue="INSUFFICIENT_DATA"),
     ),
     (
         "alarm-muted",
         "warning",
-        "tells nobody",
+        "alerts nobody",
         "aws cloudwatch enable-alarm-actions --alarm-names totes-prod-watch",
         alarm("watch", ActionsEnabled=False),
     ),
     (
         "queue-not-empty",
         "warning",
-        "totes-prod-missed-ends holds 3 events",
+        "totes-prod-missed-ends has 3 undelivered events",
         "aws sqs purge-queue --queue-url https://",
         lambda aws: aws.change(
             "GetQueueAttributes",
@@ -342,7 +342,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "secret-deleted",
         "failed",
-        "being deleted",
+        "scheduled for deletion",
         "restore-secret --secret-id totes/prod/source",
         changed_of("DescribeSecret", "SecretId", NAMES.source_secret, DeletedDate=NOW),
     ),
@@ -385,14 +385,14 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "code-differs",
         "warning",
-        "run other code",
+        "run different code",
         "Deploy this checkout",
         lambda_answers({"code": "0a1b2c", "findings": []}),
     ),
     (
         "function-old",
         "failed",
-        "can't examine itself",
+        "`totes doctor` can't check",
         "npx sls deploy",
         lambda_answers({"errorType": "InputRefused", "errorMessage": "The function's event names no execution."}),
     ),
@@ -400,7 +400,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "function-does-not-start",
         "failed",
         "No module named 'numpy'",
-        "the layer is not as it should be",
+        "the layer is broken",
         lambda_answers({"errorType": "Runtime.ImportModuleError", "errorMessage": "No module named 'numpy'"}),
     ),
     (
@@ -421,25 +421,25 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "no-right",
         "unknown",
-        "sns:ListSubscriptionsByTopic is missing",
+        "You lack the right sns:ListSubscriptionsByTopic",
         "Ask for sns:ListSubscriptionsByTopic",
         refused("ListSubscriptionsByTopic", DENIED, UNAUTHORIZED.format("sns:ListSubscriptionsByTopic")),
     ),
     (
         "no-right",
         "unknown",
-        "s3:GetEncryptionConfiguration is missing",
+        "You lack the right s3:GetEncryptionConfiguration",
         "docs/deploy.md",
         refused("GetBucketEncryption", "AccessDenied"),
     ),
     (
         "missing",
         "failed",
-        "ListSubscriptionsByTopic finds nothing",
+        "ListSubscriptionsByTopic found nothing",
         "npx sls deploy",
         refused("ListSubscriptionsByTopic", "NotFound"),
     ),
-    ("aws-refused", "unknown", "InternalError", "Look again in a minute", refused("DescribeAlarms", "InternalError")),
+    ("aws-refused", "unknown", "InternalError", "Try again in a minute", refused("DescribeAlarms", "InternalError")),
     (
         "no-answer",
         "unknown",

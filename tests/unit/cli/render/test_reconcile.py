@@ -43,18 +43,15 @@ def words(text: str) -> list[list[str]]:
 
 def test_agreement_is_said_in_words() -> None:
     text = shown(SAME)
-    assert "The warehouse with batch 4 beside totesys at 2026-11-23 12:00:00 UTC" in text
+    assert "The warehouse at batch 4, compared with totesys at 2026-11-23 12:00:00 UTC" in text
     assert ["dim_staff", "staff", "20", "20", "0", "0", "0", "0"] in words(text)
-    assert text.endswith("\nThey agree: 20 rows of totesys are in the warehouse, value by value.\n")
+    assert text.endswith("\nThey agree: all 20 rows of totesys are in the warehouse, with the same values.\n")
 
 
 def test_rows_on_their_way_are_no_difference() -> None:
     text = shown(replace(SAME, on_their_way=Keys(2, [3, 4])))
-    assert "dim_staff: 2 on their way: written or deleted in totesys since the batch; staff_id 3, 4\n" in text
-    assert text.endswith(
-        "\nNothing is wrong: 20 rows of totesys compared; the only differences are 2 on their way with the next "
-        "execution.\n"
-    )
+    assert "dim_staff: 2 in flight: written or deleted in totesys since the batch; staff_id 3, 4\n" in text
+    assert text.endswith("\nNothing is wrong: 20 rows of totesys compared; the only differences are 2 in flight.\n")
 
 
 @pytest.mark.parametrize("kind", ["missing", "extra", "differing", "on_their_way", "quarantined", "kept"])
@@ -67,7 +64,7 @@ def test_nothing_agrees_under_a_line_that_shows_a_difference(kind: str) -> None:
 
 def test_nothing_agrees_under_sums_that_differ() -> None:
     written = replace(SAME, on_their_way=Keys(1, [7]), sums={"units_sold": Sums(2, 1)})
-    assert "Sums that differ" in shown(written)
+    assert "Differing column sums" in shown(written)
     assert "They agree" not in shown(written)
 
 
@@ -78,7 +75,7 @@ def test_every_difference_is_named() -> None:
         "fact_payment: 2 missing; payment_id 7, 9",
         "fact_payment: 1 extra; payment_id 2147483647",
         "fact_payment: 1,100 differing in paid (1,100), payment_date (1); payment_id 1, 2, 3, 4, 5 and 1,095 more",
-        "fact_payment: 1 kept that were deleted in totesys; payment_id 99",
+        "fact_payment: 1 deleted in totesys and kept in the warehouse; payment_id 99",
     ):
         assert f"\n{line}\n" in text
     assert ["1", "payment_date", "NULL", "''"] in words(text)
@@ -87,30 +84,30 @@ def test_every_difference_is_named() -> None:
     assert (
         "\n1. Compare the warehouse with the lake: totes replay. If they differ, somebody changed the warehouse" in text
     )
-    assert " totes replay --swap corrects it. Then reconcile again.\n2. If they agree, the lake lacks the" in text
-    assert "too: totes run --full-read payment. Then reconcile again.\n" in text
+    assert " totes replay --swap, then reconcile again.\n2. If they agree, the lake lacks the" in text
+    assert "too. Run totes run --full-read payment, then reconcile again.\n" in text
     assert text.endswith(
-        "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are on their way with the next "
-        "execution.\n"
+        "They differ: 2 missing, 1 extra, 1,100 differing, in fact_payment. 3 more are in flight: the next "
+        "execution loads them.\n"
     )
 
 
 def test_remedy_is_for_what_is_wrong_alone() -> None:
     assert "totes replay" not in shown(SAME, replace(SAME, on_their_way=Keys(2, [3, 4])))
     for wrong in ({"missing": Keys(1, [7])}, {"extra": Keys(1, [7])}, {"differing": Keys(1, [7])}):
-        assert "totes replay --swap corrects it" in shown(replace(SAME, **wrong))
+        assert "Correct it with totes replay --swap" in shown(replace(SAME, **wrong))
 
 
 def test_remedy_reads_each_source_of_a_dimension() -> None:
     wrong = TableDifferences("dim_staff", "staff", "staff_id", 20, 20, differing=Keys(1, [7]))
-    assert "totes run --full-read staff --full-read department. Then" in shown(wrong)
+    assert "totes run --full-read staff --full-read department, then" in shown(wrong)
 
 
 def test_lack_of_a_fence_is_explained() -> None:
     text = shown(DAMAGED, no_fence="totesys was restored or moved")
     assert text.endswith(
-        " What was written since the batch can't be told from what is wrong, because totesys was restored or moved: "
-        "run the pipeline and reconcile again.\n"
+        " Rows in flight can't be distinguished from wrong ones, because totesys was restored or moved. "
+        "Run the pipeline and reconcile again.\n"
     )
 
 

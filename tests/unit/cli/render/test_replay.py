@@ -35,7 +35,7 @@ def test_agreement_is_said_in_words() -> None:
     text = shown(SAME)
     assert text.startswith("Replayed up to batch 4")
     assert ["dim_staff", "20", "20", "0", "0", "0"] in words(text)
-    assert text.endswith("\nThey agree: 20 rows of the live warehouse are what the lake says.\n")
+    assert text.endswith("\nThey agree: all 20 rows of the live warehouse are the same as in the replay.\n")
 
 
 @pytest.mark.parametrize("kind", ["missing", "extra", "differing"])
@@ -51,7 +51,7 @@ def test_every_difference_is_named() -> None:
     assert ["etl.batch_table", "1,206", "1,205", "2", "1", "1,100"] in words(text)
     for line in (
         "etl.batch_table: 2 missing; batch_id 7, table_name dim_date; batch_id 9, table_name [red]x[/red]",
-        "etl.batch_table: 1 extra; the same rows once more",
+        "etl.batch_table: 1 extra; copies of the same rows",
         "etl.batch_table: 1,100 differing in rows_staged (1,100), rows_deleted (1); batch_id 1, table_name dim_date; "
         "and 1,099 more",
     ):

@@ -51,7 +51,7 @@ def test_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
 
 def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(Misused, match="has files that no report left there"):
+    with pytest.raises(Misused, match="has files that are not from a report"):
         write(tmp_path)
     (tmp_path / "file").write_text("mine")
     with pytest.raises(Misused, match="is a file"):

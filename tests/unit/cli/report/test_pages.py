@@ -111,7 +111,7 @@ def test_index_has_freshness_answers_logs_days_and_executions() -> None:
         "3 rows, from batch 7",
         "No: fine",
         "landed 7 2024-11-15 14:09:00 UTC",
-        "loaded is as last known: fine",
+        "loaded: last known batch. fine",
         "2024-11-15 0 0 1,461",
         "FAILED 51 min 0 s fine",
         "not over yet",
@@ -138,7 +138,7 @@ def test_dictionary_has_every_table_and_column() -> None:
 def test_long_answer_is_cut_and_says_so() -> None:
     page = answer_page(answer_of([{"number": number} for number in range(1234)]))
     assert page.count("<tr>") == 201
-    assert "1,234 rows, of which the first 200 are here, from batch 7" in " ".join(page.split())
+    assert "1,234 rows, of which the first 200 are shown, from batch 7" in " ".join(page.split())
 
 
 def test_answer_without_rows_says_so() -> None:
@@ -149,7 +149,7 @@ def test_answer_without_rows_says_so() -> None:
     ("chart", "said"),
     [
         ("bar, x=mnth, y=revenue, row=currency_code", "there is no column"),
-        ("bar, x=month, y=currency_code, row=currency_code", "neither month nor currency_code is a number"),
+        ("bar, x=month, y=currency_code, row=currency_code", "neither month nor currency_code has numbers"),
     ],
 )
 def test_answer_that_can_not_be_drawn_has_failed(chart: str, said: str) -> None:
