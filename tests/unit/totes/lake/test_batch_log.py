@@ -126,7 +126,7 @@ def test_broken_manifest_is_named(lake: Lake) -> None:
 
 
 def test_hint_names_no_batch_that_another_one_has_committed(lake: Lake) -> None:
-    """It follows the commit: one that is lost, or that never comes, leaves it where it was."""
+    """The hint is written after the commit. If it is lost, or never written, the old one stays."""
     log = committed(lake, [1])
     put(entry(2), b"another's")
     with pytest.raises(BatchContended):
@@ -174,7 +174,7 @@ def test_batch_that_is_landed_and_processed_meanwhile_is_no_gap(lake: Lake, monk
     real, asked = landed.newest, []
 
     def newest() -> Manifest | None:
-        """Another execution is through with its batch before the processed zone is asked."""
+        """Makes another execution finish its batch before the processed zone is read."""
         found = real()
         if not asked:
             asked.append(True)

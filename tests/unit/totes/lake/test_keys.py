@@ -11,7 +11,7 @@ NUMBERS = st.lists(st.sampled_from([-MAX - 1, -1, 0, 1, 2, 3, MAX]), max_size=9)
 
 
 def array(numbers: list[int]) -> pa.Array:
-    """Behind a number that is cut off: what Arrow cuts off is still in its buffers."""
+    """Returns keys after a number that is cut off: Arrow's buffers still hold what was cut off."""
     return pa.array([3, *numbers], pa.int32())[1:]
 
 
