@@ -41,7 +41,7 @@ def test_chat_is_on_or_off() -> None:
     assert json.loads(checked("1h,24h", "true").stdout)["chat"] == "true"
     refused = checked("1h,24h", "slack")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("The parameter chat is slack; expected is true or false.")
+    assert refused.stderr.startswith("The parameter chat is slack, expected true or false.")
 
 
 def test_functions_get_what_was_checked() -> None:
