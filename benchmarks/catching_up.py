@@ -49,7 +49,7 @@ def land(lake: Lake, number: int) -> None:
             previous = _next(previous)
             path = folder / "data"
             with parquet_writer(path, landed_schema(source_tables()[ORDERS])) as writer:
-                writer.write_table(_amended(orders, previous))
+                writer.write(_amended(orders, previous))
             data = lake.add(path, f"data/{ORDERS}/batch={previous.batch:08d}", 1)
             tables = {**previous.tables, ORDERS: {**previous.tables[ORDERS], "data": data}}
             log.commit(replace(previous, tables=tables), hint=previous.batch == first.batch + number)

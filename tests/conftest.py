@@ -1,5 +1,6 @@
 import contextlib
 import functools
+import gc
 import io
 import itertools
 import os
@@ -50,6 +51,19 @@ MakesPipelines = Callable[[Start], AbstractContextManager[Pipeline]]
 Declares = Callable[..., None]
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Looks for no garbage among modules and tests, now or later: it took a third of the time to load them."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        # Python's own 700 makes a tenth of what a test costs.
+        gc.set_threshold(10_000)
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

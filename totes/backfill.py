@@ -13,14 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from totes.contracts.declarations import SourceTable, source_columns, source_tables
 from totes.contracts.requests import BackfillRequest
 from totes.errors import BackfillOutdated, ContractViolation, LogBroken
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake, StoredObject
-from totes.lake.keys import sorted_union
+from totes.lake.keys import Keys
 from totes.lake.manifest import BACKFILL, Manifest, Parts, moment_after, parse_parts
 from totes.lake.parquet import batches, keys_schema, write_keys
 from totes.postgres.catalogue import relations_to_read, structure_of
@@ -216,16 +214,13 @@ class Backfill:
     def _sorted_union(self, name: str, batch: int, objects: Iterable[StoredObject]) -> StoredObject:
         table = source_tables()[name]
         with scratch() as folder:
-            found = [
-                rows.column(0)
-                for number, stored in enumerate(objects)
-                for rows in batches(self._landing.fetch(stored, folder / str(number)))
-            ]
-            keys = pa.concat_arrays([pa.array([], keys_schema(table).types[0]), *found])
-            del found
-            return self._add_keys(table, batch, folder / "keys", sorted_union(keys))
+            keys = Keys(folder, keys_schema(table).types[0])
+            for number, stored in enumerate(objects):
+                for rows in batches(self._landing.fetch(stored, folder / str(number))):
+                    keys.add(rows.column(0))
+            return self._add_keys(table, batch, folder / "keys", keys.distinct())
 
-    def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: pa.Array) -> StoredObject:
+    def _add_keys(self, table: SourceTable, batch: int, path: Path, keys: Keys) -> StoredObject:
         write_keys(path, keys, keys_schema(table))
         return self._landing.add(path, f"keys/{table.name}/batch={batch:08d}", len(keys))
 

@@ -1,6 +1,5 @@
 """Load: every processed batch that the warehouse lacks is loaded, each in one transaction with its entry in the log."""
 
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -117,7 +116,7 @@ def load_pending(
     processed: Lake,
     execution: str,
     through: int | None = None,
-    begins: Begins = lambda _batch: None,
+    begins: Begins | None = None,
     result: LoadResult | None = None,
     allowance: Allowance = UNLIMITED,
     known: int = 0,
@@ -130,6 +129,7 @@ def load_pending(
 
     Args:
         through: the last batch to load; None: the last that there is.
+        begins: is told of each batch; if it is given, each batch has a transaction of its own.
         known: a batch that is processed, as far as the caller knows.
     """
     log = BatchLog(processed, known)
@@ -143,25 +143,26 @@ def load_pending(
     end = _batch_of(newest.result()) if newest else through or 0
     # Another execution may have loaded a batch after the lake was asked.
     result.processed_through = end = max(end, result.loaded_through)
-    pending = deque(range(result.loaded_through + 1, end + 1))
-    if pending:
-        # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
-        from totes.warehouse.batch_loader import load_next
-    begun = False
-    while pending:
+    if result.loaded_through == end:
+        return result
+    # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
+    from totes.warehouse.batch_loader import BatchLoader
+
+    loader, begun = BatchLoader(warehouse, log, processed, execution, allowance, begins), False
+    while result.loaded_through < end:
         if begun and allowance.is_half_used:
             result.more = True
             break
         begun = True
-        for manifest, loaded in load_next(warehouse, log, processed, pending, last, execution, begins, allowance):
+        for manifest, loaded in loader.load_next(range(result.loaded_through + 1, end + 1), last):
             result.add(manifest, loaded)
             last = manifest
-        if loaded is None and pending and (other := _other_loader(warehouse, execution, pending[-1])):
-            result.catching_up = other
-            break
-        if not pending and through is None:
-            pending.extend(range(end + 1, log.last() + 1))
-            result.processed_through = end = end + len(pending)
+        if result.loaded_through < end:
+            if loaded is None and (other := _other_loader(warehouse, execution, end)):
+                result.catching_up = other
+                break
+        elif through is None:
+            result.processed_through = end = max(end, log.last())
     return result
 
 

@@ -3,18 +3,19 @@
 A pure function of the landed batch: the same batch gives the same bytes, whenever and however often it runs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 
 from totes.contracts.requests import Request
 from totes.errors import BatchContended
 from totes.lake.batch_log import BatchLog, ends
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, parse_manifest
-from totes.lake.side_by_side import SideBySide
+from totes.lake.together import Together
 from totes.runtime.allowance import UNLIMITED, Allowance
-from totes.runtime.log import about, logger
+from totes.runtime.log import about
 from totes.runtime.settings import TransformSettings
 
 # An execution that catches up moves the hint once in so many batches: it is one of the six requests of a small batch.
@@ -80,24 +81,26 @@ def transform(
     landed_log = BatchLog(landing, request.landed_through)
     processed_log = BatchLog(processed, request.processed_through)
     newest, processed_through = ends(landed_log, processed_log)
-    done, begun, end = Transformed(processed_through), 0, newest.batch if newest else 0
+    done, end, begun = Transformed(processed_through), newest.batch if newest else 0, False
+    together = Together(allowance)
     while done.processed_through < end:
         if begun and allowance.is_half_used:
             done.more = True
             break
-        begun = done.processed_through + 1
-        logger.append_keys(batch=begun)
-        manifest = _processed(landed_log.read(begun), landing, processed)
-        manifest = replace(manifest, execution=request.execution, made_at=datetime.now(UTC))
-        committer = _commit(processed_log, manifest, hint=begun < end and begun % _HINTED_AFTER == 0)
-        done.processed_through = begun
-        if committer == request.execution:
-            done.add(manifest)
-        elif begun < end and _is_older(committer, since or done.first, processed_log):
-            done.catching_up = committer
-            break
-        if begun == end:
-            end = _look_again(landed_log, processed_log, begun)
+        begun = True
+        pending = range(done.processed_through + 1, end + 1)
+        for manifest in together.do(pending, landed_log.read_together, partial(_processed, landing, processed)):
+            batch = manifest.batch
+            manifest = replace(manifest, execution=request.execution, made_at=datetime.now(UTC))
+            committer = _commit(processed_log, manifest, hint=batch == end or batch % _HINTED_AFTER == 0)
+            done.processed_through = batch
+            if committer == request.execution:
+                done.add(manifest)
+            elif batch < end and _is_older(committer, since or done.first, processed_log):
+                done.catching_up = committer
+                return done
+        if done.processed_through == end:
+            end = landed_log.last()
     return done
 
 
@@ -109,20 +112,19 @@ def prepare(settings: TransformSettings, batch: int) -> Prepared:
         AccessDenied, CorruptObject, ObjectMissing, LogBroken, ContractViolation, VersionUnknown, DiskFull: see
             totes.errors.
     """
+    from totes.warehouse.batch_shaper import shape
+
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     with about(batch=batch):
-        manifest = _shaped(BatchLog(landing).read(batch), landing, processed)
+        (manifest,) = shape([BatchLog(landing).read(batch)], landing, processed)
         processed.add_json(_draft(batch), manifest.as_json())
     return Prepared(batch, manifest.rows())
 
 
-def _processed(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
-    if landed.is_of_backfill and (draft := processed.read(_draft(landed.batch))):
-        return parse_manifest(draft, f"s3://{processed.bucket}/{_draft(landed.batch)}")
-    return _shaped(landed, landing, processed)
-
-
-def _shaped(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
+def _processed(landing: Lake, processed: Lake, landed: Sequence[Manifest]) -> list[Manifest]:
+    """Writes batches in the warehouse's shape, but for their manifests; one of a backfill may be prepared already."""
+    if landed[0].is_of_backfill and (draft := processed.read(_draft(landed[0].batch))):
+        return [parse_manifest(draft, f"s3://{processed.bucket}/{_draft(landed[0].batch)}")]
     # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
     from totes.warehouse.batch_shaper import shape
 
@@ -136,14 +138,6 @@ def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
     except BatchContended:
         return log.read(manifest.batch).execution
     return manifest.execution
-
-
-def _look_again(landed: BatchLog, processed: BatchLog, batch: int) -> int:
-    """Returns the last landed batch, and meanwhile notes the last processed one."""
-    with SideBySide() as threads:
-        last, noted = threads.submit(landed.last), threads.submit(processed.note_end, batch)
-    noted.result()
-    return last.result()
 
 
 def _is_older(other: str, first: int | None, log: BatchLog) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,7 +179,12 @@ def state_machine_definition(file: Path, names: "Names") -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load(file.read_text(encoding="utf-8"), _CloudFormationLoader)  # noqa: S506  # nosec B506
+    return _parsed(file.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.load(text, _CloudFormationLoader)  # noqa: S506  # nosec B506
     return document
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.05
 
 _one_at_a_time = threading.Lock()
+# It makes a Flask application for each service, whose state is elsewhere: `_forget_everything` empties that.
+_application = DomainDispatcherApplication(create_backend_app)
 
 
 class AwsInUse(Exception):
@@ -45,9 +47,7 @@ def moto_server(front: Callable[[Any], Any] = lambda app: app) -> Iterator[str]:
         raise AwsInUse("A stack runs in this process already: leave its `with` block first, or use another process.")
     try:
         _keep_quiet()
-        server = make_server(
-            HOST, 0, DomainDispatcherApplication(create_backend_app), threaded=True, request_handler=MotoRequestHandler
-        )
+        server = make_server(HOST, 0, _application, threaded=True, request_handler=MotoRequestHandler)
         server.app = front(ProgramsOnly(server.app, server.port))
         with _interpreter_configured(), serving(server):
             yield f"http://{HOST}:{server.port}"

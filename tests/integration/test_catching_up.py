@@ -245,7 +245,9 @@ def test_uncorrected_check_names_rule_before_time_out(behind: Pipeline) -> None:
     for _ in range(2):
         land(behind)
     behind.transform()
-    times = iter([100] * LAST + [40])
+    Execution(behind, behind.execution).load(half_used_after(LAST - 1))
+    # Half of the time is over after one batch, and nearly all of it after two.
+    times = iter([100, 40, 40])
     with pytest.raises(ContractViolation, match=r"`amount` .*: 7\. The 2 batches .*timeout, at most 900 s"):
         Execution(behind, behind.execution).load(Allowance(lambda: next(times, 5)))
     assert left(behind) == (0, 3)

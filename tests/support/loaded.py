@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import pytest
-from moto.s3.models import S3Backend, s3_backends
 
+from tests.support import moto_inside
 from tests.support.model import HistoryChecker
 from tests.support.pipeline import Pipeline
 
@@ -52,7 +52,9 @@ class Loaded:
         for bucket, objects in buckets.items():
             for key, body in objects.items():
                 # Written without HTTP: 50 requests would take as long as a run.
-                _s3().put_object(bucket, key, _of_database(body, database) if _MANIFEST.fullmatch(key) else body)
+                moto_inside.s3().put_object(
+                    bucket, key, _of_database(body, database) if _MANIFEST.fullmatch(key) else body
+                )
 
 
 def on(start: str) -> pytest.MarkDecorator:
@@ -75,7 +77,3 @@ def _of_database(manifest: bytes, database: int) -> bytes:
     document: dict[str, Any] = json.loads(manifest)
     document["source"]["database"] = database
     return json.dumps(document, indent=1, ensure_ascii=False).encode()
-
-
-def _s3() -> S3Backend:
-    return s3_backends["123456789012"]["aws"]

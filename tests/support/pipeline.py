@@ -5,17 +5,18 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pg8000.dbapi
 import pytest
-from moto.s3.models import s3_backends
 from pg8000.native import identifier
 
 from local.postgres.databases import LOADER, READER
 from local.postgres.server import Postgres
+from tests.support import moto_inside
 from tests.support.processes import process
 from tests.support.s3_wire import OF_THE_TEST
 from totes.contracts.declarations import source_tables, warehouse_tables
@@ -56,12 +57,15 @@ class Pipeline:
     def __post_init__(self) -> None:
         self.landing_bucket = f"landing-{self.name}"
         self.processed_bucket = f"processed-{self.name}"
-        self.s3 = boto3.client("s3", region_name="eu-west-2", config=OF_THE_TEST)
-        self._secrets = boto3.client("secretsmanager", region_name="eu-west-2")
         for bucket in (self.landing_bucket, self.processed_bucket):
-            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
+            moto_inside.create_bucket(bucket)
         self.put_secret("source", self.source, READER)
         self.put_secret("warehouse", self.warehouse, LOADER)
+
+    @cached_property
+    def s3(self) -> Any:
+        """A client of the test."""
+        return boto3.client("s3", region_name=moto_inside.REGION, config=OF_THE_TEST)
 
     def put_secret(self, which: str, database: str, role: str, **changes: Any) -> None:
         secret = {
@@ -71,11 +75,7 @@ class Pipeline:
             "username": role,
             "password": self.passwords[role],
         }
-        text = json.dumps(secret | changes)
-        try:
-            self._secrets.create_secret(Name=f"{self.name}/{which}", SecretString=text)
-        except self._secrets.exceptions.ResourceExistsException:
-            self._secrets.put_secret_value(SecretId=f"{self.name}/{which}", SecretString=text)
+        moto_inside.put_secret(f"{self.name}/{which}", json.dumps(secret | changes))
 
     def move_source(self, server: Postgres) -> None:
         """Points the secret to another server, or to the same one after a restart, which moves its socket."""
@@ -115,7 +115,7 @@ class Pipeline:
 
         It asks moto itself: as requests, the listings would take a tenth of the tests' time.
         """
-        backend = s3_backends["123456789012"]["aws"]
+        backend = moto_inside.s3()
         found = set()
         for bucket in buckets or (self.landing_bucket, self.processed_bucket):
             keys, *_ = backend.list_objects(backend.get_bucket(bucket), None, None, None, None)

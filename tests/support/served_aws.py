@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import boto3
 import pytest
 
+from local.aws.moto_repairs import modules_are_listed_once
 from local.aws.server import moto_server
 
 _served = False
@@ -18,7 +19,7 @@ def served_aws() -> Iterator[None]:
     if _served:
         yield
         return
-    with moto_server() as endpoint, pytest.MonkeyPatch.context() as patch:
+    with modules_are_listed_once(), moto_server() as endpoint, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", endpoint)
         # A proxy could not reach a server on this machine.
         for name in ("NO_PROXY", "no_proxy"):

@@ -6,6 +6,7 @@ anyone is concerned. Where the log ends is found by walking forward from a hint,
 
 import json
 import re
+from collections.abc import Collection
 
 from totes.errors import BatchContended, LogBroken
 from totes.lake.bucket import Lake
@@ -31,9 +32,10 @@ class BatchLog:
 
     def __init__(self, lake: Lake, known: int = 0) -> None:
         self._lake = lake
-        # The last batch that was found, and its manifest: the log is walked from there if it is asked again.
+        # The last batch that was found: the log is walked from there if it is asked again.
         self._found = known
-        self._newest: Manifest | None = None
+        # Manifests that were read before anyone asked for them.
+        self._ahead: dict[int, Manifest] = {}
 
     def last(self) -> int:
         """The number of the last batch; 0 where there is none.
@@ -56,14 +58,14 @@ class BatchLog:
             batches = self._from(hint)
         last = self._last(hint, batches)
         if hinted and last == hint and (text := hinted.result()):
-            self._newest = parse_manifest(text, self._where(entry(last)))
+            self._ahead[last] = parse_manifest(text, self._where(entry(last)))
         return self.read(last) if last else None
 
     def _last(self, hint: int, batches: list[int]) -> int:
         """Returns the last of the batches that were found from a hint on, which may be wrong."""
-        if hint and (not batches or batches[0] != hint):
-            hint, batches = 1, self._from(1)
-        first = hint or 1
+        first = _before(hint)
+        if hint and (not batches or batches[0] != first):
+            first, batches = 1, self._from(1)
         for expected, found in enumerate(batches, start=first):
             if found != expected:
                 raise LogBroken(
@@ -80,8 +82,8 @@ class BatchLog:
         Raises:
             LogBroken: there is no such batch.
         """
-        if self._newest and self._newest.batch == batch:
-            return self._newest
+        if batch in self._ahead:
+            return self._ahead[batch]
         key = entry(batch)
         text = self._lake.read(key)
         if text is None:
@@ -92,29 +94,39 @@ class BatchLog:
             )
         return parse_manifest(text, self._where(key))
 
+    def read_together(self, batches: Collection[int]) -> list[Manifest]:
+        """The manifests of some batches; later ones are kept for the next call.
+
+        Raises:
+            LogBroken: one of the batches is not there.
+        """
+        with SideBySide() as threads:
+            coming = {batch: threads.submit(self.read, batch) for batch in batches}
+        self._ahead = {batch: manifest.result() for batch, manifest in coming.items()}
+        return [*self._ahead.values()]
+
     def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
         """Makes the batch exist, once and for all.
 
         Args:
-            hint: whether to note that the log ends here, see `note_end`.
+            hint: whether to note that the log ends here. Of many batches in a row only some need it, because a reader
+                continues from the hint, 1,000 batches a request.
 
         Raises:
             BatchContended: another execution has committed this number in the meantime.
         """
-        if not self._lake.add_json(entry(manifest.batch), manifest.as_json()):
+        with SideBySide() as threads:
+            # If only the hint arrives, it names the batch after the last one, which costs a reader nothing.
+            if hint:
+                noted = threads.submit(self._lake.replace_hint, HINT, {"batch": manifest.batch})
+            committed = self._lake.add_json(entry(manifest.batch), manifest.as_json())
+        if not committed:
             raise BatchContended(
                 f"Batch {manifest.batch} of s3://{self._lake.bucket} was committed by another execution meanwhile.",
                 "Nothing to do: this one starts over with the batch after it.",
             )
         if hint:
-            self.note_end(manifest.batch)
-
-    def note_end(self, batch: int) -> None:
-        """Notes that the log ends with a batch.
-
-        Of many batches in a row only some need it, because a reader continues from the hint, 1,000 batches a request.
-        """
-        self._lake.replace_hint(HINT, {"batch": batch})
+            noted.result()
 
     def _where(self, key: str) -> str:
         return f"s3://{self._lake.bucket}/{key}"
@@ -128,8 +140,14 @@ class BatchLog:
         return batch if isinstance(batch, int) and batch > 0 else 0
 
     def _from(self, batch: int) -> list[int]:
-        keys = self._lake.keys(FOLDER, after=entry(max(batch, 1) - 1))
+        """Returns the batches from the one before a hinted one on."""
+        keys = self._lake.keys(FOLDER, after=entry(_before(batch) - 1))
         return [int(match[1]) for key in keys if (match := _ENTRY.fullmatch(key))]
+
+
+def _before(hint: int) -> int:
+    """Returns the batch from which a log is walked: the one before the hinted one, which may not be committed yet."""
+    return max(hint - 1, 1)
 
 
 def ends(landed: BatchLog, processed: BatchLog) -> tuple[Manifest | None, int]:

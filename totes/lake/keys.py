@@ -1,40 +1,166 @@
-"""Keys by the million: whole numbers in Arrow arrays."""
+"""Keys by the million, in files: however many there are, a few MB of them are in memory."""
+
+import itertools
+import os
+import weakref
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+
+# How many keys are put in order at once; so many make a run at least if they come in any order.
+_SORTED_AT_ONCE = 1 << 20
+# How many keys of all runs together are read at once, and how many of each run at least.
+_AT_ONCE, _LEAST = 1 << 17, 1 << 10
+_NUMBERS = itertools.count()
+
+_Keys = npt.NDArray[Any]
 
 
-def difference(keys: pa.Array, others: pa.Array) -> pa.Array:
-    """The keys that are not among others; of neither may any be NULL."""
-    if not len(others):
-        return keys
-    # By sorting and searching: a hash table of ten million keys takes half a gigabyte.
-    ordered, sought = np.sort(np.asarray(others)), np.asarray(keys)
-    places = np.searchsorted(ordered, sought)
+class Keys:
+    """Keys of a table, whole numbers or dates, in a file that goes when nobody needs it any more.
+
+    The file has runs, each in order. Rows mostly come in the order of their keys, which makes one run.
+
+    Attributes:
+        kind: their type.
+        nulls: how many rows have none.
+    """
+
+    def __init__(self, folder: Path, kind: pa.DataType, keys: Iterable[int] = ()) -> None:
+        self.kind = kind
+        self.nulls = 0
+        self._folder = folder
+        self._path = folder / f"keys.{os.getpid()}.{next(_NUMBERS)}"
+        self._dtype = np.asarray(pa.array([], kind)).dtype
+        # The place of each run's first key.
+        self._runs: list[int] = []
+        self._count = 0
+        self._last: int | None = None
+        # Those that are not in the file yet.
+        self._coming: list[_Keys] = []
+        self._waiting = 0
+        weakref.finalize(self, self._path.unlink, missing_ok=True)
+        self.add(pa.array(keys, kind))
+
+    def __len__(self) -> int:
+        return self._count + self._waiting
+
+    def add(self, keys: pa.Array | pa.ChunkedArray) -> None:
+        """Adds keys in any order; of a narrower type, too."""
+        self.nulls += keys.null_count
+        coming = np.asarray(keys.cast(self.kind).drop_null())
+        self._coming.append(coming)
+        self._waiting += len(coming)
+        if self._waiting >= _SORTED_AT_ONCE:
+            self._sort()
+
+    def in_order(self) -> Iterator[_Keys]:
+        """Yields the keys from the lowest to the highest, in pieces; those of one value in one piece."""
+        self._sort()
+        bounds = list(itertools.pairwise([*self._runs, self._count]))
+        at_once = max(_AT_ONCE // max(len(bounds), 1), _LEAST)
+        for parts in _side_by_side([self._run(begin, end, at_once) for begin, end in bounds]):
+            yield parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
+
+    def repeated(self) -> dict[int | None, int]:
+        """Returns the keys that more than one row has, and NULL if any has that, each with the number of rows."""
+        again: Counter[int] = Counter()
+        for keys in self.in_order():
+            again.update(keys[1:][keys[1:] == keys[:-1]].tolist())
+        counts: dict[int | None, int] = {key: count + 1 for key, count in again.items()}
+        return counts | ({None: self.nulls} if self.nulls else {})
+
+    def having(self, wanted: Iterable[int]) -> set[int]:
+        """Returns those of some keys that are among these."""
+        sought = np.array(sorted(wanted), np.int64)
+        return {key for keys in self.in_order() for key in keys[_are_among(keys, sought)].tolist()}
+
+    def minus(self, others: "Keys") -> "Keys":
+        """Returns the keys that are not among others."""
+        if not len(others):
+            return self
+        left = self.none()
+        for ours, theirs in _side_by_side([self.in_order(), others.in_order()]):
+            left._append(ours[~_are_among(ours, theirs)])
+        return left
+
+    def plus(self, others: "Keys") -> "Keys":
+        """Returns these keys and others."""
+        both = self.none()
+        for keys in itertools.chain(self.in_order(), others.in_order()):
+            both._append(keys)
+        return both
+
+    def distinct(self) -> "Keys":
+        """Returns each key once."""
+        once = self.none()
+        for keys in self.in_order():
+            once._append(np.unique(keys))
+        return once
+
+    def none(self) -> "Keys":
+        """Returns no keys, of the same type."""
+        return Keys(self._folder, self.kind)
+
+    def to_pylist(self) -> list[int]:
+        """Returns the keys in order."""
+        return [key for keys in self.in_order() for key in keys.tolist()]
+
+    def _sort(self) -> None:
+        if self._coming:
+            coming, self._coming, self._waiting = self._coming, [], 0
+            self._append(np.sort(np.concatenate(coming)))
+
+    def _append(self, ordered: _Keys) -> None:
+        """Adds keys to the file: to the last run if they begin where it ends, else as a run of their own."""
+        if not len(ordered):
+            return
+        if self._last is None or ordered[0] < self._last:
+            self._runs.append(self._count)
+        with self._path.open("ab") as file:
+            file.write(ordered.view(np.uint8).data)
+        self._count += len(ordered)
+        self._last = ordered[-1]
+
+    def _run(self, begin: int, end: int, at_once: int) -> Iterator[_Keys]:
+        for place in range(begin, end, at_once):
+            count = min(at_once, end - place)
+            yield np.fromfile(self._path, self._dtype, count, offset=place * self._dtype.itemsize)
+
+
+def _side_by_side(streams: Sequence[Iterator[_Keys]]) -> Iterator[list[_Keys]]:
+    """Yields, of streams that are each in order, the keys up to the same value: an array of each stream.
+
+    Keys of one value are in one step, however many pieces of a stream have them.
+    """
+    heads = [next(stream, None) for stream in streams]
+    while last := [head[-1] for head in heads if head is not None]:
+        steps = [_up_to(min(last), head, stream) for head, stream in zip(heads, streams, strict=True)]
+        heads = [rest for _, rest in steps]
+        yield [taken for taken, _ in steps]
+
+
+def _up_to(bound: Any, head: _Keys | None, stream: Iterator[_Keys]) -> tuple[_Keys, _Keys | None]:
+    """Returns a stream's keys up to a value, and the rest of the piece that it has then; None if it has ended."""
+    parts: list[_Keys] = []
+    while head is not None:
+        place = int(np.searchsorted(head, bound, "right"))
+        parts.append(head[:place])
+        if place < len(head):
+            head = head[place:]
+            break
+        head = next(stream, None)
+    return (np.concatenate(parts) if parts else np.array([], bound.dtype)), head
+
+
+def _are_among(keys: _Keys, ordered: _Keys) -> npt.NDArray[np.bool_]:
+    if not len(ordered):
+        return np.zeros(len(keys), bool)
+    places = np.searchsorted(ordered, keys)
     places[places == len(ordered)] = 0
-    return keys.filter(pa.array(ordered[places] != sought))
-
-
-def in_order(keys: pa.Array) -> pa.Array:
-    """The keys, none of which is NULL, from the lowest to the highest."""
-    # NumPy takes less than a tenth of Arrow's time for a million, or half of it where they are in order already.
-    return pa.array(np.sort(np.asarray(keys)), keys.type)
-
-
-def sorted_union(keys: pa.Array) -> pa.Array:
-    """The same in order, each of them once; none may be NULL."""
-    # Neighbours are compared, because a hash of all keys takes 140 bytes a row.
-    ordered = np.sort(np.asarray(keys))
-    return pa.array(ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]], keys.type)
-
-
-def repeated_keys(keys: pa.Array | pa.ChunkedArray) -> dict[int | None, int]:
-    """The keys that more than one row has, and NULL where any has that, each with the number of rows."""
-    # Nearly always there are none, and by sorting that is seen ten times as soon as by counting.
-    if not keys.null_count:
-        ordered = np.sort(np.asarray(keys))
-        if not (ordered[1:] == ordered[:-1]).any():
-            return {}
-    counts = {count["values"]: count["counts"] for count in pc.value_counts(keys).to_pylist()}
-    return {key: rows for key, rows in counts.items() if rows > 1 or key is None}
+    return np.asarray(ordered[places] == keys)

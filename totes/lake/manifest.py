@@ -61,6 +61,12 @@ class Manifest:
         """Whether it is a part of a backfill, and so shows totesys at no one moment."""
         return BACKFILL in self.full_read.values()
 
+    @property
+    def size(self) -> int:
+        """How many rows its own objects have, but for the keys."""
+        parts = (part for parts in self.tables.values() for part in parts.items())
+        return sum(stored.rows for name, stored in parts if name != "keys")
+
     def objects(self, part: str) -> dict[str, StoredObject]:
         """The objects of one part by table, for instance all `data`."""
         return {table: parts[part] for table, parts in self.tables.items() if part in parts}

@@ -18,14 +18,16 @@ from typing import Any
 import pg8000.dbapi
 import scramp.core
 from pg8000.converters import make_params
-from pg8000.core import NULL_BYTE, SYNC_MSG, Context
+from pg8000.core import COPY_DATA, NULL_BYTE, SYNC_MSG, Context, _write
 from pg8000.exceptions import InterfaceError
 from scramp import ScramException
 
 from totes.postgres.rows import Rows
 
-_LENGTH = Struct("!i")
-_DATA = ord("d")
+# The letter of a message and its length, which counts itself, but not the letter.
+_HEADER = Struct("!ci")
+# As many bytes as a socket holds, so that whatever has arrived is taken at once.
+_BUFFER_BYTES = 1 << 18
 # pg8000 sends this before a transaction's first statement.
 _BEGIN = "begin transaction"
 _NO_SUCH_SETTING = "42704"
@@ -98,6 +100,8 @@ class PipelineConnection(Connection):
         self._check = check
         self.statement = ""
         super().__init__(**parameters)
+        small, self._sock = self._sock, self._usock.makefile("rwb", _BUFFER_BYTES)
+        small.close()
 
     def execute(
         self, statement: str, values: Mapping[str, object] | Sequence[object] | None = None, stream: object = None
@@ -220,16 +224,24 @@ class PipelineConnection(Connection):
         that is more than half of an extraction's time.
         """
         arrived = self._sock.peek()
-        rows, end = [data], 0
-        while len(arrived) - end > _LENGTH.size and arrived[end] == _DATA:
-            # A message's length counts itself, but not the letter before it.
-            after = end + 1 + _LENGTH.unpack_from(arrived, end + 1)[0]
-            if after > len(arrived):
+        rows, end, last = [data], 0, len(arrived) - _HEADER.size
+        while end <= last:
+            letter, length = _HEADER.unpack_from(arrived, end)
+            after = end + 1 + length
+            if letter != COPY_DATA or after > len(arrived):
                 break
-            rows.append(arrived[end + 1 + _LENGTH.size : after])
+            rows.append(arrived[end + _HEADER.size : after])
             end = after
         self._sock.read(end)
         context.stream_write(b"".join(rows))
+
+    def _send_message(self, code: bytes, data: bytes | bytearray) -> None:
+        """Sends a message; pg8000 copies each twice, which for the blocks of a COPY takes longer than to send them."""
+        if code != COPY_DATA:
+            super()._send_message(code, data)
+            return
+        _write(self._sock, _HEADER.pack(code, _HEADER.size - 1 + len(data)))
+        _write(self._sock, data)
 
 
 def numbered(statement: str) -> tuple[str, list[str]]:

@@ -1,11 +1,11 @@
 """Reads what the batch before says of a table: which keys it knew, and which rows it left in quarantine."""
 
 from dataclasses import dataclass
-
-import pyarrow as pa
+from pathlib import Path
 
 from totes.contracts.declarations import SourceTable
 from totes.lake.bucket import StoredObject
+from totes.lake.keys import Keys
 from totes.lake.manifest import Manifest
 from totes.lake.parquet import batches, declared_rows, keys_schema
 from totes.lake.side_by_side import Downloads
@@ -14,24 +14,28 @@ from totes.source.quarantine import Quarantine, read_quarantine
 
 @dataclass(frozen=True)
 class BatchBefore:
-    """The batch before; there may be none."""
+    """The batch before; there may be none.
+
+    Attributes:
+        folder: for the keys that are read.
+    """
 
     manifest: Manifest | None
     downloads: Downloads
+    folder: Path
 
     def stored(self, table: str, part: str) -> StoredObject | None:
         """Returns a table's object; None if the batch has none."""
         return self.manifest.tables.get(table, {}).get(part) if self.manifest else None
 
-    def keys(self, table: SourceTable) -> pa.Array:
+    def keys(self, table: SourceTable) -> Keys:
         """Returns the keys that the batch knew."""
         schema = keys_schema(table)
-        none = pa.array([], schema.types[0])
-        stored = self.stored(table.name, "keys")
-        if stored is None:
-            return none
-        path = self.downloads.file(stored)
-        return pa.concat_arrays([none, *(declared_rows(batch, schema).column(0) for batch in batches(path))])
+        known = Keys(self.folder, schema.types[0])
+        if stored := self.stored(table.name, "keys"):
+            for piece in batches(self.downloads.file(stored)):
+                known.add(declared_rows(piece, schema).column(0))
+        return known
 
     def quarantine(self, table: str) -> Quarantine:
         """Returns the rows that the batch left in quarantine."""

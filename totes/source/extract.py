@@ -1,22 +1,21 @@
 """Reads rows and keys of totesys in bulk, straight into typed Parquet."""
 
-import io
 import secrets
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
-from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
 from totes.contracts.declarations import Column, SourceTable
-from totes.lake.parquet import keys_schema, landed_schema, parquet_writer
+from totes.lake.keys import Keys
+from totes.lake.parquet import Writer, keys_schema, landed_schema, parquet_writer
 from totes.postgres.connection import quoted
+from totes.runtime.overlap import Behind
 from totes.source import fence
 from totes.source.encodings import named_in_source
 from totes.source.quarantine import QuarantinedRow, abridged, quarantine
@@ -25,8 +24,9 @@ from totes.source.validation import repeated, too_long, unreadable, violations
 from totes.source.violations import MOST, Violation, raise_if_any
 from totes.source.windows import Windows, among, to_read
 
-# Enough rows for a parser and a compressor to work well, few enough for the memory not to notice.
-BLOCK_BYTES = 16 << 20
+# Enough rows for a parser and a compressor to work well, few enough for the memory not to notice. While one block
+# arrives, one is parsed and one is written.
+BLOCK_BYTES = 8 << 20
 # The bytes that Arrow parses at once.
 _CSV_BYTES = 1 << 20
 # The first byte of the stand-in for a text that is too long. A random text follows it, newer than the snapshot, so no
@@ -41,13 +41,13 @@ class Extracted:
     """What was read of a table.
 
     Attributes:
-        keys: of all rows, in the order that they were read.
+        keys: of all rows.
         aside: the rows among them that were quarantined, and so are not in the file.
         ahead: rows in the file that are stamped with a time to come.
         latest: the latest stamp of those; None where there are none.
     """
 
-    keys: pa.Array
+    keys: Keys
     quarantined: list[QuarantinedRow]
     ahead: int = 0
     latest: datetime | None = None
@@ -109,22 +109,26 @@ def _copy(
     latest_stamp = taken.taken_at.replace(tzinfo=None) + CLOCKS_DIFFER
     with (
         parquet_writer(path, landed_schema(table)) as writer,
-        _RowSink(table, writer, unavailable, latest_stamp, instead) as sink,
+        Behind() as behind,
         named_in_source(taken.connection, table, condition),
     ):
+        rows = _Rows(table, writer, Keys(path.parent, keys_schema(table).types[0]), unavailable, latest_stamp, instead)
+        sink = _Blocks(partial(behind.run, rows.take))
         taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
         sink.flush()
-    return sink.extracted()
+    return rows.extracted()
 
 
-def read_keys(taken: Snapshot, table: SourceTable) -> pa.Array:
-    """Returns all keys of a table."""
-    sink = io.BytesIO()
+def read_keys(taken: Snapshot, table: SourceTable, folder: Path) -> Keys:
+    """Returns all keys of a table, in a file of a folder."""
+    schema = keys_schema(table)
+    keys = Keys(folder, schema.types[0])
+    sink = _Blocks(lambda block, _longest: keys.add(_read_csv(block, schema).column(0)))
     # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
     query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
     taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
-    schema = keys_schema(table)
-    return _read_csv(sink.getvalue(), schema).column(0).combine_chunks() if sink.tell() else _no_keys(schema)
+    sink.flush()
+    return keys
 
 
 def _fetched(table: SourceTable, column: Column, instead: str) -> str:
@@ -139,16 +143,44 @@ def _fetched(table: SourceTable, column: Column, instead: str) -> str:
     return f"CASE WHEN {length} > {limit} THEN '{instead}' || {length} ELSE {name} END"
 
 
-class _RowSink:
-    """Collects the rows of a COPY and writes those that are as declared to Parquet, in blocks.
+class _Blocks:
+    """Collects the rows of a COPY, and hands them on in blocks.
 
-    One block is parsed and written in a thread while the next one arrives.
+    Args:
+        hand_over: takes a block, and the bytes of its longest row or more.
     """
+
+    def __init__(self, hand_over: Callable[[bytes, int], None]) -> None:
+        self._hand_over = hand_over
+        self._block: list[bytes] = []
+        self._bytes = 0
+        # The most bytes that came at once. They are whole rows, so no row is longer.
+        self._longest = 0
+
+    def write(self, rows: bytes) -> None:
+        self._block.append(rows)
+        self._bytes += len(rows)
+        self._longest = max(self._longest, len(rows))
+        if self._bytes >= BLOCK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hands on what is left."""
+        if self._block:
+            block = b"".join(self._block)
+            self._block.clear()
+            self._bytes = 0
+            self._hand_over(block, self._longest)
+
+
+class _Rows:
+    """Writes the rows that are as declared to Parquet, and notes the others and all keys."""
 
     def __init__(
         self,
         table: SourceTable,
-        writer: pa.parquet.ParquetWriter,
+        writer: Writer,
+        keys: Keys,
         unavailable: Mapping[str, pa.Array],
         latest_stamp: datetime,
         instead: str,
@@ -160,59 +192,32 @@ class _RowSink:
         self._latest_stamp = pa.scalar(latest_stamp, pa.timestamp("us"))
         self._ahead = 0
         self._latest: datetime | None = None
-        self._block = bytearray()
-        # The most bytes that came at once. They are whole rows, so no row is longer.
-        self._longest = 0
-        self._worker = ThreadPoolExecutor(1)
-        self._taken: Future[None] | None = None
-        self._keys: list[pa.Array] = []
+        self._keys = keys
         self._wrong: list[Violation] = []
         self._wrong_rows: list[pa.Table] = []
 
-    def __enter__(self) -> Self:
-        return self
+    def take(self, block: bytes, longest: int) -> None:
+        """Takes a block of rows.
 
-    def __exit__(self, *_error: object) -> None:
-        self._worker.shutdown()
-
-    def write(self, rows: bytes) -> None:
-        self._block += rows
-        self._longest = max(self._longest, len(rows))
-        if len(self._block) >= BLOCK_BYTES:
-            self._hand_over()
-
-    def flush(self) -> None:
-        """Waits until all is written."""
-        self._hand_over()
-        self._await()
-
-    def _hand_over(self) -> None:
-        self._await()
-        if self._block:
-            self._taken = self._worker.submit(self._take, bytes(self._block))
-            self._block.clear()
-
-    def _await(self) -> None:
-        if self._taken:
-            self._taken.result()
-
-    def _take(self, block: bytes) -> None:
-        rows, wrong = self._typed(block)
+        Args:
+            longest: an upper bound of the longest row's bytes.
+        """
+        rows, wrong = self._typed(block, longest)
         if _RARE.encode() in block:
             wrong += self._too_long(rows)
             rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
         wrong += violations(self._table, rows, self._unavailable)
         if wrong:
-            texts = self._texts(block)
+            texts = self._texts(block, longest)
             bad = texts.filter(self._with_keys_of(texts, wrong))
-            self._keys.append(bad.column(self._table.key).cast(keys_schema(self._table).types[0]))
+            self._keys.add(bad.column(self._table.key))
             self._wrong += wrong
             if len(self._wrong) > MOST:
                 raise_if_any(self._wrong)
             self._wrong_rows.append(abridged(self._without_instead(bad)))
             rows = rows.filter(pc.invert(self._with_keys_of(rows, wrong)))
-        self._writer.write_table(rows.cast(landed_schema(self._table)))
-        self._keys.append(rows.column(self._table.key))
+        self._writer.write(rows.cast(landed_schema(self._table)))
+        self._keys.add(rows.column(self._table.key))
         self._look_ahead(rows)
 
     def extracted(self) -> Extracted:
@@ -221,11 +226,9 @@ class _RowSink:
         Raises:
             ContractViolation: a row is not what the contract allows, and may not be quarantined.
         """
-        chunks = [chunk for keys in self._keys for chunk in keys.chunks]
-        keys = pa.concat_arrays(chunks) if chunks else _no_keys(keys_schema(self._table))
-        raise_if_any(repeated(self._table, keys))
+        raise_if_any(repeated(self._table, self._keys))
         quarantined = quarantine(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
-        return Extracted(keys, quarantined, self._ahead, self._latest)
+        return Extracted(self._keys, quarantined, self._ahead, self._latest)
 
     def _look_ahead(self, rows: pa.Table) -> None:
         # Without a zone, all are UTC.
@@ -241,13 +244,13 @@ class _RowSink:
             self._ahead += count
             self._latest = max(filter(None, [self._latest, *(pc.max(column).as_py() for column in stamps)]))
 
-    def _typed(self, block: bytes) -> tuple[pa.Table, list[Violation]]:
+    def _typed(self, block: bytes, longest: int) -> tuple[pa.Table, list[Violation]]:
         """The rows that can be represented, and what is wrong with the others."""
         schema = landed_schema(self._table)
         try:
-            return _read_csv(block, schema, self._longest), []
+            return _read_csv(block, schema, longest), []
         except pa.ArrowInvalid:
-            texts = self._texts(block)
+            texts = self._texts(block, longest)
             wrong = unreadable(self._table, texts)
             if not wrong:
                 raise
@@ -273,9 +276,9 @@ class _RowSink:
     def _is_long(self, texts: pa.ChunkedArray) -> pa.ChunkedArray:
         return pc.fill_null(pc.starts_with(texts, self._instead), False)
 
-    def _texts(self, block: bytes) -> pa.Table:
+    def _texts(self, block: bytes, longest: int) -> pa.Table:
         schema = pa.schema([pa.field(column.name, pa.string()) for column in self._table.columns])
-        return _read_csv(block, schema, self._longest)
+        return _read_csv(block, schema, longest)
 
     def _with_keys_of(self, rows: pa.Table, wrong: list[Violation]) -> pa.ChunkedArray:
         keys = pa.array(sorted({str(violation.key) for violation in wrong}), pa.string())
@@ -286,10 +289,6 @@ def _csv(rows: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
     pa.csv.write_csv(rows, sink, pa.csv.WriteOptions(include_header=False))
     return bytes(sink.getvalue().to_pybytes())
-
-
-def _no_keys(schema: pa.Schema) -> pa.Array:
-    return pa.array([], schema.types[0])
 
 
 def _read_csv(block: bytes, schema: pa.Schema, longest: int = 0) -> pa.Table:

@@ -1,6 +1,6 @@
 """Decides which keys of a table came and went, and which rows are quarantined.
 
-Pure functions over plain values and Arrow's arrays: no database, no file, no clock.
+Pure functions over plain values and keys: no database, no clock.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable
-from totes.lake.keys import difference
+from totes.lake.keys import Keys
 from totes.source.extract import Extracted
 from totes.source.quarantine import Quarantine
 
@@ -42,15 +42,15 @@ def examined(before: Quarantine, found: Extracted) -> Examined:
     return Examined(before, kept, tuple(sorted(set(found.keys.to_pylist()) - kept.keys())))
 
 
-def quarantine_after(of: Examined, read: Extracted, known: pa.Array) -> Quarantine:
+def quarantine_after(of: Examined, read: Extracted, known: Keys) -> Quarantine:
     """Returns the rows that are quarantined now: those that were kept and not read, and those that were read as wrong.
 
     Args:
         known: the keys that the batch before knew.
     """
-    keys = set(read.keys.to_pylist()) if of.kept else set()
+    keys = read.keys.having(of.kept) if of.kept else set()
     after = {key: row for key, row in of.kept.items() if key not in keys}
-    landed = set(known.to_pylist()) if read.quarantined else set()
+    landed = known.having(row.business_id for row in read.quarantined) if read.quarantined else set()
     for row in read.quarantined:
         key = row.business_id
         after[key] = replace(row, known=of.before[key].known if key in of.before else key in landed)
@@ -89,9 +89,9 @@ class KeyChange:
         live: all keys that are there.
     """
 
-    came: pa.Array
-    gone: pa.Array
-    live: pa.Array
+    came: Keys
+    gone: Keys
+    live: Keys
 
     def differ_from(self, known: int | None) -> bool:
         """Returns whether the keys are others than the batch before knew.
@@ -102,12 +102,12 @@ class KeyChange:
         return known is None or len(self.came) > 0 or len(self.live) != known
 
 
-def expected_keys(known: pa.Array, came: pa.Array, read: pa.Array, *, in_full: bool) -> pa.Array:
+def expected_keys(known: Keys, came: Keys, read: Keys, *, in_full: bool) -> Keys:
     """Returns the keys that a table has if none has gone."""
-    return read if in_full else pa.concat_arrays([known, came])
+    return read if in_full else known.plus(came)
 
 
-def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> KeyChange | None:
+def key_change(known: Keys, came: Keys, live: Keys, rows: int) -> KeyChange | None:
     """Returns how the keys of a table have changed; None if what was read does not explain how many rows there are.
 
     Args:
@@ -119,14 +119,15 @@ def key_change(known: pa.Array, came: pa.Array, live: pa.Array, rows: int) -> Ke
     if rows != len(live):
         # The fence missed rows, or the keys came from an index that lacks some.
         return None
-    gone = difference(known, live) if len(live) < len(known) + len(came) else known.slice(0, 0)
+    gone = known.minus(live) if len(live) < len(known) + len(came) else known.none()
     if len(live) != len(known) + len(came) - len(gone):
         # More have gone than the number of rows shows, because the fence missed as many that came.
         return None
     return KeyChange(came, gone, live)
 
 
-def tombstones(gone: pa.Array, quarantined_before: Quarantine) -> pa.Array:
+def tombstones(gone: Keys, quarantined_before: Quarantine) -> Keys:
     """Returns the keys that have gone, but for those of rows that were never landed, because quarantine kept them."""
-    unheard = [key for key, row in quarantined_before.items() if not row.known]
-    return difference(gone, pa.array(unheard, gone.type))
+    unheard = gone.none()
+    unheard.add(pa.array([key for key, row in quarantined_before.items() if not row.known], gone.kind))
+    return gone.minus(unheard)

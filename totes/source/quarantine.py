@@ -85,7 +85,7 @@ def write_quarantine(path: Path, table: SourceTable, rows: Iterable[QuarantinedR
     schema = quarantine_schema(table)
     ordered = sorted(rows, key=lambda row: row.business_id)
     with parquet_writer(path, schema) as writer:
-        writer.write_table(pa.Table.from_pylist([asdict(row) for row in ordered], schema))
+        writer.write(pa.Table.from_pylist([asdict(row) for row in ordered], schema))
     return len(ordered)
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from totes.contracts.declarations import SourceTable
 from totes.lake.bucket import sha256_of
-from totes.lake.keys import difference
+from totes.lake.keys import Keys
 from totes.lake.manifest import Manifest
 from totes.lake.parquet import keys_schema, write_keys
 from totes.lake.side_by_side import Downloads
@@ -39,7 +39,7 @@ class TableReader:
         self, taken: Snapshot, previous: Manifest | None, scope: Scope, downloads: Downloads, folder: Path
     ) -> None:
         self._taken = taken
-        self._before = BatchBefore(previous, downloads)
+        self._before = BatchBefore(previous, downloads, folder)
         self._scope = scope
         self._folder = folder
         self._examined: dict[str, Examined] = {}
@@ -66,7 +66,7 @@ class TableReader:
             known: how many keys the batch before knew; None if it did not have the table.
             due: whether any rows are to be read.
         """
-        read = self._read(table, windows) if due else Extracted(_no_keys(table), [])
+        read = self._read(table, windows) if due else Extracted(Keys(self._folder, keys_schema(table).types[0]), [])
         change = TableChange(
             data=self._data(table, read),
             known=known or 0,
@@ -93,11 +93,11 @@ class TableReader:
         """Returns how the keys have changed; None if they don't explain the number of rows."""
         known = self._before.keys(table)
         self._quarantine[table.name] = quarantine_after(self._examined_of(table), read, known)
-        came = difference(read.keys, known)
+        came = read.keys.minus(known)
         live = expected_keys(known, came, read.keys, in_full=table.name in self._scope.full_read)
         if rows < len(live):
             # Some have gone. Only the table itself says which.
-            live = read_keys(self._taken, table)
+            live = read_keys(self._taken, table, self._folder)
         return key_change(known, came, live, rows)
 
     def _data(self, table: SourceTable, read: Extracted) -> File | None:
@@ -105,7 +105,7 @@ class TableReader:
             return None
         return _file(self._path(table, "data"), read.rows)
 
-    def _deleted(self, table: SourceTable, gone: pa.Array) -> File | None:
+    def _deleted(self, table: SourceTable, gone: Keys) -> File | None:
         landed = tombstones(gone, self._examined_of(table).before)
         if not len(landed):
             return None
@@ -122,7 +122,7 @@ class TableReader:
     def _examined_of(self, table: SourceTable) -> Examined:
         return self._examined.get(table.name, Examined({}, {}, ()))
 
-    def _keys_file(self, table: SourceTable, part: str, keys: pa.Array) -> File:
+    def _keys_file(self, table: SourceTable, part: str, keys: Keys) -> File:
         path = self._path(table, part)
         write_keys(path, keys, keys_schema(table))
         return _file(path, len(keys))
@@ -136,7 +136,3 @@ class TableReader:
 
 def _file(path: Path, rows: int) -> File:
     return File(path, rows, sha256_of(path))
-
-
-def _no_keys(table: SourceTable) -> pa.Array:
-    return pa.array([], keys_schema(table).types[0])

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from totes.contracts.arrow import arrow_type
 from totes.contracts.currencies import currency_names
 from totes.contracts.declarations import Column, SourceTable
-from totes.lake.keys import repeated_keys
+from totes.lake.keys import Keys
 from totes.source.violations import Violation, repeated_key
 
 _LONGEST_VALUE = 80
@@ -55,9 +55,9 @@ def too_long(table: SourceTable, column: str, keys: pa.ChunkedArray, lengths: pa
     ]
 
 
-def repeated(table: SourceTable, keys: pa.Array) -> list[Violation]:
+def repeated(table: SourceTable, keys: Keys) -> list[Violation]:
     """Returns a violation for each key that more than one row has."""
-    return [repeated_key(table, key, rows) for key, rows in repeated_keys(keys).items()]
+    return [repeated_key(table, key, rows) for key, rows in keys.repeated().items()]
 
 
 def _wrong(

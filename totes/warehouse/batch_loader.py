@@ -1,65 +1,255 @@
-"""Loads batches of the lake into the warehouse, each in one transaction with its entry in the log."""
+"""Loads batches of the lake into the warehouse: small ones share a transaction, and each has its entry in the log."""
 
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-from totes.contracts.declarations import WarehouseTable, warehouse_tables
-from totes.errors import ContractViolation, LogBroken
+import pg8000.dbapi
+from pg8000.converters import literal
+
+from totes.contracts.declarations import warehouse_tables
+from totes.errors import ContractViolation, LogBroken, TerminalError
 from totes.lake.batch_log import BatchLog
-from totes.lake.bucket import Lake
+from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest
 from totes.lake.side_by_side import SideBySide
+from totes.lake.together import MOST_TOGETHER, Together
+from totes.postgres.server_errors import sqlstate
 from totes.runtime.allowance import Allowance
-from totes.runtime.log import about, logger
+from totes.runtime.log import logger
 from totes.runtime.scratch import scratch
 from totes.warehouse import rules, staging
 from totes.warehouse.log import last_batch
+from totes.warehouse.staging import Loaded, Part
 from totes.warehouse.warehouse import Warehouse
 
+# What a batch did to each table; None if another execution has loaded it meanwhile.
+Done = tuple[Manifest, Mapping[str, Loaded] | None]
+# By batch.
+Files = Mapping[tuple[int, Part], Path]
 
-def load_next(
-    warehouse: Warehouse,
-    log: BatchLog,
-    processed: Lake,
-    pending: deque[int],
-    last: Manifest | None,
-    execution: str,
-    begins: Callable[[int], object],
-    allowance: Allowance,
-) -> list[tuple[Manifest, Mapping[str, staging.Loaded] | None]]:
-    """Loads the next batch in one transaction, and with it as many after it as it takes for the checks to hold.
+# SQLSTATEs of what may be gone in a moment: a lost connection, a deadlock, resources, a lock, a shutdown.
+_PASSING = ("08", "40", "53", "55", "57")
 
-    So no reader sees a mistake that a later batch corrects, and it stops nobody. The first batch after a backfill's
-    brings the rows that those lack, so the rows of a backfill are checked in that batch.
+
+@dataclass(frozen=True)
+class _Batch:
+    """A batch that is about to be loaded.
+
+    Attributes:
+        objects: what it says. A part with the same rows as in the batch before it in the transaction is left out.
+    """
+
+    manifest: Manifest
+    objects: Mapping[Part, StoredObject]
+
+    @property
+    def number(self) -> int:
+        return self.manifest.batch
+
+    @property
+    def is_of_backfill(self) -> bool:
+        return self.manifest.is_of_backfill
+
+    @property
+    def size(self) -> int:
+        return sum(stored.rows for stored in self.objects.values())
+
+    @property
+    def many(self) -> list[Part]:
+        """The rows of facts that are so many that they are loaded by themselves."""
+        return [
+            part
+            for part, stored in self.objects.items()
+            if stored.rows >= staging.BULK_ROWS and part.name == "data" and warehouse_tables()[part.table].is_fact
+        ]
+
+    @property
+    def staged(self) -> dict[Part, StoredObject]:
+        """What is staged, together with what other batches say."""
+        return {part: stored for part, stored in self.objects.items() if part not in self.many}
+
+
+class BatchLoader:
+    """Loads pending batches, in order.
 
     Args:
-        pending: the numbers of the batches to load; those that are loaded are taken out of it.
-        last: the last batch that the warehouse has loaded.
-        begins: is told the number of each batch, in the transaction that is about to load it.
-
-    Returns:
-        Each batch, with what it did to each table; None if another execution has loaded it meanwhile.
-
-    Raises:
-        ContractViolation: the checks do not hold, and no batch or no time is left to correct that.
+        begins: is told of each batch; if it is given, each batch has a transaction of its own.
     """
-    with scratch() as folder:
-        fetched = _fetched(log, processed, pending.popleft(), folder)
-        with warehouse.begin():
-            warehouse.lock()
-            before = {**rules.record_ids(warehouse), **_unchecked(warehouse, log, last)}
-            done = [(fetched.manifest, _load_batch(warehouse, fetched, execution, begins))]
-            if fetched.manifest.is_of_backfill:
-                return done
-            while broken := rules.broken_since(warehouse, before):
-                if not pending:
-                    raise rules.broken_check(broken)
-                if allowance.is_nearly_used:
-                    raise _uncorrected(rules.broken_check(broken), len(done))
-                fetched = _fetched(log, processed, pending.popleft(), folder)
-                done.append((fetched.manifest, _load_batch(warehouse, fetched, execution, begins)))
-    return done
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        log: BatchLog,
+        processed: Lake,
+        execution: str,
+        allowance: Allowance,
+        begins: Callable[[int], object] | None,
+    ) -> None:
+        self._warehouse = warehouse
+        self._log = log
+        self._processed = processed
+        self._execution = execution
+        self._allowance = allowance
+        self._begins = begins
+        self._together = Together(allowance, staging.BULK_ROWS, 1 if begins else MOST_TOGETHER, _is_of_one)
+
+    def load_next(self, pending: range, last: Manifest | None) -> list[Done]:
+        """Loads the next batches in one transaction: small ones together, and all that it takes for the checks to hold.
+
+        So no reader sees a mistake that a later batch corrects, and it stops nobody. The first batch after a backfill's
+        brings the rows that those lack, so the rows of a backfill are checked in that batch.
+
+        Args:
+            pending: the numbers of the batches to load.
+            last: the last batch that the warehouse has loaded.
+
+        Raises:
+            ContractViolation: the checks do not hold, and no batch or no time is left to correct that.
+        """
+        return self._together.do(pending, self._read, partial(self._load, pending, last))
+
+    def _read(self, numbers: Sequence[int]) -> Iterator[_Batch]:
+        """Yields batches that are to be loaded in one transaction."""
+        said: dict[str, str] = {}
+        for manifest in self._log.read_together(numbers):
+            yield _batch(manifest, said)
+
+    def _load(self, pending: range, last: Manifest | None, batches: Sequence[_Batch]) -> list[Done]:
+        logger.append_keys(batch=batches[0].number)
+        with scratch() as folder:
+            files = self._fetched(batches, folder)
+            with self._warehouse.begin():
+                self._warehouse.lock()
+                if self._is_loaded(batches[0]):
+                    return [(batches[0].manifest, None)]
+                before = {**rules.record_ids(self._warehouse), **_unchecked(self._warehouse, self._log, last)}
+                done = self._load_fetched(batches, files)
+                if batches[-1].manifest.is_of_backfill:
+                    return done
+                while broken := rules.broken_since(self._warehouse, before):
+                    if len(done) == len(pending):
+                        raise rules.broken_check(broken)
+                    if self._allowance.is_nearly_used:
+                        raise _uncorrected(rules.broken_check(broken), len(done))
+                    following = [*self._read([pending[len(done)]])]
+                    done += self._load_fetched(following, self._fetched(following, folder))
+        return done
+
+    def _is_loaded(self, batch: _Batch) -> bool:
+        """Returns whether another execution has loaded a batch while this one waited for its turn.
+
+        Raises:
+            LogBroken: the warehouse lacks a batch before it.
+        """
+        last = last_batch(self._warehouse)
+        if last < batch.number - 1:
+            raise LogBroken(
+                f"The warehouse has loaded up to batch {last}, and batch {batch.number} is about to follow.",
+                "Redrive the execution: it loads what is missing first.",
+            )
+        return last >= batch.number
+
+    def _fetched(self, batches: Iterable[_Batch], folder: Path) -> Files:
+        """Downloads what some batches say."""
+        with SideBySide() as threads:
+            coming = {
+                (batch.number, part): threads.submit(
+                    self._processed.fetch, stored, folder / f"{batch.number}.{part.table}.{part.name}"
+                )
+                for batch in batches
+                for part, stored in batch.objects.items()
+            }
+        return {of_batch: file.result() for of_batch, file in coming.items()}
+
+    def _load_fetched(self, batches: Sequence[_Batch], files: Files) -> list[Done]:
+        """Loads batches: stages their rows together, and moves them batch by batch."""
+        staged: dict[Part, dict[int, Path]] = defaultdict(dict)
+        for batch in batches:
+            for part in batch.staged:
+                staged[part][batch.number] = files[batch.number, part]
+        rows = staging.stage(self._warehouse, staged)
+        for batch in batches:
+            for part, stored in batch.staged.items():
+                stored.require_rows(rows[part][batch.number])
+        done: list[Done] = [(batch.manifest, self._load_batch(batch, files)) for batch in batches]
+        self._note_tables(done)
+        staging.unstage(self._warehouse, staged)
+        return done
+
+    def _load_batch(self, batch: _Batch, files: Files) -> dict[str, Loaded]:
+        """Moves a batch's rows into the stars, dimensions before facts, and writes its entry into the log."""
+        logger.append_keys(batch=batch.number)
+        if self._begins:
+            self._begins(batch.number)
+        move = staging.Move(self._warehouse, batch.number)
+        move.add(self._entry(batch.manifest))
+        for table in warehouse_tables().values():
+            data, deleted = Part(table.name, "data"), Part(table.name, "deleted")
+            if data in batch.many:
+                rows = move.add_many(table, files[batch.number, data])
+                batch.objects[data].require_rows(rows)
+            elif data in batch.objects:
+                move.add_rows(table)
+            if deleted in batch.objects:
+                move.add_tombstones(table)
+        for source in batch.manifest.objects("aside"):
+            move.add_quarantine(source)
+        return _counted(batch.manifest, move.end())
+
+    def _entry(self, manifest: Manifest) -> str:
+        return self._warehouse.statement(
+            "add_batch",
+            batch=str(manifest.batch),
+            moment=literal(manifest.snapshot_at),
+            execution=literal(self._execution),
+        )
+
+    def _note_tables(self, done: Iterable[Done]) -> None:
+        """Writes into the log what each batch did to each table."""
+        entries = [
+            (manifest.batch, table, *vars(loaded).values())
+            for manifest, tables in done
+            for table, loaded in (tables or {}).items()
+        ]
+        if entries:
+            self._warehouse.execute("add_batch_tables", entries=", ".join(map(_values, entries)))
+
+
+def _is_of_one(error: Exception) -> bool:
+    """Returns whether an error may be that of one batch alone, and stays."""
+    if isinstance(error, pg8000.dbapi.DatabaseError):
+        return not sqlstate(error).startswith(_PASSING)
+    return isinstance(error, (TerminalError, ContractViolation))
+
+
+def _batch(manifest: Manifest, said: dict[str, str]) -> _Batch:
+    """Returns a batch without the parts that repeat what the batches before it in its transaction have said last.
+
+    Args:
+        said: the hashes of the rows that they have brought, by table; is brought up to date.
+    """
+    objects = {Part(table, part): stored for table, parts in manifest.tables.items() for part, stored in parts.items()}
+    repeated = {
+        part for part, stored in objects.items() if part.name == "data" and said.get(part.table) == stored.sha256
+    }
+    said |= {part.table: stored.sha256 for part, stored in objects.items() if part.name == "data"}
+    for part in objects:
+        if part.name == "deleted":
+            # Rows may come back as they were.
+            said.pop(part.table, None)
+    return _Batch(manifest, {part: stored for part, stored in objects.items() if part not in repeated})
+
+
+def _unchecked(warehouse: Warehouse, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:
+    """The record ids before those of a backfill, where one was loaded last."""
+    if last is None or not last.is_of_backfill:
+        return {}
+    while last.batch > 1 and (before := log.read(last.batch - 1)).is_of_backfill:
+        last = before
+    return rules.record_ids_before(warehouse, last.batch)
 
 
 def _uncorrected(error: ContractViolation, batches: int) -> ContractViolation:
@@ -72,87 +262,16 @@ def _uncorrected(error: ContractViolation, batches: int) -> ContractViolation:
     ).about(error.tables)
 
 
-def _unchecked(warehouse: Warehouse, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:
-    """The record ids before those of a backfill, where one was loaded last."""
-    if last is None or not last.is_of_backfill:
-        return {}
-    while last.batch > 1 and (before := log.read(last.batch - 1)).is_of_backfill:
-        last = before
-    return rules.record_ids_before(warehouse, last.batch)
+def _counted(manifest: Manifest, moved: Mapping[str, Loaded]) -> dict[str, Loaded]:
+    """Returns what a batch did to each table of the stars, and logs it."""
+    counted = {}
+    for table in warehouse_tables():
+        if parts := manifest.tables.get(table):
+            rows = {part: parts[part].rows if part in parts else 0 for part in ("data", "deleted")}
+            counted[table] = replace(moved.get(table, Loaded()), staged=rows["data"], deleted=rows["deleted"])
+            logger.info("loaded", table=table, **vars(counted[table]))
+    return counted
 
 
-class _Fetched:
-    """The files of a batch, downloaded; of the first batch before the transaction begins."""
-
-    def __init__(self, manifest: Manifest, processed: Lake, folder: Path) -> None:
-        self.manifest = manifest
-        with SideBySide() as threads:
-            files = {
-                (table, part): threads.submit(processed.fetch, stored, folder / f"{manifest.batch}.{table}.{part}")
-                for part in ("data", "deleted", "aside")
-                for table, stored in manifest.objects(part).items()
-            }
-        self.files = {name: file.result() for name, file in files.items()}
-
-
-def _fetched(log: BatchLog, processed: Lake, batch: int, folder: Path) -> _Fetched:
-    logger.append_keys(batch=batch)
-    return _Fetched(log.read(batch), processed, folder)
-
-
-def _load_batch(
-    warehouse: Warehouse, fetched: _Fetched, execution: str, begins: Callable[[int], object]
-) -> Mapping[str, staging.Loaded] | None:
-    """Loads one batch; None where another execution has loaded it while this one waited for its turn.
-
-    Raises:
-        LogBroken: the warehouse lacks a batch before it.
-    """
-    manifest = fetched.manifest
-    last = last_batch(warehouse)
-    if last >= manifest.batch:
-        return None
-    if last != manifest.batch - 1:
-        raise LogBroken(
-            f"The warehouse has loaded up to batch {last}, and batch {manifest.batch} is about to follow.",
-            "Redrive the execution: it loads what is missing first.",
-        )
-    begins(manifest.batch)
-    warehouse.execute("add_batch", {"batch": manifest.batch, "moment": manifest.snapshot_at, "execution": execution})
-    done = {table: _load_table(warehouse, fetched, table) for table in warehouse_tables() if table in manifest.tables}
-    for source in manifest.objects("aside"):
-        staging.note_quarantine(warehouse, source, fetched.files[source, "aside"], manifest.batch)
-    for table, loaded in done.items():
-        warehouse.execute("add_batch_table", {"batch": manifest.batch, "table": table, **vars(loaded)})
-    return done
-
-
-def _load_table(warehouse: Warehouse, fetched: _Fetched, name: str) -> staging.Loaded:
-    table = warehouse_tables()[name]
-    loaded = staging.Loaded()
-    with about(table=name):
-        if path := fetched.files.get((name, "data")):
-            loaded = _load_rows(warehouse, fetched, table, path)
-        if path := fetched.files.get((name, "deleted")):
-            deleted = staging.stage_deleted(warehouse, table, path)
-            fetched.manifest.tables[name]["deleted"].require_rows(deleted)
-            staging.add_tombstones(warehouse, table, fetched.manifest.batch)
-            loaded = staging.Loaded(**vars(loaded) | {"deleted": deleted})
-        logger.info("loaded", **vars(loaded))
-    return loaded
-
-
-def _load_rows(warehouse: Warehouse, fetched: _Fetched, table: WarehouseTable, path: Path) -> staging.Loaded:
-    stored = fetched.manifest.tables[table.name]["data"]
-    if (
-        table.is_fact
-        and staging.is_to_be_filled(warehouse, table, stored.rows)
-        and (filled := staging.copy_into_empty(warehouse, table, path))
-    ):
-        stored.require_rows(filled.staged)
-        return filled
-    staged = staging.stage(warehouse, table, path)
-    stored.require_rows(staged)
-    if table.is_fact:
-        return staging.insert_versions(warehouse, table, staged)
-    return staging.upsert(warehouse, table, staged, fetched.manifest.batch)
+def _values(entry: Iterable[object]) -> str:
+    return f"({', '.join('NULL' if value is None else literal(value) for value in entry)})"

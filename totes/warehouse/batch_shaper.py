@@ -1,9 +1,9 @@
-"""Brings a landed batch into the warehouse's shape, a table at a time.
+"""Brings landed batches into the warehouse's shape, a table at a time.
 
 A pure function of the landed batch: the same batch gives the same bytes, whenever and however often it runs.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -21,36 +21,57 @@ from totes.warehouse.star import calendar, joined, parts_to_join, shaped, years_
 
 # A table's objects on their way into the lake, by part.
 _Uploads = Mapping[str, Future[StoredObject]]
+# By table and years.
+_Calendars = dict[tuple[str, frozenset[int]], tuple[Path, int]]
+_PARTS = ("data", "deleted", "aside")
 
 
-def shape(landed: Manifest, landing: Lake, processed: Lake) -> Manifest:
-    """Writes one batch in the warehouse's shape, but for its manifest, which it returns."""
+def shape(landed: Sequence[Manifest], landing: Lake, processed: Lake) -> list[Manifest]:
+    """Writes batches in the warehouse's shape, but for their manifests, which it returns."""
     with scratch() as folder, Downloads(landing, folder) as downloads, SideBySide() as uploads:
-        batch = _Batch(landed, downloads, processed, uploads, folder)
-        tables = batch.parts() | batch.calendars() | batch.copies()
-    return replace(
-        landed,
-        tables={name: {part: stored.result() for part, stored in parts.items()} for name, parts in tables.items()},
-    )
+        for manifest in landed:
+            for part in _PARTS:
+                downloads.begin(manifest.objects(part).values())
+        calendars: _Calendars = {}
+        shaped = []
+        for manifest in landed:
+            logger.append_keys(batch=manifest.batch)
+            batch = _Batch(manifest, downloads, processed, uploads, folder, calendars)
+            shaped.append(batch.parts() | batch.calendars() | batch.copies())
+    return [
+        replace(
+            manifest,
+            tables={name: {part: stored.result() for part, stored in parts.items()} for name, parts in tables.items()},
+        )
+        for manifest, tables in zip(landed, shaped, strict=True)
+    ]
 
 
 class _Batch:
     """One landed batch on its way into the processed zone, by way of files in a folder.
 
     An object is on its way there as soon as it is made, so what is returned may not be there yet.
+
+    Args:
+        calendars: the calendars' files that were written for other batches, and how many rows each has.
     """
 
     def __init__(
-        self, landed: Manifest, downloads: Downloads, processed: Lake, uploads: SideBySide, folder: Path
+        self,
+        landed: Manifest,
+        downloads: Downloads,
+        processed: Lake,
+        uploads: SideBySide,
+        folder: Path,
+        calendars: _Calendars,
     ) -> None:
         self._landed = landed
         self._downloads = downloads
         self._processed = processed
         self._uploads = uploads
         self._folder = folder
+        self._calendars = calendars
         self._years: set[int] = set()
-        for part in ("data", "deleted", "aside"):
-            downloads.begin(landed.objects(part).values())
 
     def parts(self) -> dict[str, _Uploads]:
         """The objects of the facts and dimensions that the batch says anything about."""
@@ -60,14 +81,22 @@ class _Batch:
     def _parts(self, table: WarehouseTable) -> Iterator[tuple[str, Future[StoredObject]]]:
         landed = self._landed.tables.get(table.source or "", {})
         if "data" in landed:
-            yield "data", self._write(table, self._shaped(table), landed["data"])
+            path, rows = self._file(table, self._shaped(table))
+            landed["data"].require_rows(rows)
+            yield "data", self._add(table.name, "data", path, rows)
         if "deleted" in landed:
             yield "deleted", self._write_deleted(table, landed["deleted"])
 
     def calendars(self) -> dict[str, _Uploads]:
         """The calendar of the years that the batch's facts refer to."""
         calendars = [table for table in warehouse_tables().values() if table.kind == "calendar" and self._years]
-        return {table.name: {"data": self._write(table, [calendar(table, self._years)])} for table in calendars}
+        return {table.name: {"data": self._add(table.name, "data", *self._calendar(table))} for table in calendars}
+
+    def _calendar(self, table: WarehouseTable) -> tuple[Path, int]:
+        years = frozenset(self._years)
+        if (table.name, years) not in self._calendars:
+            self._calendars[table.name, years] = self._file(table, [calendar(table, years)])
+        return self._calendars[table.name, years]
 
     def copies(self) -> dict[str, _Uploads]:
         """The rows of tables of totesys that are quarantined, as they were landed."""
@@ -96,26 +125,26 @@ class _Batch:
         # They may lack columns that were declared later.
         return pa.Table.from_batches(rows) if rows else landed_schema(source_tables()[source]).empty_table()
 
-    def _write(
-        self, table: WarehouseTable, pieces: Iterator[pa.Table] | list[pa.Table], landed: StoredObject | None = None
-    ) -> Future[StoredObject]:
-        path, rows = self._folder / f"{table.name}.data", 0
+    def _file(self, table: WarehouseTable, pieces: Iterable[pa.Table]) -> tuple[Path, int]:
+        """Writes rows of a table into a file; returns it and how many rows there are."""
+        path, rows = self._path(table, "data"), 0
         with about(table=table.name):
             with parquet_writer(path, processed_schema(table)) as writer:
                 for piece in pieces:
-                    writer.write_table(piece)
+                    writer.write(piece)
                     rows += piece.num_rows
             logger.info("shaped", rows=rows)
-        if landed:
-            landed.require_rows(rows)
-        return self._add(table.name, "data", path, rows)
+        return path, rows
 
     def _write_deleted(self, table: WarehouseTable, deleted: StoredObject) -> Future[StoredObject]:
-        path, schema = self._folder / f"{table.name}.deleted", deleted_schema(table)
+        path, schema = self._path(table, "deleted"), deleted_schema(table)
         with parquet_writer(path, schema) as writer:
             for keys in batches(self._downloads.file(deleted)):
-                writer.write_batch(pa.record_batch(keys.columns, schema=schema))
+                writer.write(pa.record_batch(keys.columns, schema=schema))
         return self._add(table.name, "deleted", path, deleted.rows)
+
+    def _path(self, table: WarehouseTable, part: str) -> Path:
+        return self._folder / f"{table.name}.{part}.{self._landed.batch}"
 
     def _add(self, table: str, part: str, path: Path, rows: int) -> Future[StoredObject]:
         return self._uploads.submit(self._processed.add, path, f"{part}/{table}/batch={self._landed.batch:08d}", rows)

@@ -1,8 +1,9 @@
 """Names the value that can't be converted from UTF-8 to the warehouse's encoding; never replaces it."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 import pg8000.dbapi
@@ -17,12 +18,12 @@ _WHERE = re.compile(r"(\w+)\W+\w+\W+(\d+)\W+\w+\W+(\w+)\W*$")
 
 
 @contextmanager
-def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
+def named_in_warehouse(paths: Iterable[Path], columns: Sequence[Column]) -> Iterator[None]:
     """Names the value that stops a COPY into the warehouse because the warehouse's encoding lacks a character.
 
     Args:
-        path: the file with the rows.
-        columns: the file's columns; the first is the key.
+        paths: the files with the rows.
+        columns: the files' columns; the first is the key.
 
     Raises:
         ContractViolation: there is such a value.
@@ -35,7 +36,7 @@ def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
         where = ""
         if found := _WHERE.search(error.args[0].get("W", "")):
             table, row, column = found[1].removeprefix("staged_"), int(found[2]), found[3]
-            where = f"; {table} {_nth(path, columns[0].name, row)}: {column}"
+            where = f"; {table} {_nth(paths, columns[0].name, row)}: {column}"
         raise ContractViolation(
             f"The warehouse's encoding lacks a character of a text: {server_message(error)}{where}.",
             "Make a warehouse in UTF8 (CREATE DATABASE … TEMPLATE template0 ENCODING 'UTF8') and put its name into the "
@@ -43,9 +44,9 @@ def named_in_warehouse(path: Path, columns: Sequence[Column]) -> Iterator[None]:
         ) from error
 
 
-def _nth(path: Path, key: str, number: int) -> object:
-    """Returns the key of a file's n-th row, counted from 1."""
-    for batch in batches(path):
+def _nth(paths: Iterable[Path], key: str, number: int) -> object:
+    """Returns the key of the n-th row of some files, counted from 1."""
+    for batch in chain.from_iterable(map(batches, paths)):
         if number <= batch.num_rows:
             return batch.column(key)[number - 1].as_py()
         number -= batch.num_rows

@@ -6,6 +6,7 @@ table. A rule that is broken stops the batch, with its name, the table and the k
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from totes.contracts.arrow import arrow_type
 from totes.contracts.declarations import Check, WarehouseTable, warehouse_tables
 from totes.errors import SHOWN, ContractViolation
-from totes.lake.keys import repeated_keys
+from totes.lake.keys import Keys
 from totes.postgres.connection import quoted
 from totes.warehouse.warehouse import Warehouse
 
@@ -55,17 +56,21 @@ def broken_check(broken: list[Broken]) -> ContractViolation:
 
 
 class StagedRows:
-    """What the rows of a table have to say for themselves, seen as they are staged."""
+    """What the rows of a table have to say for themselves, seen as they are staged.
 
-    def __init__(self, table: WarehouseTable) -> None:
+    Args:
+        folder: for the rows' keys.
+    """
+
+    def __init__(self, table: WarehouseTable, folder: Path) -> None:
         self._table = table
-        self._keys: list[pa.Array] = []
+        self._keys = Keys(folder, arrow_type(table.column(table.identity)))
         self._unaccepted: dict[str, list[object]] = {}
 
     def see(self, rows: pa.RecordBatch) -> None:
         """Takes a look at some of the rows."""
         keys = rows.column(self._table.identity)
-        self._keys.append(keys)
+        self._keys.add(keys)
         for column in self._table.data_columns:
             if column.values and column.name in rows.schema.names:
                 values = rows.column(column.name)
@@ -83,8 +88,7 @@ class StagedRows:
             raise _error(broken, _RESTORE)
 
     def _repeated_keys(self) -> Iterator[Broken]:
-        kind = arrow_type(self._table.column(self._table.identity))
-        if wrong := repeated_keys(pa.chunked_array([keys.cast(kind) for keys in self._keys], kind)):
+        if wrong := self._keys.repeated():
             yield self._broken(self._table.identity, "Each row has one of its own", list(wrong))
 
     def _unaccepted_values(self) -> Iterator[Broken]:

@@ -1,24 +1,25 @@
 """From the lake into the warehouse: staging, and the statements that move staged rows into a star.
 
-Facts and dimensions are both loaded by difference, so that a row which comes again changes nothing.
+The rows of several batches are staged together, each with its batch's number, and moved batch by batch. Facts and
+dimensions are both loaded by difference, so that a row which comes again changes nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pg8000.dbapi
 import pyarrow as pa
+from pg8000.converters import literal
 
-from totes.contracts.declarations import Column, WarehouseTable
+from totes.contracts.declarations import Column, WarehouseTable, warehouse_tables
 from totes.lake.parquet import batches
 from totes.postgres import binary_copy, locks
 from totes.postgres.connection import quoted
 from totes.postgres.copy import copy_in
-from totes.postgres.rows import Rows
 from totes.postgres.server_errors import DEPENDED_UPON, sqlstate
-from totes.runtime.log import logger
+from totes.runtime.log import about, logger
 from totes.warehouse import constraints, rules
 from totes.warehouse.encodings import named_in_warehouse
 from totes.warehouse.warehouse import Warehouse
@@ -29,11 +30,35 @@ BULK_SHARE = 0.25
 # Above this many rows, a check row by row would take longer than a statement may.
 MOST_ROW_BY_ROW = 1_000_000
 _NOT_REFERENCED = "23503"
+_SAVEPOINT = "before_rows_that_refer"
+# No declared column has such a name.
+_BATCH = Column("_batch", "integer", "The batch that brought the row.")
 _ASIDE = (
     Column("business_id", "bigint", "The key in totesys."),
     Column("reason", "text", "What is wrong."),
     Column("row", "text", "The row as JSON."),
 )
+_STAGINGS = {"data": "staged", "deleted": "deleted", "aside": "aside"}
+
+
+class Part(NamedTuple):
+    """What batches say of a table: its `data` or its `deleted` keys; of a table of totesys, what is `aside`."""
+
+    table: str
+    name: str
+
+    @property
+    def staging(self) -> str:
+        """The temporary table for its rows, as an SQL identifier."""
+        return quoted("pg_temp", f"{_STAGINGS[self.name]}_{self.table}")
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of its files."""
+        if self.name == "aside":
+            return _ASIDE
+        table = warehouse_tables()[self.table]
+        return table.data_columns if self.name == "data" else (table.column(table.identity),)
 
 
 @dataclass(frozen=True)
@@ -56,30 +81,130 @@ class Loaded:
     last: int | None = None
 
 
-def stage(warehouse: Warehouse, table: WarehouseTable, path: Path) -> int:
-    """Copies a file of rows into a temporary table that ends with the transaction; returns how many there were.
+def stage(warehouse: Warehouse, files: Mapping[Part, Mapping[int, Path]]) -> dict[Part, dict[int, int]]:
+    """Copies files of rows into temporary tables, which end with the transaction.
+
+    Args:
+        files: of each part, by batch.
+
+    Returns:
+        how many rows each file has.
 
     Raises:
-        ContractViolation: two rows have one key, or a value is not accepted.
+        ContractViolation: two rows of a file have one key, or a value is not accepted.
     """
-    seen = rules.StagedRows(table)
-    rows = _staged(warehouse, _stage(table), table.data_columns, path, seen.see)
-    seen.check()
-    return rows
+    _run(warehouse, [_creation(part) for part in files])
+    staged = {part: _staged(warehouse, part, of_part) for part, of_part in files.items()}
+    _run(warehouse, [f"ANALYZE {part.staging}" for part in files])
+    return staged
 
 
-def stage_deleted(warehouse: Warehouse, table: WarehouseTable, path: Path) -> int:
-    """The same for a file of deleted keys."""
-    return _staged(warehouse, _deleted(table), (table.column(table.identity),), path)
+def unstage(warehouse: Warehouse, parts: Iterable[Part]) -> None:
+    """Drops the temporary tables of some parts, so that the same transaction can stage others."""
+    _run(warehouse, [f"DROP TABLE {part.staging}" for part in parts])
 
 
-def note_quarantine(warehouse: Warehouse, source: str, path: Path, batch: int) -> None:
-    """Brings the warehouse's quarantine of a table of totesys to what a file says is quarantined."""
-    aside = quoted("pg_temp", f"aside_{source}")
-    _staged(warehouse, aside, _ASIDE, path)
-    for name in ("release", "quarantine"):
-        warehouse.execute(name, {"name": source, "batch": batch}, aside=aside)
-    warehouse.run(f"DROP TABLE {aside}")
+class Move:
+    """Moves what is staged of a batch into the stars: in one round trip, but for facts with many rows."""
+
+    def __init__(self, warehouse: Warehouse, batch: int) -> None:
+        self._warehouse = warehouse
+        self._batch = batch
+        self._statements: list[str] = []
+        self._tables: list[WarehouseTable] = []
+        self._done: dict[str, Loaded] = {}
+
+    def add(self, statement: str) -> None:
+        """Adds a statement that returns nothing."""
+        self._statements.append(statement)
+
+    def add_rows(self, table: WarehouseTable) -> None:
+        """Adds the staged rows of a table.
+
+        A fact gets those that differ from the latest version of their business id, or have none that is alive. Of a
+        dimension, new rows are inserted, those that differ are updated, and tombstones of those that came back end.
+        """
+        if table.is_fact:
+            names = ["discard_known", "insert_versions"]
+        else:
+            # The calendar has no source, and loses no day.
+            names = ["upsert", "end_tombstones"] if table.source else ["upsert"]
+        self._tables.append(table)
+        # If a row refers to nothing, the rows of the tables before this one stay.
+        self.add(f"SAVEPOINT {_SAVEPOINT}")
+        for name in names:
+            self.add(_statement(self._warehouse, name, table, self._batch))
+        self.add(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+
+    def add_many(self, fact: WarehouseTable, path: Path) -> int:
+        """Loads a file with many rows of a fact, which are not staged yet, after what was added so far.
+
+        Returns:
+            how many rows there are.
+
+        Raises:
+            ContractViolation: two rows have one key, a value is not accepted, or rows refer to nothing.
+        """
+        self._run()
+        loaded = _load_many(self._warehouse, fact, self._batch, path)
+        self._done[fact.name] = loaded
+        return loaded.staged
+
+    def add_tombstones(self, table: WarehouseTable) -> None:
+        """Adds a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
+        name = "add_tombstones_of_versions" if table.is_fact else "add_tombstones"
+        self.add(_statement(self._warehouse, name, table, self._batch))
+
+    def add_quarantine(self, source: str) -> None:
+        """Brings the warehouse's quarantine of a table of totesys to what is staged of it."""
+        names = {"name": literal(source), "batch": str(self._batch), "aside": Part(source, "aside").staging}
+        for name in ("release", "quarantine"):
+            self.add(self._warehouse.statement(name, **names))
+
+    def end(self) -> Mapping[str, Loaded]:
+        """Runs the rest; returns what was done to each table whose rows were moved.
+
+        Raises:
+            ContractViolation: rows refer to nothing.
+        """
+        self._run()
+        return self._done
+
+    def _run(self) -> None:
+        try:
+            rows = _run(self._warehouse, self._statements)
+        except pg8000.dbapi.DatabaseError as error:
+            if sqlstate(error) == _NOT_REFERENCED:
+                self._warehouse.run(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+                _check_references(self._warehouse, self._tables)
+            raise
+        for row in rows:
+            self._done[row.table_name] = Loaded(
+                inserted=row.inserted, updated=row.updated, first=row.first, last=row.last
+            )
+        self._statements, self._tables = [], []
+
+
+def _load_many(warehouse: Warehouse, fact: WarehouseTable, batch: int, path: Path) -> Loaded:
+    """Loads many rows of a fact: straight into an empty one, else by way of staging."""
+    if not warehouse.scalar("any_row", table=warehouse.star(fact.name)) and (
+        filled := copy_into_empty(warehouse, fact, path)
+    ):
+        return filled
+    part = Part(fact.name, "data")
+    staged = stage(warehouse, {part: {batch: path}})[part][batch]
+    known = warehouse.connection.execute(_statement(warehouse, "discard_known", fact, batch)).count
+    try:
+        with warehouse.connection.savepoint():
+            keys = _bulk_keys(warehouse, fact, staged - known)
+            row = warehouse.connection.execute(_statement(warehouse, "insert_versions", fact, batch)).one()
+            keys.make(warehouse)
+    except pg8000.dbapi.DatabaseError as error:
+        if sqlstate(error) == _NOT_REFERENCED:
+            _check_references(warehouse, [fact])
+        raise
+    unstage(warehouse, [part])
+    return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
 
 
 def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> Loaded | None:
@@ -92,66 +217,21 @@ def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> L
     Raises:
         ContractViolation: two rows have one key, or a value is not accepted.
     """
-    seen = rules.StagedRows(fact)
+    seen = rules.StagedRows(fact, path.parent)
     keys, indexes = constraints.foreign_keys(warehouse, [fact]), constraints.indexes(warehouse, fact)
     try:
         with warehouse.connection.savepoint():
             if not _dropped(warehouse, fact, keys, indexes):
                 return None
-            rows = _copied(warehouse, warehouse.star(fact.name), fact.data_columns, path, seen.see)
-            seen.check()
+            rows = _copied(warehouse, warehouse.star(fact.name), fact.data_columns, {0: path}, {0: seen})[0]
             indexes.make(warehouse)
             keys.make(warehouse)
     except pg8000.dbapi.DatabaseError as error:
         if sqlstate(error) in (_NOT_REFERENCED, DEPENDED_UPON):
             return None
         raise
-    row = _execute(warehouse, "range", fact).one()
+    row = warehouse.execute("range", key=quoted(fact.key), table=warehouse.star(fact.name)).one()
     return Loaded(rows, inserted=rows, first=row.first, last=row.last)
-
-
-def is_to_be_filled(warehouse: Warehouse, fact: WarehouseTable, rows: int) -> bool:
-    """Whether so many rows of a fact are worth the shorter way, and nothing forbids it."""
-    return rows >= BULK_ROWS and not _execute(warehouse, "any_row", fact).scalar()
-
-
-def insert_versions(warehouse: Warehouse, fact: WarehouseTable, staged: int) -> Loaded:
-    """Adds the staged rows that differ from the latest version of their business id, or have none that is alive."""
-    known = _execute(warehouse, "discard_known", fact, {"fact": fact.name}).count
-    with _moved(warehouse, fact):
-        keys = _bulk_keys(warehouse, fact, staged - known)
-        row = _execute(warehouse, "insert_versions", fact).one()
-        keys.make(warehouse)
-    return Loaded(staged, inserted=row.inserted, first=row.first, last=row.last)
-
-
-def upsert(warehouse: Warehouse, dimension: WarehouseTable, staged: int, batch: int) -> Loaded:
-    """Inserts staged rows that are new, updates those that differ, and ends the tombstones of those that came back."""
-    with _moved(warehouse, dimension):
-        row = _execute(warehouse, "upsert", dimension).one()
-        if dimension.source:  # the calendar has none, and loses no day
-            _execute(warehouse, "end_tombstones", dimension, {"name": dimension.name, "batch": batch})
-    return Loaded(staged, inserted=row.inserted, updated=row.updated)
-
-
-def add_tombstones(warehouse: Warehouse, table: WarehouseTable, batch: int) -> None:
-    """Writes a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
-    name = "add_tombstones_of_versions" if table.is_fact else "add_tombstones"
-    _execute(warehouse, name, table, {"name": table.name, "batch": batch})
-    warehouse.run(f"DROP TABLE {_deleted(table)}")
-
-
-@contextmanager
-def _moved(warehouse: Warehouse, table: WarehouseTable) -> Iterator[None]:
-    """Ends the staging of a table; where a row can't be moved, because it refers to nothing, tells which."""
-    try:
-        with warehouse.connection.savepoint():
-            yield
-    except pg8000.dbapi.DatabaseError as error:
-        if sqlstate(error) == _NOT_REFERENCED:
-            rules.check_references(warehouse, table, _stage(table))
-        raise
-    warehouse.run(f"DROP TABLE {_stage(table)}")
 
 
 def _bulk_keys(warehouse: Warehouse, fact: WarehouseTable, news: int) -> constraints.Dropping:
@@ -183,76 +263,93 @@ def _dropped(warehouse: Warehouse, fact: WarehouseTable, *what: constraints.Drop
     return dropped
 
 
-def _staged(
-    warehouse: Warehouse,
-    staging: str,
-    columns: tuple[Column, ...],
-    path: Path,
-    see: Callable[[pa.RecordBatch], None] = lambda _rows: None,
-) -> int:
-    definitions = ", ".join(f"{quoted(column.name)} {column.type}" for column in columns)
-    warehouse.run(f"CREATE TEMPORARY TABLE {staging} ({definitions}) ON COMMIT DROP")
-    rows = _copied(warehouse, staging, columns, path, see)
-    warehouse.run(f"ANALYZE {staging}")
-    return rows
+def _check_references(warehouse: Warehouse, tables: Iterable[WarehouseTable]) -> None:
+    """Names the staged rows of some tables that refer to nothing, because of which a statement failed."""
+    for table in tables:
+        rules.check_references(warehouse, table, Part(table.name, "data").staging)
+
+
+def _creation(part: Part) -> str:
+    definitions = ", ".join(f"{quoted(column.name)} {column.type}" for column in (*part.columns, _BATCH))
+    return f"CREATE TEMPORARY TABLE {part.staging} ({definitions}) ON COMMIT DROP"
+
+
+def _staged(warehouse: Warehouse, part: Part, files: Mapping[int, Path]) -> dict[int, int]:
+    with about(table=part.table):
+        rows = files if part.name == "data" else {}
+        seen = {batch: rules.StagedRows(warehouse_tables()[part.table], path.parent) for batch, path in rows.items()}
+        return _copied(warehouse, part.staging, (*part.columns, _BATCH), files, seen)
 
 
 def _copied(
     warehouse: Warehouse,
     table: str,
     columns: tuple[Column, ...],
-    path: Path,
-    see: Callable[[pa.RecordBatch], None],
-) -> int:
+    files: Mapping[int, Path],
+    seen: Mapping[int, rules.StagedRows],
+) -> dict[int, int]:
+    """Copies files into a table, in one COPY; returns how many rows each has.
+
+    Args:
+        seen: take a look at the rows of their files.
+    """
     names = ", ".join(quoted(column.name) for column in columns)
-    rows = _Rows(path, columns, see)
-    with named_in_warehouse(path, columns):
+    rows = _Rows(files, columns, seen)
+    with named_in_warehouse(files.values(), columns):
         copy_in(warehouse.connection, f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", rows.blocks())
-    return rows.count
+    for of_file in seen.values():
+        of_file.check()
+    return rows.counts
 
 
 class _Rows:
-    """A Parquet file as the blocks that a binary COPY reads."""
+    """Parquet files, by batch, as the blocks that a binary COPY reads."""
 
-    def __init__(self, path: Path, columns: tuple[Column, ...], see: Callable[[pa.RecordBatch], None]) -> None:
-        self._path = path
+    def __init__(
+        self, files: Mapping[int, Path], columns: tuple[Column, ...], seen: Mapping[int, rules.StagedRows]
+    ) -> None:
+        self._files = files
         self._columns = columns
-        self._see = see
-        self.count = 0
+        self._seen = seen
+        self.counts = dict.fromkeys(files, 0)
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[bytes | bytearray]:
         yield binary_copy.HEADER
-        for batch in batches(self._path):
-            self.count += batch.num_rows
-            self._see(batch)
-            yield from binary_copy.blocks(self._complete(batch), self._columns)
+        for batch, path in self._files.items():
+            for rows in batches(path):
+                self.counts[batch] += rows.num_rows
+                if batch in self._seen:
+                    self._seen[batch].see(rows)
+                yield from binary_copy.blocks(self._complete(batch, rows), self._columns)
         yield binary_copy.TRAILER
 
-    def _complete(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The batch with all columns: one that was written before a column came has its default, or NULL."""
-        present = dict(zip(batch.schema.names, batch.columns, strict=True))
+    def _complete(self, batch: int, rows: pa.RecordBatch) -> pa.RecordBatch:
+        """The rows with all columns: those that were written before a column came have its default, or NULL."""
+        present = {
+            **dict(zip(rows.schema.names, rows.columns, strict=True)),
+            _BATCH.name: pa.repeat(pa.scalar(batch, pa.int32()), len(rows)),
+        }
         return pa.RecordBatch.from_arrays(
             [
-                present[column.name] if column.name in present else pa.array([column.default] * len(batch), pa.string())
+                present[column.name] if column.name in present else pa.array([column.default] * len(rows), pa.string())
                 for column in self._columns
             ],
             names=[column.name for column in self._columns],
         )
 
 
-def _execute(
-    warehouse: Warehouse, name: str, table: WarehouseTable, values: Mapping[str, object] | None = None
-) -> Rows:
-    """Runs a statement about a table, its staged rows or its staged deleted keys."""
+def _statement(warehouse: Warehouse, name: str, table: WarehouseTable, batch: int) -> str:
+    """Returns a statement about a table, and the rows or deleted keys that are staged of a batch."""
     names = [column.name for column in table.data_columns]
     # SQL can't compare rows without columns. If every column is a part of the key, nothing else can differ.
     others = [name for name in names if name != table.identity] or names
-    return warehouse.execute(
+    return warehouse.statement(
         name,
-        values,
+        name=literal(table.name),
+        batch=str(batch),
         table=warehouse.star(table.name),
-        staging=_stage(table),
-        deleted=_deleted(table),
+        staging=Part(table.name, "data").staging,
+        deleted=Part(table.name, "deleted").staging,
         key=quoted(table.key),
         identity=quoted(table.identity),
         columns=", ".join(map(quoted, names)),
@@ -265,9 +362,7 @@ def _execute(
     )
 
 
-def _stage(table: WarehouseTable) -> str:
-    return quoted("pg_temp", f"staged_{table.name}")
-
-
-def _deleted(table: WarehouseTable) -> str:
-    return quoted("pg_temp", f"deleted_{table.name}")
+def _run(warehouse: Warehouse, statements: Iterable[str]) -> Iterable[Any]:
+    """Runs statements in one round trip, if there are any; returns the rows of all of them."""
+    together = ";\n".join(statements)
+    return warehouse.connection.execute(together) if together else ()

@@ -15,7 +15,6 @@ from importlib import resources
 from typing import Any
 
 import yaml
-from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
 from local.aws.deployment import ROOT
 from tests.unit.infrastructure.template import LOGINS, matches
@@ -227,6 +226,9 @@ def excluded(kind: str, action: str) -> str:
 
 def handlers(kind: str) -> dict[str, list[str]]:
     """Returns the permissions of a resource type's handlers, and those for its tags."""
+    # Importing it takes a worker two seconds, and few workers run these tests.
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
+
     schema = PROVIDER_SCHEMA_MANAGER.get_resource_schema(REGION, kind).schema
     found = {name: schema["handlers"].get(name, {}).get("permissions", []) for name in HANDLERS}
     return found | {"tags": schema.get("tagging", {}).get("permissions", [])}

@@ -1,1 +1,1 @@
-INSERT INTO {log}.batch (batch_id, snapshot_at, execution) VALUES (:batch, :moment, :execution)
+INSERT INTO {log}.batch (batch_id, snapshot_at, execution) VALUES ({batch}, {moment}, {execution})

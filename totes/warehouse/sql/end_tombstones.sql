@@ -1,7 +1,8 @@
 -- Ends the tombstones of a dimension's rows that have come back.
 UPDATE {log}.tombstone AS tombstone
-SET ended_batch_id = :batch
+SET ended_batch_id = {batch}
 FROM {staging} AS staged
-WHERE tombstone.table_name = :name
+WHERE staged._batch = {batch}
+  AND tombstone.table_name = {name}
   AND tombstone.business_id = staged.{identity}
   AND tombstone.ended_batch_id IS NULL

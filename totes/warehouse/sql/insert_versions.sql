@@ -1,8 +1,8 @@
--- Adds a version for each row that is left in the staging.
+-- Adds a version for each of a batch's rows that are left in the staging.
 -- The order is that of the file, as in a copy into an empty fact: a replay gives the same record ids either way.
 WITH added AS (
     INSERT INTO {table} ({columns})
-    SELECT {staged_columns} FROM {staging} AS staged ORDER BY staged.ctid
+    SELECT {staged_columns} FROM {staging} AS staged WHERE staged._batch = {batch} ORDER BY staged.ctid
     RETURNING {key} AS record_id
 )
-SELECT count(*) AS inserted, min(record_id) AS first, max(record_id) AS last FROM added
+SELECT {name} AS table_name, count(*) AS inserted, 0 AS updated, min(record_id) AS first, max(record_id) AS last FROM added

@@ -1,8 +1,9 @@
 -- Notes the rows that are quarantined and were not, or for another reason.
 INSERT INTO {log}.quarantine (table_name, business_id, batch_id, reason, source_row)
-SELECT :name, aside.business_id, :batch, aside.reason, CAST(aside.row AS jsonb)
+SELECT {name}, aside.business_id, {batch}, aside.reason, CAST(aside.row AS jsonb)
 FROM {aside} AS aside
-WHERE NOT EXISTS (
+WHERE aside._batch = {batch}
+  AND NOT EXISTS (
     SELECT FROM {log}.quarantine AS held
-    WHERE held.table_name = :name AND held.business_id = aside.business_id AND held.released_batch_id IS NULL
+    WHERE held.table_name = {name} AND held.business_id = aside.business_id AND held.released_batch_id IS NULL
 )

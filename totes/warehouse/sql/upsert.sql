@@ -1,9 +1,15 @@
 -- Inserts new rows and updates those that differ; xmax is 0 in a row that was not there before.
 WITH changed AS (
     INSERT INTO {table} AS present ({columns})
-    SELECT {staged_columns} FROM {staging} AS staged ORDER BY staged.{identity}
+    SELECT {staged_columns} FROM {staging} AS staged WHERE staged._batch = {batch} ORDER BY staged.{identity}
     ON CONFLICT ({key}) DO UPDATE SET {assignments}
     WHERE ROW ({present_values}) IS DISTINCT FROM ROW ({excluded_values})
     RETURNING present.xmax = 0 AS fresh
 )
-SELECT count(*) FILTER (WHERE fresh) AS inserted, count(*) FILTER (WHERE NOT fresh) AS updated FROM changed
+SELECT
+    {name} AS table_name,
+    count(*) FILTER (WHERE fresh) AS inserted,
+    count(*) FILTER (WHERE NOT fresh) AS updated,
+    NULL AS first,
+    NULL AS last
+FROM changed

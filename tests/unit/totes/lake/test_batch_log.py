@@ -125,13 +125,21 @@ def test_broken_manifest_is_named(lake: Lake) -> None:
         BatchLog(lake).read(7)
 
 
-def test_hint_names_no_batch_that_another_one_has_committed(lake: Lake) -> None:
-    """The hint is written after the commit. If it is lost, or never written, the old one stays."""
+def test_hint_of_a_batch_that_is_not_committed_costs_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hint is put beside the manifest, and a process may die between the two."""
+    committed(lake, range(1, 4))
+    put(HINT, b'{"batch": 4}')
+    walks, keys = [], Lake.keys
+    monkeypatch.setattr(Lake, "keys", lambda *asked, after: (walks.append(after), keys(*asked, after=after))[1])
+    assert (BatchLog(lake).last(), walks) == (3, [entry(2)])
+
+
+def test_hint_is_right_though_another_one_has_committed_the_batch(lake: Lake) -> None:
     log = committed(lake, [1])
     put(entry(2), b"another's")
     with pytest.raises(BatchContended):
         log.commit(replace(MANIFEST, batch=2))
-    assert lake.read(HINT) == b'{\n "batch": 1\n}'
+    assert lake.read(HINT) == b'{\n "batch": 2\n}'
 
 
 def test_batch_may_be_committed_without_a_hint(lake: Lake) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from totes.contracts.arrow import arrow_type, processed_type
 from totes.contracts.declarations import Column, ContractInvalid, source_tables, warehouse_tables
+from totes.lake.keys import Keys
 from totes.lake.parquet import (
     batches,
     deleted_schema,
@@ -78,7 +79,7 @@ ROWS = pa.table([[Decimal("-99999999.99"), None, Decimal("0.10")], ["", "NULL", 
 
 def written(path: Path) -> Path:
     with parquet_writer(path, SCHEMA) as writer:
-        writer.write_table(ROWS)
+        writer.write(ROWS)
     return path
 
 
@@ -94,21 +95,21 @@ def test_same_rows_make_the_same_bytes(tmp_path: Path) -> None:
 
 def test_large_file_is_read_in_pieces(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("id", pa.int32(), nullable=False)])
-    write_keys(tmp_path / "keys", pa.array(range(300_000), pa.int32()), schema)
+    write_keys(tmp_path / "keys", Keys(tmp_path, pa.int32(), range(300_000)), schema)
     pieces = list(batches(tmp_path / "keys"))
     assert max(piece.num_rows for piece in pieces) < 300_000
     assert pa.Table.from_batches(pieces).column("id").to_pylist() == list(range(300_000))
 
 
 def test_consecutive_keys_take_next_to_no_room(tmp_path: Path) -> None:
-    write_keys(tmp_path / "keys", pa.array(range(1_000_000), pa.int32()), keys_schema(source_tables()["payment"]))
+    write_keys(tmp_path / "keys", Keys(tmp_path, pa.int32(), range(1_000_000)), keys_schema(source_tables()["payment"]))
     assert (tmp_path / "keys").stat().st_size < 100_000
     assert pq.ParquetFile(tmp_path / "keys").metadata.num_rows == 1_000_000
 
 
 def test_keys_are_written_in_order(tmp_path: Path) -> None:
     schema = keys_schema(source_tables()["design"])
-    write_keys(tmp_path / "keys", pa.array([3, 1, 2], pa.int32()), schema)
+    write_keys(tmp_path / "keys", Keys(tmp_path, pa.int32(), [3, 1, 2]), schema)
     assert pq.read_table(tmp_path / "keys").column(0).to_pylist() == [1, 2, 3]
 
 
@@ -116,5 +117,5 @@ def test_piece_is_no_longer_than_what_a_writer_held(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("text", pa.string())])
     with parquet_writer(tmp_path / "long", schema) as writer:
         for number in range(3):
-            writer.write_table(pa.table({"text": [str(number)] * 2}, schema=schema))
+            writer.write(pa.table({"text": [str(number)] * 2}, schema=schema))
     assert [piece.column(0).to_pylist() for piece in batches(tmp_path / "long")] == [["0"] * 2, ["1"] * 2, ["2"] * 2]

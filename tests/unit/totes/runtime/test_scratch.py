@@ -124,7 +124,7 @@ def fill_the_disk() -> None:
         (folder / "other").write_bytes(bytes(3 << 20))
         (folder / "data").symlink_to(FULL)
         with parquet_writer(folder / "data", schema) as writer:
-            writer.write_table(pa.table({"key": range(1_000_000)}, schema=schema))
+            writer.write(pa.table({"key": range(1_000_000)}, schema=schema))
 
 
 def fail_to_close() -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.totes.source.test_decisions import BEFORE
 from totes.contracts.declarations import source_tables
 from totes.lake.bucket import Lake, StoredObject
+from totes.lake.keys import Keys
 from totes.lake.parquet import keys_schema, write_keys
 from totes.lake.side_by_side import Downloads
 from totes.source.batch_before import BatchBefore
@@ -18,14 +19,14 @@ ROW = QuarantinedRow(7, "staff 7: first_name is NULL", "{}", known=True)
 
 def batch_before(lake: Lake, folder: Path, **parts: StoredObject) -> BatchBefore:
     """Returns a batch that has these objects of staff."""
-    return BatchBefore(replace(BEFORE, tables={"staff": parts}), Downloads(lake, folder))
+    return BatchBefore(replace(BEFORE, tables={"staff": parts}), Downloads(lake, folder), folder)
 
 
 @pytest.fixture
 def keys(lake: Lake, tmp_path: Path) -> StoredObject:
     """Returns a file of two keys, which was written when the key was a smallint."""
     path = tmp_path / "keys.parquet"
-    write_keys(path, pa.array([3, 5], pa.int16()), pa.schema([pa.field(STAFF.key, pa.int16(), nullable=False)]))
+    write_keys(path, Keys(tmp_path, pa.int16(), [3, 5]), pa.schema([pa.field(STAFF.key, pa.int16(), nullable=False)]))
     return lake.add(path, "keys/staff", 2)
 
 
@@ -37,7 +38,8 @@ def quarantine(lake: Lake, tmp_path: Path) -> StoredObject:
 
 def test_known_keys_have_todays_type(lake: Lake, tmp_path: Path, keys: StoredObject) -> None:
     before = batch_before(lake, tmp_path, keys=keys)
-    assert before.keys(STAFF).equals(pa.array([3, 5], keys_schema(STAFF).types[0]))
+    known = before.keys(STAFF)
+    assert (known.to_pylist(), known.kind) == ([3, 5], keys_schema(STAFF).types[0])
 
 
 def test_quarantined_rows_are_read_by_key(lake: Lake, tmp_path: Path, quarantine: StoredObject) -> None:
@@ -62,7 +64,7 @@ def test_quarantine_without_rows_is_not_fetched(lake: Lake, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("first", [True, False], ids=["no batch", "no such table"])
 def test_table_may_be_new(lake: Lake, tmp_path: Path, first: bool) -> None:
-    before = BatchBefore(None if first else replace(BEFORE, tables={}), Downloads(lake, tmp_path))
+    before = BatchBefore(None if first else replace(BEFORE, tables={}), Downloads(lake, tmp_path), tmp_path)
     assert before.stored("staff", "keys") is None
-    assert before.keys(STAFF).equals(pa.array([], keys_schema(STAFF).types[0]))
+    assert before.keys(STAFF).to_pylist() == []
     assert before.quarantine("staff") == {}

@@ -1,17 +1,19 @@
+import tempfile
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from tests.unit.totes.source.test_validation import catalogue
 from totes.contracts.declarations import source_columns, source_tables
 from totes.errors import SourceBusy
 from totes.lake.bucket import StoredObject
-from totes.lake.keys import difference
+from totes.lake.keys import Keys
 from totes.lake.manifest import Manifest
 from totes.postgres.catalogue import structure_of
 from totes.postgres.position import SourcePosition
@@ -60,8 +62,8 @@ NOTHING_IN_FULL = Scope(990, None, {}, dict.fromkeys(TABLES, ()))
 WRONG = QuarantinedRow(7, "payment 7: paid is NULL", "{}", known=True)
 
 
-def keys(*numbers: int) -> pa.Array:
-    return pa.array(numbers, pa.int32())
+def keys(*numbers: int) -> Keys:
+    return Keys(Path(tempfile.gettempdir()), pa.int32(), numbers)
 
 
 def scope(previous: Manifest | None = BEFORE, *asked_for: str, **changes: Any) -> Scope:
@@ -247,6 +249,7 @@ def test_keys_are_as_before_if_none_was_read_and_none_is_missing(
 KEY_SETS = some.sets(some.integers(1, 12))
 
 
+@settings(deadline=None)
 @given(known=KEY_SETS, deleted=KEY_SETS, inserted=KEY_SETS, updated=KEY_SETS, in_full=some.booleans())
 def test_known_keys_with_what_came_and_without_what_went_are_live(
     known: set[int], deleted: set[int], inserted: set[int], updated: set[int], in_full: bool
@@ -261,6 +264,7 @@ def test_known_keys_with_what_came_and_without_what_went_are_live(
     assert change.differ_from(len(known)) is (there != known)
 
 
+@settings(deadline=None)
 @given(known=KEY_SETS, missed=KEY_SETS, seen=KEY_SETS, in_full=some.booleans())
 def test_what_is_explained_keeps_the_law_whatever_was_missed(
     known: set[int], missed: set[int], seen: set[int], in_full: bool
@@ -277,13 +281,13 @@ def test_what_is_explained_keeps_the_law_whatever_was_missed(
 def compared(known: set[int], read: set[int], there: set[int], *, in_full: bool) -> KeyChange | None:
     """Returns how keys have changed, given what was read of a table with the keys `there`."""
     known_keys, read_keys = keys(*known), keys(*read)
-    came = difference(read_keys, known_keys)
+    came = read_keys.minus(known_keys)
     live = expected_keys(known_keys, came, read_keys, in_full=in_full)
     return key_change(known_keys, came, live if len(there) >= len(live) else keys(*there), len(there))
 
 
 def test_full_read_shows_the_live_keys_itself() -> None:
-    assert expected_keys(keys(1, 2), keys(3), keys(1, 3), in_full=True) == keys(1, 3)
+    assert expected_keys(keys(1, 2), keys(3), keys(1, 3), in_full=True).to_pylist() == [1, 3]
 
 
 @pytest.mark.parametrize(

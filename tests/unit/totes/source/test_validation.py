@@ -1,10 +1,12 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from totes.contracts.declarations import SourceTable, source_tables
 from totes.errors import AccessDenied, ContractViolation
+from totes.lake.keys import Keys
 from totes.lake.parquet import landed_schema
 from totes.postgres.catalogue import CatalogueColumn, CatalogueTable, Relation
 from totes.source.catalogue import check_catalogue
@@ -288,8 +290,8 @@ def test_text_that_is_too_long_is_named_with_its_length() -> None:
     ]
 
 
-def test_key_of_two_rows_is_named() -> None:
+def test_key_of_two_rows_is_named(tmp_path: Path) -> None:
     table = source_tables()["currency"]
-    assert repeated(table, pa.array([1, 2, 3], pa.int32())) == []
-    (found,) = repeated(table, pa.array([1, 2, 1], pa.int32()))
+    assert repeated(table, Keys(tmp_path, pa.int32(), [1, 2, 3])) == []
+    (found,) = repeated(table, Keys(tmp_path, pa.int32(), [1, 2, 1]))
     assert str(found) == "currency 1: currency_id is that of 2 rows, expected one row with that key"

@@ -1,4 +1,6 @@
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,7 +14,7 @@ SIZE = Column("size", "text", "The tote's size.", nullable=True, values=("small"
 
 
 def seen(size: Column, *values: str | None) -> StagedRows:
-    rows = StagedRows(replace(DESIGN, columns=(DESIGN.column("design_id"), size)))
+    rows = StagedRows(replace(DESIGN, columns=(DESIGN.column("design_id"), size)), Path(tempfile.gettempdir()))
     keys = pa.array(range(1, len(values) + 1), pa.int32())
     rows.see(pa.RecordBatch.from_arrays([keys, pa.array(values, pa.string())], names=["design_id", "size"]))
     return rows
@@ -33,7 +35,7 @@ def test_null_is_named_if_the_column_is_not_nullable() -> None:
 
 
 def test_no_rows_break_no_rule() -> None:
-    StagedRows(DESIGN).check()
+    StagedRows(DESIGN, Path(tempfile.gettempdir())).check()
 
 
 def test_all_broken_rules_are_named_with_some_keys() -> None:

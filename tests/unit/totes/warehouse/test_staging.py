@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -12,11 +13,11 @@ from totes.errors import ContractViolation
 from totes.lake.parquet import deleted_schema, parquet_writer, processed_schema
 from totes.postgres.driver import PipelineConnection
 from totes.warehouse import staging
-from totes.warehouse.staging import Loaded
+from totes.warehouse.staging import Loaded, Move, Part
 from totes.warehouse.star import calendar
 from totes.warehouse.warehouse import Warehouse
 
-CURRENCY, PAYMENT = (warehouse_tables()[name] for name in ("dim_currency", "fact_payment"))
+PAYMENT = warehouse_tables()["fact_payment"]
 Stage = Callable[[str, list[dict[str, Any]]], int]
 GBP = {"currency_id": 1, "currency_code": "GBP", "currency_name": "Pound Sterling"}
 
@@ -29,14 +30,26 @@ def stage(star: PipelineConnection, tmp_path: Path) -> Stage:
         star.commit()
         schema = processed_schema(warehouse_tables()[name])
         with parquet_writer(tmp_path / name, schema) as writer:
-            writer.write_table(pa.Table.from_pylist(rows, schema))
-        return staging.stage(Warehouse(star), warehouse_tables()[name], tmp_path / name)
+            writer.write(pa.Table.from_pylist(rows, schema))
+        return staged_rows(star, name, tmp_path / name)
 
     return staged
 
 
+def staged_rows(star: PipelineConnection, name: str, path: Path) -> int:
+    part = Part(name, "data")
+    return staging.stage(Warehouse(star), {part: {1: path}})[part][1]
+
+
+def moved(star: PipelineConnection, name: str, staged: int) -> Loaded:
+    """Moves what is staged of batch 1."""
+    move = Move(Warehouse(star), 1)
+    move.add_rows(warehouse_tables()[name])
+    return replace(move.end()[name], staged=staged)
+
+
 def upserted(star: PipelineConnection, stage: Stage, rows: list[dict[str, Any]]) -> Loaded:
-    return staging.upsert(Warehouse(star), CURRENCY, stage("dim_currency", rows), 1)
+    return moved(star, "dim_currency", stage("dim_currency", rows))
 
 
 def rows_of(star: PipelineConnection, query: str) -> list[tuple[Any, ...]]:
@@ -65,7 +78,7 @@ def test_row_that_is_the_same_is_not_written_again(star: PipelineConnection, sta
 def test_null_and_empty_text_stay_apart(star: PipelineConnection, stage: Stage) -> None:
     known = dict.fromkeys(("address_line_1", "city", "postal_code", "country", "phone"), "")
     rows = [known | {"location_id": 1, "address_line_2": ""}, known | {"location_id": 2, "district": "None"}]
-    staging.upsert(Warehouse(star), warehouse_tables()["dim_location"], stage("dim_location", rows), 1)
+    moved(star, "dim_location", stage("dim_location", rows))
     assert rows_of(star, "SELECT address_line_2, district, city FROM dim_location ORDER BY location_id") == [
         ("", None, ""),
         (None, "None", ""),
@@ -103,12 +116,10 @@ def pay(star: PipelineConnection, stage: Stage) -> Callable[..., Loaded]:
     star.execute("INSERT INTO dim_counterparty VALUES (1, '', '', NULL, NULL, '', '', '', '')")
     star.execute("INSERT INTO etl.batch VALUES (1, now(), now(), ''), (2, now(), now(), '')")
     days = stage("dim_date", calendar(warehouse_tables()["dim_date"], [2024]).to_pylist())
-    staging.upsert(Warehouse(star), warehouse_tables()["dim_date"], days, 1)
+    moved(star, "dim_date", days)
 
     def loaded(*changes: dict[str, Any]) -> Loaded:
-        return staging.insert_versions(
-            Warehouse(star), PAYMENT, stage("fact_payment", [PAYMENT_ROW | c for c in changes])
-        )
+        return moved(star, "fact_payment", stage("fact_payment", [PAYMENT_ROW | change for change in changes]))
 
     return loaded
 
@@ -123,9 +134,9 @@ def test_batch_with_parquets_own_time_is_loaded_as_the_same(
     schema = pa.schema([field.with_type(kinds.get(field.name, field.type)) for field in processed_schema(PAYMENT)])
     times = {"created_time": time(8, 0, 0, 1_000), "last_updated_time": time(8, 0)}
     with parquet_writer(tmp_path / "older", schema) as writer:
-        writer.write_table(pa.Table.from_pylist([PAYMENT_ROW | times, PAYMENT_ROW | times | {"payment_id": 8}], schema))
-    staged = staging.stage(Warehouse(star), PAYMENT, tmp_path / "older")
-    assert staging.insert_versions(Warehouse(star), PAYMENT, staged) == Loaded(staged=2, inserted=1, first=2, last=2)
+        writer.write(pa.Table.from_pylist([PAYMENT_ROW | times, PAYMENT_ROW | times | {"payment_id": 8}], schema))
+    staged = staged_rows(star, "fact_payment", tmp_path / "older")
+    assert moved(star, "fact_payment", staged) == Loaded(staged=2, inserted=1, first=2, last=2)
     assert rows_of(star, "SELECT DISTINCT created_time, last_updated_time FROM fact_payment") == [tuple(times.values())]
 
 
@@ -192,10 +203,12 @@ def add_tombstones(star: PipelineConnection, table: str, batch: int, ids: list[i
     declared = warehouse_tables()[table]
     schema = deleted_schema(declared)
     with parquet_writer(folder / "deleted", schema) as writer:
-        writer.write_table(pa.table([ids], schema=schema))
-    count = staging.stage_deleted(Warehouse(star), declared, folder / "deleted")
-    staging.add_tombstones(Warehouse(star), declared, batch)
-    return count
+        writer.write(pa.table([ids], schema=schema))
+    part, move = Part(table, "deleted"), Move(Warehouse(star), batch)
+    staged = staging.stage(Warehouse(star), {part: {batch: folder / "deleted"}})
+    move.add_tombstones(declared)
+    move.end()
+    return staged[part][batch]
 
 
 def test_tombstone_ends_the_latest_version(

@@ -1,4 +1,4 @@
 INSERT INTO {log}.batch_table (
     batch_id, table_name, rows_staged, rows_inserted, rows_updated, rows_deleted, first_record_id, last_record_id
 )
-VALUES (:batch, :table, :staged, :inserted, :updated, :deleted, :first, :last)
+VALUES {entries}

@@ -1,0 +1,48 @@
+"""Work in a thread beside the caller's: Arrow, files and sockets hold no lock of Python's while they work."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self, TypeVar
+
+_Item = TypeVar("_Item")
+_END = object()
+
+
+def ahead(items: Iterable[_Item]) -> Iterator[_Item]:
+    """Yields items, each of which is made in a thread while the one before it is used."""
+    iterator = iter(items)
+    with ThreadPoolExecutor(1) as thread:
+        coming: Future[Any] = thread.submit(next, iterator, _END)
+        while (item := coming.result()) is not _END:
+            coming = thread.submit(next, iterator, _END)
+            yield item
+
+
+class Behind:
+    """Calls that run in a thread, one after the other, while the caller prepares the next.
+
+    At most one call is unfinished, so what is prepared does not pile up. All have ended when the block ends. If a call
+    fails, the next one raises its error, or the end of the block does.
+    """
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._last: Future[object] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        self._thread.shutdown()
+        if not error:
+            self.wait()
+
+    def run(self, call: Callable[..., object], *arguments: object) -> None:
+        """Runs a call once the one before has ended."""
+        self.wait()
+        self._last = self._thread.submit(call, *arguments)
+
+    def wait(self) -> None:
+        """Waits until the last call has ended."""
+        if self._last:
+            self._last.result()
