@@ -53,7 +53,7 @@ def everything(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
 
 
 def transactions(pipeline: Pipeline) -> int:
-    """Returns how many transactions have loaded the batches after the first ones."""
+    """Returns how many transactions have loaded the batches after the first one."""
     return int(pipeline.star("SELECT count(DISTINCT xmin::text) FROM etl.batch WHERE batch_id > 1")[0][0])
 
 

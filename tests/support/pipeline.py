@@ -64,7 +64,7 @@ class Pipeline:
 
     @cached_property
     def s3(self) -> Any:
-        """A client of the test."""
+        """Returns a client of the test."""
         return boto3.client("s3", region_name=moto_inside.REGION, config=OF_THE_TEST)
 
     def put_secret(self, which: str, database: str, role: str, **changes: Any) -> None:
