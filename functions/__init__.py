@@ -1,1 +1,1 @@
-"""The handlers, one module for each function."""
+"""The handlers of the Lambda functions, one module each."""

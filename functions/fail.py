@@ -1,4 +1,4 @@
-"""The function behind the state Failed: ends the execution as it was caught, or lets it begin anew once redriven."""
+"""The function behind the state Failed: ends the execution with the caught error, or lets a redriven one start over."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,24 +13,24 @@ LONGEST = 5_000
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Raises the error that was caught, under its own name; returns where the execution was redriven since.
+    """Raises the caught error under its own name; returns only if the execution was redriven since.
 
-    It raises on purpose, so nothing is logged or counted as a failure of its own.
+    It raises on purpose, so the error is neither logged nor counted again.
     """
     failure, execution = event["failure"], event["context"]
     if not _redriven_since(event["caught"], execution):
         raise _error(failure["Error"], failure["Cause"]["errorMessage"])
-    logger.info("redriven: begins anew", execution=execution["Id"], failed_with=failure["Error"])
+    logger.info("redriven: starts over", execution=execution["Id"], failed_with=failure["Error"])
     return {"redriven": True}
 
 
 def _redriven_since(caught: str, execution: Mapping[str, Any]) -> bool:
-    """Whether the context object of Step Functions tells of a redrive that is younger than the failure."""
+    """Returns whether the context object of Step Functions has a redrive that is later than the failure."""
     redriven = execution.get("RedriveTime")
     return redriven is not None and datetime.fromisoformat(redriven) > datetime.fromisoformat(caught)
 
 
 def _error(name: str, message: str) -> Exception:
     kind: type[Exception] = type(name, (Exception,), {})
-    # What Lambda itself says has passed none of our own code yet.
+    # Our own code has not redacted a message that Lambda itself wrote.
     return kind(shortened(redacted(message), LONGEST))

@@ -21,15 +21,15 @@ from totes.runtime.settings import LoadSettings, read_settings
 @answers_doctor
 @observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Loads every processed batch that the warehouse lacks, or as many as there is time for.
+    """Loads every processed batch that the warehouse lacks, or as many as the time allows.
 
-    The result also says whether Transform left batches, so the state machine decides by this result alone.
+    The result also says whether Transform left batches, so the state machine decides by this one result.
     """
     request, done = parse_request(event), LoadResult()
     try:
         load(read_settings(LoadSettings), request, done, Allowance(context.get_remaining_time_in_millis))
     finally:
-        # What was committed before a failure counts as well, and what it left behind.
+        # After a failure, too: batches may have been committed before it, and the lag is known.
         _measure(done)
     logger.info("loaded", first=done.first, last=done.last, inserted=done.inserted, updated=done.updated)
     so_far = event.get("so_far", {})

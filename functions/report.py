@@ -15,7 +15,7 @@ from totes.runtime.settings import ReportSettings, read_settings
 
 @observed
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Returns whether an e-mail is due, its subject and texts, and the last e-mail about this kind of failure."""
+    """Returns whether an e-mail is due, its subject and texts, and the last e-mail about the same kind of failure."""
     settings = read_settings(ReportSettings)
     failure = event["failure"]
     caught = Caught(failure["State"], failure["Error"], failure["Cause"]["errorMessage"])
@@ -27,7 +27,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     return {
         "due": decision.is_due,
         "subject": mail.subject,
-        # For executions that began before this release.
+        # For executions that began before this release, whose workflow reads it.
         "body": mail.body,
         "message": as_message(mail, chat=is_chat(settings.chat)),
         "repeats": decision.last_mail.as_json() if decision.last_mail else None,

@@ -18,7 +18,7 @@ from totes.transform import prepare, transform
 @answers_doctor
 @observed
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Brings every landed batch into the warehouse's shape; of a backfill's, one that it is given."""
+    """Brings every landed batch into the warehouse's shape; a backfill's event names a single batch."""
     request, settings = parse_request(event), read_settings(TransformSettings)
     if batch := event.get("batch"):
         return asdict(prepare(settings, batch))

@@ -12,7 +12,7 @@ from totes.runtime.settings import WatchSettings, read_settings
 
 @observed
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Sends a mail if there is something to report that was not reported yet."""
+    """Sends a mail if the execution's end is not reported yet and one is due, and measures the freshness."""
     detail = event["detail"]
     told = tell(detail["executionArn"], detail["status"], read_settings(WatchSettings))
     metrics.add_metric("MailsSent", MetricUnit.Count, int(told))

@@ -1,12 +1,13 @@
 -- Are sales growing, quarter on quarter and year on year?
 --
--- Answers: per currency and calendar quarter, whether it is unfinished, orders, units, revenue (units x price) and
---   the change in percent on the quarter before and on the same quarter a year before.
--- Assumes: a quarter is that of created_date in UTC; only the latest version of an order counts; a quarter is
---   unfinished until an order of a later quarter is there, and the first one if the first order was made after its
---   first day; an unfinished quarter shows no change, and neither does one compared with it, because that would
---   compare a part with a whole; no orders in the quarter compared with, no change shown; currencies are never added
---   up.
+-- Answers: per currency and calendar quarter, orders, units and revenue (units x price), whether the
+--   quarter is unfinished, and the changes in percent. One change is on the quarter before, the other on
+--   the same quarter a year before.
+-- Assumes: a quarter is that of created_date in UTC. Only the latest version of an order counts. A quarter
+--   is unfinished until there is an order of a later quarter; the first one is, if the first order was
+--   made after its first day. An unfinished quarter shows no change, and neither does one compared with
+--   it: that would compare a part with a whole. If there were no orders in the quarter compared with, no
+--   change is shown. Currencies are never added up.
 -- Chart: bar, x=quarter, y=revenue, row=currency_code
 
 WITH quarterly AS (

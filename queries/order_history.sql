@@ -1,10 +1,10 @@
 -- What has happened to one sales order since it was made?
 --
--- Answers: every version of the order with the span in which it held, what differs from the version before,
---   and the values in words. No valid_to: the version that holds now.
--- Assumes: valid_from is the moment of the source snapshot that first showed the version, so it may lie up to
---   one run after the change itself; last_updated is the back office's own stamp, which does not move when an
---   order is amended; names come from the dimensions as they are today.
+-- Answers: every version of the order with the span in which it held, the values that differ from the
+--   version before, and the values in words. Without valid_to, it is the version that holds now.
+-- Assumes: valid_from is the moment of the source snapshot that first showed the version, so it may be up
+--   to one run later than the change itself. last_updated is the back office's own time, which does not
+--   move when an order is amended. Names come from the dimensions as they are today.
 -- Parameter :order_id (required): the sales_order_id.
 -- No rows: The warehouse has never seen sales order :order_id.
 

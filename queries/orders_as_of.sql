@@ -1,11 +1,11 @@
 -- What was the state of all orders, sold and bought, at a given moment?
 --
 -- Answers: per side (sales, purchases), currency and whether the agreed delivery date had passed, orders,
---   units and value (units x price) as the warehouse knew them at the moment. For the orders one by one:
---   SELECT * FROM sales_order_as_of(moment) or purchase_order_as_of(moment).
--- Assumes: the warehouse knows what the last snapshot at or before the moment showed, and nothing before its
---   first snapshot; later amendments and deletions do not change the answer; the back office records no
---   actual delivery, only the agreed date; currencies are never added up.
+--   units and value (units x price) as the warehouse knew them at the moment. For single orders: SELECT *
+--   FROM sales_order_as_of(moment) or purchase_order_as_of(moment).
+-- Assumes: the warehouse knows what the last snapshot at or before the moment showed, and nothing before
+--   its first snapshot. Later amendments and deletions do not change the answer. The back office records
+--   no actual delivery, only the agreed date. Currencies are never added up.
 -- Chart: bar, x=order_value, y=side, row=agreed_delivery+currency_code
 -- Parameter :moment (optional): a moment such as 2024-08-19T18:50:11Z; without a zone, UTC; when left out, that of
 --   the newest snapshot. A future moment shows the last batch.

@@ -2,9 +2,9 @@
 --
 -- Answers: per counterparty and currency, the overdue receipts, their amount, the earliest payment date among
 --   them and how many days ago that was; largest amount first within a currency.
--- Assumes: overdue is a receipt for a sale whose payment date lies before the newest snapshot's day (UTC) and
---   that is not marked paid. The back office marks payments on weekdays only, so what fell due on a weekend
---   stays here until it is marked. Currencies are never added up.
+-- Assumes: overdue is a receipt for a sale whose payment date is before the newest snapshot's day (UTC)
+--   and that is not marked paid. The back office marks payments on weekdays only, so a payment due on a
+--   weekend stays here until it is marked. Currencies are never added up.
 -- Chart: bar, x=overdue_amount, y=counterparty_legal_name, row=currency_code
 
 WITH today AS (

@@ -2,9 +2,9 @@
 --
 -- Answers: per kind of payment (receipts from customers, payments for purchases), currency and age of the
 --   payment date in days, how many payments are paid and outstanding, and the amounts.
--- Assumes: the age is counted from payment_date to :as_of, and a later payment_date is not due; whether a
---   payment is paid is what its latest version says, whatever :as_of is (payment_as_of(moment) knows what was
---   paid at a moment); currencies are never added up.
+-- Assumes: the age is counted from payment_date to :as_of, and a later payment_date is not due. Whether a
+--   payment is paid is what its latest version says, whatever :as_of is; payment_as_of(moment) knows what
+--   was paid at a moment. Currencies are never added up.
 -- Chart: bar, x=outstanding_amount, y=days, row=kind+currency_code
 -- Parameter :as_of (optional): the day to count from, YYYY-MM-DD; when left out, the day of the newest snapshot.
 

@@ -2,9 +2,8 @@
 --
 -- Answers: per currency, orders, units, revenue (units x price), the average price of a unit and the average
 --   order.
--- Assumes: revenue is counted when ordered, not when paid; only the latest version of an order counts, and
---   deleted orders do not; there is no exchange rate in the warehouse, so there is no total over the
---   currencies.
+-- Assumes: revenue is counted when ordered, not when paid. Only the latest version of an order counts, and
+--   deleted orders do not. The warehouse has no exchange rates, so there is no total over the currencies.
 -- Chart: bar, x=units, y=currency_code
 
 SELECT

@@ -1,12 +1,12 @@
 -- How does revenue develop from month to month?
 --
--- Answers: per currency and calendar month, whether it is unfinished, orders, units, revenue (units x price) and
---   the change on the calendar month before in percent.
--- Assumes: a month is that of created_date in UTC; only the latest version of an order counts; a month is
---   unfinished until an order of a later month is there, and the first one if the first order was made after its
---   first day; an unfinished month shows no change, and neither does one compared with it, because that would compare
---   a part with a whole; a month without orders is not listed, and the month after it shows no change; currencies are
---   never added up.
+-- Answers: per currency and calendar month, whether it is unfinished, orders, units, revenue (units x
+--   price) and the change on the calendar month before in percent.
+-- Assumes: a month is that of created_date in UTC. Only the latest version of an order counts. A month is
+--   unfinished until there is an order of a later month; the first one is, if the first order was made
+--   after its first day. An unfinished month shows no change, and neither does one compared with it: that
+--   would compare a part with a whole. A month without orders is not listed, and the month after it shows
+--   no change. Currencies are never added up.
 -- Chart: line, x=month, y=revenue, row=currency_code
 
 WITH monthly AS (

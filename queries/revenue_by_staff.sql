@@ -2,9 +2,9 @@
 --
 -- Answers: per member of staff and currency, orders, units, revenue (units x price) and the rank by revenue
 --   within the currency; best first.
--- Assumes: an order belongs to the member of staff named in its latest version, so an order handed over
---   counts for the new one; the department is today's; who has sold nothing is not listed; currencies are
---   never added up.
+-- Assumes: an order belongs to the member of staff named in its latest version, so an order that was
+--   handed over counts for the new one. The department is today's. Staff without sales are not listed.
+--   Currencies are never added up.
 -- Chart: bar, x=revenue, y=staff_member, row=currency_code
 
 SELECT

@@ -2,8 +2,8 @@
 --
 -- Answers: per currency and weekday of the order's creation, orders, units, revenue (units x price) and the
 --   weekday's share of the currency's revenue.
--- Assumes: a weekday is that of created_date in UTC, Monday first as in ISO 8601; revenue is counted when
---   ordered, not when paid; only the latest version of an order counts; currencies are never added up.
+-- Assumes: a weekday is that of created_date in UTC, Monday first as in ISO 8601. Revenue is counted when
+--   ordered, not when paid. Only the latest version of an order counts. Currencies are never added up.
 -- Chart: bar, x=revenue, y=day_name, row=currency_code
 
 SELECT

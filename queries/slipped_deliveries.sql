@@ -2,8 +2,8 @@
 --
 -- Answers: every current sales order whose agreed delivery date is later than in its first version, with both
 --   dates, the days of slip and the value at stake; longest slip first.
--- Assumes: the first version is the first that the warehouse saw, so amendments made before the first batch
---   are not known; the back office records no actual delivery, so this is the promise, not the performance; a
+-- Assumes: the first version is the first that the warehouse saw, so amendments before the first batch are
+--   not known. The back office records no actual delivery, so this is the promise, not the performance. A
 --   deleted order has no promise left.
 
 SELECT

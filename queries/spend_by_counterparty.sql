@@ -1,9 +1,9 @@
 -- How much do we spend with each counterparty?
 --
 -- Answers: per counterparty and currency, purchase orders, items, spend (quantity x price) and the
---   counterparty's share of what is spent in that currency; largest first.
--- Assumes: money is spent when it is ordered, whether paid or not; only the latest version of a purchase
---   order counts, and deleted ones do not; currencies are never added up.
+--   counterparty's share of all spend in that currency; largest first.
+-- Assumes: money is spent when it is ordered, whether paid or not. Only the latest version of a purchase
+--   order counts, and deleted ones do not. Currencies are never added up.
 -- Chart: bar, x=spend, y=counterparty_legal_name, row=currency_code
 
 SELECT

@@ -1,10 +1,10 @@
 -- Which three designs sell best in each of the five countries that buy most?
 --
--- Answers: for the five countries with the most units, the three designs with the most units, and what share
---   of the country's units each of them is.
--- Assumes: the country is the one agreed for delivery; a design is its name, because each new drawing of a
---   design gets a new design_id; only the latest version of an order counts, and deleted orders do not. Equal
---   units share a rank, so a tie can show a fourth design or a sixth country.
+-- Answers: for the five countries with the most units, the three designs with the most units, and each
+--   design's share of the country's units.
+-- Assumes: the country is the one agreed for delivery. A design is its name, because each new drawing of a
+--   design gets a new design_id. Only the latest version of an order counts, and deleted orders do not.
+--   Equal units share a rank, so a tie can show a fourth design or a sixth country.
 -- Chart: bar, x=units, y=design_name, row=country
 
 WITH units_by_design AS (

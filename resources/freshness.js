@@ -1,7 +1,7 @@
 'use strict';
 
-// The alarm on freshness, by the rate: it goes off after half an hour without success, or after three starts without any
-// where the schedule is slower. A fixed half hour would go off between any two executions of an hourly schedule.
+// The alarm on freshness, by the rate. It goes off after half an hour without success; if the schedule is slower, after
+// three starts without success. After a fixed half hour it would go off between any two executions of an hourly schedule.
 
 const MINUTES = { minute: 1, hour: 60, day: 24 * 60 };
 const PROMISED_MINUTES = 30;

@@ -1,8 +1,8 @@
 'use strict';
 
-// The layer lies in the deployment bucket once, under the hash of its content (docs/adr/0029-layer-and-alarms.md). osls would
-// put it into the folder of the deployment that first has it, and deletes that folder ten deployments later: the deployments
-// that share the layer could not be rolled back to any more. `sls remove` deletes it with the rest of the stage's prefix.
+// The layer is in the deployment bucket once, under the hash of its content (docs/adr/0029-layer-and-alarms.md). osls would
+// put it into the folder of the first deployment that has it, and delete that folder ten deployments later. Then the
+// deployments that share the layer could not be restored. `sls remove` deletes it with the rest of the stage's prefix.
 
 const { createHash } = require('node:crypto');
 const { lstat, readFile } = require('node:fs/promises');
@@ -29,7 +29,7 @@ class Layer {
     };
   }
 
-  // serverless-python-requirements links the layer that it has built before into .serverless, and does not wait for the
+  // serverless-python-requirements links the cached layer into .serverless, and does not wait for the
   // link: now and then osls looks for the file a moment too early (ENOENT). So this plugin has to come after it.
   async appear() {
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
@@ -42,10 +42,10 @@ class Layer {
   async nameByContent() {
     const { service } = this.serverless;
     const hash = createHash('sha256').update(await readFile(this.file)).digest('hex');
-    // Not in a folder that is named after a time: osls deletes only those.
+    // Not in a folder that is named after a time: osls deletes such folders.
     this.content.S3Key = `${service.package.artifactsS3KeyDirname}/${hash}.zip`;
     service.provider.compiledCloudFormationTemplate.Outputs.PythonRequirementsLambdaLayerS3Key.Value = this.content.S3Key;
-    // Not by osls, see `upload`.
+    // `upload` uploads it, not osls.
     service.getLayer('pythonRequirements').artifactAlreadyUploaded = true;
   }
 

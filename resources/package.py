@@ -1,7 +1,7 @@
-"""Packs what `sls deploy` uploads, offline, and fails where it leaves too little room: `make package`.
+"""Builds the packages that `sls deploy` uploads, offline, and fails if they are too large: `make package`.
 
 Lambda takes 262 MB of layer and function together, unzipped. The limit here leaves room for a next release of pyarrow.
-Beside it is left what the layer is made of, as CycloneDX: what a scanner is asked about a deployed layer.
+It also writes the layer's list of packages as CycloneDX, which a scanner can check for a deployed layer.
 """
 
 import os
@@ -32,10 +32,10 @@ class PackageTooBig(Exception):
 
 
 def package(stage: str = "dev") -> None:
-    """Run `sls package`; an empty stand-in for AWS answers its one question, what layer the stack has now.
+    """Runs `sls package`. An empty stand-in for AWS answers its one question: which layer the stack has now.
 
     Raises:
-        CalledProcessError: it failed, and has said why on standard error.
+        CalledProcessError: it failed, and wrote the reason to standard error.
     """
     with moto_server() as endpoint:
         aws = StackState(endpoint, "eu-west-2", "123456789012", "", 0, "", "", os.getpid())
@@ -45,21 +45,21 @@ def package(stage: str = "dev") -> None:
 
 
 def unzipped(archive: Path) -> int:
-    """Bytes that an archive takes where it is unpacked."""
+    """Returns the bytes that an archive takes when it is unpacked."""
     with zipfile.ZipFile(archive) as content:
         return sum(entry.file_size for entry in content.infolist())
 
 
 def report(layer: int, function: int) -> str:
-    """The sizes, in bytes, as a sentence.
+    """Returns the sizes, in bytes, as a sentence.
 
     Raises:
-        PackageTooBig: together they exceed the limit.
+        PackageTooBig: the sizes together exceed the limit.
     """
     sizes = f"Unzipped: layer {layer / 1e6:.1f} MB, function {function / 1e6:.1f} MB, limit {LIMIT / 1e6:.0f} MB."
     if layer + function > LIMIT:
         raise PackageTooBig(
-            f"{sizes} They are {(layer + function - LIMIT) / 1e6:.1f} MB too big together: see what is large with "
+            f"{sizes} They are {(layer + function - LIMIT) / 1e6:.1f} MB too large together: find large files with "
             f"`unzip -lv {LAYER.relative_to(ROOT)} | sort -n`, and add what no function imports to slimPatterns in "
             "serverless.yml."
         )
@@ -67,7 +67,7 @@ def report(layer: int, function: int) -> str:
 
 
 def write_materials(layer: Path, to: Path) -> None:
-    """Writes a CycloneDX document of the packages in a layer, as their own metadata in it name them."""
+    """Writes a CycloneDX document of the packages in a layer, by the packages' own metadata."""
     with zipfile.ZipFile(layer) as content:
         found = [name for name in content.namelist() if name.endswith(".dist-info/METADATA")]
         metadata = [message_from_bytes(content.read(name)) for name in found]
@@ -82,7 +82,7 @@ def _component(name: str, version: str) -> Component:
 
 
 def main() -> None:
-    """The command."""
+    """Runs the command."""
     try:
         package()
         write_materials(LAYER, MATERIALS)

@@ -1,8 +1,8 @@
 'use strict';
 
-// How the layer is built: by which Python, and where it is kept. Bytecode is valid for the minor version that made it, and
-// Lambda's /opt is read-only: a layer without the runtime's own bytecode compiles everything at every cold start, which
-// takes seconds.
+// How the layer is built, and where it is kept. Bytecode is valid only for the minor version of Python that wrote it, and
+// Lambda's /opt is read-only. A layer without the runtime's own bytecode would compile everything at every cold start,
+// which takes seconds.
 
 const { spawnSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
@@ -21,7 +21,7 @@ const pythonToUse = () => {
   const candidates = [process.env.TOTES_PYTHON, `python${RUNTIME}`, 'python3'].filter(Boolean);
   const python = candidates.find((candidate) => version(candidate) === RUNTIME);
   if (python) {
-    // Makes pip write bytecode that is checked by hash: the usual kind, by time, is void after zipping.
+    // Makes pip write bytecode that Python checks by hash: the usual kind, checked by time, is invalid after zipping.
     process.env.SOURCE_DATE_EPOCH = '315532800';
     return { bin: python, compile: '--compile' };
   }

@@ -35,7 +35,7 @@ from totes.runtime.redaction import forget_secrets
 from totes.source.windows import joined_tables
 from totes.warehouse.tables import metadata
 
-# The width of whoever runs the tests is not theirs.
+# The width of the terminal in which somebody runs the tests must not matter.
 os.environ.pop("COLUMNS", None)
 # No test may ever reach a real account.
 os.environ.update(
@@ -71,7 +71,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
-    # In the order of collection, not of the number of tests in a file.
+    # By the order of collection, not by the number of tests in a file.
     config.option.loadscopereorder = False
     return ByFile(config, log)
 
@@ -89,7 +89,7 @@ def _start_without_the_mark(_server: Postgres) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _definitions_of_aws_are_read_once() -> Iterator[None]:
-    """Sessions share what they read of the SDK's files: reading them takes most of the time of a new session."""
+    """Shares the SDK's files between sessions: reading them takes most of a new session's time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         yield
@@ -97,24 +97,24 @@ def _definitions_of_aws_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fresh_clients() -> None:
-    """A client is made for the AWS that is there when it is, which another test may have made and taken away."""
+    """Forgets the clients of AWS: another test may have made them for an AWS that is gone."""
     aws._client.cache_clear()
     aws._store.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def _no_known_secrets() -> None:
-    """What one test has for a password is a word like another one in the next."""
+    """Forgets the secrets: one test's password is an ordinary word in the next."""
     forget_secrets()
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What goes to CloudWatch, instead of to the standard output of the moment that totes.runtime.log was imported."""
+    """Sends the lines for CloudWatch to the test's standard output; totes.runtime.log keeps the one of its import."""
     stream = io.StringIO()
     for handler in logger.handlers:
         monkeypatch.setattr(handler, "stream", stream)
-    # Of the function's environment, which is read at that moment too.
+    # These come from the function's environment, which totes.runtime.log also reads when it is imported.
     monkeypatch.setattr(metrics, "namespace", "Totes")
     return stream
 
@@ -169,7 +169,7 @@ def passwords(postgres: Postgres) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def empty_totesys(postgres: Postgres) -> str:
-    """The name of a template database: totesys without a row."""
+    """Returns the name of a template database: totesys without a row."""
     postgres.create_database("template_empty")
     with contextlib.closing(postgres.connect("template_empty")) as connection:
         cursor = connection.cursor()
@@ -181,7 +181,7 @@ def empty_totesys(postgres: Postgres) -> str:
 
 @pytest.fixture(scope="session")
 def seeded_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: totesys as our own seed fills it, at a tenth of the real size."""
+    """Returns the name of a template database: totesys with our own seed, at a tenth of the real size."""
     _copy(postgres, empty_totesys, "template_seeded")
     with contextlib.closing(postgres.connect("template_seeded")) as connection:
         seed(connection, until=MEASURED_UNTIL, scale=0.1)
@@ -191,7 +191,7 @@ def seeded_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 @pytest.fixture(scope="session")
 def real_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: the real totesys on 2024-08-19."""
+    """Returns the name of a template database: the real totesys on 2024-08-19."""
     if not REAL_DATA.exists():
         pytest.skip("the extracts of the real totesys are not beside the checkout")
     _copy(postgres, empty_totesys, "template_2024_08_19")
@@ -202,7 +202,7 @@ def real_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 @pytest.fixture(scope="session")
 def small_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: totesys with little in it, some hundred orders."""
+    """Returns the name of a template database: a small totesys with some hundred orders."""
     _copy(postgres, empty_totesys, "template_drill")
     with contextlib.closing(postgres.connect("template_drill")) as connection:
         seed(connection, until=MEASURED_UNTIL, scale=0.02)
@@ -226,7 +226,7 @@ def loaded_small(postgres: Postgres, passwords: dict[str, str], small_totesys: s
 
 @pytest.fixture(scope="session")
 def pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPipelines:
-    """Returns a function that makes a pipeline from a start."""
+    """Returns a function that makes a pipeline from a prepared state."""
     return lambda start: _pipeline(postgres, passwords, start)
 
 
@@ -238,7 +238,7 @@ def stacked_pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPip
 
 @pytest.fixture
 def pipeline(pipelines: MakesPipelines, empty_totesys: str) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is empty."""
+    """Yields a pipeline with an empty totesys."""
     with pipelines(empty_totesys) as made:
         yield made
 
@@ -259,21 +259,21 @@ def seeded(pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def real(pipelines: MakesPipelines, real_totesys: str) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is the real one of 2024-08-19."""
+    """Yields a pipeline with the real totesys of 2024-08-19."""
     with pipelines(real_totesys) as made:
         yield made
 
 
 @pytest.fixture
 def totesys(postgres: Postgres, empty_totesys: str) -> Iterator[pg8000.dbapi.Connection]:
-    """A superuser's connection to an empty totesys."""
+    """Yields a superuser's connection to an empty totesys."""
     with _database(postgres, empty_totesys) as name, contextlib.closing(postgres.connect(name)) as connection:
         yield connection
 
 
 @pytest.fixture(scope="session")
 def warehouse(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str) -> Iterator[sqlalchemy.Engine]:
-    """A warehouse that one run has filled from our own seed. Not to be changed."""
+    """Yields a pipeline that has run once on our own seed, for tests that only read its warehouse."""
     with _loaded(postgres, passwords, seeded_totesys) as engine:
         yield engine
 
@@ -282,7 +282,7 @@ def warehouse(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str
 def warehouse_2024_11_15(
     postgres: Postgres, passwords: dict[str, str], empty_totesys: str
 ) -> Iterator[sqlalchemy.Engine]:
-    """A warehouse that one run has filled from the real extract of 2024-11-15. Not to be changed."""
+    """Yields a pipeline that has run once on the real extract of 2024-11-15, for tests that only read its warehouse."""
     if not REAL_DATA.exists():
         pytest.skip("the extracts of the real totesys are not beside the checkout")
     with _database(postgres, empty_totesys) as source:
@@ -295,7 +295,7 @@ def warehouse_2024_11_15(
 @contextlib.contextmanager
 def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[sqlalchemy.Engine]:
     with _databases(postgres, template) as (source, warehouse):
-        # The AWS ends here: while it lasts, others that start would find its buckets.
+        # This AWS ends here: otherwise one that starts later would find its buckets.
         with served_aws():
             made = Pipeline(postgres, source, warehouse, passwords)
             made.run()

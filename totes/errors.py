@@ -5,27 +5,27 @@
     │   ├── SourceUnreachable    totesys can't be connected to, dropped the connection, or refuses the password
     │   ├── SourceBusy           totesys is locked, overloaded or too slow
     │   ├── SourceLagging        totesys is a standby that is older than the last batch
-    │   ├── WarehouseUnreachable the same for the warehouse
-    │   ├── WarehouseBusy
+    │   ├── WarehouseUnreachable the warehouse can't be connected to, dropped the connection, or refuses the password
+    │   ├── WarehouseBusy        the warehouse is locked, overloaded, read-only or too slow
     │   ├── LakeUnavailable      S3 or Secrets Manager throttles or fails
     │   └── BatchContended       another execution committed the same batch first
-    ├── TerminalError            stays until somebody does something: straight to Catch
-    │   ├── InputRefused         the execution's input holds what it must not
+    ├── TerminalError            stays until somebody acts: no retry, straight to Catch
+    │   ├── InputRefused         the execution's input is invalid
     │   ├── SettingsInvalid      the function's environment is incomplete
-    │   ├── AccessDenied        a missing grant, database, permission, bucket or secret; a pooler that refuses; TLS
+    │   ├── AccessDenied         a missing grant, database, permission, bucket or secret; a pooler that refuses; TLS
     │   ├── LogBroken            a log has a gap, or two of them contradict each other
     │   ├── ObjectMissing        a manifest names an object that is not there
-    │   ├── CorruptObject        an object is not what its manifest says
-    │   ├── VersionUnknown       written by a newer release than this one
+    │   ├── CorruptObject        an object differs from what its manifest says
+    │   ├── VersionUnknown       a newer release than this one wrote a manifest or the warehouse
     │   ├── ContractInvalid      declarations in schemas/ are wrong, or the warehouse differs (totes.contracts)
-    │   ├── DeletionsHeld        more rows of totesys are gone than may go without confirmation
+    │   ├── DeletionsHeld        more rows of totesys are gone than the pipeline deletes without confirmation
     │   ├── BackfillOutdated     totesys or the landing zone has changed since a backfill was planned
     │   ├── DiskFull             a batch does not fit on the disk of the function that moves it
-    │   ├── DatabaseFailed       a database refused in a way that no other class names
-    │   └── UnexpectedError           anything else: most likely a bug
-    └── ContractViolation           the data is not what its declaration in schemas/ says
+    │   ├── DatabaseFailed       a database returned an error that no other class names
+    │   └── UnexpectedError      anything else: most likely a bug
+    └── ContractViolation        the data does not match its declaration in schemas/
 
-The message is made for the person who reads it in an e-mail: what was found, what was expected, where, what to do.
+A person reads the message in an e-mail. It says what was found, what was expected, where, and what to do.
 """
 
 from collections.abc import Iterable
@@ -33,15 +33,15 @@ from typing import NamedTuple, Self
 
 from totes.runtime.redaction import redacted
 
-# So many of a kind a message names; it counts them all.
+# A message names at most 5 of a kind, and counts all.
 SHOWN = 5
 # Step Functions cuts a cause at 32,768 characters, and half a JSON document can't be read.
 _LONGEST = 4_000
-# Mark the tables and the remedy where an error travels as one text: through Lambda and Step Functions.
+# Labels for the tables and the remedy: Lambda and Step Functions pass an error on as one text.
 _TABLES = "\nTables: "
 _REMEDY = "\nRemedy: "
 _WAIT = "Nothing to do unless it lasts: the next execution tries again."
-# An object of the lake is not there.
+# The remedy if an object is missing from the lake.
 RESTORE = "Restore it in S3 (the buckets are versioned); the next execution resumes from there."
 
 
@@ -60,13 +60,13 @@ class TotesError(Exception):
         super().__init__(f"{self.found} {remedy}")
 
     def about(self, tables: Iterable[str]) -> Self:
-        """Notes the tables that the error is about and returns it: the same error of another table has its own mail."""
+        """Adds the tables that the error is about and returns it: the same error of another table has its own mail."""
         self.tables = tuple(sorted(tables))
         return self
 
     def labelled(self) -> Self:
-        """Labels tables and remedy in the error's text and returns the error; `split_labels` finds them again."""
-        # Foreign text in `found` may end with that label.
+        """Labels tables and remedy in the error's text and returns the error; `split_labels` splits the text again."""
+        # A message of PostgreSQL or AWS in `found` may contain the label by chance.
         tables = f"{_TABLES}{', '.join(self.tables)}" if self.tables or _TABLES in self.found else ""
         self.args = (f"{self.found}{tables}{_REMEDY}{self.remedy}",)
         return self
@@ -108,11 +108,11 @@ class BatchContended(TransientError):
 
 
 class TerminalError(TotesError):
-    """Stays until somebody does something."""
+    """Stays until somebody acts."""
 
 
 class InputRefused(TerminalError):
-    """The execution's input holds what it must not."""
+    """The execution's input is invalid."""
 
 
 class SettingsInvalid(TerminalError):
@@ -120,14 +120,14 @@ class SettingsInvalid(TerminalError):
 
 
 class AccessDenied(TerminalError):
-    """A grant, database, permission, bucket or secret is missing, a secret is malformed, or a pooler refuses.
+    """A grant, database, permission, bucket or secret is missing, a secret is malformed, or a pooler refuses access.
 
-    Or a database's server is not the right one: it offers no TLS, or its certificate is not accepted.
+    Also raised if a server can't prove that it is the right one: it offers no TLS, or its certificate is not accepted.
     """
 
 
 class LogBroken(TerminalError):
-    """A log has a gap, or two of them contradict each other: landed, processed, loaded, or a backfill's plan."""
+    """A log has a gap, or two logs contradict each other: the landed, processed or loaded batches, or a backfill's."""
 
 
 class ObjectMissing(TerminalError):
@@ -135,7 +135,7 @@ class ObjectMissing(TerminalError):
 
 
 class CorruptObject(TerminalError):
-    """An object is not what its manifest says."""
+    """An object differs from what its manifest says."""
 
 
 class VersionUnknown(TerminalError):
@@ -147,15 +147,15 @@ class DiskFull(TerminalError):
 
 
 class DatabaseFailed(TerminalError):
-    """A database refused in a way that no other class names."""
+    """A database returned an error that no other class names."""
 
 
 class DeletionsHeld(TerminalError):
-    """More rows of totesys are gone than may go without confirmation."""
+    """More rows of totesys are gone than the pipeline deletes without confirmation."""
 
 
 class BackfillOutdated(TerminalError):
-    """totesys or the landing zone is not any more what a backfill was planned for."""
+    """totesys or the landing zone has changed since a backfill was planned."""
 
 
 class UnexpectedError(TerminalError):
@@ -163,11 +163,11 @@ class UnexpectedError(TerminalError):
 
 
 class ContractViolation(TotesError):
-    """The data is not what its declaration in schemas/ says."""
+    """The data does not match its declaration in schemas/."""
 
 
 class Labelled(NamedTuple):
-    """What a labelled error's text says; `remedy` and `tables` are empty if they are not labelled."""
+    """The parts of a labelled error's text; `remedy` and `tables` are empty if the text has no such label."""
 
     found: str
     remedy: str
@@ -184,5 +184,5 @@ def split_labels(text: str) -> Labelled:
 
 
 def shortened(text: str, longest: int) -> str:
-    """`text`, cut where it has more than `longest` characters. Redact first: half a secret is not known for one."""
+    """Cuts a text that has more than `longest` characters. Redact it first: half a secret can't be recognised."""
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"

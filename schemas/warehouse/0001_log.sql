@@ -1,4 +1,4 @@
--- The warehouse's own log: which batches it has loaded, and what each of them did.
+-- Creates the warehouse's own log: the batches that it has loaded, and the changes that each of them made.
 
 CREATE TABLE {log}.batch (
     batch_id integer PRIMARY KEY,

@@ -1,4 +1,4 @@
--- Rows of totesys that broke their contract and were set aside, with what became of them.
+-- Creates the log of quarantined rows: rows of totesys that broke their contract, and when each was released.
 
 CREATE TABLE {log}.quarantine (
     table_name text NOT NULL,

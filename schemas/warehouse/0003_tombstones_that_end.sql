@@ -1,9 +1,9 @@
--- A dimension's row that comes back ends its tombstone.
+-- Adds the end of a tombstone: a dimension's row that comes back ends it.
 
 ALTER TABLE {log}.tombstone ADD COLUMN ended_batch_id integer REFERENCES {log}.batch;
 COMMENT ON COLUMN {log}.tombstone.ended_batch_id IS 'The batch that brought a dimension''s row back; NULL while the row is deleted. NULL of a fact, whose row comes back as a new version.';
 
--- Ends the tombstones of rows that have come back, as far as the warehouse shows it: the row was deleted once more, or a
+-- Ends the tombstones of rows that have come back, if the warehouse shows that: the row was deleted again, or a
 -- later version of a fact refers to it. The log does not say which batch brought a row back, so the tombstone gets the
 -- first later batch with any row of that table; `totes replay --swap` corrects it.
 UPDATE {log}.tombstone AS tombstone

@@ -1,4 +1,4 @@
--- What a warehouse must have before its schema has any version at all.
+-- Creates the schemas and the table of versions, which exist before the schema's first version.
 
 CREATE SCHEMA IF NOT EXISTS {stars};
 CREATE SCHEMA IF NOT EXISTS {log};

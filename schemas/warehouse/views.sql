@@ -1,6 +1,6 @@
--- Of each fact: its current state, its history and its state as of a batch or a moment.
--- {fact}, {record_id}, {business_id} and the names of views and functions are filled in from the fact's declaration, as
--- quoted identifiers; {fact_name} is the table's name as a text.
+-- Creates the views and functions of a fact: its current state, its history, and its state as of a batch or a moment.
+-- The fact's declaration fills in {fact}, {record_id}, {business_id} and the names of views and functions, as
+-- quoted identifiers. {fact_name} is the table's name as a text.
 
 CREATE OR REPLACE VIEW {stars}.{current} AS
 SELECT latest.*

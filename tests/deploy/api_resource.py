@@ -1,6 +1,6 @@
 """A resource of a stack that moto's CloudFormation lacks, or creates with half of its properties.
 
-It is created through the service's own API, which moto knows well, as CloudFormation does it.
+It is created through the service's own API, which moto implements well, as CloudFormation does it.
 """
 
 from typing import Any, Self
@@ -9,12 +9,12 @@ import boto3
 
 
 class ApiResource:
-    """One resource of a stack, as moto's CloudFormation wants to see it.
+    """One resource of a stack, in the form of moto's CloudFormation.
 
     Attributes:
-        service: whose API creates it.
-        physical_resource_id: what `Ref` yields.
-        attributes: what `Fn::GetAtt` yields, by name.
+        service: the service whose API creates it.
+        physical_resource_id: the value of `Ref`.
+        attributes: the values of `Fn::GetAtt`, by name.
     """
 
     service = ""
@@ -27,11 +27,11 @@ class ApiResource:
         self.attributes: dict[str, str] = {}
 
     def put(self, properties: dict[str, Any]) -> None:
-        """Create the resource, or bring the one that is there to these properties."""
+        """Creates the resource, or gives an existing one these properties."""
         raise NotImplementedError
 
     def remove(self) -> None:
-        """Delete it; nothing to do for what goes with the resource that it belongs to."""
+        """Deletes the resource; a resource that is deleted with its owner needs nothing here."""
 
     @classmethod
     def create_from_cloudformation_json(

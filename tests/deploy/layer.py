@@ -1,4 +1,4 @@
-"""The deployed layer, built once more for this machine's processor, which the one for arm64 does not run on."""
+"""The deployed layer, built again for this machine's processor: the layer for arm64 does not run here."""
 
 import hashlib
 import json
@@ -22,14 +22,14 @@ SOURCE_DATE_EPOCH = "315532800"
 
 @dataclass(frozen=True)
 class Runtime:
-    """What runs the uploaded functions: an interpreter and the folder of its packages."""
+    """An interpreter and the folder of its packages, which run the uploaded functions."""
 
     python: Path
     packages: Path
 
 
 def python_of_the_runtime() -> Path | None:
-    """The Python 3.13 that resources/python.js builds the layer with; None where there is none."""
+    """Returns the Python 3.13 with which resources/python.js builds the layer; None if there is none."""
     for candidate in (os.environ.get("TOTES_PYTHON"), "python3.13"):
         if candidate and (found := shutil.which(candidate)) and _version(found) == "3.13":
             return Path(found)
@@ -37,14 +37,14 @@ def python_of_the_runtime() -> Path | None:
 
 
 def runs_here() -> bool:
-    """Whether wheels for Lambda's Linux run on this machine, but for the processor."""
+    """Returns whether wheels for Lambda's Linux run on this machine, apart from the processor."""
     return sys.platform == "linux" and python_of_the_runtime() is not None
 
 
 def twin() -> Path:
-    """The layer's folder, built by the same pip with the same arguments and slimmed by the plugin's own code.
+    """Builds the layer's folder by the same pip with the same arguments; the plugin's own code makes it slim.
 
-    Kept in build/ under a name that tells what it is made of.
+    It is kept in build/ under a name made from its inputs.
     """
     options = _plugin_options()
     recipe = json.dumps(options, sort_keys=True) + REQUIREMENTS.read_text(encoding="utf-8")

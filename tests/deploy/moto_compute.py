@@ -7,7 +7,7 @@ from tests.deploy.api_resource import ApiResource
 
 
 class LayerVersion(ApiResource):
-    """moto drops the architecture, and keeps the old version where a stack is to have the new one alone."""
+    """moto drops the architecture, and keeps the old version when a stack should only have the new one."""
 
     service = "lambda"
 
@@ -43,7 +43,7 @@ class Function(ApiResource):
 
 
 class EventInvokeConfig(ApiResource):
-    """moto's CloudFormation does not know it."""
+    """moto's CloudFormation lacks it."""
 
     service = "lambda"
 
@@ -52,13 +52,13 @@ class EventInvokeConfig(ApiResource):
         self.api.put_function_event_invoke_config(**properties)
 
     def remove(self) -> None:
-        # moto deletes in any order; with the function its configuration is gone.
+        # moto deletes in any order; the configuration is deleted with the function.
         with contextlib.suppress(self.api.exceptions.ResourceNotFoundException):
             self.api.delete_function_event_invoke_config(FunctionName=self.physical_resource_id)
 
 
 class StateMachine(ApiResource):
-    """moto puts it where nothing can be executed."""
+    """moto creates it, but nothing can run it."""
 
     service = "stepfunctions"
 
@@ -82,7 +82,7 @@ class StateMachine(ApiResource):
 
 
 def _logging(properties: dict[str, Any]) -> dict[str, Any]:
-    """The API spells like the template, but for the first letters."""
+    """Renames keys to the API's: they differ from the template's only in the first letter's case."""
     groups = [destination["CloudWatchLogsLogGroup"]["LogGroupArn"] for destination in properties["Destinations"]]
     return {
         "level": properties["Level"],

@@ -26,7 +26,8 @@ LONGEST_COMMAND = 600
 
 
 def service_copy(folder: Path) -> Path:
-    """What `sls` needs of the checkout, in a folder of its own: it empties .serverless in its own folder each time.
+    """Copies the files that `sls` needs from the checkout into a folder of its own: it empties .serverless there each
+    time.
 
     The packages of Node and the built layer are shared.
     """
@@ -48,7 +49,7 @@ class Stage:
     """The stage `dev`.
 
     Args:
-        service: the folder that it is deployed from, see `service_copy`.
+        service: the folder from which it is deployed, see `service_copy`.
     """
 
     names = Names("dev", "123456789012", "eu-west-2")
@@ -58,10 +59,10 @@ class Stage:
         self.packed = service / ".serverless"
 
     def sls(self, *arguments: str, stage: str = "dev") -> str:
-        """Run `npx sls … --stage dev` against moto.
+        """Runs `npx sls … --stage dev` against moto.
 
         Returns:
-            What it printed.
+            its output.
 
         Raises:
             SlsFailed: its status is not 0.
@@ -81,7 +82,7 @@ class Stage:
 
     @contextmanager
     def edited(self, file: str, edit: Callable[[str], str]) -> Iterator[None]:
-        """A file of the service is another one meanwhile."""
+        """Replaces a file of the service during the block."""
         path = self.service / file
         before = path.read_text(encoding="utf-8")
         path.write_text(edit(before), encoding="utf-8")
@@ -95,7 +96,7 @@ class Stage:
         return make_client(service)
 
     def resources(self) -> dict[str, str]:
-        """The physical id of each resource in the stack, by its name in the template."""
+        """Returns the physical id of each resource in the stack, by its name in the template."""
         pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName="totes-dev")
         return {
             item["LogicalResourceId"]: item["PhysicalResourceId"]
@@ -118,18 +119,18 @@ class Stage:
         return configuration
 
     def role(self, logical_id: str) -> str:
-        """The ARN of a role, by its name in the template."""
+        """Returns the ARN of a role, by its name in the template."""
         return f"arn:aws:iam::{self.names.account}:role/{self.resources()[logical_id]}"
 
     def put_secret(self, secret: str, credentials: dict[str, Any]) -> None:
-        """Give a secret its value out of band, as docs/deploy.md says."""
+        """Gives a secret its value out of band, as docs/deploy.md says."""
         self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=json.dumps(credentials))
 
     def execute(self) -> dict[str, Any]:
-        """Start the deployed machine through the API and wait for its end.
+        """Starts the deployed machine through the API and waits for its end.
 
         Returns:
-            The answer of DescribeExecution.
+            the answer of DescribeExecution.
         """
         machine = self.client("stepfunctions")
         arn = machine.start_execution(
@@ -145,7 +146,7 @@ class Stage:
             time.sleep(POLL_SECONDS)
 
     def empty_lake(self) -> None:
-        """Delete every version of every object, as a person has to before `sls remove`."""
+        """Deletes every version of every object, as a person has to before `sls remove`."""
         for bucket in boto3.resource("s3").buckets.all():
             if bucket.name in (self.names.landing_bucket, self.names.processed_bucket):
                 bucket.object_versions.delete()
@@ -153,7 +154,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Databases:
-    """A totesys with a little of our own seed and a warehouse without anything, with their credentials."""
+    """A totesys with a little of our own seed, an empty warehouse, and the credentials of both."""
 
     postgres: Postgres
     source: dict[str, str | int]
@@ -165,6 +166,6 @@ class Databases:
 
 
 def statements(document: Any) -> dict[str, Any]:
-    """A policy's statements by their Sid. moto answers a key's policy as a document, where AWS answers its text."""
+    """Returns a policy's statements by their Sid. moto returns a key's policy as a document, AWS as a text."""
     policy = document if isinstance(document, dict) else json.loads(document)
     return {statement["Sid"]: statement for statement in policy["Statement"]}

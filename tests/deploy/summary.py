@@ -1,9 +1,9 @@
-"""What the tests say at their end."""
+"""The summary at the end of the tests."""
 
 # Sizes and times, as the tests measure them.
 MEASURED: list[str] = []
 
-# What a deployment into moto says nothing about, each with how to check it in a real account.
+# The limits of a deployment into moto, each with a way to check it in a real account.
 UNPROVEN = (
     (
         "IAM: moto lets every role do everything; tests/unit/infrastructure hold the policies against the code",

@@ -1,4 +1,4 @@
-"""The bookkeeping: what each row of the catalogue promised, and what was seen of it."""
+"""The bookkeeping: what each row of the catalogue promises, and what its tests saw."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[2] / "build" / "faults.json"
 
 @dataclass(frozen=True)
 class Part:
-    """What one test function declares."""
+    """The declaration of one test function."""
 
     file: str
     number: str
@@ -26,12 +26,12 @@ class Part:
     nearest: str = ""
 
     def to_send(self, seen: Outcome | None) -> dict[str, str]:
-        """Returns the part and what was seen as plain texts, which can be sent to another process."""
+        """Returns the part and its results as plain texts, which can be sent to another process."""
         return {name: str(value) for name, value in asdict(self).items()} | {"seen": str(seen or "")}
 
     @classmethod
     def received(cls, sent: Mapping[str, str]) -> tuple[Self, Outcome | None]:
-        """Returns the part and what was seen, from what `to_send` has returned."""
+        """Returns the part and its results, from the texts of `to_send`."""
         texts = dict(sent)
         seen, outcome = texts.pop("seen"), Outcome(texts.pop("outcome"))
         return cls(outcome=outcome, **texts), Outcome(seen) if seen else None
@@ -65,7 +65,7 @@ class Catalogue:
         self.rows: dict[str, Row] = {}
 
     def note(self, report: pytest.TestReport, part: Part, seen: Outcome | None) -> None:
-        """Takes in one phase of one test."""
+        """Takes the report of one phase of one test."""
         row = self.rows.setdefault(part.number, Row(part.number))
         for known, said in (
             (row.fault, part.what),
@@ -86,7 +86,7 @@ class Catalogue:
 
     @property
     def complete(self) -> bool:
-        """Whether every row was run."""
+        """Returns whether every row was run."""
         return all(number in self.rows and self.rows[number].tests for number in NUMBERS)
 
     @property
@@ -94,14 +94,14 @@ class Catalogue:
         return all(row.passed for row in self.rows.values())
 
     def write(self) -> None:
-        """Leaves build/faults.json."""
+        """Writes build/faults.json."""
         RESULTS.parent.mkdir(exist_ok=True)
         rows = [asdict(self.rows[number]) | {"passed": self.rows[number].passed} for number in sorted(self.rows)]
         RESULTS.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_results() -> Mapping[str, Row]:
-    """The rows of the last run; none where there was none."""
+    """Returns the rows of the last run; empty if there was none."""
     if not RESULTS.exists():
         return {}
     documents = json.loads(RESULTS.read_text(encoding="utf-8"))

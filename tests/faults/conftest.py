@@ -1,4 +1,4 @@
-"""One stack for all rows of the catalogue; databases, buckets, secrets and a witness of its own for each."""
+"""One stack for all rows of the catalogue. Each test has its own databases, buckets, secrets and history checker."""
 
 import io
 from collections.abc import Generator, Iterator, Mapping
@@ -89,13 +89,13 @@ def scenario(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-promise", action="store_true", help="write the table of faults in docs/promise.md anew")
+    parser.addoption("--write-promise", action="store_true", help="write the table of faults into docs/promise.md")
     parser.addoption("--all-cases", action="store_true", help="run every case of each scenario, and not just the first")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """One case of each scenario is enough for every change; `make faults` runs them all."""
+    """Selects one case of each scenario, which is enough for every change; `make faults` runs them all."""
     if config.getoption("--all-cases", default=False) or config.option.keyword:
         return
     first: dict[str, pytest.Item] = {}
@@ -111,7 +111,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault: a row of the catalogue; see tests/faults/scenario.py")
     config.stash[RESULTS] = Catalogue()
-    # A worker's reports are passed on to the process that has started it, which keeps the books.
+    # A worker passes its reports on to the process that started it, which keeps the books.
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Bookkeeper())
 
@@ -130,7 +130,7 @@ def pytest_runtest_makereport(
 
 
 class Bookkeeper:
-    """Notes what each test of a row has shown, in whichever process it ran, in the order of the files."""
+    """Records what each test of a row has shown, in any process, in the order of the files."""
 
     def __init__(self) -> None:
         self._reports: list[tuple[int, Mapping[str, str], pytest.TestReport]] = []
@@ -159,5 +159,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     results = config.stash[RESULTS]
     if results.complete and results.passed and table.promise_is_stale(results.rows):
         terminalreporter.line(
-            "docs/promise.md is not what the faults have shown: run `make faults`, and commit it.", red=True
+            "docs/promise.md differs from the results of the faults: run `make faults`, and commit it.", red=True
         )

@@ -13,11 +13,11 @@ from tests.support.processes import process
 
 
 class InProcess:
-    """Answers as Lambda does, on the interpreter's threads and in this process' environment.
+    """Answers as Lambda does, on the interpreter's threads and in this process's environment.
 
-    A simulated kill unwinds the handler's stack, so its connection is closed and its temporary files go, as the system
-    sees to with a process that is gone. What it sends meanwhile is refused. What only a real death can show needs
-    `Scenario.worker_processes`.
+    A simulated kill unwinds the handler's stack, so its connection is closed and its temporary files are deleted, as
+    the system does for a dead process. Its requests from then on are refused. `Scenario.worker_processes` is for
+    effects that only a real death shows.
 
     Attributes:
         raised: the last error that each execution's functions raised, by the execution's ARN.
@@ -42,7 +42,7 @@ class InProcess:
 
 
 class Switchboard:
-    """What the stack calls: for each function the invoker that a test has put there, or the usual one."""
+    """The invoker that the stack calls: for each function the one that a test has set, or the usual one."""
 
     def __init__(self, usual: Invoker) -> None:
         self.usual = usual
@@ -52,12 +52,12 @@ class Switchboard:
         return self.answering(name)(name, event)
 
     def answering(self, name: str) -> Invoker:
-        """What answers for a function at present."""
+        """Returns the present invoker of a function."""
         return self._instead.get(name, self.usual)
 
     @contextmanager
     def instead(self, name: str, invoker: Invoker) -> Iterator[None]:
-        """Has another invoker answer for a function, for instance worker processes, or one that throttles."""
+        """Sets another invoker for a function, for instance worker processes, or one that throttles."""
         before = dict(self._instead)
         self._instead[name] = invoker
         try:

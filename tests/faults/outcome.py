@@ -1,4 +1,4 @@
-"""What an execution did, and which of the four outcomes a test has seen."""
+"""The result of an execution, and which of the four outcomes a test has seen."""
 
 import itertools
 import json
@@ -14,15 +14,18 @@ from tests.faults.alarms import telling
 from totes.errors import split_labels
 from totes.runtime.names import STAGES
 
-# What an execution that can't send its mail leaves behind is that it has not succeeded; an alarm on the metric tells.
+# An execution that can't send its mail shows only that it has not succeeded; an alarm on the metric reports that.
 _LAST_RESORT = "ExecutionsSucceeded"
-# Ends that no Catch sees, so that the mail comes from the rule.
+# Ends that no Catch sees, so the rule sends the mail.
 _ENDS = {"TIMED_OUT": "timed out", "ABORTED": "was aborted"}
 
 
 class Outcome(StrEnum):
-    """HEAL: the run or its retry succeeds, and nobody is told. HOLD: it fails with a mail if one is due and leaves the
-    warehouse alone, and the next good run catches up. WARN: it succeeds and says what is odd. NOOP: nothing is done.
+    """The four outcomes.
+
+    HEAL: the run or its retry succeeds, and nobody gets a mail. HOLD: the run fails with a mail if one is due and
+    leaves the warehouse alone, and the next successful run catches up. WARN: it succeeds and reports what is unusual.
+    NOOP: nothing is done.
     """
 
     HEAL = "HEAL"
@@ -33,7 +36,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Effect:
-    """All that an execution can change: the lake's objects, and where the warehouse's rows lie."""
+    """Everything that an execution can change: the lake's objects, and the places of the warehouse's rows."""
 
     objects: frozenset[str]
     rows: Mapping[str, str]
@@ -44,13 +47,13 @@ class Execution:
     """An execution that has ended.
 
     Attributes:
-        error, cause: of one that did not succeed; empty otherwise.
+        error, cause: those of an execution that did not succeed; empty otherwise.
         path: the states that it went through.
         retried: the errors that were answered by another attempt, in order.
         output: the results of the states, by their names in lower case.
-        remedy: what the error that failed it told the reader to do; empty where the function had no say in it.
-        unsent: whether a mail of it could not be sent at the time.
-        ended: when it did, by the clock of Step Functions.
+        remedy: the remedy in the error that failed it; empty if no function raised that error.
+        unsent: whether a mail about it could not be sent at the time.
+        ended: when it ended, by the clock of Step Functions.
     """
 
     arn: str
@@ -73,19 +76,23 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """The name of the execution: a mail of the local stack links to no console of AWS, so it holds no ARN."""
+        """Returns the name of the execution: a mail of the local stack has no link to AWS's console, so it holds no
+        ARN.
+        """
         return self.arn.rpartition(":")[2]
 
     @property
     def warnings(self) -> list[str]:
-        """What the functions found odd."""
-        # The input is in the output as well.
+        """Returns the functions' warnings."""
+        # The output also contains the input.
         results = [self.output.get(stage.lower(), {}) for stage in STAGES]
         return [text for result in results for text in result.get("warnings", [])]
 
     @property
     def mail(self) -> str:
-        """The message of its one mail, without its line breaks; then once more why it came and what to do, together."""
+        """Returns the message of its one mail without line breaks, and then its reason and its remedy again, in one
+        line.
+        """
         (mail,) = self.mails
         text = one_line(mail.message)
         why, remedy = text.partition(" Why ")[2], text.partition(" DO THIS ")[2]
@@ -97,16 +104,18 @@ class Execution:
 
     @property
     def step(self) -> str:
-        """The stage that it ended in."""
+        """Returns the stage in which it ended."""
         return next((state for state in reversed(self.path) if state in STAGES), "")
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What a repeated failure has in common with the one before."""
+        """Returns the properties that a repeated failure shares with the one before."""
         return self.step, self.error or self.status, split_labels(self.cause).tables
 
     def mail_violations(self, due: bool) -> list[str]:
-        """What contradicts I5: a mail where one is due, none for another execution, and it says what is needed."""
+        """Returns the violations of I5: a mail if one is due, none for another execution, and the mail says what is
+        needed.
+        """
         mails = int(due and not self.unsent)
         if len(self.mails) != mails:
             return [f"I5 {len(self.mails)} mails, not {mails}, of an execution that ended {self.status}: {self.cause}"]
@@ -129,8 +138,10 @@ class Execution:
 
 
 def mails_due(executions: Sequence[Execution]) -> list[bool]:
-    """For each execution whether a mail about it is due: the first failure of its kind, then one after an hour, and
-    then one a day, until an execution succeeds. One that could not be sent counts for nothing.
+    """Returns for each execution whether a mail about it is due.
+
+    The first failure of a kind is due, then one after an hour, and then one a day, until an execution succeeds. A mail
+    that could not be sent does not count.
     """
     told: dict[tuple[str, str, str], list[datetime]] = {}
     due = []
@@ -147,12 +158,12 @@ def mails_due(executions: Sequence[Execution]) -> list[bool]:
 
 
 def one_line(text: str) -> str:
-    """A text without its line breaks, which a mail has elsewhere than a message."""
+    """Returns a text without its line breaks: a mail has them in other places than a message."""
     return " ".join(text.split())
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """The path and the retried errors of an execution."""
+    """Returns the path and the retried errors of an execution."""
     path = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
     retried = [
         _error(event)
@@ -163,7 +174,7 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[s
 
 
 def classify(executions: Sequence[Execution]) -> Outcome:
-    """The outcome of a test, from all that it ran."""
+    """Returns the outcome of a test, from all its executions."""
     if any(not execution.succeeded for execution in executions):
         return Outcome.HOLD
     if any(execution.warnings for execution in executions):
@@ -173,7 +184,7 @@ def classify(executions: Sequence[Execution]) -> Outcome:
 
 
 def contradictions(executions: Sequence[Execution]) -> list[str]:
-    """What an outcome promises beyond its name, and did not keep."""
+    """Returns the promises of an outcome, beyond its name, that were not kept."""
     found = [
         f"{execution.error} failed the execution, and the warehouse has changed: {execution.cause}"
         for execution in executions
@@ -185,7 +196,7 @@ def contradictions(executions: Sequence[Execution]) -> list[str]:
 
 
 def output_of(execution: Mapping[str, Any]) -> dict[str, Any]:
-    """The output of an execution that succeeded, from the answer of DescribeExecution."""
+    """Returns the output of an execution that succeeded, from the answer of DescribeExecution."""
     output: dict[str, Any] = json.loads(execution.get("output", "{}"))
     return output
 

@@ -17,7 +17,7 @@ PARTITIONED = (
     "INSERT INTO payment SELECT * FROM plain",
     "DROP TABLE plain",
 )
-# Partitions the two tables that dim_staff is made of.
+# Partitions the two tables from which dim_staff is made.
 PARTITIONED_STAFF = tuple(
     statement
     for table in ("department", "staff")
@@ -62,7 +62,7 @@ def apart(scenario: Scenario, *statements: str) -> None:
 
 
 def until_waiting(scenario: Scenario, application: str = "totes-ingest") -> None:
-    """Returns when a session is after locks of totesys: ours ask again and again, others wait in a queue."""
+    """Returns when a session waits for locks of totesys: ours ask repeatedly, others wait in a queue."""
     waiting = "" if application.startswith("totes-") else "wait_event_type = 'Lock' AND "
     sessions = (
         f"SELECT pid FROM pg_stat_activity WHERE {waiting}application_name = '{application}' "

@@ -1,6 +1,6 @@
-"""Shows the catalogue: `python -m tests.faults.table` prints what the last run of tests/faults has left.
+"""Shows the catalogue: `python -m tests.faults.table` prints the results of the last run of tests/faults.
 
-The exit code is 1 where a row failed or is missing. docs/promise.md has the same between two comments.
+The exit code is 1 if a row failed or is missing. docs/promise.md has the same table between two comments.
 """
 
 import sys
@@ -33,7 +33,7 @@ def for_terminal(rows: Mapping[str, Row]) -> Table:
 
 
 def markdown(rows: Mapping[str, Row]) -> str:
-    """The table of docs/promise.md: nothing in it differs from run to run."""
+    """Returns the table for docs/promise.md: nothing in it differs from run to run."""
     lines = ["| # | Fault | Expected | Seen | Tests |", "| --- | --- | --- | --- | --- |"]
     for number in NUMBERS:
         row = rows.get(number, Row(number))

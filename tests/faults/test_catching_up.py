@@ -39,7 +39,7 @@ def fall_behind(scenario: Scenario, batches: int) -> None:
 
 
 class Meeting:
-    """Two executions that load at once: the second comes to its second batch, and waits until the first has ended."""
+    """Two executions that load at once: the second reaches its second batch, and waits until the first has ended."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -49,13 +49,13 @@ class Meeting:
         self.second = ""
 
     def __enter__(self) -> Execution:
-        """Runs the first one, while the second is on its way, whose every batch takes a transaction."""
+        """Runs the first one while the second one waits; each of the second's batches takes a transaction."""
         self._statements.enter_context(mock.patch("totes.warehouse.batch_loader.MOST_TOGETHER", 1))
         self._statements.enter_context(at_statement("pg_advisory_xact_lock", self._lock, times=3))
         return self._scenario.run()
 
     def __exit__(self, *_: object) -> None:
-        """Lets the second one come to its end."""
+        """Lets the second one end."""
         self._first_ended.set()
         self.ended = self._scenario.wait(self.second)
         self._statements.close()
@@ -81,7 +81,7 @@ def test_f71_one_execution_catches_up_in_many_passes(scenario: Scenario) -> None
         caught_up = scenario.run()
 
     assert caught_up.retried == []
-    # 24 batches: Transform takes nine a pass, and Load five.
+    # 24 batches: Transform takes nine in a pass, and Load five.
     assert caught_up.path == ["Ingest", "NewData?", *PASS * 5, "AnythingLoaded?", "Loaded"]
     load = caught_up.output["load"]
     assert (load["first"], load["last"], load["batches"]) == (2, MANY + 1, MANY)
@@ -116,7 +116,7 @@ def test_f71_execution_that_leaves_the_rest_is_no_recovery(scenario: Scenario) -
         assert fresh_as_of(first.arn) == fresh_as_of(failed.arn) == fresh_as_of(good.arn)
 
     recovery = recovery_of(meeting.ended.arn)
-    # The execution that left the rest is skipped.
+    # The execution that left the other batches is skipped.
     assert recovery is not None
     assert (recovery.failures, recovery.since) == (1, fresh_as_of(good.arn))
 

@@ -23,7 +23,7 @@ RETRIES = 4
 
 
 def point(scenario: Scenario, which: str, **changes: Any) -> None:
-    """Changes the secret of one of the two databases; without changes it is right again."""
+    """Changes the secret of one of the two databases; without changes it is correct again."""
     scenario.pipeline.put_secret(which, getattr(scenario.pipeline, which), OURS[which], **changes)
 
 
@@ -35,7 +35,7 @@ def end_sessions(scenario: Scenario, application: str) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks and statements are not waited for as long as they would be."""
+    """Shortens the time-outs of locks and statements."""
     monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.15)
     for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
         hasty = {**database.session, "lock_timeout": "150ms", "statement_timeout": "2s"}
@@ -86,7 +86,7 @@ def test_f21_killed_backend_heals_with_a_fresh_snapshot(scenario: Scenario, mome
         healed = scenario.run()
 
     assert healed.retried == ["SourceUnreachable"]
-    # What was written after the first snapshot is in the second.
+    # The second snapshot has the rows that were written after the first.
     assert healed.output["ingest"]["rows"] == {"sales_order": 2}
 
 
@@ -139,7 +139,7 @@ def test_f23_full_database_heals_by_retry(scenario: Scenario, which: str) -> Non
     with scenario.before(stage, room, attempt=3):
         healed = scenario.run()
 
-    # And one connection is all that a function ever needs.
+    # A function never needs more than one connection.
     assert healed.retried == ["SourceBusy" if which == "source" else "WarehouseBusy"] * 2
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
     scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
@@ -196,13 +196,13 @@ def test_f25_warehouse_that_stays_read_only_holds(scenario: Scenario) -> None:
 
 @fault("F26", "a deadlock", HEAL)
 def test_f26_deadlock_heals(scenario: Scenario) -> None:
-    """The other one has the design and wants the log; load has the log and wants the design."""
+    """The other session has the design and wants the log; Load has the log and wants the design."""
     scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     wants: list[threading.Thread] = []
 
     with scenario.pipeline.connection(scenario.pipeline.warehouse) as other:
         cursor = other.cursor()
-        # The victim is the one that looks first.
+        # The session that checks first is the victim.
         cursor.execute("SET deadlock_timeout = '60s'")
         cursor.execute("UPDATE dim_design SET file_name = 'theirs' WHERE design_id = 7")
 
@@ -224,7 +224,7 @@ def test_f26_deadlock_heals(scenario: Scenario) -> None:
 
 @fault("F26", "a serialization failure", HEAL)
 def test_f26_serialization_failure_heals(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under an administrator's stricter default: the batch's snapshot is older than what it wants to update."""
+    """An administrator's default is stricter: the batch's snapshot is older than the rows that it wants to update."""
     scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     strict = replace(WAREHOUSE, session={**WAREHOUSE.session, "transaction_isolation": "serializable"})
     monkeypatch.setattr("totes.load.WAREHOUSE", strict)
@@ -252,14 +252,14 @@ def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(scenario: Scenario)
 
         assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
         assert f"locks are held by pid {pid} (totes_loader, totes-load)" in failed.mail
-        # PostgreSQL reaps it.
+        # PostgreSQL reaps this process.
         end_sessions(scenario, "totes-load")
     scenario.run()
 
 
 @contextlib.contextmanager
 def pooler(folder: Path, refusal: str, seen: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """A pooler that refuses every connection, in the fields that PgBouncer sends, and first calls `seen`."""
+    """Runs a pooler that refuses every connection with the fields that PgBouncer sends, and first calls `seen`."""
     body = f"SFATAL\0C08P01\0M{refusal}\0\0".encode()
     path = folder / ".s.PGSQL.5432"
 

@@ -54,7 +54,9 @@ def uncommitted(
 
 
 def commits_while_it_waits(scenario: Scenario, statements: Sequence[str]) -> str:
-    """Starts an execution that waits for a transaction's locks, then commits the transaction; returns its ARN."""
+    """Starts an execution that waits for a transaction's locks, then commits the transaction; returns the execution's
+    ARN.
+    """
     with uncommitted(scenario, statements) as migration:
         arn = scenario.start()
         until_waiting(scenario)
@@ -166,7 +168,7 @@ def test_f56_migration_wants_tables_and_neither_dies_nor_waits(scenario: Scenari
     with uncommitted(scenario, [AMENDED % 7, "LOCK TABLE payment IN ACCESS EXCLUSIVE MODE"]) as migration:
         arn = scenario.start()
         until_waiting(scenario)
-        # By now any session that waited would have looked for deadlocks, so a deadlock would kill the migration.
+        # By now any waiting session would have looked for deadlocks, so a deadlock would kill the migration.
         time.sleep(WHILE)
         waits = []
         for table in LOAD_ORDER[:-1]:
@@ -320,7 +322,7 @@ GENERATED = (
     "ALTER TABLE staff DROP email_address, "
     "ADD email_address text GENERATED ALWAYS AS (first_name || '@totes.example') {}"
 )
-# {what: (before the first run, in one transaction after it, the tables that are read in full)}
+# {change: (before the first run, in one transaction after it, the tables that are read in full)}
 OLD_VERSIONS = {
     "a prepared copy renamed into place": (PREPARED, SWAPPED, ["payment"]),
     "a table of another schema in its place": (
@@ -426,7 +428,7 @@ def test_f57_labels_that_came_and_went_are_read_again(scenario: Scenario) -> Non
     assert scenario.run().output["ingest"]["full_read"] == {}
 
 
-# {what: (before the first run, in one transaction after it)}: only some relations of payment change.
+# {change: (before the first run, in one transaction after it)}: only some relations of payment change.
 PARTS = {
     "a partition exchanged": (
         (
@@ -508,7 +510,7 @@ def test_f57_part_that_is_another_one_is_read_again(
     assert changed.output["load"]["inserted"].keys() == {"fact_payment"}
 
 
-# Changes that lock no table, so they may commit while it is read: {what: (before, meanwhile, the tables)}.
+# Changes that lock no table, so they may commit while it is read: {change: (before, meanwhile, the tables)}.
 IN_THE_MIDST = {
     what: OLD_VERSIONS[what] for what in ("labels of another enum exchanged", "another schema in the place of public")
 }
@@ -540,7 +542,7 @@ REWRITES = {
 }
 
 
-@fault("F57", "or are written anew by ALTER TABLE", HEAL)
+@fault("F57", "or are written again by ALTER TABLE", HEAL)
 @on("small_totesys")
 @pytest.mark.parametrize("statements", REWRITES.values(), ids=REWRITES)
 def test_f57_rewritten_rows_are_new(scenario: Scenario, statements: Sequence[str]) -> None:

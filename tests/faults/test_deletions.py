@@ -1,4 +1,4 @@
-"""F67 and F68: a clock that goes back, and a totesys that has lost more rows than anybody deletes."""
+"""F67 and F68: a clock that goes back, and a totesys that has lost more rows than the pipeline deletes unconfirmed."""
 
 import contextlib
 import json
@@ -38,7 +38,7 @@ ORDERS = "sales_order", "purchase_order"
 
 @contextlib.contextmanager
 def clock_ahead(interval: str = "1 hour") -> Iterator[None]:
-    """Sets the source's clock ahead, as far as Ingest's queries show it."""
+    """Sets the source's clock ahead, as far as Ingest's queries see it."""
 
     execute = PipelineConnection.execute
 
@@ -256,7 +256,7 @@ def test_f68_orders_are_held_with_what_lost_its_reference(scenario: Scenario) ->
     assert accepted.output["load"]["updated"]["dim_transaction"] > 0
 
 
-@fault("F68", "keys that are given anew, and a full read beside it", HOLD)
+@fault("F68", "keys that are assigned again, together with a full read", HOLD)
 def test_f68_renumbered_rows_are_gone_whatever_came(scenario: Scenario) -> None:
     scenario.run()
     scenario.totesys("UPDATE payment SET payment_id = payment_id + 10000 WHERE payment_id <= 150")
@@ -326,7 +326,7 @@ def test_f68_any_deletion_from_another_database_is_held(scenario: Scenario, anot
 
     accepted = scenario.run({"accept_deletions": {"payment": 1}})
     assert accepted.output["load"]["tombstones"] == {"fact_payment": 1}
-    # From here on the database is that of the batch before.
+    # From here on, the database is the one of the batch before.
     scenario.totesys("DELETE FROM payment WHERE payment_id = 8")
     assert scenario.run().output["load"]["tombstones"] == {"fact_payment": 1}
 
@@ -373,7 +373,7 @@ def test_f68_wrong_acceptance_is_refused(scenario: Scenario, given: Any) -> None
 
 @pytest.fixture
 def share(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Declares which share of a table may go in one batch."""
+    """Declares the share of a table that one batch may delete."""
 
     def declare(table: str, most: float) -> None:
         tables = declarations.source_tables()

@@ -1,4 +1,4 @@
-"""F01 to F13: whatever totesys holds, and whenever it was written."""
+"""F01 to F13: every value that totesys can hold, written at any moment."""
 
 import io
 import time
@@ -128,7 +128,7 @@ WHERE sales_order_id = id
 
 @pytest.fixture(scope="module")
 def bytes_in_utc(stack: Stack, stacked_pipelines: MakesPipelines, small_totesys: str) -> set[str]:
-    """The processed data of the same rows, made in UTC."""
+    """Returns the processed data of the same rows, made in UTC."""
     with stacked_pipelines(small_totesys) as pipeline:
         pipeline.totesys(HOUR_THAT_COMES_TWICE)
         pipeline.run()
@@ -137,7 +137,7 @@ def bytes_in_utc(stack: Stack, stacked_pipelines: MakesPipelines, small_totesys:
 
 @pytest.fixture
 def zone(request: pytest.FixtureRequest, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Another time zone, and another way to write dates, for both databases and for this process."""
+    """Sets another time zone and another way to write dates, for both databases and for this process."""
     name: str = request.param
     for database in (scenario.pipeline.source, scenario.pipeline.warehouse):
         scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} SET TimeZone = '{name}'")
@@ -301,7 +301,7 @@ def new_designs(scenario: Scenario) -> list[int]:
 
 
 def processed_data(pipeline: Pipeline) -> set[str]:
-    """Keys and digests of the processed rows; where they lie is the same for every pipeline but for the bucket."""
+    """Returns keys and digests of the processed rows; only the buckets differ from pipeline to pipeline."""
     objects = pipeline.objects(pipeline.processed_bucket)
     return {item.partition("/")[2] for item in objects if "/data/" in item}
 

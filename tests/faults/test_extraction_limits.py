@@ -1,4 +1,4 @@
-"""F14 to F19: a totesys that is too much, or not the one that was declared."""
+"""F14 to F19: a totesys that is too large, or differs from its declarations."""
 
 import contextlib
 import json
@@ -84,7 +84,7 @@ def test_f16_renamed_column_is_named_before_anything_is_written(scenario: Scenar
     assert scenario.run().output["load"]["inserted"] == {"dim_design": 1}
 
 
-@fault("F16", "or dropped, and made anew", HOLD)
+@fault("F16", "or dropped, and made again", HOLD)
 def test_f16_dropped_column_is_named_before_anything_is_written(scenario: Scenario) -> None:
     scenario.totesys("CREATE TABLE kept AS SELECT department_id, location FROM department")
     scenario.totesys("ALTER TABLE department DROP location")
@@ -157,7 +157,7 @@ def test_f18_missing_table_is_named(scenario: Scenario) -> None:
 
 @pytest.fixture
 def restored(scenario: Scenario) -> Iterator[str]:
-    """The name of a database that is not there yet, and will be gone."""
+    """Yields the name of a database that does not exist yet, and drops it after the test."""
     name = f"{scenario.pipeline.source}_restored"
     yield name
     scenario.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
@@ -173,7 +173,7 @@ def test_f19_restored_source_is_read_in_full_once(scenario: Scenario, restored: 
     back = scenario.run()
 
     assert back.warnings == [f"{table} was read in full: totesys was restored or moved" for table in source_tables()]
-    # What happened after the dump was taken has unhappened, and that is history too.
+    # The restore has undone everything since the dump, which must show in the history, too.
     assert back.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
@@ -201,7 +201,7 @@ def dump(scenario: Scenario, name: str) -> None:
 
 
 def restore(scenario: Scenario, name: str) -> None:
-    """Puts the copy in the place of totesys."""
+    """Puts the copy in totesys' place."""
     scenario.pipeline.source = name
     scenario.pipeline.put_secret("source", name, READER)
 
@@ -218,7 +218,7 @@ def test_f19_ids_that_go_back_are_noticed_and_change_nothing(scenario: Scenario)
 
 
 def move_ahead(scenario: Scenario) -> None:
-    """Makes the last landed batch believe that totesys stood a million transactions further on."""
+    """Makes the last landed batch say that totesys was a million transactions further."""
     log = scenario.pipeline.landed()
     document = log.read(log.last()).as_json()
     ahead = document["source"]["xmax"] + 10**6
@@ -230,7 +230,7 @@ def move_ahead(scenario: Scenario) -> None:
 def insert_orders(scenario: Scenario, number: int) -> None:
     with scenario.session() as connection:
         cursor = connection.cursor()
-        # The references are right, and checking them row by row takes longer than all the rest.
+        # The references are right, and checking them row by row takes longer than everything else.
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
             "INSERT INTO sales_order SELECT 1000000 + number, template.created_at, template.last_updated, design_id, "
@@ -242,7 +242,7 @@ def insert_orders(scenario: Scenario, number: int) -> None:
 
 
 def digest(ask: Callable[[str], list[list[Any]]], orders: str) -> list[list[Any]]:
-    """The number of orders, their sum, and one digest of all their values."""
+    """Returns the number of orders, their sum, and one digest of all their values."""
     query = f"SELECT {COLUMNS} FROM {orders}"
     return ask(
         "SELECT count(*), sum(units_sold * unit_price), md5(string_agg(CAST(found AS text), ';' ORDER BY "
@@ -251,7 +251,7 @@ def digest(ask: Callable[[str], list[list[Any]]], orders: str) -> list[list[Any]
 
 
 def peaks_mb() -> dict[str, float]:
-    """The most memory that the process of each function has ever held; of worker processes that are still there."""
+    """Returns the most memory that each function's process has ever held, for worker processes that still exist."""
     found = {}
     for process in psutil.Process().children():
         if "local.lambda_runtime.worker" in process.cmdline():

@@ -1,4 +1,4 @@
-"""F28 to F33: whatever becomes of the lake's objects, and whoever else writes them."""
+"""F28 to F33: damage to the lake's objects, and other writers of them."""
 
 import contextlib
 import itertools
@@ -22,7 +22,7 @@ DELETION = "DELETE FROM payment WHERE payment_id = 9"
 
 @pytest.fixture
 def scenario(scenario: Scenario) -> Scenario:
-    """With buckets that keep the versions of their objects, as those in AWS do."""
+    """Turns on the versions of the buckets' objects, as in AWS."""
     for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket):
         scenario.pipeline.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     return scenario
@@ -85,8 +85,8 @@ def test_f29_death_at_any_put_leaves_orphans_at_most(scenario: Scenario) -> None
 
     # The rows of three tables, deleted keys and live keys of a fourth, the manifest and the hint.
     assert put - 1 == 7
-    # totesys went on between each death and the retry: the dead left objects that are of no use to the living. All are
-    # put at the same time, so only the death at the manifest's PUT has left every object for sure.
+    # Totesys continued between each death and the retry, so the dead executions left objects that nothing uses. All are
+    # put at the same time, so only the death at the manifest's PUT has certainly left every object.
     assert len(orphans(scenario)) >= 1
 
 
@@ -104,9 +104,9 @@ def test_f29_next_run_makes_good_too(scenario: Scenario, at: str) -> None:
     scenario.run()
 
 
-# The n-th commit of a batch, and the retries if it is lost: Ingest begins again, Transform goes on after the batch.
+# The n-th commit of a batch, and the retries if it is lost: Ingest begins again, Transform resumes after the batch.
 CONTENDED = [(1, ["BatchContended"]), (2, [])]
-FINDS_IT = "the retry finds the batch in the log and goes on behind it, instead of repeating an answer"
+FINDS_IT = "the retry finds the batch in the log and resumes after it, instead of repeating an answer"
 
 
 @fault("F30", "a crash after the manifest, before the return", HEAL, because=FINDS_IT)
@@ -326,7 +326,7 @@ def test_f33_loser_lands_what_the_winner_has_not_seen(scenario: Scenario) -> Non
 
 
 class Stored:
-    """An object of the lake, by what it is: the `data` or `keys` of sales_order, a `manifest`, or the `hint`."""
+    """An object of the lake, by its kind: the `data` or `keys` of sales_order, a `manifest`, or the `hint`."""
 
     def __init__(self, scenario: Scenario, reader: str, part: str, batch: int = 1) -> None:
         pipeline = scenario.pipeline
@@ -357,13 +357,13 @@ class Stored:
         self._spoiled = self._s3.delete_object(Bucket=self._bucket, Key=self._key)
 
     def restore(self) -> None:
-        """Brings back the first version, as a person would: by deleting the one that is over it."""
+        """Restores the first version as a person would: by deleting the newer one."""
         self._s3.delete_object(Bucket=self._bucket, Key=self._key, VersionId=self._spoiled["VersionId"])
 
 
 @contextlib.contextmanager
 def ingest_dying_at_put(scenario: Scenario, number: int) -> Iterator[Countdown]:
-    """The first ingest dies at its n-th PUT, and totesys goes on at that moment."""
+    """Kills the first ingest at its n-th PUT, and changes totesys at that moment."""
 
     def promote_and_die() -> None:
         scenario.totesys(PROMOTION)
@@ -380,7 +380,7 @@ def ingest_dying_at_put(scenario: Scenario, number: int) -> Iterator[Countdown]:
 
 
 def orphans(scenario: Scenario) -> set[str]:
-    """Keys of the landing zone that no manifest names."""
+    """Returns keys of the landing zone that no manifest names."""
     log = scenario.pipeline.landed()
     manifests = [log.read(batch) for batch in range(1, log.last() + 1)]
     named = {stored.key for manifest in manifests for parts in manifest.tables.values() for stored in parts.values()}

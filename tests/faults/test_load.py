@@ -1,4 +1,4 @@
-"""F45 to F50: the load of a batch, and what it is made of."""
+"""F45 to F50: the load of a batch, and the batch's content."""
 
 import itertools
 import json
@@ -30,7 +30,7 @@ LARGEST = 2**31 - 1
     "F45",
     "the same key twice in one batch",
     HOLD,
-    because="a snapshot shows one version of a key, so two of them are damage, and which is right can't be told",
+    because="a snapshot shows one version of a key, so two of them are damage, and nothing shows which is right",
     nearest="a processed object and its manifest are rewritten: totesys' primary keys allow no such batch",
 )
 @pytest.mark.parametrize(("source", "table"), [("sales_order", "fact_sales_order"), ("design", "dim_design")])
@@ -220,14 +220,14 @@ def test_f50_zero_byte_can_not_be_in_totesys(scenario: Scenario) -> None:
 
 
 def change(scenario: Scenario) -> None:
-    """A bit of everything: an amendment, a new row, a deletion."""
+    """Makes changes of each kind: an amendment, a new row, a deletion."""
     scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
     scenario.totesys(NEW_DESIGN, 90_001, "Granite")
     scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
 
 
 def repeat_first_row(pipeline: Pipeline, table: str, folder: Path) -> bytes:
-    """Has the last processed batch hold the first row of a table twice; returns its manifest as it was."""
+    """Makes the last processed batch hold the first row of a table twice; returns its manifest as it was."""
     log, lake, key = pipeline.processed(), Lake(pipeline.processed_bucket), entry(pipeline.processed().last())
     before = lake.read(key)
     assert before is not None

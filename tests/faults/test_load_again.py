@@ -1,4 +1,4 @@
-"""F51 to F55: what comes to Load again, late, wrong, in heaps, or from another release."""
+"""F51 to F55: batches that come to Load again, late, wrong, in large numbers, or from another release."""
 
 import json
 import re
@@ -35,7 +35,7 @@ CURE = "UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_or
 
 
 @on("small_totesys")
-@fault("F51", "rows that are loaded come again, because the fence stays where it is", HEAL)
+@fault("F51", "rows that are loaded come again, because the fence does not move", HEAL)
 def test_f51_rows_that_come_again_add_no_version(scenario: Scenario) -> None:
     with scenario.session() as idler:
         idler.cursor().execute("SELECT pg_current_xact_id()")
@@ -104,7 +104,7 @@ def test_f52_calendar_grows_in_the_same_transaction(scenario: Scenario) -> None:
     with at_statement(COMMIT, lambda: seen.append(of_2031(scenario)), times=100):
         extended = scenario.run()
 
-    # Whoever looks before any of the commits sees neither the days nor the order.
+    # A reader before any of the commits sees neither the days nor the order.
     assert set(seen) == {(0, 0)}
     assert of_2031(scenario) == (365, 1)
     assert extended.output["load"]["inserted"] == {"dim_date": 365, "fact_sales_order": 1}
@@ -174,15 +174,15 @@ def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> N
         other = scenario.run()
 
     assert [hours for hours, mails in told.items() if mails] == [0, 1, 25, 49]
-    assert "\nNext mail  After 1 hour about this failure" in told[0][0].message
+    assert "\nNext mail  In 1 hour, if this failure persists" in told[0][0].message
     assert re.search(r": 3 failures since [\d-]+ [\d:]+ UTC: Load failed with WarehouseUnreach", told[1][0].subject)
-    assert "\nNext mail  After 24 hours about this failure" in told[1][0].message
+    assert "\nNext mail  In 24 hours, if this failure persists" in told[1][0].message
     assert "Repeats    This is e-mail 2 about this failure" in told[1][0].message
     assert ": Ingest failed with Lambda.TooManyRequestsException, " in other.mails[0].subject
     assert "11 executions have failed" in other.mail
     with later(timedelta(hours=60.2)):
         assert scenario.run().succeeded
-    # After a success, the same failure is a first one.
+    # After a success, the same failure is the first one again.
     scenario.totesys(MOVE, 2, 7)
     with later(timedelta(hours=60.3)):
         assert ", " in fails_to_load(scenario).mails[0].subject
@@ -217,7 +217,7 @@ def test_f54_mail_that_could_not_be_sent_silences_none(scenario: Scenario) -> No
 
 
 def fails_to_load(scenario: Scenario) -> Execution:
-    """An execution that finds no warehouse."""
+    """Runs an execution that finds no warehouse."""
     scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER, port=1)
     try:
         return scenario.run()
@@ -270,7 +270,7 @@ def change(scenario: Scenario, design: int, order: int, name: str, place: int) -
 
 
 def of_2031(scenario: Scenario) -> tuple[int, int]:
-    """Days and orders of 2031 in the warehouse, as its readers see it."""
+    """Returns days and orders of 2031 in the warehouse, as its readers see it."""
     ((days, orders),) = scenario.star(
         "SELECT (SELECT count(*) FROM dim_date WHERE year = 2031), "
         "(SELECT count(*) FROM current_sales_order WHERE agreed_delivery_date >= '2031-01-01')"
@@ -279,7 +279,7 @@ def of_2031(scenario: Scenario) -> tuple[int, int]:
 
 
 def rewrite(scenario: Scenario, bucket: str, batch: int, version: int) -> None:
-    """Gives the manifest of a batch, where there is one, another version."""
+    """Gives a batch's manifest, if there is one, another version."""
     s3 = scenario.pipeline.s3
     if "Contents" in s3.list_objects_v2(Bucket=bucket, Prefix=entry(batch)):
         document = json.loads(s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read())
@@ -288,7 +288,7 @@ def rewrite(scenario: Scenario, bucket: str, batch: int, version: int) -> None:
 
 
 def versions(scenario: Scenario) -> list[int]:
-    """The versions of the first two manifests of both zones."""
+    """Returns the versions of the first two manifests of both zones."""
     bodies = [
         scenario.pipeline.s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read()
         for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket)

@@ -33,7 +33,7 @@ def hang(scenario: Scenario) -> Iterator[Callable[[], None]]:
         yield end
 
 
-# Of a load, in seconds: a busy machine needs a few until it hangs.
+# Seconds for a load to hang: a busy machine needs a few before it does.
 TIMEOUT = 8
 
 
@@ -64,7 +64,7 @@ def test_f34_load_that_times_out_twice_holds(scenario: Scenario, hang: Callable[
 
     assert (failed.error, failed.retried) == ("Sandbox.Timedout", ["Sandbox.Timedout"])
     assert f"Task timed out after {TIMEOUT:.2f} seconds" in failed.mail
-    # PostgreSQL still waits on behalf of those that are gone.
+    # PostgreSQL still waits for sessions whose clients are gone.
     assert waiting(scenario) == ["fact_payment", "the warehouse"]
     hang()
     assert scenario.run().output["load"]["batches"] == 1
@@ -152,7 +152,7 @@ def test_f37_second_start_finds_nothing_left(scenario: Scenario) -> None:
     assert second.path[-1] == "NothingNew"
 
 
-# Where two executions meet: reading totesys, committing a batch, shaping it, and at the warehouse's door.
+# Places where two executions meet: reading totesys, committing a batch, shaping it, and opening the warehouse.
 Meeting = Callable[[Callable[[], object], int], Any]
 MEETINGS: dict[str, Meeting] = {
     "reading": lambda action, times: at_statement('COPY (SELECT "sales_order"', action, times),
@@ -245,7 +245,7 @@ def refuse(code: str, status: int) -> InvokeResult:
 
 
 def refusing(scenario: Scenario, code: str, status: int, times: int) -> Invoker:
-    """Lambda itself answers the first invocations."""
+    """Makes Lambda itself answer the first invocations."""
     numbers = itertools.count(1)
     return lambda name, event: (
         refuse(code, status) if next(numbers) <= times else scenario.switchboard.usual(name, event)
@@ -253,7 +253,7 @@ def refusing(scenario: Scenario, code: str, status: int, times: int) -> Invoker:
 
 
 def losing(scenario: Scenario, loss: Callable[[], InvokeResult], traces: list[Effect]) -> Invoker:
-    """The function works, but its first answer is lost; what was there then is added to the traces."""
+    """Loses the first answer of a function that has worked; adds the state at that moment to the traces."""
     numbers = itertools.count(1)
 
     def invoke(name: str, event: dict[str, Any]) -> InvokeResult:

@@ -99,7 +99,7 @@ def test_f69_first_rows_pass_by(scenario: Scenario) -> None:
 
 
 def go_back_to_version_2(scenario: Scenario) -> None:
-    """Takes back what version 3 of the warehouse's schema has brought, so that it and all later ones come again."""
+    """Undoes version 3 of the warehouse's schema, so that it and all later ones are applied again."""
     scenario.star("ALTER TABLE etl.tombstone DROP COLUMN ended_batch_id")
     scenario.star("DELETE FROM etl.schema_version WHERE version >= 3")
 
@@ -114,7 +114,7 @@ def test_f70_blocked_migration_names_the_reader(scenario: Scenario) -> None:
         failed = scenario.run()
 
     assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
-    # The other reader may hold them at that moment, too.
+    # At that moment, the other reader may hold them, too.
     assert analyst in failed.mail.partition("locks are held by ")[2].partition(".")[0]
     assert max(waits) < LONGEST_WAIT
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}

@@ -1,4 +1,4 @@
-"""F64: what kind of relation a table of totesys is."""
+"""F64: the kinds of relation that a table of totesys can be."""
 
 from collections.abc import Sequence
 
@@ -174,7 +174,7 @@ FAR = (
     "string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attnum) || ') SERVER far' "
     "FROM pg_attribute WHERE attrelid = CAST('base' AS regclass) AND attnum > 0); END $$"
 )
-# {what: (statements that replace a table, text of the e-mail, statements that undo it)}
+# {relation: (statements that replace a table, text of the e-mail, statements that undo it)}
 REFUSED = {
     "a view": (
         ("ALTER TABLE staff RENAME TO base", "CREATE VIEW staff AS SELECT * FROM base"),
@@ -326,7 +326,7 @@ def test_f64_operator_of_schema_public_changes_nothing(scenario: Scenario) -> No
     at_once(scenario, "CREATE TABLE others (LIKE more)", "INSERT INTO others SELECT * FROM more")
     scenario.totesys("UPDATE others SET paid = NOT paid")
     scenario.totesys("UPDATE currency SET last_updated = last_updated WHERE currency_id = 1")
-    # After this run the fence is past the rows of both tables.
+    # After this run, the fence is past the rows of both tables.
     scenario.run()
 
     at_once(

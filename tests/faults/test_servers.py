@@ -54,7 +54,7 @@ def template(folder: Path, passwords: dict[str, str]) -> Cluster:
 
 @pytest.fixture(scope="module")
 def old_template(folder: Path, passwords: dict[str, str], oldest_postgres: Path) -> Cluster:
-    """Returns a cluster to copy, with the oldest PostgreSQL that is installed."""
+    """Returns a cluster to copy, with the oldest installed PostgreSQL."""
     return _template(Cluster(folder / "old_template", programs=oldest_postgres), passwords)
 
 
@@ -225,7 +225,7 @@ def test_f60_what_may_not_be_asked_for_fails_no_run(scenario: Scenario, refused:
 
 @pytest.fixture(params=["WAL is written late", "and soon"])
 def wal_is_late(request: pytest.FixtureRequest, primary: Cluster) -> bool:
-    """Returns whether WAL reaches the disk only if somebody waits for it; if so, stops the WAL writer."""
+    """Returns whether WAL reaches the disk only if a session waits for it; if so, stops the WAL writer."""
     late: bool = request.param == "WAL is written late"
     if late:
         primary.signal_process(signal.SIGSTOP, "walwriter")
@@ -307,7 +307,7 @@ def test_f61_wal_that_is_never_written_is_not_waited_for(
     scenario.run()
     primary.signal_process(signal.SIGCONT, "walwriter")
 
-    # The next run could see a crash, so there is nothing to wait for.
+    # The next run would see a crash, so there is nothing to wait for.
     assert flush_pauses == []
     assert later_read(scenario) == {"sales_order": 1}
 
@@ -395,7 +395,7 @@ def test_f63_page_header_that_a_standby_lacks_is_no_lag(scenario: Scenario, prim
     scenario.totesys("SELECT pg_switch_wal()")
     scenario.run()
 
-    # The WAL ends behind a page's header, which is not written before a record follows.
+    # The WAL ends after a page's header, which is only written with a record after it.
     standby.catch_up(primary)
     scenario.pipeline.move_source(standby)
     idle = scenario.run()

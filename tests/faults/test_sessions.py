@@ -58,14 +58,14 @@ def set_for_database(scenario: Scenario, which: str, **settings: str) -> None:
 
 
 def make_again(scenario: Scenario, which: str, encoding: str) -> None:
-    """Replaces one of the two databases by one in another encoding, before the first run."""
+    """Replaces one of the two databases with one in another encoding, before the first run."""
     postgres, name = scenario.pipeline.postgres, getattr(scenario.pipeline, which)
     postgres.execute(f"DROP DATABASE {identifier(name)} WITH (FORCE)")
     postgres.execute(
         f"CREATE DATABASE {identifier(name)} OWNER {LOADER if which == 'warehouse' else 'postgres'} "
         f"TEMPLATE template0 ENCODING {literal(encoding)} LOCALE_PROVIDER libc LOCALE 'C'"
     )
-    # For the tests' own sessions, which read and write as the superuser.
+    # These are for the tests' own sessions, which read and write as the superuser.
     postgres.execute(f"ALTER ROLE postgres IN DATABASE {identifier(name)} SET client_encoding = 'UTF8'")
     if which == "source":
         with scenario.session() as totesys:

@@ -1,4 +1,4 @@
-"""F40 to F44: whatever there is to tell is told once, in short, and without secrets; or an alarm tells it."""
+"""F40 to F44: every message is sent once, short and without secrets; or an alarm replaces it."""
 
 import json
 from typing import Any
@@ -88,7 +88,7 @@ def test_f41_execution_that_times_out_is_told_by_the_rule(scenario: Scenario) ->
         assert waiting(scenario) == ["fact_payment"]
         end()
 
-    # Lambda goes on without the execution, so its load may come through before the next one's, or not.
+    # Lambda continues without the execution, so its load may or may not commit before the next one's.
     scenario.run()
 
 
@@ -123,7 +123,7 @@ def test_f42_redrive_after_newer_runs_changes_nothing(scenario: Scenario) -> Non
     for function in ("ingest", "transform", "load"):
         assert redriven(scenario, function, failed).function_error is None
     assert scenario.effect() == before
-    # A table that is read in full makes a batch, and the batch makes no row: all of them are there.
+    # A table that is read in full makes a batch, but the batch brings no new row.
     again = scenario.redrive(failed)
     assert again.output["ingest"]["rows"]["staff"] == 20
     assert again.output["load"]["inserted"] == again.output["load"]["updated"] == {}
@@ -180,7 +180,7 @@ def test_f42_redrive_that_fails_otherwise_is_told(scenario: Scenario) -> None:
 
     errors = ["Runtime.ExitError", "Runtime.ExitError", "Lambda.EC2AccessDeniedException"]
     assert [execution.error for execution in (failed, again, otherwise)] == errors
-    # One that fails as before repeats what was told.
+    # A redriven execution that fails in the same way repeats the earlier mail.
     assert [len(execution.mails) for execution in (failed, again, otherwise)] == [1, 0, 1]
     assert scenario.redrive(otherwise).output["load"]["batches"] == 1
 
@@ -233,7 +233,7 @@ def test_f44_long_foreign_cause_is_told_in_short_without_its_secret(scenario: Sc
     assert len(mail.message) < 6_000
     assert mail.subject.isascii()
     assert len(mail.subject) <= 100
-    # In full it is in the log, which the execution leads to.
+    # The log has all of it, and the execution leads there.
     assert "ошибка 👜 " * 3_400 in scenario.log.getvalue()
     everything = (
         failed.mail + failed.cause + scenario.log.getvalue() + json.dumps(history(scenario, failed), default=str)
@@ -248,13 +248,13 @@ def raise_error(text: str) -> None:
 
 
 def load_fails(scenario: Scenario, input: dict[str, Any] | None = None) -> Execution:
-    """An execution whose load is killed, and killed again in its retry."""
+    """Runs an execution whose load is killed, and killed again in its retry."""
     with at_statement("pg_advisory_xact_lock", die, times=2):
         return scenario.run(input)
 
 
 def redriven(scenario: Scenario, function: str, execution: Execution) -> InvokeResult:
-    """The answer of a function that is given the event of an execution once more."""
+    """Returns the answer of a function that gets an execution's event once more."""
     return scenario.switchboard.usual(scenario.stack.names.function(function), {"execution": execution.arn})
 
 
@@ -265,7 +265,7 @@ def history(scenario: Scenario, execution: Execution) -> list[dict[str, Any]]:
 
 
 def told_bytes(scenario: Scenario, execution: Execution) -> int:
-    """The longest of all that passes between the states, goes into the output or into the mail."""
+    """Returns the longest text that passes between the states, or goes into the output or the mail."""
     texts = [json.dumps(event, default=str, ensure_ascii=False) for event in history(scenario, execution)]
     texts += [json.dumps(execution.output), *(mail.message for mail in execution.mails)]
     return max(len(text.encode()) for text in texts)

@@ -189,7 +189,7 @@ def test_f66_row_with_a_text_beyond_the_limit_is_quarantined(scenario: Scenario,
 
 
 def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: bool = False) -> None:
-    """Declares a limit for a column of totesys, and has the declarations read again."""
+    """Declares a limit for a column of totesys, and forgets the declarations that were read."""
     path = schemas / "source" / f"{table}.toml"
     text, found = re.subn(
         rf"^{column} = {{ (max_bytes = \d+, )?",
@@ -204,7 +204,7 @@ def declare(schemas: Path, table: str, column: str, limit: str, *, quarantine: b
 
 @contextmanager
 def fetched() -> Iterator[list[int]]:
-    """Yields a list of the bytes of each row that a COPY brings while the block lasts."""
+    """Yields a list of the bytes of each row that a COPY brings during the block."""
     sizes: list[int] = []
     take = PipelineConnection.handle_COPY_DATA
 

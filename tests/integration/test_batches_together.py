@@ -42,7 +42,7 @@ def land(pipeline: Pipeline, batches: Iterable[Iterable[str]]) -> None:
 
 
 def everything(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
-    """All that a warehouse says, and what its log says of each batch."""
+    """Returns everything in a warehouse, and its log's rows about each batch."""
     logs = {log: pipeline.star(f"{select} FROM {log} ORDER BY 1, 2") for log, select in LOGS.items()}
     ranges = pipeline.star(
         "SELECT batch_id, table_name, last_record_id - first_record_id + 1 = rows_inserted, "
@@ -53,7 +53,7 @@ def everything(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
 
 
 def transactions(pipeline: Pipeline) -> int:
-    """How many transactions have loaded the batches after the first one."""
+    """Returns how many transactions have loaded the batches after the first one."""
     return int(pipeline.star("SELECT count(DISTINCT xmin::text) FROM etl.batch WHERE batch_id > 1")[0][0])
 
 

@@ -1,4 +1,4 @@
-"""`totes check --live` names all that differs in the databases, and writes nothing."""
+"""`totes check --live` reports all differences in the databases, and writes nothing."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_all_that_differs_is_named(seeded: Pipeline, live: Live) -> None:
         "totesys: The user may not read payment of totesys.",
         "totesys: Row-level security of totesys may hide rows of currency",
         "warehouse: the user lacks a right. GRANT TEMPORARY ON DATABASE",
-        "warehouse: dim_design is owned by somebody else.",
+        "warehouse: dim_design is owned by another user.",
         "warehouse: column dim_design.file_location is not there",
         "warehouse: column dim_staff.last_name may be NULL, expected not nullable. Undo the change, or add "
         f"schemas/warehouse/{NEXT:04d}_alter.sql with: "

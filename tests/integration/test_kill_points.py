@@ -1,4 +1,4 @@
-"""Whatever moment a run dies at, the next one makes good: the same content as if nothing had happened."""
+"""If a run dies at any moment, the next one repairs that: the content is the same as if nothing had happened."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +20,7 @@ Content = dict[str, list[list[Any]]]
 
 
 def change(pipeline: Pipeline) -> None:
-    """A bit of everything: an amendment, a new row, a renamed parent, a deletion."""
+    """Makes changes of each kind: an amendment, a new row, a renamed parent, a deletion."""
     pipeline.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id < 20")
     pipeline.totesys("UPDATE department SET department_name = 'Renamed' WHERE department_id = 2")
     pipeline.totesys("DELETE FROM sales_order WHERE sales_order_id = 30")
@@ -135,7 +135,7 @@ def test_same_batch_makes_the_same_bytes(seeded: Pipeline) -> None:
             seeded.s3.delete_object(Bucket=seeded.processed_bucket, Key=item["Key"])
     seeded.transform()
     assert {key for key in seeded.objects(seeded.processed_bucket) if "/log/" not in key} == objects
-    # And the warehouse knows the batch again as the one that it has.
+    # The warehouse recognises the batch as the one that it has.
     assert seeded.load().batches == 0
 
 
@@ -153,7 +153,7 @@ def test_older_snapshot_never_becomes_the_later_batch(seeded: Pipeline) -> None:
     overtaken = []
 
     def overtake() -> None:
-        # This one has its snapshot by now; another execution lands a change that the snapshot does not have.
+        # By now this one has its snapshot; another execution lands a change that the snapshot does not have.
         change(seeded)
         overtaken.append(seeded.ingest().batch)
 
@@ -181,7 +181,7 @@ def test_second_load_waits_for_the_first_and_finds_nothing_left(seeded: Pipeline
     seeded.transform()
     overtaken = []
 
-    # Another execution loads the batch between this one's look at the log and its lock.
+    # Another execution loads the batch after this one has read the log and before it has the lock.
     with at_statement("pg_advisory_xact_lock", lambda: overtaken.append(seeded.load().batches)):
         assert seeded.load().batches == 0
     assert overtaken == [1]
@@ -191,7 +191,7 @@ def test_batch_is_not_loaded_before_the_one_before_it(seeded: Pipeline) -> None:
     change(seeded)
     seeded.ingest()
     seeded.transform()
-    # The warehouse is put back to an earlier state while this load is about to go on from the later one.
+    # The warehouse is restored to an earlier state while this load is about to continue from the later one.
     with (
         at_statement("pg_advisory_xact_lock", lambda: seeded.star("TRUNCATE etl.batch CASCADE")),
         pytest.raises(LogBroken, match="loaded up to batch 0, and batch 2 is about to follow"),
@@ -221,7 +221,7 @@ def test_warehouse_of_another_lake_is_refused(seeded: Pipeline) -> None:
 
 
 def sweep(dying: Callable[..., Any], work: Callable[[], object]) -> int:
-    """Does the work again and again, dying one event later each time, until it comes through; returns the deaths."""
+    """Repeats the work, dying one event later each time, until it succeeds; returns the number of deaths."""
     number = 1
     while True:
         with dying(number, may_miss=True) as countdown, suppress(Killed):

@@ -10,14 +10,14 @@ from tests.support.pipeline import Pipeline, advance_to_extract, needs_real_data
 
 pytestmark = needs_real_data
 
-# Rows that differ between the two extracts though their last_updated does not.
+# Rows that differ between the two extracts although their last_updated is the same.
 AMENDED = {"sales_order": 24, "purchase_order": 25, "design": 33}
 FLIPPED = 57
 
 
 @pytest.fixture(scope="module")
 def advanced(pipelines: MakesPipelines, real_totesys: str) -> Iterator[Pipeline]:
-    """Both runs are over. Not to be changed."""
+    """Yields the pipeline after both runs. For reading only."""
     with pipelines(real_totesys) as real:
         real.run()
         with real.connection(real.source) as connection:

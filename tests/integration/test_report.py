@@ -1,4 +1,4 @@
-"""`totes report` against a stack, and what a browser shows of it."""
+"""`totes report` against a stack, and its pages in a browser."""
 
 import html
 import json

@@ -1,4 +1,4 @@
-"""A replay takes the live warehouse's place: what it heals, and what it leaves alone."""
+"""A replay replaces the live warehouse's content: the damages that it heals, and the things it leaves alone."""
 
 import dataclasses
 from contextlib import suppress
@@ -30,7 +30,7 @@ def test_row_that_is_there_twice_is_extra_and_keeps_a_swap_from_ending(live: Pip
     live.star("INSERT INTO fact_payment SELECT * FROM fact_payment WHERE payment_record_id = 5")
     assert apart(verify(live)) == {"fact_payment": (0, 1, 0)}
     before = everything(live)
-    with pytest.raises(DatabaseFailed, match=r"would still not be .*: fact_payment: 0 missing, 1 extra, 0 differing\."):
+    with pytest.raises(DatabaseFailed, match=r"would still differ .*: fact_payment: 0 missing, 1 extra, 0 differing\."):
         swap(live)
     assert everything(live) == before
 
@@ -50,12 +50,12 @@ def test_swap_heals(live: Pipeline, name: str) -> None:
 
 
 def without_moments(tables: Everything) -> Everything:
-    """Entries of the log that were gone bear the moment and the name of the replay."""
+    """Entries of the log that were lost get the replay's time and name."""
     return {**tables, "etl.batch": [row[:2] for row in tables["etl.batch"]]}
 
 
 def without_record_ids(tables: Everything) -> Everything:
-    """Where all is gone, nothing tells which ids were used up by loads that died."""
+    """Removes the record ids: if everything is gone, nothing shows which ids were used up by loads that died."""
     facts = {name: [row[1:] for row in rows] for name, rows in tables.items() if "fact" in name}
     ranges = [[*row[:6], row[6] is None] for row in tables["etl.batch_table"]]
     tombstones = [[*row[:3], *row[4:]] for row in tables["etl.tombstone"]]
@@ -128,7 +128,7 @@ def test_reader_sees_the_old_or_the_new_and_nothing_between(
     assert damaged != whole
     with live.connection(live.warehouse) as earlier:
         cursor = earlier.cursor()
-        # A snapshot, and no lock on any table yet: as a report has that begins with something else.
+        # It has a snapshot, but no lock on any table yet, like a report that begins with something else.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT 1")
         seen: list[list[list[Any]]] = []
@@ -144,7 +144,7 @@ def test_reader_sees_the_old_or_the_new_and_nothing_between(
 
 
 def look_now(pipeline: Pipeline) -> list[list[Any]]:
-    """What a reader sees at this moment; nothing where it would have to wait."""
+    """Returns what a reader sees at this moment; None if it would have to wait."""
     with pipeline.connection(pipeline.warehouse) as connection:
         connection.cursor().execute("SET lock_timeout = '100ms'")
         cursor = connection.cursor()

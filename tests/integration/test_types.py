@@ -73,7 +73,7 @@ def column(name: str, kind: str, more: str = "") -> str:
 
 
 def all_types(key: str) -> dict[str, str]:
-    """Returns declarations of a table with a column of each type, and of what the warehouse makes of it."""
+    """Returns declarations of a table with a column of each type, and of the warehouse's columns made from it."""
     identity = f"thing_id = {{ type = '{key}', meaning = '.' }}\n"
     thing = identity + "".join(column(name, kind) for kind, name in COLUMNS.items())
     made = f"thing_id = {{ type = '{key}', meaning = '.', from = 'thing.thing_id' }}\n" + "".join(
@@ -156,7 +156,7 @@ def test_every_value_arrives_as_it_was(
         for table in ("dim_thing", "current_event"):
             query = f"SELECT CAST({name} AS text) FROM {table} ORDER BY thing_id"
             assert asked(pipeline, pipeline.warehouse, query) == wanted, f"{given} as {made} in {table}"
-        # Reconcile takes -0 for 0, as PostgreSQL does.
+        # Reconcile treats -0 as 0, as PostgreSQL does.
         in_texts = texts(in_lake.column(name), type_in_use(warehouse_tables()["dim_thing"].column(name)))
         assert in_texts.to_pylist() == ["0" if text == "-0" else text for text in wanted], f"{given} as {made}"
     assert reconcile(pipeline).agrees
@@ -171,7 +171,7 @@ def test_every_value_arrives_as_it_was(
 
 
 def assert_lake_agrees(pipeline: Pipeline, folder: Path) -> None:
-    """Compares the views of DuckDB, made of the same declarations, with the warehouse."""
+    """Compares DuckDB's views, made from the same declarations, with the warehouse."""
     for key in pipeline.processed().read(1).tables["dim_thing"].values():
         path = folder / key.key
         path.parent.mkdir(parents=True)
@@ -274,7 +274,7 @@ def reference(table: str, kinds: dict[str, str], references: str = "", origin: s
 
 @pytest.fixture
 def business(pipeline: Pipeline, declare: Callable[..., None]) -> Pipeline:
-    """A pipeline with narrow types that has loaded a batch, processed a second and landed a third."""
+    """Yields a pipeline with narrow types that has loaded a batch, processed a second and landed a third."""
     declare(**deals(NARROW))
     pipeline.totesys("CREATE TABLE city (city_id integer PRIMARY KEY, name text, score double precision)")
     pipeline.totesys("CREATE TABLE maker (maker_id integer PRIMARY KEY, city_id integer NOT NULL REFERENCES city)")
@@ -348,7 +348,7 @@ def test_column_and_key_become_wider(business: Pipeline, declare: Callable[..., 
     ]
     quarantined = "SELECT business_id FROM etl.quarantine WHERE released_batch_id IS NULL ORDER BY 1"
     assert business.star(quarantined) == [[77], [BIG + 77]]
-    # Rows that were only read once more have no new version.
+    # Rows that were only read again have no new version.
     assert business.star("SELECT count(*) FROM fact_deal WHERE deal_id = 1") == [[1]]
 
     business.totesys(f"DELETE FROM deal WHERE deal_id IN ({BIG}, {LOW})")
@@ -365,11 +365,11 @@ def test_column_and_key_become_wider(business: Pipeline, declare: Callable[..., 
 
 
 def test_narrow_batches_load_into_an_empty_wide_warehouse(business: Pipeline, declare: Callable[..., None]) -> None:
-    """What was brought forward and what is made from empty have the same content and the same catalogue."""
+    """A migrated schema and one made from empty have the same content and the same catalogue."""
     declare(**deals(WIDE))
     widen_source(business)
     business.run()
-    # But for the rights, which only somebody can give.
+    # Except for rights, which only a person can grant.
     brought = content(business), [row[:-1] for row in catalogue(business)]
     business.drop_warehouse()
     business.load()
@@ -378,7 +378,7 @@ def test_narrow_batches_load_into_an_empty_wide_warehouse(business: Pipeline, de
 
 
 def test_narrow_column_refers_to_a_wide_key(business: Pipeline, declare: Callable[..., None]) -> None:
-    """totesys may widen the key first, and what refers to it later, or never."""
+    """totesys may widen the key first, and the columns that refer to it later, or never."""
     business.transform()
     business.load()
     business.totesys("ALTER TABLE city ALTER city_id TYPE bigint; ALTER TABLE maker ALTER maker_id TYPE bigint")
@@ -447,7 +447,7 @@ def test_landed_value_that_is_too_wide_for_its_declaration_is_named(
 
 
 def test_rows_that_seem_new_are_found_by_wide_keys(business: Pipeline, declare: Callable[..., None]) -> None:
-    """An old transaction holds the fence back, so reconcile asks the lake which keys the last batch had and brought."""
+    """A long-running transaction holds the fence back, so reconcile reads the last batch in the lake."""
     declare(**deals(WIDE))
     widen_source(business)
     with business.connection(business.source) as connection:

@@ -1,4 +1,4 @@
-"""What the views of the lake are called, as the warehouse calls its own."""
+"""The names of the lake's views, each with its relation in the warehouse."""
 
 from typing import Any
 

@@ -1,4 +1,6 @@
-"""The list of mutants can't go stale unnoticed. `make mutants` tries them; here they are only held against the code."""
+"""A stale list of mutants is noticed here. `make mutants` tries the mutants; these tests only compare them with the
+code.
+"""
 
 import ast
 import json

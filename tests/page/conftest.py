@@ -1,4 +1,4 @@
-"""The page of a real stack, whose functions answer as each test has told them."""
+"""The page of a real stack; each test sets its functions' answers."""
 
 import io
 import re
@@ -38,20 +38,20 @@ def functions(all_functions: Functions) -> Functions:
 
 @pytest.fixture
 def stack(whole_stack: Stack, functions: Functions, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """With hardly a wait before a retry."""
+    """Shortens the waits before retries."""
     monkeypatch.setattr(RETRIER, SimpleNamespace(sleep=lambda _seconds: time.sleep(0.1)))
     return whole_stack
 
 
 @pytest.fixture
 def well_before(stack: Stack, functions: Functions) -> None:
-    """Lets an execution succeed after what other tests left behind, so that a failure repeats none and is mailed."""
+    """Makes an execution succeed after other tests, so that a failure repeats none of theirs and sends a mail."""
     stack.wait(stack.start_execution())
     functions.reset()
 
 
 class Page:
-    """The page as a browser that behaves sees it, without one."""
+    """The page as a well-behaved browser sees it, but without one."""
 
     def __init__(self, stack: Stack) -> None:
         self.gatherer = Gatherer(stack)
@@ -75,7 +75,7 @@ class Page:
         return found[1]
 
     def post(self, path: str, status: int = 303, **fields: str) -> str:
-        """Submits a form of the page, and returns where it leads."""
+        """Submits a form of the page, and returns the address to which it leads."""
         form = {"token": self.token} | fields
         answer = self.client.post(path, base_url=ADDRESS, headers={"Origin": ADDRESS}, data=form)
         assert answer.status_code == status, answer.text
@@ -89,13 +89,13 @@ def one_page(whole_stack: Stack) -> Page:
 
 @pytest.fixture
 def page(one_page: Page, stack: Stack) -> Page:
-    """Of the stack, with what it remembers of executions that have ended."""
+    """Returns the page's view of the stack, with the executions that have ended."""
     return one_page
 
 
 @pytest.fixture
 def new_page(stack: Stack) -> Page:
-    """One that has seen nothing yet."""
+    """Returns a view that has seen nothing yet."""
     return Page(stack)
 
 

@@ -1,4 +1,4 @@
-"""The page's answers, asked for as a browser does."""
+"""The page's answers to requests like a browser's."""
 
 import html
 import json
@@ -39,7 +39,7 @@ HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 def words(part: str) -> str:
-    """What a reader of a part sees, in one line."""
+    """Returns the text that a reader of a part sees, in one line."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", part)).split())
 
 
@@ -48,11 +48,11 @@ def run(stack: Stack, name: str, input: str = "{}") -> dict[str, Any]:
 
 
 def drawn(graph: str) -> dict[str, str]:
-    """The label of each state in the drawing."""
+    """Returns the label of each state in the drawing."""
     return {name: label for label, name in re.findall(r'aria-label="(([^",]+), [\w ]+: [^"]+)"', html.unescape(graph))}
 
 
-# All others are there for a failure.
+# All other states are for failures.
 USUAL = {
     *("Ingest", "NewData?", "Transform", "Load", "MoreToDo?"),
     *("AnythingLoaded?", "Loaded", "NothingNew", "AnotherCatchesUp"),
@@ -113,7 +113,7 @@ def test_success_is_shown_from_input_to_output(stack: Stack, page: Page) -> None
 
 @pytest.fixture
 def resumed(stack: Stack) -> Iterator[None]:
-    """Lets the schedule run again, whatever a test has done to it."""
+    """Resumes the schedule, whatever a test has done to it."""
     yield
     resume_schedule(stack.names)
 

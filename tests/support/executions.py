@@ -1,4 +1,4 @@
-"""The executions of a stack: forgotten between tests, and made to happen at other times."""
+"""Changes the executions of a stack: forgets them between tests, and makes them run at other times."""
 
 import datetime
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from local.stack import NAMES
 
 
 def forget_executions() -> None:
-    """Lets the next failure be the first: which e-mails are due follows from the executions before."""
+    """Makes the next failure the first one: earlier executions decide which e-mails are due."""
     backend = models.stepfunctions_parser_backends[NAMES.account][NAMES.region]
     backend.describe_state_machine(NAMES.state_machine_arn).executions.clear()
 
 
 @contextmanager
 def later(length: datetime.timedelta) -> Iterator[None]:
-    """Has Step Functions' clock show a later time while executions run."""
+    """Makes Step Functions' clock show a later time while executions run."""
 
     class Later(datetime.datetime):
         @classmethod

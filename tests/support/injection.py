@@ -1,7 +1,7 @@
 """Faults at a given moment: before the n-th statement, PUT or row the process dies, or something else happens.
 
-All of them work on what goes over the wire, whatever client sends it from whatever thread. Each of them fails the test
-if its moment does not come, unless the test says that it may miss.
+All of them work on the wire, so they hold for each client and each thread. Each of them fails the test if its moment
+does not come, unless the test allows that.
 """
 
 import functools
@@ -26,7 +26,7 @@ Action = Callable[[], object]
 
 
 class Countdown:
-    """Does something at the n-th event; `left` tells whether there were as many."""
+    """Does something at the n-th event; `left` shows whether there were as many."""
 
     def __init__(self, number: int, action: Action) -> None:
         self.left = number
@@ -47,14 +47,14 @@ def die() -> None:
 
 @contextmanager
 def dying_at_put(number: int, *, may_miss: bool = False) -> Iterator[Countdown]:
-    """The process dies instead of the n-th PUT to S3."""
+    """Kills the process instead of the n-th PUT to S3."""
     with at_put(number, die, may_miss=may_miss) as countdown:
         yield countdown
 
 
 @contextmanager
 def dying_at_statement(number: int, *, may_miss: bool = False) -> Iterator[Countdown]:
-    """The process dies instead of the n-th statement, COPY or commit."""
+    """Kills the process instead of the n-th statement, COPY or commit."""
     countdown = Countdown(number, die)
     with at_statement("", countdown, number, may_miss=may_miss):
         yield countdown
@@ -62,7 +62,7 @@ def dying_at_statement(number: int, *, may_miss: bool = False) -> Iterator[Count
 
 @contextmanager
 def dying_at_row(number: int) -> Iterator[Countdown]:
-    """The process dies instead of reading the n-th row that PostgreSQL copies out, of all tables."""
+    """Kills the process before it reads the n-th row that PostgreSQL copies out, of all tables."""
     countdown, copy_data = Countdown(number, functools.partial(_acting_here, die)), PipelineConnection.handle_COPY_DATA
 
     def counted(connection: Any, data: bytes, context: Any) -> None:
@@ -82,7 +82,7 @@ def dying_at_row(number: int) -> Iterator[Countdown]:
 
 @contextmanager
 def at_put(number: int, action: Action, *, may_miss: bool = False) -> Iterator[Countdown]:
-    """Does something just before the n-th PUT to S3; where it raises, the PUT is not carried out."""
+    """Does something just before the n-th PUT to S3; if it raises, S3 does not carry out the PUT."""
     countdown = Countdown(number, action)
     with at_key("", countdown, number, may_miss=may_miss):
         yield countdown
@@ -92,7 +92,7 @@ def at_put(number: int, action: Action, *, may_miss: bool = False) -> Iterator[C
 def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = False) -> Iterator[list[str]]:
     """Does something just before the first PUTs to keys that contain a text.
 
-    Where it raises, the PUT is not carried out, and the handler that sent it ends with what was raised.
+    If it raises, S3 does not carry out the PUT, and the handler that sent it ends with that error.
 
     Args:
         times: before how many of these.
@@ -117,7 +117,7 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
             return REFUSED
         return send()
 
-    # What else the dead would send goes to PostgreSQL, too.
+    # Other requests of the dead process go to PostgreSQL, too.
     with postgres_wire.heard_by(lambda _: None), s3_wire.heard_by(listen), _must(moments.done, may_miss):
         yield moments.seen
 
@@ -138,7 +138,7 @@ def at_statement(contains: str, action: Action, times: int = 1, *, may_miss: boo
         if moments.has_come(statement):
             _acting_here(action)
 
-    # What else the dead would send goes to S3, too.
+    # Other requests of the dead process go to S3, too.
     with s3_wire.heard_by(_pass), postgres_wire.heard_by(listen), _must(moments.done, may_miss):
         yield moments.seen
 
@@ -159,13 +159,13 @@ def puts(contains: str) -> Iterator[list[str]]:
 
 @contextmanager
 def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterator[Countdown]:
-    """S3 answers the next requests itself: nothing is done. Each attempt of the client is a request.
+    """Makes S3 answer the next requests with an error, without doing anything. Each attempt of a client is a request.
 
     Args:
         status: for instance 503.
         code: for instance `SlowDown`.
         operation: for instance `PutObject`.
-        times: how many requests; `left` of what is yielded tells how many did not come.
+        times: how many requests; `left` of the yielded object says how many did not come.
     """
     remaining = Countdown(times, lambda: None)
 
@@ -181,7 +181,7 @@ def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterat
 
 @contextmanager
 def put_answer_lost(contains: str, number: int = 1) -> Iterator[list[int]]:
-    """S3 carries out the n-th PUT to keys that contain a text, and its answer is lost: the client may send it again.
+    """Loses S3's answer to the n-th PUT to keys that contain a text, after S3 has carried it out: the client may retry.
 
     Yields:
         the status of each PUT that contained the text.
@@ -201,7 +201,7 @@ def put_answer_lost(contains: str, number: int = 1) -> Iterator[list[int]]:
 
 @contextmanager
 def losing_acknowledgement(after: str) -> Iterator[list[str]]:
-    """The connection is lost between the server's commit and its answer: once, after a statement that contains a text.
+    """Loses the connection between the server's commit and its answer: once, after a statement that contains a text.
 
     Yields:
         the statement, and then COMMIT once that was lost.
@@ -234,7 +234,7 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
 
 
 class _Moments:
-    """The first events that contain a text, and whether what is to happen before them has happened.
+    """The first events that contain a text, and whether the action before them has happened.
 
     Attributes:
         seen: all events that contained the text.
@@ -262,7 +262,7 @@ class _Moments:
 
 
 def _acting_here(action: Action) -> None:
-    """Does something in the thread of a handler, which dies of what is raised."""
+    """Does something in the thread of a handler, which dies of any error that this raises."""
     process = here()
     try:
         with interrupted(process):
@@ -279,7 +279,7 @@ def _pass(_: Request, send: Send) -> Answer | None:
 
 @contextmanager
 def _must(happen: Callable[[], bool], may_miss: bool = False) -> Iterator[None]:
-    """Fails if a block ends, be it with an error, before what must happen has happened."""
+    """Fails if the block ends, even with an error, before the action has happened."""
     try:
         yield
     except Exception as error:

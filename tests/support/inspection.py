@@ -1,4 +1,4 @@
-"""One look at the lake and the warehouse, held against what was seen of totesys."""
+"""Checks the lake and the warehouse once, against the rows of totesys that snapshots saw."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,13 +10,13 @@ from tests.support.ledger import Zone
 from tests.support.oracle import CALENDAR, DIMENSIONS, FACTS, MEASURES, SOURCE, Picture, Version
 
 SHOWN = 3
-# Of each log: what it says of each batch, in its own order.
+# By log: the columns that it has for each batch, in its own order.
 Logs = dict[str, dict[int, object]]
 _ORIGINS = {**{name: fact.source for name, fact in FACTS.items()}, **{name: d.source for name, d in DIMENSIONS.items()}}
 
 
 class Inspection:
-    """What can be said at one moment.
+    """The state of all three logs at one moment.
 
     Args:
         cursor: of a connection to the warehouse.
@@ -40,7 +40,7 @@ class Inspection:
         self.moments = [_moment(entry.manifest) for entry in self._landed_entries]
 
     def log_violations(self, before: Logs) -> list[str]:
-        """I4, given the logs of an earlier look."""
+        """Checks I4, given the logs of an earlier inspection."""
         found = []
         for name, log in self.logs.items():
             if list(log) != list(range(1, len(log) + 1)):
@@ -56,7 +56,7 @@ class Inspection:
         return found
 
     def lake_violations(self, history: Sequence[Picture]) -> list[str]:
-        """I3, totesys against both zones, batch by batch.
+        """Checks I3, totesys against both zones, batch by batch.
 
         Args:
             history: what the snapshots of all landed batches saw.
@@ -78,7 +78,7 @@ class Inspection:
         return _shown("", found) + [f"I3 {table} was landed without its keys" for table in keyless]
 
     def warehouse_violations(self, history: Sequence[Picture]) -> list[str]:
-        """I1, I2 and the warehouse's part of I3.
+        """Checks I1, I2 and the warehouse's part of I3.
 
         Args:
             history: what the snapshots of all loaded batches saw.
@@ -128,7 +128,7 @@ class Inspection:
         return found + _differ(f"I3 current_{source}", totesys=there, warehouse=here)
 
     def _staged_violations(self, loaded: int) -> list[str]:
-        """Did every batch bring into each table as many rows as its manifest says?"""
+        """Checks that every batch brought as many rows into each table as its manifest says."""
         expected = sorted(
             (entry.batch, table, *(parts.get(part, {}).get("rows", 0) for part in ("data", "deleted")))
             for entry in self._processed_entries[:loaded]
@@ -144,7 +144,7 @@ class Inspection:
 
 
 def changes(seen: Picture, now: Picture) -> list[str]:
-    """What no batch says, though totesys holds it."""
+    """Returns the rows that no batch has, although totesys holds them."""
     return _shown("I1", [f"{what} has changed in totesys and no batch says so" for what in oracle.changed(seen, now)])
 
 

@@ -32,18 +32,18 @@ from totes.errors import (
 from totes.lake.batch_log import HINT
 
 WRITERS = 3
-# Rows of an old transaction come once more when it has ended; after that there must be quiet.
+# Rows of a long-running transaction are read again when it has ended; after that, there must be nothing new.
 RUNS_TO_QUIET = 4
 
-# Where a load has looked at the warehouse's log and is about to write into it: the moment that its lock is for.
+# After a load has read the warehouse's log, and before it writes into it: its lock protects this moment.
 ABOUT_TO_LOAD = ('INTO "etl".batch (', 1)
 # When Ingest did not get its locks, has waited, and tries again.
 TRIES_AGAIN = ("LOCK TABLE", 2)
 # When Ingest has its snapshot and has read nothing yet.
 HAS_SNAPSHOT = ("SAVEPOINT facts", 1)
-# When a batch has landed, and a crash may undo transactions that it holds.
+# When a batch has landed: a crash may undo transactions that it holds.
 HAS_LANDED = ("log/0", 2)
-# The n-th statement that contains a text, where two executions may get into each other's way …
+# The n-th statement that contains a text, at which two executions may get in each other's way …
 STATEMENTS = (
     ("pg_control_system", 1),
     HAS_SNAPSHOT,
@@ -65,13 +65,13 @@ CHANGE = st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 9))
 ENDS = st.sampled_from(["wait", "commit", "commit", "hasty commit", "rollback", "savepoint", "go back"])
 WORK = st.sampled_from(["run", "run", "run", "confirm", "ingest", "transform", "load"])
 MOMENT = st.sampled_from((*STATEMENTS, *PUTS)) | st.sampled_from((*PUTS, *ANYWHERE)) | st.just(ABOUT_TO_LOAD)
-# More often than others: exchanging a table takes two, and a run sees few of the truncations.
+# These come more often than others: exchanging a table takes two of them, and a run sees few of the truncations.
 OFTEN = ["prepared tables", "row security on", *["truncations"] * 3]
 MIGRATION = st.tuples(st.sampled_from(sorted([*MIGRATIONS, *OFTEN])), st.integers(0, 9))
 MIGRATION_ENDS = st.sampled_from([*["commit"] * 4, "wait", "rollback"])
 # How the server goes down. Each takes as long as a dozen other moves.
 DOWNS = ("restarts", "crashes of the server", "crashes of a backend")
-# What may happen in the middle of an execution. A run or a stage is that of another one.
+# Events in the middle of an execution. A run or a stage here belongs to another execution.
 TROUBLE = st.sampled_from(
     [
         *["run", "run", "ingest", "load", "kill", "late commit", "migrate", "migrate", "finish migrating"] * 3,
@@ -188,9 +188,9 @@ class Interleaving(RuleBasedStateMachine):
         at_worst: bool,
         durable: bool,
     ) -> None:
-        """Commits a change of the clerk, then runs the pipeline, with trouble in the midst of it."""
+        """Commits a change of the clerk, then runs the pipeline, with trouble in the middle of it."""
         self._tally["steps"] += 1
-        # A run sees a commit that is not durable, and a crash undoes it.
+        # A run may see a commit that is not durable and that a crash undoes.
         self._commit(self._clerk, change, durable=durable and trouble not in DOWNS)
         if trouble == "finish migrating":
             moment = TRIES_AGAIN
@@ -262,7 +262,7 @@ class Interleaving(RuleBasedStateMachine):
                 self._take_down(down)
 
     def _settle(self) -> None:
-        """All writers come to an end; then the pipeline must come to rest, and everything be as it should."""
+        """Ends all writers. Then the pipeline must come to rest, and every invariant must hold."""
         self._tally["settled"] += 1
         with self._noted():
             for client in self._clients:
@@ -293,7 +293,7 @@ class Interleaving(RuleBasedStateMachine):
         self._migrator.attempt(name, lambda: MIGRATIONS[name](self._migrator, number))
 
     def _remove_obstacles(self) -> None:
-        """Removes the obstacles, unless a lock is in the way. When all clients have finished there is none."""
+        """Removes the obstacles, unless a lock is in the way. After all clients have finished, there is none."""
         for obstacle in obstacles(self._pipeline) & REMOVALS.keys():
             self._migrate((REMOVALS[obstacle], 0))
             self._migrator.end(commit=True)
@@ -312,7 +312,7 @@ class Interleaving(RuleBasedStateMachine):
         self._tally["settings reset" if reset else "settings set"] += 1
 
     def _vacuum(self, statement: str) -> None:
-        """Runs a VACUUM, unless somebody has a lock."""
+        """Runs a VACUUM, unless another client has a lock."""
         with suppress(pg8000.dbapi.DatabaseError):
             self._cluster.execute(statement, self._pipeline.source)
             self._tally[statement.lower()] += 1
@@ -339,7 +339,7 @@ class Interleaving(RuleBasedStateMachine):
         """Runs all stages or one, and judges the error if there is one.
 
         Returns:
-            the result; None if the run was held, and rightly so.
+            the result; None if the run was held for a good reason.
         """
         self._tally["runs"] += 1
         expected, downs = obstacles(self._pipeline), self._downs
@@ -373,7 +373,7 @@ class Interleaving(RuleBasedStateMachine):
                 return self._history_checker.held_rightly(self._gone)
             case SourceBusy() | SourceUnreachable() | AccessDenied() | ContractViolation():
                 return type(error).__name__ in expected
-        # Another execution may have the lake or the warehouse for the moment.
+        # Another execution may hold the lake or the warehouse at the moment.
         return isinstance(error, TransientError) and not isinstance(error, SourceLagging)
 
     @contextlib.contextmanager

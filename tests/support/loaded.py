@@ -26,7 +26,6 @@ class Loaded:
     Attributes:
         source, warehouse: the names of the template databases.
         landing, processed: the bytes of each object, by its key.
-        witness: watched the run.
     """
 
     source: str

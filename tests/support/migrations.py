@@ -10,7 +10,7 @@ from tests.support.back_office import Writer
 from tests.support.oracle import SOURCE
 from tests.support.pipeline import Pipeline
 
-# More rows than may go without confirmation.
+# More rows than the pipeline deletes without confirmation.
 MANY = 130
 # Lets migrations replace payment: no table owns its sequence, and `kept` has room for truncated payments.
 PREPARATIONS = (
@@ -98,7 +98,7 @@ def make_column_again(client: Writer, number: int) -> None:
 
 
 def exchange_labels(client: Writer, _number: int) -> None:
-    """Exchanges two labels of an enum, with what is stored in between."""
+    """Exchanges two labels of an enum, and so the stored values."""
     for old, new in (("SALES_RECEIPT", "held"), ("SALES_REFUND", "SALES_RECEIPT"), ("held", "SALES_REFUND")):
         _rename_label(client, old, new)
 
@@ -182,7 +182,7 @@ def bring_back(client: Writer, _number: int) -> None:
         _rename_label(client, label, label.removesuffix(_AWAY))
 
 
-# By its name in the tally; each takes a client and a number below ten.
+# By its name in the tally of moves; each takes a client and a number below ten.
 MIGRATIONS: dict[str, Callable[[Writer, int], None]] = {
     "prepared tables": prepare_or_swap,
     "columns exchanged": exchange_columns,

@@ -1,11 +1,6 @@
-"""The witness: sees what every snapshot of totesys saw, and holds lake and warehouse against it.
+"""The history checker: it sees the rows of every snapshot of totesys, and compares lake and warehouse with them.
 
-The invariants I1 to I6 are those of docs/promise.md. A violation is a sentence that begins with the invariant's number.
-
-    with Witness(pipeline) as witness:
-        pipeline.run()
-        assert witness.violations() == []
-        assert witness.quiet(pipeline.run) == []
+docs/promise.md defines the invariants I1 to I6. A violation is a sentence that begins with the invariant's number.
 """
 
 import contextlib
@@ -28,7 +23,7 @@ from totes.lake.manifest import Manifest
 from totes.postgres.driver import PipelineConnection
 from totes.source.snapshot import Snapshot
 
-# If a table is rewritten after a snapshot, the snapshot shows it empty, or as it never was.
+# If a table is rewritten after a snapshot, the snapshot shows it empty, or with rows that it never had.
 _REWRITTEN = (
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = CAST('public' AS regnamespace) "
     f"AND relname IN ({', '.join(map(repr, SOURCE))}) AND relfilenode IS DISTINCT FROM pg_relation_filenode(oid)"
@@ -38,14 +33,14 @@ _READABLE = "SET DateStyle = 'ISO, YMD'"
 
 
 class HistoryChecker:
-    """Watches one pipeline, from any thread of this process, for as long as the `with` block lasts.
+    """Watches one pipeline, from any thread of this process, for the `with` block.
 
     Args:
-        before: the witness of the pipeline that this one is a copy of.
+        before: the history checker of the pipeline from which this one was copied.
 
     Attributes:
         pictures: the rows that each snapshot saw, by its time, even if no batch came of it.
-        set_aside: {batch: {(table, key)}} of rows that were left out of a batch on purpose.
+        set_aside: {batch: {(table, key)}} of rows that are quarantined on purpose.
         held: the picture of the last run that was held because of deletions.
     """
 
@@ -73,7 +68,7 @@ class HistoryChecker:
                 except DeletionsHeld:
                     self.held = self._look(connection, taken)
                     raise
-                # Ingest has read all that it wants, and its transaction is still open: no lock can be in the way now.
+                # Ingest has read everything, and its transaction is still open, so no lock can be in the way now.
                 self._look(connection, taken)
 
         def moved(previous: Manifest | None, moment: datetime) -> datetime:
@@ -93,7 +88,7 @@ class HistoryChecker:
         self._watching.close()
 
     def violations(self) -> list[str]:
-        """What contradicts I1 to I4, as far as the warehouse has come; nothing where all is well."""
+        """Returns the violations of I1 to I4, for the batches that the warehouse has; empty if there are none."""
         with self._inspection() as look:
             found = look.log_violations(self._last_look) + self._rewritten
             self._last_look = look.logs
@@ -108,9 +103,9 @@ class HistoryChecker:
         return found
 
     def held_rightly(self, counts: Mapping[str, int]) -> bool:
-        """Returns whether the last run that was held because of deletions was right, and named exactly these.
+        """Returns whether the last run that deletions held was right to stop, and named exactly these deletions.
 
-        That run compared totesys with the last batch that it knew, which may not be the last one now.
+        That run compared totesys with the last batch that it knew, which may no longer be the last one.
         """
         with self._inspection() as look:
             seen = [self.pictures[at] for at in look.moments]
@@ -132,9 +127,9 @@ class HistoryChecker:
         ]
 
     def quiet(self, run: Callable[[], object]) -> list[str]:
-        """What contradicts I6, where nothing was left to do: the run changes no object and no row.
+        """Returns the violations of I6, for a run without anything to do: it changes no object and no row.
 
-        Nor may it be quiet for the wrong reason: what totesys holds now is what the last batch saw.
+        The run must be quiet for the right reason: totesys still holds what the last batch saw.
         """
         before = self._traces()
         run()
@@ -142,7 +137,7 @@ class HistoryChecker:
         return [f"I6 a run with nothing new wrote {what}" for what in written[: inspection.SHOWN]] + self.unsettled()
 
     def unsettled(self) -> list[str]:
-        """What is not in the warehouse yet: batches that are not loaded, and rows of totesys that no batch has seen."""
+        """Returns the changes in flight: batches that are not loaded, and rows of totesys that no batch has seen."""
         with self._inspection() as look:
             if not look.moments or len(look.logs["loaded"]) < len(look.moments):
                 return [f"I1 {len(look.moments)} batches are landed, {len(look.logs['loaded'])} loaded"]
@@ -150,7 +145,7 @@ class HistoryChecker:
         return inspection.changes(seen, self._read()) if seen else ["I1 nobody saw the snapshot of the last batch"]
 
     def forgive_drop(self) -> None:
-        """Somebody has dropped the warehouse, as they may: its log begins anew."""
+        """Expects a dropped warehouse, which is allowed: its log starts again."""
         self._last_look = {**self._last_look, "loaded": {}}
 
     @contextlib.contextmanager
@@ -161,12 +156,12 @@ class HistoryChecker:
             yield Inspection(*self._zones, cursor)
 
     def _traces(self) -> set[str]:
-        """Whatever a run could leave: objects with their digests, tables with where their rows lie."""
+        """Returns all traces that a run could leave: objects with digests, and tables with the places of their rows."""
         return self.pipeline.objects() | {f"{name} {digest}" for name, digest in physical_rows(self.pipeline).items()}
 
     def _look(self, connection: PipelineConnection, taken: Snapshot) -> Picture | None:
         driver: Any = connection
-        # Past SQLAlchemy, so that whoever counts the pipeline's statements does not count this one.
+        # Not through SQLAlchemy, so that this statement is not counted with the pipeline's.
         with contextlib.closing(driver.cursor()) as cursor:
             cursor.execute("SELECT current_database(), pg_export_snapshot()")
             ((database, exported),) = cursor.fetchall()
@@ -177,7 +172,7 @@ class HistoryChecker:
         return seen
 
     def _read(self, exported: str | None = None) -> Picture:
-        """All of totesys, as a snapshot shows it or as it is now."""
+        """Returns all rows of totesys, as a snapshot shows them or as they are now."""
         with self.pipeline.connection(self.pipeline.source) as connection:
             cursor = connection.cursor()
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

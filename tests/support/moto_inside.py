@@ -1,4 +1,4 @@
-"""What a test puts into the AWS of its own process without a request, which would take ten times as long."""
+"""Puts objects into the AWS of a test's own process without a request, which would take ten times as long."""
 
 from moto.s3.models import S3Backend, s3_backends
 from moto.secretsmanager.models import SecretsManagerBackend, secretsmanager_backends

@@ -1,6 +1,7 @@
-"""What the warehouse must hold, worked out from pictures of totesys alone.
+"""The expected content of the warehouse, calculated from pictures of totesys.
 
-Plain Python, with nothing of totes: neither its declarations nor its SQL. A mistake in either shows as a difference.
+It is plain Python without any code of totes: neither its declarations nor its SQL. So a mistake in either shows as a
+difference.
 """
 
 import calendar
@@ -15,9 +16,9 @@ from typing import Any
 # A row of totesys, every value as PostgreSQL prints it.
 SourceRow = Mapping[str, str | None]
 Rows = Mapping[int, SourceRow]
-# Which rows of which batch were quarantined, as (table, key): {batch: {("payment", 7)}}.
+# The quarantined rows by batch, as (table, key): {batch: {("payment", 7)}}.
 QuarantinedRow = Mapping[int, set[tuple[str, int]]]
-# Of a column of the warehouse: where it comes from, and how the text becomes a value.
+# A column of the warehouse: its origin, and the function that makes the text a value.
 Columns = Mapping[str, tuple[str, Callable[[Any], Any]]]
 
 _STAMPS = "created_at last_updated"
@@ -40,7 +41,7 @@ SOURCE = {
         "company_ac_number counterparty_ac_number",
     }.items()
 }
-# What is added up to reconcile; the columns have the same name on both sides.
+# The columns that are added up to reconcile; they have the same name in both databases.
 MEASURES: dict[str, tuple[str, ...]] = {
     "sales_order": ("units_sold", "unit_price"),
     "purchase_order": ("item_quantity", "item_unit_price"),
@@ -72,7 +73,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Dimension:
-    """`parent` is the table that is joined, by the column of the source that holds its key."""
+    """`parent` is the joined table, by the column of the source that holds its key."""
 
     source: str
     columns: Columns
@@ -234,9 +235,9 @@ class Version:
 
 
 def admitted(history: Sequence[Picture], quarantined: QuarantinedRow) -> list[Picture]:
-    """The pictures of batches 1, 2, 3 … as the pipeline took them up.
+    """Returns the pictures of batches 1, 2, 3 …, as the pipeline takes the rows.
 
-    A row that was quarantined is as it was before, or not there; and so it remains until it changes.
+    A quarantined row keeps its earlier values, or is not there, until it changes.
     """
     aside: dict[tuple[str, int], SourceRow] = {}
     effective: list[Picture] = []
@@ -255,7 +256,7 @@ def admitted(history: Sequence[Picture], quarantined: QuarantinedRow) -> list[Pi
 
 
 def versions(fact: Fact, history: Sequence[Picture]) -> dict[int, list[Version]]:
-    """Every version of every business id that a snapshot saw, in order."""
+    """Returns every version of every business id that a snapshot saw, in order."""
     found: dict[int, list[Version]] = {}
     for batch, picture in enumerate(history, start=1):
         rows = picture.tables[fact.source]
@@ -274,7 +275,9 @@ def versions(fact: Fact, history: Sequence[Picture]) -> dict[int, list[Version]]
 
 
 def latest(dimension: Dimension, history: Sequence[Picture]) -> dict[int, tuple[Any, ...]]:
-    """The last row that a snapshot saw of every key, beside what it was joined with then; what is deleted stays."""
+    """Returns the last row of every key that a snapshot saw, with the row that it was joined with then; deleted rows
+    stay.
+    """
     found: dict[int, tuple[Any, ...]] = {}
     for picture in history:
         for key, row in picture.tables[dimension.source].items():
@@ -283,7 +286,7 @@ def latest(dimension: Dimension, history: Sequence[Picture]) -> dict[int, tuple[
 
 
 def tombstones(table: str, source: str, history: Sequence[Picture]) -> set[tuple[str, int, int, int | None]]:
-    """(table, id, batch, the batch of its return) of every disappearance; a fact returns as a new version."""
+    """Returns (table, id, batch, the batch of its return) of every disappearance; a fact returns as a new version."""
     return {
         (table, key, batch, None if table in FACTS else _return(source, key, batch, history))
         for batch, (before, now) in enumerate(itertools.pairwise(history), start=2)
@@ -297,13 +300,13 @@ def _return(source: str, key: int, batch: int, history: Sequence[Picture]) -> in
 
 
 def gone_at_once(before: Picture, now: Picture) -> dict[str, int]:
-    """Returns how many rows are gone, by table, for tables that lost more than may go without confirmation."""
+    """Returns how many rows are gone, by table, for tables that lost more than is deleted without confirmation."""
     found = {table: len(rows.keys() - now.tables[table].keys()) for table, rows in before.tables.items()}
     return {table: gone for table, gone in found.items() if gone > max(100, len(before.tables[table]) / 10)}
 
 
 def days(facts: Iterable[Mapping[int, list[Version]]]) -> list[tuple[Any, ...]]:
-    """The calendar: whole years, each that any date of any version falls in."""
+    """Returns the calendar: all days of each year that any date of any version falls in."""
     years = {
         value.year
         for found in facts
@@ -316,7 +319,7 @@ def days(facts: Iterable[Mapping[int, list[Version]]]) -> list[tuple[Any, ...]]:
 
 
 def sums(table: str, rows: Rows) -> tuple[Any, ...]:
-    """How many rows there are, and what each measure adds up to."""
+    """Returns the number of rows, and the sum of each measure."""
     return (
         len(rows),
         *(sum((Decimal(row[name] or 0) for row in rows.values()), Decimal()) for name in _measures(table)),
@@ -355,7 +358,7 @@ def utc(moment: datetime) -> datetime:
 
 
 def changed(before: Picture, now: Picture) -> Iterator[str]:
-    """What is different in two pictures, for a person."""
+    """Returns the differences between two pictures, for a person to read."""
     for table in SOURCE:
         for key in sorted(before.tables[table].keys() | now.tables[table].keys()):
             if before.tables[table].get(key) != now.tables[table].get(key):

@@ -1,4 +1,4 @@
-"""Servers on loopback that answer a request for TLS in one way each, and write down what they are sent.
+"""Servers on loopback that answer a request for TLS in one way each, and record what they receive.
 
 Each asks for the password in plain text, as an impostor would.
 """
@@ -28,10 +28,10 @@ _REFUSES = b"E" + struct.pack("!i", len(_REFUSAL) + 4) + _REFUSAL
 
 @dataclass
 class Peer:
-    """A server that listens.
+    """A listening server.
 
     Attributes:
-        received: what it was sent, decrypted: all of it, in all connections.
+        received: all bytes that it received, decrypted, of all connections.
         encrypted: whether the password came encrypted.
     """
 
@@ -67,7 +67,7 @@ def self_signed(folder: Path, *hosts: str) -> Path:
 
 @contextlib.contextmanager
 def peer(certificate: Path | None = None) -> Iterator[Peer]:
-    """A peer with a certificate, or one without TLS."""
+    """Starts a peer with a certificate, or one without TLS."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         opened = Peer(server.getsockname()[1])
         context = None

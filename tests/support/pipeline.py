@@ -64,7 +64,7 @@ class Pipeline:
 
     @cached_property
     def s3(self) -> Any:
-        """A client of the test."""
+        """Returns a client of the test."""
         return boto3.client("s3", region_name=moto_inside.REGION, config=OF_THE_TEST)
 
     def put_secret(self, which: str, database: str, role: str, **changes: Any) -> None:
@@ -101,7 +101,7 @@ class Pipeline:
     def run(
         self, *full_read: str, accept_deletions: Mapping[str, int] | None = None
     ) -> tuple[Ingested, Transformed, LoadResult]:
-        """All three stages, as an execution of the state machine runs them."""
+        """Runs all three stages, as an execution of the state machine does."""
         return self.ingest(*full_read, accept_deletions=accept_deletions), self.transform(), self.load()
 
     def landed(self) -> BatchLog:
@@ -137,7 +137,7 @@ class Pipeline:
 
     @contextlib.contextmanager
     def open_select(self, query: str) -> Iterator[str]:
-        """Runs a query in an analyst's transaction and leaves it open; yields how an error names it."""
+        """Runs a query in an analyst's transaction and leaves it open; yields the analyst's name in an error."""
         with self.connection(self.warehouse) as connection:
             cursor = connection.cursor()
             cursor.execute("SET application_name = 'notebook'")
@@ -171,7 +171,7 @@ DIMENSIONS = tuple(table.name for table in warehouse_tables().values() if not ta
 
 
 def content(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
-    """All that a warehouse says, in order, but for the moments and the record ids, which differ from run to run."""
+    """Returns the content of a warehouse, in order, without times and record ids, which differ from run to run."""
     tables: dict[str, list[list[Any]]] = {}
     for fact, record_id in FACTS.items():
         entity = fact.removeprefix("fact_")
@@ -184,7 +184,9 @@ def content(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
 
 
 def physical_rows(pipeline: Pipeline) -> dict[str, str]:
-    """Where each row of the warehouse lies and which transaction wrote it: tells any write, even a futile one."""
+    """Returns each row's place in the warehouse and the transaction that wrote it: this shows any write, even a futile
+    one.
+    """
     tables = pipeline.star(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
         "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"
@@ -206,7 +208,7 @@ def import_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
 
 
 def advance_to_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
-    """Brings totesys to a later extract by INSERT and UPDATE, leaving rows that are the same alone."""
+    """Brings totesys to a later extract by INSERT and UPDATE, without touching rows that are the same."""
     cursor = connection.cursor()
     for table in LOAD_ORDER:
         with (REAL_DATA / f"source_{day}" / f"{table}.csv").open("rb") as file:

@@ -2,8 +2,8 @@
 
     .venv/bin/python -m pytest -n 3 -p tests.support.processor_seconds
 
-It counts the seconds of the worker and of all its descendants: PostgreSQL, functions, browsers, pip. Reads /proc, so it
-works on Linux only. All rows are in build/processor-seconds.csv; the summary shows the most expensive ones.
+It counts the seconds of the worker and of all its descendants: PostgreSQL, functions, browsers, pip. It reads /proc, so
+it works on Linux only. All rows are in build/processor-seconds.csv; the summary shows the most expensive ones.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class ProcessorSeconds:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self) -> Iterator[None]:
-        # Since the process began, so imports of plugins and conftest.py are in it.
+        # This counts from the process's start, so it includes the imports of plugins and conftest.py.
         result = yield
         self.rows.append(Row(self._worker, "start", "imports and collection", _used(), 0, time.time()))
         return result
@@ -85,7 +85,7 @@ class ProcessorSeconds:
 
     @contextlib.contextmanager
     def _measured(self, kind: str, name: str) -> Iterator[None]:
-        """Adds a row for what the block uses, without what blocks within it use."""
+        """Adds a row for the block, without the blocks inside it."""
         began, before = time.time(), _used()
         self._inner.append((0.0, 0.0))
         try:
@@ -104,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _used() -> float:
-    """Returns the processor time of this process and all its descendants, those that have ended among them."""
+    """Returns the processor time of this process and all its descendants, ended ones included."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system + _of_descendants(os.getpid())
 

@@ -1,4 +1,4 @@
-"""Replays for a test: a history to replay, damages to find and heal, and all that a warehouse holds."""
+"""Helpers for replays: a history to replay, damages to find and heal, and a warehouse's whole content."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -116,7 +116,7 @@ def verify(pipeline: Pipeline) -> Comparison:
 
 
 def swap(pipeline: Pipeline) -> Comparison:
-    """Swaps, and returns what differed before."""
+    """Swaps, and returns the differences from before."""
     with replayed(pipeline, whole=True) as replay:
         found = replay.compare()
         replay.swap(found)
@@ -124,7 +124,7 @@ def swap(pipeline: Pipeline) -> Comparison:
 
 
 def apart(found: Comparison) -> dict[str, tuple[int, int, int]]:
-    """Missing, extra and differing rows of the tables that have any."""
+    """Returns the numbers of missing, extra and differing rows, for tables that have any."""
     return {
         table.table: (table.missing.rows, table.extra.rows, table.differing.rows)
         for table in found.tables
@@ -133,7 +133,7 @@ def apart(found: Comparison) -> dict[str, tuple[int, int, int]]:
 
 
 def everything(pipeline: Pipeline) -> Everything:
-    """Every value of every table and sequence, moments of loading too."""
+    """Returns every value of every table and sequence, times of loading too."""
     tables = pipeline.star(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
         "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"

@@ -1,4 +1,4 @@
-"""An AWS for a test, spoken to over HTTP as the stack's is, by whatever client."""
+"""Serves an AWS for a test over HTTP, as the stack does, for each client."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,17 +14,17 @@ _served = False
 
 @contextmanager
 def served_aws() -> Iterator[None]:
-    """Points this process at a local AWS for as long as the block lasts; a block within it shares that AWS."""
+    """Points this process at a local AWS for the block; a block within it shares that AWS."""
     global _served
     if _served:
         yield
         return
     with modules_are_listed_once(), moto_server() as endpoint, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", endpoint)
-        # Proxies know no server on this machine.
+        # A proxy could not reach a server on this machine.
         for name in ("NO_PROXY", "no_proxy"):
             patch.setenv(name, "127.0.0.1,localhost")
-        # A session that was made earlier keeps the endpoint of its time.
+        # A session that was made earlier keeps its endpoint.
         patch.setattr(boto3, "DEFAULT_SESSION", None)
         _served = True
         try:

@@ -12,7 +12,7 @@ STAGES = ("dev", "prod")
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The templates that osls makes of serverless.yml, by stage; nothing is left out of them."""
+    """Returns the templates that osls makes of serverless.yml, by stage, with all optional parts."""
     if not (ROOT / "node_modules" / "osls").exists():
         pytest.skip("needs Node and its packages: run npm ci")
     folder = tmp_path_factory.mktemp("templates")

@@ -1,4 +1,4 @@
-"""The packages import downwards only: what a reader opens leads to what is below it, and to nothing above."""
+"""The packages import downwards only: a module leads to the packages below it, and to none above."""
 
 import ast
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ import pytest
 
 from local.aws.deployment import ROOT
 
-# Lowest first. A package imports itself and what is in the layers below it; two packages that share a layer import
-# each other only if TOGETHER has them. What is deployed lies below `local`, so it imports nothing that is not.
+# Lowest first. A package imports itself and the layers below it; two packages that share a layer import each other only
+# if TOGETHER has them. All deployed packages are below `local`, so they import nothing that is not deployed.
 LAYERS = (
     ("totes.errors", "totes.runtime"),
     ("totes.contracts",),
@@ -30,7 +30,8 @@ LAYERS = (
     ("benchmarks",),
     ("tests",),
 )
-# Errors are redacted, and what runs underneath raises errors. A command opens the drill, which shows what others show.
+# Errors are redacted, and the code that redacts raises errors. A command opens the drill, which shows the same as
+# commands.
 TOGETHER = ({"totes.errors", "totes.runtime"}, {"cli.commands", "cli.rehearsal"})
 RANKS = {package: rank for rank, packages in enumerate(LAYERS) for package in packages}
 OURS = frozenset(package.partition(".")[0] for package in RANKS)
@@ -49,7 +50,7 @@ def package_of(module: str) -> str:
 
 
 def imports_of(module: str, text: str) -> Iterator[str]:
-    """Yields each module of ours that a module imports, at its top, in a function or for its types."""
+    """Yields each of our modules that a module imports, at its top, in a function or for its types."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             named = [alias.name for alias in node.names]

@@ -1,4 +1,4 @@
-"""Canaries: each fault is injected into requests and statements that neither boto3 nor SQLAlchemy sends."""
+"""Canaries: each fault is injected into requests and statements that bypass boto3 and SQLAlchemy."""
 
 import http.client
 import io
@@ -35,7 +35,7 @@ from tests.support.s3_wire import OF_THE_TEST, Exchange, Trace, traced
 from tests.support.served_aws import served_aws
 from totes.postgres.driver import PipelineConnection
 
-# Of a signature the local server looks at no more than this.
+# The local server reads no more of a signature than this.
 SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=testing/20261130/us-east-1/s3/aws4_request, Signature=0"}
 IF_NEW = {"If-None-Match": "*"}
 UTC = {"TimeZone": "UTC"}
@@ -51,7 +51,7 @@ def aws() -> Iterator[None]:
 
 
 def send(method: str, path: str, **headers: str) -> int:
-    """Sends a request as a client does that has no events and doesn't retry; returns the status of the answer."""
+    """Sends a request without a client's events and retries; returns the answer's status."""
     with closing(http.client.HTTPConnection(os.environ["AWS_ENDPOINT_URL"].removeprefix("http://"))) as connection:
         connection.request(method, path, headers=SIGNED | headers)
         return connection.getresponse().status
@@ -247,7 +247,7 @@ def test_connection_is_lost_between_commit_and_answer(postgres: Postgres, databa
 
 
 def test_handler_dies_at_a_row(postgres: Postgres) -> None:
-    # In the middle of an answer the connection is given up.
+    # The connection is given up in the middle of an answer.
     with dying_at_row(2):
         connection = connect(postgres)
         dies(lambda: run(connection, TWO_ROWS, stream=io.BytesIO()))

@@ -1,4 +1,6 @@
-"""What is installed: pinned by hash, in step with the inputs, and nothing of the machine that wrote it. All offline."""
+"""The requirements: pinned by hash, in step with the inputs, and independent of the machine that wrote them. All
+offline.
+"""
 
 import json
 import re
@@ -22,13 +24,15 @@ def normal(name: str) -> str:
 
 
 def asked(name: str) -> set[str]:
-    """The direct dependencies in an input."""
+    """Returns the direct dependencies in an input."""
     lines = (ROOT / f"{name}.in").read_text().splitlines()
     return {normal(re.split(r"[<>=!~ ;]", line)[0]) for line in lines if line and not line.startswith("#")}
 
 
 def compiled(name: str) -> dict[str, tuple[str, set[str]]]:
-    """Version of each package in a compiled file, and who needs it. Fails on a line that is of no known kind."""
+    """Returns each package's version in a compiled file, and the packages that need it. Fails on a line of unknown
+    form.
+    """
     found: dict[str, tuple[str, set[str]]] = {}
     package = ""
     for line in (ROOT / f"{name}.txt").read_text().splitlines()[2:]:

@@ -19,7 +19,10 @@ _WORDS = 5
 # Lists in docstrings and comments: each entry is a sentence of its own.
 _ENTRY = re.compile(r"^\s*(?:[-*] |\d+\. |[\w, `*]+: )")
 _COMMENT = re.compile(r"^\s*(?:#|--)(?!!) ?(.*)$")
+_SQL = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|DROP)\b")
 _CODED = re.compile(r"`[^`]*`|\$\{[^}]*\}|https?://\S+")
+# A drawn tree has no sentences.
+_DRAWN = re.compile(r"[\u2500-\u257f]")
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def _literal(part: ast.expr) -> str:
 
 
 def _message(line: int, text: str) -> Iterator[Passage]:
-    if len(text.split()) >= _WORDS and "\n" not in text.strip():
+    if len(text.split()) >= _WORDS and "\n" not in text.strip() and not _SQL.match(text):
         yield Passage(line, _plain(text))
 
 
@@ -109,6 +112,8 @@ def _paragraphs(line: int, text: str, begins: str = "") -> Iterator[Passage]:
     """Splits a docstring or a block of comments at empty lines and in front of a list's entries."""
     rows: list[str] = []
     for number, row in enumerate([*text.splitlines(), ""], start=line):
+        if _DRAWN.search(row):
+            row = ""
         if rows and (not row.strip() or _ENTRY.match(row)):
             yield Passage(number - len(rows), _plain(" ".join(rows)), begins)
             rows, begins = [], ""

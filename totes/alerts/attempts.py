@@ -14,12 +14,12 @@ from totes.runtime.aws import client
 from totes.runtime.names import STAGES, Names
 
 REPORT, REPORTER = "Report", "NotifyFailure"
-# Of the executions before: enough for a weekend of failures at the usual rate, in one request.
+# How many earlier executions are listed: enough for a weekend of failures at the usual rate, in one request.
 LOOKED_AT = 1_000
-# So many executions are read: an error that none of them has is a first failure. AWS allows 400 such requests at once,
-# and 20 a second after that.
+# How many of their histories are read: an error that none of them has is a first failure. AWS allows 400 such requests
+# at once, and 20 a second after that.
 READ = 100
-# The events behind a stage that failed, with all retries, are less than half of these.
+# A failed stage, with all its retries, and the states after it make fewer than half as many events.
 _EVENTS = 100
 _END = {"ExecutionTimedOut": TIMED_OUT, "ExecutionAborted": ABORTED}
 
@@ -27,8 +27,8 @@ _END = {"ExecutionTimedOut": TIMED_OUT, "ExecutionAborted": ABORTED}
 def failures_before(names: Names, execution: str) -> Iterator[Attempt]:
     """Yields the failures since the last success, newest first, of at most 100 executions.
 
-    An execution that runs beside counts as soon as it has turned to its e-mail. Of the execution itself, what it failed
-    with before it was redriven counts.
+    Another execution that is still running counts as soon as it has reached its e-mail. The failures of `execution`
+    itself count if it was redriven after them.
     """
     listed = sorted(latest(names, LOOKED_AT), key=_ended, reverse=True)
     good = next((other for other in listed if other.status == SUCCEEDED and not left_the_rest(other)), None)
@@ -46,14 +46,15 @@ def left_the_rest(execution: Execution) -> bool:
 
 
 def caught_kind(failure: Mapping[str, Any]) -> Kind:
-    """Returns the kind of a failure that the state machine has caught."""
+    """Returns the kind of a failure, given what the state machine caught."""
     return Kind(failure["State"], failure["Error"], split_labels(failure["Cause"]["errorMessage"]).tables)
 
 
 def caught_by(name: str, states: Sequence[StateRun]) -> list[Attempt]:
-    """Returns the failures that an execution of this name has caught, oldest first, by the states that it went through.
+    """Returns the failures that an execution has caught, oldest first, by the states that it went through.
 
-    One whose plain e-mail could not be sent is left out: it says nothing.
+    A failure for which neither Report nor the plain e-mail succeeded is left out: its history does not say which e-mail
+    was the last.
     """
     found = []
     for place, state in enumerate(states):
@@ -73,13 +74,13 @@ def _caught(name: str, report: StateRun, reporter: StateRun | None) -> Attempt |
 
 
 def _mail_before(report: StateRun) -> LastMail | None:
-    """Returns what Report answered; a report of an earlier release, or a plain one, knows of no e-mail before it."""
+    """Returns the last e-mail that Report knew; None for a plain report or one by an earlier release."""
     repeats = json.loads(report.output or "{}").get("mail", {}).get("repeats")
     return LastMail.from_json(repeats) if repeats else None
 
 
 def _reporter_behind(states: Sequence[StateRun]) -> StateRun | None:
-    """Returns the state that sends an e-mail, if the execution has come to it before it began anew."""
+    """Returns the state that sends the e-mail, if the execution reached it before it started over."""
     for state in states:
         if state.name in STAGES:
             return None
@@ -121,7 +122,7 @@ def _newest_events(execution: str) -> list[Mapping[str, Any]]:
 
 
 def _ended(execution: Execution) -> datetime:
-    """Returns when an execution ended; one that has not is newer than all that have."""
+    """Returns when an execution ended; a running one counts as newer than all that have ended."""
     if execution.status == RUNNING:
         return datetime.max.replace(tzinfo=UTC)
     return execution.stopped or execution.began

@@ -1,7 +1,7 @@
 """Writes the e-mails: pure functions of what happened.
 
-A failure's mail says in one sentence what happened, whether anything is lost, the facts, one thing to do, and where to
-look. It is plain text, for a reader who has never seen the code.
+A failure's mail says, in this order: what happened, in one sentence; whether anything is lost; the facts; one thing to
+do; where to look. It is plain text, for a reader who has never seen the code.
 """
 
 import textwrap
@@ -20,7 +20,7 @@ from totes.runtime.redaction import redacted, visible, visible_line
 LONGEST_SUBJECT = 100
 # The facts that are addresses.
 RUNBOOK, GRAPH, LOG = "Runbook", "Graph", "Log"
-# Characters of what was found; the log has more.
+# The most characters of a cause; the log has all of it.
 _LONGEST_CAUSE = 2_000
 _WIDTH = 78
 _MARGIN = 11
@@ -41,12 +41,12 @@ class Standing:
     """Where the pipeline stood.
 
     Attributes:
-        landed, processed: the last batch of either zone; None if its log can't be read.
-        last_success_at: when the last execution that succeeded began; the warehouse shows totesys as of then. None if
-            no execution has ever succeeded.
+        landed, processed: the last batch of each zone; None if the zone's log can't be read.
+        last_success_at: when the last successful execution began; the warehouse shows totesys as of then. None if no
+            execution has ever succeeded.
         failures: how many executions in a row have not succeeded, this one included.
         failing_since: when the first of them began.
-        counted_all: whether these are all; if not, there are more than were looked at, since an earlier time.
+        counted_all: whether `failures` counts all of them; if not, there are more, and the first began earlier.
     """
 
     landed: int | None = None
@@ -63,14 +63,14 @@ class Failure:
 
     Attributes:
         state: the last stage that the execution was in: Ingest, Transform or Load.
-        error: the error's name; TIMED_OUT or ABORTED if the whole execution ended so.
-        found: what the error says; empty if an execution gave no cause.
-        remedy: what the error says to do; empty if it says nothing.
+        error: the error's name; TIMED_OUT or ABORTED if the whole execution was ended from outside.
+        found: the error's text; empty if the execution gave no cause.
+        remedy: the error's remedy; empty if it has none.
         started, failed: when the execution started and failed.
         attempts: how often the stage was tried.
-        results: what the earlier stages returned, by the stage's name in lower case.
+        results: the results of the earlier stages, by the stage's name in lower case.
         docs: the address of docs/.
-        tables: those that the error is about; empty if it names none.
+        tables: the tables that the error is about; empty if it names none.
     """
 
     names: Names
@@ -91,7 +91,7 @@ class Failure:
     def shown(self) -> datetime | None:
         """Returns the moment of totesys that the warehouse shows; None if nothing has been loaded.
 
-        An execution that catches up may have loaded batches in passes before the one that failed.
+        An execution that catches up may have loaded batches in passes that came before the failed one.
         """
         loaded = self.results.get("load", {}).get("snapshot_at")
         moments = [self.standing.last_success_at, datetime.fromisoformat(str(loaded)) if loaded else None]
@@ -104,8 +104,8 @@ class Recovery:
 
     Attributes:
         since: when the last execution that succeeded before the failures began; None if there was none.
-        loaded: what Load returned.
-        counted_all: whether there were no more failures than those that were looked at.
+        loaded: the result of Load.
+        counted_all: whether `failures` counts all of them.
     """
 
     names: Names
@@ -118,7 +118,7 @@ class Recovery:
 
 
 def failure_mail(failure: Failure, decision: Decision | None = None) -> Mail:
-    """Writes the mail about a failure. Secrets are masked before lines are wrapped: a cut secret would not be found.
+    """Writes the mail about a failure. It masks secrets before it wraps lines: a cut secret can't be recognised.
 
     Args:
         decision: which e-mail about this kind of failure it is; None to leave that out.
@@ -135,7 +135,7 @@ def failure_mail(failure: Failure, decision: Decision | None = None) -> Mail:
     meant, usual_remedy = meaning(failure.error)
     how = {TIMED_OUT: "timed out", ABORTED: "was aborted"}.get(failure.error, f"failed with {failure.error}")
     happened = f"{failure.state} {how}"
-    # SNS cuts nothing, so it is cut here: of a repeated failure the count is news, and the error is not.
+    # A subject is cut at its end. A repeated failure's count is new to the reader, and its error is not.
     what = f"{_counted(failure.standing)}: {happened}" if last_mail else f"{happened}, {_behind(failure)}"
     subject = f"{failure.names.state_machine}: {what}"
     facts = {
@@ -171,8 +171,8 @@ def recovery_mail(recovery: Recovery) -> Mail:
     batches = recovery.loaded.get("batches") or 0
     caught_up = "There was nothing to catch up on." if not batches else f"It has caught up: {_loaded(recovery.loaded)}."
     body = [
-        f"The pipeline of stage {recovery.names.stage} works again: an execution has succeeded, after "
-        f"{count}{' in a row' if recovery.failures > 1 else ''} that had not.{until}",
+        f"The pipeline of stage {recovery.names.stage} works again: an execution succeeded after "
+        f"{count}{' in a row' if recovery.failures > 1 else ''} had failed.{until}",
         "",
         f"{caught_up} The warehouse now shows totesys as it was at {_moment(recovery.succeeded)}. Nothing was lost, "
         "and there is nothing to do.",
@@ -203,7 +203,7 @@ def _sentence(failure: Failure, meant: str) -> str:
 
 
 def _safe(failure: Failure) -> str:
-    # Lambda finishes a function whose execution has ended.
+    # Lambda does not stop a function when its execution ends.
     load = (
         "the function that was running may still finish"
         if failure.error in _FROM_OUTSIDE
@@ -226,9 +226,9 @@ def _which_mail(decision: Decision | None) -> dict[str, str]:
     if decision is None:
         return {}
     after = in_words(decision.again)
-    facts = {"Next mail": f"After {after} about this failure, unless it recovers; at once about another one."}
+    facts = {"Next mail": f"In {after}, if this failure persists; at once for a different failure."}
     if last_mail := decision.last_mail:
-        before = f"the one before came from execution {last_mail.execution} at {_moment(last_mail.at)}"
+        before = f"execution {last_mail.execution} sent the previous one at {_moment(last_mail.at)}"
         facts = {"Repeats": f"This is e-mail {last_mail.mails + 1} about this failure; {before}"} | facts
     return facts
 
@@ -236,7 +236,7 @@ def _which_mail(decision: Decision | None) -> dict[str, str]:
 def _nothing_loaded(standing: Standing) -> str:
     if standing.counted_all:
         return "has not been loaded yet"
-    return f"has not been loaded for longer than the last {standing.failures:,} executions show"
+    return f"was not loaded by any of the last {standing.failures:,} executions"
 
 
 def _counted(standing: Standing) -> str:
@@ -247,8 +247,8 @@ def _counted(standing: Standing) -> str:
 
 def _no_cause(failure: Failure) -> str:
     return {
-        TIMED_OUT: f"It had not ended after {_span(failure.failed - failure.started)}, its time limit.",
-        ABORTED: "It was stopped without a reason.",
+        TIMED_OUT: f"It was still running after {_span(failure.failed - failure.started)}, its time limit.",
+        ABORTED: "No reason was given.",
     }.get(failure.error, "No cause was given.")
 
 
@@ -273,9 +273,9 @@ def _rows(failure: Failure) -> str:
 def _batches(failure: Failure) -> str:
     standing = failure.standing
     if standing.landed is None or standing.processed is None:
-        return "The logs of the lake could not be read."
+        return "The lake's logs could not be read."
     if standing.landed == 0:
-        return "None has been landed yet."
+        return "No batch has been landed yet."
     waiting = standing.landed - standing.processed
     return f"Landed up to {standing.landed}, processed up to {standing.processed}" + (
         f"; {waiting} waiting for Transform" if waiting > 0 else ""
@@ -287,9 +287,10 @@ def _in_a_row(standing: Standing) -> str:
         return (
             "The execution before this one succeeded." if standing.last_success_at else "This was the first execution."
         )
-    good = f"; the last good one began at {_moment(standing.last_success_at)}" if standing.last_success_at else ""
+    success = standing.last_success_at
+    good = f"; the last successful one began at {_moment(success)}" if success else ""
     if not standing.counted_all:
-        return f"At least {standing.failures:,} executions have failed: no more were looked at{good}"
+        return f"At least {standing.failures:,} executions have failed (older ones were not counted){good}"
     return f"{standing.failures:,} executions have failed{good}"
 
 
@@ -303,7 +304,7 @@ def _links(failure: Failure) -> list[str]:
 
 
 def _execution(names: Names, execution: str) -> str:
-    """Returns where to look at an execution. AWS's console knows nothing of a laptop's."""
+    """Returns where to look at an execution: a command on a laptop, else an address in AWS's console."""
     if names.stage == LOCAL:
         return _fact("Look", f"totes explain {execution.rpartition(':')[2]}")
     return _fact(GRAPH, _graph_url(names, execution))
@@ -333,7 +334,8 @@ def _starred(text: str) -> str:
 def _behind(failure: Failure) -> str:
     since = failure.shown
     if since is None:
-        return "nothing loaded yet" if failure.standing.counted_all else "nothing loaded for longer than was looked at"
+        standing = failure.standing
+        return "nothing loaded yet" if standing.counted_all else f"nothing loaded by {standing.failures:,} executions"
     return f"{_span(failure.failed - since)} behind"
 
 
@@ -363,7 +365,7 @@ def _loaded(loaded: Mapping[str, object]) -> str:
 
 
 def _on_stage(remedy: str, stage: str) -> str:
-    """Adds the stage to the commands of a remedy; without it they speak to the local stack."""
+    """Adds the stage to the commands of a remedy: without it they use the local stack."""
     return remedy if stage == LOCAL else remedy.replace("`totes ", f"`totes --stage {stage} ")
 
 

@@ -1,4 +1,4 @@
-"""Says what each error means, and what to do about it: ours, Lambda's and those of Step Functions."""
+"""Says what each error means and what to do about it: the pipeline's own errors, Lambda's and Step Functions'."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ _MORE = (
     "Nothing, if the next execution succeeds. If it happens again, give the function more time or memory in "
     "serverless.yml and deploy."
 )
-# The errors of Lambda's Invoke, by what to do. Those of features that this project does not use are among the last.
+# The errors of Lambda's Invoke, by what to do. _SET_UP also has those of features that this project does not use.
 _VPC = (
     "EC2ThrottledException",
     "EC2UnexpectedException",
@@ -65,30 +65,33 @@ _NO_MEMORY = "The function ran out of memory."
 CATALOGUE: Mapping[str, tuple[str, str]] = {
     "SourceUnreachable": (f"totesys {_UNREACHABLE}", _WAIT),
     "SourceBusy": (f"totesys {_BUSY}", _WAIT),
-    "SourceLagging": ("totesys was a standby that lagged behind the last batch.", _WAIT),
+    "SourceLagging": ("totesys was a standby with older data than the last batch.", _WAIT),
     "WarehouseUnreachable": (f"The warehouse {_UNREACHABLE}", _WAIT),
     "WarehouseBusy": (f"The warehouse {_BUSY}", _WAIT),
-    "LakeUnavailable": ("S3 or Secrets Manager throttled or failed several times.", _WAIT),
-    "BatchContended": ("Other executions kept committing the batch that this one was making.", _WAIT),
-    "InputRefused": ("The execution was started with an input that the pipeline does not know.", "Start it with {}."),
-    "SettingsInvalid": ("The function lacks part of its configuration.", "Deploy again."),
+    "LakeUnavailable": ("S3 or Secrets Manager throttled requests or failed, several times.", _WAIT),
+    "BatchContended": ("Other executions committed the same batch first, several times in a row.", _WAIT),
+    "InputRefused": ("The execution was started with an invalid input.", "Start it with {}."),
+    "SettingsInvalid": ("Part of the function's configuration is missing or invalid.", "Deploy again."),
     "AccessDenied": (
-        "A database, a pooler or AWS did not let the pipeline in, or a database's server did not prove who it is.",
+        "A database, a pooler or AWS refused access, or a database server did not prove its identity.",
         "Correct what the message names.",
     ),
-    "LogBroken": ("The log of a zone has a gap, or two logs contradict each other.", "Read the message."),
-    "ObjectMissing": ("A file that the log names is not in the lake.", "Restore it."),
+    "LogBroken": ("A log of batches has a gap, or two logs contradict each other.", "Read the message."),
+    "ObjectMissing": ("A file that a batch needs is missing from the lake.", "Restore it."),
     "CorruptObject": (
-        "A file in the lake is not what was written there.",
-        "Restore its first version and its manifest's.",
+        "A file in the lake has changed since it was written.",
+        "Restore the first versions of the file and of its manifest.",
     ),
-    "VersionUnknown": ("A newer release of the pipeline has been here before this one.", "Deploy the newer release."),
+    "VersionUnknown": (
+        "A newer release of the pipeline has already written to the lake or the warehouse.",
+        "Deploy the newer release.",
+    ),
     "ContractInvalid": (
-        "Declarations in schemas/ are wrong, or the warehouse is not as they say.",
+        "The declarations in schemas/ are wrong, or the warehouse does not match them.",
         "Correct them and deploy.",
     ),
     "DeletionsHeld": (
-        "More rows of totesys are gone than the pipeline deletes without confirmation.",
+        "More rows have disappeared from totesys than the pipeline deletes without confirmation.",
         "Check whether they were removed on purpose. If so, start an execution that accepts the deletions.",
     ),
     "BackfillOutdated": (
@@ -96,13 +99,13 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
         "Pause the schedule, and start another backfill.",
     ),
     "DiskFull": (
-        "A batch did not fit on the disk of the function that moves it.",
+        "A batch did not fit on the function's disk.",
         "Raise ephemeralStorageSize in serverless.yml and deploy.",
     ),
-    "DatabaseFailed": ("A database refused in a way that the pipeline does not know.", "Read the message."),
+    "DatabaseFailed": ("A database returned an error that the pipeline does not know.", "Read the message."),
     "UnexpectedError": ("An unexpected error: most likely a bug.", "Read the stack trace in the log."),
     "ContractViolation": (
-        "The data is not what its declaration in schemas/ says.",
+        "The data does not match its declaration in schemas/.",
         "Correct the rows, or the declaration.",
     ),
     "Sandbox.Timedout": (_OUT_OF_TIME, _MORE),
@@ -116,7 +119,7 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
     "Lambda.AWSLambdaException": (_LAMBDA, _WAIT),
     "Lambda.SdkClientException": (_LAMBDA, _WAIT),
     "Lambda.TooManyRequestsException": (
-        "AWS Lambda throttled the function: the account runs too many at once.",
+        "AWS Lambda throttled the function: too many functions were running in the account.",
         "Nothing, unless it lasts: then ask AWS for a higher limit of concurrent executions.",
     ),
     **dict.fromkeys((f"Lambda.{name}" for name in _NOT_READY), (_LAMBDA, _WAIT)),
@@ -130,35 +133,38 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(
         (f"Lambda.{name}" for name in _SET_UP),
         (
-            "AWS Lambda refused to run the function as it is set up.",
+            "AWS Lambda refused to run the function because of its configuration.",
             "Read the message, correct what it names, and deploy again.",
         ),
     ),
-    "States.DataLimitExceeded": ("A result was too large for Step Functions.", "Report it: this is a bug."),
-    "States.Runtime": ("The workflow itself is at fault.", "Deploy the release before, and report it: this is a bug."),
+    "States.DataLimitExceeded": ("A result was too large for Step Functions.", "Report this: it is a bug."),
+    "States.Runtime": (
+        "The state machine's definition is wrong.",
+        "Deploy the previous release, and report this: it is a bug.",
+    ),
     TIMED_OUT: (
-        "The execution ran out of time as a whole.",
-        "Nothing, if the next execution succeeds: it resumes where this one stopped. If it happens again, look at the "
-        "log: how long does a batch take?",
+        "The whole execution ran out of time.",
+        "Nothing, if the next execution succeeds: it resumes where this one stopped. If it happens again, look in the "
+        "log how long each batch takes.",
     ),
     ABORTED: (
         "Somebody stopped the execution.",
-        "Nothing, if it was meant: the next execution resumes where this one stopped. If it was not, CloudTrail's "
-        "event StopExecution names who did it.",
+        "Nothing, if that was intended: the next execution resumes where this one stopped. If not, look in CloudTrail: "
+        "the event StopExecution names the person.",
     ),
 }
 _STRANGE = (
-    "It failed with an error that the pipeline does not know.",
+    "The execution failed with an error that the pipeline does not know.",
     "Read the cause, and correct what it names; the next execution tries again.",
 )
 
 
-# The names of release 0.1, which executions from before an upgrade have.
+# Release 0.1's names of errors, which executions from before an upgrade have.
 _FORMER = {"ContractBroken": "ContractViolation", "AccessRefused": "AccessDenied", "Unforeseen": "UnexpectedError"}
 
 
 def meaning(error: str) -> tuple[str, str]:
-    """Returns what an error means, in one sentence, and what to do if the error itself names no remedy."""
+    """Returns an error's meaning in one sentence, and the remedy to show if the error itself names none."""
     return CATALOGUE.get(_FORMER.get(error, error), _STRANGE)
 
 

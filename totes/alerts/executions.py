@@ -1,4 +1,4 @@
-"""Executions of the state machine, as Step Functions tells of them."""
+"""Reads and starts executions of the state machine in Step Functions."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -24,8 +24,8 @@ class FailedAttempt:
     """An attempt of a task that failed.
 
     Attributes:
-        error: its name.
-        cause: what it says, readable.
+        error: the error's name.
+        cause: the error's text, readable.
     """
 
     at: datetime
@@ -43,7 +43,7 @@ class StateRun:
         error: the name of the error that its last attempt ended with.
         failures: of all its attempts.
         input: as JSON.
-        output: as JSON; None while it runs, and where it ended the execution.
+        output: as JSON; None while it runs, and if the execution ended in it.
     """
 
     name: str
@@ -65,14 +65,14 @@ class StateRun:
 
 @dataclass(frozen=True)
 class Execution:
-    """One execution; what comes after `stopped` is filled by `describe` only.
+    """One execution. Only `describe` fills input, output, error, cause and states.
 
     Attributes:
         input: as JSON, as it was given.
-        output: what it returned; empty unless it SUCCEEDED.
+        output: its result; empty unless it SUCCEEDED.
         error: the name of the error that it ended with.
-        cause: what the error says, readable.
-        redriven: when it last was, if ever.
+        cause: the error's text, readable.
+        redriven: when it was last redriven; None if never.
     """
 
     arn: str
@@ -89,7 +89,7 @@ class Execution:
 
     @property
     def began(self) -> datetime:
-        """When its last attempt did."""
+        """Returns when its last attempt began."""
         return self.redriven or self.started
 
     @property
@@ -98,7 +98,7 @@ class Execution:
 
 
 def stood_aside(output: Mapping[str, Any]) -> bool:
-    """Returns whether an execution, given its output, left batches to another one that is catching up."""
+    """Returns whether an execution with this output left batches to another one, which is catching up."""
     return bool(output.get("load", {}).get("catching_up"))
 
 
@@ -109,8 +109,8 @@ def start(names: "Names", name: str, document: str) -> str:
 
 
 def describe(arn: str) -> Execution:
-    """An execution with the states that it has gone through so far."""
-    # The outcome is read before the history: an execution that is over then has a history that is complete.
+    """Returns an execution with the states that it has gone through so far."""
+    # The outcome is read before the history: if the execution has ended by then, the history is complete.
     found = client("stepfunctions").describe_execution(executionArn=arn)
     pages = client("stepfunctions").get_paginator("get_execution_history").paginate(executionArn=arn)
     return replace(
@@ -124,16 +124,16 @@ def describe(arn: str) -> Execution:
 
 
 def latest(names: "Names", limit: int, status: str | None = None) -> list[Execution]:
-    """The newest executions, newest first, of one status or of all."""
+    """Returns the newest executions, newest first, of one status or of all."""
     wanted = {"statusFilter": status} if status else {}
     found = client("stepfunctions").list_executions(stateMachineArn=names.state_machine_arn, maxResults=limit, **wanted)
-    # AWS lists the newest first, the local stack does not promise it.
+    # AWS lists the newest first; the local stack does not promise that.
     newest = sorted(found["executions"], key=lambda execution: execution["startDate"], reverse=True)
     return [_execution(execution) for execution in newest[:limit]]
 
 
 def fold(events: Iterable[Mapping[str, Any]]) -> tuple[StateRun, ...]:
-    """The states that a history tells of, in the order in which they were entered."""
+    """Returns the states in a history, in the order in which the execution entered them."""
     states: list[StateRun] = []
     for event in events:
         kind, at = event["type"], event["timestamp"]
@@ -146,7 +146,7 @@ def fold(events: Iterable[Mapping[str, Any]]) -> tuple[StateRun, ...]:
 
 
 def readable(cause: str | None) -> str | None:
-    """What a cause says to a person: a Lambda function's is JSON, with message and stack trace."""
+    """Returns a cause's text for a person: a Lambda function's cause is JSON with a message and a stack trace."""
     try:
         document = json.loads(cause or "")
     except ValueError:
@@ -158,7 +158,7 @@ def _after(state: StateRun, kind: str, at: datetime, event: Mapping[str, Any]) -
     if kind.endswith("StateExited"):
         return replace(state, exited=at, output=event.get("stateExitedEventDetails", {}).get("output"))
     if kind in _ATTEMPT:
-        # A redrive starts the task of a state in which the execution had ended, hours later perhaps.
+        # A redrive starts the task of the state in which the execution had ended, perhaps hours later.
         entered = state.entered if state.exited is None else at
         return replace(state, entered=entered, exited=None, attempts=state.attempts + 1)
     if kind in _GOOD:

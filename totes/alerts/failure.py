@@ -1,4 +1,4 @@
-"""What became of an execution, as Step Functions and the logs tell it: the ground for the e-mails."""
+"""Reads how an execution ended from Step Functions and the lake's logs: the content of the e-mails."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,14 +17,14 @@ from totes.runtime.aws import client
 from totes.runtime.log import logger
 from totes.runtime.names import STAGES, Names, names_of_execution
 
-# The last state of an execution that failed; one that leaves it was redriven, and begins anew.
+# The last state of an execution that failed. An execution that leaves this state was redriven and starts over.
 END = "Failed"
 _UNFINISHED = ("RUNNING", "PENDING_REDRIVE")
 
 
 @dataclass(frozen=True)
 class Caught:
-    """What a Catch of the state machine hands on."""
+    """The error that a Catch of the state machine passes on."""
 
     state: str
     error: str
@@ -33,7 +33,7 @@ class Caught:
 
 @dataclass(frozen=True)
 class Zones:
-    """The buckets whose logs tell how far the pipeline has come."""
+    """The buckets whose logs show how far the pipeline has come."""
 
     landing_bucket: str
     processed_bucket: str
@@ -45,8 +45,8 @@ class Streak:
 
     Attributes:
         failed: newest first.
-        good: the last execution before them that had succeeded; None if there is none.
-        is_whole: whether they are all; no more than 1,000 executions are looked at.
+        good: the last successful execution before them; None if there is none.
+        is_whole: whether `failed` has all of them; at most 1,000 executions are read.
     """
 
     failed: Sequence[Execution]
@@ -64,7 +64,8 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
 
     Args:
         execution: its ARN.
-        caught: what a Catch handed on while the execution runs; if None, the error is how the execution ended.
+        caught: the error that a Catch passed on, while the execution still runs. If None, the execution has ended, and
+            Step Functions knows its error.
     """
     names, events = names_of_execution(execution), _history(execution)
     found = client("stepfunctions").describe_execution(executionArn=execution)
@@ -91,13 +92,13 @@ def failure_of(execution: str, zones: Zones, docs: str, caught: Caught | None = 
 
 
 def decision_on(failure: Failure, intervals: Intervals) -> Decision:
-    """Returns whether a failure sends an e-mail, by the failures since the last success."""
+    """Decides whether a failure sends an e-mail, by the failures since the last success."""
     kind = Kind(failure.state, failure.error, failure.tables)
     return decide(kind, failure.failed, failures_before(failure.names, failure.execution), intervals)
 
 
 def recovery_of(execution: str) -> Recovery | None:
-    """The recovery that an execution which succeeded is; None where those before it had succeeded too."""
+    """Returns the recovery that a successful execution brought; None if the executions before it had succeeded, too."""
     names = names_of_execution(execution)
     found = client("stepfunctions").describe_execution(executionArn=execution)
     streak = _before(names, execution, _began(found))
@@ -118,14 +119,14 @@ def recovery_of(execution: str) -> Recovery | None:
 
 
 def fresh_as_of(execution: str) -> datetime | None:
-    """The moment of totesys that the warehouse shows at least, when an execution has ended.
+    """Returns the moment of totesys that the warehouse shows at least, after an execution has ended.
 
-    One that finds nothing new loads no batch, and yet the warehouse is as fresh as that look: so it is when the last
-    execution that succeeded, and left no batch to another one, asked totesys; None if none has. If an execution also
-    loaded batches that later ones have landed, it is the moment of the last batch.
+    This is when the last successful execution read totesys: if it found nothing new, the warehouse is as fresh as that
+    look, although no batch was loaded. If the execution also loaded batches that others had landed later, it is the
+    moment of the last batch. Executions that left batches to another one don't count. None if no execution counts.
     """
     found = client("stepfunctions").describe_execution(executionArn=execution)
-    # Asked first: it may not be in the list yet.
+    # The execution itself comes first: it may not be in the list of executions yet.
     output = json.loads(found.get("output") or "{}")
     if found["status"] == SUCCEEDED and not stood_aside(output):
         asked = _asked(_history(execution) if found.get("redriveDate") else [], found["startDate"])
@@ -134,7 +135,7 @@ def fresh_as_of(execution: str) -> datetime | None:
 
 
 def is_settled(execution: str) -> bool:
-    """Returns whether the state machine has sent the mail about the execution's last attempt, or need not send one."""
+    """Returns whether the mail about the execution's last attempt was sent by the state machine, or was not due."""
     events = _history(execution)
     redrives = [event["timestamp"] for event in events if event["type"] == "ExecutionRedriven"]
     settled = [state.exited for state in fold(events) if _was_sent(state) or _was_not_due(state)]
@@ -150,13 +151,13 @@ def _was_not_due(state: StateRun) -> bool:
 
 
 def _failed(events: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> datetime:
-    """Returns when an execution failed, by the clock of Step Functions, as of all the failures before."""
+    """Returns when an execution failed, by the clock of Step Functions, as for all earlier failures."""
     failed: datetime = found.get("stopDate") or (events[-1]["timestamp"] if events else datetime.now(UTC))
     return failed.astimezone(UTC)
 
 
 def _shown_by(output: Mapping[str, Any], asked: datetime) -> datetime:
-    """Returns the moment of totesys that the warehouse shows after an execution; it may have loaded later batches."""
+    """Returns the moment of totesys that the warehouse shows after an execution: later if it loaded later batches."""
     loaded = output.get("load", {}).get("snapshot_at")
     return max(asked, datetime.fromisoformat(loaded)) if loaded else asked
 
@@ -167,14 +168,14 @@ def _history(execution: str) -> list[Any]:
 
 
 def _end(found: Mapping[str, Any]) -> tuple[str, str]:
-    """The error and the cause of an execution that has ended: a time-out and an abort have none of their own."""
+    """Returns an ended execution's error and cause. A time-out and an abort have no error: it returns their status."""
     status = found["status"]
     cause = readable(found.get("cause")) or ""
     return (found.get("error") or status, cause) if status == "FAILED" else (status, cause)
 
 
 def _results(events: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, object]]:
-    """What the stages have returned so far, and since the execution began anew where it was redriven."""
+    """Returns the results of the stages so far; of a redriven execution, those since it started over."""
     results: dict[str, Mapping[str, object]] = {}
     for event in events:
         try:
@@ -202,7 +203,7 @@ def _standing(names: Names, execution: str, began: datetime, zones: Zones) -> St
 
 
 def _last(bucket: str) -> int | None:
-    """The last batch of a zone. The mail is not to fail of what it tells."""
+    """Returns the last batch of a zone, and None on error: a broken log must not stop the e-mail."""
     try:
         return BatchLog(Lake(bucket)).last()
     except TotesError as error:
@@ -235,7 +236,7 @@ def _is_before(other: Execution, execution: str, began: datetime) -> bool:
 
 
 def _older_success(names: Names, execution: str, began: datetime) -> Execution | None:
-    """Returns the last execution that had succeeded, though the list of all executions does not go back so far."""
+    """Returns the last execution that succeeded before the oldest one in the list of all executions."""
     succeeded = latest(names, LOOKED_AT, SUCCEEDED)
     return _newest_success(other for other in succeeded if _is_before(other, execution, began))
 
@@ -247,7 +248,7 @@ def _newest_success(succeeded: Iterable[Execution]) -> Execution | None:
 
 
 def _had_failed(events: Sequence[Mapping[str, Any]], good: Execution | None) -> bool:
-    """Whether an execution that was redriven had failed after the last good one began."""
+    """Returns whether a redriven execution had failed after the last successful one began."""
     redrives = [place for place, event in enumerate(events) if event["type"] == "ExecutionRedriven"]
     return bool(redrives) and (good is None or events[redrives[-1] - 1]["timestamp"] > good.began)
 
@@ -259,12 +260,12 @@ def _last_success_at(good: Execution | None) -> datetime | None:
 
 
 def _asked(events: Iterable[Mapping[str, Any]], started: datetime) -> datetime:
-    """When an execution last asked totesys: a redrive begins with that, or goes on behind it."""
+    """Returns when an execution last read totesys: a redrive reads it first, or resumes after that step."""
     asked = [state.entered for state in fold(events) if state.name == STAGES[0]]
     return max([started, *asked]).astimezone(UTC)
 
 
 def _began(found: Mapping[str, Any]) -> datetime:
-    """When the last attempt of an execution did, from the answer of DescribeExecution."""
+    """Returns when an execution's last attempt began, from the answer of DescribeExecution."""
     began: datetime = found.get("redriveDate") or found["startDate"]
     return began

@@ -1,11 +1,11 @@
-"""Makes what SNS is given out of an e-mail: its text for each kind of subscriber."""
+"""Makes an SNS message of an e-mail: a text for each kind of subscriber."""
 
 import json
 
 from totes.alerts.email import GRAPH, LOG, RUNBOOK, Mail
 from totes.errors import shortened
 
-# Characters of the text in a chat, whose service takes 8,000 with the links. Its title may have 250, and ours has 100.
+# The most characters of the text in a chat. The service takes 8,000 with the links, and titles of 250; ours has 100.
 _LONGEST_TEXT = 6_500
 
 
@@ -17,8 +17,8 @@ def is_chat(setting: str) -> bool:
 def as_message(mail: Mail, *, chat: bool) -> dict[str, str]:
     """Returns the texts by SNS protocol, for MessageStructure `json`.
 
-    The chat's service subscribes by `https`, as any other endpoint does, and shows nothing but its own JSON. So with
-    `chat` all HTTPS subscribers get that, and the others the plain text.
+    The chat's service subscribes by `https`, as any other endpoint does, and shows only its own JSON. So with `chat`
+    all HTTPS subscribers get that JSON, and all others the plain text.
     """
     message = {"default": mail.body}
     return message | {"https": json.dumps(_chat(mail), ensure_ascii=False)} if chat else message
@@ -28,14 +28,14 @@ def _chat(mail: Mail) -> dict[str, object]:
     """Returns a custom notification: https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html."""
     lines = mail.body.splitlines()
     text = "\n".join(line for line in lines if not line.startswith((RUNBOOK, GRAPH, LOG))).strip()
-    # The address of the log has signs that a chat takes for its own; the graph leads there.
+    # A chat would take characters of the log's address as its own markup; the graph leads to the log, too.
     links = [": ".join(line.split()) for line in lines if line.startswith((RUNBOOK, GRAPH))]
-    # A chat would join the lines of a paragraph, and the facts stand in columns.
+    # A block of code keeps the facts in columns: a chat would join the lines of a paragraph.
     description = "\n".join([f"```\n{shortened(_harmless(text), _LONGEST_TEXT)}\n```", *links])
     content = {"textType": "client-markdown", "title": _harmless(mail.subject), "description": description}
     return {"version": "1.0", "source": "custom", "content": content}
 
 
 def _harmless(text: str) -> str:
-    """Returns a text in which data can neither end a block of code nor call everybody in the chat."""
+    """Returns a text in which data can neither end the block of code nor mention everybody in the chat."""
     return text.replace("<", "(").replace(">", ")").replace("```", "'''")

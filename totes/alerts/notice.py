@@ -11,9 +11,11 @@ from totes.runtime.names import names_of_execution
 
 @dataclass(frozen=True)
 class Notice:
-    """Whether an e-mail was sent about a failure: in a word or two, and in a sentence.
+    """Whether an e-mail was sent about a failure, as a table and a person say it.
 
     Attributes:
+        short: in one to three words.
+        long: in a sentence.
         repeats: the name of the execution whose e-mail was about the same failure; None if there was none.
     """
 
@@ -23,7 +25,7 @@ class Notice:
 
 
 def notice_of(execution: Execution) -> Notice | None:
-    """Returns what is known about the e-mail on an execution; None if it did not fail."""
+    """Returns whether an e-mail was sent about an execution; None if the execution did not fail."""
     if execution.status in (SUCCEEDED, RUNNING):
         return None
     watch = names_of_execution(execution.arn).function("watch")

@@ -14,18 +14,18 @@ from totes.errors import SettingsInvalid
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _INTERVAL = re.compile(r"([1-9]\d{0,3})([mhd])")
 SHORTEST = timedelta(minutes=5)
-# An execution that fails a few seconds sooner than the one before would else wait for the one after it.
+# Without it, an execution that fails a few seconds sooner than the one before would put its mail off to the next one.
 _SLACK = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What makes two failures the same: numbers in their texts may differ.
+    """The kind of a failure. Two failures of one kind are the same, although numbers in their texts may differ.
 
     Attributes:
         stage: Ingest, Transform or Load.
         error: the error's name.
-        tables: those that the error is about, as the error names them; empty if it names none.
+        tables: the tables that the error is about, as the error names them; empty if it names none.
     """
 
     stage: str
@@ -39,7 +39,7 @@ class LastMail:
 
     Attributes:
         execution: the name of the execution that sent it.
-        mails: how many there have been since the last success, that one included.
+        mails: how many e-mails about it there have been since the last success, this one included.
     """
 
     execution: str
@@ -56,13 +56,13 @@ class LastMail:
 
 @dataclass(frozen=True)
 class Attempt:
-    """How an execution failed, once; one that was redriven may have failed several times.
+    """One failure of an execution; a redriven execution may have failed several times.
 
     Attributes:
-        execution: its name.
-        at: when the state machine turned to the e-mail, or when the execution ended if it caught nothing.
-        is_known: whether the execution's history says which e-mail was the last. If nothing was caught, it does not:
-            totes-<stage>-watch has then applied the rule.
+        execution: the execution's name.
+        at: when the state machine reached the e-mail, or when the execution ended if it caught nothing.
+        is_known: whether the execution's history says which e-mail was the last. If the state machine caught nothing,
+            it does not: then totes-<stage>-watch has decided about the e-mail.
         last_mail: the last e-mail about this kind of failure, this attempt's own included; None if there was none.
     """
 
@@ -79,7 +79,7 @@ class Decision:
 
     Attributes:
         last_mail: the last e-mail about this kind of failure; None if this is the first.
-        again: how long after this e-mail, or after the last one if none is due, the next is due.
+        again: how long the next e-mail waits after this one, or after the last one if none is due now.
     """
 
     is_due: bool
@@ -89,7 +89,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Intervals:
-    """How long to wait for the second e-mail, the third and so on; the last one repeats."""
+    """How long to wait for the second e-mail, the third and so on; the last interval repeats."""
 
     spans: Sequence[timedelta]
 
@@ -104,8 +104,8 @@ class Intervals:
         spans = [timedelta(**{_UNITS[match[2]]: int(match[1])}) for match in found if match]
         if len(spans) != len(found) or min(spans) < SHORTEST:
             raise SettingsInvalid(
-                f"The intervals between e-mails about the same failure are {text!r}; expected are times of at least "
-                "5m, in minutes, hours or days, such as 1h,24h.",
+                f"The intervals between e-mails about the same failure are {text!r}, expected times of at least 5m, in "
+                "minutes, hours or days, such as 1h,24h.",
                 'Correct mailIntervals under params in serverless.yml, or --param="mailIntervals=…", and deploy.',
             )
         return cls(spans)
@@ -122,7 +122,7 @@ def decide(kind: Kind, now: datetime, earlier: Iterable[Attempt], intervals: Int
     """Decides whether a failure at `now` sends an e-mail.
 
     Args:
-        earlier: the failures since the last success, newest first. It is read no further than needed, because each
+        earlier: the failures since the last success, newest first. No more of them are read than needed, because each
             takes a request.
     """
     last_mail = _last_mail(kind, earlier, intervals)
@@ -157,7 +157,7 @@ def mail_after(last_mail: LastMail | None, execution: str, at: datetime) -> Last
 
 
 def in_words(span: timedelta) -> str:
-    """Returns an interval as a reader says it: 30 minutes, 1 hour, 24 hours, 2 days."""
+    """Returns an interval in words: 30 minutes, 1 hour, 24 hours, 2 days."""
     minutes = int(span.total_seconds() // 60)
     for unit, length in (("day", 1440), ("hour", 60), ("minute", 1)):
         if minutes % length == 0 and (minutes > length or unit != "day"):

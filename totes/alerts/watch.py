@@ -1,4 +1,4 @@
-"""Reports executions that ended without a Catch of the state machine, and the first success after failures."""
+"""Sends the e-mails that no Catch of the state machine can send: time-outs, aborts, and the recovery after failures."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from totes.runtime.settings import WatchSettings
 
 
 def tell(execution: str, status: str, settings: WatchSettings) -> bool:
-    """Publishes a mail if there is something to report that was not reported yet; returns whether it did."""
+    """Sends a mail if the execution's end is not reported yet and one is due; returns whether it did."""
     mail = _mail(execution, status, settings)
     if mail:
         message = json.dumps(as_message(mail, chat=is_chat(settings.chat)), ensure_ascii=False)
@@ -28,11 +28,11 @@ def tell(execution: str, status: str, settings: WatchSettings) -> bool:
 
 
 def age(execution: str) -> timedelta | None:
-    """Returns how old the warehouse's content is after an execution has ended; None if that can't be determined."""
+    """Returns the age of the warehouse's data after an execution has ended; None if it can't be determined."""
     try:
         as_of = fresh_as_of(execution)
     except (BotoCoreError, ClientError) as error:
-        # Lambda repeats a call that fails, which would send the mail twice.
+        # Lambda would repeat a failed call, which would send the mail twice.
         logger.warning("freshness not known", error=type(error).__name__)
         return None
     return datetime.now(UTC) - as_of if as_of else None

@@ -1,4 +1,4 @@
-"""The Arrow types of a column, by the table of types."""
+"""Returns the Arrow types of a column, by the table of types."""
 
 import pyarrow as pa
 
@@ -6,10 +6,10 @@ from totes.contracts.declarations import Column, ContractInvalid, origin_of, typ
 
 
 def arrow_type(column: Column) -> pa.DataType:
-    """Returns the type in the landing zone and on the way into the warehouse.
+    """Returns a column's type in the landing zone and on the way into the warehouse.
 
     Raises:
-        ContractInvalid: the table of types has no such type, or only an origin could say how wide it is.
+        ContractInvalid: the table of types has no such type, or the type's width depends on an origin that is missing.
     """
     row = type_in_use(column)
     if column.origin and row.arrow_of_origin:
@@ -22,6 +22,6 @@ def arrow_type(column: Column) -> pa.DataType:
 
 
 def processed_type(column: Column) -> pa.DataType:
-    """Returns the type in the processed zone, which any engine reads."""
+    """Returns a column's type in the processed zone, which every engine can read."""
     row = type_in_use(column)
     return row.processed(pa, *row.parameters) if row.processed else arrow_type(column)

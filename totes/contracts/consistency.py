@@ -1,7 +1,7 @@
 """Checks the declarations of schemas/ as a whole: each name resolves, and types and versions fit each other.
 
-Without these checks, a mistake would fail in a later stage and hold a batch, or never fail: a column with a misspelt
-origin would stay NULL.
+Without these checks, a mistake would fail in a later stage and hold a batch. Or it would never fail: a column with a
+misspelt origin would stay NULL.
 """
 
 import re
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 _FORMATS = ("date", "currency")
 _KINDS = ("fact", "dimension", "calendar")
 CALENDAR = "dim_date"
-# The most bytes of a name in PostgreSQL, which silently cuts a longer one.
+# The most bytes of a name in PostgreSQL, which silently cuts longer names.
 _LONGEST_NAME = 63
 _PLAIN_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}
-# Columns that the lake's views and a fact's history put beside those of the table, and an argument of its functions.
+# Columns that the lake's views and a fact's history add to the table's own, and an argument of its functions.
 _OF_THE_LAKE = {"batch", "age"}
 _OF_HISTORY = {"version", "batch_id", "valid_from", "valid_to", "deleted"}
 _VIEWS = ("current_{}", "{}_history", "{}_as_of")
 _VERSIONED_SQL = re.compile(r"[0-9]{4}_\w+\.sql")
 _OTHER_SQL = ("schema_version.sql", "views.sql")
-# What the warehouse fills in: in each file and rule, and in views.sql.
+# The placeholders that the warehouse fills in: in each file and rule, and in views.sql.
 _PLACES = ("stars", "log")
 _OF_VIEWS = (*_PLACES, "fact", "fact_name", "current", "history", "as_of", "record_id", "business_id")
 _BRACE = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
@@ -57,7 +57,7 @@ _AFTER_A_TABLE = {
 
 
 def log_tables(path: Path) -> list[str]:
-    """Returns the tables of the log that a file of DDL makes."""
+    """Returns the tables of the log that a file of DDL creates."""
     return _LOG_TABLE.findall(path.read_text(encoding="utf-8"))
 
 
@@ -70,9 +70,9 @@ def check(
     """Returns all mistakes: those found while the files were read, and declarations that do not fit each other.
 
     Args:
-        files: by their folder.
-        source: the tables that could be made from the files.
-        warehouse: likewise.
+        files: the files by their folder.
+        source: the tables of totesys that could be made from the files.
+        warehouse: the warehouse's tables that could be made from the files.
     """
     known = _Known({file.table: file for file in files["source"]}, {file.table: file for file in files["warehouse"]})
     for name, table in source.items():
@@ -90,7 +90,7 @@ def check(
 
 
 class _Known:
-    """All files, right or wrong, by the table that they declare."""
+    """All files, well-formed or not, by the table that they declare."""
 
     def __init__(self, source: Mapping[str, File], warehouse: Mapping[str, File]) -> None:
         self.source = source
@@ -98,7 +98,7 @@ class _Known:
 
 
 class _Table:
-    """The checks that tables of both kinds have in common."""
+    """The checks that hold for tables of totesys and of the warehouse."""
 
     folder = ""
 
@@ -143,7 +143,7 @@ class _Table:
             )
 
     def has_column(self, name: str, what: str, *place: str) -> bool:
-        """Returns whether the table has a well-formed column of a name; notes a mistake if it has none of that name."""
+        """Returns whether the table has a well-formed column of a name; adds a finding if it has none of that name."""
         self.check_column(self._file, name, what, *place)
         return name in self._columns
 
@@ -166,7 +166,7 @@ class _Table:
 
     @property
     def key_of(self) -> str:
-        """The kind of table whose keys it has."""
+        """Returns the kind of table that decides which types its keys can have."""
         return types.SOURCE
 
     def is_type(self, column: "Column") -> bool:
@@ -248,7 +248,7 @@ class _Source(_Table):
         if sum(limits) > MAX_ROW_BYTES or min(limits, default=1) < 1:
             self.find(
                 f"max_bytes of its columns add up to more than {MAX_ROW_BYTES:,}, or leave nothing for another text: a "
-                "function has not the memory for a longer row",
+                "function has no memory for a longer row",
                 "columns",
             )
 
@@ -267,7 +267,7 @@ class _Star(_Table):
         known: _Known,
     ) -> None:
         super().__init__(file, table, known.warehouse)
-        # A version that is too low has one finding, and not one more for each column that comes later.
+        # A version that is too low makes one finding, and not one more for each column that was added later.
         self._star = replace(table, since=max(1, table.since))
         self._since = table.since
         self._source = source
@@ -303,7 +303,7 @@ class _Star(_Table):
             self.find(f"the name {name} is taken: PostgreSQL or a view of this table has a column of that name", *place)
 
     def _check_made(self) -> None:
-        """Checks that nothing else has the name of a relation or function that comes with the table."""
+        """Checks that nothing else has the name of a relation or function that is created with the table."""
         kind = self._star.kind
         for made, what in _made(self._star).items():
             if made in self._declared:
@@ -327,7 +327,7 @@ class _Star(_Table):
             return
         place = _at(column, "references")
         if other.is_fact:
-            self.find(f"{column.name} references the fact {other.name}, which has several rows of one thing", *place)
+            self.find(f"{column.name} references the fact {other.name}, which has several rows of the same id", *place)
         elif not _is_key(column, kind := types.CALENDAR if other.kind == types.CALENDAR else types.DIMENSION):
             self.find(
                 f"{column.name} has the type {column.type} and references {other.name}, whose key is "
@@ -445,7 +445,7 @@ class _Star(_Table):
             self.find(f"{column.name} has no `from`, so it would always be NULL", "columns", column.name)
             return
         table, _, name = column.origin.partition(".")
-        # A join that is wrong has a finding of its own.
+        # A wrong join has a finding of its own.
         if table not in (self._star.source, *self._star.join) and self._star.join.keys() <= self._known.source.keys():
             known = (self._star.source or "", *self._star.join)
             hint = nearest(table, known)
@@ -497,7 +497,7 @@ class _Star(_Table):
             )
 
     def _misfit(self, column: "Column", origin: "Column") -> str | None:
-        """Returns why a column can't be made from its origin, in Transform and in `totes reconcile`; else None."""
+        """Returns the reason if Transform and `totes reconcile` can't make a column from its origin; else None."""
         if column.derive:
             return self._derive_misfit(column, origin)
         made, given = types.find(column.type), types.find(origin.type)
@@ -542,12 +542,12 @@ def _check_cycles(tables: "Mapping[str, SourceTable | WarehouseTable]", files: M
 
 
 class _SqlFiles:
-    """The .sql files of schemas/warehouse, as far as they can be understood without a server.
+    """The .sql files of schemas/warehouse, checked as far as that is possible without a server.
 
     Attributes:
-        findings: the mistakes in them, and the files that are never read because of their name.
-        texts: the content of those that can be read, by name.
-        versions: their numbers, each with the first file of that number.
+        findings: the mistakes in them, and the files that nothing reads because of their names.
+        texts: the content of the files that can be read, by name.
+        versions: the files' numbers, each with the first file of that number.
     """
 
     def __init__(self, schemas: Path) -> None:
@@ -595,7 +595,7 @@ class _SqlFiles:
 
 
 def _other_name(path: Path) -> str:
-    """Returns the form that a file's name should have; empty if it has it."""
+    """Returns the form that a file's name should have; empty if the name is right."""
     if path.parent.name == "source":
         return "<table>.toml"
     is_read = _VERSIONED_SQL.fullmatch(path.name) or path.name in _OTHER_SQL
@@ -603,7 +603,7 @@ def _other_name(path: Path) -> str:
 
 
 def _misplaced(sql: str, known: Collection[str]) -> Iterator[tuple[int, str]]:
-    """Yields where SQL has a brace that Python's `format` can't fill in, and what is wrong with it."""
+    """Yields the place and the problem of each brace in SQL that Python's `format` can't fill in."""
     for found in _BRACE.finditer(sql):
         name = found["name"]
         if name is None and len(found[0]) == 1:
@@ -614,7 +614,7 @@ def _misplaced(sql: str, known: Collection[str]) -> Iterator[tuple[int, str]]:
 
 
 def _check_versions(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sql: _SqlFiles) -> None:
-    """Notes a version that nothing has, though a later one exists: most likely `since` has a digit too many."""
+    """Adds a finding for a gap in the versions: most likely a `since` has a digit too many."""
     found: dict[int, tuple[File, tuple[str, ...]]] = {}
     for name, table in warehouse.items():
         file = known.warehouse[name]
@@ -646,7 +646,7 @@ def _check_rules(known: _Known, warehouse: "Mapping[str, WarehouseTable]", sql: 
 
 
 class _Rule:
-    """The SQL of a fact's check, as far as it can be understood without a server."""
+    """The SQL of a fact's check, checked as far as that is possible without a server."""
 
     def __init__(self, known: _Known, file: File, rule: "Check", tables: Mapping[str, Collection[str]]) -> None:
         self._known = known
@@ -686,7 +686,7 @@ class _Rule:
         if ";" in bare:
             self._find("has a semicolon; expected one condition")
         if parameter := _PARAMETER.search(bare):
-            self._find(f"has a parameter :{parameter[1]}, which nobody fills in")
+            self._find(f"has a parameter :{parameter[1]}, which nothing fills in")
 
     def _check_names(self, bare: str) -> None:
         aliases = {"checked": self._file}
@@ -720,7 +720,7 @@ def _views(fact: str) -> list[str]:
 
 
 def _made(table: "WarehouseTable") -> dict[str, str]:
-    """Returns what PostgreSQL and a migration make beside a table: names, and what each is."""
+    """Returns the names that PostgreSQL and a migration create with a table, each with its kind."""
     made = {f"{table.name}_pkey": "the index"}
     if table.is_fact:
         made |= {f"{table.name}_versions": "the index", f"{table.name}_{table.key}_seq": "the sequence"}
@@ -729,7 +729,7 @@ def _made(table: "WarehouseTable") -> dict[str, str]:
 
 
 def _is_key(column: "Column", kind: str) -> bool:
-    """Returns whether a column has a type that a key of a kind of table can have."""
+    """Returns whether a column has a type that the key of this kind of table can have."""
     found = types.find(column.type)
     return found is not None and kind in found.keys
 
@@ -740,7 +740,7 @@ def _is_text(column: "Column") -> bool:
 
 
 def _refused_default(column: "Column") -> str | None:
-    """Returns the form that a default should have if its column's type can't hold it; else None."""
+    """Returns the expected form of a default if its column's type can't hold it; else None."""
     default, found = column.default or "", types.find(column.type)
     if column.values and default not in column.values:
         return f"one of {', '.join(column.values)}"

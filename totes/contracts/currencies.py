@@ -1,4 +1,4 @@
-"""The currencies of ISO 4217, from a list that is part of the deployment: no look-up over the network."""
+"""Names the currencies of ISO 4217, from a list in the deployed package: nothing is looked up over the network."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,8 +6,8 @@ from functools import cache
 
 @cache
 def currency_names() -> Mapping[str, str]:
-    """English names by code, for instance `{"GBP": "Pound Sterling", …}`."""
-    # Only here: it parses the list when it is imported, and few runs meet a currency.
+    """Returns the English names by code, for instance `{"GBP": "Pound Sterling", …}`."""
+    # Imported here: the import parses the list, and few runs need it.
     import iso4217
 
     return {currency.code: currency.currency_name for currency in iso4217.Currency}

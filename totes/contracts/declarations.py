@@ -1,6 +1,6 @@
 """The contracts: one declaration per table, read from schemas/.
 
-They drive extraction, Parquet schemas, DDL, checks and the data dictionary. All are read and checked together
+They define extraction, Parquet schemas, DDL, checks and the data dictionary. All are read and checked together
 (totes.contracts.consistency), even if only some are needed: the error names each mistake with its file and line.
 """
 
@@ -20,12 +20,12 @@ from totes.errors import TerminalError
 _Table = TypeVar("_Table", "SourceTable", "WarehouseTable")
 
 SCHEMAS = Path(__file__).parents[2] / "schemas"
-# The most bytes that a row's texts may have together: a function holds each row several times.
+# The most bytes that a row's texts may have together: a function holds several copies of a row in memory.
 MAX_ROW_BYTES = 80_000_000
 # The most bytes of one text, unless its column declares another limit. In a table with more than ten text columns, each
 # gets an equal share of MAX_ROW_BYTES.
 MAX_BYTES = 8_000_000
-# So many findings are in an error; `totes check` shows all.
+# An error names at most 10 findings; `totes check` shows all.
 _SHOWN = 10
 _SOURCE = ("meaning", "key", "quarantine", "max_deleted_share")
 _WAREHOUSE = ("meaning", "grain", "kind", "key", "business_key", "source", "join", "since")
@@ -35,7 +35,7 @@ _WAREHOUSE_COLUMN = (*_COLUMN, "from", "default", "derive", "since", "until")
 
 
 class ContractInvalid(TerminalError):
-    """Declarations in schemas/ are wrong, or the warehouse is not as they say."""
+    """The declarations in schemas/ are wrong, or the warehouse does not match them."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Column:
     Attributes:
         type: a PostgreSQL type in its short form, one of those of totes.contracts.types.
         references: the table whose key the column holds.
-        format: `date` where a text holds a YYYY-MM-DD date, `currency` where it holds an ISO 4217 code.
-        values: the values that are accepted; empty where any is.
+        format: `date` if a text holds a YYYY-MM-DD date, `currency` if it holds an ISO 4217 code.
+        values: the accepted values; empty if all are accepted.
         origin: the `table.column` of totesys that a warehouse column comes from.
-        default: stands in for NULL on the way into the warehouse.
+        default: replaces NULL on the way into the warehouse.
         derive: the derivation in totes.contracts.derivations that makes the value from its origin.
-        since: the version of the warehouse's schema that brought the column.
+        since: the version of the warehouse's schema that adds the column.
         until: the version that drops it; None means that it stays.
         max_bytes: the most bytes that a text of totesys may have; None means the default.
     """
@@ -71,10 +71,10 @@ class Column:
 
     @property
     def type_row(self) -> Type:
-        """Returns its type's row of the table.
+        """Returns the row of the table of types for its type.
 
         Raises:
-            ContractInvalid: the table has none.
+            ContractInvalid: the table has no such type.
         """
         if found := types.find(self.type):
             return found
@@ -83,13 +83,13 @@ class Column:
 
     @property
     def is_long_text(self) -> bool:
-        """Returns whether its values are texts without a short length limit."""
+        """Returns whether its values are texts without a short limit of length."""
         found = types.find(self.type)
         return found is not None and found.needs_limit
 
     @property
     def is_assigned(self) -> bool:
-        """Returns whether the warehouse itself gives its values."""
+        """Returns whether the warehouse assigns its values."""
         found = types.find(self.type)
         return found is not None and found.is_assigned
 
@@ -99,9 +99,9 @@ class SourceTable:
     """A table of totesys.
 
     Attributes:
-        quarantine: whether a row that breaks its contract is quarantined, instead of holding the run.
-        max_deleted_share: the share of the table's rows that may go in one batch without confirmation; up to 100
-            rows always may.
+        quarantine: whether a row that breaks its contract is quarantined; if not, it holds the run.
+        max_deleted_share: the share of the table's rows that one batch deletes without confirmation; it always deletes
+            up to 100 rows.
     """
 
     name: str
@@ -116,7 +116,7 @@ class SourceTable:
 
     @property
     def byte_limits(self) -> dict[str, int]:
-        """Returns the most bytes that a value may have, by text column."""
+        """Returns the most bytes that a value may have, by name of the text column."""
         texts = [column for column in self.columns if column.is_long_text]
         declared = {column.name: column.max_bytes for column in texts if column.max_bytes is not None}
         others = len(texts) - len(declared)
@@ -126,7 +126,7 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class Check:
-    """A rule that rows of a fact keep, made sure of before a batch is committed.
+    """A rule that a fact's rows must keep. Load checks it before it commits a batch.
 
     Attributes:
         rule: the rule in one sentence.
@@ -150,8 +150,8 @@ class WarehouseTable:
         business_key: of a fact, the id that the versions of one thing share.
         source: the table of totesys whose rows become this table's rows; None for the calendar.
         join: other tables that supply columns, each with the column of `source` that holds its key.
-        checks: of a fact, what references and accepted values can't say.
-        former_columns: the columns that have an `until`. Only migrations use them.
+        checks: of a fact, the rules that references and accepted values can't express.
+        former_columns: the columns with an `until`. Only migrations use them.
     """
 
     name: str
@@ -169,7 +169,7 @@ class WarehouseTable:
 
     @property
     def all_columns(self) -> tuple[Column, ...]:
-        """Returns its columns, and those that it has no more."""
+        """Returns its columns, and then its former ones."""
         return (*self.columns, *self.former_columns)
 
     def column(self, name: str) -> Column:
@@ -181,21 +181,21 @@ class WarehouseTable:
 
     @property
     def identity(self) -> str:
-        """The column that carries the id of totesys: what a tombstone names."""
+        """Returns the column that holds the id of totesys, by which a tombstone names a row."""
         return self.business_key or self.key
 
     @property
     def data_columns(self) -> tuple[Column, ...]:
-        """All columns but the serial that the warehouse itself assigns."""
+        """Returns all columns except the serial that the warehouse assigns."""
         return tuple(column for column in self.columns if not column.is_assigned)
 
 
 @dataclass(frozen=True)
 class Declarations:
-    """All that schemas/ declares; tables that are referenced come before those that refer to them.
+    """All declarations in schemas/; a table comes after those that it refers to.
 
     Attributes:
-        findings: the mistakes. If there are any, the tables are not to be used.
+        findings: the mistakes. If there are any, the tables must not be used.
     """
 
     source: Mapping[str, SourceTable]
@@ -204,7 +204,7 @@ class Declarations:
 
 
 def source_tables() -> Mapping[str, SourceTable]:
-    """The tables of totesys, those that are referenced before those that refer to them.
+    """Returns the tables of totesys, each after those that it refers to.
 
     Raises:
         ContractInvalid: a declaration of schemas/, of either kind, is wrong.
@@ -213,7 +213,7 @@ def source_tables() -> Mapping[str, SourceTable]:
 
 
 def warehouse_tables() -> Mapping[str, WarehouseTable]:
-    """The tables of the warehouse, dimensions before the facts that refer to them.
+    """Returns the tables of the warehouse, dimensions before the facts that refer to them.
 
     Raises:
         ContractInvalid: a declaration of schemas/, of either kind, is wrong.
@@ -223,7 +223,7 @@ def warehouse_tables() -> Mapping[str, WarehouseTable]:
 
 @cache
 def declared() -> Declarations:
-    """All declarations, which are read once.
+    """Returns all declarations, which are read once.
 
     Raises:
         ContractInvalid: a declaration is wrong; the message names the first ten mistakes with file and line.
@@ -233,7 +233,7 @@ def declared() -> Declarations:
         shown = "; ".join(map(str, found.findings[:_SHOWN]))
         more = f"; and {len(found.findings) - _SHOWN} more" if len(found.findings) > _SHOWN else ""
         raise ContractInvalid(
-            f"{shown}{more}.", "Correct the declarations in schemas/ until `totes check` finds nothing, and deploy."
+            f"{shown}{more}.", "Correct the declarations in schemas/ until `totes check` finds no mistake, and deploy."
         )
     return found
 
@@ -252,12 +252,12 @@ def read_declarations() -> Declarations:
 
 
 def source_columns() -> dict[str, list[str]]:
-    """The declared columns of each table of totesys, as a manifest has them."""
+    """Returns the declared columns of each table of totesys, in the form of a manifest."""
     return {name: [column.name for column in table.columns] for name, table in source_tables().items()}
 
 
 def origin_of(column: Column) -> Column:
-    """The column of totesys that a warehouse column comes from."""
+    """Returns the column of totesys that a warehouse column comes from."""
     if column.origin is None:
         raise ContractInvalid(f"{column.name} has no `from`.", "Give it one in schemas/warehouse.")
     table, _, name = column.origin.partition(".")
@@ -265,7 +265,7 @@ def origin_of(column: Column) -> Column:
 
 
 def type_in_use(column: Column) -> Type:
-    """The type as which a column's values are held: of an unbounded numeric, that of its origin."""
+    """Returns the type that a column's values have; for an unbounded numeric, that of its origin."""
     row = column.type_row
     return type_in_use(origin_of(column)) if row.like_origin and column.origin else row
 

@@ -1,4 +1,4 @@
-"""What a column's declaration can't say in its type and origin: values that are calculated."""
+"""Calculates values that a column's type and origin alone can't describe."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from totes.contracts.currencies import currency_names
 
 @dataclass(frozen=True)
 class Derivation:
-    """Makes a text of a text.
+    """Makes a text from a text.
 
     Attributes:
-        value: makes one value; None if it can't be made.
-        sql: the same in SQL, for `totes reconcile`; `{origin}` is the text.
+        value: makes one value; returns None if there is none.
+        sql: makes the same value in SQL, for `totes reconcile`; `{origin}` is the text.
         bound: the values of the SQL's parameters.
     """
 
@@ -23,7 +23,7 @@ class Derivation:
     bound: Callable[[], Mapping[str, str]]
 
 
-# Named by `derive`.
+# By the name that a declaration gives in `derive`.
 DERIVATIONS: Mapping[str, Derivation] = {
     "currency_name": Derivation(
         lambda code: currency_names().get(code or ""),
@@ -31,7 +31,7 @@ DERIVATIONS: Mapping[str, Derivation] = {
         lambda: {"currency_names": json.dumps(dict(currency_names()))},
     )
 }
-# What a calendar can say of a day.
+# The columns of a calendar, each a function of the day.
 CALENDAR_COLUMNS: Mapping[str, Callable[[date], date | int | str]] = {
     "date_id": lambda day: day,
     "year": lambda day: day.year,

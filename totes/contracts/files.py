@@ -17,9 +17,9 @@ _AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _LONG_TEXT = re.compile(r'"""|\'\'\'')
 _LONG_WORD = re.compile(r"(\S{60})\S{40,}")
 _INT_BITS = 31
-# NULL may become an empty text, and the others have findings of their own.
+# A default may be an empty text. `meaning` and `breaks` have findings of their own.
 _MAY_BE_EMPTY = ("default", "meaning", "breaks")
-# {a dataclass field's type: (the types of its TOML value, what they are called)}
+# {a dataclass field's type: (the types of its TOML value, their name in a message)}
 _KINDS: Mapping[object, tuple[tuple[type, ...], str]] = {
     str: ((str,), "a text"),
     str | None: ((str,), "a text"),
@@ -78,16 +78,16 @@ class File:
             self.findings.append(Finding(self.name, line, "has a number that is too long, or too many nested brackets"))
 
     def find(self, problem: str, *place: str) -> None:
-        """Notes a mistake at a field, given by its path; if its line is unknown, at the nearest known one above."""
+        """Adds a finding at a field, given by its path. If its line is unknown, at the nearest known line above."""
         self.findings.append(Finding(self.name, self._line(place), _LONG_WORD.sub(r"\1…", problem)))
 
     def part_names(self, parts: str) -> Collection[str]:
-        """Returns the names of all columns or checks, right or wrong."""
+        """Returns the names of all columns or checks, well-formed or not."""
         found = (self.fields or {}).get(parts)
         return found.keys() if isinstance(found, dict) else ()
 
     def says(self, *place: str) -> bool:
-        """Returns whether it has a field, given by its path."""
+        """Returns whether the file has a field, given by its path."""
         found: Any = self.fields
         for name in place:
             if not isinstance(found, dict) or name not in found:
@@ -96,7 +96,7 @@ class File:
         return True
 
     def parts(self, parts: str, kind: _Kind[_Part], known: Collection[str]) -> Iterator[_Part]:
-        """Yields the well-formed columns or checks, and notes the mistakes in the others."""
+        """Yields the well-formed columns or checks, and adds findings for the others."""
         declared = (self.fields or {}).get(parts, {})
         if not isinstance(declared, dict):
             self.find(f"{parts} is {_said(declared)}, expected a table", parts)
@@ -110,7 +110,7 @@ class File:
                 yield made
 
     def made(self, kind: _Kind[_Part], known: Collection[str], **parts: object) -> _Part | None:
-        """Makes the table from its fields and its parts; None if a field is unknown, missing or of the wrong type."""
+        """Makes the table from its fields and parts; returns None if a field is unknown, missing or of a wrong type."""
         if self.fields is None:
             return None
         given = {name: value for name, value in self.fields.items() if name not in parts}
@@ -165,7 +165,7 @@ class File:
 
 
 def read_text(path: Path) -> tuple[str, str]:
-    """Returns a file's text, and why it can't be read; one of the two is empty."""
+    """Returns a file's text, and the reason if it can't be read; one of the two is empty."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -179,14 +179,14 @@ def read_text(path: Path) -> tuple[str, str]:
 
 def nearest_name(name: str, known: Collection[str]) -> str | None:
     """Returns the known name that is nearest to a name; None if none is near."""
-    # Imported here: only a mistake needs it.
+    # Imported here, because only a mistake needs it.
     from difflib import get_close_matches
 
     return next(iter(get_close_matches(name, sorted(known), 1)), None)
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Returns a hint at the nearest known name; empty if none is near."""
+    """Returns a hint with the nearest known name; empty if none is near."""
     found = nearest_name(name, known)
     return f"; did you mean {found}?" if found else ""
 

@@ -1,6 +1,6 @@
-"""What the state machine hands to a function, checked before anything is done.
+"""Checks a function's event before the function does anything.
 
-The shapes are schemas/interfaces/*.schema.json.
+schemas/interfaces/*.schema.json define the shapes.
 """
 
 import json
@@ -15,9 +15,9 @@ import fastjsonschema
 from totes.contracts.declarations import SCHEMAS, source_tables
 from totes.errors import InputRefused
 
-# The kinds of JSON values, in the words of people.
+# The kinds of JSON values, in plain words.
 TYPES = {"array": "a list", "object": "an object", "string": "text", "integer": "a whole number"}
-# What each rule of the schemas asks for.
+# The words for each rule of the schemas: a value "must be at least 1, not 0".
 RULES = {
     "type": "be {wanted}, not {found}",
     "minimum": "be at least {wanted}, not {found}",
@@ -34,8 +34,8 @@ class Request:
     Attributes:
         execution: the ARN of the Step Functions execution.
         full_read: the tables of totesys to read in full, from the execution's input.
-        accept_deletions: how many rows may be gone, by table, whatever share of the table that is.
-        so_far: what the stages have returned so far in this execution, by their names.
+        accept_deletions: by table, how many rows may be deleted, whatever share of the table that is.
+        so_far: the results of the stages so far in this execution, by their names.
     """
 
     execution: str
@@ -45,22 +45,22 @@ class Request:
 
     @property
     def landed_through(self) -> int:
-        """The last landed batch as far as the stages have said; 0 if none has."""
+        """Returns the last landed batch that a stage of this execution has reported; 0 if there is none."""
         return int(self.so_far.get("ingest", {}).get("landed_through", 0))
 
     @property
     def processed_through(self) -> int:
-        """The last processed batch as far as the stages have said; 0 if none has."""
+        """Returns the last processed batch that a stage of this execution has reported; 0 if there is none."""
         last = self.so_far.get("transform") or self.so_far.get("ingest", {})
         return int(last.get("processed_through", 0))
 
 
 @dataclass(frozen=True)
 class BackfillRequest:
-    """What a person wants of a backfill.
+    """The input of a backfill.
 
     Attributes:
-        rows: about how many of a table one function reads.
+        rows: about how many rows of a table one function reads.
         concurrency: how many functions read totesys at once.
     """
 
@@ -69,7 +69,7 @@ class BackfillRequest:
 
 
 def parse_request(event: Mapping[str, Any]) -> Request:
-    """The request in a function's event.
+    """Parses the request in a function's event.
 
     Raises:
         InputRefused: names the first thing that is wrong, and lists what is allowed.
@@ -78,7 +78,7 @@ def parse_request(event: Mapping[str, Any]) -> Request:
     if not isinstance(execution, str):
         raise InputRefused(
             "The function's event names no execution.",
-            "Start an execution of the state machine: it is the state machine that calls the functions.",
+            "Start an execution of the state machine, which calls the functions.",
         )
     given = _checked(given, "pipeline")
     tables = tuple(given.get("full_read", ()))
@@ -93,7 +93,7 @@ def parse_request(event: Mapping[str, Any]) -> Request:
 
 
 def parse_backfill(given: object) -> BackfillRequest:
-    """The input of a backfill, with what it leaves out.
+    """Parses the input of a backfill, and adds the defaults of fields that it leaves out.
 
     Raises:
         InputRefused: names the first thing that is wrong, and lists what is allowed.
@@ -103,7 +103,7 @@ def parse_backfill(given: object) -> BackfillRequest:
 
 @cache
 def input_schema(workflow: str) -> dict[str, Any]:
-    """The JSON schema of the input of an execution, of the `pipeline` or of a `backfill`."""
+    """Returns the JSON schema of an execution's input, for the `pipeline` or a `backfill`."""
     document: dict[str, Any] = json.loads(
         (SCHEMAS / "interfaces" / f"{workflow}-input.schema.json").read_text(encoding="utf-8")
     )
@@ -122,7 +122,7 @@ def _checked(given: Any, workflow: str) -> dict[str, Any]:
 
 
 def _said(error: fastjsonschema.JsonSchemaValueException) -> str:
-    """Returns what must be otherwise: fastjsonschema speaks of `data`, arrays and strings."""
+    """Returns the mistake in plain words: fastjsonschema's message speaks of `data`, arrays and strings."""
     wanted = error.rule_definition
     must = RULES[str(error.rule)].format(wanted=TYPES.get(wanted, wanted), found=_kind(error.value))
     return f"{_place(str(error.name))} must {must}"

@@ -1,7 +1,7 @@
-"""The types that a column can have: one row for each, with all that the project has to know of it.
+"""The table of types that a column can have, with all that the project has to know about each.
 
 A new type is a row here and its odd values in tests/support/odd_values.py. No other module decides by a type's name:
-it asks the row. Arrow's types are functions of pyarrow, which is not imported here, because `totes check` does without.
+it asks the row. Arrow's types are functions of pyarrow, which is not imported here: `totes check` does not need it.
 """
 
 import re
@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-# Of pyarrow and the type's parameters.
+# A function of pyarrow and the type's parameters.
 _Arrow = Callable[..., Any]
 
 _MOST_DIGITS = 38
@@ -21,17 +21,17 @@ _MOST_CHARACTERS = 10_485_760
 # A varchar(n) with a larger n counts as a text.
 _SHORT_CHARACTERS = 10_000
 _NUMBER = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?")
-# Whose key a type can be.
+# The kinds of table whose key a type can be.
 SOURCE, DIMENSION, FACT, CALENDAR = "source", "dimension", "fact", "calendar"
 
 
 @dataclass(frozen=True)
 class Default:
-    """What a default of a type looks like.
+    """The form of a type's default.
 
     Attributes:
-        expected: said of a default that is none.
-        holds: whether PostgreSQL and Arrow both read a text as a value; it may raise ValueError if not.
+        expected: the form in words, for the message about a wrong default.
+        holds: returns whether PostgreSQL and Arrow both read a text as a value; it may raise ValueError if not.
     """
 
     expected: str
@@ -43,32 +43,32 @@ class Type:
     """A row of the table; or a type as a column declares it, with its parameters.
 
     Attributes:
-        name: as a declaration says it, which is DDL, too. In the table `n`, `p` and `s` stand for numbers, `"Name"`
-            for any name.
-        catalogue: what PostgreSQL's format_type says; `{name}` is the name.
-        arrow: Arrow's type in the landing zone; None if the column's origin has to say it.
+        name: the name in a declaration and in DDL. In the table `n`, `p` and `s` stand for numbers, `"Name"` for any
+            name.
+        catalogue: the name that PostgreSQL's format_type returns; `{name}` is the name.
+        arrow: Arrow's type in the landing zone; None if it depends on the column's origin.
         glue: Glue's, Hive's and Athena's name in the processed zone, with parameters in braces.
         wire: PostgreSQL's internal name; modules that convert values have a function for each.
-        in_source, in_warehouse: whether such a table's column can have the type.
+        in_source, in_warehouse: whether a column of totesys, or of the warehouse, can have the type.
         parameters: the numbers in the name.
-        pattern: matches such names; empty if there is only one.
-        allows: whether the type can have such parameters.
+        pattern: matches the names; empty if there is only one name.
+        allows: returns whether the type can have such parameters.
         processed: Arrow's type in the processed zone; None if it is the same.
-        duckdb, spark: these engines' names, if they are not Glue's.
-        like_origin: whether values are held as those of the column's origin.
-        arrow_of_origin: Arrow's type by that of the column's origin, if it depends on it.
+        duckdb, spark: these engines' names, if they differ from Glue's.
+        like_origin: whether values have the type of the column's origin.
+        arrow_of_origin: Arrow's type as a function of the origin's Arrow type, if it depends on it.
         is_text: whether a column may have `values` and `format`.
-        is_long: whether texts have no short limit, and so need one in bytes.
+        is_long: whether texts have no short limit in characters, and so need one in bytes.
         is_moment: whether a value is a day with a time of day.
-        is_measure: whether reconcile adds the values up.
-        is_assigned: whether the warehouse gives the values.
+        is_measure: whether reconcile adds up the values.
+        is_assigned: whether the warehouse assigns the values.
         keys: the kinds of table whose key it can be.
-        bits: how many hold it, of a whole number; else None.
+        bits: the width of a whole number; None for other types.
         room: the most digits before and after the point; None if it is no exact number.
         becomes: the types of the warehouse that values can be converted to; a number needs enough room.
         from_text: the `format` that a text must have to be converted to it.
-        widens_to: the types to which a column of the warehouse is brought forward in place, given enough room.
-        default: what a default looks like; None if any text is one.
+        widens_to: the types to which Load migrates a column of the warehouse in place, given enough room.
+        default: the form of a default; None if any text is one.
         canonical: SQL for the text by which reconcile compares a value.
     """
 
@@ -146,11 +146,11 @@ class Type:
         return _row_name(made) in self.becomes and made.has_room_for(self)
 
     def can_widen_to(self, made: "Type") -> bool:
-        """Returns whether a column of the warehouse can be brought forward from it to another type in place."""
+        """Returns whether Load can migrate a column of the warehouse from this type to another one in place."""
         return self != made and _row_name(made) in self.widens_to and made.has_room_for(self)
 
     def refused_default(self, text: str) -> str | None:
-        """Returns what a default should look like if it can't hold a text as one; else None."""
+        """Returns the expected form of a default if a text can't be one; else None."""
         if self.default is None:
             return None
         default = self.default(*self.parameters)
@@ -230,7 +230,7 @@ ROWS = (
         is_measure=True,
         bits=64,
         room=lambda: (19, 0),
-        # A double precision has 53 bits for the digits, too few for all of these.
+        # A double precision has 53 bits for the digits, too few for all values.
         becomes=("bigint", _NUMERIC, _VARCHAR),
         default=lambda: _whole(64),
     ),
@@ -259,18 +259,19 @@ ROWS = (
         arrow=lambda pa: pa.float64(),
         glue="double",
         wire="float8",
-        # Not a text: NaN and infinity have other names elsewhere. Not a sum: its last digits depend on the order.
+        # It can't become a text: other engines have other names for NaN and infinity. It is no measure, because a sum's
+        # last digits depend on the order.
         becomes=("double precision",),
         default=lambda: Default(
             "a number such as 0.5", lambda text: re.fullmatch(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", text) is not None
         ),
-        # To PostgreSQL -0 and 0 are equal, so Load lets either stay.
+        # To PostgreSQL -0 and 0 are equal, so Load updates neither to the other.
         canonical="CAST({value} + CAST(0 AS double precision) AS text)",
     ),
     Type(
         "uuid",
         catalogue="uuid",
-        # Neither Athena nor Spark knows Parquet's UUID. PostgreSQL writes each one in one way only, in lower case.
+        # Neither Athena nor Spark can read Parquet's UUID. PostgreSQL always writes a UUID in lower case.
         arrow=lambda pa: pa.string(),
         glue="string",
         wire="uuid",
@@ -341,7 +342,7 @@ ROWS = (
         glue="string",
         wire="time",
         in_source=False,
-        # Neither Athena's tables nor older Sparks know Parquet's TIME. `HH:MM:SS.mmm` sorts as a time does.
+        # Neither Athena's tables nor older Sparks can read Parquet's TIME. `HH:MM:SS.mmm` sorts as a time does.
         processed=lambda pa: pa.string(),
         duckdb="time",
         arrow_of_origin=lambda pa, origin: pa.time32("ms") if origin.unit == "ms" else pa.time64("us"),
@@ -397,7 +398,7 @@ ROWS = (
         becomes=("numeric", _NUMERIC, _VARCHAR),
         widens_to=("numeric", _NUMERIC),
         default=_numeric,
-        # At its scale, and at more if there are more digits: 3.1 is 3.10, and 3.101 is not.
+        # At its scale, or at a larger one if there are more digits: 3.1 equals 3.10, and 3.101 does not.
         canonical="CAST(round({value}, greatest(min_scale({value}), {1})) AS text)",
     ),
     Type(
@@ -416,7 +417,7 @@ ROWS = (
 
 @cache
 def find(declared: str) -> Type | None:
-    """Returns the type that a declaration says, with its parameters; None if there is none."""
+    """Returns the type that a declaration names, with its parameters; None if there is no such type."""
     for row in ROWS:
         if not row.pattern:
             if row.name == declared:
@@ -428,18 +429,18 @@ def find(declared: str) -> Type | None:
 
 
 def in_catalogue(found: str) -> Type | None:
-    """Returns the warehouse's type that PostgreSQL's format_type calls so; None if there is none."""
+    """Returns the warehouse's type to which PostgreSQL's format_type gives this name; None if there is none."""
     named = (row for row in ROWS if row.catalogue == found and row.in_warehouse and not row.is_assigned)
     return next(named, None) or find(found)
 
 
 def names(*, in_source: bool) -> list[str]:
-    """Returns the types that a column of totesys can have, or one of the warehouse."""
+    """Returns the names of the types that a column of totesys, or of the warehouse, can have."""
     return [row.name for row in ROWS if (row.in_source if in_source else row.in_warehouse)]
 
 
 def key_names(kind: str) -> str:
-    """Returns the types that a key of a kind of table can have, for a message."""
+    """Returns the types that the key of this kind of table can have, for a message."""
     *more, last = [row.name for row in ROWS if kind in row.keys]
     return f"{', '.join(more)} or {last}" if more else last
 

@@ -1,7 +1,7 @@
-"""Clients of AWS, which outlive the invocation that made them.
+"""Makes clients of AWS and keeps them from one invocation to the next.
 
-The SDK is imported with the first client, because most commands show their help without one, and Transform needs none.
-S3 has a client of its own, for the lake: docs/adr/0033-the-client-of-the-lake.md.
+The SDK is imported with the first client: commands show their help without one, and Transform needs none. S3 has a
+client of its own, for the lake: docs/adr/0033-the-client-of-the-lake.md.
 """
 
 import os
@@ -22,7 +22,7 @@ RETRIES: "RetryConfig" = {
     "retry_timeout": timedelta(minutes=3),
     "backoff": {"init_backoff": timedelta(seconds=0.5), "base": 3},
 }
-# A connection may be silent for so long; an upload has to be through by then. No function has more than 15 minutes.
+# `read_timeout` is how long a connection may be silent; `timeout` ends an upload. No function has more than 15 minutes.
 _TIMES: "ClientConfig" = {"connect_timeout": "5s", "read_timeout": "2m", "timeout": "15m"}
 # botocore gets new credentials 10 minutes before the old ones expire.
 _ASKED_AGAIN_AFTER = timedelta(minutes=5)
@@ -30,9 +30,10 @@ _LOGIN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def client(service: str) -> Any:
-    """A client of a service, the same one as long as boto3's session is: to make one takes longer than most requests.
+    """Returns a client of a service, the same one for each call: making one takes longer than most requests.
 
-    It retries throttling and server errors by itself before it gives up, and gets new credentials as they expire.
+    It retries throttling and server errors, and renews credentials before they expire. A new session of boto3 has
+    clients of its own.
     """
     import boto3
 
@@ -42,9 +43,9 @@ def client(service: str) -> Any:
 
 
 def store(bucket: str) -> S3Store:
-    """A client of S3 for one bucket, the same one as long as what it is made of is.
+    """Returns a client of S3 for one bucket, the same one for each call with the same endpoint and session.
 
-    It retries server errors and lost connections by itself before it gives up.
+    It retries server errors and lost connections.
     """
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return _store(bucket, endpoint, _session())
@@ -74,9 +75,10 @@ def _store(bucket: str, endpoint: str | None, session: "Session | None") -> S3St
 
 
 def _session() -> "Session | None":
-    """Returns the session that knows login and region; None if the environment says both, as Lambda's does.
+    """Returns the session that has the login and the region; None if the environment has both, as on Lambda.
 
-    A command has made one by now if it was given a profile or a region. The SDK is not imported to look.
+    A command that was given a profile or a region has already made a session. So if the SDK is not imported yet, there
+    is none, and it need not be imported to look.
     """
     boto3: Any = sys.modules.get("boto3")
     if boto3 is None or boto3.DEFAULT_SESSION is None:
@@ -109,7 +111,7 @@ def _who_and_where(session: "Session") -> dict[str, Any]:
 
 
 def _region() -> str | None:
-    # boto3 knows the first one alone.
+    # boto3 reads only the first variable.
     return os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION")
 
 

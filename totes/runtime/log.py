@@ -1,4 +1,4 @@
-"""The one logger and the one set of metrics of a function: JSON lines to CloudWatch."""
+"""Makes the one logger and the one set of metrics of a function, which write JSON lines to CloudWatch."""
 
 import os
 import time
@@ -16,13 +16,13 @@ from totes.runtime.redaction import redacted, redacted_document
 
 
 class _Formatter(LambdaPowertoolsFormatter):
-    """Powertools' own, without secrets: stack traces, notes and fields quote whatever message a foreign error has."""
+    """Powertools' formatter, with secrets masked: stack traces, notes and fields quote messages of other libraries."""
 
     def serialize(self, log: Any) -> str:
         return super().serialize(cast("Any", redacted_document(log)))
 
 
-# Structured frames would repeat the trace, and the exception's message with it.
+# A structured stack trace would only repeat the trace and the exception's message.
 logger = Logger(logger_formatter=_Formatter(serialize_stacktrace=False))
 metrics = Metrics()
 
@@ -30,10 +30,10 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 def observed(handler: Handler) -> Handler:
-    """A handler whose log lines bear the invocation and the execution, that is timed and, where the stage says so,
-    traced, and whose failure is logged.
+    """Returns a handler that is timed, logs its failure, and is traced if the stage asks for it.
 
-    An error that nobody foresaw leaves as `UnexpectedError`, without whatever secret its message carried.
+    Its log lines name the invocation and the execution. An error of any other kind leaves it as `UnexpectedError`, with
+    secrets masked.
     """
 
     @wraps(handler)
@@ -49,7 +49,7 @@ def observed(handler: Handler) -> Handler:
             _with_table(error).labelled()
             raise
         except MemoryError as error:
-            # Arrow's is a subclass. The state machine and the runbook know the one name.
+            # Arrow raises a subclass, and the state machine and the runbook know only this name.
             _note(error)
             raise MemoryError(redacted(str(error) or "Python could not allocate memory.")) from error
         except Exception as error:
@@ -68,10 +68,10 @@ def observed(handler: Handler) -> Handler:
 
 
 def _traced(handler: Handler) -> Handler:
-    # Outside AWS the SDK of X-Ray makes clients of its own as it is imported, which takes a third of a second.
+    # Outside AWS the SDK of X-Ray makes clients of its own when it is imported, which takes a third of a second.
     if os.environ.get("POWERTOOLS_TRACE_DISABLED") != "false":
         return handler
-    # What goes through the SDK shows as subsegments; patching whatever else is installed would only slow a cold start.
+    # Calls of the AWS SDK show as subsegments. Patching other installed libraries would only slow a cold start.
     tracer = Tracer(patch_modules=["botocore"])
     traced: Handler = tracer.capture_lambda_handler(capture_response=False)(handler)
     return traced
@@ -79,14 +79,14 @@ def _traced(handler: Handler) -> Handler:
 
 @contextmanager
 def about(**keys: object) -> Iterator[None]:
-    """Lines that are logged within bear these keys; so does the line that tells of a failure which began there."""
+    """Adds these keys to every log line in the block, and to the line about a failure that began there."""
     logger.append_keys(**keys)
     yield
     logger.remove_keys(keys)
 
 
 def count_by_table(name: str, counts: Mapping[str, int]) -> None:
-    """Sends a metric for each table, with `table` as a dimension beside `service`. Each is one that is paid for."""
+    """Sends a metric for each table, with the dimensions `table` and `service`. AWS bills each table's metric."""
     for table, count in counts.items():
         with single_metric(name, MetricUnit.Count, count, namespace=metrics.namespace) as metric:
             metric.add_dimension("table", table)
@@ -94,9 +94,9 @@ def count_by_table(name: str, counts: Mapping[str, int]) -> None:
 
 
 def _with_table(error: TotesError) -> TotesError:
-    """Notes the table that was being worked on, if the error names none.
+    """Adds the table that was being processed, if the error names none.
 
-    A server that fails for a moment does so at whichever table comes next, so a transient error is about none.
+    A transient error is about no table: a server that fails for a moment fails at any table.
     """
     table = logger.get_current_keys().get("table")
     if table is None or error.tables or isinstance(error, TransientError):

@@ -1,16 +1,15 @@
-"""What everything is called, in one place: a function of the stage, the account and the region.
+"""Names all resources, by stage, account and region.
 
-serverless.yml gives the same names to what it creates, so that a command line which knows only the stage finds
-everything with no look-up table and no outputs to copy.
+serverless.yml gives the same names to the resources that it creates. So a command that knows only the stage finds them
+all: there is no table to look up, and no output to copy.
 """
 
 from dataclasses import dataclass
 
 SERVICE = "totes"
-# The stage on a laptop, which `totes` speaks to if it is given none.
+# The stage on a laptop, which `totes` uses if it is given none.
 LOCAL = "local"
-# The stages, as the states of the workflow are called; the functions behind them, those for what failed, and the one
-# that reads totesys for a backfill.
+# The stages have the names of the workflow's states. The other functions are for failures, and for backfills.
 STAGES = ("Ingest", "Transform", "Load")
 FUNCTIONS = (*(stage.lower() for stage in STAGES), "report", "fail", "watch", "backfill")
 
@@ -35,7 +34,7 @@ class Names:
 
     @property
     def backfill(self) -> str:
-        """The state machine of backfills."""
+        """Returns the name of the state machine for backfills."""
         return f"{SERVICE}-{self.stage}-backfill"
 
     @property
@@ -47,14 +46,14 @@ class Names:
         return f"arn:aws:states:{self.region}:{self.account}:stateMachine:{self.state_machine}"
 
     def function(self, name: str) -> str:
-        """The Lambda function that runs `functions/<name>.py`."""
+        """Returns the name of the Lambda function that runs `functions/<name>.py`."""
         return f"{SERVICE}-{self.stage}-{name}"
 
     def function_arn(self, name: str) -> str:
         return f"arn:aws:lambda:{self.region}:{self.account}:function:{self.function(name)}"
 
     def log_group(self, name: str) -> str:
-        """Where Lambda keeps what a function logs."""
+        """Returns the log group in which Lambda keeps a function's log."""
         return f"/aws/lambda/{self.function(name)}"
 
     @property
@@ -87,16 +86,16 @@ class Names:
 
     @property
     def ended_rule(self) -> str:
-        """The rule on executions that end."""
+        """Returns the name of the rule that calls Watch when an execution ends."""
         return f"{SERVICE}-{self.stage}-ended"
 
     @property
     def backfill_ended_rule(self) -> str:
-        """The rule on backfills that end."""
+        """Returns the name of the rule that calls Watch when a backfill ends."""
         return f"{SERVICE}-{self.stage}-backfill-ended"
 
 
 def names_of_execution(arn: str) -> Names:
-    """The names of the stage that an execution belongs to, from its ARN."""
+    """Returns the names of an execution's stage, given the execution's ARN."""
     _, _, _, region, account, _, machine, *_ = arn.split(":")
     return Names(machine.removeprefix(f"{SERVICE}-").removesuffix("-pipeline"), account, region)

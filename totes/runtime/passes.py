@@ -5,11 +5,11 @@ from typing import Any
 
 
 def in_total(stage: str, so_far: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the result of a stage's pass, with the counts of the earlier passes added: batches, and rows by table.
+    """Returns the result of a stage's pass with the earlier passes' counts added: batches, and rows by table.
 
     Args:
         stage: its name in lower case, under which the state machine keeps its result.
-        so_far: what the stages have returned so far, by their names.
+        so_far: the stages' results so far, by their names.
     """
     before = so_far.get(stage) or {"first": None, "last": None, "batches": 0}
     return {

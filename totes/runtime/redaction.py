@@ -1,8 +1,8 @@
-"""What must not leave by logs, causes, mails and the terminal: secrets are masked, control characters written out.
+"""Masks secrets, and writes control characters out, in texts for logs, causes, mails and the terminal.
 
-Secrets are known in two ways. The credentials that this process has read are masked wherever they are, however they are
-written. Other people's are known by their names and forms only: `PGPASSWORD=`, `"SessionToken": "…"`, `PASSWORD '…'`,
-`Authorization:`, the password of a URL. Where a form leaves open where the secret ends, more is masked.
+Secrets are found in two ways. The credentials that this process has read are masked everywhere, in each way to write
+them. Other secrets are found by a name or a form: `PGPASSWORD=`, `"SessionToken": "…"`, `PASSWORD '…'`,
+`Authorization:`, the password in a URL. If a form does not show where the secret ends, more is masked.
 """
 
 import json
@@ -13,9 +13,9 @@ from functools import cache
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-# A shorter value is masked as a whole word only: masked within words it could be read off what is left of them.
+# A shorter value is masked only as a whole word: masked inside words, it could be guessed from the rest of them.
 _LONG = 8
-# A still shorter one would mask so much that it could be guessed, and the text not be read.
+# A shorter value is not masked: so much would be masked that the value could be guessed, and the text not read.
 _SHORTEST = 4
 
 _PASSWORD = r"(?:passwords?|passwd|passphrase|pwd)"  # noqa: S105
@@ -34,9 +34,9 @@ _SECRET_NAME = re.compile(rf"(?:{_PASSWORD}|{_TOKEN}|authorization)\Z", re.IGNOR
 _OPENING = re.compile(r"""(?:[A-Za-z]&?)?(\\*)(["'`])""")
 _BRACES = re.compile(r"(?:[^}]|}})*}")
 _DOLLARS = re.compile(r"\$\w*\$")
-# Its own names are looked at instead.
+# An object is not masked as a whole: the names inside it decide.
 _OBJECT = re.compile(r"""\{\s*(?:\}(?!\})|(\\*["'])[\w .-]*\1\s*:)""")
-# What follows the colon of a table or column of that name.
+# A word after the colon of a table or column that is called token or the like.
 _PLAIN_WORD = re.compile(r"(?:[a-z]+|[0-9]+)(?=[.,;:]?(?:\s|\Z))")
 _PORT = re.compile(r"""[0-9]{1,5}(?=[^\w@])[^@\s]*(?:\s|\Z)|[0-9]{1,5}\Z""")
 _NEXT_URL = re.compile(r"""[\s"'`,;(<][A-Za-z][\w+.-]*://""")
@@ -48,14 +48,14 @@ _LINE = re.compile(r".*")
 _LINE_IN_STRING = re.compile(r"""(?:\\.|[^"])*""")
 _QUOTE = re.compile(r'(?<!\\)"')
 
-# All control characters but tab and line feed, marks and changes of direction, other line breaks, halves of characters.
+# Control characters except tab and line feed, marks and changes of direction, other line breaks, lone surrogates.
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 _known: set[str] = set()
 
 
 def remember_secret(value: str) -> None:
-    """Masks a value from now on wherever it is, as it is or as URLs, JSON, SQL and Python write it."""
+    """Masks a value in every text from now on, as it is or as URLs, JSON, SQL and Python write it."""
     if len(value) >= _SHORTEST:
         _known.update(_written(value))
         _known_values.cache_clear()
@@ -68,10 +68,10 @@ def forget_secrets() -> None:
 
 
 def redacted(text: str) -> str:
-    """Returns `text` with `***` in the place of each secret. The rest stays, and so does a text that was redacted."""
+    """Returns `text` with `***` in place of each secret. A text that was redacted before stays the same."""
     text = _known_values().sub(MASK, text)
     parts, done, at = [], 0, 0
-    # Sought once: for each secret they would take the square of the text's length.
+    # Found once: finding them again for each secret would take time by the square of the text's length.
     quotes = [found.start() for found in _QUOTE.finditer(text)] if _START.search(text) else []
     while start := _START.search(text, at):
         begin = at = start.end()
@@ -83,7 +83,7 @@ def redacted(text: str) -> str:
 
 
 def redacted_document(document: object) -> object:
-    """Returns a document, such as a line of the log, with all its texts redacted, and what bears a secret's name."""
+    """Returns a document, such as a line of the log, with all texts redacted and the values of secret names masked."""
     match document:
         case Mapping():
             return {
@@ -103,7 +103,7 @@ def redacted_document(document: object) -> object:
 @cache
 def _known_values() -> re.Pattern[str]:
     longest_first = sorted(_known, key=len, reverse=True)
-    # Without any it is a pattern that nothing fits.
+    # If there are none, a pattern that matches nothing.
     return re.compile("|".join(map(_pattern, longest_first)) or r"(?!)")
 
 
@@ -112,7 +112,7 @@ def _pattern(value: str) -> str:
 
 
 def _written(value: str) -> set[str]:
-    """The ways to write a value."""
+    """Returns the ways to write a value."""
     escaped = value.replace("\\", "\\\\")
     ways = {
         *(value, repr(value)[1:-1], repr(value.encode())[2:-1]),
@@ -125,7 +125,7 @@ def _written(value: str) -> set[str]:
 
 
 def _end(text: str, start: re.Match[str], quotes: list[int]) -> int:
-    """Returns where the secret ends whose beginning was found; the beginning itself if it is none."""
+    """Returns the end of a secret, given the match of its beginning; the beginning itself if it is no secret."""
     at = start.end()
     line_start, line_end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
     line_end = len(text) if line_end < 0 else line_end
@@ -133,15 +133,15 @@ def _end(text: str, start: re.Match[str], quotes: list[int]) -> int:
         return _url_end(text, at, line_end)
     if _OBJECT.match(text, at) or (start["quote"] and _NOTHING.match(text, at)) or _is_no_name(text, start):
         return at
-    # A text in JSON, in which a pair ends where the text does.
+    # Inside a JSON string: a secret without quotes ends at the string's end, at the latest.
     in_string = bool((bisect_left(quotes, start.start()) - bisect_left(quotes, line_start)) % 2)
-    # What follows a closing quote without a space belongs to it for a shell, and to nobody else.
+    # To a shell, text that follows a closing quote without a space belongs to the value.
     rest = _rest(start, in_string).match(text, _value_end(text, at, line_end), line_end)
     return rest.end() if rest else line_end
 
 
 def _is_no_name(text: str, start: re.Match[str]) -> bool:
-    """Whether it is the `secret` in an ARN, or a table or column called token, and something is said of it."""
+    """Returns whether a match is no secret's name: the `secret` in an ARN, or a table or column called token."""
     if not start["token"] or start["quote"]:
         return False
     in_arn = text[: start.start()].endswith(":") and start[0].endswith(":")
@@ -149,7 +149,7 @@ def _is_no_name(text: str, start: re.Match[str]) -> bool:
 
 
 def _rest(start: re.Match[str], in_string: bool) -> re.Pattern[str]:
-    """What else belongs to a value, after its quotes if it has any."""
+    """Returns the pattern of the text that still belongs to a value, after its quotes if it has any."""
     if start["quote"]:
         return _LITERAL
     if start["header"]:
@@ -158,9 +158,9 @@ def _rest(start: re.Match[str], in_string: bool) -> re.Pattern[str]:
 
 
 def _url_end(text: str, at: int, line_end: int) -> int:
-    """The last @ of the line, or before the next URL: a password may have any of `/`, `@`, `#` and a space.
+    """Returns the place of the last @ before the next URL or the line's end; a password may hold `/`, `@`, `#`, spaces.
 
-    A port begins likewise: a number, followed by something else, and no @ before the next space.
+    A port is no password: a number, followed by something else, and no @ before the next space.
     """
     if _PORT.match(text, at, line_end):
         return at
@@ -171,7 +171,7 @@ def _url_end(text: str, at: int, line_end: int) -> int:
 
 
 def _value_end(text: str, at: int, line_end: int) -> int:
-    """The end of a value that is in quotes, dollars or braces; the beginning of any other."""
+    """Returns the end of a value in quotes, dollar quotes or braces; the beginning of any other value."""
     if opening := _OPENING.match(text, at, line_end):
         return _quoted_end(text, opening, line_end)
     if dollars := _DOLLARS.match(text, at, line_end):
@@ -184,12 +184,12 @@ def _value_end(text: str, at: int, line_end: int) -> int:
 
 
 def _quoted_end(text: str, opening: re.Match[str], line_end: int) -> int:
-    """The end of a quoted value.
+    """Returns the end of a quoted value.
 
-    How quotes within it are escaped depends on who wrote it: libpq, JSON and Python put a backslash before them, SQL
-    doubles them. That can't be seen, so it is the last of the ends that they would find.
+    libpq, JSON and Python escape quotes inside it with a backslash; SQL doubles them. The text does not show which of
+    them wrote it. So this is the last of the ends that they would find.
     """
-    # JSON within JSON is written with 1, 3, 7 … backslashes before its quotes, and as much more before those in texts.
+    # JSON within JSON has 1, 3, 7 … backslashes before its quotes, and as many more before quotes inside strings.
     usual = 2 * (len(opening[1]) + 1)
     ways = ((usual, False), (2 * usual, False), (usual, True), (1, True))
     return max(_closing(text, opening, escapes, doubled, line_end) for escapes, doubled in ways)
@@ -199,8 +199,8 @@ def _closing(text: str, opening: re.Match[str], escapes: int, doubled: bool, lin
     """Returns the end after the first quote that is not escaped, or the line's.
 
     Args:
-        escapes: so many backslashes, beyond those of the opening quote, are not the quote's.
-        doubled: two quotes stand for one.
+        escapes: a multiple of this number of backslashes, beyond those of the opening quote, does not escape a quote.
+        doubled: whether two quotes stand for one.
     """
     twin, skipped = opening[1] + opening[2], -1
     for found in re.compile(rf"(\\*){opening[2]}").finditer(text, opening.end(), line_end):
@@ -217,13 +217,13 @@ def _closing(text: str, opening: re.Match[str], escapes: int, doubled: bool, lin
 def visible(text: str) -> str:
     r"""Returns `text` with control characters, escape sequences and changes of direction written out: `\x1b[31m`.
 
-    A terminal or a mail would obey them, and show something else than what is there. Line breaks and tabs stay.
+    A terminal or a mail program would obey them, and show something else than the text. Line breaks and tabs stay.
     """
     return _OBEYED.sub(lambda found: _escape(ord(found[0])), text)
 
 
 def visible_line(text: str) -> str:
-    """The same without line breaks, which would make more lines of one."""
+    """Returns `text` on one line: control characters and changes of direction are written out, and line breaks, too."""
     return visible(text).replace("\n", r"\n")
 
 

@@ -1,4 +1,4 @@
-"""The folder in /tmp for the files of a batch."""
+"""Makes the folder in /tmp for a batch's files."""
 
 import errno
 import fcntl
@@ -18,8 +18,8 @@ PREFIX = "totes-scratch-"
 def scratch() -> Iterator[Path]:
     """Makes an empty folder, and removes it at the end.
 
-    Lambda keeps /tmp from one invocation to the next, even if it kills a function. So folders of killed processes are
-    removed first. Each living process holds a lock on its folder, because several may share /tmp on a laptop.
+    Lambda keeps /tmp from one invocation to the next, even after it killed a function. So folders of killed processes
+    are removed first. Each living process holds a lock on its folder, because several may share /tmp on a laptop.
 
     Raises:
         DiskFull: the disk is full.
@@ -44,7 +44,7 @@ def scratch() -> Iterator[Path]:
 
 
 def _locked_folder() -> tuple[Path, int]:
-    """Returns a new folder, and the lock on it, which ends with the process."""
+    """Returns a new folder and the lock on it, which the system releases when the process ends."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         try:
@@ -62,7 +62,7 @@ def _remove_abandoned() -> None:
         try:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except OSError:
-            continue  # It has just been removed, or it is another user's.
+            continue  # It has just been removed, or belongs to another user.
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Credentials, out of Secrets Manager and nowhere else.
+"""Reads and checks credentials. They come from Secrets Manager and nowhere else.
 
-A secret of the stage has all the fields, or it names another secret, such as one that RDS manages: that one has the
-login alone, and the secret of the stage the rest.
+A stage's secret has all fields, or it names another secret, such as one that RDS manages. Then the other secret has the
+login, and the stage's secret has the rest.
 """
 
 import ipaddress
@@ -28,7 +28,7 @@ _NOT_IN_HOSTS = re.compile(r"[\s\x00-\x20\x7f/\\@,;?#\[\]\"'=]")
 _KINDS = {int: "a number", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
 NEEDED = ("host", "dbname", "username", "password")
 _KNOWN = (*NEEDED, "port", "sslmode", "ca")
-# What a secret of the stage has in place of a login: the ARN of the secret that has the login.
+# The field that a stage's secret has in place of a login: the ARN of the secret that has the login.
 MANAGED = "secret"
 _LOGIN = ("username", "password")
 _CURRENT, _PENDING = "AWSCURRENT", "AWSPENDING"
@@ -45,12 +45,12 @@ class Credentials:
     """How to connect to one database; the fields are those of an RDS secret.
 
     Attributes:
-        host: a host name, or the folder of a Unix socket where it begins with a slash.
-        sslmode: `prefer` takes TLS where the server offers it, `require` insists on it, `verify-ca` also checks that
-            `ca` has signed the server's certificate, `verify-full` that it is for the host as well; empty if the
-            secret has none.
-        ca: certificates, as PEM, of the authorities that are trusted; empty: the system's and RDS's.
-        secret_id: the secret that they were read from; empty if from none.
+        host: a host name, or the folder of a Unix socket if it begins with a slash.
+        sslmode: `prefer` uses TLS if the server offers it. `require` insists on TLS. `verify-ca` also checks that `ca`
+            has signed the server's certificate. `verify-full` also checks that it names the host. Empty if the secret
+            has no mode.
+        ca: certificates, as PEM, of the trusted authorities; empty: the system's and RDS's.
+        secret_id: the secret from which the credentials were read; empty if they are from none.
     """
 
     host: str
@@ -64,12 +64,12 @@ class Credentials:
 
     @property
     def tls(self) -> str:
-        """The mode in force. On the way to a server on this machine nobody can listen."""
+        """Returns the mode in force. The default is `prefer` on this machine, where nobody can listen on the way."""
         return self.sslmode or ("prefer" if self.is_local and not self.ca else "verify-full")
 
     @property
     def is_local(self) -> bool:
-        """Whether the server is on this machine for sure: any other name is whatever a resolver says."""
+        """Returns whether the server is on this machine for sure: a resolver decides about any other name."""
         if self.is_socket or self.host.lower() == "localhost":
             return True
         try:
@@ -79,25 +79,25 @@ class Credentials:
 
     @property
     def is_socket(self) -> bool:
-        """Whether the host is the folder of a Unix socket."""
+        """Returns whether the host is the folder of a Unix socket."""
         return self.host.startswith("/")
 
 
 def read_credentials(secret_id: str) -> Credentials:
-    """Reads the credentials in a secret, again at every call so that a rotated password is never stale.
+    """Reads the credentials in a secret, again at each call: a cached password could be from before a rotation.
 
     Raises:
-        AccessDenied: there is no such secret, it may not be read, or it is not what is expected.
+        AccessDenied: there is no such secret, it may not be read, or it is malformed.
         LakeUnavailable: Secrets Manager throttles or fails.
     """
     return _read(secret_id, _CURRENT)
 
 
 def other_versions(credentials: Credentials) -> Iterator[Credentials]:
-    """Yields what the secret holds now, and what a rotation is about to put there, unless it is these credentials.
+    """Yields the secret's current and pending credentials, if they differ from these.
 
-    A rotation first writes the new password into the secret as pending, then changes it in the database, and makes it
-    current at the end. Yields nothing that can't be read: the caller has an error of its own.
+    A rotation writes the new password into the secret as pending, then changes it in the database, and makes it current
+    at the end. Credentials that can't be read are left out: the caller has an error of its own.
     """
     tried = {credentials}
     for version in (_CURRENT, _PENDING):
@@ -120,7 +120,7 @@ def _read(secret_id: str, version: str) -> Credentials:
 
 
 def _with_login(secret_id: str, beside: dict[str, Any], login_id: str, document: dict[str, Any]) -> dict[str, Any]:
-    """Returns the fields of both secrets; one that Secrets Manager rotates may also have the fields beside it."""
+    """Returns the fields of both secrets; a secret that Secrets Manager rotates may repeat fields of the stage's."""
     beside = {name: value for name, value in beside.items() if name != MANAGED}
     if twice := [name for name, value in beside.items() if str(document.get(name, value)) != str(value)]:
         raise AccessDenied(
@@ -146,18 +146,18 @@ def _translated(error: ClientError, secret_id: str) -> AccessDenied | LakeUnavai
     if code in _REFUSED:
         return AccessDenied(
             f"Secret {secret_id}: Secrets Manager says {code}.",
-            "Check that the secret exists, has a value and is not being deleted, and that the role which asks may read "
+            "Check that the secret exists, has a value and is not being deleted, and that the caller's role may read "
             "it and use its key.",
         )
     return LakeUnavailable(f"Secret {secret_id}: Secrets Manager says {code}.")
 
 
 def parse_object(secret_id: str, text: str) -> dict[str, Any]:
-    """Returns the JSON object that is a secret's text.
+    """Parses a secret's text, a JSON object.
 
     Raises:
-        AccessDenied: it is none, or has a field twice. An error quotes neither the text nor the error of its parser:
-            the text is the secret.
+        AccessDenied: it is no JSON object, or has a field twice. The error quotes neither the text nor the parser's
+            message: the text is the secret.
     """
     twice: set[str] = set()
 
@@ -173,7 +173,7 @@ def parse_object(secret_id: str, text: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise _malformed(secret_id, ["not a JSON object"])
     if twice:
-        # The name is only shown if it is one of ours: it may be a part of the secret that lost its quotes.
+        # The name is shown only if it is one of ours: any other may be a part of the secret that lost its quotes.
         raise _malformed(secret_id, [f"{name} is there twice" for name in _KNOWN if name in twice] or ["a field twice"])
     return document
 
@@ -182,7 +182,7 @@ def parse_credentials(secret_id: str, text: str) -> Credentials:
     """Returns the credentials in the text of a secret.
 
     Raises:
-        AccessDenied: it is not what is expected; the message names the fields and has none of their values.
+        AccessDenied: it is malformed; the message names the fields and has none of their values.
     """
     return _credentials(secret_id, parse_object(secret_id, text))
 
@@ -203,7 +203,7 @@ def check_managed(secret_id: str, document: dict[str, Any]) -> None:
     """Checks a secret that names another one.
 
     Raises:
-        AccessDenied: it is not what is expected.
+        AccessDenied: it is malformed.
     """
     found = [f"{MANAGED} {fault}" for fault in [_fault(document[MANAGED])] if fault]
     found += [f"{name} is beside {MANAGED}, which has the login" for name in _LOGIN if name in document]
@@ -217,14 +217,14 @@ def check_managed(secret_id: str, document: dict[str, Any]) -> None:
 
 
 def check_parts(secret_id: str, document: dict[str, Any], needed: Collection[str] = NEEDED) -> None:
-    """Checks what a secret holds, or is to hold.
+    """Checks the content of a secret, before it is stored or after it was read.
 
     Args:
         document: the secret's JSON, parsed.
-        needed: the names of the parts that must be there.
+        needed: the names of the fields that must be there.
 
     Raises:
-        AccessDenied: it is not what is expected; the message names the parts and has none of their values.
+        AccessDenied: it is malformed; the message names the fields and has none of their values.
     """
     if faults := find_faults(document, needed) or _faults_together(document):
         raise _malformed(secret_id, faults)
@@ -239,7 +239,7 @@ def _malformed(secret_id: str, faults: list[str]) -> AccessDenied:
 
 
 def find_faults(document: dict[str, Any], needed: Collection[str] = NEEDED) -> list[str]:
-    """Returns the mistakes in a secret, part by part."""
+    """Returns the mistakes in a secret, field by field."""
     found = {name: _fault(document.get(name)) for name in needed}
     if "host" in needed:
         found["host"] = found["host"] or _fault_of_host(document["host"])
@@ -268,10 +268,10 @@ def _fault(value: object) -> str:
 
 
 def _faults_together(document: dict[str, Any]) -> list[str]:
-    """Returns the mistakes that no part has alone."""
+    """Returns the mistakes in how the fields fit together."""
     mode = document.get("sslmode")
     if mode == "verify-ca" and "ca" not in document:
-        # With the authorities of the system, anybody's certificate would do.
+        # With the system's authorities, anybody's certificate would pass.
         return ["ca is missing, and sslmode verify-ca checks nothing else"]
     if mode in ("prefer", "require") and "ca" in document:
         return [f"ca is there, and sslmode {mode} does not check it"]

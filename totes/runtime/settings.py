@@ -1,6 +1,6 @@
-"""What each function reads from its environment. Nothing else in the package reads it.
+"""Settings: the environment variables of each function. No other module of the package reads them.
 
-A field `landing_bucket` is the variable TOTES_LANDING_BUCKET.
+The field `landing_bucket` is the variable TOTES_LANDING_BUCKET.
 """
 
 import os
@@ -49,9 +49,9 @@ class ReportSettings:
     """Of functions/report.py.
 
     Attributes:
-        docs: where docs/ can be read, an address or a folder.
-        mail_intervals: between e-mails about the same failure, for instance `1h,24h`.
-        chat: whether HTTPS subscribers get what Amazon Q Developer shows in a chat, `true` or `false`.
+        docs: the address or the folder of docs/.
+        mail_intervals: the intervals between e-mails about the same failure, for instance `1h,24h`.
+        chat: `true` if HTTPS subscribers get the JSON that Amazon Q Developer shows in a chat, else `false`.
     """
 
     landing_bucket: str
@@ -79,15 +79,15 @@ _Settings = TypeVar(
 
 
 def variable(field: str) -> str:
-    """The environment variable that holds a field."""
+    """Returns the environment variable that holds a field."""
     return f"TOTES_{field.upper()}"
 
 
 def read_settings(kind: type[_Settings], environment: Mapping[str, str] = os.environ) -> _Settings:
-    """The settings of one function.
+    """Reads the settings of one function.
 
     Raises:
-        SettingsInvalid: names every variable that is missing or empty, not just the first.
+        SettingsInvalid: variables are missing or empty; the error names them all, not just the first.
     """
     values = {field.name: environment.get(variable(field.name), "") for field in fields(kind)}
     if missing := [variable(name) for name, value in values.items() if not value]:

@@ -1,4 +1,4 @@
-"""Which deployment a command line names, before the command or after it."""
+"""The deployment that a command line names, before the command or after it."""
 
 import pytest
 
@@ -11,7 +11,7 @@ OWN_STACK = {"demo", "drill", "up"}
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[Target]:
-    """The targets that `totes status` asks."""
+    """Returns the targets that `totes status` reads."""
     monkeypatch.delenv("TOTES_STAGE", raising=False)
     found: list[Target] = []
 

@@ -21,7 +21,7 @@ from cli import main as command_line
 from cli.deployment import Target
 
 ROOT = Path(__file__).parents[3]
-# Those that ask a deployment, with arguments that pass.
+# Commands that call a deployment, with valid arguments.
 ASKING = (
     *(
         "run",
@@ -44,7 +44,7 @@ ALL = ("", *(command.__name__ for command in command_line.COMMANDS))
 
 @pytest.fixture(autouse=True)
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No stack, no configuration of AWS, and a temporary folder of the test's own."""
+    """Leaves no stack, no configuration of AWS, and a temporary folder of the test's own."""
     monkeypatch.setenv("TOTES_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TOTES_PASSWORD", "hunter2")
     monkeypatch.delenv("TOTES_STAGE", raising=False)
@@ -140,8 +140,8 @@ def test_aws_refuses(
     assert remedy in complaint(capsys, deployed(line))
 
 
-# What check finds goes to stdout, line by line.
-# Of doctor, a stack that is not there is a finding (tests/unit/cli/doctor).
+# `check` prints its findings on stdout, line by line.
+# For `doctor`, a missing stack is a finding (tests/unit/cli/doctor).
 @pytest.mark.parametrize("line", [line for line in ASKING if line not in ("check --live", "doctor")])
 def test_stage_that_is_not_there(capsys: pytest.CaptureFixture[str], credentials: None, line: str) -> None:
     with mock_aws():
@@ -342,7 +342,7 @@ def test_reader_that_has_seen_enough(monkeypatch: pytest.MonkeyPatch, line: str)
     os.close(reading)
     complaints: list[Any] = []
     monkeypatch.setattr("cli.main.say_error", complaints.append)
-    # What is left in the stream's buffer can't be written when it is closed.
+    # Text that is still in the stream's buffer can't be written when the stream is closed.
     with suppress(BrokenPipeError), os.fdopen(writing, "w", encoding="utf-8") as stream:
         monkeypatch.setattr(sys, "stdout", stream)
         try:
@@ -411,7 +411,7 @@ def test_password_in_the_environment_that_is_not_utf_8(
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A terminal at which a password is typed; whether it was asked for."""
+    """Simulates a terminal at which a password is typed; yields whether it was asked for."""
     prompts: list[str] = []
 
     def answer(prompt: str, *_more: object) -> str:

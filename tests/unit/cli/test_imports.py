@@ -1,4 +1,4 @@
-"""What `--help` imports: nothing that takes longer to import than the help takes to show."""
+"""The imports of `--help`: none takes longer than showing the help."""
 
 import subprocess
 import sys

@@ -8,7 +8,7 @@ from local.aws.deployment import ROOT
 
 
 def test_installed_copy_says_where_it_works(tmp_path: Path) -> None:
-    # Built from a copy: setuptools leaves its own files beside what it builds.
+    # Built from a copy: setuptools leaves its own files in the folder from which it builds.
     names = [pattern.rstrip("*") for pattern in _settings()["packages"]["find"]["include"]]
     for path in (ROOT / name for name in [*names, "pyproject.toml", "requirements.in", "README.md"]):
         (tmp_path / path.name).symlink_to(path)

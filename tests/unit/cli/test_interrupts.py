@@ -1,4 +1,4 @@
-"""Ctrl-C while a command waits: it says what continues without it, and returns 130."""
+"""Ctrl-C while a command waits: the command says what continues without it, and returns 130."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

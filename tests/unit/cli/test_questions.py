@@ -64,7 +64,7 @@ GOOD = "-- What?\n--\n-- Answers: it.\n\nSELECT 1 AS one;\n"
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of questions with a good one."""
+    """Returns a folder of questions with a valid one."""
     (tmp_path / "good.sql").write_text(GOOD)
     monkeypatch.setattr("cli.questions.FOLDER", tmp_path)
     return tmp_path

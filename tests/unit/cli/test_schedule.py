@@ -1,4 +1,4 @@
-"""The rule is moto's, which replaces a rule by PutRule as EventBridge does."""
+"""moto replaces a rule by PutRule as EventBridge does."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -25,7 +25,7 @@ TARGET = {"Id": "queue", "Arn": "arn:aws:sqs:eu-west-2:123456789012:somewhere", 
 
 @pytest.fixture
 def events() -> Iterator[Any]:
-    """EventBridge with the rule of a stage, its target and its tags."""
+    """Sets up EventBridge with the rule of a stage, its target and its tags."""
     with mock_aws():
         client = boto3.client("events")
         put(client)
@@ -34,7 +34,7 @@ def events() -> Iterator[Any]:
 
 
 def put(client: Any, **changes: str) -> None:
-    """What a deployment that changes the rule does."""
+    """Changes the rule as a deployment does."""
     rule = {"ScheduleExpression": "rate(5 minutes)", "State": "ENABLED", "Description": USUAL, "RoleArn": ROLE}
     client.put_rule(Name=NAMES.rule, **rule | changes)
 
@@ -129,7 +129,7 @@ def test_interval_of_the_local_stack_is_told_if_it_was_given_one(
         pause_schedule(names, None)
         resume_schedule(names)
         assert read_schedule(names) == Schedule(names.rule, rate, paused=False)
-        # A stage on AWS has nothing to do with the stack that runs beside it.
+        # A stage on AWS does not depend on the stack on this machine.
         put(boto3.client("events"))
         assert read_schedule(NAMES).rate == "rate(5 minutes)"
 

@@ -1,4 +1,4 @@
-"""A question's SQL: its parameters are found where PostgreSQL would see them, and only one that reads is taken."""
+"""A question's SQL: its parameters are found as PostgreSQL would see them, and only SQL that reads is accepted."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
-"""Compares the terminal of commands that fail with terminal.txt.
+"""Compares the terminal output of failing commands with terminal.txt.
 
-TOTES_WRITE_TERMINAL=1 writes the file again; read what changed before you commit it.
+TOTES_WRITE_TERMINAL=1 writes the file again; read the changes before you commit it.
 """
 
 import io
@@ -34,7 +34,7 @@ WHOLE = {"host": "db.example.com", "dbname": "totesys", "username": "reader", "p
 
 
 class Terminal:
-    """Runs commands, and notes what is seen."""
+    """Runs commands and records their output."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], folder: Path) -> None:
         self._capsys = capsys
@@ -45,7 +45,7 @@ class Terminal:
         self._seen.append(f"\n# {title}\n")
 
     def run(self, line: str, shown: str = "") -> None:
-        """Runs a command line; notes it as `shown` if that is given."""
+        """Runs a command line; records it as `shown` if that is given."""
         self._capsys.readouterr()
         code = command_line.main(line.split())
         captured = self._capsys.readouterr()

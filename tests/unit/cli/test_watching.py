@@ -13,7 +13,7 @@ AT_ONCE = timedelta(0)
 
 
 def looking(*answers: str | BaseException) -> Callable[[], str]:
-    """Looks that end in these, one after another, and then in Ctrl-C."""
+    """Returns views that end in these, one after another, and then in Ctrl-C."""
     left = iter([*answers, KeyboardInterrupt()])
 
     def look() -> str:
@@ -26,7 +26,7 @@ def looking(*answers: str | BaseException) -> Callable[[], str]:
 
 
 def frames(*answers: str | BaseException) -> list[str]:
-    """What a terminal shows, frame by frame."""
+    """Collects the frames that a terminal shows."""
     out = io.StringIO()
     console = Console(file=out, width=100, height=20, force_terminal=True, color_system=None, highlight=False)
     watch(console, looking(*answers), AT_ONCE)
@@ -64,7 +64,7 @@ def test_bug_is_not_waited_out() -> None:
 
 
 class InterruptedOnce:
-    """A view, while it is first drawn, of somebody who presses Ctrl-C."""
+    """Returns a view during whose first drawing somebody presses Ctrl-C."""
 
     def __init__(self) -> None:
         self.pressed = False

@@ -1,4 +1,4 @@
-"""docs/deploy.md is done step by step by somebody in a hurry: what can be tried of it is tried."""
+"""Tries the steps of docs/deploy.md, as far as they can be tried here."""
 
 import contextlib
 import re
@@ -23,7 +23,7 @@ ROLES = ("totes_reader", "totes_loader", "analyst")
 
 
 def statements(block: int) -> Iterator[str]:
-    """The statements of a block of SQL, about roles and databases that no other test has."""
+    """Returns the statements of a block of SQL, about roles and databases that no other test has."""
     names = {name: f"documented_{name}" for name in (*ROLES, "warehouse", "totesys")}
     text = re.sub(rf"\b({'|'.join(names)})\b", lambda match: names[match[1]], SQL[block])
     return (statement for statement in text.split(";\n") if statement.strip())
@@ -31,7 +31,7 @@ def statements(block: int) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def granted(postgres: Postgres, empty_totesys: str) -> Iterator[Postgres]:
-    """A server on which the steps of the page were done."""
+    """Yields a server on which the page's steps were done."""
     postgres.execute(f"CREATE DATABASE documented_totesys TEMPLATE {empty_totesys}")
     postgres.execute("CREATE ROLE documented_analyst LOGIN")
     with connected(postgres, "documented_totesys", "postgres") as totesys:
@@ -53,7 +53,7 @@ def granted(postgres: Postgres, empty_totesys: str) -> Iterator[Postgres]:
 
 @contextlib.contextmanager
 def connected(postgres: Postgres, database: str, role: str) -> Iterator[pg8000.dbapi.Connection]:
-    """A connection whose rights are those of a role."""
+    """Yields a connection with the rights of a role."""
     with contextlib.closing(postgres.connect(database)) as connection:
         connection.cursor().execute(f"SET SESSION AUTHORIZATION {role}")
         yield connection

@@ -1,4 +1,4 @@
-"""What is made from declarations is in the repository as it is made, and nothing stale passes."""
+"""Generated files are in the repository as they are generated now, and a stale one is noticed."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Error classes, their meanings, the runbook's sections and the state machine's retries belong together."""
+"""Error classes, their meanings, the runbook's sections and the state machine's retries fit together."""
 
 import json
 import re
@@ -24,18 +24,18 @@ RETRIED = {
 
 
 def leaves(kind: type[Exception]) -> set[str]:
-    """The names of the classes that are raised."""
+    """Returns the names of the classes that are raised."""
     below = kind.__subclasses__()
     return set().union(*map(leaves, below)) if below else {kind.__name__}
 
 
 RAISED = leaves(TotesError)
-# Invoke's errors in the model of the SDK, by which Step Functions call Lambda.
+# Invoke's errors in the SDK's model; Step Functions call Lambda by the SDK.
 INVOKE = {
     f"Lambda.{shape.name}"
     for shape in botocore.session.get_session().get_service_model("lambda").operation_model("Invoke").error_shapes
 }
-# Step Functions have these names too: the SDK's own troubles, and a function that ended without an answer.
+# Step Functions also use these names: errors of the SDK itself, and a function that ended without an answer.
 NOT_IN_THE_MODEL = {
     "Lambda.AWSLambdaException",
     "Lambda.ClientExecutionTimeoutException",
@@ -57,7 +57,7 @@ def test_errors_that_share_a_section_are_retried_alike() -> None:
     sections: dict[str, set[bool]] = {}
     for error in CATALOGUE:
         sections.setdefault(section(error), set()).add(error in RETRIED)
-    # What the workflow itself does wrong is never retried, though a result may be too large only once.
+    # Errors of the workflow itself are never retried, although a result may be too large only once.
     assert {name for name, retried in sections.items() if len(retried) > 1} == set()
 
 
@@ -70,7 +70,7 @@ def test_error_has_a_section_that_says_what_to_do(error: str) -> None:
 
 
 def test_every_section_of_an_error_is_of_one_that_exists() -> None:
-    # Those of alarms are below a heading of their own: tests/unit/infrastructure/test_alarms.py.
+    # Sections about alarms have a heading of their own: tests/unit/infrastructure/test_alarms.py.
     headings = {name for name, text in SECTIONS.items() if "**It means**" in text.partition("\n### ")[0]}
     assert headings <= CATALOGUE.keys()
 

@@ -1,4 +1,6 @@
-"""What a function imports: the SDK at its cold start, when it has a whole processor, and else what a run needs."""
+"""The imports of a function: the SDK at its cold start, when it has a whole processor, and otherwise only needed
+modules.
+"""
 
 import subprocess
 import sys
@@ -10,9 +12,9 @@ from tests.support.pipeline import Pipeline
 from totes.runtime.names import FUNCTIONS, STAGES
 from totes.verify.doctor.inside import EXAMINED
 
-# A quarter of a second, a fifth, and more than half.
+# These take a quarter of a second, a fifth, and more than half.
 HEAVY = ("sqlalchemy", "pyarrow", "numpy", "pandas")
-# They ask S3 alone, or nobody.
+# These call only S3, or nothing.
 WITHOUT_THE_SDK = {"transform", "fail"}
 ORDER = [stage.lower() for stage in STAGES]
 CHANGE = "UPDATE design SET file_location = '/new' WHERE design_id = 1"
@@ -50,7 +52,7 @@ def test_run_that_finds_nothing_imports_nothing_more(
         only(imported_by(stage), patch)
 
         run()
-    # A run that finds something does import more.
+    # A run that has something to do imports more.
     seeded.totesys(CHANGE)
     for before in ORDER[: ORDER.index(stage)]:
         getattr(seeded, before)()
@@ -61,7 +63,7 @@ def test_run_that_finds_nothing_imports_nothing_more(
 
 
 def only(modules: set[str], patch: pytest.MonkeyPatch) -> None:
-    """Lets nothing be imported but these modules, of ours and of what takes long."""
+    """Allows only these modules of ours, and only these of the slow ones."""
     for name in [*sys.modules, *HEAVY]:
         if name not in modules and name.partition(".")[0] in ("totes", *HEAVY):
             patch.setitem(sys.modules, name, None)

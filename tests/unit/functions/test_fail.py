@@ -1,4 +1,4 @@
-"""The function behind Failed: what it raises, and when it does not."""
+"""The function behind Failed: the errors that it raises, and when it returns."""
 
 import io
 import json
@@ -22,7 +22,7 @@ def event(error: str = "LogBroken", cause: str = "A gap.\nRemedy: Restore it.", 
 
 
 def raised(given: dict[str, Any]) -> dict[str, Any]:
-    """What Lambda answers."""
+    """Returns Lambda's answer."""
     with pytest.raises(Exception) as caught:  # noqa: PT011  the class is made as it is raised
         handler(given, None)
     return error_payload(caught.value, "request")

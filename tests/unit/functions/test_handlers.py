@@ -26,7 +26,7 @@ STAMPS = "'2024-01-01', '2024-01-01'"
 
 @pytest.fixture
 def deployed(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, log: io.StringIO) -> Pipeline:
-    """A pipeline in whose environment the handlers run; its totesys holds one currency."""
+    """Yields a pipeline in whose environment the handlers run; its totesys holds one currency."""
     monkeypatch.setenv("TOTES_LANDING_BUCKET", pipeline.landing_bucket)
     monkeypatch.setenv("TOTES_PROCESSED_BUCKET", pipeline.processed_bucket)
     monkeypatch.setenv("TOTES_SOURCE_SECRET", f"{pipeline.name}/source")
@@ -36,7 +36,7 @@ def deployed(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch, log: io.String
 
 
 def invoke(function: str, **event: object) -> dict[str, Any]:
-    """The answer of a handler, by way of JSON as Lambda hands it on."""
+    """Returns a handler's answer after a round trip through JSON, as Lambda passes it on."""
     deadline = time.time() + 300
     context = LambdaContext(f"totes-test-{function}", 512, "arn:aws:lambda:eu-west-2:1:function:f", "req-1", deadline)
     handler = importlib.import_module(f"functions.{function}").handler
@@ -49,7 +49,7 @@ def lines(log: io.StringIO) -> list[dict[str, Any]]:
 
 
 def measured(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """The lines that CloudWatch makes metrics of."""
+    """Returns the lines from which CloudWatch makes metrics."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -65,7 +65,7 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "landed_through": 1,
         "processed_through": 0,
         "new_data": True,
-        # The workflow of the release before asks for it.
+        # The workflow of the previous release selects it.
         "dry_run": False,
     }
     assert invoke("transform") == {
@@ -100,7 +100,7 @@ def test_passes_add_up_and_the_last_says_what_is_left(deployed: Pipeline, monkey
         patch.setattr(Allowance, "is_half_used", True)
         so_far["transform"] = invoke("transform", so_far=so_far)
         so_far["load"] = invoke("load", so_far=so_far)
-    # Load has loaded all that is processed, and says that Transform has more.
+    # Load has loaded all processed batches; Transform has reported that there are more.
     assert [(so_far[stage]["last"], so_far[stage]["more"]) for stage in ("transform", "load")] == [(1, True), (1, True)]
     so_far["transform"] = invoke("transform", so_far=so_far)
     loaded = invoke("load", so_far=so_far)
@@ -228,7 +228,7 @@ def test_foreign_exception_is_unforeseen_and_keeps_no_secret(
 
 @pytest.mark.parametrize("function", ["backfill", "ingest"])
 def test_steps_of_a_backfill_are_taken(deployed: Pipeline, function: str) -> None:
-    """By ingest too: a backfill that began before this release calls it, and so it does if it is redriven."""
+    """Ingest also does this: a backfill that began before this release calls it, also after a redrive."""
     planned = invoke(function, backfill={"plan": {"rows": 1}})
     ranges = json.loads(deployed.s3.get_object(Bucket=planned["bucket"], Key=planned["facts"])["Body"].read())
     read = [invoke(function, backfill={"read": part}) for part in ranges]

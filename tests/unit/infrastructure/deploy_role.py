@@ -1,9 +1,9 @@
-"""What deploying a stage asks of AWS, and what of that the deploy role is granted.
+"""Compares the rights that deploying a stage needs with those that the deploy role has.
 
-CloudFormation calls AWS in the name of the role that deploys. What it calls is in the schemas of its resource types,
+CloudFormation calls AWS with the rights of the role that deploys. Its calls are in the schemas of its resource types,
 which cfn-lint ships: the permissions of the handlers that create, read, update and delete a resource, and of its tags.
-The handlers that list serve imports by scan, which no deployment does. What the command `sls` and the workflow call
-themselves is written down here, and held against the source of osls.
+The list handlers serve imports by scan, which no deployment does. The calls of the command `sls` and of the workflow
+are listed here, and compared with the source of osls.
 """
 
 import json
@@ -24,8 +24,8 @@ ACCOUNT, REGION = "123456789012", "eu-west-2"
 BOOTSTRAP = yaml.safe_load((ROOT / "bootstrap" / "github-oidc.yml").read_text(encoding="utf-8"))["Resources"]
 HANDLERS = ("create", "read", "update", "delete")
 
-# Actions that a handler lists and we don't grant, by what they are for. None of it is in our templates; a template that
-# begins to use one of these features has to take it out here.
+# Actions that a handler lists and we don't grant, by the feature that needs them. Our templates have none of these
+# features; a template that begins to use one must remove it here.
 FEATURES: dict[str, dict[str, str]] = {
     "AWS::Glue::Database": {
         r"glue:(Pass|Create|Delete|Get|Update)Connection": "federated databases",
@@ -96,7 +96,7 @@ _PASSED_TO = {
     "AWS::StepFunctions::StateMachine": "states.amazonaws.com",
     "AWS::Events::Rule": "events.amazonaws.com",
 }
-# What IAM compares of the request where these are called, see the service authorization reference.
+# The condition keys that IAM compares for these actions: see the service authorization reference.
 _BOUNDED = {"iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"}
 _WITH_POLICY = {"iam:AttachRolePolicy", "iam:DetachRolePolicy"}
 _TAGGING_KEYS = {"kms:CreateKey", "kms:TagResource"}
@@ -107,7 +107,7 @@ class Ask:
     """One call, as IAM sees it.
 
     Attributes:
-        by: the resource type whose handler asks, `sls`, or `workflow`.
+        by: the caller: the resource type with the handler, `sls`, or `workflow`.
         step: the handler, or the command.
         context: the condition keys of the request.
     """
@@ -130,7 +130,7 @@ class Grant:
 
     def allows(self, ask: Ask) -> bool:
         return (
-            # Without wildcards: test_policy_names_actions_and_resources_that_there_are.
+            # Without wildcards: see test_policy_names_actions_and_resources_that_there_are.
             self.action == ask.action
             and matches(self.resource, ask.on)
             and all(
@@ -142,13 +142,13 @@ class Grant:
 
 
 def _holds(operator: str, key: str, expected: Any, context: Mapping[str, str]) -> bool:
-    # An operator that is not known here must not make the tests believe anything.
+    # The tests must fail on an operator that they don't know.
     compare = {"StringEquals": str.__eq__, "ArnEquals": matches}[operator]
     return key in context and any(compare(value, context[key]) for value in listed(expected))
 
 
 def grants(statements: Iterable[Mapping[str, Any]], stage: str) -> list[Grant]:
-    """The statements of a policy in bootstrap/, taken apart; those under a condition as well."""
+    """Returns the statements of a policy in bootstrap/, one by one, including those under a condition."""
     statements = [statement.get("Fn::If", ["", statement])[1] for statement in statements]
     return [
         Grant(statement["Sid"], action, resource, json.dumps(resolved(statement.get("Condition", {}), stage)))
@@ -160,7 +160,7 @@ def grants(statements: Iterable[Mapping[str, Any]], stage: str) -> list[Grant]:
 
 
 def role_grants(stage: str, template: Mapping[str, Any]) -> list[Grant]:
-    """What the deploy role is granted: by its own policy, and by that of the key, which names the role."""
+    """Returns the rights of the deploy role: by its own policy, and by the key's, which names the role."""
     own = [found for policy in BOOTSTRAP["DeployRole"]["Properties"]["Policies"] for found in statements(policy)]
     key = [
         found
@@ -187,7 +187,7 @@ def listed(value: Any) -> list[Any]:
 
 
 def resolved(value: Any, stage: str) -> Any:
-    """A value of a template with its references to parameters and pseudo parameters resolved."""
+    """Returns a value of a template with its references to parameters and pseudo parameters resolved."""
     pseudo = {"AWS::Partition": "aws", "AWS::Region": REGION, "AWS::AccountId": ACCOUNT, "Stage": stage}
     match value:
         case {"Fn::Sub": str(text)}:
@@ -218,14 +218,14 @@ def boundary(stage: str) -> str:
 
 
 def excluded(kind: str, action: str) -> str:
-    """Why an action of a handler is not granted; empty if it has to be."""
+    """Returns the reason why an action of a handler is not granted; empty if it must be granted."""
     if not is_action(action):
         return "IAM knows no such action"
     return next((why for pattern, why in FEATURES.get(kind, {}).items() if re.fullmatch(pattern, action)), "")
 
 
 def handlers(kind: str) -> dict[str, list[str]]:
-    """The permissions of a resource type's handlers, and those that its tags take."""
+    """Returns the permissions of a resource type's handlers, and those for its tags."""
     # Importing it takes a worker two seconds, and few workers run these tests.
     from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
@@ -235,7 +235,7 @@ def handlers(kind: str) -> dict[str, list[str]]:
 
 
 class Stack:
-    """A stage's template, as CloudFormation takes it, and what it asks for."""
+    """A stage's template, as CloudFormation takes it, and the calls that it needs."""
 
     def __init__(self, stage: str, template: Mapping[str, Any]) -> None:
         self.stage = stage
@@ -245,7 +245,7 @@ class Stack:
         return {resource["Type"] for resource in self.resources.values()}
 
     def asks(self) -> list[Ask]:
-        """Everything, once."""
+        """Returns all calls, each once."""
         return list(dict.fromkeys((*self._by_cloudformation(), *self._by_sls(), *self._by_workflow())))
 
     def _by_cloudformation(self) -> Iterator[Ask]:
@@ -270,7 +270,7 @@ class Stack:
             if action in _BOUNDED and "PermissionsBoundary" in properties:
                 context["iam:PermissionsBoundary"] = properties["PermissionsBoundary"]
             if action in _TAGGING_KEYS:
-                # The tags of the stack, on all that it makes.
+                # The tags of the stack, on all its resources.
                 context |= {"aws:RequestTag/service": "totes", "aws:RequestTag/stage": self.stage}
             for arn in self._asked_of(name, action):
                 yield self._ask(kind, step, action, arn, context)
@@ -279,7 +279,7 @@ class Stack:
         return Ask(by, step, action, on, tuple(sorted(context.items())))
 
     def _asked_of(self, name: str, action: str) -> list[str]:
-        """The resources that IAM is asked about."""
+        """Returns the resources that IAM checks."""
         service, _, called = action.partition(":")
         kinds = types_of(action)
         if not kinds or action in _TAKE_NO_RESOURCE:
@@ -289,7 +289,7 @@ class Stack:
         if service == "billing":
             return [f"arn:aws:billing::{ACCOUNT}:billingview/primary"]
         if service == "glue":
-            # Glue asks for the right on what a table or database is in, and on what a database holds, as well.
+            # Glue also requires the right on what contains a table or database, and on what a database contains.
             catalog = f"arn:aws:glue:{REGION}:{ACCOUNT}"
             base = f"totes_{self.stage}"
             all_kinds = {
@@ -304,7 +304,7 @@ class Stack:
         return [self.arn(name)]
 
     def arn(self, name: str) -> str:
-        """A resource's ARN; what CloudFormation makes up of a name ends like this."""
+        """Returns a resource's ARN; names that CloudFormation generates end in a wildcard."""
         resource = self.resources[name]
         properties = resolved(resource.get("Properties", {}), self.stage)
         here, made_up = f"{REGION}:{ACCOUNT}", f"totes-{self.stage}-{name}-0A1B2C3D4E5F"
@@ -378,7 +378,7 @@ class Stack:
                 yield Ask("workflow", "totes doctor", action, on)
 
     def _named(self, name: str) -> str:
-        """The ARN of a resource, by its name in the template; the stack's, which is in none."""
+        """Returns a resource's ARN, by its name in the template; the stack itself is in no template."""
         stack = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/totes-{self.stage}/0a1b2c3d"
         return stack if name == "stack" else self.arn(name)
 
@@ -386,7 +386,7 @@ class Stack:
 _FUNCTIONS = tuple(f"{name.title()}LambdaFunction" for name in FUNCTIONS)
 _BUCKETS, _QUEUES = ("LandingBucket", "ProcessedBucket"), ("MissedStarts", "MissedEnds")
 _RULES, _SECRETS = ("ScheduleRule", "EndedRule", "BackfillEndedRule"), ("SourceSecret", "WarehouseSecret")
-# What `totes doctor` asks, and of what.
+# The actions of `totes doctor`, and their resources.
 EXAMINED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("cloudformation:DescribeStacks", "cloudformation:DescribeStackResource"), ("stack",)),
     "cloudwatch:DescribeAlarms": ("*",),
@@ -405,10 +405,10 @@ EXAMINED: dict[str, tuple[str, ...]] = {
     "states:GetExecutionHistory": ("execution",),
     "states:ListExecutions": ("PipelineStateMachine",),
 }
-# What osls calls for deploy, rollback, remove and deploy list, by the command of AWS's SDK.
+# The calls of osls for deploy, rollback, remove and deploy list, by the command of AWS's SDK.
 SLS = {
     "CreateChangeSet": ("cloudformation", ["cloudformation:CreateChangeSet"]),
-    # The tags of the stack are a right of their own.
+    # The stack's tags need a right of their own.
     "CreateStack": (
         "cloudformation",
         ["cloudformation:CreateStack", "cloudformation:TagResource", "cloudformation:UntagResource"],
@@ -431,12 +431,12 @@ SLS = {
     "ListStackResources": ("cloudformation", ["cloudformation:ListStackResources"]),
     "UpdateStack": ("cloudformation", ["cloudformation:UpdateStack"]),
     "UpdateTerminationProtection": ("cloudformation", ["cloudformation:UpdateTerminationProtection"]),
-    # In parts; what fails is taken back.
+    # A large file is uploaded in parts; a failed upload is aborted.
     "Upload": ("object", ["s3:PutObject", "s3:AbortMultipartUpload"]),
     "ValidateTemplate": ("*", ["cloudformation:ValidateTemplate"]),
 }
-# What it could call and does not: there are no log events, API keys, images, exports or stack policies.
-# GetCallerIdentity takes no right.
+# Calls of osls that never happen here: there are no log events, API keys, images, exports or stack policies.
+# GetCallerIdentity needs no right.
 SLS_SPARES = {
     *("DeleteSubscriptionFilter", "DescribeSubscriptionFilters", "DescribeStackResources", "GetApi", "GetApiKey"),
     *("CreateRepository", "DeleteRepository", "DescribeImages", "DescribeRepositories", "GetAuthorizationToken"),
@@ -452,7 +452,7 @@ def _roles_of(properties: Mapping[str, Any]) -> list[str]:
 
 @cache
 def _authorization() -> dict[str, Any]:
-    """AWS's service authorization reference, as cfn-lint ships it: which actions there are, and on what."""
+    """Returns AWS's service authorization reference, as cfn-lint ships it: the actions, and their resources."""
     text = resources.files("cfnlint.data.AdditionalSpecs").joinpath("Policies.json").read_text(encoding="utf-8")
     document: dict[str, Any] = json.loads(text)
     return document
@@ -464,14 +464,14 @@ def is_action(action: str) -> bool:
 
 
 def types_of(action: str) -> list[str]:
-    """The types of resources that an action is on, in lower case; none if it is on everything."""
+    """Returns the types of resources that an action is on, in lower case; none if it is on everything."""
     service, _, called = action.lower().partition(":")
     found = _authorization()[service]["Actions"][called].get("Resources", [])
     return [kind.lower() for kind in listed(found)]
 
 
 def formats_of(action: str) -> list[str]:
-    """The forms of the ARNs that an action is on, as patterns of IAM's."""
+    """Returns the forms of the ARNs that an action is on, as patterns of IAM."""
     service = action.lower().partition(":")[0]
     of_service = _authorization()[service]["Resources"]
     forms = [form for kind in types_of(action) for form in of_service[kind]["ARNFormats"]]

@@ -17,12 +17,12 @@ _ARN = {
     "AWS::CloudWatch::Alarm": "arn:aws:cloudwatch:{region}:{account}:alarm:{AlarmName}",
     "AWS::IAM::Role": "arn:aws:iam::{account}:role/{id}",
     "AWS::Events::Rule": "arn:aws:events:{region}:{account}:rule/{Name}",
-    # Secrets Manager appends six characters of its own.
+    # Secrets Manager appends six characters.
     "AWS::SecretsManager::Secret": "arn:aws:secretsmanager:{region}:{account}:secret:{Name}-XXXXXX",
 }
 _REF = {"AWS::S3::Bucket": "BucketName", "AWS::Events::Rule": "Name"}
 _REF_IS_ARN = {"AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
-# Secrets of RDS's with the logins of both databases, and their keys: by the variables that a deployment is given.
+# Secrets of RDS with the logins of both databases, and their keys: by the variables of a deployment.
 LOGINS = {
     f"TOTES_{which}_{variable}": f"arn:aws:{service}:eu-west-2:123456789012:{kind}db-{which.lower()}-AbCdEf"
     for which in ("SOURCE", "WAREHOUSE")
@@ -35,7 +35,7 @@ _SUBSTITUTE = re.compile(r"\$\{([\w.:]+)\}")
 
 @dataclass(frozen=True)
 class Call:
-    """A call of AWS, as IAM sees it. `prefix` is what a listing is limited to; None where the request has none."""
+    """A call of AWS, as IAM sees it. `prefix` is the prefix of a listing; None if the request has none."""
 
     action: str
     resource: str
@@ -47,8 +47,8 @@ class Statement:
     """A statement of a role's policy.
 
     Attributes:
-        prefixes: what the prefix of a listing must match; empty where nothing is said of it.
-        if_exists: a request that has no prefix is allowed as well.
+        prefixes: patterns for the prefix of a listing; empty if the statement has none.
+        if_exists: whether it also allows a request without a prefix.
     """
 
     sid: str
@@ -70,14 +70,14 @@ class Statement:
         return not self.prefixes or any(matches(pattern, prefix) for pattern in self.prefixes)
 
     def parts(self) -> Iterator["Statement"]:
-        """The statement taken apart: one action on one resource each."""
+        """Returns the statement's pairs of one action and one resource."""
         for action in self.actions:
             for resource in self.resources:
                 yield replace(self, actions=(action,), resources=(resource,))
 
 
 class Template:
-    """serverless.yml of a stage that leaves nothing out: what depends on a condition is there."""
+    """serverless.yml of a stage with all optional resources."""
 
     def __init__(self, names: Names = DEV) -> None:
         deployment = Deployment(names.stage)
@@ -86,11 +86,11 @@ class Template:
         self.functions = deployment.functions()
 
     def of_type(self, kind: str) -> dict[str, dict[str, Any]]:
-        """The properties of all resources of a type, by logical id."""
+        """Returns the properties of all resources of a type, by logical id."""
         return {name: found["Properties"] for name, found in self.resources.items() if found["Type"] == kind}
 
     def text(self, value: Any) -> str:
-        """What a value with references comes to."""
+        """Returns a value with its references resolved."""
         match value:
             case str():
                 return _VARIABLE.sub(lambda match: LOGINS[match[1]], value)
@@ -105,17 +105,17 @@ class Template:
         raise ValueError(f"{value} is none of the references that are known here")
 
     def statements(self, role: str) -> list[Statement]:
-        """What the inline policies of a role allow."""
+        """Returns the statements of a role's inline policies."""
         documents = [policy["PolicyDocument"] for policy in self.resources[role]["Properties"]["Policies"]]
         return [self._statement(statement) for document in documents for statement in document["Statement"]]
 
     def _statement(self, document: dict[str, Any]) -> Statement:
         _, document, _ = document.get("Fn::If", ("", document, None))
         assert document["Effect"] == "Allow"
-        # A condition that is not understood here would make the tests believe that more is allowed than is.
+        # The tests must fail on a condition that they don't know: without it, more would seem allowed.
         conditions = dict(document.get("Condition", {}))
         if "kms:Decrypt" in document["Action"] and "Login" in document["Sid"]:
-            # By way of Secrets Manager alone.
+            # Only through Secrets Manager.
             assert str(conditions.pop("StringEquals")).count("secretsmanager.${AWS::Region}.amazonaws.com") == 1
         assert set(conditions) <= {"StringLike", "StringLikeIfExists"}
         assert all(set(condition) == {_PREFIX} for condition in conditions.values())
@@ -152,7 +152,7 @@ class Template:
 
 
 def metrics_of(alarm: dict[str, Any]) -> list[dict[str, Any]]:
-    """The metrics that an alarm watches: its own, or those of its expression."""
+    """Returns the metrics that an alarm watches: its own, or those of its expression."""
     return [query["MetricStat"]["Metric"] for query in alarm.get("Metrics", ()) if "MetricStat" in query] or [alarm]
 
 
@@ -161,6 +161,6 @@ def _listed(value: Any) -> list[str]:
 
 
 def matches(pattern: str, text: str) -> bool:
-    # IAM's wildcards: fnmatch would read brackets as well.
+    # IAM's wildcards: fnmatch would interpret brackets, too.
     expression = "".join({"*": ".*", "?": "."}.get(character, re.escape(character)) for character in pattern)
     return re.fullmatch(expression, text) is not None

@@ -1,4 +1,4 @@
-"""The alarms: what each watches, whom it tells, and where the runbook says what to do."""
+"""The alarms: what each watches, whom it notifies, and where the runbook says what to do."""
 
 import re
 from collections.abc import Mapping
@@ -18,16 +18,16 @@ ALARMS: dict[str, dict[str, Any]] = {
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^### Alarm ([\w-]+)\n(.*?)(?=^#)", RUNBOOK, re.MULTILINE | re.DOTALL))
 LINK = re.compile(r" docs/runbook\.md#alarm-([\w-]+)$")
-# What CloudWatch takes: a description, and the time that all periods cover where each is shorter than an hour.
+# CloudWatch's limits: for a description, and for all periods together if each is shorter than an hour.
 LONGEST_DESCRIPTION, LONGEST_WINDOW = 1024, 86_400
-# Nothing to count is good news, but of executions that succeed.
+# If there is nothing to count, that is a good sign, except for executions that succeed.
 MISSING = dict.fromkeys(ALARMS, "notBreaching") | {"freshness": "breaching"}
 Compiled = Mapping[str, Mapping[str, Any]]
 Metric = tuple[str, str, str, str]
 
 
 def metrics(alarm: dict[str, Any]) -> set[Metric]:
-    """The namespace, the name and the one dimension of each metric that an alarm watches."""
+    """Returns the namespace, the name and the one dimension of each metric that an alarm watches."""
     found = set()
     for metric in metrics_of(alarm):
         (dimension,) = metric["Dimensions"]
@@ -37,7 +37,7 @@ def metrics(alarm: dict[str, Any]) -> set[Metric]:
 
 
 def of_function(metric: str, function: str) -> Metric:
-    # Ref of a function is its name, where the text here is its ARN.
+    # Ref of a function is its name; here, the text is its ARN.
     return "AWS/Lambda", metric, "FunctionName", DEV.function_arn(function)
 
 
@@ -50,9 +50,9 @@ def of_queue(queue: str) -> Metric:
 
 
 def test_alarm_watches_what_its_name_says() -> None:
-    """An alarm on a metric that nobody sends, or on a dimension that it has not, stays quiet for ever.
+    """An alarm on a metric or a dimension that does not exist never goes off.
 
-    The names are those of the services' guides, in which each lists its metrics and their dimensions.
+    The names are from the services' guides, each of which lists its metrics and their dimensions.
     """
     assert {name: metrics(alarm) for name, alarm in ALARMS.items()} == {
         "failed": {("AWS/States", "ExecutionsFailed", "StateMachineArn", DEV.state_machine_arn)},
@@ -90,14 +90,15 @@ def test_alarm_of_warnings_watches_the_metric_that_ingest_writes() -> None:
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_every_alarm_tells_but_that_of_failures(name: str) -> None:
-    # The state machine sends a mail of its own; two for one failure would be one too many.
+    # The state machine sends its own mail; a second one for the same failure would be one too many.
     told = [] if name == "failed" else [DEV.topic_arn]
     assert [TEMPLATE.text(topic) for topic in ALARMS[name].get("AlarmActions", ())] == told
 
 
 @pytest.mark.parametrize("name", ALARMS)
 def test_end_of_an_alarm_is_told_where_it_means_that_all_is_well(name: str) -> None:
-    # Of freshness totes-<stage>-watch tells. The last three are quiet an hour after the last event, mended or not.
+    # totes-<stage>-watch reports that the warehouse is fresh again. The last three alarms are quiet an hour after the
+    # last event, repaired or not.
     silent = ("failed", "freshness", "duration", "throttles", "lost-events")
     told = [] if name.startswith(silent) else [DEV.topic_arn]
     assert [TEMPLATE.text(topic) for topic in ALARMS[name].get("OKActions", ())] == told
@@ -121,7 +122,7 @@ def test_expression_counts_all_metrics_of_its_alarm(name: str) -> None:
     assert {query["MetricStat"]["Stat"] for query in queries if query is not expression} == {"Sum"}
     assert all(re.fullmatch(r"[a-z]\w*", query["Id"]) for query in queries)
     assert len({query["Id"] for query in queries}) == len(queries)
-    # With a filled last point alone an alarm may go off late, or never.
+    # If only the last point were filled, an alarm might go off late, or never.
     assert ALARMS[name]["EvaluationPeriods"] > 1
 
 
@@ -142,7 +143,7 @@ def test_description_leads_to_the_alarms_section_of_the_runbook(name: str, compi
     assert name.startswith(link[1])
     assert link[1] in SECTIONS, f"docs/runbook.md has no section `### Alarm {link[1]}`"
     assert len(description) <= LONGEST_DESCRIPTION - len("https://github.com/owner/repository/blob/") - 40
-    # The parameter, so that a deployment's e-mails lead to the pages of its commit.
+    # The parameter leads a deployment's e-mails to the pages of its commit.
     assert "${env:TOTES_DOCS_URL, 'docs'}/runbook.md#" in ALARMS[name]["AlarmDescription"]
 
 
@@ -154,7 +155,7 @@ def test_section_of_an_alarm_says_what_it_means_and_what_to_do(section: str) -> 
 
 
 def packaged(compiled: Compiled, name: str) -> dict[str, Any]:
-    """An alarm of the packaged template."""
+    """Returns an alarm of the packaged template."""
     resources = compiled["dev"]["Resources"].values()
     (alarm,) = [
         found["Properties"] for found in resources if found["Properties"].get("AlarmName") == f"totes-dev-{name}"

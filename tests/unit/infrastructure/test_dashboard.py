@@ -1,5 +1,7 @@
-"""The dashboard of resources/dashboard.yml, as CloudWatch would draw it. What it shows is held against what the
-functions send in tests/integration/test_metrics.py."""
+"""The dashboard of resources/dashboard.yml, as CloudWatch would draw it.
+
+tests/integration/test_metrics.py compares it with the metrics that the functions send.
+"""
 
 import json
 from itertools import combinations
@@ -28,7 +30,7 @@ def titled(title: str) -> dict[str, Any]:
 
 
 def cells(widget: dict[str, Any]) -> set[tuple[int, int]]:
-    """The squares of the grid that a widget covers."""
+    """Returns the squares of the grid that a widget covers."""
     columns = range(widget["x"], widget["x"] + widget["width"])
     return {(column, row) for column in columns for row in range(widget["y"], widget["y"] + widget["height"])}
 
@@ -48,7 +50,7 @@ def test_widget_has_the_properties_of_its_kind(widget: dict[str, Any]) -> None:
     assert required <= properties.keys() <= required | optional
     assert properties.get("region", DEV.region) == DEV.region
     for metric in properties.get("metrics", ()):
-        # Namespace, name, dimensions by name and value, and how it is drawn; or an expression.
+        # Namespace, name, dimensions by name and value, and the way to draw it; or an expression.
         *names, drawn = metric
         assert all(isinstance(name, str) for name in names)
         assert drawn["label"]
@@ -71,6 +73,7 @@ def test_links_lead_to_machine_logs_buckets_and_runbook() -> None:
     (text,) = [widget["properties"]["markdown"] for widget in WIDGETS if widget["type"] == "text"]
     for linked in (DEV.state_machine_arn, DEV.landing_bucket, DEV.processed_bucket, "/runbook.md)"):
         assert linked in text
-    # A log group's slashes are escaped twice in the console's addresses. What Fail raises is in the others' logs.
+    # A log group's slashes are escaped twice in the console's addresses. The other functions' logs have the errors that
+    # Fail raises.
     for function in (function for name, function in TEMPLATE.functions.items() if name != "fail"):
         assert f"/log-group/$252Faws$252Flambda$252F{function['name']})" in text

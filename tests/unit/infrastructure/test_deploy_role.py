@@ -1,4 +1,4 @@
-"""What a deployment asks of AWS is granted to the role that deploys, and nothing else is."""
+"""The deploy role has exactly the rights that a deployment needs."""
 
 import json
 import re
@@ -42,7 +42,7 @@ from totes.runtime.names import Names
 STAGES = ("dev", "prod")
 TABLE = ROOT / "build" / "deploy-role.md"
 OSLS = ROOT / "node_modules" / "osls" / "lib" / "plugins" / "aws"
-# IAM's limits, without white space: all inline policies of a role together, and a managed policy.
+# IAM's limits, not counting white space: of all inline policies of a role together, and of a managed policy.
 INLINE_POLICIES, MANAGED_POLICY = 10_240, 6_144
 Compiled = Mapping[str, Mapping[str, Any]]
 
@@ -53,7 +53,7 @@ def red(asks: list[Ask], granted: list[Grant]) -> set[Ask]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _write_table(compiled: Compiled) -> Iterator[None]:
-    """Leaves build/deploy-role.md: what is asked, and which statement grants it or why none does."""
+    """Writes build/deploy-role.md: each needed right, and the statement that grants it or the reason why none does."""
     yield
     TABLE.parent.mkdir(exist_ok=True)
     TABLE.write_text("\n".join(table(compiled)) + "\n", encoding="utf-8")
@@ -107,7 +107,7 @@ def test_every_exclusion_is_of_an_action_that_a_handler_lists() -> None:
 def test_another_stage_is_refused_everything_that_can_be_named(compiled: Compiled) -> None:
     granted = [grant for grant in role_grants("dev", compiled["dev"]) if grant.resource != "*"]
     allowed = {ask.on for ask in Stack("prod", compiled["prod"]).asks() if any(grant.allows(ask) for grant in granted)}
-    # The catalog alone allows nothing, and costs are the account's.
+    # The catalog alone allows nothing, and costs belong to the account.
     assert allowed == {f"arn:aws:glue:{REGION}:{ACCOUNT}:catalog", f"arn:aws:billing::{ACCOUNT}:billingview/primary"}
 
 
@@ -230,8 +230,9 @@ def policies() -> Iterator[tuple[str, list[Grant]]]:
     ("name", "granted"), list(policies()), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_policy_names_actions_and_resources_that_there_are(name: str, granted: list[Grant]) -> None:
-    """By AWS's service authorization reference: a misspelled action, or one on a resource that it does not take, grants
-    nothing, and nobody says so."""
+    """By AWS's service authorization reference: a misspelt action, or one on the wrong kind of resource, silently
+    grants nothing.
+    """
     for grant in granted:
         assert "*" not in grant.action, f"{name} {grant.sid}: {grant.action}"
         assert is_action(grant.action), f"{name} {grant.sid}: IAM knows no {grant.action}"
@@ -247,7 +248,7 @@ def test_policy_names_actions_and_resources_that_there_are(name: str, granted: l
 def test_policies_fit_into_the_limits_of_iam() -> None:
     inline = [policy["PolicyDocument"] for policy in BOOTSTRAP["DeployRole"]["Properties"]["Policies"]]
     managed = BOOTSTRAP["Boundary"]["Properties"]["PolicyDocument"]
-    # With the longest stage that leaves the buckets' names short enough.
+    # This stage has the longest name that leaves the buckets' names short enough.
     stage = "a" * 12
     size = [len(re.sub(r"\s", "", json.dumps(resolved(document, stage)))) for document in (*inline, managed)]
     assert sum(size[:-1]) <= INLINE_POLICIES
@@ -259,5 +260,5 @@ def test_key_names_the_deploy_role_and_no_other(compiled: Compiled) -> None:
         key = compiled[stage]["Resources"]["AlertsKey"]["Properties"]["KeyPolicy"]["Statement"]
         (open_to_all,) = [found for found in key if found["Principal"] == {"AWS": "*"}]
         assert resolved(open_to_all["Condition"], stage) == {"ArnEquals": {"aws:PrincipalArn": role(stage)}}
-        # It administers the key and can use it for nothing.
+        # It administers the key, but can't use it.
         assert not {"kms:Decrypt", "kms:GenerateDataKey", "kms:CreateGrant"} & set(listed(open_to_all["Action"]))

@@ -37,7 +37,7 @@ def test_alarm_waits_for_the_promise_or_for_three_starts(rate: str, minutes: int
     alarm = json.loads(derived(rate).stdout)
     assert alarm["minutes"] == minutes
     assert alarm["periods"] * alarm["periodSeconds"] == 60 * minutes
-    # What CloudWatch accepts: whole minutes, and a day in all, or a week where the period is an hour or longer.
+    # CloudWatch accepts whole minutes, and a day in all; a week, if the period is an hour or longer.
     assert alarm["periodSeconds"] % 60 == 0
     assert 60 * minutes <= (7 * DAY if alarm["periodSeconds"] >= 3600 else DAY)
 

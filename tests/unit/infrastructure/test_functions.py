@@ -1,4 +1,4 @@
-"""The functions of serverless.yml, held against the code that they run."""
+"""Compares the functions of serverless.yml with their code."""
 
 import importlib
 import re
@@ -25,7 +25,7 @@ from totes.runtime.settings import (
 
 TEMPLATE = Template()
 SERVERLESS_YML = yaml.safe_load(SERVERLESS.read_text(encoding="utf-8"))
-# Of the function `fail` there is nothing to set.
+# The function `fail` needs no settings.
 SETTINGS: dict[str, type[Any] | None] = {
     "ingest": IngestSettings,
     "transform": TransformSettings,
@@ -87,13 +87,13 @@ def test_environment_leads_to_the_resource_of_the_stage(function: str) -> None:
 def test_function_has_its_name_role_and_layer(function: str) -> None:
     declared = TEMPLATE.functions[function]
     assert declared["name"] == DEV.function(function)
-    # BackfillRole is the state machine's.
+    # BackfillRole belongs to the state machine.
     assert declared["role"] == ("BackfillFunctionRole" if function == "backfill" else f"{function.title()}Role")
     assert declared["layers"] == [{"Ref": "PythonRequirementsLambdaLayer"}]
 
 
 def test_wheels_of_the_layer_are_for_the_runtime_and_its_processor() -> None:
-    """pip takes whatever it is told to, and a wheel for another processor fails at the first import in Lambda."""
+    """pip takes any platform that it is given. A wheel for another processor fails at the first import in Lambda."""
     provider, layer = SERVERLESS_YML["provider"], SERVERLESS_YML["custom"]["pythonRequirements"]
     arguments = layer["pipCmdExtraArgs"]
     values = [(name, value) for name, value in pairwise(arguments) if name in ("--platform", "--python-version")]
@@ -105,7 +105,7 @@ def test_wheels_of_the_layer_are_for_the_runtime_and_its_processor() -> None:
     assert layer["layer"]["compatibleRuntimes"] == [provider["runtime"]]
     assert layer["layer"]["compatibleArchitectures"] == [provider["architecture"]]
     assert "--only-binary=:all:" in arguments
-    # The bytecode in the layer, and what the workflow builds it with.
+    # The layer's bytecode, and the Python that builds it in the workflow.
     python = provider["runtime"].removeprefix("python")
     assert f"const RUNTIME = '{python}';" in (ROOT / "resources" / "python.js").read_text(encoding="utf-8")
     workflow = (ROOT / ".github" / "workflows" / "deploy-stage.yml").read_text(encoding="utf-8")
@@ -114,7 +114,9 @@ def test_wheels_of_the_layer_are_for_the_runtime_and_its_processor() -> None:
 
 
 def test_layer_lies_under_its_content_where_osls_does_not_delete_it(compiled: Mapping[str, Mapping[str, Any]]) -> None:
-    """In a deployment's folder, which a time is the name of, it is gone before all deployments that share it are."""
+    """In a deployment's folder, which is named after a time, the layer would be deleted before all deployments that
+    share it.
+    """
     for stage, template in compiled.items():
         key = template["Resources"]["PythonRequirementsLambdaLayer"]["Properties"]["Content"]["S3Key"]
         assert re.fullmatch(rf"serverless/totes/{stage}/code-artifacts/[0-9a-f]{{64}}\.zip", key)

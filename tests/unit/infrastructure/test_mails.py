@@ -31,9 +31,7 @@ def test_deployment_accepts_what_the_functions_do(intervals: str) -> None:
     except SettingsInvalid:
         refused = checked(intervals)
         assert refused.returncode == 1
-        assert refused.stderr.startswith(
-            f"The parameter mailIntervals is {intervals}; expected are times of at least 5m"
-        )
+        assert refused.stderr.startswith(f"The parameter mailIntervals is {intervals}, expected times of at least 5m")
         assert '--param="mailIntervals=' in refused.stderr
     else:
         assert json.loads(checked(intervals).stdout) == {"intervals": intervals, "chat": "false"}
@@ -43,7 +41,7 @@ def test_chat_is_on_or_off() -> None:
     assert json.loads(checked("1h,24h", "true").stdout)["chat"] == "true"
     refused = checked("1h,24h", "slack")
     assert refused.returncode == 1
-    assert refused.stderr.startswith("The parameter chat is slack; expected is true or false.")
+    assert refused.stderr.startswith("The parameter chat is slack, expected true or false.")
 
 
 def test_functions_get_what_was_checked() -> None:

@@ -1,4 +1,4 @@
-"""Who is refused, whatever else he may do: policies of the buckets, the topic, the queue and the key."""
+"""Policies of the buckets, the topic, the queue and the key refuse these callers, whatever other rights they have."""
 
 from typing import Any
 
@@ -72,7 +72,9 @@ def test_bucket_is_private_versioned_and_encrypted(bucket: str) -> None:
 
 
 def test_prod_keeps_what_it_holds_but_not_what_a_failed_creation_made() -> None:
-    """Retain alone also keeps what a failed creation made, and its fixed name refuses the next attempt."""
+    """Retain alone would also keep the resources of a failed creation, and their fixed names would block the next
+    attempt.
+    """
     resources = Deployment("prod").resources()
     kept = {name for name, found in resources.items() if "DeletionPolicy" in found}
     assert kept == {*BUCKETS, "SourceSecret", "WarehouseSecret", "AlertsKey"}
@@ -89,7 +91,7 @@ def test_lifecycle_deletes_nothing_and_leaves_the_log(bucket: str) -> None:
 
 
 def publishers(statements: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """What lets a service publish, with its condition, by the service."""
+    """Returns the statements that let a service publish, with their conditions, by the service."""
     allowed = [found for found in statements if found["Effect"] == "Allow" and "Service" in found["Principal"]]
     return {service: found for found in allowed for service in listed(found["Principal"]["Service"])}
 
@@ -100,13 +102,13 @@ def test_topic_and_key_let_the_same_services_publish() -> None:
     publishing = publishers(policy["PolicyDocument"]["Statement"])
     encrypting = publishers(TEMPLATE.resources[topic["KmsMasterKeyId"]["Ref"]]["Properties"]["KeyPolicy"]["Statement"])
     assert publishing.keys() == encrypting.keys()
-    # What publishes: alarms, rules that have the topic as their target, and the budget.
+    # Publishers: alarms, rules that have the topic as their target, and the budget.
     assert publishing.keys() == {f"{service}.amazonaws.com" for service in ("cloudwatch", "events", "budgets")}
     assert all({"kms:GenerateDataKey", "kms:Decrypt"} <= set(found["Action"]) for found in encrypting.values())
 
 
 def test_conditions_are_those_that_the_service_supports() -> None:
-    """EventBridge fills in none of the keys where it publishes to an encrypted topic: the mail would be lost.
+    """EventBridge sends none of the keys when it publishes to an encrypted topic: the mail would be lost.
 
     The SNS guide ("Key management", event sources): aws:SourceAccount and aws:SourceArn are "not supported for
     EventBridge-to-encrypted topics". The EventBridge guide: no Condition in topic policies.

@@ -42,10 +42,10 @@ from totes.transform import prepare, transform
 from totes.verify.doctor.inside import EXAMINED, examine
 
 TEMPLATE = Template()
-# BackfillRole is the state machine's.
+# BackfillRole belongs to the state machine.
 ROLE_OF = {name: "BackfillFunctionRole" if name == "backfill" else f"{name.title()}Role" for name in FUNCTIONS}
 ROLES = (*ROLE_OF.values(), "MachineRole", "BackfillRole", "ScheduleRole")
-# The names that the documents use.
+# The documents use these names.
 DOCUMENTED = Template(Names("<stage>", "<account>", "<region>"))
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 EXECUTION = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.state_machine}:test"
@@ -63,7 +63,7 @@ ENVIRONMENT = {
     "TOTES_SOURCE_SECRET": DEV.source_secret,
     "TOTES_WAREHOUSE_SECRET": DEV.warehouse_secret,
 }
-# What a machine that logs needs, by the Step Functions guide, "Using CloudWatch Logs to log execution history".
+# The rights of a machine that logs, by the Step Functions guide, "Using CloudWatch Logs to log execution history".
 LOG_DELIVERY = (
     *("CreateLogDelivery", "GetLogDelivery", "UpdateLogDelivery", "DeleteLogDelivery", "ListLogDeliveries"),
     *("PutResourcePolicy", "DescribeResourcePolicies", "DescribeLogGroups"),
@@ -77,7 +77,7 @@ def secret(name: str) -> str:
 
 
 def called(operation: str, parameters: dict[str, Any]) -> Call:
-    """What IAM is asked when an operation is called. An operation that is new here is a KeyError on purpose."""
+    """Returns the rights that IAM checks for an operation. A new operation is a KeyError on purpose."""
     if operation == "GetSecretValue":
         login = re.search(r":secret:rds!db-(\w+)-", parameters["SecretId"])
         return Call(
@@ -94,7 +94,7 @@ def called(operation: str, parameters: dict[str, Any]) -> Call:
 
 
 def sent(request: s3_wire.Request) -> Call:
-    """What IAM is asked when S3 gets a request. An operation that is new here is a KeyError on purpose."""
+    """Returns the rights that IAM checks for a request to S3. A new operation is a KeyError on purpose."""
     bucket, _, key = request.path[1:].partition("/")
     if request.operation == "ListObjectsV2":
         (prefix,) = parse_qs(request.query)["prefix"]
@@ -103,7 +103,7 @@ def sent(request: s3_wire.Request) -> Call:
 
 
 def by_the_platform(function: str) -> set[Call]:
-    """What Lambda does in the name of a function: its log, and the traces that its daemon sends."""
+    """Returns Lambda's calls with the rights of a function: its log, and the traces that its daemon sends."""
     group = f"arn:aws:logs:{DEV.region}:{DEV.account}:log-group:/aws/lambda/{DEV.function(function)}"
     return {
         Call("logs:CreateLogStream", f"{group}:log-stream:one"),
@@ -114,14 +114,14 @@ def by_the_platform(function: str) -> set[Call]:
 
 
 def to_encrypt_alerts() -> set[Call]:
-    """What SNS does in the name of whoever publishes to the topic."""
+    """Returns SNS's calls with the rights of the role that publishes to the topic."""
     (key,) = {topic["KmsMasterKeyId"]["Ref"] for topic in TEMPLATE.of_type("AWS::SNS::Topic").values()}
     arn = TEMPLATE.text({"Fn::GetAtt": [key, "Arn"]})
     return {Call("kms:GenerateDataKey", arn), Call("kms:Decrypt", arn)}
 
 
 def tasks(states: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The parameters of all tasks, those within Maps too."""
+    """Yields the parameters of all tasks, including those within Maps."""
     for state in states.values():
         if state["Type"] == "Task":
             yield state["Parameters"]
@@ -129,14 +129,14 @@ def tasks(states: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def by_the_backfill() -> set[Call]:
-    """What Step Functions does in the name of a backfill; of what a Map does, what AWS documents."""
+    """Returns Step Functions' calls with the rights of a backfill; for a Map, as AWS documents them."""
     executions = f"arn:aws:states:{DEV.region}:{DEV.account}:execution:{DEV.backfill}"
     parts = (f"{executions}:1", f"{executions}/Facts:1")
     definition = json.loads(BACKFILL.read_text(encoding="utf-8"))
     lists = {state["ItemReader"]["Resource"] for state in definition["States"].values() if "ItemReader" in state}
     assert lists == {"arn:aws:states:::s3:getObject"}
     return by_a_machine(definition) | {
-        # By one that began before it had a function of its own.
+        # A backfill that began before it had a function of its own makes this call.
         Call("lambda:InvokeFunction", DEV.function_arn("ingest")),
         Call("states:StartExecution", DEV.backfill_arn),
         *(Call(f"states:{action}", part) for action in ("DescribeExecution", "StopExecution") for part in parts),
@@ -146,12 +146,12 @@ def by_the_backfill() -> set[Call]:
 
 
 def by_the_machine() -> set[Call]:
-    """What Step Functions does in the name of the pipeline."""
+    """Returns Step Functions' calls with the rights of the pipeline."""
     return by_a_machine(json.loads(STATE_MACHINE.read_text(encoding="utf-8"))) | to_encrypt_alerts()
 
 
 def by_a_machine(definition: Mapping[str, Any]) -> set[Call]:
-    """What Step Functions does in the name of a state machine, read from its definition."""
+    """Returns Step Functions' calls with the rights of a state machine, read from its definition."""
     targets = list(tasks(definition["States"]))
     functions = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["FunctionName"]) for task in targets if "FunctionName" in task}
     topics = {re.sub(r"^#\{(.*)\}$", r"${\1}", task["TopicArn"]) for task in targets if "TopicArn" in task}
@@ -166,7 +166,7 @@ def by_a_machine(definition: Mapping[str, Any]) -> set[Call]:
 
 @pytest.fixture(scope="module")
 def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
-    """The calls of each role: those of the functions as they were made in three runs."""
+    """Returns the calls of each role; the functions' calls are recorded in three runs."""
     with pipelines(seeded_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         deploy(pipeline)
         declared = {name: replace(table, quarantine=name == "design") for name, table in source_tables().items()}
@@ -179,9 +179,9 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
             ROLE_OF[name]: found | by_the_platform(name)
             for name, found in record(boto3.DEFAULT_SESSION, pipeline).items()
         }
-    # What Lambda sends in the function's name if it fails.
+    # Lambda sends this with the function's rights if the function fails.
     queue = TEMPLATE.text({"Fn::GetAtt": ["MissedEnds", "Arn"]})
-    # What Secrets Manager does in the function's name if the login has a key of its own.
+    # Secrets Manager calls this with the function's rights if the login has a key of its own.
     for role in ("IngestRole", "BackfillFunctionRole"):
         made[role].add(Call("kms:Decrypt", LOGINS["TOTES_SOURCE_LOGIN_KEY"]))
     made["LoadRole"].add(Call("kms:Decrypt", LOGINS["TOTES_WAREHOUSE_LOGIN_KEY"]))
@@ -195,7 +195,7 @@ def calls(pipelines: MakesPipelines, seeded_totesys: str) -> Calls:
 
 
 def deploy(pipeline: Pipeline) -> None:
-    """Gives buckets and secrets the names that they have in a stage."""
+    """Gives buckets and secrets the names of a stage."""
     for bucket in (DEV.landing_bucket, DEV.processed_bucket):
         pipeline.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": DEV.region})
     secrets = boto3.client("secretsmanager", region_name=DEV.region)
@@ -214,9 +214,10 @@ def deploy(pipeline: Pipeline) -> None:
 
 
 def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
-    """Runs the three stages and notes what each asks of AWS.
+    """Runs the three stages and records each one's calls of AWS.
 
-    On full tables, after a deletion and with a row to quarantined, and with nothing new; then each examines itself.
+    On full tables, after a deletion and with a row to quarantine, and with nothing new; then each stage examines
+    itself.
     """
     made: dict[str, set[Call]] = defaultdict(set)
     running = ""
@@ -229,7 +230,8 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
         made[running].add(sent(request))
         answer = send()
         if answer and answer.status == HTTPStatus.NOT_FOUND:
-            # S3 says 404 only to whom may list the bucket, and a GET has no prefix; everybody else is told 403.
+            # S3 answers 404 only to a caller that may list the bucket, and a GET has no prefix; any other caller gets
+            # 403.
             made[running].add(Call("s3:ListBucket", f"arn:aws:s3:::{request.path[1:].partition('/')[0]}"))
         return answer
 
@@ -255,7 +257,7 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
 
 
 def steps() -> Iterator[tuple[str, Callable[[], object]]]:
-    """A backfill, step by step, with the function that takes each."""
+    """Runs a backfill step by step, each with its function."""
     backfill = Backfill(BackfillSettings(DEV.landing_bucket, DEV.source_secret), EXECUTION)
     yield "backfill", lambda: backfill.plan(BackfillRequest(rows=500, concurrency=1))
     ranges = [Range(**part) for which in ("dimensions", "facts") for part in listed(which)]
@@ -267,7 +269,7 @@ def steps() -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 def listed(which: str) -> list[Any]:
-    """What a backfill has listed for a Map."""
+    """Returns the list that a backfill has written for a Map."""
     s3 = boto3.client("s3", region_name=DEV.region, config=s3_wire.OF_THE_TEST)
     key = f"backfill/{EXECUTION.rpartition(':')[2]}/{which}.json"
     return list(json.load(s3.get_object(Bucket=DEV.landing_bucket, Key=key)["Body"]))
@@ -372,17 +374,17 @@ def test_role_is_for_one_service_only(role: str, principal: str) -> None:
     properties = TEMPLATE.resources[role]["Properties"]
     (trust,) = properties["AssumeRolePolicyDocument"]["Statement"]
     assert (trust["Principal"], trust["Action"]) == ({"Service": principal}, "sts:AssumeRole")
-    # The one policy of AWS's own: by it Lambda puts a function into a VPC.
+    # The only policy of AWS's own: with it, Lambda puts a function into a VPC.
     managed = properties.get("ManagedPolicyArns", {"Fn::If": ["HasVpc", []]})
     condition, in_vpc, *_ = managed["Fn::If"]
     assert condition == "HasVpc"
-    # What asks AWS alone stays outside.
+    # Functions that only call AWS stay outside.
     assert bool(in_vpc) == (role in [ROLE_OF[name] for name in (*map(str.lower, STAGES), "backfill")])
     assert all(TEMPLATE.text(arn).endswith("/service-role/AWSLambdaENIManagementAccess") for arn in in_vpc)
 
 
 def shown(statement: Statement) -> tuple[str, str, str]:
-    """The name, the actions and the resources of a statement, as the table in docs/architecture.md gives them."""
+    """Returns a statement's name, actions and resources, as the table in docs/architecture.md has them."""
     limits = [f"{'prefix, if any,' if statement.if_exists else 'prefix'} `{prefix}`" for prefix in statement.prefixes]
     variables = {arn: name for name, arn in LOGINS.items()}
     tails = [f"`{variables.get(resource, resource.split(':', 5)[-1])}`" for resource in statement.resources]

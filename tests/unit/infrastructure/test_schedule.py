@@ -1,4 +1,4 @@
-"""What starts executions, and what becomes of a start that could not be made."""
+"""The rule that starts executions, and the queue for starts that could not be made."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ def test_rule_starts_the_pipeline_as_a_role_that_may() -> None:
 
 
 def targets() -> list[tuple[str, dict[str, Any]]]:
-    """All targets of all rules, with the rule's logical id."""
+    """Returns all targets of all rules, with the rule's logical id."""
     rules = TEMPLATE.of_type("AWS::Events::Rule")
     return [(name, target) for name, rule in rules.items() for target in rule["Targets"]]
 
@@ -60,12 +60,12 @@ def test_every_queue_raises_an_alarm_when_anything_is_in_it() -> None:
     ("rule", "machine"), [("EndedRule", DEV.state_machine_arn), ("BackfillEndedRule", DEV.backfill_arn)]
 )
 def test_every_end_of_an_execution_is_told_of(rule: str, machine: str) -> None:
-    """The pattern, word by word as Step Functions documents its events: one that matches nothing raises no error."""
+    """The pattern uses the documented words of Step Functions' events: one that matches nothing raises no error."""
     pattern = TEMPLATE.resources[rule]["Properties"]["EventPattern"]
     assert pattern["source"] == ["aws.states"]
     assert pattern["detail-type"] == ["Step Functions Execution Status Change"]
     assert [TEMPLATE.text(arn) for arn in pattern["detail"]["stateMachineArn"]] == [machine]
-    # All of an execution's states but RUNNING and PENDING_REDRIVE, in which it has not ended.
+    # All states of an execution, except RUNNING and PENDING_REDRIVE, in which it has not ended.
     states = set(
         boto3.client("stepfunctions", region_name=DEV.region).meta.service_model.shape_for("ExecutionStatus").enum
     )
@@ -73,7 +73,7 @@ def test_every_end_of_an_execution_is_told_of(rule: str, machine: str) -> None:
 
 
 def test_rule_that_calls_a_function_may() -> None:
-    """A permission for another rule or function refuses the call, and nothing says so."""
+    """A permission for another rule or function refuses the call, and nothing reports that."""
     calling = {
         (TEMPLATE.text(target["Arn"]), TEMPLATE.text({"Fn::GetAtt": [rule, "Arn"]}))
         for rule, target in targets()
@@ -89,7 +89,7 @@ def test_rule_that_calls_a_function_may() -> None:
 
 def test_failed_watch_is_kept_where_its_role_may_send() -> None:
     (config,) = TEMPLATE.of_type("AWS::Lambda::EventInvokeConfig").values()
-    # Lambda refuses to create it while the function's role may not send.
+    # Lambda refuses to create it as long as the function's role may not send.
     function = config["FunctionName"]["Ref"].removesuffix("LambdaFunction").lower()
     queue = TEMPLATE.text(config["DestinationConfig"]["OnFailure"]["Destination"])
     role = TEMPLATE.functions[function]["role"]
@@ -101,5 +101,5 @@ def test_failed_watch_is_kept_where_its_role_may_send() -> None:
 def test_late_start_gives_up_before_it_is_useless() -> None:
     assert TARGET["Input"] == "{}"
     assert TARGET["RetryPolicy"]["MaximumRetryAttempts"] > 0
-    # The business was promised half an hour.
+    # The promise to the business is half an hour.
     assert TARGET["RetryPolicy"]["MaximumEventAgeInSeconds"] < 30 * 60

@@ -1,4 +1,4 @@
-"""The workflows of GitHub Actions: what zizmor and actionlint do not ask."""
+"""The workflows of GitHub Actions: checks that zizmor and actionlint do not make."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_only_what_deploys_may_ask_for_a_role() -> None:
 
 def test_main_reaches_prod_by_way_of_the_tests_and_dev() -> None:
     workflow = WORKFLOWS["deploy.yml"]
-    # YAML takes a bare `on` for a truth value.
+    # YAML reads a bare `on` as a truth value.
     assert workflow[True] == {"push": {"branches": ["main"]}}
     jobs = workflow["jobs"]
     assert (jobs["dev"]["needs"], jobs["prod"]["needs"]) == ("ci", "dev")
@@ -95,7 +95,7 @@ def test_what_is_long_runs_every_night() -> None:
 def test_deployments_of_a_stage_never_overlap() -> None:
     (job,) = STAGE["jobs"].values()
     assert job["concurrency"] == {"group": "deploy-${{ inputs.stage }}", "cancel-in-progress": False}
-    # The environment of the stage's name has the reviewers, and is what the role's trust asks for.
+    # The environment with the stage's name has the reviewers, and the role's trust requires it.
     assert job["environment"] == "${{ inputs.stage }}"
 
 
@@ -135,7 +135,7 @@ def test_update_is_undone_by_the_alarms_that_mean_it_failed_alone() -> None:
     names = {name.replace("$STAGE", "dev") for name in re.findall(r'"([^"]+)"', alarms[1])}
     assert names == {"totes-dev-failed", "totes-dev-watch"}
     assert names <= {alarm["AlarmName"] for alarm in Template().of_type("AWS::CloudWatch::Alarm").values()}
-    # CloudFormation takes five at most. One that is going off would undo the update that mends it.
+    # CloudFormation takes at most five. An alarm that is going off would undo the update that repairs its cause.
     assert "--state-value OK" in command
 
 
@@ -153,7 +153,7 @@ def test_workflow_bounds_the_roles_as_the_deploy_role_needs_it() -> None:
 
 
 def test_deploy_role_trusts_what_the_workflow_presents() -> None:
-    """The token's subject is that of the job's environment, which is called like the stage."""
+    """The token's subject names the job's environment, which has the stage's name."""
     (job,) = STAGE["jobs"].values()
     (trust,) = ROLE["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     subject = trust["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]["Fn::Sub"]
@@ -168,7 +168,7 @@ def test_session_is_no_longer_than_the_role_allows_and_outlasts_the_job() -> Non
 
 
 def test_advisory_of_today_stops_no_deployment() -> None:
-    """A job of deploy.yml, or of a workflow that it calls, would stop a revert as well."""
+    """A job of deploy.yml, or of a workflow that it calls, would also stop a revert."""
     called: list[str] = ["deploy.yml"]
     reached: set[str] = set()
     while called:

@@ -9,7 +9,7 @@ import pytest
 from local.lambda_runtime.runtime import InvokeResult, ServiceError
 from local.stack import Stack
 
-# One state and its failure: enough to see what passes between the interpreter, the functions and SNS.
+# One state and its failure: enough to see the messages between the interpreter, the functions and SNS.
 SMALL_MACHINE = {
     "StartAt": "Ingest",
     "States": {
@@ -33,7 +33,7 @@ SMALL_MACHINE = {
 
 
 def obey(function_name: str, event: dict[str, Any]) -> InvokeResult:
-    """A function that does what its input says."""
+    """Yields a function that does what its input says."""
     if "refuse" in event:
         raise ServiceError(event["refuse"], "Rate exceeded", 429)
     if "raise" in event:

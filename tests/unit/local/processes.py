@@ -1,4 +1,4 @@
-"""Looking at processes and waiting for them, for tests of what a stack leaves behind."""
+"""Finds processes and waits for them, for tests of what a stack leaves behind."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import psutil
 
 
 def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether a condition comes true in time."""
+    """Returns whether a condition comes true in time."""
     give_up = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > give_up:
@@ -17,7 +17,7 @@ def eventually(holds: Callable[[], bool], seconds: float = 10) -> bool:
 
 
 def runs(process: int) -> bool:
-    """Whether a process exists and is more than a zombie; one whose last threads still end does run."""
+    """Returns whether a process exists and is no zombie; a process whose last threads still end is running."""
     try:
         found = psutil.Process(process)
         return found.status() != psutil.STATUS_ZOMBIE or found.num_threads() > 1
@@ -26,5 +26,5 @@ def runs(process: int) -> bool:
 
 
 def descendants(process: int) -> list[int]:
-    """The processes that a process has started, and those that they have."""
+    """Returns the processes that a process has started, and those that they have started."""
     return [child.pid for child in psutil.Process(process).children(recursive=True)]

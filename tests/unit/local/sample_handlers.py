@@ -1,4 +1,4 @@
-"""Functions for the worker processes of the tests: each shows one thing that a function may do."""
+"""Functions for the worker processes in tests: each shows one thing that a function may do."""
 
 import os
 import sys
@@ -49,7 +49,7 @@ def talk(event: Any, _context: Any) -> None:
 
 
 def litter(event: Any, _context: Any) -> None:
-    """Exits, or goes on for too long, with a file in its temporary folder."""
+    """Exits, or runs for too long, with a file in its temporary folder."""
     tempfile.mkstemp()
     time.sleep(event["seconds"])
     os._exit(1)

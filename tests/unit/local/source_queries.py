@@ -1,4 +1,4 @@
-"""Questions to a totesys under test."""
+"""Queries of a totesys in tests."""
 
 import io
 from typing import Any
@@ -10,19 +10,19 @@ TABLES = (*GROWING, "address", "counterparty", "currency", "department", "paymen
 
 
 def rows(connection: Any, query: str, **names: str) -> Any:
-    """All rows; `{name}` in the query is replaced with a quoted identifier."""
+    """Returns all rows; `{name}` in the query is replaced with a quoted identifier."""
     cursor = connection.cursor()
     cursor.execute(query.format(**{name: identifier(value) for name, value in names.items()}))
     return cursor.fetchall()
 
 
 def value(connection: Any, query: str, **names: str) -> Any:
-    """The first column of the first row."""
+    """Returns the first column of the first row."""
     return rows(connection, query, **names)[0][0]
 
 
 def text(connection: Any, tables: tuple[str, ...], order: str) -> dict[str, bytes]:
-    """Each table's rows as COPY writes them, ordered by the column `order`, or by its key for `key`."""
+    """Returns each table's rows as COPY writes them, ordered by the column `order`, or by its key for `key`."""
     contents = {}
     for table in tables:
         by = f"{table}_id" if order == "key" else order
@@ -34,7 +34,7 @@ def text(connection: Any, tables: tuple[str, ...], order: str) -> dict[str, byte
 
 
 def empty(connection: Any) -> None:
-    """Back to the state that the schema leaves."""
+    """Empties the tables, as the schema creates them."""
     names = ", ".join(identifier(table) for table in TABLES)
     connection.cursor().execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
     connection.commit()

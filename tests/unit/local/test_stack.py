@@ -53,7 +53,7 @@ def test_execution_without_input_gets_an_empty_object(stack: Stack) -> None:
 
 
 def test_executions_without_a_name_get_one_each(stack: Stack) -> None:
-    # As somebody starts them by the AWS CLI.
+    # Their names are as the AWS CLI makes them.
     machine, pipeline = stack.client("stepfunctions"), stack.names.state_machine_arn
     arns = [machine.start_execution(stateMachineArn=pipeline)["executionArn"] for _ in range(2)]
     assert [stack.wait(arn)["name"] for arn in arns] == [arn.rpartition(":")[2] for arn in arns]
@@ -223,7 +223,7 @@ def test_lake_commits_once_under_contention(stack: Stack, monkeypatch: pytest.Mo
 
 @contextmanager
 def stack_process(machine: Path) -> Iterator[tuple[subprocess.Popen[str], list[Path]]]:
-    """A process with a stack, and the folders that it uses."""
+    """Yields a process with a stack, and the folders that it uses."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER, machine], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

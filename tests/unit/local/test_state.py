@@ -104,7 +104,7 @@ def test_starting_stack_asks_for_patience(tmp_path: Path) -> None:
 
 
 def test_file_that_nobody_holds_is_stale_and_replaced(tmp_path: Path) -> None:
-    # The process that it names runs: it is ours.
+    # The named process is running: it is ours.
     (tmp_path / "stack.json").write_text(f'{{"pid": {os.getpid()}, "much": "{"x" * 1000}"}}')
 
     with pytest.raises(StackNotRunning, match="left behind by a stack that no longer runs"):

@@ -1,4 +1,6 @@
-"""The roots of RDS's certificates that are deployed: complete, valid for long, and those of the pinned package."""
+"""The deployed roots of RDS's certificates: they are complete, valid for long, and equal to those in the pinned
+package.
+"""
 
 import datetime
 import re

@@ -21,7 +21,7 @@ BUCKET = "totes-test-lake"
 
 @pytest.fixture
 def lake() -> Iterator[Lake]:
-    """An empty, versioned bucket."""
+    """Yields an empty, versioned bucket."""
     with served_aws():
         s3 = boto3.client("s3")
         s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
@@ -31,7 +31,7 @@ def lake() -> Iterator[Lake]:
 
 @pytest.fixture
 def star(pipeline: Pipeline) -> Iterator[PipelineConnection]:
-    """The loader's connection to a warehouse that has its schema and no rows."""
+    """Yields the loader's connection to a warehouse that has its schema and no rows."""
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
         schema.migrate(Warehouse(connection))
         yield connection
@@ -42,8 +42,8 @@ AwsAnswers = Callable[[int, str], list[str]]
 
 @pytest.fixture
 def aws_answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[AwsAnswers]:
-    """Makes AWS answer every request with one status and one body; returns the list of requests that came."""
-    # The clients' waits between their attempts are real.
+    """Makes AWS answer every request with one status and one body; returns the list of requests."""
+    # The clients really wait between their attempts.
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _seconds: None)
     monkeypatch.setitem(aws.RETRIES, "backoff", {"init_backoff": timedelta(milliseconds=1)})
     with contextlib.ExitStack() as running:

@@ -8,7 +8,7 @@ from totes.errors import ContractViolation, TerminalError, TotesError, Transient
 
 
 def ancestors(kind: type[Exception]) -> list[str]:
-    """The names from TotesError down to a class."""
+    """Returns the names from TotesError down to a class."""
     return [parent.__name__ for parent in reversed(kind.__mro__) if issubclass(parent, TotesError)]
 
 
@@ -17,7 +17,7 @@ def tree(root: type[Exception]) -> list[list[str]]:
 
 
 def drawn() -> list[list[str]]:
-    """The tree in the module's docstring, where a level is four characters wide."""
+    """Returns the tree in the module's docstring, where a level is four characters wide."""
     found: list[list[str]] = []
     for line in (inspect.getdoc(errors) or "").splitlines():
         plain = line.translate(str.maketrans("│├└─", "    "))

@@ -1,4 +1,4 @@
-"""How old what the warehouse shows is, as the function behind the rule tells it."""
+"""The age of the warehouse's data, as the function behind the rule reports it."""
 
 import io
 import json
@@ -19,7 +19,7 @@ NAMES = Names("test", "123456789012", "eu-west-2")
 
 @pytest.fixture
 def machine() -> Iterator[Any]:
-    """The client of a state machine whose executions are what a test makes of them."""
+    """Stubs the client of a state machine with a test's executions."""
     with mock_aws():
         client = boto3.client("stepfunctions")
         definition = '{"StartAt": "End", "States": {"End": {"Type": "Succeed"}}}'
@@ -29,7 +29,7 @@ def machine() -> Iterator[Any]:
 
 
 def ended(machine: Any, name: str, status: str, ago: timedelta, **output: object) -> str:
-    """An execution that began a while ago and has ended."""
+    """Returns an execution that began a while ago and has ended."""
     arn: str = machine.start_execution(stateMachineArn=NAMES.state_machine_arn, name=name)["executionArn"]
     found = stepfunctions_backends[NAMES.account][NAMES.region].describe_execution(arn)
     found.status, found.start_date, found.output = status, datetime.now() - ago, json.dumps(output)  # noqa: DTZ005

@@ -16,7 +16,7 @@ STAMPS = "'2024-01-01', '2024-01-01'"
 
 
 def test_table_swapped_for_another_is_landed_with_its_parents(pipeline: Pipeline) -> None:
-    """Rows written before the fence to a table that takes the place of another one afterwards."""
+    """Rows were written before the fence, to a table that later replaces another one."""
     pipeline.totesys(f"INSERT INTO department VALUES (1, 'Leds', NULL, NULL, {STAMPS})")
     pipeline.totesys(f"INSERT INTO staff VALUES (1, 'A', 'B', 1, '', {STAMPS})")
     pipeline.totesys("CREATE TABLE staff_copy (LIKE staff INCLUDING ALL)")
@@ -33,7 +33,7 @@ def test_table_swapped_for_another_is_landed_with_its_parents(pipeline: Pipeline
 
 
 def test_row_that_transform_could_not_shape_is_never_landed(pipeline: Pipeline) -> None:
-    """What is landed stays, so a batch with such a row would stop every run after it."""
+    """Landed rows stay, so a batch with such a row would stop every later run."""
     pipeline.totesys(f"INSERT INTO currency VALUES (1, 'ZZZ', {STAMPS})")
     with pytest.raises(ContractViolation, match="currency 1: currency_code is 'ZZZ', expected a currency code"):
         pipeline.ingest()

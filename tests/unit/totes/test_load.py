@@ -17,7 +17,7 @@ STAMPS = "'2024-01-01', '2024-01-01'"
 
 @pytest.fixture
 def processed(pipeline: Pipeline) -> Pipeline:
-    """A pipeline with one batch that is not loaded yet."""
+    """Yields a pipeline with one batch that is not loaded yet."""
     pipeline.totesys(f"INSERT INTO currency VALUES (1, 'GBP', {STAMPS})")
     pipeline.ingest()
     pipeline.transform()
@@ -25,7 +25,7 @@ def processed(pipeline: Pipeline) -> Pipeline:
 
 
 def claim(pipeline: Pipeline, bucket: str, batch: int, table: str, part: str, rows: int) -> str:
-    """Has a manifest say that an object holds another number of rows; returns the object's key."""
+    """Makes a manifest name a wrong number of rows for an object; returns the object's key."""
     text = pipeline.s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read()
     manifest = json.loads(text)
     stored = manifest["tables"][table][part]

@@ -1,4 +1,4 @@
-"""Whatever totesys can hold arrives in the warehouse as it was: by COPY, Parquet, Parquet and COPY again."""
+"""Every value that totesys can hold arrives unchanged in the warehouse: by COPY, Parquet, Parquet and COPY again."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -55,7 +55,7 @@ ORDERS = st.tuples(MOMENTS, MOMENTS, INTEGERS, MONEY, DATES, DATES)
 
 @pytest.fixture(scope="module")
 def prepared(pipelines: MakesPipelines, empty_totesys: str) -> Iterator[Pipeline]:
-    """A pipeline whose totesys has one of everything that an order refers to."""
+    """Yields a pipeline whose totesys has one row of every table that an order refers to."""
     with pipelines(empty_totesys) as made:
         stamps = "'2024-01-01', '2024-01-01'"
         for statement in (
@@ -94,7 +94,7 @@ def replace_rows(pipeline: Pipeline, addresses: list[tuple[Any, ...]], orders: l
 def test_every_value_arrives_as_it_was(
     prepared: Pipeline, addresses: list[tuple[Any, ...]], orders: list[tuple[Any, ...]]
 ) -> None:
-    # The whole list as one row each too: what is nasty must be so in every column, whatever is drawn.
+    # The whole list as one row each, too: a nasty value must be tried in every column, whatever is drawn.
     addresses = [*addresses, *((text, text, text, text, text, text, text) for text in NASTY)]
     replace_rows(prepared, addresses, orders)
     prepared.run()

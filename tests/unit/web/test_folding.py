@@ -11,9 +11,9 @@ from web.workflow import CATCH, FOLDED, NEXT, Transition, Workflow, parse_workfl
 
 SHIPPED = parse_workflow(json.loads(STATE_MACHINE.read_text(encoding="utf-8")))
 SMALL = workflow("a>b", "a!x", "b>c", "b!y", "x>z", "y>z", "z>a")
-# The width that is left on a telephone: 390 pixels, less what surrounds the drawing.
+# The remaining width on a telephone: 390 pixels, less the margins of the drawing.
 TELEPHONE = 340
-# Of its letters, as page.css has them at full size, this is left where a drawing is scaled down to that width.
+# The share of the letters' full size (page.css) that remains when a drawing is scaled down to that width.
 LEGIBLE = 0.85
 
 

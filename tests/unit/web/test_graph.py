@@ -1,4 +1,4 @@
-"""What any drawing has to keep to, on the shipped workflow and on whatever else one may write."""
+"""The rules for any drawing, on the shipped workflow and on others that one may write."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ KINDS = (NEXT, CHOICE, DEFAULT, CATCH)
 
 
 def workflow(*ways: str, start: str = "a") -> Workflow:
-    """One of transitions like `a>b`, or `a!b` for one on an error."""
+    """Returns one of transitions like `a>b`, or `a!b` for one on an error."""
     found = [Transition(way[0], way[2], NEXT if way[1] == ">" else CATCH) for way in ways]
     names = dict.fromkeys([start, *itertools.chain.from_iterable((way.source, way.target) for way in found)])
     return Workflow(start, {name: State(name, "Task") for name in names}, tuple(found))
@@ -66,7 +66,7 @@ def assert_joins(line: Line, boxes: dict[str, Box]) -> None:
 
 
 def crosses(line: Line, box: Box) -> bool:
-    """Whether a line touches the inside of a box. A bend keeps within the rectangle of its ends."""
+    """Returns whether a line touches the inside of a box. A bend stays within the rectangle of its ends."""
     return any(
         min(x, next_x) < box.x + box.width
         and box.x < max(x, next_x) + 1e-9
@@ -119,7 +119,7 @@ def test_names_fit_their_boxes() -> None:
 
 
 def longest_way(given: Workflow, name: str) -> list[str]:
-    """Of the ways that lead on; a loop leads back."""
+    """Returns the transitions that lead on; a loop leads back."""
     order = list(given.states)
     ways = [
         way.target

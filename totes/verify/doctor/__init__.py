@@ -1,1 +1,1 @@
-"""What a function sees from where it runs, with the rights that it has, for `totes doctor`."""
+"""Checks for `totes doctor` that a function does itself, with its own network and rights."""

@@ -1,16 +1,16 @@
-"""Tells whether two copies of the code are the same: the one that is deployed, and a checkout."""
+"""Computes a digest of the code, by which `totes doctor` compares the deployed copy with a checkout."""
 
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-# What is packed, see `package` in serverless.yml.
+# The files that are deployed: see `package` in serverless.yml.
 _PACKED = (("functions", "*.py"), ("totes", "*"), ("schemas", "*"))
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def code_digest(root: Path = ROOT) -> str:
-    """Returns 12 digits that stand for all files which are packed, by their names and contents."""
+    """Returns a digest of 12 digits of all deployed files, their names and contents."""
     digest = hashlib.sha256()
     for path in sorted(_files(root)):
         digest.update(f"{path.relative_to(root).as_posix()}\0".encode())

@@ -1,4 +1,4 @@
-"""Looks at a database from where a function runs: the secret, the way there, the server, and what the user may do."""
+"""Checks a database from inside a function: the secret, the connection, the server, and the user's rights."""
 
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -21,32 +21,32 @@ from totes.warehouse.warehouse import Warehouse
 
 # See docs/deploy.md, "You need".
 OLDEST = 130000
-# A certificate that nobody renews is renewed by nobody in the last month either.
+# A certificate that is renewed automatically is renewed before its last month.
 SOON = timedelta(days=30)
-# More than two clocks that are kept differ by.
+# Synchronised clocks differ by less.
 SKEW = timedelta(seconds=60)
 # A backfill opens four connections at once, and an execution one.
 ROOM = 5
 _OPEN_THE_WAY = (
-    "Look whether the server runs, and whether the secret's host and port are right. In a VPC, its security group has "
-    "to let the functions' group in on that port: docs/deploy.md#databases-in-a-vpc."
+    "Check that the server runs, and that the secret's host and port are right. In a VPC, the server's security group "
+    "must admit the functions' group on that port: docs/deploy.md#databases-in-a-vpc."
 )
 _CORRECT_HOST = (
-    "Correct the host: `totes secret {secret} --host …`. If only your VPC knows the name, the functions have to be in "
-    "it: docs/deploy.md#databases-in-a-vpc."
+    "Correct the host: `totes secret {secret} --host …`. If only your VPC knows the name, the functions must run in "
+    "the VPC: docs/deploy.md#databases-in-a-vpc."
 )
-_OTHER_SERVER = "Give another server by `totes secret {secret}`, or upgrade this one."
+_OTHER_SERVER = "Name another server by `totes secret {secret}`, or upgrade this one."
 
 OnConnection = Callable[[PipelineConnection], Iterable[Finding]]
 
 
 def look_at_source(secret: str) -> Iterator[Finding]:
-    """Looks at totesys, of which `secret` is the name of the credentials."""
+    """Checks totesys; `secret` names its credentials."""
     return _look(TOTESYS, secret, (_certificate, partial(_server, TOTESYS), _declared_of_source))
 
 
 def look_at_warehouse(secret: str) -> Iterator[Finding]:
-    """Looks at the warehouse, of which `secret` is the name of the credentials."""
+    """Checks the warehouse; `secret` names its credentials."""
     checks = (_certificate, partial(_server, WAREHOUSE), _version, _rights, _declared_of_warehouse)
     return _look(WAREHOUSE, secret, checks)
 
@@ -54,7 +54,7 @@ def look_at_warehouse(secret: str) -> Iterator[Finding]:
 def _look(database: Database, secret: str, checks: Iterable[OnConnection]) -> Iterator[Finding]:
     try:
         credentials = read_credentials(secret)
-        yield ok("secret", f"The secret of {database.name} can be read, and has all that it needs.")
+        yield ok("secret", f"The secret of {database.name} can be read and is complete.")
         yield _mode(database, credentials)
         with connected(database, credentials, "totes-doctor") as connection:
             yield ok("login", f"{credentials.username} can log in to {database.name}.")
@@ -62,11 +62,11 @@ def _look(database: Database, secret: str, checks: Iterable[OnConnection]) -> It
                 yield from guarded(partial(_in_transaction, database, connection, check))
     except TotesError as error:
         yield of_error(error, _remedy(database, error))
-        yield unknown("unseen", f"For this reason nothing further was looked at in {database.name}.")
+        yield unknown("unseen", f"For this reason, {database.name} was not checked any further.")
 
 
 def _remedy(database: Database, error: TotesError) -> str:
-    """Returns the remedy if nothing answered, which an execution may wait for and a new stage has to mend."""
+    """Returns a remedy of its own if nothing answered: a new stage may have no way there. Else it is empty."""
     if isinstance(error, LakeUnavailable):
         return NO_WAY
     if isinstance(error, database.unreachable) and isinstance(error.__cause__, OSError):
@@ -76,7 +76,7 @@ def _remedy(database: Database, error: TotesError) -> str:
 
 
 def _in_transaction(database: Database, connection: PipelineConnection, check: OnConnection) -> Iterator[Finding]:
-    """Yields what a check finds in a transaction of its own, which can change nothing."""
+    """Yields the findings of a check, which runs in a read-only transaction of its own."""
     with database_errors(database), connection.begin():
         connection.execute("SET TRANSACTION READ ONLY")
         yield from check(connection)
@@ -87,7 +87,7 @@ def _mode(database: Database, credentials: Credentials) -> Finding:
         return warning("tls-weak", f"{weak}.", f"`totes secret {database.secret} --sslmode verify-full` is safe.")
     if credentials.is_local:
         return ok("tls", "The server is on this machine: nobody can listen on the way.")
-    return ok("tls", f"The connection is made by sslmode {credentials.tls}.")
+    return ok("tls", f"The connection uses sslmode {credentials.tls}.")
 
 
 def _certificate(connection: PipelineConnection) -> Iterator[Finding]:
@@ -96,12 +96,12 @@ def _certificate(connection: PipelineConnection) -> Iterator[Finding]:
 
 
 def judge_certificate(until: datetime) -> Finding:
-    """Judges until when a server's certificate is valid."""
+    """Judges a server's certificate by the end of its validity."""
     if until - datetime.now(UTC) < SOON:
         return warning(
             "certificate-expires",
-            f"The server's certificate is valid until {until:%Y-%m-%d} only.",
-            "Renew it on the server before that day: afterwards no execution can connect.",
+            f"The server's certificate expires on {until:%Y-%m-%d}.",
+            "Renew it on the server before that day: after it, no execution can connect.",
         )
     return ok("certificate", f"The server's certificate is valid until {until:%Y-%m-%d}.")
 
@@ -118,13 +118,14 @@ def _server(database: Database, connection: PipelineConnection) -> Iterator[Find
 
 @dataclass(frozen=True)
 class Server:
-    """What a server says of itself.
+    """The state of a server.
 
     Attributes:
         number: its version as a number, 130000 for 13.0.
         in_recovery: whether it is a standby.
-        room: how many more of its connections it takes.
-        skew: by how much its clock differs from that of the function.
+        connections: how many connections it takes in all.
+        room: how many of them are free.
+        skew: how much its clock differs from the function's.
     """
 
     version: str
@@ -140,7 +141,7 @@ def judge_server(database: Database, server: Server) -> Iterator[Finding]:
     if server.number < OLDEST:
         yield failed(
             "server-too-old",
-            f"The server runs PostgreSQL {server.version}; it has to be {OLDEST // 10000} or later.",
+            f"The server runs PostgreSQL {server.version}; the pipeline needs {OLDEST // 10000} or later.",
             _OTHER_SERVER.format(secret=database.secret),
         )
     else:
@@ -158,23 +159,23 @@ def judge_server(database: Database, server: Server) -> Iterator[Finding]:
     if server.room < ROOM:
         yield warning(
             "connections-few",
-            f"The server takes {max(server.room, 0)} more of its {server.connections} connections.",
+            f"Only {max(server.room, 0)} of the server's {server.connections} connections are free.",
             "End sessions that nobody needs, or raise max_connections.",
         )
     else:
-        yield ok("connections", f"The server takes {server.room} more of its {server.connections} connections.")
+        yield ok("connections", f"{server.room} of the server's {server.connections} connections are free.")
 
 
 _STANDBYS = {
     TOTESYS: warning(
         "source-standby",
-        "totesys is a standby: what is read is as old as the standby lags.",
-        "Nothing if it is meant. If it is not, give the primary's host by `totes secret source --host …`.",
+        "totesys is a standby: the pipeline reads data that is as old as the standby's lag.",
+        "Nothing, if that is intended. If not, name the primary's host by `totes secret source --host …`.",
     ),
     WAREHOUSE: failed(
         "warehouse-standby",
         "The warehouse is a standby, to which nobody can write.",
-        "Give the primary's host by `totes secret warehouse --host …`.",
+        "Name the primary's host by `totes secret warehouse --host …`.",
     ),
 }
 
@@ -183,7 +184,7 @@ def _declared_of_source(connection: PipelineConnection) -> Iterator[Finding]:
     found = [*declared.source_refusals(connection)]
     yield from (of_error(refusal) for refusal in found)
     if not found:
-        yield ok("tables", "Every declared table is there as declared, and may be read.")
+        yield ok("tables", "Every declared table exists as declared, and may be read.")
 
 
 def _version(connection: PipelineConnection) -> Iterator[Finding]:
@@ -193,8 +194,8 @@ def _version(connection: PipelineConnection) -> Iterator[Finding]:
     if applied == latest:
         yield ok("schema", f"The warehouse's schema has version {applied}, which is this release's.")
     else:
-        was = f"has version {applied}" if applied else "is not made yet"
-        yield ok("schema", f"The warehouse's schema {was}; the next Load brings it to {latest}.")
+        was = f"has version {applied}" if applied else "does not exist yet"
+        yield ok("schema", f"The warehouse's schema {was}; the next Load migrates it to {latest}.")
 
 
 def _rights(connection: PipelineConnection) -> Iterator[Finding]:
@@ -202,7 +203,7 @@ def _rights(connection: PipelineConnection) -> Iterator[Finding]:
     found = [*declared.missing_rights(warehouse, schema.read(warehouse))]
     yield from (failed("right-missing", f"In the warehouse {each.found}.", each.remedy) for each in found)
     if not found:
-        yield ok("rights", "Load's user may make and change all that it needs.")
+        yield ok("rights", "Load's user has all the rights that it needs.")
 
 
 def _declared_of_warehouse(connection: PipelineConnection) -> Iterator[Finding]:
@@ -214,4 +215,4 @@ def _declared_of_warehouse(connection: PipelineConnection) -> Iterator[Finding]:
         else:
             yield warning("differs-slightly", f"{each.found}.", each.remedy)
     if not found:
-        yield ok("declared", "The warehouse is as declared.")
+        yield ok("declared", "The warehouse matches its declarations.")

@@ -1,4 +1,4 @@
-"""What a check finds: how things are, how grave that is, and what to do about it."""
+"""The findings of checks: the state of a thing, how grave that is, and what to do about it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -12,22 +12,22 @@ class Level(StrEnum):
     """How grave a finding is."""
 
     OK = "ok"
-    # It works, and somebody should look.
+    # It works, but somebody should look at it.
     WARNING = "warning"
     # The pipeline or its alerts do not work.
     FAILED = "failed"
-    # Nobody knows: the check had no right to look, or something else kept it from looking.
+    # The check could not look: it had no right to, or something else prevented it.
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that a check has looked at.
+    """The result of one check.
 
     Attributes:
-        code: names the finding for scripts; an error's is the name of its class.
-        found: how it is, in a sentence, without secrets.
-        remedy: what to do, without secrets; empty if nothing.
+        code: the finding's name for scripts; for an error, the name of its class.
+        found: the state, in a sentence without secrets.
+        remedy: what to do, without secrets; empty if there is nothing to do.
         area: the part of the stage that it is about.
     """
 
@@ -43,7 +43,7 @@ class Finding:
 
 
 Check = Callable[[], Iterable[Finding]]
-_BUG = "Report it with this line: it is a bug of `totes doctor`, and says nothing about the stage."
+_BUG = "Report this line: it is a bug in `totes doctor`, and says nothing about the stage."
 
 
 def ok(code: str, found: str) -> Finding:
@@ -52,7 +52,7 @@ def ok(code: str, found: str) -> Finding:
 
 
 def warning(code: str, found: str, remedy: str) -> Finding:
-    """Returns a finding that somebody should look at, though everything works."""
+    """Returns a finding that somebody should look at, although everything works."""
     return Finding(code, Level.WARNING, found, remedy)
 
 
@@ -67,12 +67,12 @@ def unknown(code: str, found: str, remedy: str = "") -> Finding:
 
 
 def of_error(error: TotesError, remedy: str = "") -> Finding:
-    """Returns an error of the pipeline as a finding; the remedy is the error's own unless another one is given."""
+    """Returns a finding about an error of the pipeline, with the error's remedy unless another one is given."""
     return Finding(type(error).__name__, Level.FAILED, error.found, remedy or error.remedy)
 
 
 def guarded(check: Check) -> Iterator[Finding]:
-    """Yields what a check finds; an error ends this check alone, and is a finding too."""
+    """Yields a check's findings. An error is a finding, too, and ends only this check."""
     try:
         yield from check()
     except TotesError as error:

@@ -1,4 +1,4 @@
-"""What a function answers to the input `{"doctor": true}`: docs/adr/0030 says what it may do."""
+"""Answers the event `{"doctor": true}` inside a function; docs/adr/0030 says what it may do."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -14,15 +14,15 @@ from totes.verify.doctor.zones import look_at_zone, newest_objects, writing
 
 
 def examine(function: str, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what a function finds, and a digest of the code that it runs.
+    """Returns a function's findings, and a digest of the code that it runs.
 
     Raises:
-        InputRefused: the input is another one than `{"doctor": true}`.
+        InputRefused: the event has `doctor` in it, but is not `{"doctor": true}`.
     """
     if event != {"doctor": True}:
         raise InputRefused(
             "The function's event has doctor in it, and something else.",
-            'Give it {"doctor": true} alone, or nothing of it: `totes doctor` does.',
+            'Call it with {"doctor": true} alone, as `totes doctor` does, or leave doctor out.',
         )
     return {"code": code_digest(), "findings": [asdict(finding) for finding in _findings(function)]}
 

@@ -1,4 +1,4 @@
-"""Looks at the zones of the lake with a function's rights, and leaves no trace there."""
+"""Checks the lake's zones with a function's rights, and writes nothing there."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,7 +7,7 @@ from totes.lake.batch_log import BatchLog, entry
 from totes.lake.bucket import Lake
 from totes.verify.doctor.findings import Finding, of_error, ok
 
-# Nothing answered in time: it may pass, or there is no way at all.
+# The remedy if nothing answered in time: it may pass, or there may be no way there at all.
 NO_WAY = (
     "Nothing to do unless it lasts. In a VPC, S3 and Secrets Manager need an endpoint each: "
     "docs/deploy.md#databases-in-a-vpc."
@@ -17,10 +17,10 @@ InZone = Callable[[Lake, int], Finding]
 
 
 def look_at_zone(bucket: str, *further: InZone) -> Iterator[Finding]:
-    """Looks whether a zone's log can be read and has no gap; if it has a batch, also what else is asked.
+    """Checks that a zone's log can be read and has no gap. If it has a batch, makes the further checks, too.
 
     Raises:
-        AccessDenied, LogBroken, ObjectMissing, CorruptObject: that is what was found; nothing further was looked at.
+        AccessDenied, LogBroken, ObjectMissing, CorruptObject: a check has failed; those after it were not made.
     """
     lake = Lake(bucket)
     try:
@@ -33,7 +33,7 @@ def look_at_zone(bucket: str, *further: InZone) -> Iterator[Finding]:
 
 
 def newest_objects(lake: Lake, last: int) -> Finding:
-    """Looks whether the rows of the newest batch are there and may be read."""
+    """Checks that the newest batch's rows are there and may be read."""
     tables = BatchLog(lake).read(last).tables.values()
     keys = [parts["data"].key for parts in tables if "data" in parts]
     for key in keys:
@@ -42,6 +42,6 @@ def newest_objects(lake: Lake, last: int) -> Finding:
 
 
 def writing(lake: Lake, last: int) -> Finding:
-    """Looks whether objects may be put: S3 refuses one that is there as taken, and nothing changes."""
+    """Checks that objects may be put. It puts one under a key that is taken: S3 refuses that, and nothing changes."""
     lake.try_to_add(entry(last))
     return ok("writing", f"Objects may be put into {lake.bucket}; none was.")

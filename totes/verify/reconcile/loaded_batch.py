@@ -1,4 +1,4 @@
-"""The last batch that the warehouse has loaded, in the lake: by it, what is on its way is told from what is lost."""
+"""Reads the last loaded batch in the lake: it shows which changes are in flight, and which are lost."""
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
@@ -23,9 +23,9 @@ class LoadedBatch:
 
     Args:
         manifest: its manifest in the processed zone.
-        no_fence: why rows that were written since can't be told; None where they can.
+        no_fence: why the rows written since then can't be determined; None if they can.
         landing, processed: the zones.
-        folder: for files that are fetched.
+        folder: where to put fetched files.
     """
 
     def __init__(self, manifest: Manifest, no_fence: str | None, landing: Lake, processed: Lake, folder: Path) -> None:
@@ -41,18 +41,18 @@ class LoadedBatch:
 
     @property
     def snapshot_at(self) -> datetime:
-        """The moment at which totesys was as the warehouse shows it."""
+        """Returns the moment of totesys that the warehouse shows."""
         return self._manifest.snapshot_at
 
     def is_new(self) -> dict[str, str]:
-        """SQL by table of totesys, true of the rows that are not older than the fence."""
+        """Returns SQL by table of totesys that is true of rows which are not older than the fence."""
         at = self._manifest.source.fence
         return {
             name: "false" if self.no_fence or at is None else fence.is_new(at, quoted(name)) for name in source_tables()
         }
 
     def had(self, table: WarehouseTable, keys: Collection[int]) -> set[int]:
-        """Those of the keys that were in totesys at the batch's snapshot."""
+        """Returns those of the keys that were in totesys at the batch's snapshot."""
         source = source_tables()[table.source or ""]
         stored = self._landed_manifest.tables.get(source.name, {}).get("keys")
         found = self._rows(self._landing, stored, source.key, keys)
@@ -61,7 +61,7 @@ class LoadedBatch:
     def brought(
         self, table: WarehouseTable, columns: Sequence[str], keys: Collection[int]
     ) -> dict[int, list[str | None]]:
-        """Those of the keys whose rows the batch brought, with these columns as the texts of `Side`."""
+        """Returns those of the keys whose rows are in the batch, each with these columns as the texts of `Side`."""
         stored = self._manifest.tables.get(table.name, {}).get("data")
         brought: dict[int, list[str | None]] = {}
         for rows in self._rows(self._processed, stored, table.identity, keys):
@@ -76,14 +76,14 @@ class LoadedBatch:
     def _rows(
         self, zone: Lake, stored: StoredObject | None, key: str, keys: Collection[int]
     ) -> Iterator[pa.RecordBatch]:
-        """The rows of an object whose key is one of the keys."""
+        """Yields the rows of an object whose key is one of the keys."""
         if stored is None or not keys:
             return
         path, sought = self._folder / stored.sha256, pa.array(keys)
         if not path.exists():
             zone.fetch(stored, path)
         for rows in batches(path):
-            # A batch may hold keys of fewer bits than those that are asked for.
+            # A batch's keys may have fewer bits than the given keys.
             column = rows.column(key).cast(sought.type)
             yield rows.filter(pc.is_in(column, value_set=sought))
 

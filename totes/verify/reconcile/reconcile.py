@@ -1,4 +1,4 @@
-"""Reconcile: is the warehouse what totesys is, row by row?"""
+"""Reconciles: compares the warehouse with totesys, row by row."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def reconcile(
 
     Args:
         warehouse: in a transaction that shows one moment.
-        source: of totesys.
+        source: the credentials of totesys.
 
     Raises:
         LogBroken: the warehouse does not belong to the lake.

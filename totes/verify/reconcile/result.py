@@ -1,4 +1,4 @@
-"""What a comparison of totesys with the warehouse finds."""
+"""The result of a comparison of totesys with the warehouse."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ Texts = Sequence[str | None]
 
 @dataclass
 class Keys:
-    """How many rows there are of a kind, and the first of their keys."""
+    """The number of rows of a kind, and the first of their keys."""
 
     rows: int = 0
     first: list[int] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Keys:
 
 @dataclass(frozen=True)
 class Cell:
-    """A value that differs, as text; None is NULL."""
+    """A differing value, as text; None is NULL."""
 
     key: int
     column: str
@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Sums:
-    """What a column adds up to on both sides. No business figure: prices are not quantities, nor currencies one."""
+    """A column's sum in both databases. It is no business figure: it adds up different quantities and currencies."""
 
     totesys: int | Decimal
     warehouse: int | Decimal
@@ -46,20 +46,20 @@ class Sums:
 
 @dataclass
 class TableDifferences:
-    """A table of the warehouse beside its source.
+    """The comparison of a table of the warehouse with its source.
 
     Attributes:
-        key: the column whose values the keys are.
-        in_totesys, in_warehouse: rows there; in the warehouse those that are current.
+        key: the column with the keys.
+        in_totesys, in_warehouse: the number of rows in each; in the warehouse, of current ones.
         missing: rows that only totesys has.
         extra: rows that only the warehouse has.
-        differing: rows that both have, with other values.
-        on_their_way: rows that were written or deleted in totesys since the last loaded batch.
-        set_aside: rows that are in quarantine, and so missing or as they were before on purpose.
+        differing: rows that both have, with different values.
+        on_their_way: rows in flight: written or deleted in totesys since the last loaded batch.
+        quarantined: rows in quarantine: so they are missing, or have their earlier values, on purpose.
         kept: rows of a dimension that were deleted in totesys, as their tombstones say.
         columns: in how many of the differing rows each column differs.
-        cells: the values that differ, in the first of the differing rows.
-        sums: of a fact's numbers, by column.
+        cells: the differing values, in the first of the differing rows.
+        sums: the sums of a fact's numbers, by column.
     """
 
     table: str
@@ -82,7 +82,7 @@ class TableDifferences:
         return not (self.missing.rows or self.extra.rows or self.differing.rows)
 
     def add_values(self, columns: Sequence[str], totesys: Mapping[int, Texts], warehouse: Mapping[int, Texts]) -> None:
-        """Compares the values of rows that differ, by key."""
+        """Compares the values of differing rows, by key."""
         for key in sorted(totesys):
             for column, here, there in zip(columns, totesys[key], warehouse[key], strict=True):
                 if here != there:
@@ -93,13 +93,13 @@ class TableDifferences:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """All tables that were compared.
+    """The comparison of all tables.
 
     Attributes:
         batch: the last batch that the warehouse has loaded.
         batch_at: the moment of totesys that it shows.
-        totesys_at: the moment of totesys that the warehouse was compared with.
-        no_fence: why what was written since the batch can't be told from what is wrong; None where it can.
+        totesys_at: the moment of totesys with which the warehouse was compared.
+        no_fence: why rows written since the batch can't be distinguished from wrong rows; None if they can.
     """
 
     batch: int
@@ -115,7 +115,7 @@ class Reconciliation:
 
 @dataclass(frozen=True)
 class Apart:
-    """Keys of rows that are not the same on both sides; `new` are those of them that are new in totesys."""
+    """Keys of rows that differ between the databases; `new` has those of them that are new in totesys."""
 
     missing: frozenset[int]
     extra: frozenset[int]
@@ -124,13 +124,13 @@ class Apart:
 
 
 def buckets_apart(totesys: "Rows", warehouse: "Rows") -> list[int]:
-    """The numbers, in order, of buckets that are not the same: each a number, rows, a checksum, and sums."""
+    """Returns the numbers of the buckets that differ, in order. A bucket is a number, rows, a checksum, and sums."""
     here, there = ({number: (rows, checksum) for number, rows, checksum, *_ in side} for side in (totesys, warehouse))
     return sorted(number for number in here.keys() | there.keys() if here.get(number) != there.get(number))
 
 
 def rows_apart(totesys: "Rows", warehouse: "Rows") -> Apart:
-    """Compares rows, each a key, a checksum and whether it is new."""
+    """Compares rows; each is a key, a checksum and whether it is new."""
     here, there = ({key: checksum for key, checksum, _ in side} for side in (totesys, warehouse))
     missing, extra = here.keys() - there.keys(), there.keys() - here.keys()
     differing = {key for key in here.keys() & there.keys() if here[key] != there[key]}

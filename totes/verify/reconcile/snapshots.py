@@ -1,4 +1,4 @@
-"""Both databases, each at one moment and read-only, asked at the same time."""
+"""Queries both databases at the same time, each read-only and as of one moment."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,17 +17,17 @@ from totes.warehouse.warehouse import Schemas, Warehouse
 if TYPE_CHECKING:
     from totes.runtime.secrets import Credentials
 
-# Rows of a result, whose columns only the statement knows.
+# A result's rows; their columns depend on the statement.
 Rows = Sequence[Any]
 
 
 @dataclass(frozen=True)
 class Snapshots:
-    """One moment of the warehouse, and one of totesys that is no earlier.
+    """A snapshot of the warehouse, and one of totesys that is no earlier.
 
     Attributes:
-        position: where totesys stands.
-        taken_at: the moment of totesys, UTC.
+        position: the position of totesys.
+        taken_at: the moment of the snapshot of totesys, UTC.
     """
 
     position: SourcePosition
@@ -38,19 +38,19 @@ class Snapshots:
 
     @property
     def schemas(self) -> Schemas:
-        """Returns where the warehouse is."""
+        """Returns the warehouse's schemas."""
         return self._warehouse.schemas
 
     def totesys(self, statement: str, **values: object) -> Rows:
-        """What totesys answers."""
+        """Returns the rows of a query to totesys."""
         return _ask(TOTESYS, self._totesys, statement, values)
 
     def warehouse(self, statement: str, **values: object) -> Rows:
-        """What the warehouse answers."""
+        """Returns the rows of a query to the warehouse."""
         return _ask(WAREHOUSE, self._warehouse.connection, statement, values)
 
     def both(self, of_totesys: str, of_warehouse: str, **values: object) -> tuple[Rows, Rows]:
-        """What both answer, each at work while the other one is."""
+        """Returns the rows of two queries, which run at the same time."""
         answer = self._pool.submit(self.totesys, of_totesys, **values)
         rows = self.warehouse(of_warehouse, **values)
         return answer.result(), rows
@@ -58,12 +58,12 @@ class Snapshots:
 
 @contextmanager
 def snapshots(warehouse: Warehouse, source: "Credentials") -> Iterator[Snapshots]:
-    """Opens totesys beside the warehouse.
+    """Takes a snapshot of totesys, and yields it with the warehouse's.
 
     Args:
-        warehouse: in a transaction that shows one moment. It began earlier, so what it shows can be no later than what
-            totesys does.
-        source: of totesys.
+        warehouse: in a transaction that shows one moment. The transaction has begun, so its snapshot is no later than
+            that of totesys.
+        source: the credentials of totesys.
 
     Raises:
         ContractViolation: totesys is not as declared.
@@ -78,6 +78,6 @@ def snapshots(warehouse: Warehouse, source: "Credentials") -> Iterator[Snapshots
 
 
 def _ask(database: Database, connection: PipelineConnection, statement: str, values: dict[str, object]) -> Rows:
-    # Here, and not around both: each database's errors have its own name.
+    # Not around both queries: each database has its own error classes.
     with database_errors(database):
         return connection.execute(statement, values).all()

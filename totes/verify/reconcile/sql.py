@@ -1,8 +1,7 @@
-"""The two sides of a table of the warehouse, as SQL: what totesys says that its rows should be, and what they are.
+"""Writes SQL for the two sides of a warehouse table: its rows as totesys says that they should be, and as they are.
 
-Every value is written as the same text on both sides, whatever the server's version and settings; a row's checksum is
-made of these texts. Where a column comes from, and how it is made, follows from the declaration, as in
-totes.warehouse.star.
+Every value is written as the same text on both sides, whatever the server's version and settings. A row's checksum is
+made of these texts. A column's origin and calculation follow from the declaration, as in totes.warehouse.star.
 """
 
 from collections.abc import Mapping
@@ -14,20 +13,20 @@ from totes.postgres.connection import quoted
 from totes.source.windows import joined_tables
 from totes.warehouse.warehouse import LIVE, Schemas
 
-# Keys that are compared by one checksum, as a power of two: few enough to look at one by one where it differs.
+# One checksum stands for 2 to the power of 8 keys: few enough to compare one by one if it differs.
 BUCKET_BITS = 8
 
 
 @dataclass(frozen=True)
 class Side:
-    """The rows of one table in one of the databases. All names are those of the warehouse's columns.
+    """SQL for the rows of one table in one of the databases. Columns have the warehouse's names.
 
     Attributes:
-        rows: what stands behind FROM.
+        rows: the tables after FROM.
         key: the id that both sides share.
         texts: each column as canonical text; NULL stays NULL.
-        measures: the columns that are added up, as numbers.
-        new: true of the rows that were written since the last loaded batch.
+        measures: the columns to add up, as numbers.
+        new: a condition that is true of rows written since the last loaded batch.
         bound: the values of the parameters in `texts`.
     """
 
@@ -39,19 +38,22 @@ class Side:
     bound: Mapping[str, str] = field(default_factory=dict)
 
     def buckets(self) -> str:
-        """Of each bucket of keys: its number, rows, sum of their checksums, and sums of the measures."""
+        """Returns a query for each bucket of keys: number, rows, sum of their checksums, and sums of the measures."""
         sums = "".join(f", sum({value})" for value in self.measures.values())
         return f"SELECT {self._bucket}, count(*), sum({self._checksum}){sums} FROM {self.rows} GROUP BY 1"  # noqa: S608  names come from the contracts
 
     def keys(self) -> str:
-        """Of each row in the buckets of `:buckets`, `:low` to `:high` being their keys: key, checksum, whether new."""
+        """Returns a query for each row in the buckets: key, checksum, and whether it is new.
+
+        Its parameters are `:buckets`, and `:low` and `:high`, the first and the last key that the buckets can have.
+        """
         return (
             f"SELECT {self.key}, {self._checksum}, {self.new} FROM {self.rows} "  # noqa: S608  names come from the contracts
             f"WHERE {self.key} BETWEEN :low AND :high AND {self._bucket} = ANY(:buckets)"
         )
 
     def values(self) -> str:
-        """Of each row whose key is in `:keys`: the key, and all columns as text."""
+        """Returns a query for each row whose key is in `:keys`: the key, and all columns as text."""
         return f"SELECT {self.key}, {', '.join(self.texts.values())} FROM {self.rows} WHERE {self.key} = ANY(:keys)"  # noqa: S608  names come from the contracts
 
     @property
@@ -60,18 +62,18 @@ class Side:
 
     @property
     def _checksum(self) -> str:
-        # %L quotes a text and writes NULL without quotes: neither a comma in a text nor NULL and '' are mixed up.
+        # %L quotes a text and writes NULL without quotes: a comma in a text can't split it, and NULL differs from ''.
         row = f"format('{','.join(['%L'] * len(self.texts))}', {', '.join(self.texts.values())})"
         return f"CAST(CAST('x' || left(md5(convert_to({row}, 'UTF8')), 16) AS bit(64)) AS bigint)"
 
 
 def columns_of(table: WarehouseTable, version: int) -> tuple[Column, ...]:
-    """The columns that totesys fills, in a version of the warehouse's schema."""
+    """Returns the columns that totesys fills, in a version of the warehouse's schema."""
     return tuple(column for column in table.data_columns if column.since <= version)
 
 
 def totesys_side(table: WarehouseTable, version: int, is_new: Mapping[str, str]) -> Side:
-    """What the rows of a table should be, out of its source and the tables that it joins.
+    """Returns the side of totesys: a table's rows as they should be, made from its source and the joined tables.
 
     Args:
         is_new: SQL by table of totesys that is true of the rows written since the last loaded batch.
@@ -80,7 +82,7 @@ def totesys_side(table: WarehouseTable, version: int, is_new: Mapping[str, str])
     source = table.source or ""
     rows = f"public.{quoted(source)} AS {quoted(source)}"
     for other in table.join:
-        # LEFT, for a row of the source must not disappear here, whatever it refers to.
+        # LEFT, because a row of the source must not disappear here, even if it refers to no row.
         rows += f" LEFT JOIN public.{quoted(other)} AS {quoted(other)} ON {joined_tables()[source][other]}"
     return Side(
         rows=rows,
@@ -93,7 +95,7 @@ def totesys_side(table: WarehouseTable, version: int, is_new: Mapping[str, str])
 
 
 def warehouse_side(table: WarehouseTable, version: int, schemas: Schemas = LIVE) -> Side:
-    """What the rows of a table are: of a fact the latest versions, without those that were deleted."""
+    """Returns the side of the warehouse: a table's rows as they are; of a fact, the latest versions not deleted."""
     columns = columns_of(table, version)
     relation = table.name.replace("fact_", "current_", 1) if table.is_fact else table.name
     return Side(
@@ -105,7 +107,7 @@ def warehouse_side(table: WarehouseTable, version: int, schemas: Schemas = LIVE)
 
 
 def _made(column: Column) -> str:
-    """A column's text, made from totesys as transform makes the column."""
+    """Returns SQL for a column's text, made from totesys as Transform makes the column."""
     value = _origin(column)
     if column.derive:
         value = DERIVATIONS[column.derive].sql.format(origin=value)
@@ -125,12 +127,12 @@ def _bound(columns: tuple[Column, ...]) -> dict[str, str]:
 
 
 def _text(column: Column, value: str) -> str:
-    # A date that totesys holds as text is not cast: what is no date must be shown, not stop the comparison.
+    # A date that totesys holds as text is not cast: a text that is no date must be shown, not stop the comparison.
     return type_in_use(column).canonical_text(value)
 
 
 def _origin(column: Column) -> str:
-    """The column that a value comes from; of a text that is too long to be loaded, how long it is."""
+    """Returns SQL for a column's origin; for a text that is too long to load, its length instead."""
     table, _, name = (column.origin or "").partition(".")
     value, limit = quoted(table, name), source_tables()[table].byte_limits.get(name)
     if limit is None:

@@ -1,8 +1,8 @@
-"""Compares a table of the warehouse with totesys, row by row, without bringing the rows here.
+"""Compares a table of the warehouse with totesys, row by row, without fetching all rows.
 
-Both servers add up checksums of their rows by bucket of keys; of buckets that differ they name each key with its
-checksum, and of rows that differ the values. So it takes one scan of each side where nothing differs, and memory for
-some tens of thousands of keys wherever and however much does.
+Both servers add up checksums of their rows by bucket of keys. For a bucket that differs they return each key with its
+checksum, and for a row that differs its values. So if nothing differs, it takes one scan of each side. It never needs
+memory for more than 16,384 keys of each side, however much differs.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -17,7 +17,7 @@ from totes.verify.reconcile.sql import BUCKET_BITS, columns_of, totesys_side, wa
 BUCKETS_AT_ONCE = 64
 VALUES_AT_ONCE = 1000
 
-# Is told what is being done, in a few words.
+# A callback for progress: it is called with a few words.
 Seen = Callable[[str], object]
 
 _T = TypeVar("_T")
@@ -33,11 +33,11 @@ TOMBSTONES_END_SINCE = 3
 
 
 class TableComparison:
-    """One table, in both databases.
+    """The comparison of one table in both databases.
 
     Args:
-        version: of the warehouse's schema.
-        batch: the last that the warehouse has loaded.
+        version: the version of the warehouse's schema.
+        batch: the last batch that the warehouse has loaded.
     """
 
     def __init__(self, table: WarehouseTable, version: int, snapshots: Snapshots, batch: LoadedBatch) -> None:
@@ -51,7 +51,7 @@ class TableComparison:
         self._found = TableDifferences(table.name, table.source or "", table.identity)
 
     def run(self, seen: Seen) -> TableDifferences:
-        """Compares it; `seen` is told how far it is."""
+        """Compares the table, and reports progress to `seen`."""
         seen(self._table.name)
         buckets = self._compare_buckets()
         for number, part in enumerate(_parts(buckets, BUCKETS_AT_ONCE)):
@@ -99,9 +99,9 @@ class TableComparison:
             self._found.add_values(self._columns, *map(_by_key, both))
 
     def _loaded_as_they_are(self, keys: Collection[int]) -> set[int]:
-        """Those of the new rows that the batch brought with the values that they still have: they are not on their way.
+        """Returns the keys of new rows whose present values the batch already has: these rows are not in flight.
 
-        While an old transaction keeps the fence where it is, rows that were seen seem new.
+        While a long-running transaction holds the fence back, rows that a batch already has seem new.
         """
         brought = self._batch.brought(self._table, self._columns, keys)
         if not brought:
@@ -110,7 +110,7 @@ class TableComparison:
         return {key for key, texts in brought.items() if texts == now[key]}
 
     def _quarantined(self, keys: Collection[int]) -> set[int]:
-        """Those of the keys whose rows are in quarantine, as a contract says that they may be."""
+        """Returns those of the keys whose rows are in quarantine, as their contract allows."""
         if self._version < QUARANTINE_SINCE or not keys:
             return set()
         return self._ids_in_log(_SET_ASIDE, source=self._table.source, keys=list(keys))

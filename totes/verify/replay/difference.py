@@ -1,6 +1,6 @@
-"""What the live warehouse and a replay in the same database don't have in common, and how the one becomes the other.
+"""Compares the live warehouse with a replay in the same database, and makes the live one equal to the replay.
 
-Tables, columns and keys are those that the database has, so that nothing can be forgotten.
+Tables, columns and keys are read from the database, so that none can be forgotten.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,17 +18,17 @@ from totes.postgres.statements import sql
 from totes.warehouse import constraints, staging
 from totes.warehouse.warehouse import Schemas, Warehouse
 
-# Without an index on what refers to it, each row that is taken out of a dimension costs a scan of every fact.
+# No index covers the references to a dimension, so each row that is deleted from one costs a scan of every fact.
 TAKEN_OUT_ONE_BY_ONE = 10
 
-# What tells of a run of load, and not of totesys.
+# The table and the columns that describe a run of Load, and not totesys.
 _VERSIONS = "schema_version"
 _OF_THE_RUN = ("loaded_at", "execution")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """How many rows there are of a kind, and the keys of the first: their columns' values by name."""
+    """The number of rows of a kind, and the keys of the first ones: the key columns' values by name."""
 
     rows: int
     first: Sequence[Mapping[str, object]] = ()
@@ -36,13 +36,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Divergence:
-    """A table that was compared.
+    """The comparison of a table.
 
     Attributes:
-        replayed, live: rows there.
+        replayed, live: the number of rows in each.
         missing: rows that only the replay has.
         extra: rows that only the live warehouse has.
-        differing: rows that both have, with other values.
+        differing: rows that both have, with different values.
         columns: in how many of the differing rows each column differs.
     """
 
@@ -64,12 +64,12 @@ class Table:
     """A table that both have.
 
     Attributes:
-        name: with the schema in front unless it is one of the stars.
-        live, replayed: where it is, as SQL identifiers.
+        name: the table's name, with the schema in front if it is none of the stars.
+        live, replayed: the table in each, as an SQL identifier.
         key: the columns of its primary key.
-        names: the columns that tell a person which row it is.
+        names: the columns by which a person recognises a row.
         values: the columns that must be the same.
-        columns: all.
+        columns: all columns.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Table:
         """Compares all its rows."""
         (counts,) = connection.execute(self._statement("count_apart")).mappings()
         differing = {column: counts[_apart(column)] for column in self.values if counts[_apart(column)]}
-        # Counted so, a row that is there twice, for want of its primary key, is extra as well.
+        # This also counts a row that is there twice, which a missing primary key allows.
         extra = counts["live_rows"] - counts["replayed_rows"] + counts["missing"]
         return Divergence(
             self.name,
@@ -97,12 +97,12 @@ class Table:
         )
 
     def put_in(self, connection: PipelineConnection) -> None:
-        """Gives the live one the rows of the replay."""
+        """Inserts and updates rows of the live table, so that it has all rows of the replay."""
         connection.execute(self._statement("insert_missing"))
         connection.execute(self._statement("update_changed"))
 
     def take_out(self, connection: PipelineConnection) -> None:
-        """Takes the rows out of the live one that the replay does not have."""
+        """Deletes the live table's rows that the replay does not have."""
         connection.execute(self._statement("delete_extra"))
 
     def _named(self, connection: PipelineConnection, rows: int, kind: str) -> Rows:
@@ -139,7 +139,7 @@ _BOTH = "live.ctid IS NOT NULL AND replayed.ctid IS NOT NULL"
 
 
 def tables(replayed: Warehouse, live: Schemas) -> list[Table]:
-    """Returns the tables of a replay, those that are referred to before those that refer to them."""
+    """Returns the tables of a replay, each after those that it refers to."""
     found = sqlalchemy.MetaData()
     engine = sqlalchemy.create_engine(
         "postgresql+pg8000://", creator=lambda: replayed.connection, poolclass=StaticPool, pool_reset_on_return=None
@@ -152,13 +152,13 @@ def tables(replayed: Warehouse, live: Schemas) -> list[Table]:
 
 
 def move(live: Warehouse, pairs: Sequence[Table], found: Iterable[Divergence]) -> None:
-    """Brings the live warehouse to the replay, by difference: a row that is the same is not touched.
+    """Makes the live warehouse equal to the replay. Equal rows are not touched.
 
-    Readers don't wait, and see nothing of it before the commit. Only if so much differs that the facts' references are
-    dropped meanwhile, readers wait for the commit.
+    Readers don't wait, and see no change before the commit. They wait only if so much differs that the facts'
+    references are dropped meanwhile.
 
     Args:
-        found: about what differs.
+        found: the comparison, which may be slightly out of date: it only decides whether to drop the references.
     """
     facts = [table for table in warehouse_tables().values() if table.is_fact]
     keys = constraints.foreign_keys(live, facts if _is_bulk(found) else ())

@@ -1,6 +1,6 @@
-"""Replay: the warehouse made anew from the processed zone, beside the live one, to be compared or to take its place.
+"""Replays: builds the warehouse again from the processed zone, beside the live one, to compare or replace the live one.
 
-The lake is the truth and the warehouse a projection of it: batch 1 to n gives the same content each time.
+The lake is the truth, and the warehouse a projection of it: batches 1 to n give the same content each time.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,18 +26,19 @@ if TYPE_CHECKING:
     from totes.runtime.secrets import Credentials
 
 SHADOW = Schemas("replay", "replay_etl")
+# The comment on a replay's schemas, by which the next replay recognises them.
 _MARK = "A replay of the warehouse. It ends with the command that made it, or with the next of its kind."
 _SCHEMAS = "SELECT nspname, obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = ANY(:names)"
-# Held until the connection ends.
+# The connection holds the lock until it ends.
 _LOCK = "SELECT pg_catalog.pg_advisory_lock(:key)"
 
-# Is told what is being done, in a few words.
+# A callback for progress: it is called with a few words.
 Seen = Callable[[str], object]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The live warehouse beside a replay.
+    """The comparison of the live warehouse with a replay.
 
     Attributes:
         batch: the last batch that was replayed.
@@ -55,15 +56,16 @@ class Comparison:
 def replaying(
     credentials: "Credentials", processed: "Lake", execution: str, whole: bool, seen: Seen = lambda _: None
 ) -> Iterator["Replay"]:
-    """A replay for as long as the block lasts; its tables go with it.
+    """Makes a replay for the block, and drops its tables at the end.
 
     Args:
-        execution: what its entries in the log bear for the execution that loaded them.
-        whole: to replay all that is processed, whatever the live warehouse has, even no schema; else what it has.
+        execution: the name that its entries in the log have in place of an execution's.
+        whole: whether to replay all processed batches, even if the live warehouse has none of them, or no schema. If
+            not, only those that the live warehouse has.
 
     Raises:
-        WarehouseBusy: another replay is at work.
-        VersionUnknown: the live schema is not of this release.
+        WarehouseBusy: another replay is running.
+        VersionUnknown: the live schema does not have this release's version.
         LogBroken, CorruptObject, ObjectMissing, ContractViolation: a batch can't be loaded, see totes.load.
     """
     address = (WAREHOUSE, credentials, "totes-replay")
@@ -77,7 +79,7 @@ def replaying(
                 replay.bring_to_the_end()
             yield replay
         except (Exception, KeyboardInterrupt):
-            # A statement that was interrupted has lost its connection: then the other one drops it, or the next replay.
+            # An interrupted statement loses its connection: then the other one drops the tables, or the next replay.
             for connection in (second, first):
                 with suppress(pg8000.dbapi.Error, OSError):
                     _drop(Warehouse(connection, SHADOW))
@@ -108,7 +110,7 @@ class Replay:
         self._tables = difference.tables(shadow, live.schemas)
 
     def bring_to_the_end(self) -> None:
-        """Replays all that is processed, but for batches that break a rule and wait for their correction."""
+        """Replays all processed batches, except those at the end that break a rule and wait for their correction."""
         try:
             self._bring_to(self._log.last())
         except ContractViolation:
@@ -120,7 +122,7 @@ class Replay:
     def compare(self) -> Comparison:
         """Compares both as of one moment, at which the replay has all batches that the live warehouse has.
 
-        Nobody is kept waiting: where the live one has moved on meanwhile, the replay follows.
+        Load does not wait: if it loads further batches meanwhile, the replay loads them, too.
         """
         while True:
             with self._live.begin():
@@ -131,16 +133,16 @@ class Replay:
             self._bring_to(through)
 
     def swap(self, found: Comparison) -> None:
-        """Gives the live warehouse the content of the replay, in one transaction that makes sure of it before it ends.
+        """Makes the live warehouse equal to the replay, in one transaction, and compares them before the commit.
 
-        Load waits meanwhile. Record ids stay, and go on behind the last.
+        Load waits meanwhile. Record ids stay, and new ones continue after the last.
 
         Args:
-            found: about what differs.
+            found: the comparison, which may be slightly out of date.
 
         Raises:
-            LogBroken: the live warehouse has batches that the lake has not.
-            DatabaseFailed: something keeps it from becoming the same.
+            LogBroken: the live warehouse has batches that the lake does not have.
+            DatabaseFailed: something prevents them from becoming equal.
         """
         while True:
             with self._live.begin():
@@ -180,17 +182,17 @@ def _require_schema(live: Warehouse, whole: bool) -> None:
     elif applied != schema.latest_version():
         raise VersionUnknown(
             f"The warehouse's schema has version {applied}, this release's is {schema.latest_version()}.",
-            "Replay with the release that is deployed; where that is this one, start an execution first.",
+            "Replay with the release that is deployed. If that is this one, start an execution first.",
         )
     elif wider:
         raise VersionUnknown(
             f"Columns of the warehouse do not have their declared types yet: {schema.column_names(wider)}.",
-            "Start an execution first: its Load brings them forward.",
+            "Start an execution first: its Load migrates them.",
         )
 
 
 def _begin(shadow: Warehouse) -> None:
-    """Waits until no other replay is at work, and keeps others waiting for as long as the connection lasts."""
+    """Waits until no other replay is running, locks others out until the connection ends, and creates the schemas."""
     with shadow.begin():
         shadow.connection.execute(_LOCK, {"key": shadow.schemas.lock})
     _drop(shadow)
@@ -201,10 +203,10 @@ def _begin(shadow: Warehouse) -> None:
 
 
 def _drop(shadow: Warehouse) -> None:
-    """Drops what a replay has made, and nothing else.
+    """Drops the schemas of a replay, and nothing else.
 
     Raises:
-        DatabaseFailed: a schema of the name is none of a replay.
+        DatabaseFailed: a schema has the name of a replay's, but no replay has made it.
     """
     names = [shadow.schemas.log, shadow.schemas.stars]
     with shadow.begin():
@@ -223,7 +225,7 @@ def _require_agreement(found: Comparison) -> None:
         if not table.agrees
     )
     raise DatabaseFailed(
-        f"The live warehouse would still not be what the lake says: {apart}. Nothing was changed.",
-        "Look for triggers, rules and missing primary keys on these tables. What helps in any case is to drop the "
-        "warehouse's tables, those of the schema etl too: the next execution makes them again and loads every batch.",
+        f"The live warehouse would still differ from the lake: {apart}. Nothing was changed.",
+        "Look for triggers, rules and missing primary keys on these tables. If you find none, drop all tables of the "
+        "warehouse and of the schema etl: the next execution creates them again and loads every batch.",
     )

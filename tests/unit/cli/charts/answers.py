@@ -1,4 +1,4 @@
-"""Answers that no warehouse gave."""
+"""Makes answers without a warehouse."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ def answer_of(rows: Sequence[Row], chart: str = "", folder: Path = Path("queries
 
 
 def monthly(*currencies: str, months: int = 3) -> list[Row]:
-    """Revenue of so many months, of which the last is unfinished."""
+    """Returns revenue of this many months, the last one unfinished."""
     return [
         {
             "currency_code": currency,

@@ -24,7 +24,7 @@ def shown(answer: Answer, width: int = 60, encoding: str = "utf-8") -> str:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines below the heading."""
+    """Returns the lines below the heading."""
     lines = [line.strip(" |") for line in text.splitlines()]
     return [
         line

@@ -1,4 +1,4 @@
-"""What a question declares of its chart: everything malformed is named with its file and line."""
+"""A question declares its chart; each malformed part is reported with its file and line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The colours of series can be told apart: by all eyes, and from the sheet that they are drawn on."""
+"""The colours of series can be distinguished by all kinds of eyes, and from their background."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ EYES = {
 SCHEMES = {"light": (SERIES, SHEET), "dark": (tuple(DARK[colour] for colour in SERIES), DARK[SHEET])}
 # In CIELAB, where 2.3 is a just noticeable difference.
 APART = 15
-# WCAG 2.2, 1.4.11, for what is no text.
+# WCAG 2.2, 1.4.11, for parts that are no text.
 CONTRAST = 3
 
 

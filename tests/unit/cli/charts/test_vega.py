@@ -231,7 +231,7 @@ def test_dark_has_a_colour_for_each_that_is_drawn() -> None:
 
 
 def test_nothing_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A specification can't name data elsewhere, and what is drawn names nothing either."""
+    """A specification can't name external data, and neither does the drawing."""
     monkeypatch.setattr(socket, "socket", None)
     drawn = svg(answer_of(monthly("EUR"), LINE))
     assert set(re.findall(r"https?://[^\"' ]+", drawn)) <= {

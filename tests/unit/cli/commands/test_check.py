@@ -1,6 +1,6 @@
-"""What `totes check` prints of ten broken declarations is kept in check.txt.
+"""Compares the output of `totes check` about ten broken declarations with check.txt.
 
-TOTES_WRITE_CHECK=1 writes it again; read what changed before you commit it.
+TOTES_WRITE_CHECK=1 writes the file again; read the changes before you commit it.
 """
 
 import os

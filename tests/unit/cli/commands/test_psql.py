@@ -1,4 +1,4 @@
-"""`totes psql`: which server psql is led to, and what nobody can see of it."""
+"""`totes psql`: the server that psql connects to, and the values that nobody can see."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from local.state import StackState, claimed_home, publish
 
 @pytest.fixture
 def home(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The home of a stack that runs on the tests' server."""
+    """Returns the home of a stack that runs on the tests' server."""
     monkeypatch.setenv("TOTES_HOME", str(tmp_path / "home"))
     state = StackState("http://127.0.0.1:1", "eu-west-2", "1", postgres.host, postgres.port, postgres.superuser, "", 1)
     with ExitStack() as running:
@@ -30,7 +30,7 @@ def home(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_psql_asks_the_running_stack(home: Path) -> None:
-    # What would lead libpq elsewhere has no effect.
+    # Variables that would lead libpq to another server have no effect.
     misleading = {"PGHOSTADDR": "10.0.0.7", "PGPORT": "1", "PGPASSWORD": "hunter2", "PGOPTIONS": "-c nonsense=1"}
     query = "SELECT current_database(), current_user"
     done = subprocess.run(

@@ -1,4 +1,7 @@
-"""`totes redrive` of what ended as no execution of moto does; botocore's Stubber answers, and checks what is asked."""
+"""`totes redrive` of executions that ended as none of moto's does.
+
+botocore's Stubber answers, and checks the requests.
+"""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +26,7 @@ def arn(name: str) -> str:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """Step Functions of stage dev: what it is asked, in order, and what it answers."""
+    """Stubs Step Functions of stage dev: the expected requests in order, and their answers."""
     client = boto3.client("stepfunctions")
     monkeypatch.setattr(Target, "connect", lambda _: NAMES)
     monkeypatch.setattr(boto3, "client", lambda _, **__: client)
@@ -46,7 +49,7 @@ def describes(steps: Stubber, name: str, status: str, **more: Any) -> None:
 
 
 def is_known(steps: Stubber, name: str, status: str, **more: Any) -> None:
-    """It is looked for by its name, and then read."""
+    """Stubs the search for an execution by its name, and then its description."""
     describes(steps, name, status, **more)
     is_read(steps, name, status, **more)
 
@@ -74,7 +77,7 @@ def test_new_execution_starts_with_the_same_input(
 ) -> None:
     monkeypatch.setattr("cli.commands.redrive.unique_name", lambda origin: f"{origin}-1")
     full_read = '{"full_read": ["staff"]}'
-    # However long ago it was: AWS would redrive for 14 days.
+    # At any time in the past: AWS would redrive for 14 days.
     is_known(steps, "bad", status, redriveStatus="NOT_REDRIVABLE", input=full_read)
     steps.add_response(
         "start_execution",

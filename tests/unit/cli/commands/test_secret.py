@@ -1,4 +1,4 @@
-"""`totes secret`: what is written, what stays, and what nobody sees."""
+"""`totes secret`: the values that it writes, those that stay, and those that nobody sees."""
 
 import json
 from collections.abc import Iterator

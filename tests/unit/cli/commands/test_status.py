@@ -10,7 +10,7 @@ from cli.schedule import Schedule
 from totes.alerts.executions import Execution
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-# As long as the names of EventBridge's executions are.
+# The names of EventBridge's executions are as long.
 NAME = f"{'c2dee63b-f275-42d6-a1a6-b553bee079bd'}_{'061e57aa-c653-4042-8e8e-fe9061a3a493'}"
 
 

@@ -81,7 +81,7 @@ def test_source_that_was_seeded_yesterday_goes_on_today(totesys: Any) -> None:
 
 @pytest.fixture
 def left(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets how many working days are left until the last one that is over."""
+    """Sets how many working days are left until the last complete one."""
     amended = [Amendment("sales_order", number, "staff_id") for number in range(1, 8)]
 
     def run(_simulator: object, days: int, progress: Callable[[DayReport], None]) -> None:

@@ -1,4 +1,4 @@
-"""What `totes doctor` finds from outside: healthy, and with each finding provoked."""
+"""The findings of `totes doctor` from outside: of a healthy stage, and each one provoked."""
 
 import ast
 import json
@@ -70,7 +70,7 @@ def changed(operation: str, **fields: Any) -> Damage:
 
 
 def changed_of(operation: str, parameter: str, value: str, **fields: Any) -> Damage:
-    """Changes fields of an operation's answer about one thing."""
+    """Changes fields of an operation's answer about one resource."""
     return lambda aws: aws.change(
         operation, lambda answer, given: answer | fields if given[parameter] == value else answer
     )
@@ -153,7 +153,7 @@ UNAUTHORIZED = "User: me is not authorized to perform: {} on resource: it becaus
 DENIED = "AccessDeniedException"
 INVALID = "ValidationError"
 
-# By code and level: what it says, what to do about it, and how it is provoked.
+# By code and level: the finding, its remedy, and how the test provokes it.
 PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "stack-missing",
@@ -262,8 +262,8 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "execution-failed",
         "failed",
-        "one, TIMED_OUT: The execution ran out of time as a whole.",
-        "how long does a batch take?",
+        "one, TIMED_OUT: The whole execution ran out of time.",
+        "how long each batch takes.",
         executions(execution("TIMED_OUT"), execution(started=NOW - timedelta(minutes=7))),
     ),
     ("stale", "failed", "started 2 h", "totes --stage prod status", executions(execution(started=NOW - HOURS))),
@@ -451,7 +451,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
         "unexpected",
         "unknown",
         "LookupError",
-        "it is a bug of `totes doctor`",
+        "it is a bug in `totes doctor`",
         raises("DescribeAlarms", LookupError("lost")),
     ),
 ]
@@ -469,7 +469,7 @@ def test_finding_is_provoked(aws: AnsweringAws, code: str, level: str, said: str
     assert {(finding.code, finding.level) for finding in found} == {(code, Level(level))}
     assert all(remedy in finding.remedy for finding in found)
     assert any(said in finding.found for finding in found), found
-    # It stands in place of what is said where all is well; staleness is beside an execution that succeeded.
+    # This finding replaces the one of a healthy stage; staleness comes with an execution that succeeded.
     assert len(examined) - len(found) < healthy or code == "stale"
 
 
@@ -484,13 +484,13 @@ def test_right_that_is_missing_hides_no_other_finding(aws: AnsweringAws, operati
 
 
 def test_every_finding_is_provoked() -> None:
-    """Of each finding that the checks can make there is a test which makes it."""
+    """For each finding that the checks can make, there is a test that provokes it."""
     made = set()
     for folder in ("totes/verify/doctor", "cli/doctor"):
         for file in (ROOT / folder).glob("*.py"):
             made |= set(_codes(file))
     provoked = {case[0] for case in PROVOKED} | {case[1] for case in PROVOKED_INSIDE} | {case[0] for case in JUDGED}
-    # Errors are found by their own names.
+    # Errors are named by their classes.
     provoked = {code for code in provoked if not code[0].isupper()} | {"certificate-expires"}
     assert made == provoked
 

@@ -129,7 +129,7 @@ TEXTS = st.lists(
 
 
 def obeyed(text: str) -> set[str]:
-    """What a terminal acts upon, but for line breaks."""
+    """Returns the characters that a terminal would act upon, without line breaks."""
     controls = {
         letter for letter in text if unicodedata.category(letter) in {"Cc", "Zl", "Zp", "Cs"} and letter != "\n"
     }
@@ -191,7 +191,7 @@ def test_csv_is_exact_in_a_file_and_obeys_nothing_on_a_terminal(monkeypatch: pyt
 
 
 def test_every_command_prints_by_such_a_screen() -> None:
-    """One that made a console of its own would obey what is in data."""
+    """A command with a console of its own would pass control characters in data on to the terminal."""
     modules = [path for path in Path("console").rglob("*.py") if path.name != "render.py"]
     assert [path.name for path in modules if re.search(r"\bConsole\(|[^.\w]print\(", path.read_text())] == []
 

@@ -1,4 +1,4 @@
-"""A report's folder is there whole, or as it was."""
+"""A report's folder is either complete, or as it was before."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pages are well-formed HTML that needs nothing else, and data in them stays data."""
+"""Pages are well-formed HTML without external resources, and data in them stays data."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,7 +22,7 @@ VOID = {"meta", "input", "br", "link", "img"}
 
 
 class Checker(HTMLParser):
-    """Notes elements, attributes and texts, and fails where elements overlap."""
+    """Collects elements, attributes and texts, and fails if elements overlap."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -86,7 +86,7 @@ def test_stop_ends_the_schedule_at_once(stack: Stack) -> None:
         stopped = time.monotonic()
 
     assert not thread.is_alive()
-    # The next execution is due in minutes.
+    # The next execution starts only minutes later.
     assert time.monotonic() - stopped < 60
 
 
@@ -113,7 +113,7 @@ def test_rule_that_is_no_rate_is_an_error(stack: Stack) -> None:
 
 @contextmanager
 def running(stack: Stack, every: timedelta | None = None) -> Iterator[tuple[list[str], threading.Thread]]:
-    """A schedule in a thread, stopped at the end: the executions that it started."""
+    """Yields the executions that a schedule has started; the schedule runs in a thread, and stops at the end."""
     started: list[str] = []
     stop = threading.Event()
     thread = threading.Thread(target=Scheduler(stack, every, started.append).run, args=(stop,))

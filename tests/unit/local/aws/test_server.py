@@ -38,7 +38,7 @@ def test_server_is_bound_to_the_loopback_interface_only() -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_sdk_reaches_it_by_either_name(host: str) -> None:
     with moto_server() as endpoint, environment_of(state_of(endpoint)):
-        # At localhost an SDK puts the bucket's name before it: lake.localhost.
+        # At localhost an SDK puts the bucket's name in front: lake.localhost.
         s3 = boto3.client("s3", endpoint_url=endpoint.replace("127.0.0.1", host))
         s3.create_bucket(Bucket="lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"})
         s3.put_object(Bucket="lake", Key="a", Body=b"1")

@@ -18,7 +18,7 @@ def test_templates_are_those_of_their_stages(compiled: dict[str, dict[str, Any]]
         assert resources["LoadLambdaFunction"]["Properties"]["FunctionName"] == f"totes-{stage}-load"
         assert resources["LandingBucket"]["DeletionPolicy"] == policy
         assert resources["FreshnessAlarm"]["Properties"]["Period"] == 900
-        # What the plugins add, not just what serverless.yml says.
+        # This includes the resources that plugins add, not only those of serverless.yml.
         kinds = {resource["Type"] for resource in resources.values()}
         assert {"AWS::Lambda::LayerVersion", "AWS::StepFunctions::StateMachine", "AWS::Logs::LogGroup"} <= kinds
 

@@ -1,4 +1,4 @@
-"""The seed's history, held against what was measured on the real database."""
+"""Compares the seed's history with measurements on the real database."""
 
 import contextlib
 from collections.abc import Iterator
@@ -30,7 +30,7 @@ SIZES = {
 
 @pytest.fixture(scope="module")
 def history(postgres: Postgres) -> Iterator[Any]:
-    """A connection to what the seed writes by default, to be read only."""
+    """Yields a connection to the default seed, for reading only."""
     postgres.create_database("seeded_by_default")
     with contextlib.closing(postgres.connect("seeded_by_default")) as connection:
         connection.cursor().execute(SOURCE_SCHEMA.read_text(encoding="utf-8"))
@@ -326,7 +326,7 @@ def test_history_is_the_same_whenever_it_ends(totesys: Any, until: date, last: d
     assert 730 < value(totesys, "SELECT max(created_at)::date - min(created_at)::date FROM payment") < 750
     opening = "SELECT min(p.created_at::date) - max(c.created_at::date) FROM payment p, currency c"
     assert value(totesys, opening) in {1, 3}
-    # Only what is agreed may lie ahead, by as much as on any other day.
+    # Only agreed dates may lie in the future, as far as on any other day.
     agreed = "SELECT max(agreed_delivery_date::date) - max(created_at::date) FROM sales_order"
     assert 0 < value(totesys, agreed) <= 7
     assert value(totesys, "SELECT max(payment_date)::date FROM payment WHERE paid") == last

@@ -1,4 +1,4 @@
-"""Working days on a live totesys: what they add, what they change, and what they leave as it was."""
+"""Working days on a live totesys: the rows that they add and change, and those that stay the same."""
 
 from datetime import date
 from typing import Any
@@ -23,7 +23,7 @@ def contents(connection: Any) -> dict[str, bytes]:
 
 
 def cells(connection: Any) -> dict[tuple[str, int, str], Any]:
-    """Every cell of the growing tables by (table, id, column)."""
+    """Returns every cell of the growing tables by (table, id, column)."""
     return {
         (table, key, column): cell
         for table in GROWING

@@ -163,7 +163,7 @@ def test_temporary_files_end_with_the_process(runtime: LambdaRuntime, tmp_path: 
     assert runtime("litter", {"seconds": seconds}).function_error
     assert not list(tmp_path.glob("tmp-*"))
     runtime("describe", {})
-    # One that is warm has its own, until the end.
+    # A warm worker keeps its own, until it ends.
     assert len(list(tmp_path.glob("tmp-*"))) == 1
     runtime.close()
     assert not list(tmp_path.glob("tmp-*"))

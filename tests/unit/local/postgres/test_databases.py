@@ -17,7 +17,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 def execute(credentials: dict[str, str | int], statement: str) -> list[list[object]]:
-    """Run a statement as a function would connect."""
+    """Runs a statement over a connection like a function's."""
     with contextlib.closing(
         driver.Connection(
             credentials["username"],

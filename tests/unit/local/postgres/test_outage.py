@@ -20,7 +20,7 @@ def credentials(stack: Stack) -> Credentials:
 
 
 def ask(stack: Stack, statement: str) -> list[tuple[object, ...]]:
-    """What the warehouse that the secret names answers to its own user."""
+    """Returns the answer of the warehouse that the secret names to its own user."""
     with connected(WAREHOUSE, credentials(stack), "totes-test") as connection:
         found = connection.execute(statement)
         rows = [tuple(row) for row in found]

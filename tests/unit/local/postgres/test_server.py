@@ -19,7 +19,7 @@ pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[4]
 NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
-# Prints where the server is and which process it is, then does what it is told.
+# Prints the server's folder and its own process id, then runs the given code.
 OWNER = """
 import sys, time
 from local.postgres.server import Postgres
@@ -132,7 +132,7 @@ def test_role_without_a_password_is_refused() -> None:
                 unix_sock=f"{server.host}/.s.PGSQL.5432",
             )
 
-        # The driver may trip over the closed connection and mention the reason as the context only.
+        # The driver may stumble over the closed connection and name the reason only in the context.
         assert "28P01" in str(refused.getrepr(chain=True))
 
 
@@ -186,7 +186,7 @@ def test_root_may_install_where_others_cannot_go(tmp_path: Path, monkeypatch: py
 
 @contextlib.contextmanager
 def owner(then: str, user: str | None = None):
-    """A process with a server of its own: the process, the server's folder and the server's process."""
+    """Yields a process with a server of its own: the process, the server's folder and the server's process."""
     identity = pwd.getpwnam(user) if user else None
     process = subprocess.Popen(
         [interpreter() if user else sys.executable, "-c", OWNER, then],
@@ -206,7 +206,7 @@ def owner(then: str, user: str | None = None):
 
 
 def interpreter() -> str:
-    """A Python of our version that everybody may execute: root's own may lie under /root."""
+    """Returns a Python of our version that every user may execute: root's own may be below /root."""
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for candidate in (Path(sys.executable).resolve(), Path("/usr/bin") / name, Path("/usr/local/bin") / name):
         with contextlib.suppress(OSError):

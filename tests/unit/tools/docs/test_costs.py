@@ -16,7 +16,7 @@ CHANGES = (
 
 def test_bill_adds_up_by_hand() -> None:
     bill = {item.name: item for item in costs.items("rate(1 hour)")}
-    # 730 executions, of which 682 find something: 48 of 2 functions and 682 of 3, and each of the one that watches.
+    # 730 executions, of which 682 find something: 48 with 2 functions and 682 with 3, each with one call of watch.
     assert bill["Lambda, calls"].units == 48 * 3 + 682 * 4
     stages, watching = 48 * 2 * 2 + 682 * 3 * 5, 48 * 2 + 682 * 5
     assert bill["Lambda, time"].units == (stages * Decimal(1769) + watching * 256) / 1024
@@ -27,7 +27,7 @@ def test_bill_adds_up_by_hand() -> None:
 
 
 def test_each_metric_of_an_alarm_is_paid_for() -> None:
-    """Six alarms on one metric, one for each function, and two with an expression: of four metrics, and of one each."""
+    """Six alarms on one metric, one for each function, and two with an expression: on four metrics, and on one each."""
     bill = {item.name: item for item in costs.items("rate(1 hour)")}
     assert bill["CloudWatch, metrics in alarms"].units == 6 + len(FUNCTIONS) + 4 + len(FUNCTIONS)
 
@@ -52,7 +52,8 @@ def _ask(seeded: Pipeline, asked: Counter[str]) -> None:
     seeded.ingest()
     seeded.load()
     assert asked["PutObject"] + asked["ListObjectsV2"] == costs.QUIET.writes
-    # Load asks two questions at once that one manifest may answer. The second finds it read already, or reads it too.
+    # Load makes two requests at once that the same manifest may answer. The second one may find the manifest already
+    # read, or may read it, too.
     assert costs.QUIET.reads - asked["GetObject"] in (0, 1)
 
     asked.clear()

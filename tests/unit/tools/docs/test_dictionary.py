@@ -14,7 +14,7 @@ _WORD = re.compile(r"[a-z0-9]+")
 
 @pytest.fixture(scope="module")
 def entries() -> Mapping[str, str]:
-    """The dictionary's text below each heading of the third level."""
+    """Returns the dictionary's text below each heading of the third level."""
     parts = re.split(r"^##+ (.*)\n", dictionary.files()[dictionary.DICTIONARY], flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 

@@ -1,4 +1,4 @@
-"""The drawing and the functions' tables in docs/architecture.md are what is deployed."""
+"""The drawing and the functions' tables in docs/architecture.md match the deployed resources."""
 
 import ast
 import re
@@ -22,16 +22,16 @@ ERRORS = {declarations.ContractInvalid.__name__} | {
     for name, kind in vars(errors).items()
     if isinstance(kind, type) and issubclass(kind, errors.TotesError) and name not in ABSTRACT
 }
-# totes.postgres.connection can tell of either database; each function has one. Load commits to no log in S3. Transform
-# keeps the batch that another execution committed. If Report or Watch find something wrong with a log, they leave it
-# out of the mail.
+# totes.postgres.connection names the errors of both databases; each function uses one database. Load commits to no log
+# in S3. Transform keeps a batch that another execution committed first. If Report or Watch find something wrong with a
+# log, they leave it out of the mail.
 ELSEWHERE = {
     "ingest": {"WarehouseUnreachable", "WarehouseBusy"},
     "transform": {"BatchContended"},
     "load": {"SourceUnreachable", "SourceBusy", "BatchContended"},
     "backfill": {"WarehouseUnreachable", "WarehouseBusy"},
 }
-# What a stage imports when there is something to do.
+# A stage imports these when there is something to do.
 LATER = {
     "ingest": "totes.source.table_reader",
     "transform": "totes.warehouse.batch_shaper",
@@ -97,7 +97,7 @@ def test_function_is_specified_with_nothing_left_empty(function: str) -> None:
 
 
 def named_in(function: str) -> set[str]:
-    """The errors that are named anywhere in what a function imports, but for the lists of all of them."""
+    """Returns the errors that a function's imports name anywhere, except in the lists of all errors."""
     imports = ", ".join(filter(None, ["sys", f"functions.{function}", LATER.get(function)]))
     code = f"import {imports}; print(*(name for name in sys.modules if name.startswith('totes.')))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The lake's views and tables are what the contracts say, and what the engines understand."""
+"""The lake's views and tables match the contracts, and the engines understand them."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The drawings have every reference and every origin that is declared, and nothing else."""
+"""The drawings have every declared reference and origin, and nothing else."""
 
 import re
 
@@ -41,7 +41,7 @@ def test_lineage_is_that_of_the_origins() -> None:
 
 @pytest.mark.parametrize("drawing", [mermaid.flow(), mermaid.relations(warehouse_tables())], ids=["flow", "relations"])
 def test_every_line_is_of_a_known_kind(drawing: str) -> None:
-    """Mermaid itself needs a browser; GitHub draws nothing where one line is wrong."""
+    """Mermaid itself needs a browser, and GitHub draws nothing if one line is wrong."""
     first, kind, *lines, last = drawing.split("\n")
     assert (first, last) == ("```mermaid", "```")
     assert kind in ("flowchart LR", "erDiagram")

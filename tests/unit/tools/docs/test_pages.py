@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[4]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
-# A text that is a path: a file with its extension, or a folder.
+# A text that is a path: it has a file's extension, or is a folder.
 _NAMED = re.compile(
     r"\[`?((?:[\w.-]+/)*[\w-]+(?:(?:\.[\w-]+)*\.(?:py|toml|sql|ya?ml|json|md|html|css|js|txt|in|svg|png)|/))`?\]\(([^)\s]+)\)"
 )
@@ -58,6 +58,6 @@ def test_every_test_that_shows_security_is_there() -> None:
 
 
 def _anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives to a page's headings."""
+    """Returns the anchors that GitHub gives to a page's headings."""
     headings = _HEADING.findall(page.read_text(encoding="utf-8"))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

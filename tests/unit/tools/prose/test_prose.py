@@ -49,6 +49,12 @@ def test_docstrings_comments_and_messages_of_a_module_are_passages(tmp_path: Pat
     ]
 
 
+def test_statements_and_drawn_trees_are_no_passages(tmp_path: Path) -> None:
+    tree = '"""The errors.\n\n    Error\n    └── Transient  may be gone in a moment\n\nThe end."""\n'
+    found = _passages(tmp_path, "module.py", f'{tree}QUERY = "SELECT one, two FROM three WHERE four"\n')
+    assert [passage.text for passage in found] == ["The errors.", "Error", "The end."]
+
+
 def test_docstring_of_a_test_begins_as_it_likes(tmp_path: Path) -> None:
     assert _passages(tmp_path, "module.py", 'def test_it():\n    """A row is read."""') == [
         Passage(2, "A row is read.")

@@ -1,4 +1,4 @@
-"""What no golden mail shows: causes that are too long, and what they may hide."""
+"""Cases that no golden mail shows: causes that are too long, and texts that they may hide."""
 
 import json
 from dataclasses import replace
@@ -19,7 +19,7 @@ FAILURE = Failure(Names("dev", "123456789012", "eu-west-2"), "arn:of:one", "Load
 
 
 def body(found: str, remedy: str = "") -> str:
-    """Returns the mail about a load that failed so, in one line."""
+    """Returns the mail about a load that failed with this cause, in one line."""
     return " ".join(failure_mail(replace(FAILURE, found=found, remedy=remedy)).body.split())
 
 
@@ -88,15 +88,15 @@ def test_line_break_in_a_name_makes_no_line(field: str) -> None:
     assert mail.body.count("\nDO THIS") == 1
 
 
-# What SNS takes.
+# SNS's limit for a subject.
 LONGEST_SUBJECT = 100
 PROD = Names("prod", "123456789012", "eu-west-2")
-# The longest name that Lambda has for a trouble of its own.
+# The longest name of one of Lambda's own errors.
 ERRORS = [*CATALOGUE, "Lambda.SubnetIPAddressLimitReachedException"]
 
 
 def test_longest_subject_is_cut() -> None:
-    """With all its words it has 101 characters."""
+    """With all its words, the subject has 101 characters."""
     error = "Lambda.ClientExecutionTimeoutException"
     subject = failure_mail(Failure(PROD, "arn:of:one", "Transform", error, "", "", NOW, NOW)).subject
     assert subject == f"totes-prod-pipeline: Transform failed with {error}, nothing loaded ye"

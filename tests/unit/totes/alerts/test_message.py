@@ -1,4 +1,4 @@
-"""What SNS is given out of an e-mail."""
+"""The SNS message of an e-mail."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Whether an e-mail was sent about an execution, as commands and the page say it."""
+"""Whether an e-mail was sent about an execution, in the words of commands and the page."""
 
 import json
 from datetime import UTC, datetime

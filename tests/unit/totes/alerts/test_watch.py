@@ -1,6 +1,6 @@
-"""What is told of executions that were redriven, and how often.
+"""The e-mails about redriven executions, and how often they are sent.
 
-moto redrives nothing, so what Step Functions answers is made here.
+moto can't redrive, so this module makes the answers of Step Functions itself.
 """
 
 import json
@@ -46,7 +46,7 @@ def event(minute: float, kind: str, **details: Any) -> Event:
 
 
 def task(minute: float, name: str, output: Any = None) -> list[Event]:
-    """A task that succeeds at once."""
+    """Makes the events of a task that succeeds at once."""
     return [
         event(minute, "TaskStateEntered") | {"stateEnteredEventDetails": {"name": name, "input": "{}"}},
         event(minute, "TaskScheduled"),
@@ -56,13 +56,13 @@ def task(minute: float, name: str, output: Any = None) -> list[Event]:
 
 
 def failing(minute: float, name: str, error: str) -> list[Event]:
-    """A task that fails."""
+    """Makes the events of a task that fails."""
     entered, scheduled, *_ = task(minute, name)
     return [entered, scheduled, event(minute, "TaskFailed", error=error, cause="{}")]
 
 
 def told_failure(minute: float) -> list[Event]:
-    """An attempt that lands something, and then fails with a mail."""
+    """Makes the events of an attempt that lands something, and then fails with a mail."""
     return [
         *task(minute, "Ingest", INGESTED),
         *failing(minute, "Load", "WarehouseBusy"),
@@ -73,30 +73,30 @@ def told_failure(minute: float) -> list[Event]:
 
 
 def leaving_failed(minute: float) -> list[Event]:
-    """A redrive that goes on from the state Failed."""
+    """Makes the events of a redrive that resumes in the state Failed."""
     return [event(minute, "ExecutionRedriven", redriveCount=1), *task(minute, "Failed", {})[1:]]
 
 
 class StepFunctions:
-    """Answers as AWS does, and takes mails."""
+    """Answers as AWS does, and records mails."""
 
     def __init__(self) -> None:
         self.executions: dict[str, dict[str, Any]] = {}
         self.events: dict[str, list[Event]] = {}
         self.mails: list[tuple[str, str]] = []
-        # The executions whose newest events were asked for.
+        # The executions whose newest events were requested.
         self.read: list[str] = []
 
     def has(
         self, name: str, status: str, began: float, *events: Event, redriven: float | None = None, **more: Any
     ) -> None:
-        """An execution that began some minutes after START."""
+        """Returns an execution that began some minutes after START."""
         found = {"executionArn": arn(name), "name": name, "status": status, "startDate": at(began)} | more
         self.executions[arn(name)] = found | ({"redriveDate": at(redriven)} if redriven is not None else {})
         self.events[arn(name)] = [event | {"id": number} for number, event in enumerate(events, 1)]
 
     def ended(self, name: str) -> list[tuple[str, str]]:
-        """Subject and text of what is sent when the rule calls for an execution."""
+        """Returns the subject and text of the mail that is sent when the rule reports an execution."""
         self.mails.clear()
         told = tell(arn(name), self.executions[arn(name)]["status"], SETTINGS)
         assert told is bool(self.mails)
@@ -127,7 +127,7 @@ class StepFunctions:
 
 @pytest.fixture
 def steps() -> Iterator[StepFunctions]:
-    """Step Functions: one execution has succeeded, at minute -5."""
+    """Stubs Step Functions with one execution that succeeded, at minute -5."""
     made, real = StepFunctions(), boto3.client
     made.has("good", "SUCCEEDED", -5, output=json.dumps(LOADED))
 
@@ -154,7 +154,7 @@ def test_failure_that_was_not_due_is_not_told_by_the_rule(steps: StepFunctions) 
     assert steps.ended("bad") == []
 
 
-# AWS notes the exit of a state whose error was caught; moto does not.
+# AWS records the exit of a state whose error was caught; moto does not.
 @pytest.mark.parametrize("left", [[], task(1, "NotifyFailure")[-1:]], ids=["without its exit", "with its exit"])
 def test_failure_whose_mail_was_not_sent_is_told_as_its_function_said_it(
     steps: StepFunctions, left: list[Event]
@@ -179,7 +179,8 @@ def test_redriven_execution_that_no_catch_saw_is_told_though_its_first_attempt_w
     steps.has("bad", status, 0, *told_failure(1), *again, redriven=10, stopDate=at(35))
     [(subject, text)] = steps.ended("bad")
     assert subject.startswith("Ingest ")
-    # Of the last attempt: what the first one landed is not counted again, and the time between is no time it took.
+    # This is about the last attempt: the first one's rows are not counted again, and the time between them does not
+    # count.
     assert "after 25 min and 1 attempt" in text
     assert "Rows none loaded" in text
 
@@ -214,7 +215,7 @@ def test_redrive_that_succeeds_is_the_recovery(steps: StepFunctions) -> None:
     steps.has("bad", "SUCCEEDED", 0, *told_failure(1), *again, redriven=10, output=json.dumps(LOADED))
     [(subject, text)] = steps.ended("bad")
     assert subject == "recovered after 1 execution that failed"
-    assert "after 1 that had not. Until now the warehouse showed totesys as it was at 2026-11-24 08:55:00 UTC." in text
+    assert "after 1 had failed. Until now the warehouse showed totesys as it was at 2026-11-24 08:55:00 UTC." in text
     assert "shows totesys as it was at 2026-11-24 09:10:00 UTC" in text
 
 
@@ -275,12 +276,12 @@ def test_warehouse_is_as_fresh_as_the_last_time_that_a_redrive_asked_totesys(ste
     steps.has("behind", "SUCCEEDED", 0, *before, *behind, redriven=600, output=json.dumps(LOADED))
     assert fresh_as_of(arn("behind")) == at(1)
 
-    # One that fails later leaves the warehouse as it was.
+    # A later failure leaves the warehouse as it was.
     steps.has("bad", "FAILED", 700, *told_failure(701), error="WarehouseBusy", cause="{}")
     assert fresh_as_of(arn("bad")) == at(1)
 
 
-# What one mail says.
+# The content of one mail.
 
 
 def timed_out(steps: StepFunctions, *events: Event, **more: Any) -> tuple[str, str]:
@@ -325,7 +326,7 @@ def test_mail_says_utc_and_means_it(steps: StepFunctions) -> None:
 
 @pytest.fixture
 def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Lets this machine be in Tokyo: boto3 gives times in the machine's zone."""
+    """Puts this machine's time zone to Tokyo: boto3 gives times in the machine's zone."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Asia/Tokyo")
         time.tzset()
@@ -346,7 +347,7 @@ def test_mail_counts_failures_in_a_row(steps: StepFunctions) -> None:
     steps.has("one", "FAILED", -4, *told_failure(-4))
     steps.has("two", "ABORTED", -3)
     _, text = timed_out(steps)
-    assert "In a row 3 executions have failed; the last good one began at 2026-11-24 08:55:00 UTC" in text
+    assert "In a row 3 executions have failed; the last successful one began at 2026-11-24 08:55:00 UTC" in text
 
 
 def test_execution_that_left_batches_to_another_is_not_counted(steps: StepFunctions) -> None:
@@ -354,7 +355,7 @@ def test_execution_that_left_batches_to_another_is_not_counted(steps: StepFuncti
     steps.has("aside", "SUCCEEDED", -3, output=json.dumps(STOOD_ASIDE))
     assert steps.ended("aside") == []
     _, text = timed_out(steps)
-    assert "In a row 2 executions have failed; the last good one began at 2026-11-24 08:55:00 UTC" in text
+    assert "In a row 2 executions have failed; the last successful one began at 2026-11-24 08:55:00 UTC" in text
 
 
 STOOD_ASIDE = {"load": {"batches": 0, "catching_up": "another"}}
@@ -391,7 +392,7 @@ def test_recovery_may_load_nothing(steps: StepFunctions, output: dict[str, str])
     assert "The execution before this one succeeded." in text
 
 
-# How fresh the warehouse is.
+# The freshness of the warehouse.
 
 
 @pytest.mark.parametrize(("snapshot", "fresh"), [(8, 8), (2, 5)], ids=["landed since", "landed before"])

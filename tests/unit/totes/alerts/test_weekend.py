@@ -1,6 +1,6 @@
-"""The e-mails of long outages: the shipped function behind Report, asked at each failure of a schedule of five minutes.
+"""The e-mails of long outages: the shipped function behind Report, called at each failure of a five-minute schedule.
 
-Step Functions is a stand-in that answers as AWS does, and notes what it was asked. A clock of its own goes with it.
+A stand-in for Step Functions answers as AWS does, and records its requests. It has a clock of its own.
 """
 
 import io
@@ -31,7 +31,7 @@ class Schedule:
 
     Attributes:
         mails: each with the minute at which it was sent.
-        most_read: the most executions that one failure has looked into.
+        most_read: the most executions whose histories were read for one failure.
     """
 
     def __init__(self, steps: StepFunctions) -> None:
@@ -95,7 +95,7 @@ class Schedule:
 
     @property
     def hours(self) -> list[float]:
-        """When mails were sent."""
+        """Returns the minutes at which mails were sent."""
         return [round(hours, 2) for hours, _ in self.mails]
 
 
@@ -138,15 +138,13 @@ def test_weekend_of_one_failure_is_five_mails(schedule: Schedule) -> None:
         (49, "589 failures since 2026-11-24 09:00 UTC: Load failed with WarehouseUnreachable"),
         (60, "recovered after 720 executions that failed"),
     ]
-    # The one before it says all.
+    # The previous mail says everything.
     assert schedule.most_read == 2
     first, second = (" ".join(text.split()) for text in schedule.texts[:2])
-    assert "Next mail After 1 hour about this failure, unless it recovers; at once about another one." in first
+    assert "Next mail In 1 hour, if this failure persists; at once for a different failure." in first
     assert "Repeats" not in first
-    assert "Next mail After 24 hours about this failure, unless it recovers" in second
-    assert (
-        "Repeats This is e-mail 2 about this failure; the one before came from execution at-0 at 2026-11-24" in second
-    )
+    assert "Next mail In 24 hours, if this failure persists" in second
+    assert "Repeats This is e-mail 2 about this failure; execution at-0 sent the previous one at 2026-11-24" in second
 
 
 def test_two_failures_by_turns_are_four_mails_each(schedule: Schedule) -> None:
@@ -165,7 +163,7 @@ def test_another_failure_at_hour_twenty_is_a_first_one(schedule: Schedule) -> No
     assert schedule.hours == [0, 1, 20, 21, 45]
     assert schedule.mails[2][1] == "Ingest failed with SourceUnreachable, 20 h behind"
     assert "241 executions have failed" in schedule.texts[2]
-    # It has to be sure that this failure is new.
+    # Report has to be sure that this failure is new.
     assert schedule.most_read == 100
 
 
@@ -191,7 +189,7 @@ def test_same_error_of_another_table_is_a_first_one(schedule: Schedule) -> None:
 def test_mail_that_sns_refuses_does_not_silence_the_next(schedule: Schedule) -> None:
     for minute in range(0, 3 * HOUR, EVERY):
         schedule.fails(minute, *DOWN, is_sent=minute not in (0, EVERY, 70, 75))
-    # The first two were refused, and the two of an hour after the third.
+    # The first two were refused, and the two in the hour after the third.
     assert schedule.hours == [0.17, 1.33]
 
 
@@ -213,13 +211,13 @@ def test_execution_that_runs_beside_counts_once_it_has_told(schedule: Schedule) 
 
 def test_slow_execution_that_began_earlier_is_told_by_the_same_rule(schedule: Schedule) -> None:
     schedule.fails(10, *DOWN)
-    # It began before the other one did, and failed after it.
+    # It began before the other one, and failed after it.
     schedule.fails(5, *DOWN)
     assert schedule.hours == [0.17]
 
 
 def redriven(schedule: Schedule, minute: float) -> Any:
-    """What Report answers when the execution of minute 0 is redriven and fails as before."""
+    """Returns Report's answer when the execution of minute 0 is redriven and fails in the same way."""
     failure = {"State": DOWN[0], "Error": DOWN[1], "Cause": {"errorMessage": "Again."}}
     events = [event(minute, "ExecutionRedriven"), *task(minute, "Failed", {})[1:], *failing(minute, *DOWN)]
     before = [one for one in schedule.steps.events[arn("at-0")] if one["timestamp"] <= at(1)]
@@ -260,7 +258,7 @@ def test_more_failures_than_it_looks_at_are_not_miscounted(schedule: Schedule) -
     schedule.steps.list_executions = newest  # type: ignore[assignment]
     schedule.fails(minutes[-1] + EVERY, *SOURCE_DOWN)
     schedule.succeeds(minutes[-1] + 2 * EVERY)
-    # The last success is found all the same.
+    # The last success is found, nevertheless.
     assert schedule.mails[0][1] == "Ingest failed with SourceUnreachable, 3 days behind"
-    assert "At least 1,000 executions have failed: no more were looked at" in " ".join(schedule.texts[0].split())
+    assert "At least 1,000 executions have failed (older ones were not counted)" in " ".join(schedule.texts[0].split())
     assert schedule.mails[1][1] == "recovered after at least 999 executions that failed"

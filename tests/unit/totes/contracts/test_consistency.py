@@ -1,5 +1,5 @@
 # ruff: noqa: E501  a mistake is a line
-"""Each mistake in a declaration is found when it is read, on its line."""
+"""Each mistake in a declaration is found when the declaration is read, on its line."""
 
 import re
 import shutil
@@ -31,7 +31,7 @@ def findings(schemas: Path) -> list[str]:
     return list(map(str, read_declarations().findings))
 
 
-# A file, a text in it, the text that replaces it, and the finding.
+# A file, a text in it, the replacement, and the finding.
 MISTAKES = {
     # Fields.
     "no text": (SOURCE, 'key = "staff_id"', "key = 5", "key is 5, expected a text"),
@@ -121,7 +121,7 @@ MISTAKES = {
     "reference of a star": (SALES, '"dim_design"', '"dim_designs"', "which no file in schemas/warehouse declares; did you"),
     "reference to another thing": (SALES, '"dim_design"', '"dim_staff"', "design_id references dim_staff, which is made of s"),
     "check of a dimension": (DESIGN, "[columns]", '[checks.x]\nrule = "."\nbreaks = "true"\n[columns]', "only a fact has che"),
-    # Where columns come from.
+    # The origins of columns.
     "no origin": (DESIGN, 'from = "design.file_name", ', "", "file_name has no `from`, so it would always be NULL"),
     "column of the origin": (DESIGN, '"design.file_name"', '"design.weight"', "file_name: design declares no column weight"),
     "table of the origin": (DESIGN, '"design.file_name"', '"staff.first_name"', "file_name comes from staff.first_name; its"),
@@ -184,9 +184,9 @@ MISTAKES = {
     "quote": (PAYMENT, "AND NOT EXISTS", "AND 'a' <> 'b AND NOT EXISTS", "has a quote or a comment without an end"),
     "comment": (PAYMENT, ')\n"""', ') -- so it is"""', "ends within a comment"),
     "semicolon": (PAYMENT, ')\n"""', ');\n"""', "has a semicolon; expected one condition"),
-    "parameter": (PAYMENT, ')\n"""', ') AND :batch > 1\n"""', "has a parameter :batch, which nobody fills in"),
+    "parameter": (PAYMENT, ')\n"""', ') AND :batch > 1\n"""', "has a parameter :batch, which nothing fills in"),
 }  # fmt: skip
-# Their finding is on another line: that of the column which the replaced line names, or the line before.
+# Their finding is on another line: that of the column named in the replaced line, or the line before.
 ELSEWHERE = (
     "key of another type",
     "dimension's key of another type",
@@ -208,7 +208,7 @@ def test_mistake_is_found_on_its_line(schemas: Path, mistake: str) -> None:
     assert found, f"not among {findings(schemas)}"
     shown = (schemas / file).read_text(encoding="utf-8").splitlines()
     if (named := re.match(rf"{file}:(\d+): ", found[0])) and mistake not in ELSEWHERE:
-        # SQL is found on the line of its field, and a field that is missing on the first line.
+        # SQL is found on the line of its field, and a missing field on the first line.
         assert int(named[1]) in (1, line, line + new.count("\n")) or shown[int(named[1]) - 1].startswith("breaks = ")
 
 
@@ -230,7 +230,7 @@ def test_file_that_nothing_reads_is_found(schemas: Path, name: str, expected: st
     assert findings(schemas) == [f"{name}:1: nothing reads a file of this name; {expected}"]
 
 
-# A file, its content (None: it is not there), and its finding.
+# A file, its content (None: it does not exist), and its finding.
 FILES: dict[str, tuple[str, bytes | None, str]] = {
     "no log": ("0001_log.sql", None, "0001_log.sql:1: no file has version 1: it makes the log's tables"),
     "no second": ("0002_quarantine.sql", None, "0003_tombstones_that_end.sql:1: its version is 3, and nothing has version 2"),
@@ -353,7 +353,7 @@ def test_table_may_not_have_the_name_of_what_another_makes(schemas: Path, name: 
 
 
 def test_two_facts_may_not_make_one_view(schemas: Path) -> None:
-    """Of these names, the history of the one is the current state of the other."""
+    """The history of one of these facts has the name of the other's current state."""
     text = (schemas / PAYMENT).read_text(encoding="utf-8")
     for name in ("fact_current_x", "fact_x_history"):
         (schemas / "warehouse" / f"{name}.toml").write_text(text, encoding="utf-8")
@@ -424,7 +424,7 @@ def test_error_shows_ten_mistakes_of_both_kinds(schemas: Path) -> None:
         assert caught.value.found.count(".toml:") == 10
         assert caught.value.found.endswith(f"; and {total - 10} more.")
         assert caught.value.remedy == (
-            "Correct the declarations in schemas/ until `totes check` finds nothing, and deploy."
+            "Correct the declarations in schemas/ until `totes check` finds no mistake, and deploy."
         )
 
 

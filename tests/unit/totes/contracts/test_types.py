@@ -1,4 +1,4 @@
-"""The table of types is whole, and nobody else decides by a type's name."""
+"""The table of types is complete, and no other module decides by a type's name."""
 
 import ast
 from pathlib import Path
@@ -112,11 +112,11 @@ def test_fixed_width_has_a_writer_of_that_width() -> None:
 
 
 def test_nobody_else_decides_by_a_types_name() -> None:
-    """Names that are no everyday words: a new one in a comparison belongs into the table."""
+    """These names are no everyday words: a new one in a comparison belongs in the table."""
     names = {"timestamp(3)", "timestamptz", "serial", "varchar", "bigint", "smallint", "double precision", "numeric"}
     allowed = {
         "totes/contracts/types.py",
-        # The name that PostgreSQL's binary format has for it, and a column of the warehouse's own.
+        # The name in PostgreSQL's binary format, and a column of the warehouse's own.
         "totes/postgres/binary_copy.py",
         "totes/lake/texts.py",
         "totes/warehouse/staging.py",

@@ -126,7 +126,7 @@ def test_broken_manifest_is_named(lake: Lake) -> None:
 
 
 def test_hint_of_a_batch_that_is_not_committed_costs_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is put beside the manifest, and a process may die between the two."""
+    """The hint is put beside the manifest, and a process may die between the two."""
     committed(lake, range(1, 4))
     put(HINT, b'{"batch": 4}')
     walks, keys = [], Lake.keys
@@ -182,7 +182,7 @@ def test_batch_that_is_landed_and_processed_meanwhile_is_no_gap(lake: Lake, monk
     real, asked = landed.newest, []
 
     def newest() -> Manifest | None:
-        """Another execution is through with its batch before the processed zone is asked."""
+        """Makes another execution finish its batch before the processed zone is read."""
         found = real()
         if not asked:
             asked.append(True)

@@ -109,7 +109,7 @@ def test_missing_bucket_is_named(lake: Lake) -> None:
         (403, "InvalidAccessKeyId", AccessDenied, 1),
         (503, "SlowDown", LakeUnavailable, 6),
         (500, "InternalError", LakeUnavailable, 6),
-        # Somebody else writes or deletes the key at this moment: whether it is there in the end is not known.
+        # Another writer puts or deletes the key at this moment: whether the object exists in the end is not known.
         (409, "ConditionalRequestConflict", LakeUnavailable, 1),
     ],
 )
@@ -160,7 +160,7 @@ def read_anything(lake: Lake, _: Path) -> bytes | None:
 
 
 def s3_error(code: str, more: str = "") -> str:
-    """What S3 answers, with all that it adds."""
+    """Returns S3's answer, with all fields that S3 adds."""
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code><Message>No &amp; no.</Message>{more}'
         "<RequestId>4442587FB7D0A2F9</RequestId><HostId>host</HostId></Error>"

@@ -1,4 +1,4 @@
-"""Connections to S3 that end where none should, by a server that plays the parts of one answer after the other."""
+"""Connections to S3 that end unexpectedly: a server plays one part of a script after the other."""
 
 import hashlib
 import socket
@@ -24,7 +24,7 @@ Plays = Callable[..., list[str]]
 
 @pytest.fixture
 def plays(monkeypatch: pytest.MonkeyPatch) -> Iterator[Plays]:
-    """Answers each request by the next part, the last one again and again; returns the list of requests that came."""
+    """Answers each request with the next part, and repeats the last one; returns the list of requests."""
     monkeypatch.setitem(aws.RETRIES, "backoff", {"init_backoff": timedelta(milliseconds=1)})
     monkeypatch.setitem(aws._TIMES, "read_timeout", "300ms")
     requests: list[str] = []
@@ -103,7 +103,7 @@ def begin(handler: BaseHTTPRequestHandler, status: int, length: int, content_ran
 
 
 def test_put_over_a_connection_that_was_reset_is_sent_again(plays: Plays) -> None:
-    """S3 closes a connection that a function keeps while it sleeps; the function hears of it when it sends."""
+    """S3 closes a connection that a function keeps while it sleeps; the function notices when it sends."""
     requests = plays(reset, stored)
     assert Lake(BUCKET).add_json("log/1.json", {}) is True
     assert requests == ["PUT", "PUT"]

@@ -30,7 +30,7 @@ def few_at_once() -> Iterator[None]:
 
 
 def array(numbers: list[int]) -> pa.Array:
-    """Behind a number that is cut off: what Arrow cuts off is still in its buffers."""
+    """Returns keys after a number that is cut off: Arrow's buffers still hold what was cut off."""
     return pa.array([3, *numbers], pa.int32())[1:]
 
 

@@ -1,4 +1,4 @@
-"""What the functions import, in a process of its own: this one has imported everything already."""
+"""The imports of functions, in a process of its own: this one has already imported everything."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What PostgreSQL reads is what Arrow holds."""
+"""PostgreSQL reads the same values that Arrow holds."""
 
 import itertools
 import tracemalloc
@@ -40,7 +40,7 @@ COLUMNS = tuple(Column(kind, kind, "") for kind in KINDS)
 
 
 def numerics(kind: str) -> st.SearchStrategy[Decimal]:
-    """All that a numeric can hold. Made from text: arithmetic would round what has more than 28 digits."""
+    """Returns all kinds of values that a numeric can hold, made from text: arithmetic would round beyond 28 digits."""
     precision, scale = map(int, kind.removeprefix("numeric(").removesuffix(")").split(","))
     most = 10**precision - 1
     return st.one_of(st.sampled_from([-most, -1, 0, 1, 9_999, 10_000, most]), st.integers(-most, most)).map(
@@ -72,7 +72,7 @@ def held(value: object) -> object:
 
 
 def arrays(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
-    """The rows behind a first one, which is cut off: what Arrow cuts off is still in its buffers."""
+    """Returns the rows after a first one, which is cut off: Arrow's buffers still hold it."""
     columns = [
         pa.array([*map(held, (values[-1], *values))], arrow_type(column))
         for column, values in zip(COLUMNS, zip(*rows, strict=True), strict=True)
@@ -102,7 +102,7 @@ def test_every_value_of_every_type_is_read_as_it_was(star: PipelineConnection, r
 
 
 def test_digits_behind_the_point_stay(star: PipelineConnection) -> None:
-    """Of a numeric without bounds, whose digits are its own."""
+    """This is a numeric without bounds, which keeps its own digits."""
     column = warehouse_tables()["fact_payment"].column("payment_amount")
     assert column.type == "numeric"
     amounts = pa.RecordBatch.from_arrays([pa.array(["1.50", "0", None, "100"])], names=[column.name])

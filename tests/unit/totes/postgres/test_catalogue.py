@@ -61,10 +61,10 @@ def exchanged(renaming: str, one: str, other: str, meanwhile: str) -> list[str]:
     return [f"{renaming} {old} TO {new}" for old, new in ((one, meanwhile), (other, one), (meanwhile, other))]
 
 
-# {what: (statements, the tables whose stored rows may have other values)}
+# {change: (statements, the tables whose stored rows may have other values)}
 CHANGES = {
     "columns exchanged": (exchanged("ALTER TABLE staff RENAME", "first_name", "last_name", "held"), {"staff"}),
-    # The names, their order and their types are the same.
+    # Names, order and types are the same.
     "the last column made again": (
         ["ALTER TABLE design DROP last_updated", "ALTER TABLE design ADD last_updated timestamp(3) DEFAULT now()"],
         {"design"},
@@ -147,7 +147,7 @@ def test_all_relations_that_make_up_a_table_are_known(pipeline: Pipeline) -> Non
         ({}, True),
         ({"unique_columns": ()}, False),
         ({"kind": "r", "relations": (LOW,)}, True),
-        # Each of the tables that inherit from one another has an index of its own.
+        # Each of the tables that inherit from each other has an index of its own.
         ({"kind": "r", "relations": (LOW, HIGH)}, False),
     ],
 )

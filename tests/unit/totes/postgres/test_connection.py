@@ -88,14 +88,14 @@ def test_wrong_password_is_refused_without_showing_it(reader: Credentials) -> No
         connected(TOTESYS, replace(reader, password="hunter2"), "totes-test"),
     ):
         pytest.fail("connected")
-    # Worth another attempt: the next one reads the secret again.
+    # These are worth another attempt: the next one reads the secret again.
     assert str(caught.value).endswith("If it lasts, put the right username and password into the secret.")
     assert "hunter2" not in str(caught.value)
 
 
 @contextlib.contextmanager
 def refusing_server(folder: Path, refusal: bytes) -> Iterator[None]:
-    """A server that refuses whoever connects and has gone at once."""
+    """Runs a server that refuses each connection and closes it at once."""
 
     def refuse(server: socket.socket) -> None:
         connection, _ = server.accept()
@@ -114,7 +114,7 @@ def refusing_server(folder: Path, refusal: bytes) -> Iterator[None]:
 
 
 def test_refusal_is_heard_though_the_server_has_gone(reader: Credentials, tmp_path: Path) -> None:
-    """As it is with a real server where the client is a little late."""
+    """This also happens with a real server, if the client is a little late."""
     with (
         refusing_server(tmp_path, b"SFATAL\0C28P01\0Mno such user\0\0"),
         pytest.raises(SourceUnreachable, match="totesys refuses: no such user; SQLSTATE 28P01"),
@@ -157,7 +157,7 @@ POOLER = "The pooler before totesys refuses: "
         ("25006", "read-only transaction", SourceBusy, "not do it now", "is a standby"),
         ("40001", "could not serialize access", SourceBusy, "not do it now", "long transactions"),
         ("XX000", "cache lookup failed", DatabaseFailed, "refuses in a way that totes does not know", "Read the"),
-        # What poolers pass on as it is, and what they refuse themselves.
+        # Errors that poolers pass on unchanged, and refusals of their own.
         ("08P01", "no more connections allowed (max_client_conn)", SourceUnreachable, "closed", "connections left"),
         ("08P01", "query_wait_timeout", SourceUnreachable, "closed the connection", "a pooler before it"),
         ("08P01", "server login has been failing, try again later", SourceUnreachable, "closed", LEAST_TIME),
@@ -212,7 +212,7 @@ PASSWORDS = {
 
 @pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
 def test_password_works_whatever_it_holds(pipeline: Pipeline, reader: Credentials, password: str) -> None:
-    """The server makes its secret of the same text, as it does of what psql is given."""
+    """The server derives its secret from the same text, as it does for a password from psql."""
     pipeline.postgres.execute(f"CREATE ROLE strange LOGIN PASSWORD '{password}'")
     try:
         with connected(TOTESYS, replace(reader, username="strange", password=password), "totes-test") as connection:
@@ -237,7 +237,7 @@ def test_name_works_that_saslprep_forbids(pipeline: Pipeline, reader: Credential
 
 
 def test_server_that_cannot_prove_itself_is_unreachable(tmp_path: Path) -> None:
-    """A SCRAM exchange that fails on our side, as scramp says in errors that are not the driver's."""
+    """A SCRAM exchange fails on our side: scramp raises its own errors, not the driver's."""
 
     def answer(server: socket.socket) -> None:
         connection, _ = server.accept()
@@ -374,7 +374,7 @@ def test_server_that_cannot_be_reached_is_transient(reader: Credentials, changes
 
 
 def test_full_disk_of_the_function_is_not_the_databases_fault(connect: Connects) -> None:
-    # The device refuses what is written to it as soon as it leaves the buffer.
+    # The device refuses written text as soon as it leaves the buffer.
     with (
         pytest.raises(OSError, match=os.strerror(errno.ENOSPC)),
         connect(TOTESYS),
@@ -409,7 +409,7 @@ def test_copy_moves_bytes_both_ways(pipeline: Pipeline, connect: Connects) -> No
 
 
 def test_rows_of_any_length_arrive_as_they_were_sent(pipeline: Pipeline, connect: Connects) -> None:
-    """Whatever lies in one buffer together: short rows, rows as long as a buffer, and one beyond 16 MB."""
+    """Rows of all lengths in one buffer: short ones, some as long as a buffer, and one above 16 MB."""
     taken = bytearray()
 
     class Sink:
@@ -458,7 +458,7 @@ REFUSES = b"E" + (len(REFUSAL) + 4).to_bytes(4, "big") + REFUSAL
 def test_failed_connection_closes_its_socket_at_once(
     monkeypatch: pytest.MonkeyPatch, sslmode: str, answers: list[bytes] | None
 ) -> None:
-    """The error and its traceback still exist, so no garbage collection has closed the socket."""
+    """The error and its traceback still exist, so garbage collection has not closed the socket."""
     if answers is None:
         monkeypatch.setattr("totes.postgres.connection.STATEMENT_SECONDS", 0)
         monkeypatch.setattr("totes.postgres.connection.CONNECT_SECONDS", 1)
@@ -472,7 +472,7 @@ def test_failed_connection_closes_its_socket_at_once(
 
 @contextlib.contextmanager
 def closing_server(answers: list[bytes] | None) -> Iterator[tuple[int, threading.Event]]:
-    """Runs a server that answers each message of one client and then ends its side; given None, it is silent.
+    """Runs a server that answers each message of one client and then ends its side; given None, it stays silent.
 
     Yields its port, and an event that is set when the client has closed the connection.
     """
@@ -481,7 +481,7 @@ def closing_server(answers: list[bytes] | None) -> Iterator[tuple[int, threading
 
         def serve() -> None:
             client, _ = server.accept()
-            # A client that closes with something unread resets the connection.
+            # A client that closes with unread input resets the connection.
             with client, contextlib.suppress(ConnectionError):
                 for answer in answers or []:
                     client.recv(1024)

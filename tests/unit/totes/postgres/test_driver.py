@@ -1,7 +1,7 @@
-"""Canaries: what totes/postgres/driver.py relies on in pg8000 and scramp, and does for them.
+"""Canaries: the internals of pg8000 and scramp that totes/postgres/driver.py relies on, and their gaps that it fills.
 
 A `relies` that fails after an upgrade names an internal that has changed: the code that uses it must follow. A `still`
-that fails means that the library does by itself what the driver does for it: that part of the driver can go.
+that fails means that the library now fills the gap itself: that part of the driver can go.
 """
 
 import inspect
@@ -94,7 +94,7 @@ def test_driver_relies_on_a_context_of_rows_and_a_stream() -> None:
 
 def test_driver_relies_on_a_socket_and_a_file_around_it(theirs: Any) -> None:
     assert theirs._usock.fileno() > 0
-    # `peek` shows what has arrived, and takes nothing.
+    # `peek` shows the received bytes without taking them.
     assert {"peek", "read", "write", "flush", "close"} <= set(dir(theirs._sock))
     assert theirs.py_types
 
@@ -120,7 +120,7 @@ def test_pg8000_still_leaves_its_socket_open_if_the_server_goes() -> None:
             pg8000.dbapi.connect("anybody", sock=client, ssl_context=False)
         assert client.fileno() > 0
     finally:
-        # pg8000's file would keep a closed socket open, and Python 3.13 warn about it in a later test.
+        # pg8000's file would keep a closed socket open, and Python 3.13 would warn about it in a later test.
         os.close(client.detach())
 
 
@@ -147,7 +147,7 @@ def test_pg8000_still_takes_a_copy_row_by_row(ours: Any, theirs: Any) -> None:
 def test_scramp_still_refuses_what_the_server_takes() -> None:
     with pytest.raises(ScramException):
         scramp.utils.saslprep("\u0221")  # unassigned in Unicode 3.2
-    # The driver has put its own in the place of this one, where scramp looks it up.
+    # scramp looks this function up here, and the driver has put its own in its place.
     assert scramp.core.saslprep is not scramp.utils.saslprep
     assert scramp.core.saslprep("\u0221") == "\u0221"
     assert "saslprep(password)" in inspect.getsource(scramp.core)

@@ -21,7 +21,7 @@ IDLE = r"pid %s \(postgres, psql\), idle in transaction since 20\d\d-\d\d-\d\d \
 
 @contextlib.contextmanager
 def session(pipeline: Pipeline, *statements: str, name: str = "psql") -> Iterator[int]:
-    """Leaves a transaction open that has run some statements; yields its pid."""
+    """Leaves a transaction with some statements open; yields its pid."""
     with pipeline.connection(pipeline.warehouse) as connection:
         cursor = connection.cursor()
         cursor.execute(f"SET application_name = '{name}'")
@@ -74,7 +74,7 @@ def test_readers_wait_no_longer_than_it_queues(star: PipelineConnection, pipelin
         reader.start()
         assert not locks.change_at_once(star, lambda: alter(star))
         reader.join()
-    # A busy machine answers late. Whoever queues for good waits 20 s.
+    # A busy machine answers late. A session that queues for good waits 20 s.
     assert waits[0] < locks.QUEUE_MILLISECONDS / 1000 + 3
 
 
@@ -91,7 +91,7 @@ def test_change_is_made_once_the_reader_has_gone(
 
 
 def refused(pipeline: Pipeline, statement: str, when_free: bool = False) -> str:
-    """Runs a statement that is refused a lock; returns the error's text."""
+    """Runs a statement that gets no lock; returns the error's text."""
 
     def run() -> None:
         with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
@@ -169,13 +169,13 @@ def test_holder_of_any_lock_in_the_way_is_named(
         session(pipeline, "INSERT INTO dim_design VALUES (1, 'a', 'b', 'c')", name="innocent"),
     ):
         text = refused(pipeline, ours)
-    # The loader may not see the state of others.
+    # The loader may not see the state of other sessions.
     assert f"locks are held by pid {holder} (postgres, psql). Nothing to do" in text
 
 
 @pytest.mark.usefixtures("star")
 def test_idle_reader_and_its_waiter_are_named(pipeline: Pipeline) -> None:
-    """As behind a migration that is itself behind a dump."""
+    """The loader waits for a migration that itself waits for a dump."""
     with pipeline.connection(pipeline.warehouse) as other, contextlib.ExitStack() as dumping:
         dump = dumping.enter_context(session(pipeline, "SELECT count(*) FROM dim_date"))
         other.cursor().execute("SET application_name = 'migrate'")

@@ -1,4 +1,4 @@
-"""What every stage does with its connection: statements with parameters, transactions, and parts of them."""
+"""The connection of every stage: statements with parameters, transactions, and savepoints."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -117,7 +117,7 @@ def test_refused_copy_leaves_the_connection_usable(connection: PipelineConnectio
 
 
 def test_answer_that_is_not_read_to_its_end_ends_the_connection(connection: PipelineConnection) -> None:
-    """The server knows an hour 24, and Python does not."""
+    """The server has an hour 24, and Python does not."""
     with pytest.raises(ValueError, match="24:00"), connection.begin():
         connection.execute("SELECT CAST('24:00' AS time) FROM generate_series(1, 9)")
     assert not is_open(connection)

@@ -1,4 +1,4 @@
-"""What each sslmode sends to whom: the table in docs/security.md is made here."""
+"""The traffic of each sslmode to each kind of server: this module makes the table in docs/security.md."""
 
 import contextlib
 import importlib
@@ -42,7 +42,7 @@ def authority() -> Authority:
 
 @pytest.fixture(scope="module")
 def certificates(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path | None]:
-    """The certificate of each server, by the server's name."""
+    """Returns the certificate of each server, by the server's name."""
     folder = tmp_path_factory.mktemp("certificates")
     return {
         "no TLS": None,
@@ -58,14 +58,14 @@ def credentials(opened: Peer, mode: str, ca: str = "", host: str = "localhost") 
 
 
 def refusal(login: Credentials) -> TotesError:
-    """What an attempt to log in ends with; every peer refuses the password that it was sent."""
+    """Returns the outcome of an attempt to log in; every peer refuses the password that it gets."""
     with pytest.raises(TotesError) as caught, connected(TOTESYS, login, "totes-test"):
         pytest.fail("connected")
     return caught.value
 
 
 def outcome(opened: Peer, error: TotesError) -> str:
-    """What the peer got to know, in a word; nothing else than this word may be true."""
+    """Returns a few words for what the peer has received; it has received nothing else."""
     if PASSWORD.encode() in opened.received:
         assert isinstance(error, SourceUnreachable)
         return "sends the password, encrypted" if opened.encrypted else "sends the password **in plain text**"
@@ -155,7 +155,7 @@ def test_refusal_names_the_certificate_and_the_remedy(
 def test_secret_of_0_1_without_sslmode_is_told_what_changed(
     monkeypatch: pytest.MonkeyPatch, certificates: dict[str, Path | None], server: str
 ) -> None:
-    # A name that only this machine resolves to itself: it is not taken for local.
+    # Only this machine resolves this name to itself, so it does not count as local.
     monkeypatch.setattr(socket, "create_connection", to_loopback(socket.create_connection))
     with peer(certificates[server]) as opened:
         unnamed = credentials(opened, "", host="db.example.com")
@@ -169,7 +169,7 @@ def test_secret_of_0_1_without_sslmode_is_told_what_changed(
 
 
 def to_loopback(connect: object) -> object:
-    """`create_connection`, with every host leading here."""
+    """Returns `create_connection` with every host leading here."""
 
     def connected_here(address: tuple[str, int], *arguments: object, **named: object) -> object:
         return connect(("127.0.0.1", address[1]), *arguments, **named)  # type: ignore[operator]
@@ -207,14 +207,14 @@ def test_server_that_breaks_off_is_transient_and_gets_no_password(mode: str, ans
 
 @contextlib.contextmanager
 def breaking_off(server: socket.socket, answer: bytes) -> Iterator[list[bytes]]:
-    """Answers one client, and goes."""
+    """Answers one client, and ends."""
     import threading
 
     received: list[bytes] = []
 
     def serve() -> None:
         client, _ = server.accept()
-        # Our side may hang up at any moment from here on.
+        # Our side may close the connection at any moment from here on.
         with client, contextlib.suppress(OSError):
             received.append(client.recv(1024))
             client.sendall(answer)
@@ -228,7 +228,7 @@ def breaking_off(server: socket.socket, answer: bytes) -> Iterator[list[bytes]]:
 
 
 def test_plain_text_before_the_handshake_is_not_taken_for_the_servers() -> None:
-    """CVE-2021-23222: what somebody in between puts behind the S must not be read as if it had come encrypted."""
+    """CVE-2021-23222: bytes that somebody in between adds after the S must not count as encrypted."""
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         breaking_off(server, b"S" + b"R\0\0\0\x08\0\0\0\x03") as received,
@@ -279,7 +279,7 @@ def test_default_is_verify_full_but_on_loopback_and_sockets(host: str, local: bo
     login = Credentials(host, "totesys", "reader", PASSWORD)
     assert login.tls == ("prefer" if local else "verify-full")
     assert login.is_local == local
-    # Whoever gives a certificate wants it to be checked.
+    # A secret with a certificate asks for a check.
     assert replace(login, ca="a certificate").tls == "verify-full"
     assert all(replace(login, sslmode=mode).tls == mode for mode in SSL_MODES)
 

@@ -28,7 +28,7 @@ def test_client_outlives_an_invocation_and_not_its_session(monkeypatch: pytest.M
 
 @pytest.fixture
 def nothing_known(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable and no file says anything about AWS, but that there is no instance to ask."""
+    """Removes all variables and files about AWS, except the one that says that there is no instance."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -42,7 +42,7 @@ Served = tuple[str, list[dict[str, str]]]
 
 @pytest.fixture
 def s3(nothing_known: None) -> Iterator[Served]:
-    """Yields the address of a server that has every object, and the headers of its requests."""
+    """Yields the address of a server that has every object, and its requests' headers."""
     with served() as found:
         yield found
 
@@ -83,7 +83,7 @@ PROFILE = "[profile reports]\nregion = eu-north-1\naws_access_key_id = OF-THE-PR
 
 
 def signed_for(heard: list[dict[str, str]]) -> tuple[str, str]:
-    """The key and the region that the last request was signed with."""
+    """Returns the key and the region with which the last request was signed."""
     key, _, region, *_ = heard[-1]["authorization"].partition("Credential=")[2].split("/")
     return key, region
 
@@ -116,7 +116,7 @@ def test_profile_of_a_command_says_who_asks_and_where(
         monkeypatch.setenv(variable, value)
     boto3.setup_default_session(profile_name="reports")
     store("landing").get("log/1.json")
-    # To the SDK, a region in a variable goes before that of a profile.
+    # For the SDK, a variable's region has priority over a profile's.
     assert signed_for(heard) == ("OF-THE-PROFILE", environment.get("AWS_DEFAULT_REGION", "eu-north-1"))
 
 
@@ -173,7 +173,7 @@ def test_proxy_is_used_but_for_what_is_excepted(
 
 
 def test_aws_itself_is_asked_by_the_buckets_name(s3: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Paths that begin with the bucket are to be discontinued; the proxy hears the name."""
+    """AWS will discontinue paths that begin with the bucket; the proxy sees the host's name."""
     address, heard = s3
     for variable, value in (LAMBDA | {"HTTPS_PROXY": address}).items():
         monkeypatch.setenv(variable, value)

@@ -1,4 +1,4 @@
-"""No form in which a secret is written leaves by any way: forms, names and odd passwords, then the ways out."""
+"""No form of a secret leaves on any way out: forms, names and odd passwords first, then the ways out."""
 
 import io
 import json
@@ -27,7 +27,7 @@ from totes.runtime.secrets import parse_credentials
 NOW = datetime(2026, 11, 15, 9, 30, tzinfo=UTC)
 NAMES = Names("dev", "123456789012", "eu-west-2")
 
-# Two words that must not be in what is left, so that a part of a password counts as much as the whole.
+# Two words that must not be in the rest, so that a part of a password counts as much as the whole.
 WORDS = ("Xyzzy", "Plugh")
 ODD = st.text(
     st.sampled_from("/@#:;,&?%=+*$!|~^<>()[]{}'\"\\` -_.") | st.characters(min_codepoint=33, max_codepoint=0x17F),
@@ -49,19 +49,19 @@ ANY_NAMES = PASSWORD_NAMES + TOKEN_NAMES
 
 
 def conninfo(value: str) -> str:
-    """As libpq wants a value that is quoted."""
+    """Quotes a value for libpq."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def bare(password: str) -> str:
-    """A password for forms that are not quoted: it has no white space, and does not begin as something else does."""
+    """Generates passwords for unquoted forms: without white space, and without the beginning of another form."""
     assume(not re.search(r"\s", password))
     assume(password[0] != "{")
     return password
 
 
 def in_url(password: str) -> str:
-    """A password that does not begin like a port, as a host's colon is followed by one, and holds no URL itself."""
+    """Generates passwords that do not begin like a port after a host's colon, and that hold no URL."""
     assume(not re.match(r"[0-9]{1,5}[^\w@]", password))
     assume("://" not in password)
     return password
@@ -194,11 +194,11 @@ def test_long_text_takes_no_longer_than_its_length(many: str) -> None:
     text = many * (200_000 // len(many))
     began = time.monotonic()
     redacted(text)
-    # The square of its length would be hours.
+    # Time by the square of this length would be hours.
     assert time.monotonic() - began < 60
 
 
-# What this process has read.
+# Credentials that this process has read.
 
 WRITTEN: dict[str, Callable[[str], str]] = {
     "as it is": str,
@@ -248,7 +248,7 @@ def test_read_credentials_are_known() -> None:
     assert redacted("I was given Xyzzy/Plugh 7, and Xyzzy%2FPlugh+7.") == "I was given ***, and ***."
 
 
-# The ways out.
+# The ways out of the process.
 
 SECRETS = st.one_of(
     *(st.builds(form, st.sampled_from(ANY_NAMES), PASSWORDS) for form in FORMS.values()),

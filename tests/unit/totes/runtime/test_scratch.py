@@ -28,7 +28,7 @@ with scratch() as folder:
 
 @pytest.fixture(autouse=True)
 def tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Makes a folder of the test's own the place for temporary files, here and in processes that it starts."""
+    """Puts temporary files into a folder of the test's own, here and in processes that it starts."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
@@ -36,7 +36,7 @@ def tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def process_in_a_batch() -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A process that has such a folder, and the folder."""
+    """Yields a process that has such a folder, and the folder."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDS_ONE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -158,13 +158,13 @@ def test_unreachable_secrets_manager_is_transient(aws_answers: AwsAnswers, monke
         read_credentials("totes/dev/source")
 
 
-# What RDS writes: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
+# The fields that RDS writes: https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
 MANAGED = {"username": "postgres", "password": "hunter2"}
 BESIDE = {"host": "db.example.com", "port": "5433", "dbname": "totesys", "sslmode": "verify-full"}
 
 
 def managed(secrets: Any, login: object = MANAGED, **beside: object) -> str:
-    """A secret of the stage, as a deployment writes it, that names one of RDS's."""
+    """Returns a stage's secret, as a deployment writes it, that names a secret of RDS."""
     arn = secrets.create_secret(Name="rds!db-0b8cdd3a", SecretString=json.dumps(login))["ARN"]
     return stored(secrets, BESIDE | {"secret": arn} | beside)
 
@@ -240,7 +240,7 @@ def test_ca_that_no_one_would_check_is_refused(secrets: Any, mode: str) -> None:
 
 
 def versions(secrets: Any, name: str) -> list[str]:
-    """The passwords that are worth another attempt after the current one, which was just read, was refused."""
+    """Returns the passwords to try after the server refused the current one, which was just read."""
     read = read_credentials(name)
     return [found.password for found in other_versions(read)]
 

@@ -70,7 +70,7 @@ def scope(previous: Manifest | None = BEFORE, *asked_for: str, **changes: Any) -
     return scope_of(TABLES, previous, replace(POSITION, **changes), catalogue(), asked_for)
 
 
-# What to read.
+# The choice of rows to read.
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_request_for_everything_needs_no_fence() -> None:
     assert (moved.unfenced, set(moved.full_read.values())) == (None, {ASKED_FOR})
     unfenced = scope(BEFORE, "design", system="7438")
     assert (unfenced.unfenced, unfenced.full_read) == (MOVED, dict.fromkeys(TABLES, MOVED))
-    # Of nothing before, there is nothing to read on from.
+    # Without an earlier batch there is no fence to read from.
     assert scope(None, *TABLES).full_read == dict.fromkeys(TABLES, FIRST_BATCH)
 
 
@@ -162,14 +162,14 @@ def test_table_is_due_if_it_or_a_partner_has_news(table: str, partners: list[str
 def test_unexplained_table_is_read_in_full_once() -> None:
     second = once_more(replace(NOTHING_IN_FULL, full_read={"staff": ASKED_FOR}), "design")
     assert second.full_read == {"staff": ASKED_FOR, "design": UNEXPLAINED}
-    # Each table has an attempt of its own, one that was read in full for another reason too.
+    # Each table gets an attempt of its own, even one that was read in full for another reason.
     third = once_more(second, "staff")
     assert third.full_read == {"staff": UNEXPLAINED, "design": UNEXPLAINED}
     with pytest.raises(SourceBusy, match=r"staff of totesys was altered .* Nothing to do unless .*partitions\.$"):
         once_more(third, "staff")
 
 
-# Which rows are quarantined.
+# The choice of rows to quarantine.
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_quarantine_holds_what_was_kept_and_what_was_read_as_wrong(
 
 
 def test_row_of_quarantine_is_known_as_it_was_before() -> None:
-    """Its key is among the known ones in either case."""
+    """In both cases, its key is among the known ones."""
     unheard = replace(WRONG, known=False)
     read = Extracted(keys(7), [replace(unheard, reason="another")])
     assert not quarantine_after(Examined({7: unheard}, {}, (7,)), read, keys(7))[7].known
@@ -233,7 +233,7 @@ def test_row_may_not_refer_to_one_that_is_not_to_be_had(joined: tuple[str, ...],
     assert {column: array.to_pylist() for column, array in found.items()} == ({"design_id": [7]} if refused else {})
 
 
-# Which keys came and went.
+# The keys that came and went.
 
 
 @pytest.mark.parametrize(
@@ -274,12 +274,12 @@ def test_what_is_explained_keeps_the_law_whatever_was_missed(
     if change:
         came, gone = set(change.came.to_pylist()), set(change.gone.to_pylist())
         assert set(change.live.to_pylist()) == (known | came) - gone
-        # If exactly as many have gone as were missed, their number shows nothing.
+        # If as many rows have gone as were missed, their number shows nothing.
         assert there == (known | came) - gone or len(there) == len(known | came)
 
 
 def compared(known: set[int], read: set[int], there: set[int], *, in_full: bool) -> KeyChange | None:
-    """Returns how keys have changed, by what was read of a table that holds `there`."""
+    """Returns how keys have changed, given what was read of a table with the keys `there`."""
     known_keys, read_keys = keys(*known), keys(*read)
     came = read_keys.minus(known_keys)
     live = expected_keys(known_keys, came, read_keys, in_full=in_full)
@@ -312,7 +312,7 @@ def test_row_that_was_never_landed_gets_no_tombstone() -> None:
     assert tombstones(keys(6, 7, 8), quarantine).to_pylist() == [6, 7]
 
 
-# Whether it is news.
+# Whether there is anything new.
 
 
 def restructured() -> Scope:

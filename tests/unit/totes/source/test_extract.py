@@ -31,7 +31,7 @@ STAMPS = "'2024-11-15 14:40:10.188', '2024-11-15 14:40:10'"
 
 @pytest.fixture
 def staffed(pipeline: Pipeline) -> Pipeline:
-    """Two departments; one member of staff in the first, two in the second."""
+    """Inserts two departments; one member of staff in the first, two in the second."""
     pipeline.totesys(
         f"INSERT INTO department VALUES (1, 'Sales', NULL, '', {STAMPS}), (2, 'Leds', 'Bath', 'O', {STAMPS})"
     )
@@ -112,7 +112,7 @@ def test_counts_tell_new_rows_from_all(staffed: Pipeline) -> None:
 
 def test_rows_are_read_from_the_first_new_one_on(staffed: Pipeline, tmp_path: Path) -> None:
     at = fence(staffed)
-    # Fills the first page and goes on in others.
+    # Fills the first page and continues in others.
     staffed.totesys(f"INSERT INTO staff SELECT n, 'A', 'B', 1, 'e', {STAMPS} FROM generate_series(4, 500) AS n")
     with taken(staffed) as made:
         windows = dict.fromkeys(source_tables(), Window(at))
@@ -207,7 +207,7 @@ def insert_three_blocks(pipeline: Pipeline) -> int:
 def test_block_that_can_not_be_written_ends_the_extraction(
     pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
 ) -> None:
-    """Blocks are written beside the connection's thread: a disk that is full for one of them must not pass unheard."""
+    """Another thread writes the blocks: a full disk must not go unnoticed there."""
     write, blocks = pq.ParquetWriter.write_table, itertools.count(1)
 
     def fills_the_disk(*arguments: Any) -> None:
@@ -291,7 +291,7 @@ def test_row_is_read_again_whatever_its_age(staffed: Pipeline, tmp_path: Path) -
     with taken(staffed) as made:
         assert made.counts(windows)["staff"] == Count(3, place)
         assert extract.extract(made, STAFF, windows, tmp_path / "staff", {}).keys.to_pylist() == [3]
-        # With what it is joined to.
+        # The rows to which it is joined.
         assert extract.extract(made, DEPARTMENT, windows, tmp_path / "department", {}).keys.to_pylist() == [2]
 
 

@@ -73,7 +73,7 @@ def test_standby_that_is_older_than_the_last_batch_holds_the_run() -> None:
 
 
 def news(postgres: Postgres, fence: int, xmins: list[int]) -> list[bool]:
-    """What PostgreSQL says of rows whose `xmin` holds these ids, without one of them being written."""
+    """Returns PostgreSQL's answer about rows whose `xmin` holds these ids, without writing one of them."""
     with contextlib.closing(postgres.connect()) as connection:
         cursor = connection.cursor()
         cursor.execute(
@@ -117,7 +117,7 @@ def test_permanently_frozen_ids_are_never_new(postgres: Postgres) -> None:
 @settings(deadline=None, max_examples=10, derandomize=True)
 @given(st.integers(0, COMPARABLE - 1), st.lists(st.integers(0, COMPARABLE - 1), min_size=1, max_size=50))
 def test_any_two_comparable_ids_keep_their_order(postgres: Postgres, fence_age: int, ages: list[int]) -> None:
-    # An id is named by how many were given out since; those below 3 are never given out.
+    # Ids are counted back from the newest; those below 3 are never assigned.
     at = next_xid(postgres)
     ids = [(at - age) % 2**32 for age in (fence_age, *ages)]
     usable = [(age, xid) for age, xid in zip((fence_age, *ages), ids, strict=True) if xid > 2]

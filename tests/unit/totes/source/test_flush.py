@@ -20,7 +20,7 @@ FOR_EVER = 50
 
 
 class Server:
-    """Answers how far it has flushed its log: one answer after the other, then the last one again and again."""
+    """Answers how far it has flushed its log: one answer after the other, and then the last one repeatedly."""
 
     def __init__(self, *flushed: str, delay: int = SHORT) -> None:
         self._flushed = list(flushed)

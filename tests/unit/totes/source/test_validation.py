@@ -18,7 +18,7 @@ FULL_NAMES = {"timestamp(3)": "timestamp(3) without time zone", "varchar(3)": "c
 
 
 def catalogue() -> Catalogue:
-    """totesys exactly as declared, in PostgreSQL's words."""
+    """Returns totesys exactly as declared, in PostgreSQL's words."""
     return {
         table.name: CatalogueTable(
             table.name,
@@ -172,7 +172,7 @@ VALID = {
 
 
 def rows(table: str, *changes: dict[str, object]) -> pa.Table:
-    """Valid rows with ids from 1, each with its changes, as they look before a NOT NULL is enforced."""
+    """Returns valid rows with ids from 1, each with its changes, as they are before a NOT NULL is enforced."""
     schema = pa.schema([field.with_nullable(True) for field in landed_schema(source_tables()[table])])
     key = source_tables()[table].key
     return pa.Table.from_pylist(

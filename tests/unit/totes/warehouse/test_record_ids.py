@@ -15,14 +15,14 @@ NEXT = "SELECT nextval('{}.fact_payment_payment_record_id_seq')"
 
 @pytest.fixture
 def beside(star: PipelineConnection, pipeline: Pipeline) -> Iterator[PipelineConnection]:
-    """A connection to an empty replay beside the warehouse of `star`."""
+    """Yields a connection to an empty replay beside the warehouse of `star`."""
     with connected(WAREHOUSE, pipeline.credentials(pipeline.warehouse), "totes-test") as connection:
         schema.migrate(Warehouse(connection, SHADOW))
         yield connection
 
 
 def log(star: PipelineConnection, *ranges: tuple[int, int, int, int]) -> RecordIdsGiven:
-    """What the log gives where payments came as told: batch, rows, first and last record id."""
+    """Returns the log's rows about payments that came in this order: batch, rows, first and last record id."""
     for batch, rows, first, last in ranges:
         star.execute(f"INSERT INTO etl.batch VALUES ({batch}, now(), now(), '')")
         star.execute(

@@ -29,7 +29,7 @@ KEYS = """
 
 @pytest.fixture
 def official(postgres: Postgres) -> Iterator[str]:
-    """A database with the warehouse as the business's own DDL makes it."""
+    """Yields a database with the warehouse as the business's own DDL creates it."""
     postgres.create_database("official_warehouse")
     postgres.execute((REAL_DATA / "warehouse_ddl.sql").read_text(encoding="utf-8"), "official_warehouse")
     yield "official_warehouse"
@@ -61,7 +61,7 @@ def test_second_migration_writes_nothing(pipeline: Pipeline) -> None:
 
 
 def test_migrations_at_once_make_the_schema_once(pipeline: Pipeline) -> None:
-    # Another execution migrates between this one's look at the version and its lock.
+    # Another execution migrates after this one has read the version and before it has the lock.
     with at_statement("pg_advisory_xact_lock", lambda: migrated(pipeline)) as locks:
         migrated(pipeline)
     assert len(locks) == 2
@@ -150,7 +150,7 @@ def test_lock_is_held_until_the_transaction_ends(star: PipelineConnection, pipel
 
 
 def test_live_lock_is_the_same_in_every_release() -> None:
-    """A load of the release before may still run: it must know the lock."""
+    """A load of the previous release may still run: it must use the same lock."""
     assert LIVE.lock == 0x746F746573
 
 

@@ -109,7 +109,7 @@ PAYMENT_ROW = {
 
 @pytest.fixture
 def pay(star: PipelineConnection, stage: Stage) -> Callable[..., Loaded]:
-    """Loads versions of payments into a warehouse that has the dimensions which they refer to."""
+    """Loads versions of payments into a warehouse that has the dimensions they refer to."""
     star.execute("INSERT INTO dim_currency VALUES (1, 'GBP', 'Pound Sterling')")
     star.execute("INSERT INTO dim_payment_type VALUES (1, 'SALES_RECEIPT')")
     star.execute("INSERT INTO dim_transaction VALUES (1, 'SALE', NULL, NULL)")
@@ -127,7 +127,7 @@ def pay(star: PipelineConnection, stage: Stage) -> Callable[..., Loaded]:
 def test_batch_with_parquets_own_time_is_loaded_as_the_same(
     star: PipelineConnection, pay: Callable[..., Loaded], tmp_path: Path
 ) -> None:
-    """Batches were processed like this before a time of day was text."""
+    """Batches had this form before a time of day was a text."""
     assert pay({}).inserted == 1
     star.commit()
     kinds = {"created_time": pa.time32("ms"), "last_updated_time": pa.time32("ms")}
@@ -144,7 +144,7 @@ def test_version_is_added_only_where_it_differs(star: PipelineConnection, pay: C
     assert pay({}, {"payment_id": 8}) == Loaded(staged=2, inserted=2, first=1, last=2)
     assert pay({}, {"payment_id": 8}) == Loaded(staged=2)
     assert pay({"paid": True}, {"payment_id": 8}) == Loaded(staged=2, inserted=1, first=3, last=3)
-    # Back to what it was: a change like any other.
+    # The value goes back to what it was, which is a change like any other.
     assert pay({}) == Loaded(staged=1, inserted=1, first=4, last=4)
     assert rows_of(star, "SELECT payment_record_id, payment_id, paid FROM fact_payment ORDER BY 1") == [
         (1, 7, False),

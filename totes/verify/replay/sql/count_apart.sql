@@ -1,4 +1,4 @@
--- How many rows of a table are not the same in the live warehouse and in a replay, and in how many each column differs.
+-- Counts the rows that differ between the live warehouse and a replay, and for each column the rows in which it differs.
 SELECT
     (SELECT count(*) FROM {replayed}) AS replayed_rows,
     (SELECT count(*) FROM {live}) AS live_rows,

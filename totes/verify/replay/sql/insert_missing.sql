@@ -1,4 +1,4 @@
--- Puts in what only the replay has.
+-- Inserts the rows that only the replay has.
 INSERT INTO {live} ({columns})
 SELECT {columns}
 FROM {replayed} AS replayed

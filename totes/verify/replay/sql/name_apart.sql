@@ -1,4 +1,4 @@
--- The keys of some of these rows.
+-- Returns the keys of the first rows of a kind.
 SELECT {names}
 FROM {replayed} AS replayed
 FULL JOIN {live} AS live ON {same_key}

@@ -1,4 +1,4 @@
--- Puts right what differs.
+-- Updates the live table's rows that differ from the replay's.
 UPDATE {live} AS live
 SET {assignments}
 FROM {replayed} AS replayed

@@ -1,4 +1,4 @@
-"""What a function finds when it examines itself: healthy, and with each finding provoked."""
+"""The findings of a function that examines itself: of a healthy stage, and each one provoked."""
 
 import importlib
 import io
@@ -41,7 +41,7 @@ _LOCK = "SELECT pg_advisory_xact_lock(500152823155)"
 
 @pytest.fixture
 def examine(seeded: Pipeline, monkeypatch: pytest.MonkeyPatch) -> Examine:
-    """Calls a function as `totes doctor` does; returns its findings, by way of JSON as Lambda hands them on."""
+    """Calls a function as `totes doctor` does; returns its findings after a round trip through JSON, as on Lambda."""
     monkeypatch.setenv("TOTES_LANDING_BUCKET", seeded.landing_bucket)
     monkeypatch.setenv("TOTES_PROCESSED_BUCKET", seeded.processed_bucket)
     monkeypatch.setenv("TOTES_SOURCE_SECRET", f"{seeded.name}/source")
@@ -83,7 +83,7 @@ def test_examination_leaves_no_trace(
     for function in EXAMINED:
         examine(function)
     assert seen() == before
-    # No metric, which would count as an execution's.
+    # There is no metric: it would count as an execution's.
     assert capsys.readouterr().out == ""
 
 
@@ -112,12 +112,12 @@ def test_other_inputs_are_refused(function: str, event: dict[str, Any]) -> None:
         importlib.import_module(f"functions.{function}").handler(event, None)
 
 
-# Operations that S3 refuses.
+# Operations that S3 refuses in a test.
 REFUSED: set[str] = set()
 
 
 def deny(operation: str, code: str = "AccessDenied") -> Damage:
-    """Has AWS refuse an operation."""
+    """Makes AWS refuse an operation."""
 
     def damage(_: Pipeline, patch: pytest.MonkeyPatch) -> None:
         real = botocore.client.BaseClient._make_api_call
@@ -138,7 +138,7 @@ def secret(which: str, **changes: Any) -> Damage:
 
 
 def refused(operation: str) -> Damage:
-    """Has S3 refuse an operation."""
+    """Makes S3 refuse an operation."""
     return lambda _, patch: patch.setattr(sys.modules[__name__], "REFUSED", {operation})
 
 
@@ -202,7 +202,7 @@ NEWER = f"INSERT INTO etl.schema_version VALUES ({latest_version() + 1}, now())"
 NO_KEY = "ALTER TABLE fact_payment DROP CONSTRAINT fact_payment_currency_id_fkey"
 NO_COLUMN = "ALTER TABLE dim_design DROP COLUMN file_location CASCADE"
 
-# By function, code and level: what to do about it, and how it is provoked.
+# By function, code and level: the remedy, and how the test provokes the finding.
 PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     (
         "ingest",
@@ -267,7 +267,7 @@ PROVOKED: list[tuple[str, str, str, str, Damage]] = [
     ),
     ("load", "differs", "failed", "Undo the change", lambda s, _: s.star(NO_COLUMN)),
     ("load", "differs-slightly", "warning", "Undo the change", lambda s, _: s.star(NO_KEY)),
-    ("load", "unexpected", "unknown", "it is a bug of `totes doctor`", broken_check),
+    ("load", "unexpected", "unknown", "it is a bug in `totes doctor`", broken_check),
 ]
 
 
@@ -291,7 +291,7 @@ def test_finding_is_provoked(
         found = examine(function)
     provoked = [finding for finding in found if finding["code"] == code and remedy in finding["remedy"]]
     assert [finding["level"] for finding in provoked] == [level], found
-    # What it is not about is looked at all the same.
+    # The other checks are still made.
     assert "ok" in {finding["level"] for finding in found} or code == "SettingsInvalid"
     assert not any(password in str(found) for password in seeded.passwords.values())
 
@@ -299,9 +299,9 @@ def test_finding_is_provoked(
 HEALTHY = Server("18.4", 180004, in_recovery=False, connections=100, room=90, skew=timedelta(seconds=1))
 OLD = {"version": "12.9", "number": 120009}
 JUDGED: list[tuple[str, str, str, Any, dict[str, Any]]] = [
-    ("server-too-old", "failed", "Give another server by `totes secret source`", TOTESYS, OLD),
-    ("source-standby", "warning", "Nothing if it is meant.", TOTESYS, {"in_recovery": True}),
-    ("warehouse-standby", "failed", "Give the primary's host", WAREHOUSE, {"in_recovery": True}),
+    ("server-too-old", "failed", "Name another server by `totes secret source`", TOTESYS, OLD),
+    ("source-standby", "warning", "Nothing, if that is intended.", TOTESYS, {"in_recovery": True}),
+    ("warehouse-standby", "failed", "Name the primary's host", WAREHOUSE, {"in_recovery": True}),
     ("clock-skew", "warning", "Correct the server's clock", TOTESYS, {"skew": timedelta(minutes=2)}),
     ("connections-few", "warning", "raise max_connections", WAREHOUSE, {"room": 4}),
 ]
@@ -324,7 +324,7 @@ def test_certificate_is_judged_by_the_days_that_are_left(days: int, code: str, l
 
 @contextmanager
 def tls_before(postgres: Postgres, certificate: Path) -> Iterator[int]:
-    """Yields the port of a server that speaks TLS and hands on what it is told to PostgreSQL's socket."""
+    """Yields the port of a server that speaks TLS and passes the client's bytes on to PostgreSQL's socket."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -18,7 +18,7 @@ STATEMENT = "SELECT 1"
 
 
 class Connection:
-    """Answers with what a function returns."""
+    """Answers with the result of a function."""
 
     def __init__(self, answer: Callable[[], Any]) -> None:
         self._answer = answer
