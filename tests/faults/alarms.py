@@ -1,4 +1,4 @@
-"""The alarms as they are declared: nothing here publishes the metrics of AWS."""
+"""Reads the alarms that the template declares. Nothing here publishes the metrics of AWS."""
 
 from functools import cache
 
@@ -7,7 +7,7 @@ from tests.unit.infrastructure.template import DEV, Template
 
 @cache
 def watching(metric: str) -> dict[str, bool]:
-    """The alarms on a metric of the state machine, and whether each tells the topic."""
+    """Returns the alarms on a metric of the state machine, and whether each sends to the topic."""
     template = Template()
     return {
         alarm["AlarmName"]: [template.text(action) for action in alarm.get("AlarmActions", ())] == [DEV.topic_arn]
@@ -18,5 +18,5 @@ def watching(metric: str) -> dict[str, bool]:
 
 
 def telling(metric: str) -> tuple[str, ...]:
-    """The alarms on a metric of the state machine that tell the topic."""
+    """Returns the alarms on a metric of the state machine that send to the topic."""
     return tuple(name for name, tells in watching(metric).items() if tells)

@@ -1,4 +1,4 @@
-"""The bookkeeping: what each row of the catalogue promised, and what was seen of it."""
+"""Keeps the catalogue: each row's expected outcome, and the outcome that was seen."""
 
 import json
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ RESULTS = Path(__file__).parents[2] / "build" / "faults.json"
 
 @dataclass(frozen=True)
 class Part:
-    """What one test function declares."""
+    """A test function's declaration."""
 
     file: str
     number: str
@@ -26,12 +26,12 @@ class Part:
     nearest: str = ""
 
     def to_send(self, seen: Outcome | None) -> dict[str, str]:
-        """Returns the part and what was seen as plain texts, which can be sent to another process."""
+        """Returns the part and the outcome seen as plain texts, which can be sent to another process."""
         return {name: str(value) for name, value in asdict(self).items()} | {"seen": str(seen or "")}
 
     @classmethod
     def received(cls, sent: Mapping[str, str]) -> tuple[Self, Outcome | None]:
-        """Returns the part and what was seen, from what `to_send` has returned."""
+        """Returns the part and the outcome seen, from what `to_send` returned."""
         texts = dict(sent)
         seen, outcome = texts.pop("seen"), Outcome(texts.pop("outcome"))
         return cls(outcome=outcome, **texts), Outcome(seen) if seen else None
@@ -39,7 +39,7 @@ class Part:
 
 @dataclass
 class Row:
-    """One row, of one or more test functions and their parameters."""
+    """A row of the catalogue. It has one or more test functions with their parameters."""
 
     number: str
     fault: list[str] = field(default_factory=list)
@@ -59,13 +59,13 @@ class Row:
 
 
 class Catalogue:
-    """The rows that were run, by number."""
+    """The rows that ran, by number."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}
 
     def note(self, report: pytest.TestReport, part: Part, seen: Outcome | None) -> None:
-        """Takes in one phase of one test."""
+        """Adds one phase of one test."""
         row = self.rows.setdefault(part.number, Row(part.number))
         for known, said in (
             (row.fault, part.what),
@@ -86,7 +86,7 @@ class Catalogue:
 
     @property
     def complete(self) -> bool:
-        """Whether every row was run."""
+        """Returns whether every row ran."""
         return all(number in self.rows and self.rows[number].tests for number in NUMBERS)
 
     @property
@@ -94,14 +94,14 @@ class Catalogue:
         return all(row.passed for row in self.rows.values())
 
     def write(self) -> None:
-        """Leaves build/faults.json."""
+        """Writes build/faults.json."""
         RESULTS.parent.mkdir(exist_ok=True)
         rows = [asdict(self.rows[number]) | {"passed": self.rows[number].passed} for number in sorted(self.rows)]
         RESULTS.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_results() -> Mapping[str, Row]:
-    """The rows of the last run; none where there was none."""
+    """Returns the rows of the last run, or none if there was none."""
     if not RESULTS.exists():
         return {}
     documents = json.loads(RESULTS.read_text(encoding="utf-8"))

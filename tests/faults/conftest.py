@@ -1,4 +1,4 @@
-"""One stack for all rows of the catalogue; databases, buckets, secrets and a witness of its own for each."""
+"""One stack serves all rows of the catalogue. Each test has its own databases, buckets, secrets and history checker."""
 
 import io
 from collections.abc import Generator, Iterator, Mapping
@@ -60,7 +60,7 @@ def start(request: pytest.FixtureRequest) -> Start:
 
 @pytest.fixture
 def small(stacked_pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
-    """Yields the pipeline of a test."""
+    """Yields the test's pipeline."""
     with stacked_pipelines(start) as pipeline:
         yield pipeline
 
@@ -89,13 +89,13 @@ def scenario(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--write-promise", action="store_true", help="write the table of faults in docs/promise.md anew")
-    parser.addoption("--all-cases", action="store_true", help="run every case of each scenario, and not just the first")
+    parser.addoption("--write-promise", action="store_true", help="rewrite the table of faults in docs/promise.md")
+    parser.addoption("--all-cases", action="store_true", help="run every case of each scenario, not just the first")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """One case of each scenario is enough for every change; `make faults` runs them all."""
+    """Deselects all but the first case of each scenario, which suffices for every change. `make faults` runs all."""
     if config.getoption("--all-cases", default=False) or config.option.keyword:
         return
     first: dict[str, pytest.Item] = {}
@@ -111,7 +111,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault: a row of the catalogue; see tests/faults/scenario.py")
     config.stash[RESULTS] = Catalogue()
-    # A worker's reports are passed on to the process that has started it, which keeps the books.
+    # Workers pass their reports to the process that started them. Only that process keeps the catalogue.
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Bookkeeper())
 
@@ -130,7 +130,7 @@ def pytest_runtest_makereport(
 
 
 class Bookkeeper:
-    """Notes what each test of a row has shown, in whichever process it ran, in the order of the files."""
+    """Notes what each test has shown, in the order of the files. The tests may run in any process."""
 
     def __init__(self) -> None:
         self._reports: list[tuple[int, Mapping[str, str], pytest.TestReport]] = []
@@ -159,5 +159,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     results = config.stash[RESULTS]
     if results.complete and results.passed and table.promise_is_stale(results.rows):
         terminalreporter.line(
-            "docs/promise.md is not what the faults have shown: run `make faults`, and commit it.", red=True
+            "docs/promise.md differs from the faults' results: run `make faults`, and commit the page.", red=True
         )

@@ -15,9 +15,9 @@ from tests.support.processes import process
 class InProcess:
     """Answers as Lambda does, on the interpreter's threads and in this process' environment.
 
-    A simulated kill unwinds the handler's stack, so its connection is closed and its temporary files go, as the system
-    sees to with a process that is gone. What it sends meanwhile is refused. What only a real death can show needs
-    `Scenario.worker_processes`.
+    A simulated kill unwinds the handler's stack: it closes the connection and deletes temporary files, as the system
+    does after a real death. Meanwhile the handler can send nothing. Use `Scenario.worker_processes` for effects that
+    only a real death has.
 
     Attributes:
         raised: the last error that each execution's functions raised, by the execution's ARN.
@@ -33,16 +33,16 @@ class InProcess:
             with process():
                 result = load_handler(self._functions[name].handler)(event, context)
             return InvokeResult(json.loads(json.dumps(result)))
-        except Exception as error:  # noqa: BLE001  whatever it is, Lambda makes an answer of it
+        except Exception as error:  # noqa: BLE001  Lambda turns any exception into an answer
             self.raised[event.get("execution", "")] = error
             return InvokeResult(error_payload(error, context.aws_request_id), "Unhandled")
-        except BaseException:  # noqa: BLE001  the process is gone, and says nothing
+        except BaseException:  # noqa: BLE001  the process is gone and gives no answer
             message = f"RequestId: {context.aws_request_id} Error: Runtime exited with error: signal: killed"
             return InvokeResult({"errorType": "Runtime.ExitError", "errorMessage": message}, "Unhandled")
 
 
 class Switchboard:
-    """What the stack calls: for each function the invoker that a test has put there, or the usual one."""
+    """Passes each call to the invoker that a test has set for the function, or else to the usual one."""
 
     def __init__(self, usual: Invoker) -> None:
         self.usual = usual
@@ -52,12 +52,12 @@ class Switchboard:
         return self.answering(name)(name, event)
 
     def answering(self, name: str) -> Invoker:
-        """What answers for a function at present."""
+        """Returns the invoker that answers for a function now."""
         return self._instead.get(name, self.usual)
 
     @contextmanager
     def instead(self, name: str, invoker: Invoker) -> Iterator[None]:
-        """Has another invoker answer for a function, for instance worker processes, or one that throttles."""
+        """Lets another invoker answer for a function, for instance worker processes or one that throttles."""
         before = dict(self._instead)
         self._instead[name] = invoker
         try:

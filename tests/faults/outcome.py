@@ -1,4 +1,4 @@
-"""What an execution did, and which of the four outcomes a test has seen."""
+"""Describes an execution, and decides which of the four outcomes a test has seen."""
 
 import itertools
 import json
@@ -14,15 +14,20 @@ from tests.faults.alarms import telling
 from totes.errors import split_labels
 from totes.runtime.names import STAGES
 
-# What an execution that can't send its mail leaves behind is that it has not succeeded; an alarm on the metric tells.
+# An execution that can't send its e-mail still counts as not succeeded. An alarm on this metric sends to the topic.
 _LAST_RESORT = "ExecutionsSucceeded"
-# Ends that no Catch sees, so that the mail comes from the rule.
+# No Catch sees these ends, so the rule sends the e-mail.
 _ENDS = {"TIMED_OUT": "timed out", "ABORTED": "was aborted"}
 
 
 class Outcome(StrEnum):
-    """HEAL: the run or its retry succeeds, and nobody is told. HOLD: it fails with a mail if one is due and leaves the
-    warehouse alone, and the next good run catches up. WARN: it succeeds and says what is odd. NOOP: nothing is done.
+    """The four outcomes.
+
+    HEAL: the run or its retry succeeds, and sends no e-mail.
+    HOLD: the run fails and leaves the warehouse unchanged. It sends an e-mail if one is due. The next good run catches
+    up.
+    WARN: the run succeeds and reports a warning.
+    NOOP: the run finds nothing to do.
     """
 
     HEAL = "HEAL"
@@ -33,7 +38,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Effect:
-    """All that an execution can change: the lake's objects, and where the warehouse's rows lie."""
+    """Everything that an execution can change: the lake's objects, and the place of the warehouse's rows."""
 
     objects: frozenset[str]
     rows: Mapping[str, str]
@@ -44,13 +49,13 @@ class Execution:
     """An execution that has ended.
 
     Attributes:
-        error, cause: of one that did not succeed; empty otherwise.
+        error, cause: why it failed; empty if it succeeded.
         path: the states that it went through.
-        retried: the errors that were answered by another attempt, in order.
-        output: the results of the states, by their names in lower case.
-        remedy: what the error that failed it told the reader to do; empty where the function had no say in it.
-        unsent: whether a mail of it could not be sent at the time.
-        ended: when it did, by the clock of Step Functions.
+        retried: the errors after which a state was tried again, in order.
+        output: the states' results, by the states' names in lower case.
+        remedy: the remedy of the error that failed it; empty if the error came from outside the functions.
+        unsent: whether SNS refused its e-mail.
+        ended: when it ended, by the clock of Step Functions.
     """
 
     arn: str
@@ -73,19 +78,19 @@ class Execution:
 
     @property
     def name(self) -> str:
-        """The name of the execution: a mail of the local stack links to no console of AWS, so it holds no ARN."""
+        """Returns the name. The local stack's e-mails don't link to AWS's console, so they hold no ARN."""
         return self.arn.rpartition(":")[2]
 
     @property
     def warnings(self) -> list[str]:
-        """What the functions found odd."""
-        # The input is in the output as well.
+        """Returns the functions' warnings."""
+        # The output also holds the input.
         results = [self.output.get(stage.lower(), {}) for stage in STAGES]
         return [text for result in results for text in result.get("warnings", [])]
 
     @property
     def mail(self) -> str:
-        """The message of its one mail, without its line breaks; then once more why it came and what to do, together."""
+        """Returns the only e-mail's text without its line breaks, followed by its reason and remedy side by side."""
         (mail,) = self.mails
         text = one_line(mail.message)
         why, remedy = text.partition(" Why ")[2], text.partition(" DO THIS ")[2]
@@ -97,16 +102,16 @@ class Execution:
 
     @property
     def step(self) -> str:
-        """The stage that it ended in."""
+        """Returns the stage in which the execution ended."""
         return next((state for state in reversed(self.path) if state in STAGES), "")
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """What a repeated failure has in common with the one before."""
+        """Returns the values that are equal in a failure and its repetition."""
         return self.step, self.error or self.status, split_labels(self.cause).tables
 
     def mail_violations(self, due: bool) -> list[str]:
-        """What contradicts I5: a mail where one is due, none for another execution, and it says what is needed."""
+        """Returns the contradictions of I5: an e-mail that is missing, superfluous or incomplete."""
         mails = int(due and not self.unsent)
         if len(self.mails) != mails:
             return [f"I5 {len(self.mails)} mails, not {mails}, of an execution that ended {self.status}: {self.cause}"]
@@ -115,7 +120,7 @@ class Execution:
         if not mails:
             return []
         mail = self.mails[0]
-        # The mail need not have all of a very long cause.
+        # The e-mail may shorten a very long cause.
         found = split_labels(self.cause).found[:1_900]
         needed = {"step": self.step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.name}
         how = f"failed with {re.escape(self.error)}"
@@ -129,8 +134,10 @@ class Execution:
 
 
 def mails_due(executions: Sequence[Execution]) -> list[bool]:
-    """For each execution whether a mail about it is due: the first failure of its kind, then one after an hour, and
-    then one a day, until an execution succeeds. One that could not be sent counts for nothing.
+    """Returns for each execution whether an e-mail about it is due.
+
+    The first failure of its kind is due, then one after an hour, then one a day, until an execution succeeds. A failure
+    whose e-mail could not be sent does not count.
     """
     told: dict[tuple[str, str, str], list[datetime]] = {}
     due = []
@@ -147,12 +154,12 @@ def mails_due(executions: Sequence[Execution]) -> list[bool]:
 
 
 def one_line(text: str) -> str:
-    """A text without its line breaks, which a mail has elsewhere than a message."""
+    """Returns the text without its line breaks, which differ between an e-mail and an error's message."""
     return " ".join(text.split())
 
 
 def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[str]]:
-    """The path and the retried errors of an execution."""
+    """Returns the path of an execution and its retried errors."""
     path = [event["stateEnteredEventDetails"]["name"] for event in events if "stateEnteredEventDetails" in event]
     retried = [
         _error(event)
@@ -163,7 +170,7 @@ def read_history(events: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[s
 
 
 def classify(executions: Sequence[Execution]) -> Outcome:
-    """The outcome of a test, from all that it ran."""
+    """Returns the outcome of a test from all its executions."""
     if any(not execution.succeeded for execution in executions):
         return Outcome.HOLD
     if any(execution.warnings for execution in executions):
@@ -173,7 +180,7 @@ def classify(executions: Sequence[Execution]) -> Outcome:
 
 
 def contradictions(executions: Sequence[Execution]) -> list[str]:
-    """What an outcome promises beyond its name, and did not keep."""
+    """Returns violations of what every outcome promises: no failure changes the warehouse, and a later run succeeds."""
     found = [
         f"{execution.error} failed the execution, and the warehouse has changed: {execution.cause}"
         for execution in executions
@@ -185,7 +192,7 @@ def contradictions(executions: Sequence[Execution]) -> list[str]:
 
 
 def output_of(execution: Mapping[str, Any]) -> dict[str, Any]:
-    """The output of an execution that succeeded, from the answer of DescribeExecution."""
+    """Returns an execution's output from the answer of DescribeExecution; empty if it did not succeed."""
     output: dict[str, Any] = json.loads(execution.get("output", "{}"))
     return output
 

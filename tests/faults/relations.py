@@ -1,10 +1,10 @@
-"""Changes to the relations of totesys, for tests: statements in one transaction, tables that become partitioned."""
+"""Changes the relations of totesys: statements in one transaction, and tables that become partitioned."""
 
 import time
 
 from tests.faults.scenario import Scenario
 
-# Partitions payments by key, and those from 200 on also by paid. The reader has no rights in one partition's schema.
+# Partitions payments by key, and payments from 200 on also by paid. The reader has no rights in one partition's schema.
 PARTITIONED = (
     "CREATE SCHEMA archive",
     "ALTER TABLE payment RENAME TO plain",
@@ -17,7 +17,7 @@ PARTITIONED = (
     "INSERT INTO payment SELECT * FROM plain",
     "DROP TABLE plain",
 )
-# Partitions the two tables that dim_staff is made of.
+# Partitions the two tables from which dim_staff is made.
 PARTITIONED_STAFF = tuple(
     statement
     for table in ("department", "staff")
@@ -37,7 +37,7 @@ INHERITED = (
     "INSERT INTO archive.payment_old SELECT * FROM payment WHERE payment_id < 50",
     "DELETE FROM ONLY payment WHERE payment_id < 50",
 )
-# Prepares a copy of payment with different values; its rows will be older than the next fence.
+# Prepares a copy of payment with different values. Its rows will be older than the next fence.
 PREPARED = (
     "CREATE TABLE prepared (LIKE payment)",
     "INSERT INTO prepared SELECT * FROM payment",
@@ -62,7 +62,7 @@ def apart(scenario: Scenario, *statements: str) -> None:
 
 
 def until_waiting(scenario: Scenario, application: str = "totes-ingest") -> None:
-    """Returns when a session is after locks of totesys: ours ask again and again, others wait in a queue."""
+    """Waits until a session wants locks of totesys. Ours ask again and again; others wait in a queue."""
     waiting = "" if application.startswith("totes-") else "wait_event_type = 'Lock' AND "
     sessions = (
         f"SELECT pid FROM pg_stat_activity WHERE {waiting}application_name = '{application}' "

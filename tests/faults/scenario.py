@@ -1,12 +1,12 @@
-"""The scenario: what a row of the catalogue is given, and how a row is declared.
+"""Gives a test its scenario, and declares the test as a row of the catalogue.
 
-    @fault("F08", "UPDATE without touching last_updated", HEAL)
+    @fault("F08", "an UPDATE leaves last_updated alone", HEAL)
     def test_f08_silent_update_adds_a_version(scenario: Scenario) -> None:
         scenario.totesys("UPDATE sales_order SET units_sold = 1 WHERE sales_order_id = 7")
         scenario.run()
 
-What was seen is told from the executions and compared with what is declared. All invariants are held after the body,
-and again after one more run that must find nothing to do.
+The scenario derives the outcome from the test's executions and compares it with the declared one. It checks all
+invariants after the test's body, then runs once more and checks them again. That last run must find nothing to do.
 """
 
 import contextlib
@@ -54,13 +54,13 @@ PATIENCE = 60
 
 @dataclass
 class Scenario:
-    """One test's pipeline, run by the state machine.
+    """A test's pipeline, which the state machine runs.
 
     Attributes:
-        log: what the functions have logged, JSON lines.
+        log: the functions' log, in JSON lines.
         waits: the seconds that the state machine would have waited before each retry.
-        executions: all that have ended, in that order.
-        seen: the outcome, once the body is over.
+        executions: all executions that have ended, in that order.
+        seen: the outcome, after the test's body.
     """
 
     stack: Stack
@@ -79,18 +79,18 @@ class Scenario:
         self._mails_before = len(self.stack.mails())
 
     def run(self, input: dict[str, Any] | None = None) -> Execution:
-        """One execution, from its start to its end."""
+        """Runs an execution from its start to its end."""
         return self.wait(self.start(input))
 
     def start(self, input: dict[str, Any] | None = None, name: str | None = None) -> str:
-        """Starts an execution and returns its ARN, for those that are to overlap."""
+        """Starts an execution and returns its ARN, so that executions can overlap."""
         before = self.effect()
         arn = self.stack.start_execution(json.dumps(input or {}), name or str(uuid.uuid4()))
         self._started.setdefault(arn, before)
         return arn
 
     def wait(self, arn: str) -> Execution:
-        """Waits until an execution has ended, and puts it on record."""
+        """Waits until an execution has ended, and adds it to `executions`."""
         ended = self.stack.wait(arn, PATIENCE)
         events = self.stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
         path, retried = read_history(events)
@@ -115,12 +115,12 @@ class Scenario:
         return execution
 
     def redrive(self, execution: Execution) -> Execution:
-        """Redrives an execution that has ended, and waits until it has again."""
+        """Redrives an execution that has ended, and waits until it has ended again."""
         with redriving(self.stack, execution.arn) as given:
             return self.run(json.loads(given))
 
     def ended(self, arn: str, status: str) -> None:
-        """Calls the function behind the rule on executions that end, as EventBridge does."""
+        """Calls the function that a rule calls when an execution ends, as EventBridge does."""
         detail = {"executionArn": arn, "status": status, "stateMachineArn": self.stack.names.state_machine_arn}
         self.stack.client("lambda").invoke(
             FunctionName=self.stack.names.function("watch"), Payload=json.dumps({"detail": detail}).encode()
@@ -135,18 +135,18 @@ class Scenario:
         return self.pipeline.star(statement, *values)
 
     def session(self) -> contextlib.AbstractContextManager[pg8000.dbapi.Connection]:
-        """A connection to totesys as its owner, for a transaction that stays open."""
+        """Opens a connection to totesys as its owner, for a transaction that stays open."""
         return self.pipeline.connection(self.pipeline.source)
 
     @contextlib.contextmanager
     def instead(self, function: str, invoker: Invoker) -> Iterator[None]:
-        """Has another invoker answer for `ingest`, `transform` or `load`, for as long as the block lasts."""
+        """Lets another invoker answer for `ingest`, `transform` or `load` during the block."""
         with self.switchboard.instead(self.stack.names.function(function), invoker):
             yield
 
     @contextlib.contextmanager
     def before(self, function: str, action: Action, attempt: int = 1) -> Iterator[None]:
-        """Does something just before the n-th attempt at `ingest`, `transform` or `load`."""
+        """Acts just before the n-th attempt at `ingest`, `transform` or `load`."""
         countdown = Countdown(attempt, action)
 
         def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
@@ -159,10 +159,10 @@ class Scenario:
 
     @contextlib.contextmanager
     def worker_processes(self, function: str, logs: Path, **limits: Any) -> Iterator[None]:
-        """Runs a function as the stack does outside tests: in processes of their own, that can be killed.
+        """Runs a function in processes of its own, as the stack does outside tests. Such a process can be killed.
 
         Args:
-            limits: of the function, for instance `timeout=1`.
+            limits: the function's limits, for instance `timeout=1`.
         """
         (deployed,) = (known for known in functions() if known.name == self.stack.names.function(function))
         runtime = LambdaRuntime(
@@ -176,7 +176,7 @@ class Scenario:
 
     @contextlib.contextmanager
     def mute(self) -> Iterator[None]:
-        """SNS takes no message as long as the block lasts; nobody waits for the mails of executions that end in it."""
+        """Makes SNS refuse every message during the block. The scenario then waits for no e-mails of its executions."""
         self._mute = True
         try:
             with mock.patch.object(SNSBackend, "publish", side_effect=InternalError("As the test says.")):
@@ -190,7 +190,7 @@ class Scenario:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells the functions apart from those of other tests."""
+        """Returns the variables in which the functions differ from those of other tests."""
         return {
             "TOTES_LANDING_BUCKET": self.pipeline.landing_bucket,
             "TOTES_PROCESSED_BUCKET": self.pipeline.processed_bucket,
@@ -203,13 +203,13 @@ class Scenario:
         }
 
     def debrief(self, expected: Outcome) -> None:
-        """Holds what the body of a test has done against what it declares, and against all six invariants."""
+        """Checks the declared outcome, and all six invariants before and after a quiet run."""
         assert self.executions, "the test ran nothing"
         self.seen = classify(self.executions)
         assert self.seen == expected, f"expected {expected}, seen {self.seen}: {self.executions[-1]}"
         found = contradictions(self.executions) + self._mail_violations() + self.history_checker.violations()
         assert not found, "after the fault:\n" + "\n".join(found)
-        # What changes no object and no row can't contradict more than was contradicted before.
+        # If this run changes no object and no row, it can add no contradiction to those already checked.
         found = self.history_checker.quiet(self.run) + self._mail_violations()
         quiet = self.executions[-1]
         if not quiet.succeeded or quiet.path[-1] != "NothingNew":
@@ -227,8 +227,8 @@ class Scenario:
         return found
 
     def effect(self) -> Effect:
-        """All that executions have left behind up to now."""
-        # A table that is made empty is no change of the warehouse; its schema is not its content.
+        """Returns everything that executions have left behind until now."""
+        # Creating an empty table does not change the warehouse: its schema is not part of its content.
         rows = {table: digest for table, digest in physical_rows(self.pipeline).items() if digest}
         rows.pop("etl.schema_version", None)
         return Effect(frozenset(self.pipeline.objects()), rows)
@@ -243,12 +243,12 @@ class Scenario:
 
 
 def is_about(arn: str, mail: Mail) -> bool:
-    """Whether a mail leads to an execution; one that Report did not write does so by the ARN."""
+    """Returns whether an e-mail names an execution. E-mails that Report did not write hold its ARN."""
     return f"totes explain {arn.rpartition(':')[2]}\n" in mail.message or arn in mail.message
 
 
 def functions() -> list[Function]:
-    """The functions as serverless.yml declares them."""
+    """Returns the functions that serverless.yml declares."""
     return provision.deployed_functions(Stack.names, Deployment(Stack.names.stage))
 
 
@@ -259,10 +259,10 @@ def fault(
 
     Args:
         number: F01 to F73.
-        what: the fault in a few words; the parts of a row may say different ones.
-        outcome: what the test must see.
-        because: why the outcome is not the one that the catalogue asks for.
-        nearest: what is shown in place of a fault that can't be had here.
+        what: the fault in a few words; the parts of a row may have different ones.
+        outcome: the outcome that the test must see.
+        because: why the outcome is another one than the catalogue asks for.
+        nearest: how the test simulates a fault that it can't cause.
     """
 
     def declare(test: Callable[..., None]) -> Callable[..., None]:
@@ -270,7 +270,7 @@ def fault(
         assert "scenario" in inspect.signature(test).parameters, f"{test.__name__} does not ask for the scenario"
 
         @pytest.mark.fault(number=number, what=what, outcome=outcome, because=because, nearest=nearest)
-        # Of a killed function; Lambda prints it.
+        # Lambda prints this for a function that was killed.
         @pytest.mark.filterwarnings("ignore:No application metrics to publish")
         @functools.wraps(test)
         def small(*, scenario: Scenario, **given: Any) -> None:

@@ -1,6 +1,6 @@
-"""Shows the catalogue: `python -m tests.faults.table` prints what the last run of tests/faults has left.
+"""Prints the catalogue: `python -m tests.faults.table` shows the last run of tests/faults.
 
-The exit code is 1 where a row failed or is missing. docs/promise.md has the same between two comments.
+Exits with 1 if a row failed or is missing. docs/promise.md holds the same table between two comments.
 """
 
 import sys
@@ -33,7 +33,7 @@ def for_terminal(rows: Mapping[str, Row]) -> Table:
 
 
 def markdown(rows: Mapping[str, Row]) -> str:
-    """The table of docs/promise.md: nothing in it differs from run to run."""
+    """Returns the table of docs/promise.md. It is the same after every run."""
     lines = ["| # | Fault | Expected | Seen | Tests |", "| --- | --- | --- | --- | --- |"]
     for number in NUMBERS:
         row = rows.get(number, Row(number))
@@ -56,9 +56,9 @@ def _with_table(rows: Mapping[str, Row]) -> str:
 
 
 def _said(row: Row) -> str:
-    notes = [f"Nearest that can be had here: {nearest}." for nearest in row.nearest]
-    notes += [f"Because {because}." for because in row.because]
-    return ". ".join(["; ".join(row.fault), *notes]) if notes else "; ".join(row.fault)
+    notes = [f"Nearest possible test: {nearest}" for nearest in row.nearest]
+    notes += [f"Because {because}" for because in row.because]
+    return ". ".join(["; ".join(row.fault), *notes]) + ("." if notes else "")
 
 
 def _both(outcomes: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Backfills: the shipped workflow reads totesys in ranges, and the back office goes on working."""
+"""The shipped workflow reads totesys in ranges, while the back office keeps working."""
 
 import json
 import uuid
@@ -33,7 +33,7 @@ SELECT {0}, created_at, last_updated, design_id, {1}, counterparty_id, units_sol
 FROM sales_order ORDER BY sales_order_id LIMIT 1
 """
 AMENDED = "sales_order_id IN (2, 150, 200)"
-# A price and what is paid for it, in one transaction.
+# Changes a price and its payment in one transaction.
 REPRICED = """
 WITH repriced AS (UPDATE sales_order SET unit_price = unit_price + 1 WHERE sales_order_id = 100 RETURNING *)
 UPDATE payment SET payment_amount = repriced.units_sold * repriced.unit_price
@@ -42,13 +42,13 @@ FROM repriced JOIN transaction USING (sales_order_id) WHERE payment.transaction_
 
 
 class Backfills:
-    """Backfills of a scenario's totesys. Each fact has 93 to 320 rows, one range each unless a test says otherwise."""
+    """Runs backfills of a scenario's totesys. A fact's 93 to 320 rows are one range, unless a test says otherwise."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
 
     def run(self, name: str | None = None, **given: Any) -> Step:
-        """One backfill, from its start to its end: the answer of DescribeExecution."""
+        """Runs a backfill from its start to its end, and returns the answer of DescribeExecution."""
         stack = self._scenario.stack
         started = stack.client("stepfunctions").start_execution(
             stateMachineArn=stack.names.backfill_arn,
@@ -58,7 +58,7 @@ class Backfills:
         return stack.wait(started["executionArn"], 4 * PATIENCE)
 
     def before(self, is_it: Callable[[Step], bool], action: Callable[[], object]) -> AbstractContextManager[None]:
-        """Does something once, just before the first step that reads or lands for which a condition holds."""
+        """Acts once, just before the first step that reads or lands and meets a condition."""
         done = Countdown(1, action)
 
         def invoke(name: str, event: Step) -> InvokeResult:
@@ -71,7 +71,7 @@ class Backfills:
 
 @pytest.fixture
 def start(small_totesys: str) -> str:
-    """A first backfill finds nothing in the lake."""
+    """Returns a totesys whose lake is still empty, as a first backfill finds it."""
     return small_totesys
 
 
@@ -89,7 +89,7 @@ def lands(step: Step) -> bool:
 
 
 def full_reads(scenario: Scenario) -> list[str]:
-    """The tables that batches have brought by backfill, once for each batch."""
+    """Returns the tables that batches have brought by backfill, once for each batch."""
     log = scenario.pipeline.landed()
     return [table for batch in range(1, log.last() + 1) for table in log.read(batch).full_read]
 
@@ -100,7 +100,7 @@ def succeeded(execution: Step) -> bool:
 
 
 def trade(scenario: Scenario, number: int) -> None:
-    """What the back office does in a busy minute: new rows that refer to new rows, amendments, deletions."""
+    """Does a busy minute's work of the back office: new rows that refer to new rows, amendments, deletions."""
     scenario.totesys(NEW_STAFF.replace("990", str(990 + number)))
     scenario.totesys(NEW_ORDER.format(80_000 + number, 990 + number))
     scenario.totesys(
@@ -124,7 +124,7 @@ def test_a_first_backfill_brings_everything_and_leaves_nothing_to_the_next_execu
 
 
 def test_its_last_batch_does_not_count_as_flushed(backfills: Backfills, scenario: Scenario) -> None:
-    """Ranges are read later than the plan, so that a crash may take back what they saw."""
+    """Ranges are read later than the plan, so a crash of totesys may undo rows that they saw."""
     assert succeeded(backfills.run(rows=200))
     log = scenario.pipeline.landed()
     assert not log.read(log.last()).source.flushed
@@ -153,14 +153,14 @@ def test_over_a_warehouse_that_is_there_it_adds_no_version_twice_and_deletions_a
     assert [[known]] == scenario.totesys("SELECT count(*) FROM sales_order")
     assert scenario.run().succeeded
     assert reconcile(scenario.pipeline).agrees
-    # Three were amended, one repriced, and one is new.
+    # Three orders were amended, one was repriced, and one is new.
     assert scenario.star("SELECT count(*) FROM fact_sales_order") == [[before[0][0] + 5]]
     assert scenario.star("SELECT count(*) FROM etl.tombstone WHERE table_name = 'fact_payment'") == [[1]]
 
 
 def test_rules_between_facts_are_held_with_the_batch_behind_it(backfills: Backfills, scenario: Scenario) -> None:
     scenario.totesys("UPDATE payment SET payment_amount = payment_amount + 1 WHERE payment_id = 3")
-    # Payments come in four batches, and this one is in the first.
+    # Payments come in four batches. This order's payment is in the first.
     assert succeeded(backfills.run(rows=100))
     scenario.totesys("UPDATE staff SET first_name = 'New' WHERE staff_id = 2")
     failed = scenario.run()
@@ -206,7 +206,7 @@ def test_where_half_of_it_is_landed_the_pipeline_reads_the_other_half(
     landed, interrupting = scenario.pipeline.landed().last(), Countdown(3, scenario.run)
 
     class Interrupted(BatchLog):
-        """Has another execution land a batch when two are landed."""
+        """Lets another execution land a batch after the backfill has landed two."""
 
         def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
             interrupting()

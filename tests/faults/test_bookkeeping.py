@@ -1,4 +1,4 @@
-"""The scenario's own judgement: what it makes of executions, and what the table makes of rows."""
+"""The scenario judges executions correctly, and the table judges rows correctly."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -76,7 +76,7 @@ def test_failed_run_after_which_none_succeeds_contradicts() -> None:
 
 
 def judged(execution: Execution) -> list[str]:
-    """What contradicts I5 in the only execution that there is."""
+    """Returns the contradictions of I5 for an execution that has no predecessor."""
     return execution.mail_violations(*mails_due([execution]))
 
 
@@ -212,10 +212,10 @@ def test_catalogue_is_complete_with_all_its_rows() -> None:
 def test_parts_of_a_row_are_one_line_of_the_promise() -> None:
     catalogue = Catalogue()
     catalogue.note(report(), PART, HEAL)
-    catalogue.note(report(), replace(PART, what="then for ever", outcome=HOLD, because="so it is"), HOLD)
+    catalogue.note(report(), replace(PART, what="then for good", outcome=HOLD, because="so it is"), HOLD)
     (line,) = [line for line in table.markdown(catalogue.rows).splitlines() if "F28" in line]
     assert line == (
-        r"| F28 | 503 \| 500; then for ever. Because so it is. | HEAL, HOLD | HEAL, HOLD "
+        r"| F28 | 503 \| 500; then for good. Because so it is. | HEAL, HOLD | HEAL, HOLD "
         "| [test_lake.py](../tests/faults/test_lake.py) |"
     )
 

@@ -32,14 +32,14 @@ def amend(scenario: Scenario) -> None:
 
 
 def fall_behind(scenario: Scenario, batches: int) -> None:
-    """Lands batches that nobody processes."""
+    """Lands batches and processes none of them."""
     for _ in range(batches):
         amend(scenario)
         scenario.pipeline.ingest()
 
 
 class Meeting:
-    """Two executions that load at once: the second comes to its second batch, and waits until the first has ended."""
+    """Two executions that load at once. The second stops at its second batch until the first has ended."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -49,12 +49,12 @@ class Meeting:
         self.second = ""
 
     def __enter__(self) -> Execution:
-        """Runs the first one, while the second is on its way."""
+        """Runs the first execution to its end, with the second one under way."""
         self._statements.enter_context(at_statement("pg_advisory_xact_lock", self._lock, times=3))
         return self._scenario.run()
 
     def __exit__(self, *_: object) -> None:
-        """Lets the second one come to its end."""
+        """Lets the second execution end."""
         self._first_ended.set()
         self.ended = self._scenario.wait(self.second)
         self._statements.close()
@@ -70,7 +70,7 @@ class Meeting:
                 assert self._first_ended.wait(30)
 
 
-@fault("F71", "more small batches than a function has time for", HEAL)
+@fault("F71", "there are more small batches than a function has time for", HEAL)
 def test_f71_one_execution_catches_up_in_many_passes(scenario: Scenario) -> None:
     fall_behind(scenario, MANY)
     with (
@@ -80,7 +80,7 @@ def test_f71_one_execution_catches_up_in_many_passes(scenario: Scenario) -> None
         caught_up = scenario.run()
 
     assert caught_up.retried == []
-    # 24 batches: Transform takes nine a pass, and Load five.
+    # There are 24 batches. Transform does nine of them in a pass, and Load five.
     assert caught_up.path == ["Ingest", "NewData?", *PASS * 5, "AnythingLoaded?", "Loaded"]
     load = caught_up.output["load"]
     assert (load["first"], load["last"], load["batches"]) == (2, MANY + 1, MANY)
@@ -88,7 +88,7 @@ def test_f71_one_execution_catches_up_in_many_passes(scenario: Scenario) -> None
     assert summary(describe(caught_up.arn)).startswith(f"batches 2 to {MANY + 1} loaded: sales_order {MANY}")
 
 
-@fault("F71", "and executions that overlap while one catches up", HEAL)
+@fault("F71", "executions overlap while one of them catches up", HEAL)
 def test_f71_overtaken_execution_names_the_other(scenario: Scenario) -> None:
     fall_behind(scenario, 5)
     with (meeting := Meeting(scenario)) as first:
@@ -103,7 +103,7 @@ def test_f71_overtaken_execution_names_the_other(scenario: Scenario) -> None:
     assert f"It left the rest alone: {said}." in describe_end(describe(first.arn))
 
 
-@fault("F71", "after one that failed", HOLD)
+@fault("F71", "an execution catches up after one that failed", HOLD)
 def test_f71_execution_that_leaves_the_rest_is_no_recovery(scenario: Scenario) -> None:
     good = scenario.run()
     amend(scenario)
@@ -115,7 +115,7 @@ def test_f71_execution_that_leaves_the_rest_is_no_recovery(scenario: Scenario) -
         assert fresh_as_of(first.arn) == fresh_as_of(failed.arn) == fresh_as_of(good.arn)
 
     recovery = recovery_of(meeting.ended.arn)
-    # The execution that left the rest is skipped.
+    # This skips the execution that left the rest.
     assert recovery is not None
     assert (recovery.failures, recovery.since) == (1, fresh_as_of(good.arn))
 
@@ -127,7 +127,7 @@ def broken(_name: str, _event: dict[str, Any]) -> InvokeResult:
 
 @contextlib.contextmanager
 def full_disk_at(name: str) -> Iterator[None]:
-    """Makes a file whose every write fails, because the kernel says that the disk is full."""
+    """Makes every write to a file fail, because the kernel reports a full disk."""
     make = tempfile.mkdtemp
 
     def mkdtemp(prefix: str) -> str:
@@ -140,7 +140,7 @@ def full_disk_at(name: str) -> Iterator[None]:
 
 
 @needs_full_device
-@fault("F72", "the disk of a function is full", HOLD, nearest="/dev/full in place of one file")
+@fault("F72", "the disk of a function is full", HOLD, nearest="/dev/full replaces one of the function's files")
 @pytest.mark.parametrize(
     ("stage", "file"),
     [("Ingest", "sales_order.data"), ("Transform", "fact_sales_order.data"), ("Load", "2.fact_sales_order.data")],

@@ -1,4 +1,4 @@
-"""F20 to F27, and F73: both databases at their worst, and the poolers before them."""
+"""F20 to F27, and F73: failures of both databases' connections, and of the poolers in front of them."""
 
 import contextlib
 import socket
@@ -23,7 +23,7 @@ RETRIES = 4
 
 
 def point(scenario: Scenario, which: str, **changes: Any) -> None:
-    """Changes the secret of one of the two databases; without changes it is right again."""
+    """Changes the secret of one of the two databases; without changes, restores it."""
     scenario.pipeline.put_secret(which, getattr(scenario.pipeline, which), OURS[which], **changes)
 
 
@@ -35,14 +35,14 @@ def end_sessions(scenario: Scenario, application: str) -> None:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Locks and statements are not waited for as long as they would be."""
+    """Shortens how long a session waits for a lock or a statement."""
     monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.15)
     for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
         hasty = {**database.session, "lock_timeout": "150ms", "statement_timeout": "2s"}
         monkeypatch.setattr(f"totes.{name}", replace(database, session=hasty))
 
 
-@fault("F20", "connection refused, or a host that nobody knows", HOLD)
+@fault("F20", "connection refused, or an unknown host", HOLD)
 @pytest.mark.parametrize(
     "changes", [{"host": "127.0.0.1", "port": 1}, {"host": "nowhere.invalid"}], ids=["refused", "unknown"]
 )
@@ -73,7 +73,7 @@ def test_f20_database_that_comes_back_heals(scenario: Scenario) -> None:
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F21", "a backend killed in mid-read", HEAL)
+@fault("F21", "a backend is killed in the middle of a read", HEAL)
 @pytest.mark.parametrize("moment", ["count(*)", "COPY (SELECT"], ids=["while it counts", "before it reads"])
 def test_f21_killed_backend_heals_with_a_fresh_snapshot(scenario: Scenario, moment: str) -> None:
     scenario.totesys(AMENDED, 1, 7)
@@ -86,7 +86,7 @@ def test_f21_killed_backend_heals_with_a_fresh_snapshot(scenario: Scenario, mome
         healed = scenario.run()
 
     assert healed.retried == ["SourceUnreachable"]
-    # What was written after the first snapshot is in the second.
+    # The second snapshot has the row that was written after the first.
     assert healed.output["ingest"]["rows"] == {"sales_order": 2}
 
 
@@ -139,7 +139,7 @@ def test_f23_full_database_heals_by_retry(scenario: Scenario, which: str) -> Non
     with scenario.before(stage, room, attempt=3):
         healed = scenario.run()
 
-    # And one connection is all that a function ever needs.
+    # A function never needs more than one connection.
     assert healed.retried == ["SourceBusy" if which == "source" else "WarehouseBusy"] * 2
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
     scenario.pipeline.postgres.execute(f"ALTER DATABASE {database} CONNECTION LIMIT -1")
@@ -180,7 +180,7 @@ def test_f25_dead_socket_heals(scenario: Scenario) -> None:
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F25", "or the old primary is read-only", HOLD)
+@fault("F25", "the warehouse fails over, and the old primary is read-only", HOLD)
 def test_f25_warehouse_that_stays_read_only_holds(scenario: Scenario) -> None:
     scenario.totesys(AMENDED, 1, 7)
     database = identifier(scenario.pipeline.warehouse)
@@ -196,13 +196,13 @@ def test_f25_warehouse_that_stays_read_only_holds(scenario: Scenario) -> None:
 
 @fault("F26", "a deadlock", HEAL)
 def test_f26_deadlock_heals(scenario: Scenario) -> None:
-    """The other one has the design and wants the log; load has the log and wants the design."""
+    """The other session has the design and wants the log; Load has the log and wants the design."""
     scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     wants: list[threading.Thread] = []
 
     with scenario.pipeline.connection(scenario.pipeline.warehouse) as other:
         cursor = other.cursor()
-        # The victim is the one that looks first.
+        # The session that looks for deadlocks first becomes the victim.
         cursor.execute("SET deadlock_timeout = '60s'")
         cursor.execute("UPDATE dim_design SET file_name = 'theirs' WHERE design_id = 7")
 
@@ -224,7 +224,7 @@ def test_f26_deadlock_heals(scenario: Scenario) -> None:
 
 @fault("F26", "a serialization failure", HEAL)
 def test_f26_serialization_failure_heals(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Under an administrator's stricter default: the batch's snapshot is older than what it wants to update."""
+    """An administrator has set a stricter default, so the batch's snapshot is older than the row that it updates."""
     scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     strict = replace(WAREHOUSE, session={**WAREHOUSE.session, "transaction_isolation": "serializable"})
     monkeypatch.setattr("totes.load.WAREHOUSE", strict)
@@ -239,7 +239,7 @@ def test_f26_serialization_failure_heals(scenario: Scenario, monkeypatch: pytest
     assert scenario.star("SELECT file_name FROM dim_design WHERE design_id = 7") == [["new.json"]]
 
 
-@fault("F27", "a predecessor has vanished and holds its locks", HOLD)
+@fault("F27", "an earlier execution has vanished, but its session still holds its locks", HOLD)
 @pytest.mark.usefixtures("impatient")
 def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(scenario: Scenario) -> None:
     scenario.totesys(AMENDED, 1, 7)
@@ -252,14 +252,14 @@ def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(scenario: Scenario)
 
         assert (failed.error, failed.retried) == ("WarehouseBusy", ["WarehouseBusy"] * RETRIES)
         assert f"locks are held by pid {pid} (totes_loader, totes-load)" in failed.mail
-        # PostgreSQL reaps it.
+        # PostgreSQL ends the session and releases its locks.
         end_sessions(scenario, "totes-load")
     scenario.run()
 
 
 @contextlib.contextmanager
 def pooler(folder: Path, refusal: str, seen: Callable[[], object] = lambda: None) -> Iterator[None]:
-    """A pooler that refuses every connection, in the fields that PgBouncer sends, and first calls `seen`."""
+    """Runs a pooler that refuses every connection with the fields that PgBouncer sends. It calls `seen` first."""
     body = f"SFATAL\0C08P01\0M{refusal}\0\0".encode()
     path = folder / ".s.PGSQL.5432"
 
@@ -285,7 +285,7 @@ def pooler(folder: Path, refusal: str, seen: Callable[[], object] = lambda: None
             thread.join()
 
 
-@fault("F73", "a pooler before a database refuses what does not pass by itself", HOLD)
+@fault("F73", "a pooler refuses the connection for a permanent reason", HOLD)
 @pytest.mark.parametrize("refusal", ["unsupported startup parameter: client_encoding", "no such database: totesys"])
 @pytest.mark.parametrize(("which", "name"), [("source", "totesys"), ("warehouse", "the warehouse")])
 def test_f73_refusal_of_a_pooler_holds_at_once(
@@ -304,7 +304,7 @@ def test_f73_refusal_of_a_pooler_holds_at_once(
     scenario.run()
 
 
-@fault("F73", "or has no connection left for a moment", HEAL)
+@fault("F73", "a pooler has no connection left for a moment", HEAL)
 def test_f73_pooler_that_is_full_for_a_moment_heals(scenario: Scenario, tmp_path: Path) -> None:
     scenario.totesys(AMENDED, 1, 7)
     point(scenario, "source", host=str(tmp_path))
@@ -315,7 +315,7 @@ def test_f73_pooler_that_is_full_for_a_moment_heals(scenario: Scenario, tmp_path
     assert healed.retried == ["SourceUnreachable"]
 
 
-@fault("F73", "passwords with letters that SASLprep forbids", HEAL)
+@fault("F73", "a password has letters that SASLprep forbids", HEAL)
 def test_f73_password_of_any_letters_heals(scenario: Scenario) -> None:
     password = "\N{GRINNING FACE}\x07\N{ZERO WIDTH SPACE}\u0378"
     scenario.totesys(AMENDED, 1, 7)

@@ -1,4 +1,4 @@
-"""F14 to F19: a totesys that is too much, or not the one that was declared."""
+"""F14 to F19: totesys holds very many rows, or is not what was declared."""
 
 import contextlib
 import json
@@ -36,9 +36,9 @@ COLUMNS = (
 @on("small_totesys")
 @fault(
     "F14",
-    "very many changed rows at once",
+    "very many rows change at once",
     HEAL,
-    nearest=f"{MANY:,} rows beside the witnessed pipeline, compared by one digest on either side",
+    nearest=f"{MANY:,} rows in a pipeline without a history checker, compared by one digest on either side",
 )
 def test_f14_memory_does_not_grow_with_the_rows(
     scenario: Scenario, stacked_pipelines: MakesPipelines, small_totesys: str, tmp_path: Path
@@ -57,10 +57,10 @@ def test_f14_memory_does_not_grow_with_the_rows(
         assert large.run().changed_nothing
         assert peaks_mb().keys() == {stage.lower() for stage in STAGES}
         assert max(peaks_mb().values()) < MOST_MB, peaks_mb()
-    scenario.run()  # the pipeline that the invariants are held against
+    scenario.run()  # runs the pipeline whose invariants are checked
 
 
-@fault("F15", "a column added to totesys", WARN)
+@fault("F15", "a column is added to totesys", WARN)
 def test_f15_undeclared_column_is_told_and_carried_on_without(scenario: Scenario) -> None:
     scenario.totesys("ALTER TABLE sales_order ADD COLUMN colour text DEFAULT 'red', ADD COLUMN weight integer")
     scenario.totesys(AMENDED, 7)
@@ -84,7 +84,7 @@ def test_f16_renamed_column_is_named_before_anything_is_written(scenario: Scenar
     assert scenario.run().output["load"]["inserted"] == {"dim_design": 1}
 
 
-@fault("F16", "or dropped, and made anew", HOLD)
+@fault("F16", "a contracted column is dropped, and added again", HOLD)
 def test_f16_dropped_column_is_named_before_anything_is_written(scenario: Scenario) -> None:
     scenario.totesys("CREATE TABLE kept AS SELECT department_id, location FROM department")
     scenario.totesys("ALTER TABLE department DROP location")
@@ -109,7 +109,7 @@ RETYPED = {
 }
 
 
-@fault("F17", "a column's type changed", HOLD)
+@fault("F17", "a column's type changes", HOLD)
 @pytest.mark.parametrize(("table", "column", "found", "expected"), RETYPED.values(), ids=RETYPED)
 def test_f17_found_and_expected_type_are_told(
     scenario: Scenario, table: str, column: str, found: str, expected: str
@@ -141,7 +141,7 @@ def test_f18_table_and_missing_grant_are_named(scenario: Scenario) -> None:
     scenario.run()
 
 
-@fault("F18", "or a table is missing", HOLD)
+@fault("F18", "a table is missing", HOLD)
 def test_f18_missing_table_is_named(scenario: Scenario) -> None:
     scenario.totesys("ALTER TABLE payment RENAME TO payments")
     scenario.totesys(AMENDED, 7)
@@ -157,13 +157,13 @@ def test_f18_missing_table_is_named(scenario: Scenario) -> None:
 
 @pytest.fixture
 def restored(scenario: Scenario) -> Iterator[str]:
-    """The name of a database that is not there yet, and will be gone."""
+    """Yields the name of a database to create, and drops it after the test."""
     name = f"{scenario.pipeline.source}_restored"
     yield name
     scenario.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
 
 
-@fault("F19", "totesys is restored as it was a while ago, under another name", WARN)
+@fault("F19", "an older copy of totesys is restored under another name", WARN)
 def test_f19_restored_source_is_read_in_full_once(scenario: Scenario, restored: str) -> None:
     dump(scenario, restored)
     scenario.totesys(AMENDED, 7)
@@ -173,11 +173,11 @@ def test_f19_restored_source_is_read_in_full_once(scenario: Scenario, restored: 
     back = scenario.run()
 
     assert back.warnings == [f"{table} was read in full: totesys was restored or moved" for table in source_tables()]
-    # What happened after the dump was taken has unhappened, and that is history too.
+    # The restore undid a change made after the dump. The undoing is a version of its own.
     assert back.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F19", "and lacks rows that were landed", HOLD)
+@fault("F19", "the restored copy lacks rows that were landed", HOLD)
 def test_f19_rows_that_a_restored_source_lacks_are_held(scenario: Scenario, restored: str) -> None:
     dump(scenario, restored)
     scenario.totesys(NEW_DESIGN, 90_001)
@@ -194,19 +194,19 @@ def test_f19_rows_that_a_restored_source_lacks_are_held(scenario: Scenario, rest
 
 
 def dump(scenario: Scenario, name: str) -> None:
-    """Copies totesys as it is."""
+    """Copies totesys."""
     scenario.pipeline.postgres.execute(
         f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(scenario.pipeline.source)}"
     )
 
 
 def restore(scenario: Scenario, name: str) -> None:
-    """Puts the copy in the place of totesys."""
+    """Replaces totesys by the copy."""
     scenario.pipeline.source = name
     scenario.pipeline.put_secret("source", name, READER)
 
 
-@fault("F19", "its transaction ids go back", WARN, nearest="the last manifest's are moved ahead")
+@fault("F19", "totesys' transaction ids go back", WARN, nearest="the ids in the last manifest are moved ahead")
 def test_f19_ids_that_go_back_are_noticed_and_change_nothing(scenario: Scenario) -> None:
     move_ahead(scenario)
 
@@ -218,7 +218,7 @@ def test_f19_ids_that_go_back_are_noticed_and_change_nothing(scenario: Scenario)
 
 
 def move_ahead(scenario: Scenario) -> None:
-    """Makes the last landed batch believe that totesys stood a million transactions further on."""
+    """Moves the last landed batch's record of totesys ahead by a million transactions."""
     log = scenario.pipeline.landed()
     document = log.read(log.last()).as_json()
     ahead = document["source"]["xmax"] + 10**6
@@ -230,7 +230,7 @@ def move_ahead(scenario: Scenario) -> None:
 def insert_orders(scenario: Scenario, number: int) -> None:
     with scenario.session() as connection:
         cursor = connection.cursor()
-        # The references are right, and checking them row by row takes longer than all the rest.
+        # The references are right. Checking each of them would take longer than everything else.
         cursor.execute("SET session_replication_role = replica")
         cursor.execute(
             "INSERT INTO sales_order SELECT 1000000 + number, template.created_at, template.last_updated, design_id, "
@@ -242,7 +242,7 @@ def insert_orders(scenario: Scenario, number: int) -> None:
 
 
 def digest(ask: Callable[[str], list[list[Any]]], orders: str) -> list[list[Any]]:
-    """The number of orders, their sum, and one digest of all their values."""
+    """Returns the number of orders, their sum, and one digest of all their values."""
     query = f"SELECT {COLUMNS} FROM {orders}"
     return ask(
         "SELECT count(*), sum(units_sold * unit_price), md5(string_agg(CAST(found AS text), ';' ORDER BY "
@@ -251,7 +251,7 @@ def digest(ask: Callable[[str], list[list[Any]]], orders: str) -> list[list[Any]
 
 
 def peaks_mb() -> dict[str, float]:
-    """The most memory that the process of each function has ever held; of worker processes that are still there."""
+    """Returns the highest memory use so far of each function's worker process that is still running."""
     found = {}
     for process in psutil.Process().children():
         if "local.lambda_runtime.worker" in process.cmdline():

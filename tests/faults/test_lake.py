@@ -1,4 +1,4 @@
-"""F28 to F33: whatever becomes of the lake's objects, and whoever else writes them."""
+"""F28 to F33: objects of the lake are damaged or lost, or another writer writes them."""
 
 import contextlib
 import itertools
@@ -22,13 +22,13 @@ DELETION = "DELETE FROM payment WHERE payment_id = 9"
 
 @pytest.fixture
 def scenario(scenario: Scenario) -> Scenario:
-    """With buckets that keep the versions of their objects, as those in AWS do."""
+    """Returns a scenario whose buckets keep the versions of their objects, as those in AWS do."""
     for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket):
         scenario.pipeline.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     return scenario
 
 
-@fault("F28", "503 SlowDown or 500 InternalError for a moment", HEAL)
+@fault("F28", "S3 answers 503 SlowDown or 500 InternalError for a moment", HEAL)
 @pytest.mark.parametrize(
     ("status", "code", "operation"),
     [
@@ -47,7 +47,7 @@ def test_f28_moment_of_trouble_is_the_sdks_affair(scenario: Scenario, status: in
     assert (healed.retried, answers.left) == ([], 0)
 
 
-@fault("F28", "for longer than the SDK tries", HEAL)
+@fault("F28", "S3 answers with errors for longer than the SDK tries", HEAL)
 def test_f28_longer_trouble_is_the_state_machines_affair(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 
@@ -57,7 +57,7 @@ def test_f28_longer_trouble_is_the_state_machines_affair(scenario: Scenario) -> 
     assert healed.retried == ["LakeUnavailable"] * 2
 
 
-@fault("F28", "for good", HOLD)
+@fault("F28", "S3 answers with errors at every attempt", HOLD)
 def test_f28_lasting_trouble_holds(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 
@@ -71,7 +71,7 @@ def test_f28_lasting_trouble_holds(scenario: Scenario) -> None:
     assert scenario.run().output["ingest"]["rows"] == {"sales_order": 1}
 
 
-@fault("F29", "a crash after k of n landing PUTs, for every k", HEAL)
+@fault("F29", "Ingest crashes after k of its n PUTs, for every k", HEAL)
 def test_f29_death_at_any_put_leaves_orphans_at_most(scenario: Scenario) -> None:
     for put in itertools.count(1):
         scenario.totesys(AMENDMENT)
@@ -85,12 +85,12 @@ def test_f29_death_at_any_put_leaves_orphans_at_most(scenario: Scenario) -> None
 
     # The rows of three tables, deleted keys and live keys of a fourth, the manifest and the hint.
     assert put - 1 == 7
-    # totesys went on between each death and the retry: the dead left objects that are of no use to the living. All are
-    # put at the same time, so only the death at the manifest's PUT has left every object for sure.
+    # totesys changed between each death and its retry, so the retry can't use the dead run's objects. All PUTs start at
+    # the same time: only the death at the manifest's PUT is certain to leave every object.
     assert len(orphans(scenario)) >= 1
 
 
-@fault("F29", "and again at the retry", HOLD)
+@fault("F29", "Ingest crashes again in its retry", HOLD)
 @pytest.mark.parametrize("at", ["data/sales_order", "keys/", "log/0000"])
 def test_f29_next_run_makes_good_too(scenario: Scenario, at: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -104,12 +104,13 @@ def test_f29_next_run_makes_good_too(scenario: Scenario, at: str) -> None:
     scenario.run()
 
 
-# The n-th commit of a batch, and the retries if it is lost: Ingest begins again, Transform goes on after the batch.
+# The n-th commit of a batch, and the retries after losing it. Ingest begins again; Transform continues with the next
+# batch.
 CONTENDED = [(1, ["BatchContended"]), (2, [])]
-FINDS_IT = "the retry finds the batch in the log and goes on behind it, instead of repeating an answer"
+FINDS_IT = "the retry finds the batch in the log and continues with the next one; it repeats no answer"
 
 
-@fault("F30", "a crash after the manifest, before the return", HEAL, because=FINDS_IT)
+@fault("F30", "a stage crashes after its manifest is written and before it returns", HEAL, because=FINDS_IT)
 @pytest.mark.parametrize("death", [1, 2], ids=["ingest", "transform"])
 def test_f30_retry_finds_what_the_dead_had_committed(scenario: Scenario, death: int) -> None:
     scenario.totesys(AMENDMENT)
@@ -135,7 +136,7 @@ def test_f30_writer_that_contends_with_itself_goes_on(scenario: Scenario, loss: 
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-LANDED, PROCESSED = "transform", "load"  # the stages that read either zone
+LANDED, PROCESSED = "transform", "load"  # the stage that reads each zone
 IN_EITHER_ZONE = pytest.mark.parametrize("reader", [LANDED, PROCESSED], ids=["landing", "processed"])
 
 
@@ -151,7 +152,7 @@ def empty(_body: bytes) -> bytes:
     return b""
 
 
-@fault("F31", "an object with a flipped bit, cut short or empty", HOLD)
+@fault("F31", "an object has a flipped bit, is cut short or is empty", HOLD)
 @pytest.mark.parametrize("harm", [flipped_bit, cut_short, empty])
 @IN_EITHER_ZONE
 def test_f31_harmed_rows_are_named(scenario: Scenario, reader: str, harm: Callable[[bytes], bytes]) -> None:
@@ -169,7 +170,7 @@ def test_f31_harmed_rows_are_named(scenario: Scenario, reader: str, harm: Callab
     assert scenario.run().output["load"]["batches"] == 2
 
 
-@fault("F31", "the live keys of the batch before", HOLD)
+@fault("F31", "the previous batch's live keys are damaged", HOLD)
 def test_f31_harmed_keys_are_named(scenario: Scenario) -> None:
     stored = Stored(scenario, LANDED, "keys", batch=1)
     stored.overwrite(flipped_bit)
@@ -183,7 +184,7 @@ def test_f31_harmed_keys_are_named(scenario: Scenario) -> None:
     assert scenario.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
 
-@fault("F31", "a manifest", HOLD)
+@fault("F31", "a manifest is damaged", HOLD)
 @IN_EITHER_ZONE
 def test_f31_harmed_manifest_is_named(scenario: Scenario, reader: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -198,7 +199,7 @@ def test_f31_harmed_manifest_is_named(scenario: Scenario, reader: str) -> None:
     scenario.run()
 
 
-@fault("F32", "an object deleted between two steps", HOLD)
+@fault("F32", "an object is deleted between two steps", HOLD)
 @IN_EITHER_ZONE
 def test_f32_missing_rows_are_named(scenario: Scenario, reader: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -214,7 +215,7 @@ def test_f32_missing_rows_are_named(scenario: Scenario, reader: str) -> None:
     assert scenario.run().output["load"]["batches"] == 2
 
 
-@fault("F32", "the live keys of the batch before", HOLD)
+@fault("F32", "the previous batch's live keys are deleted", HOLD)
 def test_f32_missing_keys_are_named(scenario: Scenario) -> None:
     stored = Stored(scenario, LANDED, "keys", batch=1)
     stored.delete()
@@ -228,7 +229,7 @@ def test_f32_missing_keys_are_named(scenario: Scenario) -> None:
     assert scenario.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
 
-@fault("F32", "the manifest of a landed batch", HOLD)
+@fault("F32", "a landed batch's manifest is deleted", HOLD)
 def test_f32_missing_end_of_the_landed_log_is_named(scenario: Scenario) -> None:
     stored = Stored(scenario, LANDED, "manifest", batch=1)
     stored.delete()
@@ -243,10 +244,10 @@ def test_f32_missing_end_of_the_landed_log_is_named(scenario: Scenario) -> None:
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-MADE_AGAIN = "whatever it told of is still there to make it from"
+MADE_AGAIN = "everything that the manifest listed still exists, so the batch is made again"
 
 
-@fault("F32", "the manifest of a batch that was landed a moment ago", HEAL, because=MADE_AGAIN)
+@fault("F32", "the manifest of a batch that was just landed is deleted", HEAL, because=MADE_AGAIN)
 def test_f32_batch_that_nobody_has_read_is_landed_again(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 
@@ -256,7 +257,7 @@ def test_f32_batch_that_nobody_has_read_is_landed_again(scenario: Scenario) -> N
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F32", "the manifest of a processed batch", HEAL, because=MADE_AGAIN)
+@fault("F32", "a processed batch's manifest is deleted", HEAL, because=MADE_AGAIN)
 @pytest.mark.parametrize("at", ["load", "ingest"], ids=["not loaded yet", "loaded"])
 def test_f32_processed_batch_is_made_again(scenario: Scenario, at: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -310,7 +311,7 @@ def test_f33_loser_of_a_commit_goes_on_behind_the_winner(scenario: Scenario, com
     assert [log.last() for log in logs(scenario)] == [2, 2]
 
 
-@fault("F33", "and the loser has seen more", HEAL)
+@fault("F33", "two writers commit one batch, and the loser has seen more", HEAL)
 def test_f33_loser_lands_what_the_winner_has_not_seen(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 
@@ -326,7 +327,7 @@ def test_f33_loser_lands_what_the_winner_has_not_seen(scenario: Scenario) -> Non
 
 
 class Stored:
-    """An object of the lake, by what it is: the `data` or `keys` of sales_order, a `manifest`, or the `hint`."""
+    """An object of the lake: the `data` or `keys` of sales_order, a `manifest`, or the `hint`."""
 
     def __init__(self, scenario: Scenario, reader: str, part: str, batch: int = 1) -> None:
         pipeline = scenario.pipeline
@@ -357,13 +358,13 @@ class Stored:
         self._spoiled = self._s3.delete_object(Bucket=self._bucket, Key=self._key)
 
     def restore(self) -> None:
-        """Brings back the first version, as a person would: by deleting the one that is over it."""
+        """Brings back the first version by deleting the newer one, as a person would."""
         self._s3.delete_object(Bucket=self._bucket, Key=self._key, VersionId=self._spoiled["VersionId"])
 
 
 @contextlib.contextmanager
 def ingest_dying_at_put(scenario: Scenario, number: int) -> Iterator[Countdown]:
-    """The first ingest dies at its n-th PUT, and totesys goes on at that moment."""
+    """Kills the first ingest at its n-th PUT, and changes totesys at that moment."""
 
     def promote_and_die() -> None:
         scenario.totesys(PROMOTION)
@@ -380,7 +381,7 @@ def ingest_dying_at_put(scenario: Scenario, number: int) -> Iterator[Countdown]:
 
 
 def orphans(scenario: Scenario) -> set[str]:
-    """Keys of the landing zone that no manifest names."""
+    """Returns the keys of orphaned objects in the landing zone."""
     log = scenario.pipeline.landed()
     manifests = [log.read(batch) for batch in range(1, log.last() + 1)]
     named = {stored.key for manifest in manifests for parts in manifest.tables.values() for stored in parts.values()}

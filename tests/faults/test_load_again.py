@@ -1,4 +1,4 @@
-"""F51 to F55: what comes to Load again, late, wrong, in heaps, or from another release."""
+"""F51 to F55: batches that reach Load again, late, damaged, in large numbers or from another release."""
 
 import json
 import re
@@ -35,7 +35,7 @@ CURE = "UPDATE sales_order SET agreed_payment_date = '2024-12-01' WHERE sales_or
 
 
 @on("small_totesys")
-@fault("F51", "rows that are loaded come again, because the fence stays where it is", HEAL)
+@fault("F51", "loaded rows are read again, because the fence has not moved", HEAL)
 def test_f51_rows_that_come_again_add_no_version(scenario: Scenario) -> None:
     with scenario.session() as idler:
         idler.cursor().execute("SELECT pg_current_xact_id()")
@@ -52,7 +52,7 @@ def test_f51_rows_that_come_again_add_no_version(scenario: Scenario) -> None:
     assert [scenario.star(NAME_OF, design) for design in (1, 2)] == [[["older.json"]], [["newer.json"]]]
 
 
-@fault("F51", "an older batch comes to its turn after a newer one was loaded", HEAL)
+@fault("F51", "a batch's turn comes after another execution has loaded it and a newer one", HEAL)
 def test_f51_batch_that_was_overtaken_changes_nothing(scenario: Scenario) -> None:
     ((place,),) = scenario.star(PLACES_OF, 7)
     change(scenario, 1, 7, "older.json", place + 1)
@@ -76,7 +76,7 @@ def test_f51_batch_that_was_overtaken_changes_nothing(scenario: Scenario) -> Non
     "F51",
     "an old event of Load is delivered again",
     NOOP,
-    because="an event names no batch: the warehouse's own log says what is due, and nothing is",
+    because="an event names no batch: the warehouse's own log shows that nothing is due",
 )
 def test_f51_old_event_finds_nothing_to_do(scenario: Scenario) -> None:
     events: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ def test_f51_old_event_finds_nothing_to_do(scenario: Scenario) -> None:
     assert (late.output["load"]["batches"], late.output["load"]["loaded_through"]) == (0, 2)
 
 
-@fault("F52", "an order of 2031, a year that dim_date lacks", HEAL)
+@fault("F52", "an order falls in 2031, a year that dim_date lacks", HEAL)
 def test_f52_calendar_grows_in_the_same_transaction(scenario: Scenario) -> None:
     scenario.totesys("UPDATE sales_order SET agreed_delivery_date = '2031-02-03' WHERE sales_order_id = 7")
     seen: list[tuple[int, int]] = []
@@ -104,13 +104,13 @@ def test_f52_calendar_grows_in_the_same_transaction(scenario: Scenario) -> None:
     with at_statement(COMMIT, lambda: seen.append(of_2031(scenario)), times=100):
         extended = scenario.run()
 
-    # Whoever looks before any of the commits sees neither the days nor the order.
+    # Before each commit, a reader sees neither the days nor the order.
     assert set(seen) == {(0, 0)}
     assert of_2031(scenario) == (365, 1)
     assert extended.output["load"]["inserted"] == {"dim_date": 365, "fact_sales_order": 1}
 
 
-@fault("F53", "one poison row among 10,000", HOLD)
+@fault("F53", "one row of 10,000 breaks its contract", HOLD)
 def test_f53_poison_row_holds_its_run(scenario: Scenario) -> None:
     scenario.totesys(MANY_ORDERS)
     scenario.totesys(POISON, 7)
@@ -124,7 +124,7 @@ def test_f53_poison_row_holds_its_run(scenario: Scenario) -> None:
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 10_000}
 
 
-@fault("F53", "the same, where its table says quarantine = true", WARN)
+@fault("F53", "one row of 10,000 breaks its contract, in a table with quarantine = true", WARN)
 @pytest.mark.parametrize("cured", [False, True], ids=["left", "cured"])
 def test_f53_poison_row_is_set_aside(scenario: Scenario, quarantined: Declares, cured: bool) -> None:
     quarantined("sales_order")
@@ -145,7 +145,7 @@ def test_f53_poison_row_is_set_aside(scenario: Scenario, quarantined: Declares, 
         assert scenario.star("SELECT released_batch_id FROM etl.quarantine") == [[3]]
 
 
-@fault("F54", "six failed runs, then recovery", HOLD)
+@fault("F54", "six runs fail, and the next one succeeds", HOLD)
 def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
     ((place,),) = scenario.star(PLACES_OF, 7)
     moves = [place % 20 + number for number in range(1, 8)]
@@ -163,7 +163,7 @@ def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
     assert ": Load failed with WarehouseUnreachable, " in told.subject
 
 
-@fault("F54", "a weekend of failed runs, and another failure at its end", HOLD)
+@fault("F54", "runs fail for a whole weekend, and then with another error", HOLD)
 def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> None:
     scenario.totesys(MOVE, 1, 7)
     told = {}
@@ -182,7 +182,7 @@ def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> N
     assert "11 executions have failed" in other.mail
     with later(timedelta(hours=60.2)):
         assert scenario.run().succeeded
-    # After a success, the same failure is a first one.
+    # After a success, the same failure counts as a first one.
     scenario.totesys(MOVE, 2, 7)
     with later(timedelta(hours=60.3)):
         assert ", " in fails_to_load(scenario).mails[0].subject
@@ -190,7 +190,7 @@ def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> N
         scenario.run()
 
 
-@fault("F54", "two failures by turns, one of which ends the executions from outside", HOLD)
+@fault("F54", "runs fail and are aborted by turns", HOLD)
 def test_f54_failures_by_turns_are_told_once_each(scenario: Scenario) -> None:
     scenario.totesys(MOVE, 1, 7)
     ended = []
@@ -205,7 +205,7 @@ def test_f54_failures_by_turns_are_told_once_each(scenario: Scenario) -> None:
     assert scenario.run().succeeded
 
 
-@fault("F54", "a failure whose first mail SNS does not take", HOLD)
+@fault("F54", "SNS refuses a failure's first e-mail", HOLD)
 def test_f54_mail_that_could_not_be_sent_silences_none(scenario: Scenario) -> None:
     scenario.totesys(MOVE, 1, 7)
     with scenario.mute():
@@ -217,7 +217,7 @@ def test_f54_mail_that_could_not_be_sent_silences_none(scenario: Scenario) -> No
 
 
 def fails_to_load(scenario: Scenario) -> Execution:
-    """An execution that finds no warehouse."""
+    """Runs an execution that can't reach the warehouse."""
     scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER, port=1)
     try:
         return scenario.run()
@@ -230,7 +230,7 @@ def throttled(_name: str, _event: dict[str, Any]) -> InvokeResult:
 
 
 @on("small_totesys")
-@fault("F55", "Ingest and Transform of the release before, Transform and Load of this one", HEAL)
+@fault("F55", "the previous release runs Ingest and Transform, and this one runs Transform and Load", HEAL)
 def test_f55_manifests_of_the_version_before_are_read(scenario: Scenario) -> None:
     def after_old_release(name: str, event: dict[str, Any]) -> InvokeResult:
         for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket):
@@ -247,7 +247,7 @@ def test_f55_manifests_of_the_version_before_are_read(scenario: Scenario) -> Non
     assert second.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F55", "a manifest of a release to come", HOLD)
+@fault("F55", "a manifest comes from a later release", HOLD)
 @pytest.mark.parametrize(("zone", "step"), [("landing", "Ingest"), ("processed", "Load")])
 def test_f55_unknown_version_is_not_guessed(scenario: Scenario, zone: str, step: str) -> None:
     bucket = {"landing": scenario.pipeline.landing_bucket, "processed": scenario.pipeline.processed_bucket}[zone]
@@ -270,7 +270,7 @@ def change(scenario: Scenario, design: int, order: int, name: str, place: int) -
 
 
 def of_2031(scenario: Scenario) -> tuple[int, int]:
-    """Days and orders of 2031 in the warehouse, as its readers see it."""
+    """Returns the days and orders of 2031 in the warehouse, as its readers see it."""
     ((days, orders),) = scenario.star(
         "SELECT (SELECT count(*) FROM dim_date WHERE year = 2031), "
         "(SELECT count(*) FROM current_sales_order WHERE agreed_delivery_date >= '2031-01-01')"
@@ -279,7 +279,7 @@ def of_2031(scenario: Scenario) -> tuple[int, int]:
 
 
 def rewrite(scenario: Scenario, bucket: str, batch: int, version: int) -> None:
-    """Gives the manifest of a batch, where there is one, another version."""
+    """Changes the version in a batch's manifest, if the batch exists."""
     s3 = scenario.pipeline.s3
     if "Contents" in s3.list_objects_v2(Bucket=bucket, Prefix=entry(batch)):
         document = json.loads(s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read())
@@ -288,7 +288,7 @@ def rewrite(scenario: Scenario, bucket: str, batch: int, version: int) -> None:
 
 
 def versions(scenario: Scenario) -> list[int]:
-    """The versions of the first two manifests of both zones."""
+    """Returns the versions of the first two manifests of both zones."""
     bodies = [
         scenario.pipeline.s3.get_object(Bucket=bucket, Key=entry(batch))["Body"].read()
         for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket)

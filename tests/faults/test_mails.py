@@ -1,7 +1,7 @@
-"""The mails as they are: for each error the one that its really happening sends, kept in mails/.
+"""Each error really happens, and its e-mail is compared with the one in mails/.
 
-What differs from run to run, names of executions, moments and the like, is put in angle brackets. TOTES_WRITE_MAILS=1
-writes them anew; read what changed before you commit it.
+Values that differ between runs, such as names of executions and times, are in angle brackets. TOTES_WRITE_MAILS=1
+writes the e-mails again; read the difference before you commit it.
 """
 
 import json
@@ -52,14 +52,14 @@ VARYING = (
 
 @pytest.fixture
 def running(scenario: Scenario) -> Scenario:
-    """A pipeline that has succeeded once."""
+    """Returns the scenario of a pipeline that has succeeded once."""
     scenario.run()
     return scenario
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A lock is not waited for as long as it would be."""
+    """Shortens how long a session waits for a lock."""
     monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.1)
     hasty = replace(WAREHOUSE, session={**WAREHOUSE.session, "lock_timeout": "100ms"})
     monkeypatch.setattr("totes.load.WAREHOUSE", hasty)
@@ -70,7 +70,7 @@ def change(scenario: Scenario) -> None:
 
 
 def describe_end(scenario: Scenario, error: str, name: str = "") -> None:
-    """Runs, and holds the mail that came against the one that is kept."""
+    """Runs an execution, and compares its e-mail with the golden file."""
     failed = scenario.run()
     assert failed.error == error
     hold(scenario.mails[-1], name or error)
@@ -83,7 +83,7 @@ def hold(mail: Any, name: str) -> None:
     golden = GOLDEN / f"{name}.txt"
     if os.environ.get("TOTES_WRITE_MAILS"):
         golden.write_text(text, encoding="utf-8")
-    # Where lines end depends on the length of names that differ.
+    # The line breaks depend on the length of names that differ.
     assert text.split() == golden.read_text(encoding="utf-8").split()
     assert len(mail.subject) <= 100
     assert mail.subject.isascii()
@@ -178,7 +178,7 @@ def test_mail_of_a_gap_in_the_log(running: Scenario) -> None:
 
 
 def landed_order(scenario: Scenario) -> dict[str, str]:
-    """Lands a change by an execution that gets no further, and returns where its rows are."""
+    """Lands a change by an execution that stops there, and returns where its rows are."""
     change(scenario)
     scenario.pipeline.ingest()
     key = scenario.pipeline.landed().read(2).tables["sales_order"]["data"].key
@@ -252,7 +252,7 @@ def test_mail_of_a_rule_that_is_broken(running: Scenario) -> None:
     describe_end(running, "ContractViolation", "ContractViolation (rule)")
 
 
-# Of a killed function; Lambda prints it.
+# Lambda prints this for a function that was killed.
 @pytest.mark.filterwarnings("ignore:No application metrics to publish")
 def test_mail_of_a_killed_function(running: Scenario) -> None:
     change(running)
@@ -327,7 +327,7 @@ def test_mail_of_a_recovery_that_has_nothing_to_catch_up_on(running: Scenario) -
 
 
 def fail(scenario: Scenario) -> None:
-    """An execution that lands and processes a change, and finds no warehouse to load it into."""
+    """Runs an execution that lands and processes a change but can't reach the warehouse."""
     scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 7")
     scenario.pipeline.put_secret("warehouse", scenario.pipeline.warehouse, LOADER, host="127.0.0.1", port=1)
     assert scenario.run().error == "WarehouseUnreachable"
@@ -335,7 +335,7 @@ def fail(scenario: Scenario) -> None:
 
 def test_every_error_of_ours_has_its_mail() -> None:
     kept = {file.stem.partition(" ")[0] for file in GOLDEN.glob("*.txt")}
-    # Those that share a section of the runbook share a sentence as well.
-    # A backfill catches nothing: a rule tells that it has ended.
+    # Errors that share a section of the runbook share their text, too. A backfill catches nothing: a rule reports its
+    # end.
     owed = {error for error in CATALOGUE if section(error) == error} - {"States.Runtime", "BackfillOutdated"}
     assert owed - kept == {"Lambda.ServiceException"}

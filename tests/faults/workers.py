@@ -1,4 +1,4 @@
-"""Loads that hang in the middle of their transaction, and the end of executions and of the processes that run them."""
+"""Makes loads hang in the middle of their transaction, and ends executions and the processes that run them."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ from tests.faults.scenario import Scenario
 
 @contextlib.contextmanager
 def load_hangs(scenario: Scenario) -> Iterator[Callable[[], None]]:
-    """Whatever loads payments hangs there, with all dimensions loaded already.
+    """Makes every load hang at its payments, after it has loaded all dimensions.
 
     Yields:
-        ends it.
+        a function that lets the loads continue.
     """
     with scenario.pipeline.connection(scenario.pipeline.warehouse) as reader:
         reader.cursor().execute("LOCK TABLE fact_payment IN SHARE MODE")
@@ -24,7 +24,7 @@ def load_hangs(scenario: Scenario) -> Iterator[Callable[[], None]]:
 
 
 def waiting(scenario: Scenario) -> list[str]:
-    """What loads are waiting for: a table that somebody has locked, or the warehouse, which another load has."""
+    """Returns what loads wait for: a table that a session has locked, or the warehouse, which another load has."""
     rows = scenario.star(
         "SELECT coalesce(CAST(CAST(relation AS regclass) AS text), 'the warehouse') FROM pg_locks "
         "JOIN pg_stat_activity USING (pid) WHERE NOT granted AND application_name = 'totes-load' "
@@ -34,13 +34,13 @@ def waiting(scenario: Scenario) -> list[str]:
 
 
 def kill_worker(function: str) -> None:
-    """What Lambda does to a function that is out of memory."""
+    """Kills a function's process, as Lambda does when the function is out of memory."""
     (worker,) = [child for child in psutil.Process().children() if f"functions.{function}.handler" in child.cmdline()]
     worker.kill()
 
 
 def aborting(scenario: Scenario) -> Invoker:
-    """The execution is aborted while a function is at work, which comes to its end all the same, as in AWS."""
+    """Returns an invoker that aborts the execution while a function works. As in AWS, the function still finishes."""
 
     def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
         scenario.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])
@@ -51,7 +51,7 @@ def aborting(scenario: Scenario) -> Invoker:
 
 @contextlib.contextmanager
 def execution_limit(scenario: Scenario, seconds: int) -> Iterator[None]:
-    """The shipped workflow with another TimeoutSeconds."""
+    """Runs the shipped workflow with another TimeoutSeconds during the block."""
     client, arn = scenario.stack.client("stepfunctions"), scenario.stack.names.state_machine_arn
     shipped = client.describe_state_machine(stateMachineArn=arn)["definition"]
     client.update_state_machine(
