@@ -1,4 +1,4 @@
-"""An AWS that answers each call as a healthy stage would, until a test changes an answer."""
+"""Simulates an AWS that answers each call as a healthy stage would, until a test changes an answer."""
 
 import io
 import json
@@ -35,7 +35,7 @@ _SERVICES = {"stepfunctions": "states"}
 
 
 class _StoppedClock(datetime):
-    """A clock that shows NOW: the tests may run long after this module was imported."""
+    """A clock that always shows NOW. A test may run long after this module was imported."""
 
     @classmethod
     def now(cls, tz: Any = None) -> datetime:
@@ -43,23 +43,27 @@ class _StoppedClock(datetime):
 
 
 class AnsweringAws:
-    """Answers by operation; an answer of a test is checked against the SDK's model, as our own are.
+    """Answers each operation. It checks a test's answers against the SDK's model, as it checks its own.
 
     Attributes:
-        calls: the actions that were asked for, as rights name them, each with what was given.
+        calls: the requested actions, named as IAM names them, each with its parameters.
     """
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self._answers: dict[str, Callable[[dict[str, Any]], Answer]] = dict(_HEALTHY)
         patch.setattr(botocore.client.BaseClient, "_make_api_call", lambda *call: self._call(*call))
-        # Reading serverless.yml takes longer than all the rest.
+        # Reading serverless.yml takes longer than everything else.
         patch.setattr(deployment, "_read", _read_once)
         for module in (alerts, schedule):
             patch.setattr(module, "datetime", _StoppedClock)
 
     def change(self, operation: str, answer: Callable[[dict[str, Any], dict[str, Any]], Answer]) -> None:
-        """Answers an operation by what a healthy stage's answer becomes; `answer` gets it and the parameters."""
+        """Replaces an operation's answer.
+
+        Args:
+            answer: gets a healthy stage's answer and the parameters, and returns the new answer.
+        """
         healthy = self._answers[operation]
 
         def changed(given: dict[str, Any]) -> Answer:
@@ -70,7 +74,7 @@ class AnsweringAws:
         self._answers[operation] = changed
 
     def refuse(self, operation: str, code: str, message: str = "No.") -> None:
-        """Has an operation end with an error."""
+        """Makes an operation fail with an error."""
         self._answers[operation] = lambda _: refusal(operation, code, message)
 
     def _call(self, client: Any, operation: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -89,7 +93,7 @@ def refusal(operation: str, code: str, message: str) -> ClientError:
 
 
 def execution(status: str = "SUCCEEDED", started: datetime = NOW - timedelta(minutes=2), **more: Any) -> dict[str, Any]:
-    """An execution, as a list of Step Functions has it."""
+    """Returns an execution as it stands in a list of Step Functions."""
     found = {
         "executionArn": f"{_MACHINE}:one",
         "stateMachineArn": NAMES.state_machine_arn,
@@ -101,7 +105,7 @@ def execution(status: str = "SUCCEEDED", started: datetime = NOW - timedelta(min
 
 
 def payload(document: object) -> dict[str, Any]:
-    """What Lambda answers to an invocation."""
+    """Returns Lambda's answer to an invocation."""
     return {"StatusCode": 200, "Payload": io.BytesIO(json.dumps(document).encode())}
 
 

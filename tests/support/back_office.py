@@ -1,6 +1,6 @@
-"""The back office at work on totesys: several clients at once, each in a transaction for as long as it likes.
+"""Simulates the back office at work on totesys: several clients at once, each in a transaction of any length.
 
-What one of them can't have because another one holds it, it does without: its transaction is rolled back.
+If a client needs a row that another one has locked, its transaction is rolled back.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ FOUNDATION = (
         )
     ),
 )
-# What is written into a row, given a number below ten, where last_updated is left alone.
+# The values written into a row, given a number below ten, if last_updated stays as it is.
 AMENDMENTS = {
     "sales_order": "agreed_delivery_date = '2025-01-1{}'",
     "purchase_order": "item_code = 'code {}'",
@@ -47,7 +47,7 @@ _REFERRING = {
     "counterparty": ("sales_order.counterparty_id", "purchase_order.counterparty_id", "payment.counterparty_id"),
     "transaction": ("payment.transaction_id",),
     "payment": (),
-    # A transaction that refers to an order is no obstacle: it loses its reference.
+    # A transaction that refers to an order does not prevent its deletion: it loses the reference.
     "sales_order": (),
     "purchase_order": (),
 }
@@ -57,7 +57,7 @@ class Writer:
     """One client. Its server lets no session wait long for a lock.
 
     Attributes:
-        savepoints: how many savepoints the transaction has.
+        savepoints: the number of the transaction's savepoints.
         committed: how often each change was committed, by its name.
     """
 
@@ -78,7 +78,7 @@ class Writer:
         self._connect()
 
     def begin(self) -> None:
-        """Has a transaction id from now on, and so holds the fence, whenever it writes."""
+        """Takes a transaction id now, and so holds the fence back whenever it writes later."""
         self.run("SELECT pg_current_xact_id()")
 
     def end(self, *, commit: bool, durable: bool = True) -> None:
@@ -101,12 +101,12 @@ class Writer:
         self.run(f"SAVEPOINT s{self.savepoints}")
 
     def go_back(self) -> None:
-        """To the last savepoint, which stays."""
+        """Rolls back to the last savepoint, which stays."""
         if self.savepoints:
             self.run(f"ROLLBACK TO SAVEPOINT s{self.savepoints}")
 
     def write(self, change: str, number: int) -> None:
-        """One of CHANGES to the row that a number below ten picks, as far as there is one and nobody else holds it."""
+        """Makes one of CHANGES to the row that a number below ten picks, if there is one that nobody has locked."""
         self.attempt(change, lambda: CHANGES[change](self, number))
 
     def attempt(self, name: str, change: Callable[[], object]) -> None:
@@ -130,7 +130,7 @@ class Writer:
         self._changes: list[str] = []
 
     def sell(self, number: int) -> None:
-        """An order, its transaction and its payment, which is units times price."""
+        """Adds an order, its transaction and its payment of units times price."""
         columns = "design_id, staff_id, counterparty_id, agreed_delivery_location_id, units_sold, unit_price"
         parties = [self._any(table, number) for table in ("design", "staff", "counterparty", "address")]
         if None not in parties:
@@ -143,7 +143,7 @@ class Writer:
             self._deal("purchase_order", columns, ["code", *parties], number, "PURCHASE")
 
     def reprice(self, number: int) -> None:
-        """Other units, and the payment with them; last_updated stays where it was."""
+        """Changes an order's units and its payment, and leaves last_updated alone."""
         order = self._locked("sales_order", self._any("sales_order", number))
         if order is not None:
             self.run("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = %s", order)
@@ -155,7 +155,7 @@ class Writer:
             )
 
     def add(self, table: str, number: int) -> None:
-        """A row of a table that orders refer to, like one that is there."""
+        """Adds a row like an existing one to a table that orders refer to."""
         if (like := self._any(table, number)) is not None:
             columns = ", ".join(SOURCE[table][1:])
             self.run(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM {table} WHERE {table}_id = %s", like)
@@ -164,15 +164,15 @@ class Writer:
         self._update(table, number, AMENDMENTS[table].format(number))
 
     def stamp(self, table: str, number: int) -> None:
-        """An amendment that moves last_updated."""
+        """Amends a row and moves its last_updated."""
         self._update(table, number, f"{AMENDMENTS[table].format(number)}, last_updated = last_updated + interval '1 s'")
 
     def touch(self, table: str, number: int) -> None:
-        """An update that changes nothing."""
+        """Updates a row without changing a value."""
         self._update(table, number, "created_at = created_at")
 
     def delete(self, table: str, number: int) -> None:
-        """A row that nobody refers to."""
+        """Deletes a row to which no other row refers."""
         free = " AND ".join(
             f"NOT EXISTS (SELECT FROM {other.partition('.')[0]} WHERE {other} = {table}.{table}_id)"
             for other in _REFERRING[table]
@@ -184,7 +184,7 @@ class Writer:
             self._deleted.append((table, values))
 
     def restore(self, number: int) -> None:
-        """A row that was deleted once, as it was then."""
+        """Inserts a row that was deleted earlier, with its old values."""
         if self._deleted:
             table, values = self._deleted[number % len(self._deleted)]
             columns, places = ", ".join(SOURCE[table]), ", ".join(["%s"] * len(values))
@@ -230,7 +230,7 @@ class Writer:
         return list(self._cursor.fetchall()) if self._cursor.description else []
 
 
-# By what a rule calls it; each takes a writer and a number below ten.
+# The changes by the names that rules use. Each takes a writer and a number below ten.
 CHANGES: dict[str, Callable[[Writer, int], None]] = {
     "sell": Writer.sell,
     "buy": Writer.buy,

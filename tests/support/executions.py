@@ -1,4 +1,4 @@
-"""The executions of a stack: forgotten between tests, and made to happen at other times."""
+"""Changes a stack's executions: forgets them between tests, and makes them happen at other times."""
 
 import datetime
 from collections.abc import Iterator
@@ -15,14 +15,14 @@ from local.stack import NAMES
 
 
 def forget_executions() -> None:
-    """Lets the next failure be the first: which e-mails are due follows from the executions before."""
+    """Forgets earlier executions, which decide whether an e-mail is due: the next failure is then the first."""
     backend = models.stepfunctions_parser_backends[NAMES.account][NAMES.region]
     backend.describe_state_machine(NAMES.state_machine_arn).executions.clear()
 
 
 @contextmanager
 def later(length: datetime.timedelta) -> Iterator[None]:
-    """Has Step Functions' clock show a later time while executions run."""
+    """Makes Step Functions' clock show a later time during the block."""
 
     class Later(datetime.datetime):
         @classmethod

@@ -1,7 +1,7 @@
-"""Faults at a given moment: before the n-th statement, PUT or row the process dies, or something else happens.
+"""Injects faults at a chosen moment: before the n-th statement, PUT or row, the process dies or the test acts.
 
-All of them work on what goes over the wire, whatever client sends it from whatever thread. Each of them fails the test
-if its moment does not come, unless the test says that it may miss.
+All of them act on the wire, whichever client and thread sends. Each fails the test if its moment does not come, unless
+the test passes `may_miss`.
 """
 
 import functools
@@ -26,7 +26,7 @@ Action = Callable[[], object]
 
 
 class Countdown:
-    """Does something at the n-th event; `left` tells whether there were as many."""
+    """Acts at the n-th event. `left` shows how many events are still missing."""
 
     def __init__(self, number: int, action: Action) -> None:
         self.left = number
@@ -47,14 +47,14 @@ def die() -> None:
 
 @contextmanager
 def dying_at_put(number: int, *, may_miss: bool = False) -> Iterator[Countdown]:
-    """The process dies instead of the n-th PUT to S3."""
+    """Kills the process instead of the n-th PUT to S3."""
     with at_put(number, die, may_miss=may_miss) as countdown:
         yield countdown
 
 
 @contextmanager
 def dying_at_statement(number: int, *, may_miss: bool = False) -> Iterator[Countdown]:
-    """The process dies instead of the n-th statement, COPY or commit."""
+    """Kills the process instead of the n-th statement, COPY or commit."""
     countdown = Countdown(number, die)
     with at_statement("", countdown, number, may_miss=may_miss):
         yield countdown
@@ -62,7 +62,7 @@ def dying_at_statement(number: int, *, may_miss: bool = False) -> Iterator[Count
 
 @contextmanager
 def dying_at_row(number: int) -> Iterator[Countdown]:
-    """The process dies instead of reading the n-th row that PostgreSQL copies out, of all tables."""
+    """Kills the process instead of reading the n-th row that PostgreSQL copies out, counted over all tables."""
     countdown, copy_data = Countdown(number, functools.partial(_acting_here, die)), PipelineConnection.handle_COPY_DATA
 
     def counted(connection: Any, data: bytes, context: Any) -> None:
@@ -82,7 +82,7 @@ def dying_at_row(number: int) -> Iterator[Countdown]:
 
 @contextmanager
 def at_put(number: int, action: Action, *, may_miss: bool = False) -> Iterator[Countdown]:
-    """Does something just before the n-th PUT to S3; where it raises, the PUT is not carried out."""
+    """Acts just before the n-th PUT to S3. If the action raises, the PUT is not carried out."""
     countdown = Countdown(number, action)
     with at_key("", countdown, number, may_miss=may_miss):
         yield countdown
@@ -90,12 +90,12 @@ def at_put(number: int, action: Action, *, may_miss: bool = False) -> Iterator[C
 
 @contextmanager
 def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = False) -> Iterator[list[str]]:
-    """Does something just before the first PUTs to keys that contain a text.
+    """Acts just before the first PUTs to keys that contain a text.
 
-    Where it raises, the PUT is not carried out, and the handler that sent it ends with what was raised.
+    If the action raises, the PUT is not carried out, and the handler that sent it ends with the same error.
 
     Args:
-        times: before how many of these.
+        times: before how many of these PUTs it acts.
 
     Yields:
         the paths of all PUTs that contained the text.
@@ -109,7 +109,7 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
         try:
             with interrupted(process):
                 action()
-        except BaseException as error:  # noqa: BLE001  the handler's thread is to raise it
+        except BaseException as error:  # noqa: BLE001  the handler's thread raises it
             if process is None:
                 moments.stray.append(error)
             else:
@@ -117,17 +117,17 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
             return REFUSED
         return send()
 
-    # What else the dead would send goes to PostgreSQL, too.
+    # Taps PostgreSQL too, to stop what a dead process would still send there.
     with postgres_wire.heard_by(lambda _: None), s3_wire.heard_by(listen), _must(moments.done, may_miss):
         yield moments.seen
 
 
 @contextmanager
 def at_statement(contains: str, action: Action, times: int = 1, *, may_miss: bool = False) -> Iterator[list[str]]:
-    """Does something before the first statements that contain a text; a commit is the statement `COMMIT`.
+    """Acts before the first statements that contain a text. A commit is the statement `COMMIT`.
 
     Args:
-        times: before how many of these.
+        times: before how many of these statements it acts.
 
     Yields:
         all statements that contained the text.
@@ -138,34 +138,34 @@ def at_statement(contains: str, action: Action, times: int = 1, *, may_miss: boo
         if moments.has_come(statement):
             _acting_here(action)
 
-    # What else the dead would send goes to S3, too.
+    # Taps S3 too, to stop what a dead process would still send there.
     with s3_wire.heard_by(_pass), postgres_wire.heard_by(listen), _must(moments.done, may_miss):
         yield moments.seen
 
 
 @contextmanager
 def statements(contains: str) -> Iterator[list[str]]:
-    """Yields all statements that contain a text; nothing is injected."""
+    """Yields all statements that contain a text, and injects nothing."""
     with at_statement(contains, lambda: None, may_miss=True) as seen:
         yield seen
 
 
 @contextmanager
 def puts(contains: str) -> Iterator[list[str]]:
-    """Yields the paths of all PUTs to keys that contain a text; nothing is injected."""
+    """Yields the paths of all PUTs to keys that contain a text, and injects nothing."""
     with at_key(contains, lambda: None, may_miss=True) as seen:
         yield seen
 
 
 @contextmanager
 def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterator[Countdown]:
-    """S3 answers the next requests itself: nothing is done. Each attempt of the client is a request.
+    """Makes S3 answer the next requests with an error, and carry out none. Each of a client's attempts is a request.
 
     Args:
         status: for instance 503.
         code: for instance `SlowDown`.
         operation: for instance `PutObject`.
-        times: how many requests; `left` of what is yielded tells how many did not come.
+        times: how many requests. The yielded countdown's `left` shows how many did not come.
     """
     remaining = Countdown(times, lambda: None)
 
@@ -181,7 +181,8 @@ def s3_answers(status: int, code: str, operation: str, times: int = 1) -> Iterat
 
 @contextmanager
 def put_answer_lost(contains: str, number: int = 1) -> Iterator[list[int]]:
-    """S3 carries out the n-th PUT to keys that contain a text, and its answer is lost: the client may send it again.
+    """Loses S3's answer to the n-th PUT to keys that contain a text. S3 has carried it out; the client may send it
+    again.
 
     Yields:
         the status of each PUT that contained the text.
@@ -201,10 +202,10 @@ def put_answer_lost(contains: str, number: int = 1) -> Iterator[list[int]]:
 
 @contextmanager
 def losing_acknowledgement(after: str) -> Iterator[list[str]]:
-    """The connection is lost between the server's commit and its answer: once, after a statement that contains a text.
+    """Breaks the connection between the server's commit and its answer, once, after a statement that contains a text.
 
     Yields:
-        the statement, and then COMMIT once that was lost.
+        the statement, followed by COMMIT after its answer was lost.
     """
     seen: list[str] = []
     handle_messages = PipelineConnection.handle_messages
@@ -218,7 +219,7 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
         if seen[1:] and not lost:
             lost.append(True)
             answer = b""
-            # The server has committed when it is ready for the next statement.
+            # The server has committed when it reports that it is ready for the next statement.
             while _READY not in answer:
                 answer += connection._usock.recv(1 << 16) or pytest.fail("The server has gone before it committed.")
             connection._usock.shutdown(socket.SHUT_RDWR)
@@ -234,11 +235,11 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
 
 
 class _Moments:
-    """The first events that contain a text, and whether what is to happen before them has happened.
+    """The first events that contain a text, and whether the action before them has happened.
 
     Attributes:
         seen: all events that contained the text.
-        stray: errors that could end no handler.
+        stray: errors that belong to no handler.
     """
 
     def __init__(self, contains: str, action: Action, times: int) -> None:
@@ -262,7 +263,7 @@ class _Moments:
 
 
 def _acting_here(action: Action) -> None:
-    """Does something in the thread of a handler, which dies of what is raised."""
+    """Acts in the thread of a handler. An error from the action ends the handler."""
     process = here()
     try:
         with interrupted(process):
@@ -279,7 +280,7 @@ def _pass(_: Request, send: Send) -> Answer | None:
 
 @contextmanager
 def _must(happen: Callable[[], bool], may_miss: bool = False) -> Iterator[None]:
-    """Fails if a block ends, be it with an error, before what must happen has happened."""
+    """Fails if the block ends, even with an error, before the expected event has happened."""
     try:
         yield
     except Exception as error:

@@ -1,4 +1,4 @@
-"""One look at the lake and the warehouse, held against what was seen of totesys."""
+"""Inspects the lake and the warehouse once, and compares them with the snapshots of totesys."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -10,20 +10,20 @@ from tests.support.ledger import Zone
 from tests.support.oracle import CALENDAR, DIMENSIONS, FACTS, MEASURES, SOURCE, Picture, Version
 
 SHOWN = 3
-# Of each log: what it says of each batch, in its own order.
+# {log: {batch: its entry}}
 Logs = dict[str, dict[int, object]]
 _ORIGINS = {**{name: fact.source for name, fact in FACTS.items()}, **{name: d.source for name, d in DIMENSIONS.items()}}
 
 
 class Inspection:
-    """What can be said at one moment.
+    """The state of lake and warehouse at one moment.
 
     Args:
-        cursor: of a connection to the warehouse.
+        cursor: a cursor of a connection to the warehouse.
 
     Attributes:
         logs: `landed`, `processed` and `loaded`.
-        moments: the snapshots of batches 1, 2, 3 …, as the landing zone has them.
+        moments: the snapshot times of batches 1, 2, 3 …, from the landing zone.
     """
 
     def __init__(self, landing: Zone, processed: Zone, cursor: Any) -> None:
@@ -40,7 +40,7 @@ class Inspection:
         self.moments = [_moment(entry.manifest) for entry in self._landed_entries]
 
     def log_violations(self, before: Logs) -> list[str]:
-        """I4, given the logs of an earlier look."""
+        """Returns violations of I4, given the logs of an earlier inspection."""
         found = []
         for name, log in self.logs.items():
             if list(log) != list(range(1, len(log) + 1)):
@@ -56,10 +56,10 @@ class Inspection:
         return found
 
     def lake_violations(self, history: Sequence[Picture]) -> list[str]:
-        """I3, totesys against both zones, batch by batch.
+        """Returns violations of I3: compares totesys with both zones, batch by batch.
 
         Args:
-            history: what the snapshots of all landed batches saw.
+            history: the pictures from all landed batches' snapshots.
         """
         found = []
         for zone, entries, origins in (
@@ -78,10 +78,10 @@ class Inspection:
         return _shown("", found) + [f"I3 {table} was landed without its keys" for table in keyless]
 
     def warehouse_violations(self, history: Sequence[Picture]) -> list[str]:
-        """I1, I2 and the warehouse's part of I3.
+        """Returns violations of I1, of I2 and of the warehouse's part of I3.
 
         Args:
-            history: what the snapshots of all loaded batches saw.
+            history: the pictures from all loaded batches' snapshots.
         """
         versions = {name: oracle.versions(fact, history) for name, fact in FACTS.items()}
         found = self._staged_violations(len(history))
@@ -128,7 +128,7 @@ class Inspection:
         return found + _differ(f"I3 current_{source}", totesys=there, warehouse=here)
 
     def _staged_violations(self, loaded: int) -> list[str]:
-        """Did every batch bring into each table as many rows as its manifest says?"""
+        """Returns a violation if a batch brought another number of rows into a table than its manifest says."""
         expected = sorted(
             (entry.batch, table, *(parts.get(part, {}).get("rows", 0) for part in ("data", "deleted")))
             for entry in self._processed_entries[:loaded]
@@ -144,7 +144,7 @@ class Inspection:
 
 
 def changes(seen: Picture, now: Picture) -> list[str]:
-    """What no batch says, though totesys holds it."""
+    """Returns the changes that totesys holds and no batch has."""
     return _shown("I1", [f"{what} has changed in totesys and no batch says so" for what in oracle.changed(seen, now)])
 
 

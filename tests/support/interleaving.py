@@ -32,18 +32,18 @@ from totes.errors import (
 from totes.lake.batch_log import HINT
 
 WRITERS = 3
-# Rows of an old transaction come once more when it has ended; after that there must be quiet.
+# An old transaction's rows are read once more after it has ended. After that, a run finds nothing.
 RUNS_TO_QUIET = 4
 
-# Where a load has looked at the warehouse's log and is about to write into it: the moment that its lock is for.
+# Load has read the warehouse's log and is about to write it: the moment that its lock protects.
 ABOUT_TO_LOAD = ('INTO "etl".batch (', 1)
-# When Ingest did not get its locks, has waited, and tries again.
+# Ingest did not get its locks, has waited, and tries again.
 TRIES_AGAIN = ("LOCK TABLE", 2)
-# When Ingest has its snapshot and has read nothing yet.
+# Ingest has its snapshot and has read nothing yet.
 HAS_SNAPSHOT = ("SAVEPOINT facts", 1)
-# When a batch has landed, and a crash may undo transactions that it holds.
+# A batch has landed, and a crash may undo transactions that it holds.
 HAS_LANDED = ("log/0", 2)
-# The n-th statement that contains a text, where two executions may get into each other's way …
+# The n-th statement with a text, at which two executions may get in each other's way …
 STATEMENTS = (
     ("pg_control_system", 1),
     HAS_SNAPSHOT,
@@ -53,7 +53,7 @@ STATEMENTS = (
     ('INTO "etl".batch_table', 1),
     ("COMMIT", 1),
 )
-# … and the n-th PUT of a key that contains one.
+# … and the n-th PUT of a key with a text.
 PUTS = (("data/", 1), ("log/0", 1), ("log/0", 2), (HINT, 1))
 ANY_STATEMENT, ANY_PUT = "any statement", "any put"
 ANYWHERE = (*((ANY_STATEMENT, n) for n in (2, 5, 8, 13, 21, 34)), *((ANY_PUT, n) for n in (2, 4, 7)))
@@ -65,13 +65,13 @@ CHANGE = st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 9))
 ENDS = st.sampled_from(["wait", "commit", "commit", "hasty commit", "rollback", "savepoint", "go back"])
 WORK = st.sampled_from(["run", "run", "run", "confirm", "ingest", "transform", "load"])
 MOMENT = st.sampled_from((*STATEMENTS, *PUTS)) | st.sampled_from((*PUTS, *ANYWHERE)) | st.just(ABOUT_TO_LOAD)
-# More often than others: exchanging a table takes two, and a run sees few of the truncations.
+# These come more often than others. Exchanging a table takes two moves, and a run sees few of the truncations.
 OFTEN = ["prepared tables", "row security on", *["truncations"] * 3]
 MIGRATION = st.tuples(st.sampled_from(sorted([*MIGRATIONS, *OFTEN])), st.integers(0, 9))
 MIGRATION_ENDS = st.sampled_from([*["commit"] * 4, "wait", "rollback"])
-# How the server goes down. Each takes as long as a dozen other moves.
+# The ways in which the server goes down. Each takes as long as a dozen other moves.
 DOWNS = ("restarts", "crashes of the server", "crashes of a backend")
-# What may happen in the middle of an execution. A run or a stage is that of another one.
+# Events in the middle of an execution. A run or a stage belongs to another execution.
 TROUBLE = st.sampled_from(
     [
         *["run", "run", "ingest", "load", "kill", "late commit", "migrate", "migrate", "finish migrating"] * 3,
@@ -107,11 +107,11 @@ class Tally(Counter[str]):
 
 
 class Interleaving(RuleBasedStateMachine):
-    """One example: a totesys, a lake and a warehouse of its own.
+    """One example, with a totesys, a lake and a warehouse of its own.
 
     Args:
-        made: the pipeline; its totesys holds the rows to which orders refer.
-        cluster: the server that totesys is on; no other test uses it.
+        made: the pipeline. Its totesys holds the rows to which orders refer.
+        cluster: totesys' server, which no other test uses.
     """
 
     def __init__(self, made: AbstractContextManager[Pipeline], cluster: Cluster, tally: Tally) -> None:
@@ -124,13 +124,13 @@ class Interleaving(RuleBasedStateMachine):
         self._history_checker = self._running.enter_context(HistoryChecker(self._pipeline))
         self._running.callback(self._alter, "ROLE", READER, "RESET ALL")
         deleted: list[tuple[str, list[Any]]] = []
-        # The others may have a transaction open; the clerk never has.
+        # The other clients may have an open transaction; the clerk never has one.
         clients = [Writer(self._pipeline, deleted) for _ in range(WRITERS + 2)]
         self._clients = clients
         self._clerk, self._migrator, *self._writers = clients
         for client in clients:
             self._running.callback(client.close)
-        # The deletions that the last error named, and all that have been confirmed.
+        # The deletions that the last error named, and all deletions that were confirmed.
         self._gone: dict[str, int] = {}
         self._confirmed: list[dict[str, int]] = []
         tally["examples"] += 1
@@ -145,7 +145,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @initialize(many=st.sampled_from([True, True, False]))
     def found(self, many: bool) -> None:
-        """Gives most examples a table so large that its loss is held."""
+        """Gives most examples a table so large that a run would be held if its rows were gone."""
         for statement in MANY_PAYMENTS if many else ():
             self._pipeline.totesys(statement)
 
@@ -188,7 +188,7 @@ class Interleaving(RuleBasedStateMachine):
         at_worst: bool,
         durable: bool,
     ) -> None:
-        """Commits a change of the clerk, then runs the pipeline, with trouble in the midst of it."""
+        """Commits a change of the clerk, then runs the pipeline, with trouble in the middle of it."""
         self._tally["steps"] += 1
         # A run sees a commit that is not durable, and a crash undoes it.
         self._commit(self._clerk, change, durable=durable and trouble not in DOWNS)
@@ -225,7 +225,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(migration=MIGRATION, then=MIGRATION_ENDS, alone=st.booleans(), tidy=st.booleans())
     def migrate(self, migration: Change, then: str, alone: bool, tidy: bool) -> None:
-        """Runs an administrator's transaction, which may wait for the writers and may remove obstacles first."""
+        """Runs an administrator's transaction. It may wait for the writers, and may remove obstacles first."""
         self._tally["steps"] += 1
         self._migrator.end(commit=True)
         for writer in self._writers if alone else ():
@@ -262,7 +262,7 @@ class Interleaving(RuleBasedStateMachine):
                 self._take_down(down)
 
     def _settle(self) -> None:
-        """All writers come to an end; then the pipeline must come to rest, and everything be as it should."""
+        """Ends all writers' transactions. Then the pipeline must come to rest without a violation."""
         self._tally["settled"] += 1
         with self._noted():
             for client in self._clients:
@@ -293,7 +293,7 @@ class Interleaving(RuleBasedStateMachine):
         self._migrator.attempt(name, lambda: MIGRATIONS[name](self._migrator, number))
 
     def _remove_obstacles(self) -> None:
-        """Removes the obstacles, unless a lock is in the way. When all clients have finished there is none."""
+        """Removes the obstacles, unless a lock prevents it. After all clients have finished, no lock does."""
         for obstacle in obstacles(self._pipeline) & REMOVALS.keys():
             self._migrate((REMOVALS[obstacle], 0))
             self._migrator.end(commit=True)
@@ -312,7 +312,7 @@ class Interleaving(RuleBasedStateMachine):
         self._tally["settings reset" if reset else "settings set"] += 1
 
     def _vacuum(self, statement: str) -> None:
-        """Runs a VACUUM, unless somebody has a lock."""
+        """Runs a VACUUM, unless another session has a lock."""
         with suppress(pg8000.dbapi.DatabaseError):
             self._cluster.execute(statement, self._pipeline.source)
             self._tally[statement.lower()] += 1
@@ -336,10 +336,10 @@ class Interleaving(RuleBasedStateMachine):
             client.reconnect()
 
     def _do(self, work: str) -> Any:
-        """Runs all stages or one, and judges the error if there is one.
+        """Runs all stages or one, and checks whether an error is right.
 
         Returns:
-            the result; None if the run was held, and rightly so.
+            the result; None if the run was rightly held.
         """
         self._tally["runs"] += 1
         expected, downs = obstacles(self._pipeline), self._downs
@@ -365,7 +365,7 @@ class Interleaving(RuleBasedStateMachine):
         return sum(self._tally[how] for how in DOWNS)
 
     def _is_right(self, error: TotesError, expected: set[str]) -> bool:
-        """Returns whether an execution may end with an error, given the state of totesys and other executions."""
+        """Returns whether an execution may end with this error, given totesys' state and the other executions."""
         match error:
             case DeletionsHeld():
                 remedy = error.remedy
@@ -373,7 +373,7 @@ class Interleaving(RuleBasedStateMachine):
                 return self._history_checker.held_rightly(self._gone)
             case SourceBusy() | SourceUnreachable() | AccessDenied() | ContractViolation():
                 return type(error).__name__ in expected
-        # Another execution may have the lake or the warehouse for the moment.
+        # Another execution may have locked the lake or the warehouse for the moment.
         return isinstance(error, TransientError) and not isinstance(error, SourceLagging)
 
     @contextlib.contextmanager
@@ -386,7 +386,7 @@ class Interleaving(RuleBasedStateMachine):
 
 
 def at(moment: Moment, action: Action) -> AbstractContextManager[object]:
-    """Does something once, before the n-th statement or PUT of a kind."""
+    """Acts once, before the n-th statement or PUT of a kind."""
     kind, number = moment
     if kind == ANY_PUT:
         return at_put(number, action, may_miss=True)

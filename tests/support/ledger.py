@@ -1,4 +1,4 @@
-"""What the lake says, read from the objects themselves: its logs, and what their manifests name."""
+"""Reads the lake's logs and the objects that their manifests name, without the code of totes."""
 
 import hashlib
 import io
@@ -15,13 +15,13 @@ from tests.support.oracle import MEASURES
 _ENTRY = re.compile(r"log/(\d{8})\.json")
 
 
-# What is added up of each row, by key.
+# {key: the row's values that are added up}
 Measured = dict[int, tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A batch in a zone's log; `etag` tells whether the manifest is still the one that was written."""
+    """A batch in a zone's log. `etag` shows whether the manifest has been rewritten."""
 
     batch: int
     etag: str
@@ -30,7 +30,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class State:
-    """What a zone holds of each table after a batch, and what its objects and its manifest disagree about."""
+    """A zone's rows of each table after a batch, and the contradictions between its objects and its manifest."""
 
     batch: int
     held: Mapping[str, Measured]
@@ -38,7 +38,7 @@ class State:
 
 
 class Zone:
-    """One bucket. What was read once is kept for as long as the object's digest stays the same."""
+    """One bucket. It keeps what it has read of an object until the object's digest changes."""
 
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3 = s3
@@ -47,11 +47,11 @@ class Zone:
         self._etags: dict[str, str] = {}
 
     def know(self, other: "Zone") -> None:
-        """Adds another zone's knowledge of objects: the same key and digest mean the same object."""
+        """Takes over what another zone has read: the same key and digest mean the same object."""
         self._kept |= other._kept
 
     def entries(self) -> list[Entry]:
-        """The log as it is now, in order of the batches."""
+        """Returns the log's entries, in order of the batches."""
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
         self._etags = {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
         return [
@@ -61,7 +61,7 @@ class Zone:
         ]
 
     def states(self, entries: Iterable[Entry]) -> Iterator[State]:
-        """What the zone holds after each batch."""
+        """Yields the state of the zone after each batch."""
         held: dict[str, Measured] = {}
         for entry in entries:
             wrong: list[str] = []
@@ -69,7 +69,7 @@ class Zone:
                 there = {part: self._measured(table, stored, wrong) for part, stored in parts.items()}
                 rows = held.get(table, {}) | there.get("data", {})
                 held[table] = {key: rows[key] for key in rows.keys() - there.get("deleted", {}).keys()}
-                # A row that is quarantined is there, too, whether an earlier version of it was landed or none.
+                # A quarantined row counts as live, whether or not an earlier version of it was landed.
                 live = held[table].keys() | there.get("aside", {}).keys()
                 if "keys" in there and there["keys"].keys() != live:
                     wrong.append(f"{table} has {len(there['keys'])} live keys, and {len(live)} live rows")
@@ -95,9 +95,9 @@ class Zone:
 
 
 def _read(table: str, body: bytes) -> tuple[int, str, Measured]:
-    """A Parquet file's number of rows, its sha256, and {key: measures}.
+    """Returns a Parquet file's number of rows, its sha256, and {key: measures}.
 
-    The key is the column that its table's name says, or the first.
+    The key is the column named after the table, or else the first column.
     """
     rows = pq.read_table(io.BytesIO(body))
     names = rows.schema.names

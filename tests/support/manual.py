@@ -1,4 +1,4 @@
-"""What docs/deploy.md says, for tests that hold it against the code."""
+"""Reads docs/deploy.md for tests that compare it with the code."""
 
 import re
 
@@ -6,7 +6,7 @@ from local.aws.deployment import ROOT
 
 
 def documented_actions() -> dict[str, set[str]]:
-    """The actions that each command needs."""
+    """Returns the IAM actions that each command needs, as docs/deploy.md lists them."""
     page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
     section = page.partition("\n## What an operator needs\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1:3] for line in section.splitlines() if line.startswith("| `totes ")]

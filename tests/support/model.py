@@ -1,11 +1,11 @@
-"""The witness: sees what every snapshot of totesys saw, and holds lake and warehouse against it.
+"""Checks the history of a pipeline: sees what each snapshot of totesys saw, and compares lake and warehouse with it.
 
 The invariants I1 to I6 are those of docs/promise.md. A violation is a sentence that begins with the invariant's number.
 
-    with Witness(pipeline) as witness:
+    with HistoryChecker(pipeline) as history_checker:
         pipeline.run()
-        assert witness.violations() == []
-        assert witness.quiet(pipeline.run) == []
+        assert history_checker.violations() == []
+        assert history_checker.quiet(pipeline.run) == []
 """
 
 import contextlib
@@ -38,14 +38,14 @@ _READABLE = "SET DateStyle = 'ISO, YMD'"
 
 
 class HistoryChecker:
-    """Watches one pipeline, from any thread of this process, for as long as the `with` block lasts.
+    """Watches one pipeline, from any thread of this process, during the `with` block.
 
     Args:
-        before: the witness of the pipeline that this one is a copy of.
+        before: the history checker of the pipeline of which this one is a copy.
 
     Attributes:
-        pictures: the rows that each snapshot saw, by its time, even if no batch came of it.
-        set_aside: {batch: {(table, key)}} of rows that were left out of a batch on purpose.
+        pictures: the rows that each snapshot saw, by its time, even if it led to no batch.
+        quarantined: {batch: {(table, key)}} of rows that the test expects to be quarantined.
         held: the picture of the last run that was held because of deletions.
     """
 
@@ -73,7 +73,7 @@ class HistoryChecker:
                 except DeletionsHeld:
                     self.held = self._look(connection, taken)
                     raise
-                # Ingest has read all that it wants, and its transaction is still open: no lock can be in the way now.
+                # Ingest has read everything, and its transaction is still open, so no lock can be in the way.
                 self._look(connection, taken)
 
         def moved(previous: Manifest | None, moment: datetime) -> datetime:
@@ -93,7 +93,7 @@ class HistoryChecker:
         self._watching.close()
 
     def violations(self) -> list[str]:
-        """What contradicts I1 to I4, as far as the warehouse has come; nothing where all is well."""
+        """Returns violations of I1 to I4, for the batches that the warehouse has loaded."""
         with self._inspection() as look:
             found = look.log_violations(self._last_look) + self._rewritten
             self._last_look = look.logs
@@ -108,7 +108,7 @@ class HistoryChecker:
         return found
 
     def held_rightly(self, counts: Mapping[str, int]) -> bool:
-        """Returns whether the last run that was held because of deletions was right, and named exactly these.
+        """Returns whether deletions rightly held the last held run, and whether it named exactly these.
 
         That run compared totesys with the last batch that it knew, which may not be the last one now.
         """
@@ -117,7 +117,7 @@ class HistoryChecker:
         return self.held is not None and any(oracle.gone_at_once(batch, self.held) == counts for batch in seen)
 
     def unconfirmed(self, confirmed: Sequence[Mapping[str, int]]) -> list[str]:
-        """Returns a violation for each mass deletion in a batch that nobody has confirmed.
+        """Returns a violation for each unconfirmed mass deletion in a batch.
 
         Args:
             confirmed: the confirmed deletions, as rows by table.
@@ -132,9 +132,9 @@ class HistoryChecker:
         ]
 
     def quiet(self, run: Callable[[], object]) -> list[str]:
-        """What contradicts I6, where nothing was left to do: the run changes no object and no row.
+        """Returns violations of I6: a run with nothing to do changes no object and no row.
 
-        Nor may it be quiet for the wrong reason: what totesys holds now is what the last batch saw.
+        The run must also be quiet for the right reason: totesys holds what the last batch saw.
         """
         before = self._traces()
         run()
@@ -142,7 +142,7 @@ class HistoryChecker:
         return [f"I6 a run with nothing new wrote {what}" for what in written[: inspection.SHOWN]] + self.unsettled()
 
     def unsettled(self) -> list[str]:
-        """What is not in the warehouse yet: batches that are not loaded, and rows of totesys that no batch has seen."""
+        """Returns what the warehouse lacks: batches that are not loaded, and totesys' changes that no batch has."""
         with self._inspection() as look:
             if not look.moments or len(look.logs["loaded"]) < len(look.moments):
                 return [f"I1 {len(look.moments)} batches are landed, {len(look.logs['loaded'])} loaded"]
@@ -150,7 +150,7 @@ class HistoryChecker:
         return inspection.changes(seen, self._read()) if seen else ["I1 nobody saw the snapshot of the last batch"]
 
     def forgive_drop(self) -> None:
-        """Somebody has dropped the warehouse, as they may: its log begins anew."""
+        """Forgets the warehouse's log. Somebody has dropped the warehouse, as they may, so the log begins again."""
         self._last_look = {**self._last_look, "loaded": {}}
 
     @contextlib.contextmanager
@@ -161,12 +161,12 @@ class HistoryChecker:
             yield Inspection(*self._zones, cursor)
 
     def _traces(self) -> set[str]:
-        """Whatever a run could leave: objects with their digests, tables with where their rows lie."""
+        """Returns all that a run could change: objects with their digests, and tables with their rows' places."""
         return self.pipeline.objects() | {f"{name} {digest}" for name, digest in physical_rows(self.pipeline).items()}
 
     def _look(self, connection: PipelineConnection, taken: Snapshot) -> Picture | None:
         driver: Any = connection
-        # Past SQLAlchemy, so that whoever counts the pipeline's statements does not count this one.
+        # Uses the driver's cursor, so that tests that count the pipeline's statements do not count this one.
         with contextlib.closing(driver.cursor()) as cursor:
             cursor.execute("SELECT current_database(), pg_export_snapshot()")
             ((database, exported),) = cursor.fetchall()
@@ -177,7 +177,7 @@ class HistoryChecker:
         return seen
 
     def _read(self, exported: str | None = None) -> Picture:
-        """All of totesys, as a snapshot shows it or as it is now."""
+        """Returns the rows of totesys, as an exported snapshot or a new one shows them."""
         with self.pipeline.connection(self.pipeline.source) as connection:
             cursor = connection.cursor()
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -1,9 +1,9 @@
-"""Odd values of each type, as SQL; a new type of totes.contracts.types comes with its own here."""
+"""Lists odd values of each type, as SQL. A new type of totes.contracts.types gets its values here."""
 
 from collections.abc import Mapping, Sequence
 
 TEXTS = ("''", "' '", "'NULL'", r"'\N'", "'infinity'", "E'a\"b,\\n''c'", "E'\\t'", "'Zoë 🧵'", "'0001'")
-# By the types that a source's column can have; those with parameters are examples.
+# By the types that a source's column can have. Types with parameters are examples.
 ODD_VALUES: Mapping[str, Sequence[str]] = {
     "smallint": ("-32768", "-1", "0", "32767"),
     "integer": ("-2147483648", "-1", "0", "2147483647"),
@@ -58,7 +58,7 @@ ODD_VALUES: Mapping[str, Sequence[str]] = {
         "'2024-03-31 01:30:00.1'",
         "'9999-12-31 23:59:59.999999'",
     ),
-    # With the hours that London's clock leaves out and has twice.
+    # Includes the hour that London's clock skips and the one that it repeats.
     "timestamptz": (
         "'0001-01-01 00:00:00+00'",
         "'1969-12-31 23:59:59.999999+00'",
@@ -72,7 +72,7 @@ ODD_VALUES: Mapping[str, Sequence[str]] = {
     "numeric(10,2)": ("-99999999.99", "-0.01", "0", "3.1", "99999999.99"),
     "numeric(38,9)": ("-0.000000001", "0.0000001", "0", "99999999999999999999999999999.999999999"),
 }
-# What neither lake nor warehouse can hold; no row with it may pass.
+# Values that neither lake nor warehouse can hold. No row with one may pass.
 UNHOLDABLE: Mapping[str, Sequence[str]] = {
     "date": ("'infinity'", "'-infinity'", "'0044-03-15 BC'", "'10000-01-01'"),
     "timestamp(3)": ("'infinity'", "'0044-03-15 00:00 BC'", "'10000-01-01 00:00'"),

@@ -1,6 +1,6 @@
-"""What the warehouse must hold, worked out from pictures of totesys alone.
+"""Works out the warehouse's content from pictures of totesys alone.
 
-Plain Python, with nothing of totes: neither its declarations nor its SQL. A mistake in either shows as a difference.
+It uses nothing of totes, neither its declarations nor its SQL. So a mistake in either shows as a difference.
 """
 
 import calendar
@@ -12,12 +12,12 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-# A row of totesys, every value as PostgreSQL prints it.
+# A row of totesys, with every value as PostgreSQL prints it.
 SourceRow = Mapping[str, str | None]
 Rows = Mapping[int, SourceRow]
-# Which rows of which batch were quarantined, as (table, key): {batch: {("payment", 7)}}.
+# The quarantined rows of each batch, as (table, key): {batch: {("payment", 7)}}.
 QuarantinedRow = Mapping[int, set[tuple[str, int]]]
-# Of a column of the warehouse: where it comes from, and how the text becomes a value.
+# {column of the warehouse: (column of totesys, function that turns its text into a value)}
 Columns = Mapping[str, tuple[str, Callable[[Any], Any]]]
 
 _STAMPS = "created_at last_updated"
@@ -40,7 +40,7 @@ SOURCE = {
         "company_ac_number counterparty_ac_number",
     }.items()
 }
-# What is added up to reconcile; the columns have the same name on both sides.
+# The columns that reconcile adds up. They have the same names in totesys and in the warehouse.
 MEASURES: dict[str, tuple[str, ...]] = {
     "sales_order": ("units_sold", "unit_price"),
     "purchase_order": ("item_quantity", "item_unit_price"),
@@ -58,7 +58,7 @@ CURRENCY_NAMES = {
 
 @dataclass(frozen=True)
 class Picture:
-    """All of totesys at one moment."""
+    """All rows of totesys at one moment."""
 
     taken_at: datetime
     tables: Mapping[str, Rows]
@@ -72,7 +72,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class Dimension:
-    """`parent` is the table that is joined, by the column of the source that holds its key."""
+    """A dimension. `parent` is the joined table, by the source's column that holds its key."""
 
     source: str
     columns: Columns
@@ -158,7 +158,7 @@ FACTS = {
     ),
 }
 
-# Columns of the joined table have its name in front.
+# Names of the joined table's columns begin with its name.
 DIMENSIONS = {
     "dim_staff": Dimension(
         "staff",
@@ -225,7 +225,7 @@ CALENDAR = ("date_id", "year", "month", "day", "day_of_week", "day_name", "month
 
 @dataclass(frozen=True)
 class Version:
-    """One version of one fact: the batches that brought it and that ended it, and whether it ended by a deletion."""
+    """One version of a fact: the batches that brought and ended it, and whether a deletion ended it."""
 
     batch: int
     values: tuple[Any, ...]
@@ -234,9 +234,9 @@ class Version:
 
 
 def admitted(history: Sequence[Picture], quarantined: QuarantinedRow) -> list[Picture]:
-    """The pictures of batches 1, 2, 3 … as the pipeline took them up.
+    """Returns the pictures of batches 1, 2, 3 … as the pipeline accepted them.
 
-    A row that was quarantined is as it was before, or not there; and so it remains until it changes.
+    A quarantined row stays as it was before, or absent, until it changes.
     """
     aside: dict[tuple[str, int], SourceRow] = {}
     effective: list[Picture] = []
@@ -255,7 +255,7 @@ def admitted(history: Sequence[Picture], quarantined: QuarantinedRow) -> list[Pi
 
 
 def versions(fact: Fact, history: Sequence[Picture]) -> dict[int, list[Version]]:
-    """Every version of every business id that a snapshot saw, in order."""
+    """Returns every version of each business id that a snapshot saw, in order."""
     found: dict[int, list[Version]] = {}
     for batch, picture in enumerate(history, start=1):
         rows = picture.tables[fact.source]
@@ -274,7 +274,7 @@ def versions(fact: Fact, history: Sequence[Picture]) -> dict[int, list[Version]]
 
 
 def latest(dimension: Dimension, history: Sequence[Picture]) -> dict[int, tuple[Any, ...]]:
-    """The last row that a snapshot saw of every key, beside what it was joined with then; what is deleted stays."""
+    """Returns each key's last row that a snapshot saw, with its joined row at that time. Deleted rows stay."""
     found: dict[int, tuple[Any, ...]] = {}
     for picture in history:
         for key, row in picture.tables[dimension.source].items():
@@ -283,7 +283,7 @@ def latest(dimension: Dimension, history: Sequence[Picture]) -> dict[int, tuple[
 
 
 def tombstones(table: str, source: str, history: Sequence[Picture]) -> set[tuple[str, int, int, int | None]]:
-    """(table, id, batch, the batch of its return) of every disappearance; a fact returns as a new version."""
+    """Returns (table, id, batch, batch of its return) for each deletion. A fact returns as a new version."""
     return {
         (table, key, batch, None if table in FACTS else _return(source, key, batch, history))
         for batch, (before, now) in enumerate(itertools.pairwise(history), start=2)
@@ -297,13 +297,13 @@ def _return(source: str, key: int, batch: int, history: Sequence[Picture]) -> in
 
 
 def gone_at_once(before: Picture, now: Picture) -> dict[str, int]:
-    """Returns how many rows are gone, by table, for tables that lost more than may go without confirmation."""
+    """Returns the missing rows' number for each table that lost more than may be deleted without confirmation."""
     found = {table: len(rows.keys() - now.tables[table].keys()) for table, rows in before.tables.items()}
     return {table: gone for table, gone in found.items() if gone > max(100, len(before.tables[table]) / 10)}
 
 
 def days(facts: Iterable[Mapping[int, list[Version]]]) -> list[tuple[Any, ...]]:
-    """The calendar: whole years, each that any date of any version falls in."""
+    """Returns the calendar: each whole year into which a date of any version falls."""
     years = {
         value.year
         for found in facts
@@ -316,7 +316,7 @@ def days(facts: Iterable[Mapping[int, list[Version]]]) -> list[tuple[Any, ...]]:
 
 
 def sums(table: str, rows: Rows) -> tuple[Any, ...]:
-    """How many rows there are, and what each measure adds up to."""
+    """Returns the number of rows, and the sum of each measure."""
     return (
         len(rows),
         *(sum((Decimal(row[name] or 0) for row in rows.values()), Decimal()) for name in _measures(table)),
@@ -355,7 +355,7 @@ def utc(moment: datetime) -> datetime:
 
 
 def changed(before: Picture, now: Picture) -> Iterator[str]:
-    """What is different in two pictures, for a person."""
+    """Yields a description of each difference between two pictures."""
     for table in SOURCE:
         for key in sorted(before.tables[table].keys() | now.tables[table].keys()):
             if before.tables[table].get(key) != now.tables[table].get(key):

@@ -1,4 +1,4 @@
-"""Servers on loopback that answer a request for TLS in one way each, and write down what they are sent.
+"""Starts servers on loopback that answer a request for TLS in different ways, and records what they receive.
 
 Each asks for the password in plain text, as an impostor would.
 """
@@ -31,7 +31,7 @@ class Peer:
     """A server that listens.
 
     Attributes:
-        received: what it was sent, decrypted: all of it, in all connections.
+        received: all bytes that it received over all connections, decrypted.
         encrypted: whether the password came encrypted.
     """
 
@@ -42,7 +42,7 @@ class Peer:
 
 
 class Authority:
-    """Signs certificates."""
+    """A certificate authority."""
 
     def __init__(self, name: str = "totes test authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -67,7 +67,7 @@ def self_signed(folder: Path, *hosts: str) -> Path:
 
 @contextlib.contextmanager
 def peer(certificate: Path | None = None) -> Iterator[Peer]:
-    """A peer with a certificate, or one without TLS."""
+    """Yields a peer with a certificate, or one without TLS."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         opened = Peer(server.getsockname()[1])
         context = None
@@ -80,7 +80,7 @@ def peer(certificate: Path | None = None) -> Iterator[Peer]:
         try:
             yield opened
         finally:
-            # Wakes the thread, which closing alone does not.
+            # Wakes the thread. Closing the socket alone does not.
             server.shutdown(socket.SHUT_RDWR)
             thread.join()
 

@@ -1,4 +1,4 @@
-"""A pipeline for a test: its own two databases on a real PostgreSQL, its own two buckets in the local AWS."""
+"""Makes a pipeline for a test, with two databases of its own on a real PostgreSQL and two buckets in the local AWS."""
 
 import contextlib
 import json
@@ -41,8 +41,8 @@ class Pipeline:
     """One test's pipeline.
 
     Attributes:
-        source_postgres: the server that totesys is on, if it is not the warehouse's.
-        execution: the name of the execution that the functions believe they run in.
+        source_postgres: totesys' server, if it is not the warehouse's.
+        execution: the name of the execution in which the functions seem to run.
     """
 
     postgres: Postgres
@@ -101,7 +101,7 @@ class Pipeline:
     def run(
         self, *full_read: str, accept_deletions: Mapping[str, int] | None = None
     ) -> tuple[Ingested, Transformed, LoadResult]:
-        """All three stages, as an execution of the state machine runs them."""
+        """Runs all three stages, as an execution of the state machine does."""
         return self.ingest(*full_read, accept_deletions=accept_deletions), self.transform(), self.load()
 
     def landed(self) -> BatchLog:
@@ -111,7 +111,7 @@ class Pipeline:
         return BatchLog(Lake(self.processed_bucket))
 
     def objects(self, *buckets: str) -> set[str]:
-        """Returns all keys of the lake, or of the given buckets, each with the digest of its content.
+        """Returns all keys of the lake, or of the given buckets, each with its content's digest.
 
         It asks moto itself: as requests, the listings would take a tenth of the tests' time.
         """
@@ -137,7 +137,7 @@ class Pipeline:
 
     @contextlib.contextmanager
     def open_select(self, query: str) -> Iterator[str]:
-        """Runs a query in an analyst's transaction and leaves it open; yields how an error names it."""
+        """Runs a query in an analyst's transaction and leaves the transaction open. Yields how an error names it."""
         with self.connection(self.warehouse) as connection:
             cursor = connection.cursor()
             cursor.execute("SET application_name = 'notebook'")
@@ -148,7 +148,7 @@ class Pipeline:
             yield f"pid {pid} (postgres, notebook)"
 
     def drop_warehouse(self) -> None:
-        """Empties the warehouse of everything, its schema too."""
+        """Drops everything in the warehouse, its schema too."""
         self.star("DROP SCHEMA IF EXISTS etl CASCADE")
         self.star("DROP SCHEMA public CASCADE")
         self.star(f"CREATE SCHEMA public AUTHORIZATION {identifier(LOADER)}")
@@ -171,7 +171,7 @@ DIMENSIONS = tuple(table.name for table in warehouse_tables().values() if not ta
 
 
 def content(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
-    """All that a warehouse says, in order, but for the moments and the record ids, which differ from run to run."""
+    """Returns the warehouse's content in order, without times and record ids, which differ between runs."""
     tables: dict[str, list[list[Any]]] = {}
     for fact, record_id in FACTS.items():
         entity = fact.removeprefix("fact_")
@@ -184,7 +184,9 @@ def content(pipeline: Pipeline) -> dict[str, list[list[Any]]]:
 
 
 def physical_rows(pipeline: Pipeline) -> dict[str, str]:
-    """Where each row of the warehouse lies and which transaction wrote it: tells any write, even a futile one."""
+    """Returns a digest of each table's row places and the transactions that wrote them. It changes with every write,
+    even one that changes no value.
+    """
     tables = pipeline.star(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
         "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"
@@ -206,7 +208,7 @@ def import_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
 
 
 def advance_to_extract(connection: pg8000.dbapi.Connection, day: str) -> None:
-    """Brings totesys to a later extract by INSERT and UPDATE, leaving rows that are the same alone."""
+    """Brings totesys to a later extract by INSERT and UPDATE, and leaves equal rows alone."""
     cursor = connection.cursor()
     for table in LOAD_ORDER:
         with (REAL_DATA / f"source_{day}" / f"{table}.csv").open("rb") as file:

@@ -1,4 +1,4 @@
-"""What goes over the wire to PostgreSQL: every statement of the pipeline's connections, however it is sent."""
+"""Listens to the wire to PostgreSQL: every statement of the pipeline's connections, however it is sent."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -16,16 +16,16 @@ Listener = Callable[[str], object]
 
 _send_parse, _send_query = PipelineConnection.send_PARSE, PipelineConnection.send_QUERY
 _wire: Tap[Listener] = Tap(
-    # What pg8000 makes the two messages with that hold a statement.
+    # pg8000 makes the two messages that hold a statement with these functions.
     lambda: mock.patch.object(PipelineConnection, "send_PARSE", _parse),
     lambda: mock.patch.object(PipelineConnection, "send_QUERY", _query),
 )
 
 
 def heard_by(listener: Listener) -> AbstractContextManager[None]:
-    """Tells a listener of each statement before it is sent, COPYs and commits too, for as long as the block lasts.
+    """Calls a listener with each statement before it is sent, COPYs and commits too, during the block.
 
-    Where a listener raises, the statement is not sent. It runs in the thread that sends the statement.
+    If a listener raises, the statement is not sent. The listener runs in the thread that sends the statement.
     """
     return _wire.heard_by(listener)
 

@@ -1,4 +1,4 @@
-"""Which handlers run in this process, each as if it were a process of its own, which can die."""
+"""Keeps track of the handlers that run in this process, each as if in a process of its own that can die."""
 
 import threading
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 
 class Killed(BaseException):
-    """Nothing catches it: the process is gone."""
+    """Ends a simulated process. Nothing catches it."""
 
 
 class Process:
     """One run of a handler.
 
     Attributes:
-        cause: what it died of. From then on nothing that it sends to S3 or PostgreSQL is done.
+        cause: the error that killed it. After that, none of its messages reaches S3 or PostgreSQL.
         interrupted: how many of its requests wait for an action of the test.
     """
 
@@ -32,7 +32,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def process() -> Iterator[None]:
-    """Runs a handler; whatever the handler makes of its death, the block ends with what it died of."""
+    """Runs a handler in the block. If it was killed, the block ends with that error, even if the handler caught it."""
     running = Process()
     _running.append(running)
     try:
@@ -48,7 +48,7 @@ def process() -> Iterator[None]:
 
 @contextmanager
 def interrupted(sender: Process | None) -> Iterator[None]:
-    """Marks a process as one that waits for an action: what is sent meanwhile is sent by another one."""
+    """Marks a process as waiting for an action: requests that come meanwhile are another process'."""
     if sender is None:
         yield
         return
@@ -62,7 +62,7 @@ def interrupted(sender: Process | None) -> Iterator[None]:
 
 
 def here() -> Process | None:
-    """Returns the process that the current thread runs, or else the one that has started the thread."""
+    """Returns the process that the current thread runs, or else the one that started the thread."""
     thread = threading.get_ident()
     return next((running for running in reversed(list(_running)) if running.thread == thread), None) or sender()
 
@@ -70,6 +70,6 @@ def here() -> Process | None:
 def sender() -> Process | None:
     """Returns the process that a request comes from; None if several are at work, because a request names none."""
     running = list(_running)
-    # One that waits for an action still sends what other threads of it send.
+    # A process that waits for an action may still send from its other threads.
     active = [one for one in running if not one.interrupted] or running[-1:]
     return active[0] if len(active) == 1 else None

@@ -1,9 +1,9 @@
-"""A plugin that measures processor time, which depends less than elapsed time on what else the machine does.
+"""Measures processor time, as a plugin. Unlike elapsed time, it depends little on the machine's other work.
 
     .venv/bin/python -m pytest -n 3 -p tests.support.processor_seconds
 
-It counts the seconds of the worker and of all its descendants: PostgreSQL, functions, browsers, pip. Reads /proc, so it
-works on Linux only. All rows are in build/processor-seconds.csv; the summary shows the most expensive ones.
+It counts the seconds of the worker and of all its descendants: PostgreSQL, functions, browsers, pip. It reads /proc, so
+it works on Linux only. All rows are in build/processor-seconds.csv; the summary shows the most expensive ones.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Row(NamedTuple):
-    """One fixture's set-up, or a test without the fixtures that it set up.
+    """The time of one fixture's set-up, or of a test without the fixtures that it set up.
 
     Attributes:
         processor, elapsed: in seconds.
@@ -46,7 +46,7 @@ class ProcessorSeconds:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_collection(self) -> Iterator[None]:
-        # Since the process began, so imports of plugins and conftest.py are in it.
+        # Counts from the process' start, and so includes imports of plugins and of conftest.py.
         result = yield
         self.rows.append(Row(self._worker, "start", "imports and collection", _used(), 0, time.time()))
         return result
@@ -85,7 +85,7 @@ class ProcessorSeconds:
 
     @contextlib.contextmanager
     def _measured(self, kind: str, name: str) -> Iterator[None]:
-        """Adds a row for what the block uses, without what blocks within it use."""
+        """Adds a row for the block's time, without the time of blocks within it."""
         began, before = time.time(), _used()
         self._inner.append((0.0, 0.0))
         try:
@@ -104,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _used() -> float:
-    """Returns the processor time of this process and all its descendants, those that have ended among them."""
+    """Returns the processor time of this process and all its descendants, including those that have ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system + _of_descendants(os.getpid())
 

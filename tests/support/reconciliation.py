@@ -1,4 +1,4 @@
-"""Holds a test's warehouse against its totesys as `totes reconcile` does."""
+"""Compares a test's warehouse with its totesys, as `totes reconcile` does."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +10,7 @@ from totes.verify.reconcile.result import Reconciliation
 
 
 def names(pipeline: Pipeline) -> Any:
-    """What a pipeline's resources are called."""
+    """Returns the names of a pipeline's resources."""
     return SimpleNamespace(
         landing_bucket=pipeline.landing_bucket,
         processed_bucket=pipeline.processed_bucket,

@@ -1,8 +1,8 @@
-"""AWS' Redrive, which moto has not (tests/machine/test_moto_repairs.py notices when it has).
+"""Simulates AWS' Redrive, which moto lacks (tests/machine/test_moto_repairs.py notices when moto has it).
 
-As AWS documents it, a redrive goes on in the state in which the execution ended, with what that state was given, by the
-definition of that time; a Task is started again, and the context object tells of the redrive. Here the shipped workflow
-is started in that state instead, so the redriven execution has an ARN and a history of its own.
+As AWS documents it, a redrive resumes in the state in which the execution ended, with that state's input and the
+definition of that time. A Task starts again, and the context object shows the redrive. Here the shipped workflow starts
+in that state, so the redriven execution has an ARN and a history of its own.
 """
 
 import json
@@ -20,7 +20,7 @@ from local.stack import Stack
 
 @contextmanager
 def redriving(stack: Stack, arn: str) -> Iterator[str]:
-    """Has whatever is started meanwhile resume where an execution has ended.
+    """Makes executions that start during the block resume where an execution has ended.
 
     Yields:
         The execution's input, as JSON: start with it.
@@ -48,7 +48,7 @@ def redriving(stack: Stack, arn: str) -> Iterator[str]:
 
 
 def _last_entered(client: Any, arn: str) -> dict[str, str]:
-    """Name and input of the state in which an execution has ended."""
+    """Returns the name and the input of the state in which an execution has ended."""
     events = client.get_execution_history(executionArn=arn)["events"]
     entered: list[dict[str, str]] = [
         event["stateEnteredEventDetails"] for event in events if "stateEnteredEventDetails" in event

@@ -1,4 +1,4 @@
-"""Replays for a test: a history to replay, damages to find and heal, and all that a warehouse holds."""
+"""Prepares replays for a test: a history to replay, damage to find and repair, and the warehouse's whole content."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -116,7 +116,7 @@ def verify(pipeline: Pipeline) -> Comparison:
 
 
 def swap(pipeline: Pipeline) -> Comparison:
-    """Swaps, and returns what differed before."""
+    """Swaps, and returns the differences before the swap."""
     with replayed(pipeline, whole=True) as replay:
         found = replay.compare()
         replay.swap(found)
@@ -124,7 +124,7 @@ def swap(pipeline: Pipeline) -> Comparison:
 
 
 def apart(found: Comparison) -> dict[str, tuple[int, int, int]]:
-    """Missing, extra and differing rows of the tables that have any."""
+    """Returns the missing, extra and differing rows of each table that has any."""
     return {
         table.table: (table.missing.rows, table.extra.rows, table.differing.rows)
         for table in found.tables
@@ -133,7 +133,7 @@ def apart(found: Comparison) -> dict[str, tuple[int, int, int]]:
 
 
 def everything(pipeline: Pipeline) -> Everything:
-    """Every value of every table and sequence, moments of loading too."""
+    """Returns every value of every table and sequence, including loading times."""
     tables = pipeline.star(
         "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables "
         "WHERE table_schema IN ('public', 'etl') AND table_type = 'BASE TABLE'"
@@ -162,7 +162,7 @@ def make_history(pipeline: Pipeline) -> None:
     change("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 20")
     change("UPDATE department SET department_name = 'Renamed' WHERE department_id = 2")
     change("INSERT INTO design VALUES (9001, now(), 'Bronze', '/usr', 'bronze.json', now())")
-    # A load that dies has used up record ids.
+    # A load that dies uses up record ids.
     with at_statement('INSERT INTO "etl".batch_table', die), suppress(Killed):
         pipeline.run()
     pipeline.run()

@@ -1,7 +1,7 @@
-"""What goes over the wire to S3: every request to the local AWS server, whatever client sends it.
+"""Listens to the wire to S3: every request to the local AWS server, whichever client sends it.
 
-The server runs in the tests' process. While anyone listens, each request passes through all listeners before it is
-carried out, and its answer through them on the way back.
+The server runs in the tests' process. While anyone listens, each request passes all listeners before it is carried out,
+and its answer passes them on the way back.
 """
 
 import io
@@ -23,7 +23,7 @@ from local.aws.guard import ProgramsOnly
 from tests.support.processes import sender
 from tests.support.taps import Tap
 
-# Of the tests' own clients, whose requests nobody listens to.
+# Marks requests of the tests' own clients, to which nobody listens.
 _MARK = "md/sent-by-the-test"
 OF_THE_TEST = Config(user_agent_extra=_MARK)
 
@@ -43,8 +43,8 @@ class Request:
 
     Attributes:
         path: `/<bucket>/<key>`.
-        operation: what AWS calls it.
-        query: what follows the question mark.
+        operation: AWS's name for it.
+        query: the text after the question mark.
     """
 
     method: str
@@ -54,7 +54,7 @@ class Request:
 
     @property
     def writes(self) -> bool:
-        """Whether it puts an object, or a part of one."""
+        """Returns whether it puts an object, or a part of one."""
         return self.method in ("PUT", "POST") and "/" in self.path[1:]
 
 
@@ -72,12 +72,12 @@ Listener = Callable[[Request, Send], Answer | None]
 
 
 def error(status: int, code: str) -> Answer:
-    """An answer of S3 that tells of an error."""
+    """Returns an answer of S3 that reports an error."""
     body = f"<Error><Code>{code}</Code><Message>As the test says.</Message></Error>".encode()
     return Answer(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))], body)
 
 
-# What a dead process is answered: no client tries again after it.
+# The answer to a dead process' request. No client tries again after it.
 REFUSED = error(403, "AccessDenied")
 
 _serve_unheard = ProgramsOnly.__call__
@@ -85,7 +85,7 @@ _wire: Tap[Listener] = Tap(lambda: mock.patch.object(ProgramsOnly, "__call__", l
 
 
 def heard_by(listener: Listener) -> AbstractContextManager[None]:
-    """Has a listener in front of S3 for as long as the block lasts; the last one that came hears a request first."""
+    """Lets a listener handle all requests to S3 during the block. The newest listener gets a request first."""
     return _wire.heard_by(listener)
 
 
@@ -113,7 +113,7 @@ def _answer(request: Request, send: Send) -> Answer | None:
 
 
 def _request(environ: Any) -> Request | None:
-    """Returns the request, if it is one to S3 and not of the test itself."""
+    """Returns the request, if it goes to S3 and does not come from the test itself."""
     signed_for = re.search(r"Credential=[^,]*/(\w+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
     if (signed_for and signed_for[1] != "s3") or _MARK in environ.get("HTTP_USER_AGENT", ""):
         return None
@@ -128,7 +128,7 @@ def _request(environ: Any) -> Request | None:
 
 
 def _take_body(environ: Any) -> None:
-    """Reads the body, which a client may still be sending: it takes no answer before that."""
+    """Reads the body. A client that still sends it would not take an answer before its end."""
     length = environ.get("CONTENT_LENGTH")
     body = environ["wsgi.input"]
     environ["wsgi.input"] = io.BytesIO(body.read(int(length)) if length else _rest_of(body, environ))
@@ -155,7 +155,7 @@ def _carry_out(guard: ProgramsOnly, environ: Any) -> Answer:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its answer, in seconds of one clock."""
+    """A request and its answer, with times in seconds of one clock."""
 
     start: float
     end: float
@@ -165,13 +165,13 @@ class Exchange:
 
 @dataclass
 class Trace:
-    """The requests to S3 of what ran meanwhile, in the order of their answers."""
+    """The requests to S3 during a block, in the order of their answers."""
 
     exchanges: list[Exchange] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
-        """How many of them came one after the other: the longest chain of requests that do not overlap."""
+        """Returns the length of the longest chain of requests that do not overlap."""
         depth, end = 0, float("-inf")
         for exchange in sorted(self.exchanges, key=lambda exchange: exchange.end):
             if exchange.start >= end:
@@ -186,13 +186,13 @@ class Trace:
         )
 
 
-# As long as S3 takes, so that requests that are sent at once overlap however busy the processor is.
+# As long as S3 takes. Requests that are sent at once then overlap, however busy the processor is.
 _LATENCY = 0.03
 
 
 @contextmanager
 def traced() -> Iterator[Trace]:
-    """Yields the requests that are sent while the block lasts."""
+    """Yields the requests that are sent during the block."""
     trace = Trace()
 
     def listen(request: Request, send: Send) -> Answer | None:

@@ -1,4 +1,4 @@
-"""Patches that are there while somebody listens to what goes over a wire."""
+"""Patches the senders of a wire while somebody listens to it."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ Listener = TypeVar("Listener")
 
 
 class Tap(Generic[Listener]):
-    """Who listens to a wire, and what is patched for as long as anybody does."""
+    """The listeners to a wire, and the patches that last while there are any."""
 
     def __init__(self, *patches: Callable[[], AbstractContextManager[object]]) -> None:
         self._patches = patches
@@ -19,12 +19,12 @@ class Tap(Generic[Listener]):
 
     @property
     def listeners(self) -> list[Listener]:
-        """Returns those who listen now, in the order in which they came."""
+        """Returns the present listeners, in the order in which they came."""
         return list(self._listeners)
 
     @contextmanager
     def heard_by(self, listener: Listener) -> Iterator[None]:
-        """Has somebody listen for as long as the block lasts."""
+        """Lets a listener listen during the block."""
         with self._lock:
             if not self._listeners:
                 for patch in self._patches:

@@ -1,21 +1,21 @@
-"""Which tests run together: in which tier, in which worker, measured or not.
+"""Decides which tests run together: in which tier, in which worker, measured or not.
 
 The tiers are marks: `-m "not server"` is the fast one. With `-n 2` each worker has its own PostgreSQL, stack and mocked
-AWS, and takes whole files, because tests of one file share what is slow to set up.
+AWS. A worker takes whole files, because a file's tests share a slow set-up.
 """
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-# Some of their tests start a server in a process of its own, which no fixture tells of.
+# Some of these tests start a server in a process of its own, of which no fixture knows.
 SERVED = ("tests/integration/", "tests/benchmarks/test_bench.py::test_quick_bench")
-# Tests of one of these share a deployment, a stack, or the templates that osls compiles.
+# The tests in each of these share a deployment, a stack, or the templates that osls compiles.
 ONE_WORKER = (
     ("tests/deploy/",),
     ("tests/page/",),
     ("tests/unit/infrastructure/", "tests/unit/local/aws/test_template.py"),
 )
-# The longest come first, so that no worker is left with one when the others are done.
+# The longest come first, so that no worker still has one when the others are done.
 LONGEST = (
     "tests/deploy/",
     "tests/faults/",
@@ -27,7 +27,7 @@ LONGEST = (
 
 
 class ByFile(LoadScopeScheduling):
-    """Gives a worker all tests of a file at once, or of what is together in ONE_WORKER."""
+    """Gives a worker all tests of a file, or of one entry of ONE_WORKER."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next((parts[0] for parts in ONE_WORKER if nodeid.startswith(parts)), nodeid.partition("::")[0])
