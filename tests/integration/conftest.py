@@ -23,7 +23,7 @@ _copies = count(1)
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack in a home of its own, its source seeded."""
+    """Yields a stack with a home of its own and a seeded source."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
         with Stack() as stack:
@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def totes(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Totes:
-    """Runs a command line against the stack; returns the exit code, stdout and stderr."""
+    """Returns a function that runs a command line against the stack, and returns exit code, stdout and stderr."""
 
     def run(line: str) -> tuple[int, str, str]:
         capsys.readouterr()
@@ -54,7 +54,7 @@ def change(stack: Stack, statement: str, *values: object, database: str = "totes
 
 @pytest.fixture(scope="module")
 def history(pipelines: MakesPipelines, small_totesys: str) -> Iterator[Pipeline]:
-    """Six batches with amendments, deletions, a quarantine, a broken rule, and loads that died. Not to be changed."""
+    """Yields six batches, with amendments, deletions, a quarantine, a broken rule and dead loads. Don't change them."""
     with pipelines(small_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         declare_quarantine(patch)
         make_history(pipeline)
@@ -63,7 +63,7 @@ def history(pipelines: MakesPipelines, small_totesys: str) -> Iterator[Pipeline]
 
 @pytest.fixture
 def live(history: Pipeline, postgres: Postgres) -> Iterator[Pipeline]:
-    """The same with a warehouse of the test's own."""
+    """Yields the pipeline of `history` with a warehouse of the test's own."""
     original, copy = history.warehouse, f"replay_{next(_copies)}"
     postgres.execute(f"CREATE DATABASE {copy} TEMPLATE {identifier(original)} OWNER {LOADER}")
     history.warehouse = copy
@@ -75,6 +75,6 @@ def live(history: Pipeline, postgres: Postgres) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def small(pipelines: MakesPipelines, loaded_small: Loaded) -> Iterator[Pipeline]:
-    """A pipeline of some hundred orders that has run once."""
+    """Yields a pipeline of some hundred orders that has run once."""
     with pipelines(loaded_small) as pipeline:
         yield pipeline

@@ -1,4 +1,4 @@
-"""Many batches and little time, in one execution or in several at once."""
+"""One or several executions catch up on many batches in little time."""
 
 import random
 import threading
@@ -39,7 +39,7 @@ def land(pipeline: Pipeline) -> int:
 
 @pytest.fixture
 def behind(small: Pipeline) -> Pipeline:
-    """A pipeline that has loaded batch 1 and landed five more."""
+    """Returns a pipeline that has loaded batch 1 and landed five more."""
     for _ in range(2, LAST + 1):
         land(small)
     return small
@@ -47,7 +47,7 @@ def behind(small: Pipeline) -> Pipeline:
 
 @dataclass
 class Execution:
-    """One of several executions; does what the state machine does after Ingest."""
+    """One of several executions. It does what the state machine does after Ingest."""
 
     pipeline: Pipeline
     name: str
@@ -61,7 +61,7 @@ class Execution:
         return load(settings, Request(self.name), allowance=allowance)
 
     def run(self, allowance: Callable[[], Allowance] = lambda: NO_TIME, landed: int = LAST) -> LoadResult:
-        """Loops as the state machine does; returns what the last pass did.
+        """Loops as the state machine does, and returns the last pass' result.
 
         Args:
             landed: the last batch that Ingest found.
@@ -76,7 +76,7 @@ class Execution:
 
 
 def left(pipeline: Pipeline) -> tuple[int, int]:
-    """How many batches are landed and not processed, and how many are processed and not loaded."""
+    """Returns the number of landed batches that are not processed, and of processed ones that are not loaded."""
     ((loaded,),) = pipeline.star("SELECT max(batch_id) FROM etl.batch")
     return pipeline.landed().last() - pipeline.processed().last(), pipeline.processed().last() - loaded
 
@@ -95,7 +95,7 @@ def test_stages_stop_when_half_of_their_time_is_used(behind: Pipeline) -> None:
 def test_first_batch_may_begin_however_little_time_there_is(behind: Pipeline) -> None:
     execution = Execution(behind, behind.execution)
     transformed, loaded = execution.transform(), execution.load()
-    # All that is processed is loaded.
+    # Everything processed is loaded.
     assert (transformed.batches, transformed.more, loaded.batches, loaded.more) == (1, True, 1, False)
 
 
@@ -109,7 +109,7 @@ def test_hint_moves_each_hundred_batches_and_last(behind: Pipeline, monkeypatch:
     monkeypatch.setattr("totes.transform._HINTED_AFTER", 4)
     with puts(HINT) as hints:
         behind.transform()
-    # Batches 4 and 6.
+    # The hint moved at batches 4 and 6.
     assert len(hints) == 2
     assert behind.processed().last() == LAST
 
@@ -169,7 +169,7 @@ def test_younger_execution_leaves_the_rest(behind: Pipeline) -> None:
 
 
 def test_execution_overtaken_by_itself_continues(behind: Pipeline) -> None:
-    """Lambda has lost the answer of an attempt which is still at work."""
+    """Lambda has lost the answer of an attempt that is still at work."""
     zombie = Execution(behind, behind.execution)
     with at_key("log/00000003", lambda: zombie.transform(half_used_after(2))):
         transformed = behind.transform()
@@ -198,7 +198,7 @@ def atomic() -> Iterator[None]:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_one_of_concurrent_executions_loads_everything(behind: Pipeline, atomic: None, seed: int) -> None:
-    """Each execution lands a batch, as Ingest does, and gets time for a few batches a pass, at random."""
+    """Each execution lands a batch, as Ingest does, and has time for a random number of batches in each pass."""
     chance = random.Random(seed)  # noqa: S311
     landing = threading.Lock()
 
@@ -252,7 +252,7 @@ def test_uncorrected_check_names_rule_before_time_out(behind: Pipeline) -> None:
 
 
 def test_batch_that_is_prepared_again_keeps_its_first_draft(behind: Pipeline) -> None:
-    """The draft names existing objects; a draft of another release may name others."""
+    """The draft names existing objects. A draft of another release may name others."""
     settings = TransformSettings(behind.landing_bucket, behind.processed_bucket)
     prepare(settings, 2)
     (key,) = [key for key in Lake(behind.processed_bucket).keys("backfill/", "") if key.endswith(".json")]

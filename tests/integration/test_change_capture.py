@@ -1,4 +1,4 @@
-"""What is new in totesys is found, whatever last_updated says and whenever it was committed."""
+"""Ingest finds everything new in totesys, whatever last_updated says and whenever it was committed."""
 
 import json
 
@@ -25,7 +25,7 @@ NEW_DESIGN = (
 def test_late_commit_is_in_the_next_run(seeded: Pipeline) -> None:
     with seeded.connection(seeded.source) as writer:
         writer.cursor().execute(NEW_DESIGN, (90_001,))
-        # Another writer comes later, commits first and is seen by the run in between.
+        # Another writer begins later, commits first and is seen by the run in between.
         seeded.totesys(NEW_DESIGN, 90_002)
         seeded.run()
         assert designs(seeded, 90_000) == [90_002]
@@ -60,13 +60,13 @@ def test_rows_that_come_again_are_no_news(seeded: Pipeline) -> None:
         seeded.run()
         seeded.totesys(NEW_DESIGN, 90_002)
         landed, _, loaded = seeded.run()
-        # The idler keeps the fence where it is, so the first one comes again beside the second.
+        # The idle transaction holds the fence back, so the first row is read again with the second.
         assert landed.rows == {"design": 2}
         assert loaded.inserted == {"dim_design": 1}
         before = seeded.objects()
         assert seeded.ingest().batch is None
         assert seeded.objects() == before
-        # But another change to the same table is.
+        # Another change to the same table does count.
         seeded.totesys("UPDATE design SET file_location = '/srv/2' WHERE design_id = 90002")
         _, _, loaded = seeded.run()
         assert loaded.updated == {"dim_design": 1}
@@ -129,7 +129,7 @@ def test_deleted_order_leaves_a_tombstone(seeded: Pipeline) -> None:
     seeded.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
     landed, _, loaded = seeded.run()
     assert landed.deleted == {"sales_order": 1}
-    # ON DELETE SET NULL changed its transaction, which did not move last_updated either.
+    # ON DELETE SET NULL changed its transaction, and did not move the transaction's last_updated.
     assert landed.rows == {"transaction": 1}
     assert (loaded.tombstones, loaded.updated) == ({"fact_sales_order": 1}, {"dim_transaction": 1})
     assert not seeded.star("SELECT 1 FROM dim_transaction WHERE sales_order_id = 55")
@@ -148,13 +148,13 @@ def test_order_that_comes_back_after_its_deletion_is_current(seeded: Pipeline) -
     seeded.run()
     seeded.totesys(f"INSERT INTO sales_order VALUES ({', '.join(['%s'] * len(row))})", *row)
     seeded.run()
-    # The same content as before: without the tombstone it would be no difference.
+    # The content is as before: without the tombstone there would be no difference.
     versions = seeded.star(
         "SELECT version, deleted FROM sales_order_history WHERE sales_order_id = 55 ORDER BY version"
     )
     assert versions == [[1, True], [2, False]]
     assert len(seeded.star("SELECT 1 FROM current_sales_order WHERE sales_order_id = 55")) == 1
-    # And it comes back once: its tombstone is of the version before.
+    # It comes back only once, because its tombstone belongs to the version before.
     assert seeded.run("sales_order")[2].inserted == {}
 
 
@@ -200,7 +200,7 @@ def test_source_moved_to_another_cluster_is_read_in_full_once(seeded: Pipeline) 
 
 
 def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
-    """A source whose ids went back and then caught up: nothing tells but the number of rows."""
+    """The source's ids went back and then caught up, so only the number of rows shows the new one."""
     position = seeded.landed().read(1).source
     seeded.totesys(NEW_DESIGN, 90_001)
     behind = seeded.totesys("SELECT CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint)")[0][0]
@@ -211,7 +211,7 @@ def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
 
 
 def test_rows_below_the_fence_are_found_beside_deletions(seeded: Pipeline) -> None:
-    """More rows have gone than have come, so their number alone looks like deletions."""
+    """More rows were deleted than added, so their number alone looks like deletions."""
     for number in (90_001, 90_002):
         seeded.totesys(NEW_DESIGN, number)
     seeded.run()
@@ -235,7 +235,7 @@ def test_full_read_on_request_changes_nothing(seeded: Pipeline) -> None:
 
 
 def test_full_read_on_request_is_news_however_often(seeded: Pipeline) -> None:
-    """Somebody asks because the warehouse was damaged, and it may be damaged again."""
+    """A person asks because the warehouse was damaged, and it may be damaged again."""
     before = content(seeded)
     for _ in range(2):
         seeded.star("UPDATE dim_staff SET first_name = 'Nobody' WHERE staff_id = 7")
@@ -378,12 +378,12 @@ def designs(pipeline: Pipeline, above: int) -> list[int]:
 
 
 def rewrite_position(pipeline: Pipeline, position: SourcePosition) -> None:
-    """Makes the last landed batch believe that totesys stood somewhere else."""
+    """Rewrites the source position in the last landed batch's manifest."""
     rewrite_last(pipeline, source=vars(position))
 
 
 def rewrite_last(pipeline: Pipeline, **changes: object) -> None:
-    """Tampers with the manifest of the last landed batch."""
+    """Rewrites fields of the last landed batch's manifest."""
     log = pipeline.landed()
     document = log.read(log.last()).as_json() | changes
     key = f"log/{document['batch']:08d}.json"
@@ -391,17 +391,17 @@ def rewrite_last(pipeline: Pipeline, **changes: object) -> None:
 
 
 def test_quiet_run_takes_nine_round_trips_to_totesys(seeded: Pipeline) -> None:
-    """Three to connect, and one each for what it asks; a network makes each of them as long as it is."""
+    """Connecting takes three round trips, and each query takes one. A network makes every round trip longer."""
     with counted(seeded.postgres.host) as wire:
         seeded.put_secret("source", seeded.source, READER, host=wire.host)
-        seeded.ingest()  # SQLAlchemy asks some things of its own when it first connects
+        seeded.ingest()  # SQLAlchemy sends queries of its own when it first connects
         before = wire.round_trips
         assert seeded.ingest().batch is None
     assert wire.round_trips - before == 9
 
 
 def test_requests_to_the_lake_wait_for_few_others(seeded: Pipeline) -> None:
-    """S3 takes some 20 ms for each, so what counts is how many of them wait for the one before."""
+    """S3 takes some 20 ms for each request, so the number of requests that wait for another one matters."""
     seeded.run()
     with traced() as quiet:
         assert seeded.ingest().batch is None

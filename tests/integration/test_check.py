@@ -1,4 +1,4 @@
-"""`totes check --live` names all that differs in the databases, and writes nothing."""
+"""`totes check --live` names every difference in the databases, and writes nothing."""
 
 from collections.abc import Callable
 from pathlib import Path

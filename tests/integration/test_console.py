@@ -1,4 +1,4 @@
-"""The real commands against a real stack: in this process where they end by themselves, else as a program."""
+"""Runs the real commands against a real stack: in this process if they end by themselves, else as a program."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ FIRST_LOAD = re.compile(r"sales_order 11,\d{3}")
 
 @pytest.fixture
 def loaded(totes: Totes) -> Totes:
-    """The same, with everything that the source holds in the warehouse."""
+    """Returns `totes` after the source's whole content has been loaded."""
     assert totes("run")[0] == 0
     return totes
 
@@ -101,7 +101,7 @@ def test_status_shows_three_logs_at_one_batch(loaded: Totes) -> None:
     assert [log["log"] for log in status["logs"]] == ["landed", "processed", "loaded"]
     assert len({log["batch"] for log in status["logs"]}) == 1
     assert len({log["snapshot_at"] for log in status["logs"]}) == 1
-    # What a batch moves becomes less on its way: a row that came again unchanged moves nothing in the warehouse.
+    # A batch shrinks on its way: a row that was read again unchanged changes nothing in the warehouse.
     landed, processed, found = (log["rows"] for log in status["logs"])
     assert landed >= processed >= found
     assert status["freshness"]["kept"]
@@ -278,7 +278,7 @@ def test_swap_on_aws_is_asked_for(
 
 
 class Terminal(io.StringIO):
-    """Somebody at a keyboard."""
+    """A person at a keyboard."""
 
     def isatty(self) -> bool:
         return True
@@ -388,7 +388,7 @@ def test_second_stack_in_one_home_is_refused(stack: Stack) -> None:
 
 def test_up_runs_until_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
     with up(tmp_path, "--every", "5s", "--simulate", "--day", "5s") as program:
-        # Executions that overlap on a slow machine are told in the order in which they end.
+        # Executions that overlap on a slow machine are shown in the order in which they end.
         loads: set[bool] = set()
         while len(loads) < 2 and program.poll() is None:
             loads.add(bool(FIRST_LOAD.search(line_with(program, " loaded in "))))
@@ -452,14 +452,14 @@ def test_no_port_of_up_answers_another_origin(tmp_path: Path) -> None:
         assert page
         assert aws
         assert line_with(program, "no row of the warehouse differs")
-        # All that listen, whoever opened them: a port that is added later is held to the same.
+        # Finds all listeners, so the test also covers a port that is added later.
         ports = listening(program.pid)
         answers = {(port, name): answered(port, *request) for port in ports for name, request in foreign(port).items()}
         unharmed = [
             answered(int(page[1]), "GET", "/", {}),
             answered(int(aws[1]), "GET", "/totes-local-landing-123456789012", SDK),
         ]
-    # PostgreSQL is not among them: it has a Unix socket only.
+    # PostgreSQL has no port: it has a Unix socket only.
     assert ports == {int(page[1]), int(aws[1])}
     assert {asked: answer for asked, answer in answers.items() if answer != (403, set())} == {}
     assert [status for status, _ in unharmed] == [200, 200]
@@ -488,17 +488,17 @@ def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
 
 @contextmanager
 def up(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """`totes up` as a program, in a home of its own."""
+    """Runs `totes up` as a program, in a home of its own."""
     program = subprocess.Popen(
         totes_up(*arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=plain_environment() | {"TOTES_HOME": str(folder / "home"), "PYTHONFAULTHANDLER": "1"},
-        # A shell starts what it puts in the background with interrupts ignored, and so would be this program.
+        # A shell starts background programs with interrupts ignored, and this program would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    # Aborted, it says where it hangs.
+    # If the program is aborted, it prints where it hangs.
     watchdog = threading.Timer(300, program.send_signal, (signal.SIGABRT,))
     watchdog.start()
     with program:
@@ -510,7 +510,7 @@ def up(folder: Path, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def line_with(program: "subprocess.Popen[str]", words: str) -> str:
-    """The next line that a program says with these words in it."""
+    """Returns the program's next line that contains these words."""
     assert program.stdout is not None
     return next((line for line in program.stdout if words in line), f"not said: {words}")
 
@@ -523,7 +523,7 @@ def fetched(port: int, path: str) -> str:
 
 
 def listening(pid: int) -> set[int]:
-    """The ports at which a program and its children wait for connections or datagrams: on the loopback interface."""
+    """Returns the ports at which a program and its children wait for connections or datagrams, all on loopback."""
     program = psutil.Process(pid)
     sockets = [at for process in (program, *program.children(recursive=True)) for at in process.net_connections("inet")]
     waiting = [at.laddr for at in sockets if at.status == psutil.CONN_LISTEN or (at.laddr and not at.raddr)]
@@ -537,7 +537,7 @@ Request = tuple[str, str, dict[str, str]]
 
 
 def foreign(port: int) -> dict[str, Request]:
-    """What a page that is not ours can make a browser send to a port of this machine: method, path and headers."""
+    """Returns requests that a foreign page can make a browser send to a local port: method, path and headers."""
     evil, here = "http://evil.example", f"127.0.0.1:{port}"
     simple = {"Content-Type": "text/plain"}
     form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -570,7 +570,7 @@ def foreign(port: int) -> dict[str, Request]:
 
 
 def answered(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[int, set[str]]:
-    """The status, and the headers by which a page of another origin is let read the answer."""
+    """Returns the status, and the headers that let a page of another origin read the answer."""
     with closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
         connection.request(method, path, headers=headers)
         answer = connection.getresponse()
@@ -582,6 +582,6 @@ def totes_up(*arguments: str) -> list[str]:
 
 
 def plain_environment() -> dict[str, str]:
-    """Without what the stack of this process has set for AWS."""
+    """Returns the environment without the stack's settings for AWS."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     return kept | {"PYTHONPATH": str(ROOT)}

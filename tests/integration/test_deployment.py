@@ -1,4 +1,4 @@
-"""What a stage's name leads to: an account, a region, and a warehouse that is only read."""
+"""A stage's name determines an account, a region, and a warehouse that is only read."""
 
 import boto3
 import pytest
@@ -18,7 +18,7 @@ def _region(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deploy_secret(pipeline: Pipeline) -> Names:
-    """Puts the warehouse's credentials where a stage has them, and returns the stage's names."""
+    """Puts the warehouse's credentials into a stage's secret, and returns the stage's names."""
     names = Names(pipeline.name, "123456789012", "eu-west-2")
     secrets = boto3.client("secretsmanager")
     found = secrets.get_secret_value(SecretId=f"{pipeline.name}/warehouse")["SecretString"]

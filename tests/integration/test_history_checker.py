@@ -1,4 +1,4 @@
-"""Whatever is wrong with lake or warehouse, the witness says so; of a pipeline that is well it says nothing."""
+"""The history checker reports every defect of lake or warehouse, and reports nothing about a healthy pipeline."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from tests.support.pipeline import Pipeline
 
 @pytest.fixture(scope="module")
 def shared(pipelines: MakesPipelines, small_totesys: str) -> Iterator[tuple[Pipeline, HistoryChecker]]:
-    """Three batches with a bit of everything. Whoever changes it puts it back."""
+    """Yields three batches with every kind of change. A test that changes them must restore them."""
     with pipelines(small_totesys) as pipeline, HistoryChecker(pipeline) as history_checker:
         pipeline.run()
         for change in CHANGES:
@@ -50,7 +50,7 @@ TAMPERING = {
 
 @pytest.fixture
 def watched(shared: tuple[Pipeline, HistoryChecker], monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipeline]:
-    """The pipeline with a copy of its warehouse, for tampering; no constraint is in the way."""
+    """Yields the pipeline with a copy of its warehouse for tampering, without constraints."""
     pipeline, _ = shared
     copy, execute = identifier(f"{pipeline.warehouse}_copy"), pipeline.postgres.execute
     execute(f"CREATE DATABASE {copy} TEMPLATE {identifier(pipeline.warehouse)}")
@@ -62,7 +62,7 @@ def watched(shared: tuple[Pipeline, HistoryChecker], monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def history_checker(shared: tuple[Pipeline, HistoryChecker], watched: Pipeline) -> HistoryChecker:
-    """One that has seen the same and has not looked at the logs yet."""
+    """Returns a history checker that has seen the same snapshots but has not yet read the logs."""
     made = HistoryChecker(watched)
     made.pictures |= shared[1].pictures
     return made

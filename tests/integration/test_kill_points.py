@@ -1,4 +1,4 @@
-"""Whatever moment a run dies at, the next one makes good: the same content as if nothing had happened."""
+"""A run may die at any moment: after the next run, the content is as if it had not died."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,7 +20,7 @@ Content = dict[str, list[list[Any]]]
 
 
 def change(pipeline: Pipeline) -> None:
-    """A bit of everything: an amendment, a new row, a renamed parent, a deletion."""
+    """Makes an amendment, a new row, a renamed parent and a deletion."""
     pipeline.totesys("UPDATE sales_order SET units_sold = 4242 WHERE sales_order_id < 20")
     pipeline.totesys("UPDATE department SET department_name = 'Renamed' WHERE department_id = 2")
     pipeline.totesys("DELETE FROM sales_order WHERE sales_order_id = 30")
@@ -61,7 +61,7 @@ def test_dying_at_any_put_is_made_good(seeded: Pipeline, undisturbed: Content, s
     deaths = sweep(dying_at_put, getattr(seeded, stage))
     seeded.run()
     assert content(seeded) == undisturbed
-    # All objects of the batch, its manifest and the hint.
+    # The batch's objects, its manifest and the hint.
     assert deaths > 5
 
 
@@ -135,7 +135,7 @@ def test_same_batch_makes_the_same_bytes(seeded: Pipeline) -> None:
             seeded.s3.delete_object(Bucket=seeded.processed_bucket, Key=item["Key"])
     seeded.transform()
     assert {key for key in seeded.objects(seeded.processed_bucket) if "/log/" not in key} == objects
-    # And the warehouse knows the batch again as the one that it has.
+    # The warehouse recognises the batch as one that it has loaded.
     assert seeded.load().batches == 0
 
 
@@ -153,7 +153,7 @@ def test_older_snapshot_never_becomes_the_later_batch(seeded: Pipeline) -> None:
     overtaken = []
 
     def overtake() -> None:
-        # This one has its snapshot by now; another execution lands a change that the snapshot does not have.
+        # This execution already has its snapshot. Another one lands a change that the snapshot does not have.
         change(seeded)
         overtaken.append(seeded.ingest().batch)
 
@@ -181,7 +181,7 @@ def test_second_load_waits_for_the_first_and_finds_nothing_left(seeded: Pipeline
     seeded.transform()
     overtaken = []
 
-    # Another execution loads the batch between this one's look at the log and its lock.
+    # Another execution loads the batch after this one has read the log and before it has the lock.
     with at_statement("pg_advisory_xact_lock", lambda: overtaken.append(seeded.load().batches)):
         assert seeded.load().batches == 0
     assert overtaken == [1]
@@ -191,7 +191,7 @@ def test_batch_is_not_loaded_before_the_one_before_it(seeded: Pipeline) -> None:
     change(seeded)
     seeded.ingest()
     seeded.transform()
-    # The warehouse is put back to an earlier state while this load is about to go on from the later one.
+    # Somebody restores the warehouse to an earlier state, and this load is about to continue from the later one.
     with (
         at_statement("pg_advisory_xact_lock", lambda: seeded.star("TRUNCATE etl.batch CASCADE")),
         pytest.raises(LogBroken, match="loaded up to batch 0, and batch 2 is about to follow"),
@@ -221,7 +221,7 @@ def test_warehouse_of_another_lake_is_refused(seeded: Pipeline) -> None:
 
 
 def sweep(dying: Callable[..., Any], work: Callable[[], object]) -> int:
-    """Does the work again and again, dying one event later each time, until it comes through; returns the deaths."""
+    """Repeats the work, and kills it one event later each time, until it succeeds. Returns the number of deaths."""
     number = 1
     while True:
         with dying(number, may_miss=True) as countdown, suppress(Killed):

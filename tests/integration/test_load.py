@@ -1,4 +1,4 @@
-"""What the load leaves behind in the warehouse."""
+"""Load leaves the right rows and versions in the warehouse."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -47,7 +47,7 @@ INDEXES = (
 
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every load is a bulk load."""
+    """Makes every load a bulk load."""
     monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", 1)
     monkeypatch.setattr("totes.warehouse.staging.BULK_SHARE", 0)
 
@@ -172,7 +172,7 @@ def test_calendar_grows_in_whole_years_with_the_data(seeded: Pipeline) -> None:
     assert seeded.star("SELECT array_agg(DISTINCT quarter) FROM dim_date WHERE month IN (3, 6, 9, 12)") == [
         [[1, 2, 3, 4]]
     ]
-    # PostgreSQL's own calendar is the judge.
+    # PostgreSQL's own calendar decides.
     assert not seeded.star(
         "SELECT 1 FROM dim_date WHERE (year, month, day, day_of_week, quarter) IS DISTINCT FROM "
         "(extract(year FROM date_id), extract(month FROM date_id), extract(day FROM date_id), "
@@ -192,7 +192,7 @@ def test_location_that_is_not_known_has_the_documented_default(seeded: Pipeline)
 
 @pytest.fixture
 def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Declares, when called, dim_staff.location as a column that came with a version after the latest."""
+    """Yields a function that declares dim_staff.location as a column of a version after the latest."""
 
     def declare() -> None:
         staff = warehouse_tables()["dim_staff"]
@@ -211,12 +211,12 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
 def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(
     seeded: Pipeline, later_column: Callable[[], None]
 ) -> None:
-    # As if the column had not been declared when the warehouse was made.
+    # The warehouse is as if the column had not been declared when it was made.
     seeded.star("ALTER TABLE dim_staff DROP COLUMN location CASCADE")
     later_column()
     seeded.load()
     assert seeded.star("SELECT array_agg(version) FROM etl.schema_version") == [[[*range(1, LATEST + 2)]]]
-    # The rows that are there have the default; a full read brings them the values of totesys.
+    # Existing rows have the default. A full read brings them totesys' values.
     assert seeded.star("SELECT DISTINCT location FROM dim_staff") == [["Unknown"]]
     seeded.run("staff")
     expected = seeded.totesys(
@@ -266,7 +266,7 @@ def test_bulk_of_known_rows_blocks_no_reader(seeded: Pipeline) -> None:
     with statements("ALTER TABLE") as altered:
         assert seeded.run("sales_order", "payment")[2].inserted == {}
         assert altered == []
-        # Every order is news.
+        # Every order is new.
         seeded.totesys("UPDATE sales_order SET units_sold = units_sold + 1")
         seeded.run()
     assert len(altered) > 8

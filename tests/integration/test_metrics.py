@@ -1,4 +1,4 @@
-"""What the functions send to CloudWatch while a real stack runs, and what is built on it: dashboard, alarms, docs."""
+"""While a real stack runs, the functions send the metrics that dashboard, alarms and docs name."""
 
 import json
 import re
@@ -19,14 +19,14 @@ from totes.contracts.declarations import warehouse_tables
 from totes.runtime.names import FUNCTIONS, STAGES, Names
 
 LOCAL = Template(Names("local", "123456789012", "eu-west-2"))
-# `fail` raises on purpose what was counted already.
+# `fail` only raises an error that another function has already counted.
 MEASURED = [function for function in FUNCTIONS if function != "fail"]
 FIRST, BUSY, QUIET, FAILED = range(4)
-# Seconds from an execution's end to the function that the rule calls.
+# At most so many seconds pass between an execution's end and the call of the rule's function.
 SLACK = 30
 AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id <= 3"
 DELETION = "DELETE FROM payment WHERE payment_id = (SELECT max(payment_id) FROM payment)"
-# AWS's own, from the documentation of each service.
+# AWS's own metrics, from the documentation of each service.
 AWS_METRICS = {
     "AWS/States": {
         *("ExecutionsStarted", "ExecutionsSucceeded", "ExecutionsFailed", "ExecutionsTimedOut", "ExecutionsAborted"),
@@ -46,7 +46,7 @@ SEARCH = re.compile(r"""SEARCH\('\{"([\w-]+)",(\w+),(\w+)\} MetricName="(\w+)"',
 
 @dataclass(frozen=True)
 class Sent:
-    """A value of a metric, as CloudWatch reads it out of a function's log."""
+    """A metric's value, as CloudWatch reads it from a function's log."""
 
     namespace: str
     name: str
@@ -66,13 +66,13 @@ class Sent:
 
 @dataclass
 class Observed:
-    """A stack's executions: the first, one of an amendment and a deletion, a quiet one, one that failed; a backfill."""
+    """A stack's executions: the first, one with an amendment and a deletion, a quiet and a failed one; a backfill."""
 
     stack: Stack
     executions: list[str]
 
     def lines(self) -> list[dict[str, Any]]:
-        """All that the functions logged as JSON."""
+        """Returns all JSON lines that the functions logged."""
         texts = [(self.stack.logs / f"{LOCAL.names.function(name)}.log").read_text("utf-8") for name in FUNCTIONS]
         return [json.loads(line) for text in texts for line in text.splitlines() if line.startswith("{")]
 
@@ -156,11 +156,11 @@ def test_freshness_is_the_age_of_what_the_warehouse_shows(observed: Observed) ->
         return seconds
 
     ages = [observed.value("Freshness", execution) for execution in (FIRST, BUSY, QUIET)]
-    # Of one that loads, since the snapshot of its last batch; of one with nothing to load, since its start.
+    # An execution that loads counts from its last batch's snapshot; one with nothing to load counts from its own start.
     assert all(observed.value("Freshness", loads) >= observed.value("SnapshotAge", loads) for loads in (FIRST, BUSY))
     assert ages[QUIET] >= lasted(QUIET)
     assert all(age < lasted(execution) + SLACK for execution, age in enumerate(ages))
-    # One that failed leaves the warehouse as it was.
+    # A failed execution leaves the warehouse as it was.
     assert observed.value("Freshness", FAILED) >= lasted(QUIET) + lasted(FAILED)
     assert 0 < observed.value("SnapshotAge", BUSY) < lasted(BUSY)
 
@@ -209,7 +209,7 @@ def test_dashboard_shows_what_is_sent(observed: Observed) -> None:
                 assert (name in AWS_METRICS[namespace], dimension) == (True, DIMENSION[namespace])
                 assert value in deployed()
             case [namespace, "Failures", "service", service, _]:
-                # Any function sends it that fails.
+                # Any function sends it when it fails.
                 assert (namespace, "Failures", frozenset({"service"})) in shapes
                 assert service in services
             case [namespace, name, dimension, value, _]:
@@ -251,13 +251,13 @@ def test_as_many_metrics_are_billed_as_are_sent(observed: Observed) -> None:
 
 
 def shown() -> list[list[Any]]:
-    """The metrics of all widgets."""
+    """Returns the metrics of all widgets."""
     (dashboard,) = LOCAL.of_type("AWS::CloudWatch::Dashboard").values()
     widgets = json.loads(LOCAL.text(dashboard["DashboardBody"]))["widgets"]
     return [metric for widget in widgets for metric in widget["properties"].get("metrics", ())]
 
 
 def deployed() -> set[str]:
-    """What AWS's own metrics may be of."""
+    """Returns the values that dimensions of AWS's own metrics may have."""
     queues = {queue["QueueName"] for queue in LOCAL.of_type("AWS::SQS::Queue").values()}
     return {LOCAL.names.state_machine_arn, *map(LOCAL.names.function, FUNCTIONS), *queues}

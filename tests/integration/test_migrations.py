@@ -1,4 +1,4 @@
-"""The warehouse's schema, from empty and step by step."""
+"""The warehouse's schema is the same, whether made from empty or step by step."""
 
 from itertools import combinations
 from pathlib import Path
@@ -17,7 +17,7 @@ from totes.warehouse.tables import metadata
 from totes.warehouse.warehouse import Warehouse
 
 LAST = max(RELEASES)
-# All that the catalogue says, in a form that has no ids.
+# Everything in PostgreSQL's catalogue, without ids.
 CATALOGUE = """
     SELECT 'column', relation.relname, attribute.attname,
            row_number() OVER (PARTITION BY relation.oid ORDER BY attnum),
@@ -87,7 +87,7 @@ def test_rows_and_readers_outlive_each_version(pipeline: Pipeline, schemas: Path
 
 
 def test_added_column_is_as_declared(pipeline: Pipeline, schemas: Path) -> None:
-    """Whatever a schema made from empty has."""
+    """An added column has the declared references, comments and default."""
     for version in (1, 3):
         deploy(schemas, version)
         migrate(pipeline)
@@ -123,7 +123,7 @@ def test_until_drops_the_column(pipeline: Pipeline, schemas: Path) -> None:
 
 @pytest.mark.parametrize("release", [3, 4], ids=["no new version", "a later version"])
 def test_until_of_a_version_that_was_deployed_is_refused(pipeline: Pipeline, schemas: Path, release: int) -> None:
-    """Else the column stays, is filled with NULL, and a schema that is made from empty lacks it."""
+    """Otherwise the column would stay and be filled with NULL, and a schema made from empty would lack it."""
     deploy(schemas, 3)
     migrate(pipeline)
     before = catalogue(pipeline)
@@ -245,7 +245,7 @@ def test_changed_declaration_is_told(
 
 
 def test_remedies_lead_to_the_same_schema(pipeline: Pipeline, schemas: Path) -> None:
-    """The old column of another type is taken back, and nullable becomes so by a file: here, and from empty."""
+    """An old column returns with another type, and a file makes a column nullable, here and in a schema from empty."""
     deploy(schemas, 1)
     migrate(pipeline)
     path = schemas / "warehouse" / "dim_design.toml"

@@ -1,8 +1,8 @@
-"""Nothing is lost and nothing doubled, whatever writers, executions and crashes come between each other.
+"""Nothing is lost or doubled, however writers, executions and crashes interleave.
 
-Every run draws other interleavings. One that fails is kept in .hypothesis and tried first the next time; its blob
-brings it back as well, by @reproduce_failure on `machine`. With MODEL_SECONDS, which `make soak` sets, it goes on for
-as long, and an example that fails is made as small as it gets.
+Every run draws other interleavings. A failing one is kept in .hypothesis and tried first the next time;
+@reproduce_failure on `machine` with its blob repeats it, too. MODEL_SECONDS, which `make soak` sets, makes the test
+last that long, and Hypothesis then shrinks a failing example.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ from totes.postgres.connection import TOTESYS, WAREHOUSE
 MakesPipeline = Callable[[], AbstractContextManager[Pipeline]]
 
 FOUNDED = "template_founded"
-# While an example lasts, no commit that nobody waits for reaches the disk. No client releases a lock while another one
-# waits for it.
+# During an example, a commit that nobody waits for does not reach the disk. A client keeps its locks while another one
+# waits for them.
 SERVER = {"wal_writer_delay": "10s", "lock_timeout": "20ms", "autovacuum": "off"}
 SECONDS = float(os.environ.get("MODEL_SECONDS", "0"))
 SETTINGS = settings(
@@ -40,7 +40,7 @@ SETTINGS = settings(
     stateful_step_count=40,
     deadline=None,
     print_blob=True,
-    # Every step takes its time, and no two hosts the same.
+    # Every step takes long, and each machine differs.
     suppress_health_check=list(HealthCheck),
     phases=[Phase.reuse, Phase.generate, *([Phase.target, Phase.shrink] if SECONDS else [])],
 )
@@ -48,7 +48,7 @@ SETTINGS = settings(
 
 @pytest.fixture
 def cluster(passwords: dict[str, str]) -> Iterator[Cluster]:
-    """Yields the server of totesys. It crashes and is restarted, and no session waits long for a lock."""
+    """Yields totesys' server. It crashes and is restarted, and no session waits long for a lock."""
     with folder_for_clusters() as folder, Cluster(folder / "source", SERVER) as server:
         server.execute(f"CREATE ROLE {READER} LOGIN PASSWORD {literal(passwords[READER])}")
         server.create_database(FOUNDED)
@@ -62,7 +62,7 @@ def cluster(passwords: dict[str, str]) -> Iterator[Cluster]:
 
 @pytest.fixture
 def founded(postgres: Postgres, passwords: dict[str, str], cluster: Cluster) -> MakesPipeline:
-    """Returns a function that makes pipelines whose totesys has the rows to which orders refer, and no order."""
+    """Returns a function that makes pipelines. Their totesys has the rows to which orders refer, and no order."""
     numbers = count(1)
 
     @contextlib.contextmanager
@@ -79,7 +79,7 @@ def founded(postgres: Postgres, passwords: dict[str, str], cluster: Cluster) -> 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An execution that comes in the middle of another one would wait in vain: that one goes on after it."""
+    """Shortens waits for locks: an execution that interrupts another one would wait for it in vain."""
     monkeypatch.setattr("totes.source.snapshot.LOCKING_SECONDS", 0.03)
     monkeypatch.setattr("totes.source.snapshot._PAUSE", 0.02)
     for name, database in (("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)):
@@ -107,4 +107,4 @@ def test_no_interleaving_loses_or_doubles_anything(
     finally:
         if SECONDS:
             with capsys.disabled():
-                print(f"\n{tally}")  # noqa: T201  what a soak is for
+                print(f"\n{tally}")  # noqa: T201  the result of a soak

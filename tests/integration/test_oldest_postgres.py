@@ -1,4 +1,4 @@
-"""totesys and the warehouse on the oldest PostgreSQL that is installed; all other tests use the wheel's."""
+"""totesys and the warehouse work on the oldest PostgreSQL that is installed. All other tests use the wheel's."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What an operator does when something is wrong, by the real commands against a real stack."""
+"""An operator repairs failures with the real commands against a real stack."""
 
 import json
 import os
@@ -35,7 +35,7 @@ AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_orde
 
 @pytest.fixture
 def failed(stack: Stack, totes: Totes) -> Iterator[str]:
-    """The name of an execution that landed two rows, and failed to load them by a rule that a payment breaks."""
+    """Yields the name of an execution that landed two rows and failed to load them, because a payment breaks a rule."""
     assert totes("run")[0] == 0
     with closing(stack.connect_source()) as connection:
         cursor = connection.cursor()
@@ -49,7 +49,7 @@ def failed(stack: Stack, totes: Totes) -> Iterator[str]:
 
 
 def run(totes: Totes, arguments: str = "", code: int = 0) -> dict[str, Any]:
-    """An execution that has ended so, as `totes run` tells of it."""
+    """Returns the execution that `totes run` printed, after it ended with this exit code."""
     found, document, _ = totes(f"run --json {arguments}")
     assert found == code
     execution: dict[str, Any] = json.loads(document)
@@ -57,7 +57,7 @@ def run(totes: Totes, arguments: str = "", code: int = 0) -> dict[str, Any]:
 
 
 def started(stack: Stack) -> str:
-    """An execution that has come to its first function."""
+    """Returns the ARN of an execution that has reached its first function."""
     arn = stack.start_execution()
     for _ in range(300):
         events = stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
@@ -118,7 +118,7 @@ def test_interrupted_run_continues_without_its_terminal(stack: Stack) -> None:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            # A shell starts what it puts in the background with interrupts ignored, and so would be this program.
+            # A shell starts background programs with interrupts ignored, and this program would inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         with program:
@@ -181,7 +181,7 @@ def test_status_tells_how_far_all_is_while_the_warehouse_is_down(stack: Stack, t
 
 @contextmanager
 def warehouse_down(stack: Stack) -> Iterator[None]:
-    """The secret names a port at which nobody listens."""
+    """Points the warehouse's secret to a port at which nobody listens."""
     secrets, name = stack.client("secretsmanager"), stack.names.warehouse_secret
     right = secrets.get_secret_value(SecretId=name)["SecretString"]
     wrong = json.loads(right) | {"host": "127.0.0.1", "port": 1}
@@ -247,7 +247,7 @@ def test_logs_of_a_failure_have_its_stack_trace(totes: Totes, failed: str) -> No
     _, document, _ = totes(f"logs {failed} --json --level ERROR")
     (line,) = json.loads(document)
     assert code == 0
-    # Which of the batches that wait for a correction it was at: the last of them.
+    # Load failed at the last of the batches that wait for a correction.
     waiting = {log["log"]: log["batch"] for log in json.loads(totes("status --json")[1])["logs"]}["processed"]
     assert (line["function"], line["level"]) == ("load", "ERROR")
     assert line["fields"] == {"error": "ContractViolation", "batch": waiting}
@@ -281,7 +281,7 @@ def test_explain_tells_a_failure_as_the_mail_does(stack: Stack, totes: Totes, fa
     code, shown, _ = totes("explain")
     assert code == 0
     describe_end, _, rest = shown.partition("States ─")
-    # Its time is taken a moment later, and a mail counts from its own time.
+    # The e-mail was written a moment earlier, so times in it differ.
     message = mail.message.partition("\nNext mail ")[0] + "\n\nDO THIS " + mail.message.partition("\nDO THIS ")[2]
     kept = [line for line in message.splitlines() if not line.startswith("When ")]
     assert "\nAn e-mail was sent.\n" in f"\n{describe_end}"
@@ -302,7 +302,7 @@ def test_explain_writes_json(totes: Totes, failed: str) -> None:
     assert (found["execution"]["name"], found["execution"]["status"]) == (failed, "FAILED")
     failure = found["failure"]
     assert (failure["state"], failure["error"], failure["attempts"]) == ("Load", "ContractViolation", 1)
-    # What an open transaction may bring again is no more than that.
+    # An open transaction may make Ingest read these rows again, and no others.
     assert failure["results"]["ingest"]["rows"].keys() >= {"payment", "sales_order"}
     assert failure["results"]["transform"]["rows"]["fact_payment"] >= 1
     assert failure["standing"]["failures"] == 1
@@ -365,14 +365,14 @@ def test_status_is_watched_in_place_until_interrupted(stack: Stack, totes: Totes
 
 @contextmanager
 def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
-    """A command as a program whose output is a terminal, which can be read from."""
+    """Runs a command as a program whose output is a terminal, and yields the terminal's other end."""
     ours, theirs = pty.openpty()
     program = subprocess.Popen(
         [sys.executable, "-m", "cli", *arguments],
         stdout=theirs,
         stderr=theirs,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "110", "LINES": "50"},
-        # A shell starts what it puts in the background with interrupts ignored, and so would be this program.
+        # A shell starts background programs with interrupts ignored, and this program would inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
@@ -385,23 +385,26 @@ def in_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", 
 
 
 def until(terminal: int, pattern: bytes) -> bytes:
-    """What a terminal has shown when it shows this."""
+    """Returns a terminal's output up to this pattern."""
     shown = b""
     while not re.search(pattern, shown, re.DOTALL):
         shown += os.read(terminal, 1 << 16)
     return shown
 
 
-# Operations whose action has another name.
+# Operations whose IAM action has another name.
 ACTIONS = {"ListObjectsV2": "s3:ListBucket"}
 SERVICES = {"stepfunctions": "states"}
-# Methods of the lake's client, and what IAM is asked.
+# Methods of the lake's client, and the IAM actions that they need.
 OF_THE_LAKE = {"get": "s3:GetObject", "head": "s3:GetObject", "list": "s3:ListBucket", "put": "s3:PutObject"}
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The actions that AWS is asked for from now on. The stand-in for Step Functions asks in threads of its own."""
+    """Returns the AWS actions that the main thread requests from now on.
+
+    The stand-in for Step Functions sends requests, too, but in threads of its own.
+    """
     actions: set[str] = set()
 
     def note(model: Any, **_: object) -> None:
@@ -419,7 +422,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
 
 def noting(action: str, method: Callable[..., Any], actions: set[str]) -> Callable[..., Any]:
-    """Returns a method that notes its action. On the wire, this process' requests look like those of the functions."""
+    """Returns a method that notes its action. On the wire, this process' requests look like the functions' requests."""
 
     def noted(*given: Any, **options: Any) -> Any:
         actions.add(action)
@@ -428,7 +431,7 @@ def noting(action: str, method: Callable[..., Any], actions: set[str]) -> Callab
     return noted
 
 
-# The local stack has less to look at than a stage in AWS: tests/unit/cli/doctor holds that row.
+# The doctor checks less on the local stack than in AWS. tests/unit/cli/doctor checks its row.
 @pytest.mark.parametrize("command", [command for command in documented_actions() if command != "doctor"])
 def test_documented_actions_are_those_that_a_command_needs(
     stack: Stack,

@@ -1,4 +1,4 @@
-"""Rows that break their contract are quarantined where their table says so, until they are right or gone."""
+"""Rows that break their contract are quarantined, if their table says so, until they are right or gone."""
 
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ OPEN = (
 
 
 def is_quiet(pipeline: Pipeline) -> bool:
-    """Whether another run changes nothing."""
+    """Returns whether another run changes nothing."""
     objects, rows = pipeline.objects(), physical_rows(pipeline)
     landed, _, loaded = pipeline.run()
     return (landed.batch, loaded.batches, pipeline.objects(), physical_rows(pipeline)) == (None, 0, objects, rows)
@@ -47,7 +47,7 @@ def test_poison_row_is_set_aside_and_the_others_go_on(seeded: Pipeline, quaranti
     assert (landed.rows, landed.quarantined) == ({"sales_order": 1}, {"sales_order": 1})
     assert landed.warnings == ["sales_order has 1 row that is quarantined: see etl.quarantine"]
     assert loaded.inserted["fact_sales_order"] == 1
-    # The version before stays the current one, and why is on record.
+    # The version before stays current, and the reason is recorded.
     assert seeded.star(DATE_OF, 7) == before
     assert seeded.star(OPEN) == [
         ["sales_order", 7, 2, "sales_order 7: agreed_payment_date is 'soon', expected a date, YYYY-MM-DD"]
@@ -90,7 +90,7 @@ def test_row_that_is_deleted_leaves_quarantine(seeded: Pipeline, quarantined: De
     seeded.run()
     seeded.totesys("DELETE FROM sales_order WHERE sales_order_id IN (55, 80001)")
     landed, _, loaded = seeded.run()
-    # The warehouse never heard of the second one, so there is nothing to bury.
+    # The warehouse never had the second order, so there is no tombstone for it.
     assert (landed.deleted, loaded.tombstones) == ({"sales_order": 1}, {"fact_sales_order": 1})
     assert seeded.star("SELECT business_id FROM etl.tombstone") == [[55]]
     assert (landed.quarantined, seeded.star(OPEN)) == ({}, [])
@@ -134,7 +134,7 @@ def test_row_that_refers_to_a_row_set_aside_goes_with_it(seeded: Pipeline, quara
         "sales_order 80001: design_id is '90001', expected a design that is not quarantined"
     )
     assert is_quiet(seeded)
-    # The order itself does not change; it comes with its design all the same.
+    # The order does not change, but it is landed with its design.
     seeded.totesys(CURE_DESIGN)
     landed, _, loaded = seeded.run()
     assert (landed.rows, landed.quarantined) == ({"design": 1, "sales_order": 1}, {})
@@ -205,7 +205,7 @@ def test_change_of_the_declaration_releases_what_it_allows(
 
 
 def narrowed(table: declarations.SourceTable) -> declarations.SourceTable:
-    """The payment types without the refund of a sale."""
+    """Returns the payment types without the refund of a sale."""
     columns = [
         replace(column, values=tuple(value for value in column.values if value != "SALES_REFUND"))
         for column in table.columns

@@ -1,4 +1,4 @@
-"""The business's questions on a loaded warehouse, and to the cent on the real extract of 2024-11-15."""
+"""The business's questions get right answers on a loaded warehouse, to the cent on the real extract of 2024-11-15."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ UNITS = 563_625_106
 
 @pytest.fixture
 def connection(warehouse: Engine) -> Iterator[Connection]:
-    """A transaction on our own seed's warehouse that is rolled back, so that a test may write."""
+    """Yields a transaction on the seeded warehouse that is rolled back, so that a test may write."""
     with warehouse.connect() as connection:
         yield connection
         connection.rollback()
@@ -63,7 +63,7 @@ def test_money_always_stands_beside_its_currency(connection: Connection, questio
 
 @pytest.mark.parametrize("question", all_questions().values(), ids=lambda question: question.name)
 def test_every_declared_chart_fits_its_answer(connection: Connection, question: Question) -> None:
-    """The columns are there, and each panel with an amount is of one currency."""
+    """The chart's columns exist, and each panel with an amount has one currency."""
     found = answer(own(connection), question, PARAMETERS.get(question.name, {}))
     chart = found.chart
     if chart is None:
@@ -92,7 +92,7 @@ PERIODS = pytest.mark.parametrize(("name", "period"), [("revenue_by_month", "mon
 def test_newest_and_oldest_period_are_unfinished_in_all_currencies(
     connection: Connection, name: str, period: str
 ) -> None:
-    """The seed's first order is made in the middle of a month, and of a quarter."""
+    """The seed's first order falls in the middle of a month and of a quarter."""
     rows = ask(connection, name)
     ends = {min(row[period] for row in rows), max(row[period] for row in rows)}
     assert {row[period] for row in rows if row["unfinished"]} == ends
@@ -353,7 +353,7 @@ def test_parameter_beside_a_cast_and_a_colon_in_a_text_is_bound(connection: Conn
 
 
 def question_of(folder: Path, statement: str, *parameters: str) -> Question:
-    """A question of one's own, whose statement begins on line 4, or later by a line for each parameter."""
+    """Writes and reads a question. Its statement begins on line 4, or one line later for each parameter."""
     path = folder / "mine.sql"
     declared = "".join(f"-- Parameter :{name} (required): it.\n" for name in parameters)
     path.write_text(f"-- What?\n-- Answers: it.\n{declared}\n{statement}\n")
@@ -387,7 +387,7 @@ def test_real_best_seller_meets_golden_number(real: Connection) -> None:
 def test_real_spend_meets_golden_numbers(real: Connection) -> None:
     rows = ask(real, "spend_by_counterparty")
     assert sum(row["items"] for row in rows) == 2_332_249
-    # A sum over currencies means nothing: here it only checks that no order is missing or there twice.
+    # A sum over currencies means nothing: it only shows that no order is missing or counted twice.
     assert sum(row["spend"] for row in rows) == Decimal("1179231220.05")
 
 
@@ -425,7 +425,7 @@ def find_currency(connection: Connection, order: int) -> Any:
 
 
 def amend(connection: Connection, order: int, **changes: object) -> None:
-    """A second version of a sales order, in a batch of its own, as the load would write it."""
+    """Adds a second version of a sales order in a batch of its own, as Load would."""
     facts = sqlalchemy.Table("fact_sales_order", sqlalchemy.MetaData(), autoload_with=connection)
     columns = [column for column in facts.columns if column.name != "sales_record_id"]
     latest = (
@@ -447,7 +447,7 @@ def amend(connection: Connection, order: int, **changes: object) -> None:
 
 
 def delete(connection: Connection, order: int) -> None:
-    """The deletion of a sales order, in a batch of its own."""
+    """Deletes a sales order in a batch of its own, as Load would."""
     connection.execute(
         text(
             "INSERT INTO etl.tombstone (table_name, business_id, batch_id, record_id)"

@@ -1,4 +1,4 @@
-"""Three months of the real totesys: from 2024-08-19 to 2024-11-15 in two runs."""
+"""Two runs bring three months of the real totesys, from 2024-08-19 to 2024-11-15."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -10,14 +10,14 @@ from tests.support.pipeline import Pipeline, advance_to_extract, needs_real_data
 
 pytestmark = needs_real_data
 
-# Rows that differ between the two extracts though their last_updated does not.
+# The number of rows that differ between the two extracts though their last_updated is the same.
 AMENDED = {"sales_order": 24, "purchase_order": 25, "design": 33}
 FLIPPED = 57
 
 
 @pytest.fixture(scope="module")
 def advanced(pipelines: MakesPipelines, real_totesys: str) -> Iterator[Pipeline]:
-    """Both runs are over. Not to be changed."""
+    """Yields a pipeline after both runs. Don't change it."""
     with pipelines(real_totesys) as real:
         real.run()
         with real.connection(real.source) as connection:

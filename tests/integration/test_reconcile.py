@@ -1,4 +1,4 @@
-"""Totesys beside the warehouse, after real runs: they agree, and every kind of damage is found and named."""
+"""Reconcile finds totesys and warehouse equal after real runs, and finds and names every kind of damage."""
 
 import io
 import json
@@ -53,7 +53,7 @@ def on_their_way(found: Reconciliation) -> dict[str, list[int]]:
 
 @pytest.fixture
 def loaded(seeded: Pipeline) -> Pipeline:
-    """A pipeline that has run once."""
+    """Returns a pipeline that has run once."""
     return seeded
 
 
@@ -86,7 +86,7 @@ def test_sums_of_every_measure_are_exact(loaded: Pipeline) -> None:
             assert (both.totesys, both.warehouse) == (expected, expected)
 
 
-# One value of each kind of column: table, row, column, and what it is changed to.
+# One value of each kind of column: table, row, column, and the new value.
 ALTERED = [
     ("fact_sales_order", 71, "units_sold", "units_sold + 1"),
     ("fact_sales_order", 72, "unit_price", "unit_price + 0.01"),
@@ -151,7 +151,7 @@ PAYMENT = (
     "created_date, created_time, last_updated_date, last_updated_time, transaction_id, counterparty_id, "
     "payment_amount, currency_id, payment_type_id, paid, payment_date"
 )
-# What somebody may do to the warehouse by hand: statement, and the table in which reconcile sees it.
+# Changes by hand to the warehouse: statement, and the table in which reconcile finds it.
 TAMPERED = {
     "changed fact": ("UPDATE fact_payment SET paid = NOT paid WHERE payment_id = 9", "fact_payment"),
     "deleted fact": ("DELETE FROM fact_sales_order WHERE sales_order_id = 77", "fact_sales_order"),
@@ -202,7 +202,7 @@ def test_replay_corrects_a_changed_warehouse(small: Pipeline, name: str) -> None
 
 
 def test_full_read_corrects_changes_the_lake_lacks(small: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changes that Ingest has not seen, though it has landed a batch since."""
+    """Ingest has missed these changes, though it has landed a batch since."""
     seen = fence.is_new
 
     def overlooked(at: int, row: str) -> str:
@@ -341,7 +341,7 @@ def test_damage_behind_a_standing_fence_is_found(seeded: Pipeline) -> None:
         )
         seeded.totesys("UPDATE address SET city = 'Renamed' WHERE address_id = 3")
         seeded.run()
-        # The idler keeps the fence below all of these, and yet the batch has them.
+        # The idle transaction holds the fence below these rows, but the last batch has them.
         assert on_their_way(reconcile(seeded)) == {}
         seeded.star("DELETE FROM fact_sales_order WHERE sales_order_id = 80001")
         seeded.star("UPDATE fact_payment SET paid = NOT paid WHERE payment_id = 9")
@@ -469,7 +469,7 @@ def test_nothing_is_written_anywhere(loaded: Pipeline) -> None:
 
 @contextmanager
 def opened(pipeline: Pipeline) -> Iterator[Snapshots]:
-    """Both databases as `totes reconcile` asks them."""
+    """Opens both databases as `totes reconcile` does."""
     named = names(pipeline)
     with warehouse(named) as loaded, snapshots(Warehouse(loaded), read_credentials(named.source_secret)) as both:
         yield both
@@ -528,7 +528,7 @@ def test_real_extract_agrees(pipelines: MakesPipelines, empty_totesys: str) -> N
 
 
 def physical_source(pipeline: Pipeline) -> dict[str, str]:
-    """Where each row of totesys lies and which transaction wrote it."""
+    """Returns a digest of the place and the transaction of each row of totesys."""
     return {
         table: pipeline.totesys(f"SELECT md5(string_agg(ctid || ' ' || xmin, ',' ORDER BY ctid)) FROM {table}")[0][0]
         for table in source_tables()

@@ -1,4 +1,4 @@
-"""The warehouse made anew beside the live one: what it finds, and what it leaves alone."""
+"""A replay rebuilds the warehouse beside the live one, finds every difference, and leaves the rest alone."""
 
 import dataclasses
 from contextlib import suppress
@@ -102,7 +102,7 @@ def test_schema_of_somebody_else_is_not_dropped(live: Pipeline) -> None:
 
 
 def test_replay_stands_alone(live: Pipeline) -> None:
-    """With the live warehouse gone, views, functions and references are all there and say the same."""
+    """Without the live warehouse, the replay's views, functions and references exist and give the same answers."""
     questions = (
         "SELECT * FROM {stars}.sales_order_history ORDER BY sales_record_id",
         "SELECT * FROM {stars}.current_payment ORDER BY payment_id",
@@ -147,7 +147,7 @@ def test_live_warehouse_may_move_on_meanwhile(small: Pipeline, moment: str) -> N
     with at_statement(moment, move_on) as seen:
         found = verify(small)
     assert seen
-    # What is compared is one moment of it, before or after.
+    # The comparison sees the warehouse at one moment, before or after the move.
     assert (found.batch, apart(found)) == (1 if moment == "FULL JOIN" else 2, {})
     assert small.star("SELECT max(batch_id) FROM etl.batch") == [[2]]
 

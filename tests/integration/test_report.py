@@ -1,4 +1,4 @@
-"""`totes report` against a stack, and what a browser shows of it."""
+"""`totes report` works against a stack, and a browser shows the report."""
 
 import html
 import json

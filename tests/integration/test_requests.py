@@ -1,4 +1,4 @@
-"""How many requests to S3 a run makes one after the other: on their way, they take most of its time."""
+"""A run sends few requests to S3 one after the other. The way to S3 takes most of a run's time."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -16,12 +16,12 @@ from totes.transform import transform
 
 @pytest.fixture(autouse=True)
 def _slow_s3(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests that are sent one after the other because of what is done in between, and not of each other, overlap."""
+    """Makes requests so slow that two overlap unless one waits for the other's answer."""
     monkeypatch.setattr(s3_wire, "_LATENCY", 1)
 
 
 def stages(pipeline: Pipeline) -> Iterator[Trace]:
-    """Yields the requests of each stage; as in an execution, it is told what those before have returned."""
+    """Yields the requests of each stage. As in an execution, a stage gets the results of the stages before it."""
     so_far = {}
     with traced() as trace:
         so_far["ingest"] = asdict(pipeline.ingest())

@@ -1,4 +1,4 @@
-"""RDS rotates a password between executions and within one: nobody notices, and no attempt is lost."""
+"""RDS rotates a password between executions or during one: no execution fails, and no attempt is lost."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ STAGES = {"ingest": (READER, "source", SourceUnreachable), "load": (LOADER, "war
 
 
 class Rotation:
-    """The rotation of one login, step by step, as RDS does it with the secret that it manages."""
+    """Rotates one login step by step, as RDS does with the secret that it manages."""
 
     def __init__(self, pipeline: Pipeline, role: str, which: str) -> None:
         self._pipeline, self._role = pipeline, role
@@ -60,7 +60,7 @@ def rotation(pipeline: Pipeline, stage: str) -> Iterator[Rotation]:
 
 @contextlib.contextmanager
 def after_the_secret_is_read(patch: pytest.MonkeyPatch, stage: str, *steps: Callable[[], None]) -> Iterator[None]:
-    """Takes steps after the stage has read the secret, and before it connects."""
+    """Takes steps after the stage has read the secret and before it connects."""
     with patch.context() as context:
 
         def read(secret_id: str) -> secrets.Credentials:
@@ -75,7 +75,7 @@ def after_the_secret_is_read(patch: pytest.MonkeyPatch, stage: str, *steps: Call
 
 @pytest.fixture
 def logins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The passwords that were tried, in order."""
+    """Returns the passwords that were tried, in order."""
     tried: list[str] = []
     make = connection.connect
 
@@ -112,7 +112,7 @@ def test_rotation_after_the_secret_was_read_costs_no_attempt(
 def test_password_that_is_pending_is_tried_before_it_is_current(
     pipeline: Pipeline, stage: str, rotation: Rotation, logins: list[str]
 ) -> None:
-    """The database has the new password, and the rotation has not ended."""
+    """The database has the new password, but the rotation has not ended."""
     rotation.pending("second")
     rotation.database("second")
     getattr(pipeline, stage)()

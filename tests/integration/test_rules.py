@@ -1,4 +1,4 @@
-"""The rules that are declared beside a table hold whenever a batch is committed."""
+"""The rules declared in a table's contract hold whenever a batch is committed."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_correction_in_totesys_is_all_that_it_takes(seeded: Pipeline) -> None:
     seeded.totesys(RIGHT, 7)
     _, _, loaded = seeded.run()
     assert (loaded.first, loaded.last) == (2, 4)
-    # The wrong version is history like any other; nobody ever saw it as the current one.
+    # The wrong version is in the history like any other, but it was never the current one.
     assert seeded.star("SELECT version, batch_id FROM payment_history WHERE payment_id = 7 ORDER BY 1") == [
         [1, 1],
         [2, 2],
@@ -74,7 +74,7 @@ def test_payment_that_is_deleted_breaks_no_rule(seeded: Pipeline) -> None:
 
 
 def test_amount_may_be_that_of_an_earlier_version_of_the_order(seeded: Pipeline) -> None:
-    """An order is amended, and its payment made later: the amount that was agreed stays."""
+    """An order is amended before its payment is made: the payment keeps the amount that was agreed."""
     order = (
         "SELECT sales_order_id FROM transaction JOIN payment USING (transaction_id) WHERE NOT paid ORDER BY 1 LIMIT 1"
     )

@@ -1,4 +1,4 @@
-"""A replay takes the live warehouse's place: what it heals, and what it leaves alone."""
+"""A replay takes the live warehouse's place: it repairs the damage, and leaves the rest alone."""
 
 import dataclasses
 from contextlib import suppress
@@ -50,12 +50,12 @@ def test_swap_heals(live: Pipeline, name: str) -> None:
 
 
 def without_moments(tables: Everything) -> Everything:
-    """Entries of the log that were gone bear the moment and the name of the replay."""
+    """Returns the tables without loading times. Log entries that were lost have the replay's time and name."""
     return {**tables, "etl.batch": [row[:2] for row in tables["etl.batch"]]}
 
 
 def without_record_ids(tables: Everything) -> Everything:
-    """Where all is gone, nothing tells which ids were used up by loads that died."""
+    """Returns the tables without record ids. After everything is lost, nothing shows which ids dead loads used up."""
     facts = {name: [row[1:] for row in rows] for name, rows in tables.items() if "fact" in name}
     ranges = [[*row[:6], row[6] is None] for row in tables["etl.batch_table"]]
     tombstones = [[*row[:3], *row[4:]] for row in tables["etl.tombstone"]]
@@ -128,7 +128,7 @@ def test_reader_sees_the_old_or_the_new_and_nothing_between(
     assert damaged != whole
     with live.connection(live.warehouse) as earlier:
         cursor = earlier.cursor()
-        # A snapshot, and no lock on any table yet: as a report has that begins with something else.
+        # Takes a snapshot without locking a table, like a report that begins with another query.
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         cursor.execute("SELECT 1")
         seen: list[list[list[Any]]] = []
@@ -144,7 +144,7 @@ def test_reader_sees_the_old_or_the_new_and_nothing_between(
 
 
 def look_now(pipeline: Pipeline) -> list[list[Any]]:
-    """What a reader sees at this moment; nothing where it would have to wait."""
+    """Returns what a reader sees at this moment, or nothing if the reader would have to wait."""
     with pipeline.connection(pipeline.warehouse) as connection:
         connection.cursor().execute("SET lock_timeout = '100ms'")
         cursor = connection.cursor()
@@ -184,7 +184,7 @@ def test_dropped_warehouse_is_made_anew(live: Pipeline) -> None:
 def test_run_after_a_swap_is_quiet_and_the_next_change_gets_the_next_record_id(small: Pipeline) -> None:
     newest = "SELECT max(sales_record_id) FROM fact_sales_order"
     ((last,),) = small.star(newest)
-    # Ids start over, as after a restore by hand.
+    # Ids start again from 1, as after a restore by hand.
     small.star("DELETE FROM fact_sales_order")
     small.star("ALTER SEQUENCE fact_sales_order_sales_record_id_seq RESTART")
     swap(small)

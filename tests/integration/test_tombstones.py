@@ -1,4 +1,4 @@
-"""Rows that are deleted, written again, or both between two runs: every order of events, step by step and by replay."""
+"""Rows are deleted, written again, or both between two runs, in every order, step by step and by replay."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from tests.support.reconciliation import reconcile
 from tests.support.replays import swap, verify
 
 STAMP = "TIMESTAMP '2024-11-18 09:30:00.123'"
-# What can happen to a row between two runs. It is written again as it was, or with another value.
+# The events that can happen to a row between two runs. It is written again as it was, or with another value.
 ALIVE = {"-": "", "D": "D", "D+same": "DS", "D+other": "DO"}
 GONE = {"-": "", "same": "S", "other": "O"}
 STEPS = 4
@@ -179,7 +179,10 @@ def test_returned_row_that_is_lost_is_missing(small: Pipeline) -> None:
 
 @pytest.fixture
 def older(small: Pipeline) -> Pipeline:
-    """A warehouse of schema version 2: the designs 90001 to 90003 came back, 90004 was deleted and did not."""
+    """Returns a warehouse of schema version 2.
+
+    Designs 90001 to 90004 were deleted. All but 90004 came back.
+    """
     gone_and_back(small, 90_001, 90_002, 90_003)
     write(small, ["UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7", design(90_004, 1)])
     small.run()
@@ -192,7 +195,8 @@ def older(small: Pipeline) -> Pipeline:
 
 def test_migration_ends_tombstones_of_returned_rows(older: Pipeline) -> None:
     older.load()
-    # An order of a later batch refers to 90001; 90002 was deleted again. Of 90003 the warehouse can't know.
+    # An order of a later batch refers to 90001, and 90002 was deleted again. Nothing shows the warehouse that 90003
+    # came back.
     ended = [[90_001, 3, 4], [90_002, 3, 4], [90_002, 6, None], [90_003, 3, None], [90_004, 6, None]]
     assert stones(older) == ended
     assert [(table.table, table.differing.rows) for table in swap(older).tables if not table.agrees] == [

@@ -1,4 +1,4 @@
-"""Each type, with odd values, on the way from totesys to the warehouse; and a type that becomes a wider one."""
+"""Odd values of each type arrive in the warehouse, and a type may become a wider one."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ from totes.warehouse.tables import metadata
 COLUMNS = {name: f"c{number}" for number, name in enumerate(ODD_VALUES)}
 ENUM = "CREATE TYPE \"Mood\" AS ENUM ('glad', '', 'NULL')"
 HEAD = 'meaning = "."\n'
-# A table of the warehouse reads a column of totesys as each type that it can become.
+# A warehouse table reads a column of totesys as each type that it can become.
 MADE = [
     (given, made)
     for given in ODD_VALUES
@@ -49,7 +49,7 @@ def column_name(given: str, made: str) -> str:
 
 @pytest.fixture
 def declare(schemas: Path) -> Callable[..., None]:
-    """Writes declarations instead of those of totesys; each call is a deployment."""
+    """Returns a function that replaces totesys' declarations. Each call is a deployment."""
     for folder in ("source", "warehouse"):
         for path in (schemas / folder).glob("*.toml"):
             path.unlink()
@@ -156,7 +156,7 @@ def test_every_value_arrives_as_it_was(
         for table in ("dim_thing", "current_event"):
             query = f"SELECT CAST({name} AS text) FROM {table} ORDER BY thing_id"
             assert asked(pipeline, pipeline.warehouse, query) == wanted, f"{given} as {made} in {table}"
-        # Reconcile takes -0 for 0, as PostgreSQL does.
+        # Reconcile treats -0 as 0, as PostgreSQL does.
         in_texts = texts(in_lake.column(name), type_in_use(warehouse_tables()["dim_thing"].column(name)))
         assert in_texts.to_pylist() == ["0" if text == "-0" else text for text in wanted], f"{given} as {made}"
     assert reconcile(pipeline).agrees
@@ -164,14 +164,14 @@ def test_every_value_arrives_as_it_was(
         assert apart(replay.compare()) == {}
     assert_lake_agrees(pipeline, tmp_path)
 
-    # To PostgreSQL they are equal.
+    # PostgreSQL treats the two values as equal.
     pipeline.totesys(f"UPDATE thing SET {COLUMNS['double precision']} = '-0' WHERE {COLUMNS['double precision']} = 0")
     pipeline.run()
     assert reconcile(pipeline).agrees
 
 
 def assert_lake_agrees(pipeline: Pipeline, folder: Path) -> None:
-    """Compares the views of DuckDB, made of the same declarations, with the warehouse."""
+    """Compares DuckDB's views, made from the same declarations, with the warehouse."""
     for key in pipeline.processed().read(1).tables["dim_thing"].values():
         path = folder / key.key
         path.parent.mkdir(parents=True)
@@ -209,7 +209,7 @@ def test_value_that_the_lake_can_not_hold_is_named(
     assert pipeline.ingest().quarantined == {"thing": 1}
 
 
-# A deal refers to its maker, who is joined with a city; `state` is restricted.
+# A deal refers to its maker, which is joined with a city; `state` is restricted.
 NARROW = {
     "city_id": "integer",
     "maker_id": "integer",
@@ -274,7 +274,7 @@ def reference(table: str, kinds: dict[str, str], references: str = "", origin: s
 
 @pytest.fixture
 def business(pipeline: Pipeline, declare: Callable[..., None]) -> Pipeline:
-    """A pipeline with narrow types that has loaded a batch, processed a second and landed a third."""
+    """Returns a pipeline with narrow types that has loaded a batch, processed a second and landed a third."""
     declare(**deals(NARROW))
     pipeline.totesys("CREATE TABLE city (city_id integer PRIMARY KEY, name text, score double precision)")
     pipeline.totesys("CREATE TABLE maker (maker_id integer PRIMARY KEY, city_id integer NOT NULL REFERENCES city)")
@@ -348,7 +348,7 @@ def test_column_and_key_become_wider(business: Pipeline, declare: Callable[..., 
     ]
     quarantined = "SELECT business_id FROM etl.quarantine WHERE released_batch_id IS NULL ORDER BY 1"
     assert business.star(quarantined) == [[77], [BIG + 77]]
-    # Rows that were only read once more have no new version.
+    # Rows that were only read again have no new version.
     assert business.star("SELECT count(*) FROM fact_deal WHERE deal_id = 1") == [[1]]
 
     business.totesys(f"DELETE FROM deal WHERE deal_id IN ({BIG}, {LOW})")
@@ -365,11 +365,11 @@ def test_column_and_key_become_wider(business: Pipeline, declare: Callable[..., 
 
 
 def test_narrow_batches_load_into_an_empty_wide_warehouse(business: Pipeline, declare: Callable[..., None]) -> None:
-    """What was brought forward and what is made from empty have the same content and the same catalogue."""
+    """The widened warehouse and one made from empty have the same content and the same catalogue."""
     declare(**deals(WIDE))
     widen_source(business)
     business.run()
-    # But for the rights, which only somebody can give.
+    # Leaves out the rights, which only a person can grant.
     brought = content(business), [row[:-1] for row in catalogue(business)]
     business.drop_warehouse()
     business.load()
@@ -378,7 +378,7 @@ def test_narrow_batches_load_into_an_empty_wide_warehouse(business: Pipeline, de
 
 
 def test_narrow_column_refers_to_a_wide_key(business: Pipeline, declare: Callable[..., None]) -> None:
-    """totesys may widen the key first, and what refers to it later, or never."""
+    """totesys may widen the key first, and the column that refers to it later or never."""
     business.transform()
     business.load()
     business.totesys("ALTER TABLE city ALTER city_id TYPE bigint; ALTER TABLE maker ALTER maker_id TYPE bigint")
