@@ -1,6 +1,6 @@
-"""A resource of a stack that moto's CloudFormation lacks, or creates with half of its properties.
+"""Creates a stack's resource that moto's CloudFormation lacks, or creates with half of its properties.
 
-It is created through the service's own API, which moto knows well, as CloudFormation does it.
+It uses the service's own API, as CloudFormation does. moto knows that API well.
 """
 
 from typing import Any, Self
@@ -9,29 +9,29 @@ import boto3
 
 
 class ApiResource:
-    """One resource of a stack, as moto's CloudFormation wants to see it.
+    """One resource of a stack, with the interface that moto's CloudFormation expects.
 
     Attributes:
-        service: whose API creates it.
-        physical_resource_id: what `Ref` yields.
-        attributes: what `Fn::GetAtt` yields, by name.
+        service: the service whose API creates it.
+        physical_resource_id: the value of `Ref`.
+        attributes: the values of `Fn::GetAtt`, by name.
     """
 
     service = ""
 
     def __init__(self, name: str, region: str) -> None:
-        make_client: Any = boto3.client  # typed for literal names only
+        make_client: Any = boto3.client  # boto3's type only takes literal names
         self.api = make_client(self.service, region_name=region)
         self.region = region
         self.physical_resource_id = name
         self.attributes: dict[str, str] = {}
 
     def put(self, properties: dict[str, Any]) -> None:
-        """Create the resource, or bring the one that is there to these properties."""
+        """Creates the resource, or gives an existing one these properties."""
         raise NotImplementedError
 
     def remove(self) -> None:
-        """Delete it; nothing to do for what goes with the resource that it belongs to."""
+        """Deletes it. A resource that is deleted with its parent needs nothing here."""
 
     @classmethod
     def create_from_cloudformation_json(

@@ -1,4 +1,4 @@
-"""One deployment by the real `npx sls deploy`, into moto, for all tests of this folder."""
+"""Deploys once into moto with the real `npx sls deploy`, for all tests of this folder."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ FOLDER = "tests/deploy/"
 
 @pytest.fixture(scope="package")
 def serverless() -> None:
-    """Skips where `sls` can't be run."""
+    """Skips the tests if `sls` can't run."""
     if not (shutil.which("node") and shutil.which("npm")):
         pytest.skip("Node is not installed, so nothing can be deployed: see package.json for the version")
     if not (ROOT / "node_modules" / ".bin" / "sls").exists():
@@ -39,7 +39,7 @@ def serverless() -> None:
 
 @pytest.fixture(scope="package")
 def runtime(serverless: None) -> Runtime:
-    """Python 3.13 and the slim layer; where they can't run here, the interpreter and the packages of these tests."""
+    """Returns Python 3.13 and the slim layer, or these tests' interpreter and packages if the former can't run here."""
     python = layer.python_of_the_runtime()
     if python and layer.runs_here():
         MEASURED.append("The functions ran under Python 3.13, from the uploaded zip and the slim layer alone.")
@@ -57,7 +57,7 @@ def functions(runtime: Runtime, tmp_path_factory: pytest.TempPathFactory) -> Upl
 
 @pytest.fixture(scope="package")
 def stage(functions: UploadedFunctions, postgres: Postgres) -> Iterator[Stage]:
-    """The stage `dev`, deployed, with its secrets empty."""
+    """Yields the deployed stage `dev`, with empty secrets."""
     with moto_server() as endpoint:
         names = Stage.names
         aws = StackState(endpoint, names.region, names.account, postgres.host, postgres.port, "", "", os.getpid())
@@ -85,7 +85,7 @@ def databases(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says what was proven, what was measured, and what a stand-in for AWS cannot prove."""
+    """Reports what was proven, what was measured, and what a stand-in for AWS can't prove."""
     passed = [report.nodeid for report in terminalreporter.getreports("passed") if report.nodeid.startswith(FOLDER)]
     if not passed:
         return

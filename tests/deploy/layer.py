@@ -1,4 +1,4 @@
-"""The deployed layer, built once more for this machine's processor, which the one for arm64 does not run on."""
+"""Builds the deployed layer again for this machine's processor, which can't run the one for arm64."""
 
 import hashlib
 import json
@@ -16,20 +16,20 @@ from tests.deploy.stage import ROOT
 
 REQUIREMENTS = ROOT / "requirements.txt"
 DEPLOYED_PROCESSOR = "aarch64"
-# As resources/python.js: pip then writes bytecode that is checked by hash.
+# As in resources/python.js: pip then writes bytecode that is checked by hash.
 SOURCE_DATE_EPOCH = "315532800"
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What runs the uploaded functions: an interpreter and the folder of its packages."""
+    """The interpreter that runs the uploaded functions, and the folder of its packages."""
 
     python: Path
     packages: Path
 
 
 def python_of_the_runtime() -> Path | None:
-    """The Python 3.13 that resources/python.js builds the layer with; None where there is none."""
+    """Returns the Python 3.13 with which resources/python.js builds the layer, or None if there is none."""
     for candidate in (os.environ.get("TOTES_PYTHON"), "python3.13"):
         if candidate and (found := shutil.which(candidate)) and _version(found) == "3.13":
             return Path(found)
@@ -37,14 +37,14 @@ def python_of_the_runtime() -> Path | None:
 
 
 def runs_here() -> bool:
-    """Whether wheels for Lambda's Linux run on this machine, but for the processor."""
+    """Returns whether this machine can run wheels for Lambda's Linux, built for its own processor."""
     return sys.platform == "linux" and python_of_the_runtime() is not None
 
 
 def twin() -> Path:
-    """The layer's folder, built by the same pip with the same arguments and slimmed by the plugin's own code.
+    """Returns the layer's folder, built by the same pip with the same arguments and slimmed by the plugin's own code.
 
-    Kept in build/ under a name that tells what it is made of.
+    It is kept in build/ under a name that depends on its ingredients.
     """
     options = _plugin_options()
     recipe = json.dumps(options, sort_keys=True) + REQUIREMENTS.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""What moto 5.2.5's CloudFormation gets wrong on the way of `sls deploy`, put right for as long as a test needs it.
+"""Repairs moto 5.2.5's CloudFormation where `sls deploy` needs it, for as long as a test runs.
 
-The template stays as it is. Each repair has a canary in
-tests/machine/test_cloudformation_gaps.py that fails when moto does without it.
+The template stays as it is. Each repair has a canary in tests/machine/test_cloudformation_gaps.py, which fails when
+moto no longer needs the repair.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ KINDS: dict[str, type[ApiResource]] = {
 
 @contextlib.contextmanager
 def cloudformation_repaired() -> Iterator[None]:
-    """All of them."""
+    """Makes all the repairs."""
     with contextlib.ExitStack() as repairs:
         for repair in (
             kinds_are_known,
@@ -58,7 +58,7 @@ def cloudformation_repaired() -> Iterator[None]:
 
 @contextlib.contextmanager
 def kinds_are_known() -> Iterator[None]:
-    """moto skips a resource that it does not know with a warning, and drops properties without one."""
+    """Teaches moto the declared kinds. It skips unknown resources with a warning, and drops properties without one."""
     known = parsing.resource_class_from_type
     with replaced(parsing, "resource_class_from_type", lambda kind: KINDS.get(kind) or known(kind)):
         yield
@@ -66,7 +66,7 @@ def kinds_are_known() -> Iterator[None]:
 
 @contextlib.contextmanager
 def warnings_are_no_errors() -> Iterator[None]:
-    """ValidateTemplate fails for whatever cfn-lint has to say; AWS's does for errors."""
+    """Makes ValidateTemplate fail for errors only, as in AWS. moto's fails for each finding of cfn-lint."""
     validate = CloudFormationBackend.validate_template
 
     def errors(self: CloudFormationBackend, template: str) -> list[Any]:
@@ -78,7 +78,10 @@ def warnings_are_no_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def outputs_follow_the_change_set() -> Iterator[None]:
-    """After a change set the stack has the outputs of before, and its deletion misses the exports."""
+    """Updates outputs and exports after a change set.
+
+    moto keeps the stack's old outputs, and its deletion misses the exports.
+    """
     execute = CloudFormationBackend.execute_change_set
 
     def executed(self: CloudFormationBackend, change_set_name: str, stack_name: str | None = None) -> None:
@@ -94,7 +97,7 @@ def outputs_follow_the_change_set() -> Iterator[None]:
 
 @contextlib.contextmanager
 def stacks_can_be_protected() -> Iterator[None]:
-    """UpdateTerminationProtection is missing."""
+    """Adds UpdateTerminationProtection, which moto lacks."""
 
     def update(self: CloudFormationResponse) -> ActionResult:
         stack = self.cloudformation_backend.get_stack(self._get_param("StackName"))
@@ -110,7 +113,7 @@ def stacks_can_be_protected() -> Iterator[None]:
 
 @contextlib.contextmanager
 def failed_removal_can_be_repeated() -> Iterator[None]:
-    """A stack that cannot be deleted whole is forgotten, where AWS says DELETE_FAILED and keeps what is left of it."""
+    """Keeps a stack that can't be deleted whole, with its remaining resources, as DELETE_FAILED. moto forgets it."""
     delete = CloudFormationBackend.delete_stack
 
     def deleted(self: CloudFormationBackend, name_or_stack_id: str) -> None:
@@ -134,7 +137,7 @@ def failed_removal_can_be_repeated() -> Iterator[None]:
 
 @contextlib.contextmanager
 def retain_except_on_create_retains() -> Iterator[None]:
-    """Removal of a stack deletes what has the policy RetainExceptOnCreate; AWS keeps it, as with Retain."""
+    """Keeps resources with the policy RetainExceptOnCreate when a stack is removed, as in AWS. moto deletes them."""
     delete = ResourceMap.delete
 
     def deleted(self: ResourceMap) -> None:
@@ -156,7 +159,10 @@ def retain_except_on_create_retains() -> Iterator[None]:
 
 @contextlib.contextmanager
 def conditional_statements_are_not_enforced() -> Iterator[None]:
-    """moto enforces a bucket's policy without a look at Condition, so that "deny all but TLS" denies all."""
+    """Ignores a bucket policy's conditional statements.
+
+    moto ignores only the conditions, so "deny all but TLS" would deny all.
+    """
 
     def permission(self: FakeBucket, action: str, resource: str) -> PermissionResult:
         if self.policy is None:

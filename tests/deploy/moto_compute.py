@@ -1,4 +1,4 @@
-"""The functions, their layer and the state machine, which moto's CloudFormation creates incompletely."""
+"""Creates the functions, their layer and the state machine, which moto's CloudFormation creates incompletely."""
 
 import contextlib
 from typing import Any
@@ -7,7 +7,7 @@ from tests.deploy.api_resource import ApiResource
 
 
 class LayerVersion(ApiResource):
-    """moto drops the architecture, and keeps the old version where a stack is to have the new one alone."""
+    """Keeps the architecture, which moto drops, and replaces the old version. moto would keep it beside the new one."""
 
     service = "lambda"
 
@@ -26,7 +26,7 @@ class LayerVersion(ApiResource):
 
 
 class Function(ApiResource):
-    """moto drops layers, tracing, architecture and ephemeral storage; its UpdateFunctionConfiguration most of them."""
+    """Keeps layers, tracing, architecture and ephemeral storage. moto drops them, and most of them in an update."""
 
     service = "lambda"
 
@@ -43,7 +43,7 @@ class Function(ApiResource):
 
 
 class EventInvokeConfig(ApiResource):
-    """moto's CloudFormation does not know it."""
+    """Creates the invoke configuration, which moto's CloudFormation lacks."""
 
     service = "lambda"
 
@@ -52,13 +52,13 @@ class EventInvokeConfig(ApiResource):
         self.api.put_function_event_invoke_config(**properties)
 
     def remove(self) -> None:
-        # moto deletes in any order; with the function its configuration is gone.
+        # moto deletes in any order, and deletes the configuration with its function.
         with contextlib.suppress(self.api.exceptions.ResourceNotFoundException):
             self.api.delete_function_event_invoke_config(FunctionName=self.physical_resource_id)
 
 
 class StateMachine(ApiResource):
-    """moto puts it where nothing can be executed."""
+    """Creates the state machine where moto can execute it."""
 
     service = "stepfunctions"
 
@@ -82,7 +82,7 @@ class StateMachine(ApiResource):
 
 
 def _logging(properties: dict[str, Any]) -> dict[str, Any]:
-    """The API spells like the template, but for the first letters."""
+    """Returns the template's logging configuration with the API's names, which begin with small letters."""
     groups = [destination["CloudWatchLogsLogGroup"]["LogGroupArn"] for destination in properties["Destinations"]]
     return {
         "level": properties["Level"],

@@ -1,4 +1,4 @@
-"""The lake, the secrets and the alerts, of which moto's CloudFormation lacks all but half of the bucket."""
+"""Creates the lake, the secrets and the alerts. moto's CloudFormation has only half of the bucket."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ from tests.deploy.api_resource import ApiResource
 
 
 class Bucket(ApiResource):
-    """moto keeps the encryption and the tags, and drops all else."""
+    """Keeps all the bucket's properties. moto keeps only the encryption and the tags."""
 
     service = "s3"
 
@@ -44,7 +44,7 @@ class Bucket(ApiResource):
 
 
 def _lifecycle_rule(rule: dict[str, Any]) -> dict[str, Any]:
-    """The template says TransitionInDays and Prefix where the API says Days and Filter."""
+    """Returns a lifecycle rule for the API, which has Days and Filter instead of TransitionInDays and Prefix."""
     api = {"ID": rule["Id"], "Status": rule["Status"], "Filter": {"Prefix": rule.get("Prefix", "")}}
     if "Transitions" in rule:
         api["Transitions"] = [
@@ -145,6 +145,6 @@ class GlueTable(ApiResource):
             self.physical_resource_id, self.attributes = told["Name"], place
 
     def remove(self) -> None:
-        # moto deletes in any order; with a database its tables are gone.
+        # moto deletes in any order, and deletes the tables with their database.
         with contextlib.suppress(self.api.exceptions.EntityNotFoundException):
             self.api.delete_table(**self.attributes, Name=self.physical_resource_id)

@@ -1,4 +1,4 @@
-"""A stage that `npx sls deploy` has made in moto, as a person with the AWS command line sees it."""
+"""Handles a stage that `npx sls deploy` has made in moto, as a person with the AWS command line does."""
 
 import json
 import os
@@ -26,9 +26,9 @@ LONGEST_COMMAND = 600
 
 
 def service_copy(folder: Path) -> Path:
-    """What `sls` needs of the checkout, in a folder of its own: it empties .serverless in its own folder each time.
+    """Copies the part of the checkout that `sls` needs, because `sls` empties .serverless in its own folder each time.
 
-    The packages of Node and the built layer are shared.
+    The copy shares the packages of Node and the built layer.
     """
     for needed in ("functions", "resources", "schemas", "statemachine", "totes"):
         shutil.copytree(ROOT / needed, folder / needed, ignore=shutil.ignore_patterns("__pycache__"))
@@ -41,14 +41,14 @@ def service_copy(folder: Path) -> Path:
 
 
 class SlsFailed(Exception):
-    """The command failed; the message is what it printed."""
+    """Raised if the command failed. The message is the command's output."""
 
 
 class Stage:
     """The stage `dev`.
 
     Args:
-        service: the folder that it is deployed from, see `service_copy`.
+        service: the folder from which it is deployed; see `service_copy`.
     """
 
     names = Names("dev", "123456789012", "eu-west-2")
@@ -58,13 +58,13 @@ class Stage:
         self.packed = service / ".serverless"
 
     def sls(self, *arguments: str, stage: str = "dev") -> str:
-        """Run `npx sls … --stage dev` against moto.
+        """Runs `npx sls … --stage dev` against moto.
 
         Returns:
-            What it printed.
+            Its output.
 
         Raises:
-            SlsFailed: its status is not 0.
+            SlsFailed: it failed.
         """
         ran = subprocess.run(
             ["npx", "sls", *arguments, "--stage", stage],
@@ -81,7 +81,7 @@ class Stage:
 
     @contextmanager
     def edited(self, file: str, edit: Callable[[str], str]) -> Iterator[None]:
-        """A file of the service is another one meanwhile."""
+        """Changes a file of the service during the block."""
         path = self.service / file
         before = path.read_text(encoding="utf-8")
         path.write_text(edit(before), encoding="utf-8")
@@ -91,11 +91,11 @@ class Stage:
             path.write_text(before, encoding="utf-8")
 
     def client(self, service: str) -> Any:
-        make_client: Any = boto3.client  # typed for literal names only
+        make_client: Any = boto3.client  # boto3's type only takes literal names
         return make_client(service)
 
     def resources(self) -> dict[str, str]:
-        """The physical id of each resource in the stack, by its name in the template."""
+        """Returns the physical id of each resource in the stack, by its name in the template."""
         pages = self.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName="totes-dev")
         return {
             item["LogicalResourceId"]: item["PhysicalResourceId"]
@@ -118,15 +118,15 @@ class Stage:
         return configuration
 
     def role(self, logical_id: str) -> str:
-        """The ARN of a role, by its name in the template."""
+        """Returns a role's ARN, by the role's name in the template."""
         return f"arn:aws:iam::{self.names.account}:role/{self.resources()[logical_id]}"
 
     def put_secret(self, secret: str, credentials: dict[str, Any]) -> None:
-        """Give a secret its value out of band, as docs/deploy.md says."""
+        """Gives a secret its value out of band, as docs/deploy.md says."""
         self.client("secretsmanager").put_secret_value(SecretId=secret, SecretString=json.dumps(credentials))
 
     def execute(self) -> dict[str, Any]:
-        """Start the deployed machine through the API and wait for its end.
+        """Starts the deployed machine through the API, and waits for its end.
 
         Returns:
             The answer of DescribeExecution.
@@ -145,7 +145,7 @@ class Stage:
             time.sleep(POLL_SECONDS)
 
     def empty_lake(self) -> None:
-        """Delete every version of every object, as a person has to before `sls remove`."""
+        """Deletes every version of every object, as a person has to before `sls remove`."""
         for bucket in boto3.resource("s3").buckets.all():
             if bucket.name in (self.names.landing_bucket, self.names.processed_bucket):
                 bucket.object_versions.delete()
@@ -153,7 +153,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Databases:
-    """A totesys with a little of our own seed and a warehouse without anything, with their credentials."""
+    """A totesys with a few rows of our own seed and an empty warehouse, with their credentials."""
 
     postgres: Postgres
     source: dict[str, str | int]
@@ -165,6 +165,6 @@ class Databases:
 
 
 def statements(document: Any) -> dict[str, Any]:
-    """A policy's statements by their Sid. moto answers a key's policy as a document, where AWS answers its text."""
+    """Returns a policy's statements by their Sid. moto returns a key's policy as a document, AWS as text."""
     policy = document if isinstance(document, dict) else json.loads(document)
     return {statement["Sid"]: statement for statement in policy["Statement"]}

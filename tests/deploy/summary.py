@@ -1,9 +1,9 @@
-"""What the tests say at their end."""
+"""Holds the summary that the tests print at their end."""
 
-# Sizes and times, as the tests measure them.
+# Sizes and times that the tests have measured.
 MEASURED: list[str] = []
 
-# What a deployment into moto says nothing about, each with how to check it in a real account.
+# Facts that a deployment into moto can't prove, each with a way to check it in a real account.
 UNPROVEN = (
     (
         "IAM: moto lets every role do everything; tests/unit/infrastructure hold the policies against the code",

@@ -1,4 +1,4 @@
-"""What is uploaded fits, is quick to start, and carries no more than the functions import."""
+"""The uploaded artifact fits, starts quickly, and carries no more than the functions import."""
 
 import re
 import subprocess
@@ -22,7 +22,7 @@ needs_a_twin = pytest.mark.skipif(
     not layer.runs_here(),
     reason="no Python 3.13 on Linux here: the slim layer cannot be run, the functions ran without it",
 )
-# Counts the layer's bytecode that the runtime would take: checked by hash, of the runtime's version, for this source.
+# Counts the layer's bytecode that the runtime accepts: checked by hash, of the runtime's version, for this source.
 VALID_BYTECODE = """
 import importlib.util as util, sys, zipfile
 archive = zipfile.ZipFile(sys.argv[1])
@@ -74,7 +74,7 @@ def test_layers_bytecode_is_valid_in_the_runtime(stage: Stage) -> None:
     assert valid == sources > 900
 
 
-# What a stage imports when there is something to do.
+# The packages that a stage imports only when there is something to do.
 LATER = {
     "ingest": ["totes.source.table_reader"],
     "transform": ["totes.warehouse.batch_shaper"],

@@ -1,4 +1,4 @@
-"""After `sls deploy` the lake and the secrets are there, with the properties that matter."""
+"""`sls deploy` creates the lake and the secrets with the properties that matter."""
 
 import pytest
 from botocore.exceptions import ClientError

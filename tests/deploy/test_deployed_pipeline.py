@@ -1,4 +1,4 @@
-"""After `sls deploy` everything declared is there; what runs has the properties that matter."""
+"""`sls deploy` creates all declared resources, and gives those that run the properties that matter."""
 
 import json
 
@@ -86,7 +86,7 @@ def test_what_fails_executions_may_do_nothing_else(stage: Stage) -> None:
 
     assert function["Role"] == stage.role("FailRole")
     assert not any(name.startswith("TOTES_") for name in function["Environment"]["Variables"])
-    # Tracing is there where the stage is traced.
+    # Tracing depends on the stage.
     allowed = [statement.get("Fn::If", ["", statement])[1] for statement in policy["PolicyDocument"]["Statement"]]
     assert [statement["Sid"] for statement in allowed] == ["Log", "Trace"]
     assert iam.list_role_policies(RoleName=role)["PolicyNames"] == [policy["PolicyName"]]

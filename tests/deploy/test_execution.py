@@ -1,4 +1,4 @@
-"""An execution of the deployed machine runs the deployed functions, from the uploaded zip, on a real PostgreSQL."""
+"""An execution of the deployed machine runs the deployed functions from the uploaded zip on a real PostgreSQL."""
 
 import json
 
@@ -14,14 +14,14 @@ SHARED = {"fact_sales_order": "sales_order", "fact_purchase_order": "purchase_or
 
 @pytest.fixture
 def connected(stage: Stage, databases: Databases) -> Stage:
-    """The stage with both secrets set."""
+    """Yields the stage with both secrets set."""
     stage.put_secret(stage.names.source_secret, databases.source)
     stage.put_secret(stage.names.warehouse_secret, databases.warehouse)
     return stage
 
 
 def alerts(stage: Stage) -> list[tuple[str, str]]:
-    """Subject and text of all that the topic was told."""
+    """Returns subject and text of all messages that the topic received."""
     topic = sns_backends[stage.names.account][stage.names.region].topics[stage.names.topic_arn]
     return [(str(subject), json.loads(message)["default"]) for _id, message, subject, *_ in topic.sent_notifications]
 
@@ -69,7 +69,7 @@ def test_failing_load_is_caught_told_once_and_caught_up(connected: Stage, databa
     assert (failed["status"], failed["error"]) == ("FAILED", "AccessDenied")
     [(subject, message)] = told
     assert subject.startswith("totes-dev-pipeline: Load failed with AccessDenied, ")
-    # The text is made by the function that was uploaded: what stands in for it is plainer.
+    # The uploaded function wrote this text. The state machine's own text, used if that function fails, is plainer.
     assert "\nDO THIS    " in message
     assert failed["executionArn"] in message
     assert str(databases.warehouse["password"]) not in message

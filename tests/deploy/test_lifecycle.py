@@ -1,4 +1,4 @@
-"""What comes after the first deployment: a change, the way back, the end."""
+"""A stage can be changed, rolled back and removed after its first deployment."""
 
 import json
 import re
@@ -17,14 +17,14 @@ STAYS_IN_PROD = {"LandingBucket", "ProcessedBucket", "SourceSecret", "WarehouseS
 
 
 def uploaded(stage: Stage) -> dict[str, datetime]:
-    """When each object of the deployment bucket was put, by its key."""
+    """Returns when each object of the deployment bucket was put, by its key."""
     bucket = stage.outputs()["ServerlessDeploymentBucketName"]
     found = stage.client("s3").list_objects_v2(Bucket=bucket)["Contents"]
     return {item["Key"]: item["LastModified"] for item in found}
 
 
 def uploads(stage: Stage) -> dict[str, set[str]]:
-    """The names of the uploaded files by deployment, oldest first."""
+    """Returns the names of the uploaded files by deployment, oldest first."""
     files: dict[str, set[str]] = {}
     for key in uploaded(stage).keys() - layers(stage).keys():
         deployment, _, file = key.rpartition("/")
@@ -33,7 +33,7 @@ def uploads(stage: Stage) -> dict[str, set[str]]:
 
 
 def layers(stage: Stage) -> dict[str, datetime]:
-    """When each layer was uploaded, by its key."""
+    """Returns when each layer was uploaded, by its key."""
     return {key: put for key, put in uploaded(stage).items() if key.startswith(LAYERS)}
 
 
@@ -60,7 +60,7 @@ def test_change_is_deployed_and_rolled_back(stage: Stage) -> None:
 
 
 def contents_of_the_layer(stage: Stage) -> str:
-    """The hash of what the current layer version holds."""
+    """Returns the hash of the current layer version's content."""
     name, version = stage.resources()["PythonRequirementsLambdaLayer"].split(":")[-2:]
     found = stage.client("lambda").get_layer_version(LayerName=name, VersionNumber=int(version))
     sha: str = found["Content"]["CodeSha256"]
@@ -68,7 +68,7 @@ def contents_of_the_layer(stage: Stage) -> str:
 
 
 def missing_artifacts(stage: Stage) -> set[str]:
-    """What the templates of the kept deployments name and the bucket has not."""
+    """Returns the artifacts that the kept deployments' templates name and the bucket lacks."""
     s3, bucket, keys = stage.client("s3"), stage.outputs()["ServerlessDeploymentBucketName"], uploaded(stage).keys()
     templates = [key for key in keys if key.endswith("/compiled-cloudformation-template.json")]
     assert len(templates) > 1
@@ -77,12 +77,12 @@ def missing_artifacts(stage: Stage) -> set[str]:
 
 
 def test_kept_deployment_is_rolled_back_to_after_the_layer_has_changed(stage: Stage) -> None:
-    """A layer is older than the deployments that share it; it has to stay until the last of them is gone."""
+    """A layer is older than the deployments that share it. It has to stay until the last of them is deleted."""
     layer = contents_of_the_layer(stage)
     with stage.edited("serverless.yml", lambda text: text.replace(KEEPS_TEN, KEEPS_TWO)):
         stage.sls("deploy", f"--param=rate={OFTEN}")
         kept = max(uploads(stage))
-        # Another layer that is built at once: an empty one.
+        # An empty layer is another one, and is built at once.
         with stage.edited("requirements.txt", lambda _: "\n"):
             stage.sls("deploy")
     assert len(uploads(stage)) == 2, "the deployment that first had the layer should be gone"
@@ -148,7 +148,7 @@ def test_stage_without_tracing_traces_nothing_and_may_not(stage: Stage, tmp_path
     ]
     assert disabled == [{"Fn::If": ["HasTracing", "false", "true"]}] * len(functions)
     allowed = [statement for policy in policies for statement in policy[0]["PolicyDocument"]["Statement"]]
-    # What is under a condition that does not hold is not there.
+    # A statement counts as absent if its condition does not hold.
     assert not any("xray:" in str(statement) for statement in allowed if "Fn::If" not in statement)
     conditions = {statement["Fn::If"][0] for statement in allowed if "xray:" in str(statement)}
     assert conditions == {"HasTracing"}

@@ -1,4 +1,4 @@
-"""Runs the deployed functions from what was uploaded: their zip on a layer, and nothing else of this checkout."""
+"""Runs the deployed functions from the upload: their zip on a layer, and nothing else of this checkout."""
 
 import hashlib
 import os
@@ -17,7 +17,7 @@ from local.lambda_runtime.runtime import Function, InvokeResult
 from local.lambda_runtime.worker_process import WorkerProcess
 from tests.deploy.stage import Stage
 
-# -I and -S leave the standard library alone on the path; -B because /var/task and /opt are read-only.
+# -I and -S leave only the standard library on the path. -B is there because /var/task and /opt are read-only.
 ISOLATED = ("-I", "-S", "-B")
 BOOTSTRAP = """
 import runpy, sys
@@ -37,13 +37,13 @@ print(time.perf_counter() - start, *{name.partition(".")[0] for name in sys.modu
 
 
 class UploadedFunctions:
-    """An invoker of the functions that are deployed in moto, a cold start for each invocation.
+    """Invokes the functions that are deployed in moto, with a cold start for each invocation.
 
     Args:
-        stage: where they are deployed.
+        stage: the stage with the functions.
         python: the interpreter.
-        layer: the folder with what requirements.txt lists, as /opt/python has it.
-        folder: for the unpacked zips and the logs.
+        layer: the folder with the packages of requirements.txt, like /opt/python.
+        folder: a folder for the unpacked zips and the logs.
     """
 
     def __init__(self, stage: Stage, python: Path, layer: Path, folder: Path) -> None:
@@ -58,7 +58,7 @@ class UploadedFunctions:
         function = Function(
             name=name,
             arn=configuration["FunctionArn"],
-            # As the runtime client of AWS does: the file may be given as a path.
+            # Does as AWS's runtime client: the handler's file may be given as a path.
             handler=configuration["Handler"].replace("/", "."),
             environment=configuration["Environment"]["Variables"],
             timeout=configuration["Timeout"],
@@ -74,10 +74,10 @@ class UploadedFunctions:
         return InvokeResult(answer["error"], "Unhandled") if "error" in answer else InvokeResult(answer["result"])
 
     def unpacked(self, deployed: dict[str, Any]) -> Path:
-        """The code of GetFunction's answer, as it was uploaded.
+        """Returns the folder with the code of GetFunction's answer, as it was uploaded.
 
-        moto says the right key in a bucket of AWS's own that it does not have, so the upload is read instead; the
-        digest tells that it is the same.
+        moto's answer has the right key, but in a bucket of AWS that moto lacks. So this reads the upload, and checks
+        its digest.
         """
         sha256 = deployed["Configuration"]["CodeSha256"]
         folder = self._folder / sha256.replace("/", "_")
@@ -93,7 +93,7 @@ class UploadedFunctions:
 
 
 class UploadedWorker(WorkerProcess):
-    """A process that knows of its environment what Lambda would tell it, and how to reach moto."""
+    """A process with the environment that Lambda would give it, and with access to moto."""
 
     def __init__(self, function: Function, log: Path, command: list[str]) -> None:
         self.log_stream = "cold"
@@ -115,14 +115,14 @@ class UploadedWorker(WorkerProcess):
 
 @dataclass(frozen=True)
 class ColdStart:
-    """The import of a handler's module by a fresh interpreter: how long, and the top-level modules that it took."""
+    """A fresh interpreter's import of a handler's module: its seconds, and the top-level modules that it loaded."""
 
     seconds: float
     modules: frozenset[str]
 
 
 def cold_start(python: Path, layer: Path, task: Path, handler: str) -> ColdStart:
-    """Import a handler's module as Lambda's initialisation does."""
+    """Imports a handler's module as Lambda's initialisation does."""
     module = handler.replace("/", ".").rpartition(".")[0]
     ran = subprocess.run(
         [python, *ISOLATED, "-c", COLD_START, task, layer, module], env={}, capture_output=True, text=True, check=True

@@ -1,4 +1,4 @@
-"""Canaries: each test here fails when moto does by itself what tests/deploy does for it.
+"""Canaries: each test fails when moto does by itself what tests/deploy does for it.
 
 Then the repair in tests/deploy/moto_cloudformation.py, or the kind in moto_resources.py, can be deleted.
 """
@@ -34,7 +34,7 @@ def client(service: str) -> Any:
 
 
 def create_stack(resources: dict[str, Any], **more: Any) -> Any:
-    """A stack named `s`; returns the client."""
+    """Creates a stack named `s`, and returns the client."""
     cloudformation = client("cloudformation")
     cloudformation.create_stack(StackName="s", TemplateBody=json.dumps({"Resources": resources, **more}))
     return cloudformation
@@ -45,7 +45,7 @@ def bucket(name: str, **properties: Any) -> dict[str, Any]:
 
 
 def raw_or_repaired(repair: Repair, raw: object, repaired: object) -> pytest.MarkDecorator:
-    """Runs a test without a repair and with it, with what each should find."""
+    """Runs a test without a repair and with it, each with its expected result."""
     return pytest.mark.parametrize(
         ("repair", "found"), [(nullcontext, raw), (repair, repaired)], ids=["moto", "repaired"]
     )

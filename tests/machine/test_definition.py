@@ -1,4 +1,4 @@
-"""What validators of the Amazon States Language do not see: the workflow's promises, held against the code."""
+"""The workflow keeps the promises that validators of the Amazon States Language don't check."""
 
 import importlib
 import json
@@ -25,10 +25,10 @@ TASKS = [state for state in STATES.values() if state["Type"] == "Task"]
 STAGES = {name: STATES[name] for name in ("Ingest", "Transform", "Load")}
 BACKFILL_STATES: dict[str, dict[str, Any]] = json.loads(BACKFILL.read_text(encoding="utf-8"))["States"]
 MAPS = {name: state for name, state in BACKFILL_STATES.items() if state["Type"] == "Map"}
-# A year of batches, one each five minutes, at a second each in Transform and in Load: twice what they take here.
+# A year of batches, one every five minutes. Transform and Load take a second for each: twice as long as measured.
 YEAR_OF_BATCHES = 365 * 24 * 12
 SECONDS_A_BATCH = 1
-# What Step Functions keeps of an execution; it fails one that has more.
+# Step Functions fails an execution with more events than this.
 LONGEST_HISTORY = 25_000
 
 
@@ -84,7 +84,7 @@ def test_waits_between_attempts_are_capped_and_scattered() -> None:
     retriers = [
         retrier for state in STATES.values() for retrier in state.get("Retry", ()) if retrier["MaxAttempts"] > 1
     ]
-    # Of each stage two, of Report, NotifyFailure and Failed one.
+    # Two for each stage, and one each for Report, NotifyFailure and Failed.
     assert len(retriers) == 2 * len(STAGES) + 3
     for retrier in retriers:
         assert retrier["IntervalSeconds"] <= retrier["MaxDelaySeconds"] <= 60
@@ -102,11 +102,11 @@ def test_catch_all_stands_last_and_alone(field: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_failure_of_a_stage_is_caught(stage: str) -> None:
     caught = {error: catcher for catcher in STAGES[stage]["Catch"] for error in catcher["ErrorEquals"]}
-    # In AWS States.ALL does not catch States.DataLimitExceeded.
+    # In AWS, States.ALL does not catch States.DataLimitExceeded.
     assert caught.keys() == {"States.DataLimitExceeded", "States.ALL"}
     assert {catcher["Next"] for catcher in caught.values()} == {f"{stage}Failed"}
     assert STATES[f"{stage}Failed"]["Parameters"]["failure"]["State"] == stage
-    # An input that is no object could not take the error in.
+    # ResultPath would fail if the input is not an object.
     assert all("ResultPath" not in catcher for catcher in caught.values())
 
 
@@ -118,12 +118,12 @@ def test_unsent_mail_still_fails_the_execution() -> None:
 
 
 def test_failed_state_can_be_redriven() -> None:
-    # AWS' Redrive fails a Fail state again, and starts a Task again.
+    # AWS' Redrive fails a Fail state again, but starts a Task again.
     assert "Fail" not in {state["Type"] for state in STATES.values()}
     failed = STATES["Failed"]
     assert (failed["Type"], failed["Next"]) == ("Task", MACHINE["StartAt"])
     assert failed["OutputPath"] == "$$.Execution.Input"
-    # RedriveTime alone can't be named: before the first redrive the context object has none.
+    # The payload can't name RedriveTime alone: before the first redrive, the context object has none.
     assert failed["Parameters"]["Payload"]["context.$"] == "$$.Execution"
     assert {STATES[f"{stage}Failed"]["Parameters"]["caught.$"] for stage in STAGES} == {"$$.State.EnteredTime"}
 
@@ -145,19 +145,19 @@ def test_time_limits_nest() -> None:
     assert max(functions) < min(tasks)
     assert Deployment("dev").timeout("report") < STATES["Report"]["TimeoutSeconds"]
     assert Deployment("dev").timeout("fail") < STATES["Failed"]["TimeoutSeconds"]
-    # Each stage may be late once, and be told of.
+    # Each stage may time out once, and the failure can still be reported.
     assert sum(state.get("TimeoutSeconds", 0) for state in STATES.values()) < MACHINE["TimeoutSeconds"]
 
 
 def test_one_execution_can_catch_up_with_a_year() -> None:
     assert MACHINE["TimeoutSeconds"] > YEAR_OF_BATCHES * SECONDS_A_BATCH
-    # In a pass that leaves batches a function has used half of its time. A task has five events, a choice two.
+    # In a pass that leaves batches, a function has used half of its time. A task has five events, a choice two.
     passes = MACHINE["TimeoutSeconds"] / (Deployment("dev").timeout("load") / 2)
     assert passes * (5 + 5 + 2) < LONGEST_HISTORY * 0.6
 
 
 def test_passes_continue_beside_another_execution() -> None:
-    """One that has left the rest to another execution in Load may have batches to process that nobody else knows."""
+    """An execution that left Load to another one may have batches to process that no other execution knows."""
     assert [choice["Next"] for choice in STATES["MoreToDo?"]["Choices"]] == ["Transform", "AnotherCatchesUp"]
     assert STATES["MoreToDo?"]["Default"] == "AnythingLoaded?"
 
@@ -214,7 +214,7 @@ def test_mail_is_passed_over_only_where_the_report_says_so() -> None:
 
 
 def tasks_of_backfill() -> dict[str, dict[str, Any]]:
-    """All tasks of a backfill, those within Maps too."""
+    """Returns all tasks of a backfill, including those within Maps."""
     inside = [state["ItemProcessor"]["States"] for state in MAPS.values()]
     states = {name: state for group in (BACKFILL_STATES, *inside) for name, state in group.items()}
     return {name: state for name, state in states.items() if state["Type"] == "Task"}

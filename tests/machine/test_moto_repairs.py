@@ -1,4 +1,4 @@
-"""Canaries: each test here fails when moto does by itself what local/aws/moto_repairs.py does for it.
+"""Canaries: each test fails when moto does by itself what local/aws/moto_repairs.py does for it.
 
 Then the repair can be deleted, and its canary with it.
 """
@@ -38,7 +38,7 @@ ANSWER = {"batch": 7}
 
 @contextmanager
 def deployed_function() -> Iterator[Any]:
-    """A client of Lambda, with the function `ingest` that moto does not run."""
+    """Yields a Lambda client. moto does not run its function `ingest`."""
     with mock_aws(config={"lambda": {"use_docker": False}}):
         role = boto3.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         client = boto3.client("lambda", region_name=REGION)
@@ -135,7 +135,7 @@ def test_only_with_the_repair_a_definition_is_parsed_once(
     with repair():
         parsed = [AmazonStateLanguageParser.parse(definition) for _ in range(2)]
     assert len({id(tree) for _program, tree in parsed}) == trees
-    # What is evaluated has a state, so each execution has its own.
+    # A parsed program has a state, so each execution needs its own.
     assert len({id(program) for program, _tree in parsed}) == 2
 
 
@@ -171,12 +171,12 @@ def test_only_with_the_repair_paths_are_parsed_once(
 
 
 def put(s3: Any) -> Callable[[], object]:
-    """A conditional PUT of one object."""
+    """Returns a function that makes a conditional PUT of one object."""
     return lambda: s3.put_object(Bucket="log", Key="00000124.json", Body=b"", IfNoneMatch="*")
 
 
 def multipart(s3: Any) -> Callable[[], object]:
-    """A conditional end of an upload in parts, each call of an upload of its own."""
+    """Returns a function that completes an upload in parts conditionally. Each call completes another upload."""
     uploads = []
     for _ in range(2):
         upload = s3.create_multipart_upload(Bucket="log", Key="big")["UploadId"]
@@ -193,7 +193,7 @@ def multipart(s3: Any) -> Callable[[], object]:
 
 
 def succeeds(write: Callable[[], object]) -> bool:
-    """Whether a conditional write goes through."""
+    """Returns whether a conditional write succeeds."""
     try:
         write()
     except ClientError as error:
@@ -202,7 +202,7 @@ def succeeds(write: Callable[[], object]) -> bool:
 
 
 def test_moto_still_redrives_nothing() -> None:
-    # tests/support/redrives.py stands in for it.
+    # tests/support/redrives.py does it instead.
     assert not hasattr(StepFunctionResponse, "redrive_execution")
 
 
@@ -230,7 +230,7 @@ def test_moto_still_names_a_nameless_execution_none(repaired: bool) -> None:
 
 
 def ended(machine: Any) -> dict[str, Any]:
-    """What becomes of an execution whose distributed Map has a part that fails."""
+    """Runs an execution whose distributed Map has a failing part, and returns its end."""
     part = {"StartAt": "No", "States": {"No": {"Type": "Fail", "Error": "Mine"}}}
     processor = part | {"ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
     states = {"Map": {"Type": "Map", "ItemsPath": "$.items", "ItemProcessor": processor, "End": True}}

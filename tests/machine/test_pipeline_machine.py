@@ -1,4 +1,4 @@
-"""The workflow as it is deployed, interpreted; its functions answer as each test has told them."""
+"""An interpreter runs the deployed workflow. Its functions give the answers that each test sets."""
 
 import io
 import json
@@ -84,17 +84,17 @@ def outcome(function: Callable[[dict[str, Any]], object], event: dict[str, Any])
 
 
 def reported(event: dict[str, Any]) -> object:
-    """What the shipped function behind Report answers."""
+    """Returns the answer of the shipped function behind Report."""
     return report.handler(
         event, LambdaContext("totes-local-report", 256, "arn:aws:lambda:eu-west-2:1:function:report", "request", 0)
     )
 
 
 def failed(event: dict[str, Any]) -> object:
-    """What the shipped function behind Failed answers, or raises."""
+    """Returns the answer of the shipped function behind Failed, or its error."""
     try:
         return fail.handler(event, None)
-    except Exception as error:  # noqa: BLE001  of a class that is made as it is raised
+    except Exception as error:  # noqa: BLE001  the handler makes the error's class when it raises it
         return InvokeResult(error_payload(error, "request"), "Unhandled")
 
 
@@ -107,7 +107,7 @@ def refusing(event: dict[str, Any]) -> object:
 
 
 class Functions:
-    """The functions. Each answers what it was told to, one after the other, and then as on any good day."""
+    """The functions. Each gives the answers that a test has set, one after the other, and then its usual answer."""
 
     def __init__(self) -> None:
         self.reset()
@@ -137,13 +137,13 @@ class Functions:
 
     @property
     def order(self) -> list[str]:
-        """The stages, as they were called."""
+        """Returns the stages in the order of their calls."""
         return [function for function, _ in self.calls if function not in ("report", "fail")]
 
 
 @contextmanager
 def stack_of(functions: Functions, home: Path, docs: str) -> Iterator[Stack]:
-    """A stack whose functions answer as they are told; the one that writes the mails is the shipped one, in here."""
+    """Yields a stack whose functions give the answers that a test sets. The shipped function writes the e-mails."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOTES_HOME", str(home))
         with Stack(invoker=functions) as stack:
@@ -174,14 +174,14 @@ def functions(all_functions: Functions) -> Functions:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that the machine would have waited before each retry."""
+    """Returns the seconds that the machine would have waited before each retry."""
     seconds: list[float] = []
     monkeypatch.setattr(RETRIER, SimpleNamespace(sleep=seconds.append))
     return seconds
 
 
 class Machine:
-    """Runs executions one at a time, and tells what became of the last one."""
+    """Runs executions one at a time, and shows how the last one ended."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
@@ -193,7 +193,7 @@ class Machine:
         return self.ended
 
     def redrive(self) -> dict[str, Any]:
-        """Redrives the last one, once it has ended."""
+        """Redrives the last execution after it has ended."""
         with redriving(self.stack, self.arn) as given:
             return self.run(json.loads(given))
 
@@ -244,7 +244,7 @@ def test_passes_go_on_until_there_is_no_more(machine: Machine, functions: Functi
     ended = machine.run()
     assert ended["status"] == "SUCCEEDED"
     assert machine.path == ["Ingest", "NewData?", *PASS * 3, "AnythingLoaded?", "Loaded"]
-    # Each is told what the stages have returned last.
+    # Each call gets the stages' last results.
     assert [event["so_far"].get("load") for name, event in functions.calls if name == "load"] == [
         None,
         LOADED | {"more": True},
@@ -296,7 +296,7 @@ def test_failed_later_pass_is_redriven_from_the_start(machine: Machine, function
     functions.calls.clear()
     assert machine.redrive()["status"] == "SUCCEEDED"
     assert machine.path == ["Failed", "Ingest", "NewData?", *PASS, "AnythingLoaded?", "Loaded"]
-    # What it had done before it failed is not counted again.
+    # The failed execution's results are not counted again.
     assert [event["so_far"] for name, event in functions.calls if name == "transform"] == [{"ingest": INGESTED}]
 
 
@@ -459,7 +459,7 @@ def test_execution_fails_though_nothing_can_raise_its_error(machine: Machine, fu
     assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.TooManyRequestsException")
     assert len(machine.mails) == 1
     assert machine.redrive()["error"] == "LogBroken"
-    # It is the failure that was told.
+    # The e-mail is about the failure.
     assert len(machine.mails) == 1
 
 
@@ -516,7 +516,7 @@ def test_execution_fails_though_no_mail_can_be_sent(
 
 
 def test_largest_output_is_small(machine: Machine, functions: Functions) -> None:
-    """The first run, after a restore: every table, every number as long as it gets."""
+    """The first run, after a restore: it has every table, and every number is as long as possible."""
     many = 2**31 - 1
     sources, tables = dict.fromkeys(source_tables(), many), dict.fromkeys(warehouse_tables(), many)
     full_read = dict.fromkeys(source_tables(), "the last batch is too many transactions ago")
