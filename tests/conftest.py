@@ -34,7 +34,7 @@ from totes.runtime.redaction import forget_secrets
 from totes.source.windows import joined_tables
 from totes.warehouse.tables import metadata
 
-# The width of whoever runs the tests is not theirs.
+# A wide or narrow terminal must not change what the tests see.
 os.environ.pop("COLUMNS", None)
 # No test may ever reach a real account.
 os.environ.update(
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
-    # In the order of collection, not of the number of tests in a file.
+    # Keeps the order of collection, instead of starting with the files that have the most tests.
     config.option.loadscopereorder = False
     return ByFile(config, log)
 
@@ -75,7 +75,7 @@ def _start_without_the_mark(_server: Postgres) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _definitions_of_aws_are_read_once() -> Iterator[None]:
-    """Sessions share what they read of the SDK's files: reading them takes most of the time of a new session."""
+    """Lets sessions share the SDK's definitions: reading these files takes most of a new session's time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
         yield
@@ -83,24 +83,24 @@ def _definitions_of_aws_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fresh_clients() -> None:
-    """A client is made for the AWS that is there when it is, which another test may have made and taken away."""
+    """Forgets clients that earlier tests made. A client belongs to the AWS of its time, which may have gone."""
     aws._client.cache_clear()
     aws._store.cache_clear()
 
 
 @pytest.fixture(autouse=True)
 def _no_known_secrets() -> None:
-    """What one test has for a password is a word like another one in the next."""
+    """Forgets passwords that earlier tests registered. In the next test they may be ordinary words."""
     forget_secrets()
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What goes to CloudWatch, instead of to the standard output of the moment that totes.runtime.log was imported."""
+    """Returns the log that goes to CloudWatch, not to the stdout of the time when totes.runtime.log was imported."""
     stream = io.StringIO()
     for handler in logger.handlers:
         monkeypatch.setattr(handler, "stream", stream)
-    # Of the function's environment, which is read at that moment too.
+    # The namespace comes from the function's environment, which was also read at import.
     monkeypatch.setattr(metrics, "namespace", "Totes")
     return stream
 
@@ -155,7 +155,7 @@ def passwords(postgres: Postgres) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def empty_totesys(postgres: Postgres) -> str:
-    """The name of a template database: totesys without a row."""
+    """Returns the name of a template database: totesys without a row."""
     postgres.create_database("template_empty")
     with contextlib.closing(postgres.connect("template_empty")) as connection:
         cursor = connection.cursor()
@@ -167,7 +167,7 @@ def empty_totesys(postgres: Postgres) -> str:
 
 @pytest.fixture(scope="session")
 def seeded_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: totesys as our own seed fills it, at a tenth of the real size."""
+    """Returns the name of a template database: totesys with our own seed, at a tenth of the real size."""
     _copy(postgres, empty_totesys, "template_seeded")
     with contextlib.closing(postgres.connect("template_seeded")) as connection:
         seed(connection, until=MEASURED_UNTIL, scale=0.1)
@@ -177,7 +177,7 @@ def seeded_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 @pytest.fixture(scope="session")
 def real_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: the real totesys on 2024-08-19."""
+    """Returns the name of a template database: the real totesys on 2024-08-19."""
     if not REAL_DATA.exists():
         pytest.skip("the extracts of the real totesys are not beside the checkout")
     _copy(postgres, empty_totesys, "template_2024_08_19")
@@ -188,7 +188,7 @@ def real_totesys(postgres: Postgres, empty_totesys: str) -> str:
 
 @pytest.fixture(scope="session")
 def small_totesys(postgres: Postgres, empty_totesys: str) -> str:
-    """The name of a template database: totesys with little in it, some hundred orders."""
+    """Returns the name of a template database: a small totesys of some hundred orders."""
     _copy(postgres, empty_totesys, "template_drill")
     with contextlib.closing(postgres.connect("template_drill")) as connection:
         seed(connection, until=MEASURED_UNTIL, scale=0.02)
@@ -224,7 +224,7 @@ def stacked_pipelines(postgres: Postgres, passwords: dict[str, str]) -> MakesPip
 
 @pytest.fixture
 def pipeline(pipelines: MakesPipelines, empty_totesys: str) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is empty."""
+    """Yields a pipeline whose totesys is empty."""
     with pipelines(empty_totesys) as made:
         yield made
 
@@ -245,21 +245,21 @@ def seeded(pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
 
 @pytest.fixture
 def real(pipelines: MakesPipelines, real_totesys: str) -> Iterator[Pipeline]:
-    """A pipeline whose totesys is the real one of 2024-08-19."""
+    """Yields a pipeline whose totesys is the real one of 2024-08-19."""
     with pipelines(real_totesys) as made:
         yield made
 
 
 @pytest.fixture
 def totesys(postgres: Postgres, empty_totesys: str) -> Iterator[pg8000.dbapi.Connection]:
-    """A superuser's connection to an empty totesys."""
+    """Yields a superuser's connection to an empty totesys."""
     with _database(postgres, empty_totesys) as name, contextlib.closing(postgres.connect(name)) as connection:
         yield connection
 
 
 @pytest.fixture(scope="session")
 def warehouse(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str) -> Iterator[sqlalchemy.Engine]:
-    """A warehouse that one run has filled from our own seed. Not to be changed."""
+    """Yields a warehouse that one run has filled from our own seed. Don't change it."""
     with _loaded(postgres, passwords, seeded_totesys) as engine:
         yield engine
 
@@ -268,7 +268,7 @@ def warehouse(postgres: Postgres, passwords: dict[str, str], seeded_totesys: str
 def warehouse_2024_11_15(
     postgres: Postgres, passwords: dict[str, str], empty_totesys: str
 ) -> Iterator[sqlalchemy.Engine]:
-    """A warehouse that one run has filled from the real extract of 2024-11-15. Not to be changed."""
+    """Yields a warehouse that one run has filled from the real extract of 2024-11-15. Don't change it."""
     if not REAL_DATA.exists():
         pytest.skip("the extracts of the real totesys are not beside the checkout")
     with _database(postgres, empty_totesys) as source:
@@ -281,7 +281,7 @@ def warehouse_2024_11_15(
 @contextlib.contextmanager
 def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[sqlalchemy.Engine]:
     with _databases(postgres, template) as (source, warehouse):
-        # The AWS ends here: while it lasts, others that start would find its buckets.
+        # Ends the AWS here. While it lasts, later ones would find its buckets.
         with served_aws():
             made = Pipeline(postgres, source, warehouse, passwords)
             made.run()
@@ -291,7 +291,7 @@ def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Ite
 @contextlib.contextmanager
 def _run_once(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Loaded]:
     with _databases(postgres, template) as (source, warehouse):
-        # This AWS ends before any test starts its own.
+        # Ends this AWS before any test starts its own.
         with served_aws():
             loaded = Loaded.by_running(Pipeline(postgres, source, warehouse, passwords))
         yield loaded
@@ -332,7 +332,7 @@ def _database(postgres: Postgres, template: str, owner: str = "postgres") -> Ite
 
 
 def _copy(postgres: Postgres, template: str, name: str, owner: str = "postgres") -> None:
-    # Copies files, which takes half as long as the default on a server that waits for no disk.
+    # Copying files takes half as long as the default on a server that does not wait for the disk.
     postgres.execute(
         f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} OWNER {identifier(owner)} "
         "STRATEGY file_copy"

@@ -1,4 +1,4 @@
-"""That `make bench` works, not how fast anything is: other programs are left out, and sizes are tiny."""
+"""`make bench` works. These tests leave other programs out and use tiny sizes, so they measure no speed."""
 
 import re
 import subprocess
@@ -34,7 +34,7 @@ def test_quick_bench_prints_medians_and_their_ratio() -> None:
     medians = {name: float(seconds) for name, seconds in _SECONDS.findall(done.stdout)}
     (ratio,) = _RATIO.findall(done.stdout)
     assert medians["totes"] > 0
-    # The floor is told to hundredths of a second, which is a large part of it here.
+    # The report rounds the floor to hundredths of a second, a large part of such a small value.
     floor = medians["totes"] / float(ratio.replace(",", ""))
     assert floor == pytest.approx(medians["psql COPY, keyed table"], abs=0.006)
     assert "round 1 of 1: totes" in done.stderr
@@ -128,7 +128,7 @@ def test_round_trips_are_counted_on_the_wire(postgres: Postgres) -> None:
 
 
 def _trips(wire: Wire, statements: int) -> int:
-    """How many it takes to connect and to run some statements."""
+    """Returns the number of round trips that it takes to connect and to run some statements."""
     already = wire.round_trips
     connection = pg8000.dbapi.connect(
         Postgres.superuser, unix_sock=f"{wire.host}/{SOCKET_NAME}", database=Postgres.superuser, ssl_context=False

@@ -1,4 +1,4 @@
-"""A lake with a history, copied out of the bucket into a folder, beside the warehouse that was loaded from it."""
+"""Copies a lake with a history out of the bucket into a folder, beside the warehouse that was loaded from it."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests.support.replays import declare_quarantine, make_history
 
 @pytest.fixture(scope="package")
 def lived(pipelines: MakesPipelines, small_totesys: str) -> Iterator[Pipeline]:
-    """Ten batches: amendments, silent ones too, deletions, a return, a quarantine, and a table delivered twice."""
+    """Yields ten batches: amendments, silent updates, deletions, a return, a quarantine, a table delivered twice."""
     with pipelines(small_totesys) as pipeline, pytest.MonkeyPatch.context() as patch:
         declare_quarantine(patch)
         make_history(pipeline)
@@ -32,7 +32,7 @@ def lived(pipelines: MakesPipelines, small_totesys: str) -> Iterator[Pipeline]:
 
 @pytest.fixture(scope="package")
 def lake(lived: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of the processed bucket, and what a transform that died before its manifest may have left beside."""
+    """Returns a copy of the processed bucket, with the objects that a dead transform may have left beside it."""
     folder = tmp_path_factory.mktemp("lake")
     for page in lived.s3.get_paginator("list_objects_v2").paginate(Bucket=lived.processed_bucket):
         for item in page["Contents"]:
@@ -40,14 +40,14 @@ def lake(lived: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             lived.s3.download_file(lived.processed_bucket, item["Key"], str(path))
     for path in folder.glob("*/*/batch=*/*.parquet"):
-        # Of another version of pyarrow: the same rows as other bytes, and so under another name.
+        # Another version of pyarrow wrote it: the same rows as other bytes, and so under another name.
         pq.write_table(pq.read_table(path, partitioning=None), path.with_name("orphan.parquet"), compression="gzip")
     return folder
 
 
 @pytest.fixture(scope="package")
 def current(lived: Pipeline) -> Mapping[str, Rows]:
-    """What the warehouse holds now, by the name of the view or dimension, ordered by key."""
+    """Returns the warehouse's present rows in order of their keys, by the name of the view or dimension."""
     return {
         view: [
             tuple(row)

@@ -1,4 +1,4 @@
-"""queries/lake/duckdb.sql on a lake with a history: the same answers as the warehouse gives."""
+"""queries/lake/duckdb.sql gives the warehouse's answers on a lake with a history."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from tests.support.replays import ORDER, POISONED
 from tools.docs.lake import FOLDER
 from totes.postgres.connection import WAREHOUSE, connected
 
-# What stops DuckDB: what the warehouse has beyond the current state.
+# DuckDB's errors for questions that need more of the warehouse than its current state.
 NOT_ANSWERED = {
     "order_history": "Table with name sales_order_history does not exist",
     "orders_as_of": '"etl.batch" does not exist',
@@ -26,7 +26,7 @@ NOT_ANSWERED = {
 
 
 def opened(lake: Path) -> duckdb.DuckDBPyConnection:
-    """DuckDB with the shipped views over a folder."""
+    """Returns a DuckDB connection with the shipped views over a folder."""
     connection = duckdb.connect()
     connection.execute(f"SET VARIABLE lake = '{lake}'")
     connection.execute((FOLDER / "duckdb.sql").read_text(encoding="utf-8"))
@@ -78,7 +78,7 @@ def test_question_of_the_business_has_the_same_answer(
     found = duck.execute(find_question(name).sql)
     assert [column[0] for column in found.description or ()] == list(columns)
     assert [list(row) for row in found.fetchall()] == [list(row.values()) for row in expected]
-    # Equal to the cent, and no binary fraction that happens to be.
+    # The sums are equal to the cent, and not by chance of a binary fraction.
     assert "DOUBLE" not in [str(column[1]) for column in found.description or ()]
 
 
@@ -89,7 +89,7 @@ def test_question_that_needs_more_is_refused(duck: duckdb.DuckDBPyConnection, na
 
 
 def test_new_batch_is_seen_by_an_open_session(lived: Pipeline, lake: Path, tmp_path: Path) -> None:
-    """And a lake without a batch has all views, and no rows."""
+    """A lake without a batch has all views, and they have no rows."""
     with opened(tmp_path) as duck:
         assert [duck.execute(f"SELECT count(*) FROM {view}").fetchall() for view in VIEWS] == [[(0,)]] * len(VIEWS)
         (tmp_path / "data").symlink_to(lake / "data")

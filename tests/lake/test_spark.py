@@ -1,4 +1,4 @@
-"""queries/lake/spark.sql in Spark's local mode: the same rows as the warehouse has."""
+"""queries/lake/spark.sql gives the warehouse's rows in Spark's local mode."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from tools.docs.lake import FOLDER
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-# Spark closes its sockets and files when it is collected, and says so.
+# Spark warns when it closes its sockets and files during garbage collection.
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 
 @pytest.fixture(scope="module")
 def spark(lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator["SparkSession"]:
-    """Spark with the shipped tables and views over the lake."""
+    """Yields a Spark session with the shipped tables and views over the lake."""
     sql = pytest.importorskip("pyspark.sql", reason="Spark is not installed here: `make spark-test` does it apart")
     if not shutil.which("java"):
         pytest.skip("Spark needs Java 17 or later, and there is none on the path")
@@ -54,5 +54,5 @@ def test_deleted_rows_are_told_with_their_batch(spark: "SparkSession") -> None:
 
 
 def in_the_lake(value: Any) -> Any:
-    """A time of day is text there."""
+    """Returns a value as the lake holds it: a time of day is text there."""
     return value.isoformat("milliseconds") if isinstance(value, time) else value

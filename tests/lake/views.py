@@ -1,4 +1,4 @@
-"""What the views of the lake are called, as the warehouse calls its own."""
+"""Names the lake's views as the warehouse names its own."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""`python -m tests.mutants`: sabotages the code in small ways, one at a time, and tells which test notices.
+"""`python -m tests.mutants`: sabotages the code in small ways, one at a time, and reports which test notices.
 
-Exit code 1 where a mutant survives, where its tests do not come to an end, or where they fail without it.
+Exits with 1 if a mutant survives, if its tests don't end in time, or if they fail without it.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from cli.render.terminal import plain_table, screen
 from tests.mutants.mutant import ROOT, Mutant, read_mutants
 from tests.mutants.trial import ControlFailed, Outcome, Verdict, try_all
 
-# Each has a PostgreSQL of its own.
+# Each worker has a PostgreSQL of its own.
 WORKERS = 2
 
 

@@ -1,4 +1,4 @@
-"""The mutants: small sabotages of the promise, declared in mutants.toml, each with the tests that must turn red."""
+"""Reads the mutants from mutants.toml: small sabotages of the promise, each with the tests that must fail."""
 
 import tomllib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class MutantInvalid(Exception):
-    """The list has gone stale: a mutant no longer fits the code that it sabotages."""
+    """The list is stale: a mutant no longer fits the code that it sabotages."""
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Mutant:
 
     Attributes:
         breaks: what it breaks, in one sentence.
-        file: the path of what it changes, from the project's root.
-        old: the text that it takes out: the only such text of the file, or the first one after `after`.
-        new: the text that it puts there.
-        tests: paths or node ids, the fewest that catch it.
-        after: a text that the file has once; empty where `old` itself is the only one.
+        file: the path of the file that it changes, from the project's root.
+        old: the text that it replaces: the file's only such text, or the first one after `after`.
+        new: the replacement.
+        tests: paths or node ids, as few as catch it.
+        after: a text that the file has once; empty if `old` is the only one.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Mutant:
     after: str = ""
 
     def applied(self, text: str) -> str:
-        """The file's text with the sabotage in it.
+        """Returns the file's text with the sabotage in it.
 
         Raises:
-            MutantInvalid: it is not clear which text to take out.
+            MutantInvalid: the text to replace is not clear.
         """
         only = self.after or self.old
         if text.count(only) != 1:
@@ -51,6 +51,6 @@ class Mutant:
 
 
 def read_mutants(path: Path = LIST) -> tuple[Mutant, ...]:
-    """All mutants, in the order of the list."""
+    """Returns all mutants, in the order of the list."""
     declared = tomllib.loads(path.read_text(encoding="utf-8"))["mutant"]
     return tuple(Mutant(**fields | {"tests": tuple(fields["tests"])}) for fields in declared)

@@ -1,4 +1,4 @@
-"""The list of mutants can't go stale unnoticed. `make mutants` tries them; here they are only held against the code."""
+"""The list of mutants can't become stale unnoticed. `make mutants` tries them; these tests only check that they fit."""
 
 import ast
 import json
@@ -27,7 +27,7 @@ def test_mutant_still_fits_the_code(mutant: Mutant) -> None:
     text = (ROOT / mutant.file).read_text(encoding="utf-8")
     sabotaged = mutant.applied(text)
     assert sabotaged != text
-    # A mutant that can't even be read would turn any test red.
+    # A mutant that can't be parsed would make any test fail.
     if mutant.file.endswith(".py"):
         ast.parse(sabotaged)
     elif mutant.file.endswith(".json"):

@@ -1,4 +1,4 @@
-"""The command tells a mutant that a test catches from one that none does, and trusts no test that fails by itself."""
+"""The command distinguishes a caught mutant from a surviving one, and trusts no test that fails by itself."""
 
 import subprocess
 from pathlib import Path
@@ -26,8 +26,8 @@ def test_broken(): assert not double(1)
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project under git, with a change that is not committed and a file that git is to ignore."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # none is needed here, and each takes time
+    """Returns a project under git, with an uncommitted change and an ignored file."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # the tests need no plugin, and loading each takes time
     root = tmp_path / "project"
     root.mkdir()
     subprocess.run(["git", "init", "--quiet", str(root)], check=True)
@@ -59,7 +59,7 @@ def test_outcomes_are_told_apart(project: Path) -> None:
     assert [verdict.outcome for verdict in found] == [
         Outcome.CAUGHT,
         Outcome.SURVIVED,
-        # Code that can't even be read would turn any test red.
+        # Code that can't be parsed would make any test fail.
         Outcome.NOT_TESTED,
     ]
     assert (found[0].test, found[0].said.splitlines()[0]) == ("test_it.py::test_four", "AssertionError: no four")

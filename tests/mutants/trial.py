@@ -1,4 +1,4 @@
-"""Trying mutants: each in a copy of the working tree, with the tests that must catch it."""
+"""Tries mutants, each in a copy of the working tree with the tests that must catch it."""
 
 import os
 import queue
@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tests.mutants.mutant import Mutant
 
-# Of the tests of one mutant, and of those of all without any.
+# For one mutant's tests, and for all tests without a mutant.
 LIMIT_SECONDS = 180
 CONTROL_SECONDS = 1800
-# Above this line there may be whatever a test has logged.
+# Above this line, pytest prints whatever the tests have logged.
 _SUMMARY = "short test summary info"
 _FAILURE = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - (.*))?$", re.MULTILINE)
 _PASSED, _FAILED = 0, 1
@@ -28,18 +28,18 @@ _PASSED, _FAILED = 0, 1
 class Outcome(StrEnum):
     CAUGHT = "caught"
     SURVIVED = "survived"
-    # Neither says that a test would have noticed.
+    # Neither of these shows that a test noticed the mutant.
     OUT_OF_TIME = "out of time"
     NOT_TESTED = "not tested"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant.
+    """A mutant's result.
 
     Attributes:
-        test: the first test that failed; empty where none did.
-        said: what the test said, or the end of pytest's output where it could not do its work.
+        test: the first test that failed; empty if none did.
+        said: the test's message, or the end of pytest's output if it could not run the tests.
     """
 
     mutant: Mutant
@@ -50,11 +50,11 @@ class Verdict:
 
 
 class ControlFailed(Exception):
-    """The tests fail in a copy without a mutant, so that they can't tell anything of one."""
+    """The tests fail in a copy without a mutant, so they prove nothing about one."""
 
 
 class Copy:
-    """A copy of the working tree, uncommitted changes and all, in which tests import what is copied."""
+    """A copy of the working tree, with its uncommitted changes. Its tests import the copy's code."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._folder = folder
@@ -62,7 +62,7 @@ class Copy:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / name, target)
-        # osls, by which the templates are packaged; without Node the tests that need it are skipped, and catch nothing.
+        # osls packages the templates. Without Node, the tests that need it are skipped and catch nothing.
         if (root / "node_modules").exists():
             (folder / "node_modules").symlink_to(root / "node_modules")
 
@@ -70,7 +70,7 @@ class Copy:
         """Runs tests that must pass.
 
         Raises:
-            ControlFailed: with what pytest said.
+            ControlFailed: a test fails. The message is pytest's output.
         """
         ran = self._pytest(tests, CONTROL_SECONDS)
         if ran.returncode != _PASSED:
@@ -102,7 +102,7 @@ class Copy:
             path.write_text(text, encoding="utf-8")
 
     def _pytest(self, tests: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
-        # Bytecode is told from its source by size and second, and a mutant may change neither.
+        # Python matches bytecode with its source by size and second, and a mutant may change neither.
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(self._folder), "COLUMNS": "300"}
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests],
@@ -120,11 +120,11 @@ class Copy:
 def try_all(
     root: Path, folder: Path, mutants: Sequence[Mutant], workers: int, report: Callable[[Verdict], None]
 ) -> list[Verdict]:
-    """Judges all mutants, having made sure that each copy passes the same tests without them.
+    """Judges all mutants, after each copy has passed its share of the tests without one.
 
     Args:
-        folder: an empty one, for the copies.
-        report: is told of each verdict as it comes.
+        folder: an empty folder for the copies.
+        report: called with each verdict as it comes.
 
     Raises:
         ControlFailed: a test fails without a mutant.
@@ -152,7 +152,7 @@ def try_all(
 
 
 def _files(root: Path) -> list[Path]:
-    """What git knows or would know of the working tree, as it is now."""
+    """Returns the files of the working tree that git tracks or would track."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=root,

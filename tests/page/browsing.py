@@ -1,4 +1,4 @@
-"""A real browser, what is expected in it, and pictures of it, written to build/screenshots/ for eyes."""
+"""Runs a real browser, checks what it shows, and writes pictures of it to build/screenshots/."""
 
 import shutil
 
@@ -34,7 +34,7 @@ def expect_ended(tab: Page, status: str) -> None:
 
 
 def picture(tab: Page, name: str, whole: bool = True) -> None:
-    """Takes one of the page from its top: of all of it, or of what the window shows."""
+    """Takes a picture of the page from its top: of all of it, or of the window's part."""
     tab.evaluate("window.scrollTo(0, 0)")
     PICTURES.mkdir(parents=True, exist_ok=True)
     tab.screenshot(path=PICTURES / f"{name}.png", full_page=whole)

@@ -1,4 +1,4 @@
-"""The page of a real stack, whose functions answer as each test has told them."""
+"""Shows a real stack's page. The stack's functions give the answers that each test sets."""
 
 import io
 import re
@@ -38,20 +38,20 @@ def functions(all_functions: Functions) -> Functions:
 
 @pytest.fixture
 def stack(whole_stack: Stack, functions: Functions, log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    """With hardly a wait before a retry."""
+    """Returns a stack that hardly waits before a retry."""
     monkeypatch.setattr(RETRIER, SimpleNamespace(sleep=lambda _seconds: time.sleep(0.1)))
     return whole_stack
 
 
 @pytest.fixture
 def well_before(stack: Stack, functions: Functions) -> None:
-    """Lets an execution succeed after what other tests left behind, so that a failure repeats none and is mailed."""
+    """Lets an execution succeed first, so that a test's failure repeats none of another test's and is e-mailed."""
     stack.wait(stack.start_execution())
     functions.reset()
 
 
 class Page:
-    """The page as a browser that behaves sees it, without one."""
+    """A client that receives the page as a well-behaved browser does."""
 
     def __init__(self, stack: Stack) -> None:
         self.gatherer = Gatherer(stack)
@@ -89,13 +89,13 @@ def one_page(whole_stack: Stack) -> Page:
 
 @pytest.fixture
 def page(one_page: Page, stack: Stack) -> Page:
-    """Of the stack, with what it remembers of executions that have ended."""
+    """Returns the stack's page, which remembers executions that have ended."""
     return one_page
 
 
 @pytest.fixture
 def new_page(stack: Stack) -> Page:
-    """One that has seen nothing yet."""
+    """Returns a page that has seen nothing yet."""
     return Page(stack)
 
 

@@ -1,4 +1,4 @@
-"""The page in a real browser. What it looks like is written to build/screenshots/, for eyes."""
+"""The page works in a real browser. Pictures of it are in build/screenshots/."""
 
 import json
 import re
@@ -38,7 +38,7 @@ def address(stack: Stack) -> Iterator[str]:
 
 @pytest.fixture
 def opens(browser: Browser, address: str) -> Iterator[Opens]:
-    """Opens the page; at the end none of its tabs may have complained, or asked anybody else for anything."""
+    """Yields a function that opens the page. Fails at the end if a tab logged an error or sent a request elsewhere."""
     complaints: list[str] = []
     contexts = []
 
@@ -64,7 +64,7 @@ def opens(browser: Browser, address: str) -> Iterator[Opens]:
 
 
 class Gate:
-    """A function that is at work until it is let go on."""
+    """A function that works until the test opens the gate."""
 
     def __init__(self, answer: object) -> None:
         self._answer = answer
@@ -190,7 +190,7 @@ def test_page_of_another_origin_can_start_nothing(
     fields = f'<input name="token" value="{token}"><button>x</button>'
     form = f'<form method="post" action="{address}/executions">{fields}</form>'
     context = browser.new_context()
-    # The same host, and so the same site to a browser, but not the same port.
+    # The same host is the same site to a browser, but another port is another origin.
     context.route("http://127.0.0.1:1/**", lambda route: route.fulfill(content_type="text/html", body=form))
     tab = context.new_page()
     tab.goto("http://127.0.0.1:1/")
@@ -224,7 +224,7 @@ BUSY = SourceBusy("totesys is locked by psql.", "Wait.")
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the page believe that the three places hold batches."""
+    """Makes the page show batches in all three places."""
     seen = datetime.now(UTC) - timedelta(minutes=2)
     heads = [LogHead(log, 1_240, seen, seen, 1_234_567) for log in ("landed", "processed", "loaded")]
     changes = [TableChange(table, 1_240, seen, 1_234_567) for table in warehouse_tables()]
@@ -292,7 +292,7 @@ def test_page_fits_any_screen(
 
 
 def on_all_screens(tab: Page, name: str, whole: bool = True) -> None:
-    """Asserts that nothing is wider than a screen, and takes a picture of each."""
+    """Asserts that nothing is wider than a screen, and takes a picture on each screen."""
     for scheme in ("light", "dark"):
         for width in WIDTHS:
             tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""`totes drill`, the real one, watched on its page in a browser; and that it notices what does not go as promised."""
+"""A real `totes drill` is watched on its page in a browser, and it notices a broken promise."""
 
 import os
 import subprocess
@@ -16,9 +16,9 @@ from tests.page.browsing import MOMENT, expect_ended, expect_state, needs_browse
 pytestmark = pytest.mark.server
 
 PATIENCE = 120  # seconds; the machine may be busy
-# What docs/console.png shows.
+# The part that docs/console.png shows.
 WINDOW = {"width": 1240, "height": 930}
-# The rule on executions that end reaches nobody, so no recovery is told.
+# The rule on executions that end reaches no function, so no recovery is reported.
 DEAF = "import local.aws.execution_events; local.aws.execution_events.ExecutionEvents._call = lambda *_: None; "
 
 
@@ -30,7 +30,7 @@ class Scenario:
         self.told: list[str] = []
 
     def until(self, words: str) -> str:
-        """Reads on until a line with these words, and returns it."""
+        """Reads until a line with these words, and returns the line."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             self.told.append(line)
@@ -59,7 +59,7 @@ def drilling(*arguments: str, sabotage: str = "") -> Iterator[Scenario]:
         stderr=subprocess.STDOUT,
         text=True,
         cwd=ROOT,
-        # Without what the stack of this process has set for AWS.
+        # Leaves out this process' settings for AWS.
         env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
     ) as process:
         watchdog = threading.Timer(PATIENCE, process.kill)
@@ -84,7 +84,7 @@ def expect_batches(tab: Page, *batches: str) -> None:
 
 
 def colour(tab: Page, state: str) -> str:
-    """The name, in the style sheet, of the colour that a state is drawn in."""
+    """Returns the style sheet's name for a state's colour."""
     drawn = tab.locator(f'[data-state="{state}"]').evaluate("state => getComputedStyle(state.children[0]).stroke")
     for name in ("good", "warn", "bad", "running"):
         probe = f"(p => {{ p.style.color = 'var(--{name})'; return getComputedStyle(p).color }})"

@@ -1,4 +1,4 @@
-"""The page's answers, asked for as a browser does."""
+"""The page gives a browser's requests the right answers."""
 
 import html
 import json
@@ -39,7 +39,7 @@ HOSTILE = '</pre><script>alert(1)</script><img src=x onerror="alert(2)">'
 
 
 def words(part: str) -> str:
-    """What a reader of a part sees, in one line."""
+    """Returns a part's visible text, on one line."""
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", part)).split())
 
 
@@ -48,11 +48,11 @@ def run(stack: Stack, name: str, input: str = "{}") -> dict[str, Any]:
 
 
 def drawn(graph: str) -> dict[str, str]:
-    """The label of each state in the drawing."""
+    """Returns the label of each state in the drawing."""
     return {name: label for label, name in re.findall(r'aria-label="(([^",]+), [\w ]+: [^"]+)"', html.unescape(graph))}
 
 
-# All others are there for a failure.
+# The other states belong to a failure.
 USUAL = {
     *("Ingest", "NewData?", "Transform", "Load", "MoreToDo?"),
     *("AnythingLoaded?", "Loaded", "NothingNew", "AnotherCatchesUp"),
@@ -113,7 +113,7 @@ def test_success_is_shown_from_input_to_output(stack: Stack, page: Page) -> None
 
 @pytest.fixture
 def resumed(stack: Stack) -> Iterator[None]:
-    """Lets the schedule run again, whatever a test has done to it."""
+    """Resumes the schedule, whatever a test has done to it."""
     yield
     resume_schedule(stack.names)
 
@@ -432,7 +432,7 @@ def test_newest_executions_are_listed_newest_first(stack: Stack, page: Page) -> 
 def test_no_more_than_the_newest_are_shown(
     stack: Stack, functions: Functions, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kinds = (ContractViolation, LogBroken, ObjectMissing)  # each kind of failure is mailed
+    kinds = (ContractViolation, LogBroken, ObjectMissing)  # the kinds of failure, each of which is e-mailed
     functions.told["ingest"] = [kind(f"Row {number}.", "Correct it.") for number, kind in enumerate(kinds)]
     for number in range(3):
         run(stack, f"one-of-many-{number}")
