@@ -101,7 +101,7 @@ def test_alarm_tells_the_topic(stage: Stage, alarm: str) -> None:
     watched = {dimension["Value"] for dimension in found["Dimensions"]}
 
     assert found["AlarmActions"] == [stage.names.topic_arn]
-    # The rule's function reports a recovery, so this alarm does not.
+    # The rule's function reports a recovery, so the freshness alarm does not.
     assert found["OKActions"] == ([] if alarm == "freshness" else [stage.names.topic_arn])
     assert watched == {WATCHED.get(alarm, stage.names.state_machine_arn)}
     assert found["TreatMissingData"] == ("breaching" if alarm == "freshness" else "notBreaching")

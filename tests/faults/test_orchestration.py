@@ -118,7 +118,7 @@ def test_f36_refusals_are_waited_out_with_jitter(scenario: Scenario, code: str, 
 
 
 @on("small_totesys")
-@fault("F36", "Lambda throttles or fails for longer than that", HOLD)
+@fault("F36", "Lambda throttles or fails more than six times", HOLD)
 def test_f36_refusals_that_last_hold(scenario: Scenario) -> None:
     with scenario.instead("transform", refusing(scenario, "TooManyRequestsException", 429, times=7)):
         failed = scenario.run()
