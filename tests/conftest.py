@@ -305,7 +305,7 @@ def _loaded(postgres: Postgres, passwords: dict[str, str], template: str) -> Ite
 @contextlib.contextmanager
 def _run_once(postgres: Postgres, passwords: dict[str, str], template: str) -> Iterator[Loaded]:
     with _databases(postgres, template) as (source, warehouse):
-        # This AWS ends before any test starts its own.
+        # Ends this AWS before any test starts its own.
         with served_aws():
             loaded = Loaded.by_running(Pipeline(postgres, source, warehouse, passwords))
         yield loaded
@@ -346,7 +346,7 @@ def _database(postgres: Postgres, template: str, owner: str = "postgres") -> Ite
 
 
 def _copy(postgres: Postgres, template: str, name: str, owner: str = "postgres") -> None:
-    # Copies files, which takes half as long as the default on a server that waits for no disk.
+    # Copying files takes half as long as the default on a server that does not wait for the disk.
     postgres.execute(
         f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(template)} OWNER {identifier(owner)} "
         "STRATEGY file_copy"

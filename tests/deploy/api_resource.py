@@ -1,4 +1,4 @@
-"""A resource of a stack that moto's CloudFormation lacks, or creates with half of its properties.
+"""Creates a stack's resource that moto's CloudFormation lacks, or creates with half of its properties.
 
 It is created through the service's own API, which moto implements well, as CloudFormation does it.
 """
@@ -20,7 +20,7 @@ class ApiResource:
     service = ""
 
     def __init__(self, name: str, region: str) -> None:
-        make_client: Any = boto3.client  # typed for literal names only
+        make_client: Any = boto3.client  # boto3's type only takes literal names
         self.api = make_client(self.service, region_name=region)
         self.region = region
         self.physical_resource_id = name

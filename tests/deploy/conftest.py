@@ -1,4 +1,4 @@
-"""One deployment by the real `npx sls deploy`, into moto, for all tests of this folder."""
+"""Deploys once into moto with the real `npx sls deploy`, for all tests of this folder."""
 
 import os
 import shutil

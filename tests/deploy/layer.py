@@ -16,7 +16,7 @@ from tests.deploy.stage import ROOT
 
 REQUIREMENTS = ROOT / "requirements.txt"
 DEPLOYED_PROCESSOR = "aarch64"
-# As resources/python.js: pip then writes bytecode that is checked by hash.
+# As in resources/python.js: pip then writes bytecode that is checked by hash.
 SOURCE_DATE_EPOCH = "315532800"
 
 

@@ -1,4 +1,4 @@
-"""The functions, their layer and the state machine, which moto's CloudFormation creates incompletely."""
+"""Creates the functions, their layer and the state machine, which moto's CloudFormation creates incompletely."""
 
 import contextlib
 from typing import Any
@@ -26,7 +26,7 @@ class LayerVersion(ApiResource):
 
 
 class Function(ApiResource):
-    """moto drops layers, tracing, architecture and ephemeral storage; its UpdateFunctionConfiguration most of them."""
+    """Keeps layers, tracing, architecture and ephemeral storage. moto drops them, and most of them in an update."""
 
     service = "lambda"
 

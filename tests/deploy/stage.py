@@ -1,4 +1,4 @@
-"""A stage that `npx sls deploy` has made in moto, as a person with the AWS command line sees it."""
+"""Handles a stage that `npx sls deploy` has made in moto, as a person with the AWS command line does."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def service_copy(folder: Path) -> Path:
     """Copies the files that `sls` needs from the checkout into a folder of its own: it empties .serverless there each
     time.
 
-    The packages of Node and the built layer are shared.
+    The copy shares the packages of Node and the built layer.
     """
     for needed in ("functions", "resources", "schemas", "statemachine", "totes"):
         shutil.copytree(ROOT / needed, folder / needed, ignore=shutil.ignore_patterns("__pycache__"))
@@ -42,7 +42,7 @@ def service_copy(folder: Path) -> Path:
 
 
 class SlsFailed(Exception):
-    """The command failed; the message is what it printed."""
+    """Raised if the command failed. The message is the command's output."""
 
 
 class Stage:
@@ -65,7 +65,7 @@ class Stage:
             its output.
 
         Raises:
-            SlsFailed: its status is not 0.
+            SlsFailed: it failed.
         """
         ran = subprocess.run(
             ["npx", "sls", *arguments, "--stage", stage],
@@ -92,7 +92,7 @@ class Stage:
             path.write_text(before, encoding="utf-8")
 
     def client(self, service: str) -> Any:
-        make_client: Any = boto3.client  # typed for literal names only
+        make_client: Any = boto3.client  # boto3's type only takes literal names
         return make_client(service)
 
     def resources(self) -> dict[str, str]:

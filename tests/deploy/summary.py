@@ -1,6 +1,6 @@
 """The summary at the end of the tests."""
 
-# Sizes and times, as the tests measure them.
+# Sizes and times that the tests have measured.
 MEASURED: list[str] = []
 
 # The limits of a deployment into moto, each with a way to check it in a real account.

@@ -1,4 +1,4 @@
-"""An execution of the deployed machine runs the deployed functions, from the uploaded zip, on a real PostgreSQL."""
+"""An execution of the deployed machine runs the deployed functions from the uploaded zip on a real PostgreSQL."""
 
 import json
 

@@ -39,7 +39,7 @@ class Part:
 
 @dataclass
 class Row:
-    """One row, of one or more test functions and their parameters."""
+    """A row of the catalogue. It has one or more test functions with their parameters."""
 
     number: str
     fault: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Row:
 
 
 class Catalogue:
-    """The rows that were run, by number."""
+    """The rows that ran, by number."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Row] = {}

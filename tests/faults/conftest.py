@@ -60,7 +60,7 @@ def start(request: pytest.FixtureRequest) -> Start:
 
 @pytest.fixture
 def small(stacked_pipelines: MakesPipelines, start: Start) -> Iterator[Pipeline]:
-    """Yields the pipeline of a test."""
+    """Yields the test's pipeline."""
     with stacked_pipelines(start) as pipeline:
         yield pipeline
 

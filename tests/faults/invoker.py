@@ -33,10 +33,10 @@ class InProcess:
             with process():
                 result = load_handler(self._functions[name].handler)(event, context)
             return InvokeResult(json.loads(json.dumps(result)))
-        except Exception as error:  # noqa: BLE001  whatever it is, Lambda makes an answer of it
+        except Exception as error:  # noqa: BLE001  Lambda turns any exception into an answer
             self.raised[event.get("execution", "")] = error
             return InvokeResult(error_payload(error, context.aws_request_id), "Unhandled")
-        except BaseException:  # noqa: BLE001  the process is gone, and says nothing
+        except BaseException:  # noqa: BLE001  the process is gone and gives no answer
             message = f"RequestId: {context.aws_request_id} Error: Runtime exited with error: signal: killed"
             return InvokeResult({"errorType": "Runtime.ExitError", "errorMessage": message}, "Unhandled")
 

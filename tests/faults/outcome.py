@@ -124,7 +124,7 @@ class Execution:
         if not mails:
             return []
         mail = self.mails[0]
-        # The mail need not have all of a very long cause.
+        # The e-mail may shorten a very long cause.
         found = split_labels(self.cause).found[:1_900]
         needed = {"step": self.step, "error": self.error, "cause": found, "remedy": self.remedy, "execution": self.name}
         how = f"failed with {re.escape(self.error)}"

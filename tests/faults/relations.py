@@ -1,10 +1,10 @@
-"""Changes to the relations of totesys, for tests: statements in one transaction, tables that become partitioned."""
+"""Changes the relations of totesys: statements in one transaction, and tables that become partitioned."""
 
 import time
 
 from tests.faults.scenario import Scenario
 
-# Partitions payments by key, and those from 200 on also by paid. The reader has no rights in one partition's schema.
+# Partitions payments by key, and payments from 200 on also by paid. The reader has no rights in one partition's schema.
 PARTITIONED = (
     "CREATE SCHEMA archive",
     "ALTER TABLE payment RENAME TO plain",
@@ -37,7 +37,7 @@ INHERITED = (
     "INSERT INTO archive.payment_old SELECT * FROM payment WHERE payment_id < 50",
     "DELETE FROM ONLY payment WHERE payment_id < 50",
 )
-# Prepares a copy of payment with different values; its rows will be older than the next fence.
+# Prepares a copy of payment with different values. Its rows will be older than the next fence.
 PREPARED = (
     "CREATE TABLE prepared (LIKE payment)",
     "INSERT INTO prepared SELECT * FROM payment",

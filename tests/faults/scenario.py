@@ -1,6 +1,6 @@
 """The scenario: the environment of a catalogue's row, and the declaration of a row.
 
-    @fault("F08", "UPDATE without touching last_updated", HEAL)
+    @fault("F08", "an UPDATE leaves last_updated alone", HEAL)
     def test_f08_silent_update_adds_a_version(scenario: Scenario) -> None:
         scenario.totesys("UPDATE sales_order SET units_sold = 1 WHERE sales_order_id = 7")
         scenario.run()
@@ -54,13 +54,13 @@ PATIENCE = 60
 
 @dataclass
 class Scenario:
-    """One test's pipeline, run by the state machine.
+    """A test's pipeline, which the state machine runs.
 
     Attributes:
         log: the functions' logs, as JSON lines.
         waits: the seconds that the state machine would have waited before each retry.
-        executions: all that have ended, in that order.
-        seen: the outcome, once the body is over.
+        executions: all executions that have ended, in that order.
+        seen: the outcome, after the test's body.
     """
 
     stack: Stack
@@ -146,7 +146,7 @@ class Scenario:
 
     @contextlib.contextmanager
     def before(self, function: str, action: Action, attempt: int = 1) -> Iterator[None]:
-        """Does something just before the n-th attempt at `ingest`, `transform` or `load`."""
+        """Acts just before the n-th attempt at `ingest`, `transform` or `load`."""
         countdown = Countdown(attempt, action)
 
         def invoke(name: str, event: dict[str, Any]) -> InvokeResult:

@@ -56,9 +56,9 @@ def _with_table(rows: Mapping[str, Row]) -> str:
 
 
 def _said(row: Row) -> str:
-    notes = [f"Nearest that can be had here: {nearest}." for nearest in row.nearest]
-    notes += [f"Because {because}." for because in row.because]
-    return ". ".join(["; ".join(row.fault), *notes]) if notes else "; ".join(row.fault)
+    notes = [f"Nearest possible test: {nearest}" for nearest in row.nearest]
+    notes += [f"Because {because}" for because in row.because]
+    return ". ".join(["; ".join(row.fault), *notes]) + ("." if notes else "")
 
 
 def _both(outcomes: list[str]) -> str:

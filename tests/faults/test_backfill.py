@@ -42,7 +42,7 @@ FROM repriced JOIN transaction USING (sales_order_id) WHERE payment.transaction_
 
 
 class Backfills:
-    """Backfills of a scenario's totesys. Each fact has 93 to 320 rows, one range each unless a test says otherwise."""
+    """Runs backfills of a scenario's totesys. A fact's 93 to 320 rows are one range, unless a test says otherwise."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -153,7 +153,7 @@ def test_over_a_warehouse_that_is_there_it_adds_no_version_twice_and_deletions_a
     assert [[known]] == scenario.totesys("SELECT count(*) FROM sales_order")
     assert scenario.run().succeeded
     assert reconcile(scenario.pipeline).agrees
-    # Three were amended, one repriced, and one is new.
+    # Three orders were amended, one was repriced, and one is new.
     assert scenario.star("SELECT count(*) FROM fact_sales_order") == [[before[0][0] + 5]]
     assert scenario.star("SELECT count(*) FROM etl.tombstone WHERE table_name = 'fact_payment'") == [[1]]
 

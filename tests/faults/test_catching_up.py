@@ -32,7 +32,7 @@ def amend(scenario: Scenario) -> None:
 
 
 def fall_behind(scenario: Scenario, batches: int) -> None:
-    """Lands batches that nobody processes."""
+    """Lands batches and processes none of them."""
     for _ in range(batches):
         amend(scenario)
         scenario.pipeline.ingest()
@@ -71,7 +71,7 @@ class Meeting:
                 assert self._first_ended.wait(30)
 
 
-@fault("F71", "more small batches than a function has time for", HEAL)
+@fault("F71", "there are more small batches than a function has time for", HEAL)
 def test_f71_one_execution_catches_up_in_many_passes(scenario: Scenario) -> None:
     fall_behind(scenario, MANY)
     with (
@@ -89,7 +89,7 @@ def test_f71_one_execution_catches_up_in_many_passes(scenario: Scenario) -> None
     assert summary(describe(caught_up.arn)).startswith(f"batches 2 to {MANY + 1} loaded: sales_order {MANY}")
 
 
-@fault("F71", "and executions that overlap while one catches up", HEAL)
+@fault("F71", "executions overlap while one of them catches up", HEAL)
 def test_f71_overtaken_execution_names_the_other(scenario: Scenario) -> None:
     fall_behind(scenario, 5)
     with (meeting := Meeting(scenario)) as first:
@@ -104,7 +104,7 @@ def test_f71_overtaken_execution_names_the_other(scenario: Scenario) -> None:
     assert f"It left the rest to another one: {said}." in describe_end(describe(first.arn))
 
 
-@fault("F71", "after one that failed", HOLD)
+@fault("F71", "an execution catches up after one that failed", HOLD)
 def test_f71_execution_that_leaves_the_rest_is_no_recovery(scenario: Scenario) -> None:
     good = scenario.run()
     amend(scenario)
@@ -128,7 +128,7 @@ def broken(_name: str, _event: dict[str, Any]) -> InvokeResult:
 
 @contextlib.contextmanager
 def full_disk_at(name: str) -> Iterator[None]:
-    """Makes a file whose every write fails, because the kernel says that the disk is full."""
+    """Makes every write to a file fail, because the kernel reports a full disk."""
     make = tempfile.mkdtemp
 
     def mkdtemp(prefix: str) -> str:
@@ -141,7 +141,7 @@ def full_disk_at(name: str) -> Iterator[None]:
 
 
 @needs_full_device
-@fault("F72", "the disk of a function is full", HOLD, nearest="/dev/full in place of one file")
+@fault("F72", "the disk of a function is full", HOLD, nearest="/dev/full replaces one of the function's files")
 @pytest.mark.parametrize(
     ("stage", "file"),
     [("Ingest", "sales_order.data"), ("Transform", "fact_sales_order.data.2"), ("Load", "2.fact_sales_order.data")],

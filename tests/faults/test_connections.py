@@ -1,4 +1,4 @@
-"""F20 to F27, and F73: both databases at their worst, and the poolers before them."""
+"""F20 to F27, and F73: failures of both databases' connections, and of the poolers in front of them."""
 
 import contextlib
 import socket
@@ -42,7 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"totes.{name}", replace(database, session=hasty))
 
 
-@fault("F20", "connection refused, or a host that nobody knows", HOLD)
+@fault("F20", "connection refused, or an unknown host", HOLD)
 @pytest.mark.parametrize(
     "changes", [{"host": "127.0.0.1", "port": 1}, {"host": "nowhere.invalid"}], ids=["refused", "unknown"]
 )
@@ -73,7 +73,7 @@ def test_f20_database_that_comes_back_heals(scenario: Scenario) -> None:
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F21", "a backend killed in mid-read", HEAL)
+@fault("F21", "a backend is killed in the middle of a read", HEAL)
 @pytest.mark.parametrize("moment", ["count(*)", "COPY (SELECT"], ids=["while it counts", "before it reads"])
 def test_f21_killed_backend_heals_with_a_fresh_snapshot(scenario: Scenario, moment: str) -> None:
     scenario.totesys(AMENDED, 1, 7)
@@ -180,7 +180,7 @@ def test_f25_dead_socket_heals(scenario: Scenario) -> None:
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F25", "or the old primary is read-only", HOLD)
+@fault("F25", "the warehouse fails over, and the old primary is read-only", HOLD)
 def test_f25_warehouse_that_stays_read_only_holds(scenario: Scenario) -> None:
     scenario.totesys(AMENDED, 1, 7)
     database = identifier(scenario.pipeline.warehouse)
@@ -239,7 +239,7 @@ def test_f26_serialization_failure_heals(scenario: Scenario, monkeypatch: pytest
     assert scenario.star("SELECT file_name FROM dim_design WHERE design_id = 7") == [["new.json"]]
 
 
-@fault("F27", "a predecessor has vanished and holds its locks", HOLD)
+@fault("F27", "an earlier execution has vanished, but its session still holds its locks", HOLD)
 @pytest.mark.usefixtures("impatient")
 def test_f27_lock_of_the_vanished_is_waited_for_only_so_long(scenario: Scenario) -> None:
     scenario.totesys(AMENDED, 1, 7)
@@ -285,7 +285,7 @@ def pooler(folder: Path, refusal: str, seen: Callable[[], object] = lambda: None
             thread.join()
 
 
-@fault("F73", "a pooler before a database refuses what does not pass by itself", HOLD)
+@fault("F73", "a pooler refuses the connection for a permanent reason", HOLD)
 @pytest.mark.parametrize("refusal", ["unsupported startup parameter: client_encoding", "no such database: totesys"])
 @pytest.mark.parametrize(("which", "name"), [("source", "totesys"), ("warehouse", "the warehouse")])
 def test_f73_refusal_of_a_pooler_holds_at_once(
@@ -304,7 +304,7 @@ def test_f73_refusal_of_a_pooler_holds_at_once(
     scenario.run()
 
 
-@fault("F73", "or has no connection left for a moment", HEAL)
+@fault("F73", "a pooler has no connection left for a moment", HEAL)
 def test_f73_pooler_that_is_full_for_a_moment_heals(scenario: Scenario, tmp_path: Path) -> None:
     scenario.totesys(AMENDED, 1, 7)
     point(scenario, "source", host=str(tmp_path))
@@ -315,7 +315,7 @@ def test_f73_pooler_that_is_full_for_a_moment_heals(scenario: Scenario, tmp_path
     assert healed.retried == ["SourceUnreachable"]
 
 
-@fault("F73", "passwords with letters that SASLprep forbids", HEAL)
+@fault("F73", "a password has letters that SASLprep forbids", HEAL)
 def test_f73_password_of_any_letters_heals(scenario: Scenario) -> None:
     password = "\N{GRINNING FACE}\x07\N{ZERO WIDTH SPACE}\u0378"
     scenario.totesys(AMENDED, 1, 7)

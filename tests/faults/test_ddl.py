@@ -1,4 +1,4 @@
-"""F56 and F57: tables of totesys are altered, reloaded and exchanged, while Ingest waits or between two runs."""
+"""F56 and F57: tables of totesys are altered, reloaded or exchanged, while Ingest waits or between two runs."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from tests.support.pipeline import LOAD_ORDER
 from tests.support.reconciliation import reconcile
 
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
-# Seconds for which a migration holds its locks: longer than Ingest and the server's deadlock check wait.
+# Seconds for which a migration holds its locks: longer than Ingest waits, and longer than the deadlock time-out.
 WHILE = 1.5
 TRUNCATED = (
     "CREATE TEMP TABLE kept AS SELECT * FROM payment",
@@ -88,7 +88,7 @@ def test_f56_reload_that_is_waited_for_buries_nothing(scenario: Scenario, statem
     assert tombstoned(scenario) == []
 
 
-@fault("F56", "or rows are frozen as they are loaded, which older snapshots see", HEAL)
+@fault("F56", "rows are loaded frozen, so older snapshots see them", HEAL)
 def test_f56_frozen_reload_buries_nothing(scenario: Scenario) -> None:
     scenario.run()
     with scenario.session() as migration:
@@ -109,7 +109,7 @@ def test_f56_frozen_reload_buries_nothing(scenario: Scenario) -> None:
     assert waited.output["load"]["inserted"] == {"fact_payment": 1}
 
 
-@fault("F56", "in the first run", HEAL)
+@fault("F56", "a reload or rewrite commits while the first run waits", HEAL)
 def test_f56_first_run_that_waits_brings_everything(scenario: Scenario) -> None:
     first = scenario.wait(commits_while_it_waits(scenario, TRUNCATED))
 
@@ -162,7 +162,7 @@ def test_f56_table_renamed_while_waiting_is_missed(scenario: Scenario) -> None:
     scenario.run()
 
 
-@fault("F56", "a migration that has one table and wants the others", HEAL)
+@fault("F56", "a migration holds one table and waits for the others", HEAL)
 def test_f56_migration_wants_tables_and_neither_dies_nor_waits(scenario: Scenario) -> None:
     scenario.run()
     with uncommitted(scenario, [AMENDED % 7, "LOCK TABLE payment IN ACCESS EXCLUSIVE MODE"]) as migration:
@@ -180,12 +180,12 @@ def test_f56_migration_wants_tables_and_neither_dies_nor_waits(scenario: Scenari
 
     waited = scenario.wait(arn)
 
-    # The migration never waited long enough for the server to look for deadlocks.
+    # The server never looked for deadlocks, because the migration never waited long enough.
     assert max(waits) < 1, waits
     assert waited.output["load"]["inserted"] == {"fact_payment": 1}
 
 
-@fault("F56", "a lock that is held for too long", HOLD)
+@fault("F56", "a lock is held for too long", HOLD)
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("table", ["payment", "address"])
 def test_f56_session_that_holds_a_lock_is_named(scenario: Scenario, table: str) -> None:
@@ -201,7 +201,7 @@ def test_f56_session_that_holds_a_lock_is_named(scenario: Scenario, table: str) 
     assert scenario.run().output["load"]["inserted"] == {"fact_payment": 1}
 
 
-@fault("F56", "a migration that itself waits for a dump", HOLD)
+@fault("F56", "a migration waits for a dump", HOLD)
 @pytest.mark.usefixtures("impatient")
 def test_f56_both_who_wait_and_who_are_waited_for_are_named(scenario: Scenario) -> None:
     scenario.run()
@@ -306,7 +306,7 @@ def exchanged(table: str, one: str, other: str) -> tuple[str, ...]:
     )
 
 
-# A copy of every table in another schema, with different payments.
+# Copies every table into another schema, with different payments.
 ANOTHER_SCHEMA = (
     "CREATE SCHEMA other",
     "GRANT USAGE ON SCHEMA other TO PUBLIC",
@@ -390,21 +390,21 @@ OLD_VERSIONS = {
 }
 
 
-@fault("F57", "values change while no row version is new", WARN)
+@fault("F57", "values change without a new row version", WARN)
 @pytest.mark.parametrize(("before", "statements", "tables"), OLD_VERSIONS.values(), ids=OLD_VERSIONS)
 def test_f57_values_of_old_row_versions_are_read_again(
     scenario: Scenario, before: Sequence[str], statements: Sequence[str], tables: list[str]
 ) -> None:
     at_once(scenario, *before)
     scenario.run()
-    scenario.run()  # what was prepared is below the fence now
+    scenario.run()  # the fence is now past the prepared rows
 
     at_once(scenario, *statements)
     changed = scenario.run()
 
     full_read = changed.output["ingest"]["full_read"]
     assert sorted(full_read) == sorted(tables)
-    # The manifest has the same reasons, and no row was lost.
+    # The manifest gives the same reasons, and no row was lost.
     log = scenario.pipeline.landed()
     assert log.read(log.last()).full_read == full_read
     assert len(changed.warnings) >= len(tables)
@@ -490,7 +490,7 @@ PARTS = {
 }
 
 
-@fault("F57", "or a partition is exchanged", HEAL)
+@fault("F57", "a partition is exchanged", HEAL)
 @on("small_totesys")
 @pytest.mark.parametrize(("before", "statements"), PARTS.values(), ids=PARTS)
 def test_f57_part_that_is_another_one_is_read_again(
@@ -498,7 +498,7 @@ def test_f57_part_that_is_another_one_is_read_again(
 ) -> None:
     at_once(scenario, *before)
     scenario.run()
-    scenario.run()  # what was prepared is below the fence now
+    scenario.run()  # the fence is now past the prepared rows
 
     at_once(scenario, *statements)
     changed = scenario.run()
@@ -516,7 +516,7 @@ IN_THE_MIDST = {
 }
 
 
-@fault("F57", "or change while Ingest reads", WARN)
+@fault("F57", "values change without a new row version while Ingest reads", WARN)
 @pytest.mark.parametrize(("before", "statements", "tables"), IN_THE_MIDST.values(), ids=IN_THE_MIDST)
 def test_f57_what_changes_in_the_midst_is_read_again(
     scenario: Scenario, before: Sequence[str], statements: Sequence[str], tables: list[str]
@@ -600,7 +600,7 @@ def tablespace(scenario: Scenario) -> Iterator[str]:
     postgres.execute("DROP TABLESPACE elsewhere")
 
 
-@fault("F57", "or a table's structure changes and no value does", HEAL)
+@fault("F57", "a table's structure changes, but no value does", HEAL)
 def test_f57_table_is_not_read_in_full_for_what_changes_no_value(scenario: Scenario, tablespace: str) -> None:
     scenario.run()
     apart(scenario, *HARMLESS, f"ALTER TABLE payment SET TABLESPACE {tablespace}")
@@ -612,7 +612,7 @@ def test_f57_table_is_not_read_in_full_for_what_changes_no_value(scenario: Scena
     assert changed.output["ingest"]["rows"] == {"payment": 1}
 
 
-@fault("F57", "or columns change that no contract declares", WARN)
+@fault("F57", "columns change that no contract declares", WARN)
 def test_f57_undeclared_columns_lead_to_no_full_read(scenario: Scenario) -> None:
     scenario.run()
     at_once(

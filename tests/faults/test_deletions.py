@@ -90,7 +90,7 @@ def test_f67_no_version_ends_before_it_began(scenario: Scenario) -> None:
     assert len(EARLIER_STAMP.findall(warning)) == 2
 
 
-@fault("F67", "and nothing is new", WARN)
+@fault("F67", "the clock of totesys goes back, and nothing is new", WARN)
 @on("small_totesys")
 def test_f67_clock_that_goes_back_is_no_news(scenario: Scenario) -> None:
     with clock_ahead():
@@ -121,7 +121,7 @@ def test_backfill_is_not_earlier_than_the_batch_before_it(scenario: Scenario) ->
 
 
 def held(failed: Execution, counts: dict[str, int], *, is_repeated: bool = False) -> None:
-    """Asserts that an execution was held because of deletions, and names them and the input that accepts them."""
+    """Asserts that deletions held an execution, and that it names them and the input that accepts them."""
     assert failed.error == "DeletionsHeld"
     assert failed.retried == []
     assert failed.changed_nothing
@@ -134,7 +134,7 @@ def held(failed: Execution, counts: dict[str, int], *, is_repeated: bool = False
         )
 
 
-@fault("F68", "more than 100 rows and 10 % of a table are gone", HOLD)
+@fault("F68", "more than 100 rows and more than 10 % of a table are gone", HOLD)
 def test_f68_mass_deletion_is_held_until_it_is_accepted(scenario: Scenario) -> None:
     scenario.totesys(DESIGNS, 300)
     scenario.run()
@@ -153,7 +153,7 @@ def test_f68_mass_deletion_is_held_until_it_is_accepted(scenario: Scenario) -> N
     assert accepted.output["load"]["inserted"] == {"fact_payment": 1}
 
 
-@fault("F68", "and come back before anybody has accepted it", HOLD)
+@fault("F68", "the rows come back before anybody has accepted their deletion", HOLD)
 def test_f68_rows_that_come_back_were_never_gone(scenario: Scenario) -> None:
     scenario.run()
     with scenario.session() as other:
@@ -171,7 +171,7 @@ def test_f68_rows_that_come_back_were_never_gone(scenario: Scenario) -> None:
     assert (back.output["load"]["inserted"], back.output["load"]["tombstones"]) == ({}, {})
 
 
-@fault("F68", "of several tables", HOLD)
+@fault("F68", "several tables have lost more rows than one batch may delete", HOLD)
 def test_f68_all_tables_have_to_be_accepted(scenario: Scenario) -> None:
     scenario.totesys(DESIGNS, 300)
     scenario.run()
@@ -214,7 +214,7 @@ def test_f68_emptied_source_is_held(scenario: Scenario) -> None:
 PASSING = {"100 of 317": (0, 100), "10 %, and more than 100": (727, 120)}
 
 
-@fault("F68", "as many as that, and no more", HEAL)
+@fault("F68", "exactly as many rows are gone as one batch may delete", HEAL)
 @pytest.mark.parametrize(("more", "gone"), PASSING.values(), ids=PASSING)
 def test_f68_ordinary_deletions_pass(scenario: Scenario, more: int, gone: int) -> None:
     if more:
@@ -230,7 +230,7 @@ def test_f68_ordinary_deletions_pass(scenario: Scenario, more: int, gone: int) -
 HELD = {"101 of 317": (0, 101), "more than 10 %": (727, 121)}
 
 
-@fault("F68", "one more", HOLD)
+@fault("F68", "one row more is gone than one batch may delete", HOLD)
 @pytest.mark.parametrize(("more", "gone"), HELD.values(), ids=HELD)
 def test_f68_one_more_is_held(scenario: Scenario, more: int, gone: int) -> None:
     if more:
@@ -244,7 +244,7 @@ def test_f68_one_more_is_held(scenario: Scenario, more: int, gone: int) -> None:
     assert scenario.run({"accept_deletions": counts}).output["ingest"]["deleted"] == counts
 
 
-@fault("F68", "orders, from which transactions lose their reference", HOLD)
+@fault("F68", "orders are gone, and their transactions lose the reference", HOLD)
 def test_f68_orders_are_held_with_what_lost_its_reference(scenario: Scenario) -> None:
     scenario.run()
     scenario.totesys("DELETE FROM sales_order WHERE sales_order_id <= 150")
@@ -267,7 +267,7 @@ def test_f68_renumbered_rows_are_gone_whatever_came(scenario: Scenario) -> None:
     assert accepted.output["load"]["inserted"] == {"fact_payment": 150}
 
 
-@fault("F68", "rows that are deleted and written again, or came and went between two runs", HEAL)
+@fault("F68", "rows are deleted and written again, or come and go between two runs", HEAL)
 def test_f68_keys_that_are_there_again_are_not_gone(scenario: Scenario) -> None:
     scenario.run()
     with scenario.session() as other:
@@ -285,7 +285,7 @@ def test_f68_keys_that_are_there_again_are_not_gone(scenario: Scenario) -> None:
     assert passed.output["ingest"]["deleted"] == {"payment": 1}
 
 
-@fault("F68", "rows that were quarantined from the start", WARN)
+@fault("F68", "rows are gone that were quarantined from the start", WARN)
 @on("small_totesys")
 def test_f68_rows_that_were_never_landed_are_not_gone(scenario: Scenario, quarantined: Declares) -> None:
     quarantined("design")
@@ -315,7 +315,7 @@ def move(scenario: Scenario, name: str, template: str) -> None:
     scenario.pipeline.put_secret("source", name, READER)
 
 
-@fault("F68", "a single row, where the database is another one than before", HOLD)
+@fault("F68", "a single row is gone, and the database is another one than before", HOLD)
 def test_f68_any_deletion_from_another_database_is_held(scenario: Scenario, another: str) -> None:
     scenario.run()
     move(scenario, another, scenario.pipeline.source)
@@ -341,7 +341,7 @@ def test_f68_wrong_database_is_held(scenario: Scenario, another: str, empty_tote
     assert failed.error == "DeletionsHeld"
     assert failed.changed_nothing
     assert '"payment": 317' in failed.mail
-    # In another database any deletion is held, however few rows the table had.
+    # In another database, any deletion is held, however few rows the table had.
     assert '"currency": 3' in failed.mail
     scenario.pipeline.put_secret("source", scenario.pipeline.source, READER)
     scenario.totesys(AMENDED, 7)
@@ -360,7 +360,7 @@ WRONG: dict[str, Any] = {
 }
 
 
-@fault("F68", "deletions are accepted by what makes no sense", HOLD)
+@fault("F68", "the input that accepts deletions makes no sense", HOLD)
 @pytest.mark.parametrize("given", WRONG.values(), ids=WRONG)
 def test_f68_wrong_acceptance_is_refused(scenario: Scenario, given: Any) -> None:
     failed = scenario.run({"accept_deletions": given})
@@ -384,7 +384,7 @@ def share(monkeypatch: pytest.MonkeyPatch) -> Any:
     return declare
 
 
-@fault("F68", "a table declares that all of it may go", HEAL)
+@fault("F68", "a table declares that one batch may delete all its rows", HEAL)
 @pytest.mark.parametrize(("most", "gone"), [(1.0, 317), (0.5, 158)])
 def test_f68_declared_share_may_go(scenario: Scenario, share: Any, most: float, gone: int) -> None:
     share("payment", most)
@@ -394,7 +394,7 @@ def test_f68_declared_share_may_go(scenario: Scenario, share: Any, most: float, 
     assert scenario.run().output["ingest"]["deleted"] == {"payment": gone}
 
 
-@fault("F68", "or no more than so much", HOLD)
+@fault("F68", "a table declares the share that one batch may delete", HOLD)
 @pytest.mark.parametrize(("most", "gone"), [(0.5, 159), (0.0, 101)])
 def test_f68_more_than_the_declared_share_is_held(scenario: Scenario, share: Any, most: float, gone: int) -> None:
     share("payment", most)
@@ -419,7 +419,7 @@ def test_deletions_before_a_backfill_are_held_after_it(scenario: Scenario) -> No
 
 
 @on("empty_totesys")
-@fault("F68", "an empty totesys, of which nothing can go", HEAL)
+@fault("F68", "totesys is empty, so nothing can be deleted", HEAL)
 def test_f68_empty_source_has_nothing_to_lose(scenario: Scenario) -> None:
     scenario.run()
     scenario.totesys(DESIGNS, 300)

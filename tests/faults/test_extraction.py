@@ -22,13 +22,13 @@ NEW_DESIGN = (
 )
 
 
-@fault("F01", "a transaction stamped before, committed after the read", HEAL)
+@fault("F01", "a row is stamped before the read and committed after it", HEAL)
 @pytest.mark.parametrize("first", ["SELECT 1", "SAVEPOINT one"], ids=["plain", "in a savepoint"])
 def test_f01_late_commit_is_in_the_next_run(scenario: Scenario, first: str) -> None:
     with scenario.session() as early:
         early.cursor().execute(first)
         early.cursor().execute(AMENDED, (4_242, 7))
-        scenario.totesys(AMENDED, 4_242, 8)  # begun later, committed first
+        scenario.totesys(AMENDED, 4_242, 8)  # begins later, commits first
         scenario.run()
         assert amended_orders(scenario) == [8]
         early.commit()
@@ -36,11 +36,11 @@ def test_f01_late_commit_is_in_the_next_run(scenario: Scenario, first: str) -> N
     late = scenario.run()
 
     assert amended_orders(scenario) == [7, 8]
-    assert late.output["ingest"]["rows"] == {"sales_order": 2}  # the other comes again, and adds no version
+    assert late.output["ingest"]["rows"] == {"sales_order": 2}  # the other row is read again and adds no version
     assert late.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F02", "5,000 rows with the same last_updated, the reader killed half way", HEAL)
+@fault("F02", "5,000 rows have the same last_updated, and the reader is killed half way", HEAL)
 def test_f02_tie_group_comes_whole_and_once(scenario: Scenario) -> None:
     scenario.totesys(
         "INSERT INTO sales_order (created_at, last_updated, design_id, staff_id, counterparty_id, units_sold, "
@@ -56,7 +56,7 @@ def test_f02_tie_group_comes_whole_and_once(scenario: Scenario) -> None:
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 5_000}
 
 
-@fault("F03", "a commit between the count and the read", HEAL)
+@fault("F03", "a transaction commits between the count and the read", HEAL)
 def test_f03_count_and_read_see_the_same_snapshot(scenario: Scenario) -> None:
     scenario.totesys("UPDATE design SET file_name = 'early.json' WHERE design_id = 1")
 
@@ -75,7 +75,7 @@ def test_f03_count_and_read_see_the_same_snapshot(scenario: Scenario) -> None:
     "F04",
     "two rows 1 µs apart straddle the bookmark",
     HEAL,
-    nearest="1 ms apart, in either order, and none apart: timestamps of totesys have three digits",
+    nearest="rows 1 ms apart in either order, and with equal timestamps, because totesys' timestamps have three digits",
 )
 @pytest.mark.parametrize(("before", "after"), [("123", "124"), ("124", "123"), ("123", "123")])
 def test_f04_neighbours_on_both_sides_are_loaded(scenario: Scenario, before: str, after: str) -> None:
@@ -150,7 +150,7 @@ def zone(request: pytest.FixtureRequest, scenario: Scenario, monkeypatch: pytest
 
 
 @on("small_totesys")
-@fault("F07", "sessions and functions in another time zone, and the hour that comes twice", HEAL)
+@fault("F07", "sessions and functions use another time zone, and an hour comes twice", HEAL)
 @pytest.mark.parametrize("zone", ["Europe/London", "America/New_York", "Asia/Kolkata"], indirect=True)
 def test_f07_every_zone_makes_the_same_bytes(scenario: Scenario, zone: str, bytes_in_utc: set[str]) -> None:
     assert scenario.totesys("SHOW TimeZone") == [[zone]]
@@ -161,7 +161,7 @@ def test_f07_every_zone_makes_the_same_bytes(scenario: Scenario, zone: str, byte
     assert processed_data(scenario.pipeline) == bytes_in_utc
 
 
-@fault("F08", "UPDATE without touching last_updated", HEAL)
+@fault("F08", "an UPDATE leaves last_updated alone", HEAL)
 def test_f08_silent_update_is_a_second_version(scenario: Scenario) -> None:
     scenario.totesys("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id = 77")
     scenario.run()
@@ -175,7 +175,7 @@ def test_f08_silent_update_is_a_second_version(scenario: Scenario) -> None:
     assert units_after == units + 1
 
 
-@fault("F09", "hard delete in the source", HEAL)
+@fault("F09", "a row of a fact is deleted in totesys", HEAL)
 def test_f09_deleted_order_leaves_a_tombstone(scenario: Scenario) -> None:
     scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 55")
     deleting = scenario.run()
@@ -185,7 +185,7 @@ def test_f09_deleted_order_leaves_a_tombstone(scenario: Scenario) -> None:
     assert scenario.star("SELECT version, deleted FROM sales_order_history WHERE sales_order_id = 55") == [[1, True]]
 
 
-@fault("F09", "and its return", HEAL)
+@fault("F09", "the deleted row comes back", HEAL)
 def test_f09_order_that_comes_back_is_a_new_version(scenario: Scenario) -> None:
     (order,) = scenario.totesys("DELETE FROM sales_order WHERE sales_order_id = 55 RETURNING *")
     scenario.run()
@@ -199,7 +199,7 @@ def test_f09_order_that_comes_back_is_a_new_version(scenario: Scenario) -> None:
     assert versions == [[1, True], [2, False]]
 
 
-@fault("F09", "of a dimension", HEAL)
+@fault("F09", "a row of a dimension is deleted", HEAL)
 def test_f09_deleted_design_stays_for_its_history(scenario: Scenario) -> None:
     scenario.totesys(NEW_DESIGN, 90_001)
     scenario.run()
@@ -221,7 +221,7 @@ def test_f10_nothing_new_writes_nothing(scenario: Scenario) -> None:
 
 
 @on("empty_totesys")
-@fault("F11", "no rows at all; the first run ever", HEAL)
+@fault("F11", "the first run finds no rows at all", HEAL)
 def test_f11_empty_source_makes_an_empty_warehouse(scenario: Scenario) -> None:
     first = scenario.run()
 
@@ -249,7 +249,7 @@ def test_f12_first_run_that_dies_while_it_reads_leaves_nothing(scenario: Scenari
 
 
 @on("small_totesys")
-@fault("F12", "or after 6 of 11 objects", HOLD)
+@fault("F12", "the first run dies after 6 of 11 objects", HOLD)
 def test_f12_orphans_of_a_first_run_that_died_are_ignored(scenario: Scenario) -> None:
     with at_key(f"data/{SEVENTH}/", die, times=2):
         failed = scenario.run()
@@ -272,9 +272,9 @@ UNTRUE = {
 
 @fault(
     "F13",
-    "infinity, BC, year 12000, 24:00, NaN",
+    "a value is infinity, BC, the year 12000, 24:00 or NaN",
     HOLD,
-    nearest="24:00 in a date that is text: of a timestamp PostgreSQL itself makes the next day's 00:00",
+    nearest="24:00 in a date that is text, because PostgreSQL turns a timestamp's 24:00 into 00:00 of the next day",
 )
 @pytest.mark.parametrize(("table", "key", "column", "value", "found"), UNTRUE.values(), ids=UNTRUE)
 def test_f13_what_is_no_value_is_named(

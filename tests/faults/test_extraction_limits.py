@@ -36,9 +36,9 @@ COLUMNS = (
 @on("small_totesys")
 @fault(
     "F14",
-    "very many changed rows at once",
+    "very many rows change at once",
     HEAL,
-    nearest=f"{MANY:,} rows beside the witnessed pipeline, compared by one digest on either side",
+    nearest=f"{MANY:,} rows in a pipeline without a history checker, compared by one digest on either side",
 )
 def test_f14_memory_does_not_grow_with_the_rows(
     scenario: Scenario, stacked_pipelines: MakesPipelines, small_totesys: str, tmp_path: Path
@@ -57,10 +57,10 @@ def test_f14_memory_does_not_grow_with_the_rows(
         assert large.run().changed_nothing
         assert peaks_mb().keys() == {stage.lower() for stage in STAGES}
         assert max(peaks_mb().values()) < MOST_MB, peaks_mb()
-    scenario.run()  # the pipeline that the invariants are held against
+    scenario.run()  # runs the pipeline whose invariants are checked
 
 
-@fault("F15", "a column added to totesys", WARN)
+@fault("F15", "a column is added to totesys", WARN)
 def test_f15_undeclared_column_is_told_and_carried_on_without(scenario: Scenario) -> None:
     scenario.totesys("ALTER TABLE sales_order ADD COLUMN colour text DEFAULT 'red', ADD COLUMN weight integer")
     scenario.totesys(AMENDED, 7)
@@ -109,7 +109,7 @@ RETYPED = {
 }
 
 
-@fault("F17", "a column's type changed", HOLD)
+@fault("F17", "a column's type changes", HOLD)
 @pytest.mark.parametrize(("table", "column", "found", "expected"), RETYPED.values(), ids=RETYPED)
 def test_f17_found_and_expected_type_are_told(
     scenario: Scenario, table: str, column: str, found: str, expected: str
@@ -141,7 +141,7 @@ def test_f18_table_and_missing_grant_are_named(scenario: Scenario) -> None:
     scenario.run()
 
 
-@fault("F18", "or a table is missing", HOLD)
+@fault("F18", "a table is missing", HOLD)
 def test_f18_missing_table_is_named(scenario: Scenario) -> None:
     scenario.totesys("ALTER TABLE payment RENAME TO payments")
     scenario.totesys(AMENDED, 7)
@@ -163,7 +163,7 @@ def restored(scenario: Scenario) -> Iterator[str]:
     scenario.pipeline.postgres.execute(f"DROP DATABASE IF EXISTS {identifier(name)} WITH (FORCE)")
 
 
-@fault("F19", "totesys is restored as it was a while ago, under another name", WARN)
+@fault("F19", "an older copy of totesys is restored under another name", WARN)
 def test_f19_restored_source_is_read_in_full_once(scenario: Scenario, restored: str) -> None:
     dump(scenario, restored)
     scenario.totesys(AMENDED, 7)
@@ -177,7 +177,7 @@ def test_f19_restored_source_is_read_in_full_once(scenario: Scenario, restored: 
     assert back.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F19", "and lacks rows that were landed", HOLD)
+@fault("F19", "the restored copy lacks rows that were landed", HOLD)
 def test_f19_rows_that_a_restored_source_lacks_are_held(scenario: Scenario, restored: str) -> None:
     dump(scenario, restored)
     scenario.totesys(NEW_DESIGN, 90_001)
@@ -194,7 +194,7 @@ def test_f19_rows_that_a_restored_source_lacks_are_held(scenario: Scenario, rest
 
 
 def dump(scenario: Scenario, name: str) -> None:
-    """Copies totesys as it is."""
+    """Copies totesys."""
     scenario.pipeline.postgres.execute(
         f"CREATE DATABASE {identifier(name)} TEMPLATE {identifier(scenario.pipeline.source)}"
     )
@@ -206,7 +206,7 @@ def restore(scenario: Scenario, name: str) -> None:
     scenario.pipeline.put_secret("source", name, READER)
 
 
-@fault("F19", "its transaction ids go back", WARN, nearest="the last manifest's are moved ahead")
+@fault("F19", "totesys' transaction ids go back", WARN, nearest="the ids in the last manifest are moved ahead")
 def test_f19_ids_that_go_back_are_noticed_and_change_nothing(scenario: Scenario) -> None:
     move_ahead(scenario)
 

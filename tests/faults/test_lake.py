@@ -28,7 +28,7 @@ def scenario(scenario: Scenario) -> Scenario:
     return scenario
 
 
-@fault("F28", "503 SlowDown or 500 InternalError for a moment", HEAL)
+@fault("F28", "S3 answers 503 SlowDown or 500 InternalError for a moment", HEAL)
 @pytest.mark.parametrize(
     ("status", "code", "operation"),
     [
@@ -47,7 +47,7 @@ def test_f28_moment_of_trouble_is_the_sdks_affair(scenario: Scenario, status: in
     assert (healed.retried, answers.left) == ([], 0)
 
 
-@fault("F28", "for longer than the SDK tries", HEAL)
+@fault("F28", "S3 answers with errors for longer than the SDK tries", HEAL)
 def test_f28_longer_trouble_is_the_state_machines_affair(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 
@@ -57,7 +57,7 @@ def test_f28_longer_trouble_is_the_state_machines_affair(scenario: Scenario) -> 
     assert healed.retried == ["LakeUnavailable"] * 2
 
 
-@fault("F28", "for good", HOLD)
+@fault("F28", "S3 answers with errors at every attempt", HOLD)
 def test_f28_lasting_trouble_holds(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 
@@ -71,7 +71,7 @@ def test_f28_lasting_trouble_holds(scenario: Scenario) -> None:
     assert scenario.run().output["ingest"]["rows"] == {"sales_order": 1}
 
 
-@fault("F29", "a crash after k of n landing PUTs, for every k", HEAL)
+@fault("F29", "Ingest crashes after k of its n PUTs, for every k", HEAL)
 def test_f29_death_at_any_put_leaves_orphans_at_most(scenario: Scenario) -> None:
     for put in itertools.count(1):
         scenario.totesys(AMENDMENT)
@@ -90,7 +90,7 @@ def test_f29_death_at_any_put_leaves_orphans_at_most(scenario: Scenario) -> None
     assert len(orphans(scenario)) >= 1
 
 
-@fault("F29", "and again at the retry", HOLD)
+@fault("F29", "Ingest crashes again in its retry", HOLD)
 @pytest.mark.parametrize("at", ["data/sales_order", "keys/", "log/0000"])
 def test_f29_next_run_makes_good_too(scenario: Scenario, at: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -109,7 +109,7 @@ CONTENDED = [(1, ["BatchContended"]), (2, [])]
 FINDS_IT = "the retry finds the batch in the log and resumes after it, instead of repeating an answer"
 
 
-@fault("F30", "a crash after the manifest, before the return", HEAL, because=FINDS_IT)
+@fault("F30", "a stage crashes after its manifest is written and before it returns", HEAL, because=FINDS_IT)
 @pytest.mark.parametrize("death", [1, 2], ids=["ingest", "transform"])
 def test_f30_retry_finds_what_the_dead_had_committed(scenario: Scenario, death: int) -> None:
     scenario.totesys(AMENDMENT)
@@ -135,7 +135,7 @@ def test_f30_writer_that_contends_with_itself_goes_on(scenario: Scenario, loss: 
     assert healed.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-LANDED, PROCESSED = "transform", "load"  # the stages that read either zone
+LANDED, PROCESSED = "transform", "load"  # the stage that reads each zone
 IN_EITHER_ZONE = pytest.mark.parametrize("reader", [LANDED, PROCESSED], ids=["landing", "processed"])
 
 
@@ -151,7 +151,7 @@ def empty(_body: bytes) -> bytes:
     return b""
 
 
-@fault("F31", "an object with a flipped bit, cut short or empty", HOLD)
+@fault("F31", "an object has a flipped bit, is cut short or is empty", HOLD)
 @pytest.mark.parametrize("harm", [flipped_bit, cut_short, empty])
 @IN_EITHER_ZONE
 def test_f31_harmed_rows_are_named(scenario: Scenario, reader: str, harm: Callable[[bytes], bytes]) -> None:
@@ -169,7 +169,7 @@ def test_f31_harmed_rows_are_named(scenario: Scenario, reader: str, harm: Callab
     assert scenario.run().output["load"]["batches"] == 2
 
 
-@fault("F31", "the live keys of the batch before", HOLD)
+@fault("F31", "the previous batch's live keys are damaged", HOLD)
 def test_f31_harmed_keys_are_named(scenario: Scenario) -> None:
     stored = Stored(scenario, LANDED, "keys", batch=1)
     stored.overwrite(flipped_bit)
@@ -183,7 +183,7 @@ def test_f31_harmed_keys_are_named(scenario: Scenario) -> None:
     assert scenario.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
 
-@fault("F31", "a manifest", HOLD)
+@fault("F31", "a manifest is damaged", HOLD)
 @IN_EITHER_ZONE
 def test_f31_harmed_manifest_is_named(scenario: Scenario, reader: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -198,7 +198,7 @@ def test_f31_harmed_manifest_is_named(scenario: Scenario, reader: str) -> None:
     scenario.run()
 
 
-@fault("F32", "an object deleted between two steps", HOLD)
+@fault("F32", "an object is deleted between two steps", HOLD)
 @IN_EITHER_ZONE
 def test_f32_missing_rows_are_named(scenario: Scenario, reader: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -214,7 +214,7 @@ def test_f32_missing_rows_are_named(scenario: Scenario, reader: str) -> None:
     assert scenario.run().output["load"]["batches"] == 2
 
 
-@fault("F32", "the live keys of the batch before", HOLD)
+@fault("F32", "the previous batch's live keys are deleted", HOLD)
 def test_f32_missing_keys_are_named(scenario: Scenario) -> None:
     stored = Stored(scenario, LANDED, "keys", batch=1)
     stored.delete()
@@ -228,7 +228,7 @@ def test_f32_missing_keys_are_named(scenario: Scenario) -> None:
     assert scenario.run().output["ingest"]["deleted"] == {"sales_order": 1}
 
 
-@fault("F32", "the manifest of a landed batch", HOLD)
+@fault("F32", "a landed batch's manifest is deleted", HOLD)
 def test_f32_missing_end_of_the_landed_log_is_named(scenario: Scenario) -> None:
     stored = Stored(scenario, LANDED, "manifest", batch=1)
     stored.delete()
@@ -243,10 +243,10 @@ def test_f32_missing_end_of_the_landed_log_is_named(scenario: Scenario) -> None:
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-MADE_AGAIN = "whatever it told of is still there to make it from"
+MADE_AGAIN = "everything that the manifest listed still exists, so the batch is made again"
 
 
-@fault("F32", "the manifest of a batch that was landed a moment ago", HEAL, because=MADE_AGAIN)
+@fault("F32", "the manifest of a batch that was just landed is deleted", HEAL, because=MADE_AGAIN)
 def test_f32_batch_that_nobody_has_read_is_landed_again(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 
@@ -256,7 +256,7 @@ def test_f32_batch_that_nobody_has_read_is_landed_again(scenario: Scenario) -> N
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F32", "the manifest of a processed batch", HEAL, because=MADE_AGAIN)
+@fault("F32", "a processed batch's manifest is deleted", HEAL, because=MADE_AGAIN)
 @pytest.mark.parametrize("at", ["load", "ingest"], ids=["not loaded yet", "loaded"])
 def test_f32_processed_batch_is_made_again(scenario: Scenario, at: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -310,7 +310,7 @@ def test_f33_loser_of_a_commit_goes_on_behind_the_winner(scenario: Scenario, com
     assert [log.last() for log in logs(scenario)] == [2, 2]
 
 
-@fault("F33", "and the loser has seen more", HEAL)
+@fault("F33", "two writers commit one batch, and the loser has seen more", HEAL)
 def test_f33_loser_lands_what_the_winner_has_not_seen(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
 

@@ -28,7 +28,7 @@ LARGEST = 2**31 - 1
 
 @fault(
     "F45",
-    "the same key twice in one batch",
+    "a batch holds the same key twice",
     HOLD,
     because="a snapshot shows one version of a key, so two of them are damage, and nothing shows which is right",
     nearest="a processed object and its manifest are rewritten: totesys' primary keys allow no such batch",
@@ -74,7 +74,7 @@ def test_f46_batch_is_loaded_whole_or_not_at_all(scenario: Scenario) -> None:
     assert healed.output["load"]["inserted"] == {"dim_design": 1, "fact_sales_order": 1}
 
 
-@fault("F47", "the batch is committed, and its acknowledgement lost", HEAL)
+@fault("F47", "a batch is committed, and the acknowledgement is lost", HEAL)
 def test_f47_retry_finds_the_batch_loaded(scenario: Scenario) -> None:
     change(scenario)
 
@@ -87,7 +87,7 @@ def test_f47_retry_finds_the_batch_loaded(scenario: Scenario) -> None:
     assert scenario.star("SELECT count(*) FROM sales_order_history WHERE batch_id = 2 AND NOT deleted") == [[1]]
 
 
-@fault("F48", "an order and its new design in one batch", HEAL)
+@fault("F48", "an order and its new design come in one batch", HEAL)
 def test_f48_dimension_is_loaded_before_its_fact(scenario: Scenario) -> None:
     scenario.totesys(NEW_DESIGN, 90_001, "Granite")
     scenario.totesys("UPDATE sales_order SET design_id = 90001 WHERE sales_order_id = 7")
@@ -97,7 +97,7 @@ def test_f48_dimension_is_loaded_before_its_fact(scenario: Scenario) -> None:
     assert scenario.star("SELECT design_id FROM current_sales_order WHERE sales_order_id = 7") == [[90_001]]
 
 
-@fault("F48", "or the warehouse has lost the design", HOLD)
+@fault("F48", "the warehouse has lost an order's design", HOLD)
 def test_f48_what_refers_to_nothing_is_named(scenario: Scenario) -> None:
     scenario.totesys(NEW_DESIGN, 90_001, "Granite")
     scenario.run()
@@ -122,7 +122,7 @@ PARENTS = {
 }
 
 
-@fault("F49", "a department renamed, an address changed; staff and counterparties untouched", HEAL)
+@fault("F49", "a department is renamed or an address changes, but no row of staff or counterparty does", HEAL)
 @pytest.mark.parametrize(("change", "seen"), PARENTS.values(), ids=PARENTS)
 def test_f49_rows_that_are_joined_with_the_change_come_again(scenario: Scenario, change: str, seen: str) -> None:
     scenario.totesys(f"UPDATE {change}")
@@ -131,7 +131,7 @@ def test_f49_rows_that_are_joined_with_the_change_come_again(scenario: Scenario,
     assert scenario.star(f"SELECT count(*) FROM {seen}") == [[20]]
 
 
-@fault("F49", "a currency's code", HEAL)
+@fault("F49", "a currency's code changes", HEAL)
 def test_f49_currency_has_its_new_name(scenario: Scenario) -> None:
     scenario.totesys("UPDATE currency SET currency_code = 'JPY' WHERE currency_id = 1")
     scenario.run()
@@ -165,7 +165,7 @@ TEXTS = [
 ]
 
 
-@fault("F50", "quotes, newlines, emoji, NaN and NULL as texts", HEAL)
+@fault("F50", "texts hold quotes, newlines, emoji, NaN and NULL", HEAL)
 def test_f50_every_text_is_the_same_in_the_warehouse(scenario: Scenario) -> None:
     for number, text in enumerate(TEXTS, start=90_000):
         scenario.totesys(NEW_DESIGN, number, text)
@@ -177,7 +177,7 @@ def test_f50_every_text_is_the_same_in_the_warehouse(scenario: Scenario) -> None
 
 
 @on("small_totesys")
-@fault("F50", "an empty text beside NULL", HEAL)
+@fault("F50", "one text is empty, another is NULL", HEAL)
 def test_f50_empty_text_is_not_null(scenario: Scenario) -> None:
     scenario.totesys("UPDATE address SET address_line_2 = '', district = NULL WHERE address_id = 1")
     scenario.totesys("UPDATE address SET address_line_2 = NULL, district = '' WHERE address_id = 2")
@@ -190,9 +190,9 @@ def test_f50_empty_text_is_not_null(scenario: Scenario) -> None:
 
 @fault(
     "F50",
-    "the largest numbers, and integers beside NULL",
+    "numbers are as large as their types allow, and some integers are NULL",
     HEAL,
-    nearest="integers up to 2^31 - 1 and numeric(10,2): totesys has none that are larger",
+    nearest="integers up to 2^31 - 1 and numeric(10,2), because totesys has no larger types",
 )
 def test_f50_every_number_is_the_same_in_the_warehouse(scenario: Scenario) -> None:
     scenario.totesys(
@@ -212,7 +212,7 @@ def test_f50_every_number_is_the_same_in_the_warehouse(scenario: Scenario) -> No
 
 
 @on("small_totesys")
-@fault("F50", "a zero byte", HEAL, nearest="PostgreSQL refuses to store one, so totesys can't hold it")
+@fault("F50", "a text holds a zero byte", HEAL, nearest="PostgreSQL refuses to store one, so totesys can't hold it")
 def test_f50_zero_byte_can_not_be_in_totesys(scenario: Scenario) -> None:
     with pytest.raises(pg8000.dbapi.DatabaseError, match="invalid byte sequence"):
         scenario.totesys(NEW_DESIGN, 90_001, "a\0b")

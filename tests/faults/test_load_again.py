@@ -52,7 +52,7 @@ def test_f51_rows_that_come_again_add_no_version(scenario: Scenario) -> None:
     assert [scenario.star(NAME_OF, design) for design in (1, 2)] == [[["older.json"]], [["newer.json"]]]
 
 
-@fault("F51", "an older batch comes to its turn after a newer one was loaded", HEAL)
+@fault("F51", "a batch's turn comes after another execution has loaded it and a newer one", HEAL)
 def test_f51_batch_that_was_overtaken_changes_nothing(scenario: Scenario) -> None:
     ((place,),) = scenario.star(PLACES_OF, 7)
     change(scenario, 1, 7, "older.json", place + 1)
@@ -76,7 +76,7 @@ def test_f51_batch_that_was_overtaken_changes_nothing(scenario: Scenario) -> Non
     "F51",
     "an old event of Load is delivered again",
     NOOP,
-    because="an event names no batch: the warehouse's own log says what is due, and nothing is",
+    because="an event names no batch: the warehouse's own log shows that nothing is due",
 )
 def test_f51_old_event_finds_nothing_to_do(scenario: Scenario) -> None:
     events: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ def test_f51_old_event_finds_nothing_to_do(scenario: Scenario) -> None:
     assert (late.output["load"]["batches"], late.output["load"]["loaded_through"]) == (0, 2)
 
 
-@fault("F52", "an order of 2031, a year that dim_date lacks", HEAL)
+@fault("F52", "an order falls in 2031, a year that dim_date lacks", HEAL)
 def test_f52_calendar_grows_in_the_same_transaction(scenario: Scenario) -> None:
     scenario.totesys("UPDATE sales_order SET agreed_delivery_date = '2031-02-03' WHERE sales_order_id = 7")
     seen: list[tuple[int, int]] = []
@@ -110,7 +110,7 @@ def test_f52_calendar_grows_in_the_same_transaction(scenario: Scenario) -> None:
     assert extended.output["load"]["inserted"] == {"dim_date": 365, "fact_sales_order": 1}
 
 
-@fault("F53", "one poison row among 10,000", HOLD)
+@fault("F53", "one row of 10,000 breaks its contract", HOLD)
 def test_f53_poison_row_holds_its_run(scenario: Scenario) -> None:
     scenario.totesys(MANY_ORDERS)
     scenario.totesys(POISON, 7)
@@ -124,7 +124,7 @@ def test_f53_poison_row_holds_its_run(scenario: Scenario) -> None:
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 10_000}
 
 
-@fault("F53", "the same, where its table says quarantine = true", WARN)
+@fault("F53", "one row of 10,000 breaks its contract, in a table with quarantine = true", WARN)
 @pytest.mark.parametrize("cured", [False, True], ids=["left", "cured"])
 def test_f53_poison_row_is_set_aside(scenario: Scenario, quarantined: Declares, cured: bool) -> None:
     quarantined("sales_order")
@@ -145,7 +145,7 @@ def test_f53_poison_row_is_set_aside(scenario: Scenario, quarantined: Declares, 
         assert scenario.star("SELECT released_batch_id FROM etl.quarantine") == [[3]]
 
 
-@fault("F54", "six failed runs, then recovery", HOLD)
+@fault("F54", "six runs fail, and the next one succeeds", HOLD)
 def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
     ((place,),) = scenario.star(PLACES_OF, 7)
     moves = [place % 20 + number for number in range(1, 8)]
@@ -163,7 +163,7 @@ def test_f54_one_larger_run_catches_up(scenario: Scenario) -> None:
     assert ": Load failed with WarehouseUnreachable, " in told.subject
 
 
-@fault("F54", "a weekend of failed runs, and another failure at its end", HOLD)
+@fault("F54", "runs fail for a whole weekend, and then with another error", HOLD)
 def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> None:
     scenario.totesys(MOVE, 1, 7)
     told = {}
@@ -190,7 +190,7 @@ def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> N
         scenario.run()
 
 
-@fault("F54", "two failures by turns, one of which ends the executions from outside", HOLD)
+@fault("F54", "runs fail and are aborted by turns", HOLD)
 def test_f54_failures_by_turns_are_told_once_each(scenario: Scenario) -> None:
     scenario.totesys(MOVE, 1, 7)
     ended = []
@@ -205,7 +205,7 @@ def test_f54_failures_by_turns_are_told_once_each(scenario: Scenario) -> None:
     assert scenario.run().succeeded
 
 
-@fault("F54", "a failure whose first mail SNS does not take", HOLD)
+@fault("F54", "SNS refuses a failure's first e-mail", HOLD)
 def test_f54_mail_that_could_not_be_sent_silences_none(scenario: Scenario) -> None:
     scenario.totesys(MOVE, 1, 7)
     with scenario.mute():
@@ -230,7 +230,7 @@ def throttled(_name: str, _event: dict[str, Any]) -> InvokeResult:
 
 
 @on("small_totesys")
-@fault("F55", "Ingest and Transform of the release before, Transform and Load of this one", HEAL)
+@fault("F55", "the previous release runs Ingest and Transform, and this one runs Transform and Load", HEAL)
 def test_f55_manifests_of_the_version_before_are_read(scenario: Scenario) -> None:
     def after_old_release(name: str, event: dict[str, Any]) -> InvokeResult:
         for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket):
@@ -247,7 +247,7 @@ def test_f55_manifests_of_the_version_before_are_read(scenario: Scenario) -> Non
     assert second.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F55", "a manifest of a release to come", HOLD)
+@fault("F55", "a manifest comes from a later release", HOLD)
 @pytest.mark.parametrize(("zone", "step"), [("landing", "Ingest"), ("processed", "Load")])
 def test_f55_unknown_version_is_not_guessed(scenario: Scenario, zone: str, step: str) -> None:
     bucket = {"landing": scenario.pipeline.landing_bucket, "processed": scenario.pipeline.processed_bucket}[zone]

@@ -26,7 +26,7 @@ TIMED_OUT = "RequestId: 1 Error: Task timed out after 300.00 seconds"
 
 @pytest.fixture
 def hang(scenario: Scenario) -> Iterator[Callable[[], None]]:
-    """Makes the next load hang at its payments, with the designs loaded already; ends that when called."""
+    """Makes the next load hang at its payments, after the designs. Yields a function that lets it continue."""
     scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id < 5")
     scenario.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id < 20")
     with load_hangs(scenario) as end:
@@ -53,10 +53,9 @@ def test_f34_load_that_times_out_is_made_good_by_its_retry(
 
 @fault(
     "F34",
-    "once more in its retry",
+    "a load times out, and so does its retry",
     HOLD,
-    because="the mail says what timed out and after how long, not how many rows there were: a function that is killed "
-    "has no last word",
+    because="a killed function reports nothing: the e-mail names it and its time-out, but not the number of rows",
 )
 def test_f34_load_that_times_out_twice_holds(scenario: Scenario, hang: Callable[[], None], tmp_path: Path) -> None:
     with scenario.worker_processes("load", tmp_path, timeout=TIMEOUT):
@@ -70,7 +69,7 @@ def test_f34_load_that_times_out_twice_holds(scenario: Scenario, hang: Callable[
     assert scenario.run().output["load"]["batches"] == 1
 
 
-@fault("F35", "Lambda kills a load that is out of memory", HEAL, nearest="kill -9 of the worker's process")
+@fault("F35", "Lambda kills a load that is out of memory", HEAL, nearest="kill -9 ends the worker's process")
 def test_f35_load_that_is_killed_is_made_good_by_its_retry(
     scenario: Scenario, hang: Callable[[], None], tmp_path: Path
 ) -> None:
@@ -85,7 +84,7 @@ def test_f35_load_that_is_killed_is_made_good_by_its_retry(
     assert healed.output["load"]["inserted"] == {"fact_payment": 19}
 
 
-@fault("F35", "once more in its retry", HOLD)
+@fault("F35", "Lambda kills a load that is out of memory, and then its retry", HOLD)
 def test_f35_load_that_is_killed_twice_holds(scenario: Scenario, hang: Callable[[], None], tmp_path: Path) -> None:
     with scenario.worker_processes("load", tmp_path):
         execution = scenario.start()
@@ -119,12 +118,12 @@ def test_f36_refusals_are_waited_out_with_jitter(scenario: Scenario, code: str, 
 
 
 @on("small_totesys")
-@fault("F36", "for longer than that", HOLD)
+@fault("F36", "Lambda throttles or fails more than six times", HOLD)
 def test_f36_refusals_that_last_hold(scenario: Scenario) -> None:
     with scenario.instead("transform", refusing(scenario, "TooManyRequestsException", 429, times=7)):
         failed = scenario.run()
 
-    # Six times before it is caught, twice when it is raised again.
+    # Six times before the error is caught, twice when the state raises it again.
     assert (failed.error, len(failed.retried)) == ("Lambda.TooManyRequestsException", 6 + 2)
     assert scenario.run().output["load"]["batches"] == 1
 
@@ -144,7 +143,7 @@ def test_f37_starts_of_one_name_are_one_execution(scenario: Scenario) -> None:
 
 
 @on("small_totesys")
-@fault("F37", "one after the other under two names, as EventBridge may well do", NOOP)
+@fault("F37", "a start is delivered twice under two names, as EventBridge may do", NOOP)
 def test_f37_second_start_finds_nothing_left(scenario: Scenario) -> None:
     first, second = scenario.run(), scenario.run()
 
@@ -174,7 +173,7 @@ def test_f38_execution_that_is_overtaken_does_nothing_twice(scenario: Scenario, 
     assert [overtaking[0].output["load"]["batches"], overtaken.output["load"]["batches"]] == [1, 0]
 
 
-@fault("F38", "or ends while that one is on its way", HEAL)
+@fault("F38", "an execution ends while a later one is under way", HEAL)
 @pytest.mark.parametrize("meeting", MEETINGS.values(), ids=MEETINGS)
 def test_f38_execution_that_is_late_does_nothing_twice(scenario: Scenario, meeting: Meeting) -> None:
     scenario.totesys(AMENDMENT)
@@ -199,7 +198,7 @@ def test_f38_execution_that_is_late_does_nothing_twice(scenario: Scenario, meeti
     assert [early.output["load"]["batches"], late.output["load"]["batches"]] == [1, 0]
 
 
-@fault("F38", "or comes while that one loads", HEAL)
+@fault("F38", "an execution reaches Load while another one loads", HEAL)
 def test_f38_second_load_waits_for_the_first(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
     started = queue.Queue[str]()
@@ -222,7 +221,7 @@ LOSSES: dict[str, Callable[[], InvokeResult]] = {
 }
 
 
-@fault("F39", "each function has done its work, its answer is lost, and it runs again", HEAL)
+@fault("F39", "each function does its work, loses its answer and runs again", HEAL)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_f39_work_that_is_done_is_not_done_again(scenario: Scenario, loss: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -237,7 +236,7 @@ def test_f39_work_that_is_done_is_not_done_again(scenario: Scenario, loss: str) 
     _, transformed, loaded = traces
     assert transformed.objects == healed.after.objects
     assert transformed.rows != loaded.rows == healed.after.rows
-    assert healed.output["load"]["batches"] == 0  # as the answer that arrived has it
+    assert healed.output["load"]["batches"] == 0  # the answer of the retry, which found the batch loaded
 
 
 def refuse(code: str, status: int) -> InvokeResult:

@@ -1,4 +1,4 @@
-"""F69 and F70: a transaction that an analyst has left open in the warehouse, and others who read meanwhile."""
+"""F69 and F70: an analyst has left a transaction open in the warehouse, while others read."""
 
 import contextlib
 import threading
@@ -14,14 +14,14 @@ from totes.warehouse import schema
 from totes.warehouse.warehouse import Warehouse
 
 CALENDAR, ORDERS = "SELECT count(*) FROM dim_date", "SELECT count(*) FROM current_sales_order"
-# The state machine's five attempts would take five times as long as a reader must not wait.
+# A reader must not wait longer. The state machine's five attempts would take five times as long.
 LONGEST_WAIT = 1.0
 RETRIES = 4
 
 
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drops the keys for ten new rows already."""
+    """Makes Load drop the keys for as few as ten new rows."""
     monkeypatch.setattr("totes.warehouse.staging.BULK_ROWS", 10)
 
 
@@ -33,7 +33,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.contextmanager
 def reading(scenario: Scenario) -> Iterator[list[float]]:
-    """Reads all the time, as other readers do; yields the seconds of each read."""
+    """Reads again and again, as other readers do. Yields the seconds of each read."""
     waits: list[float] = []
     ended = threading.Event()
 
@@ -60,7 +60,7 @@ def orders(scenario: Scenario) -> int:
     return int(rows)
 
 
-@fault("F69", "an analyst's open transaction on a dimension, during a full re-read", HEAL)
+@fault("F69", "an analyst has an open transaction on a dimension during a full refresh", HEAL)
 @pytest.mark.usefixtures("bulk")
 def test_f69_full_read_passes_by(scenario: Scenario) -> None:
     with scenario.pipeline.open_select(CALENDAR), reading(scenario) as waits:
@@ -71,7 +71,7 @@ def test_f69_full_read_passes_by(scenario: Scenario) -> None:
     assert max(waits) < LONGEST_WAIT
 
 
-@fault("F69", "while every order is amended", HEAL)
+@fault("F69", "an analyst has an open transaction while every order is amended", HEAL)
 @pytest.mark.usefixtures("bulk")
 def test_f69_many_new_versions_pass_by(scenario: Scenario) -> None:
     scenario.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 + agreed_delivery_location_id % 5")
@@ -84,7 +84,7 @@ def test_f69_many_new_versions_pass_by(scenario: Scenario) -> None:
 
 
 @on("small_totesys")
-@fault("F69", "in the first load", HEAL)
+@fault("F69", "an analyst has an open transaction during the first load", HEAL)
 @pytest.mark.usefixtures("bulk")
 def test_f69_first_rows_pass_by(scenario: Scenario) -> None:
     pipeline = scenario.pipeline
@@ -104,7 +104,7 @@ def go_back_to_version_2(scenario: Scenario) -> None:
     scenario.star("DELETE FROM etl.schema_version WHERE version >= 3")
 
 
-@fault("F70", "a migration of the warehouse behind an analyst's open transaction", HOLD)
+@fault("F70", "an analyst's open transaction blocks a migration of the warehouse", HOLD)
 @pytest.mark.usefixtures("hasty")
 def test_f70_blocked_migration_names_the_reader(scenario: Scenario) -> None:
     go_back_to_version_2(scenario)
@@ -120,7 +120,7 @@ def test_f70_blocked_migration_names_the_reader(scenario: Scenario) -> None:
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F70", "which ends meanwhile", HEAL)
+@fault("F70", "the analyst's transaction ends while the migration waits", HEAL)
 def test_f70_migration_is_made_once_the_reader_has_gone(scenario: Scenario) -> None:
     go_back_to_version_2(scenario)
     scenario.totesys("UPDATE sales_order SET agreed_delivery_location_id = 1 WHERE sales_order_id = 7")

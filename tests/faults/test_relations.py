@@ -11,7 +11,7 @@ from tests.support.reconciliation import reconcile
 
 AMENDED = "UPDATE payment SET paid = NOT paid WHERE payment_id = %s"
 DUE = "SELECT min(payment_id) FROM payment WHERE payment_id > 200 AND NOT paid"
-# Copies of 20 payments in a table of their own, with other keys.
+# Copies 20 payments into a table of their own, with other keys.
 MORE = (
     "CREATE TABLE more (LIKE payment)",
     "INSERT INTO more SELECT payment_id + 10000, created_at, last_updated, transaction_id, counterparty_id, "
@@ -31,14 +31,14 @@ def tombstones(scenario: Scenario) -> list[int]:
     return [key for (key,) in scenario.star("SELECT business_id FROM etl.tombstone ORDER BY 1")]
 
 
-@fault("F64", "a partitioned table: first run, changes, deletions", HEAL)
+@fault("F64", "a partitioned table has its first run, changes and deletions", HEAL)
 @on("small_totesys")
 def test_f64_partitioned_table_is_read_and_its_deletions_found(scenario: Scenario) -> None:
     at_once(scenario, *PARTITIONED)
     first = scenario.run()
     assert [[first.output["ingest"]["rows"]["payment"]]] == scenario.totesys("SELECT count(*) FROM payment")
 
-    # A new row in each partition, so that the first new rows are at different places.
+    # Writes a new row in each partition, so that the partitions' first new rows are at different places.
     scenario.totesys("UPDATE payment SET payment_date = '2024-12-24' WHERE payment_id IN (7, 150, 210)")
     changed = scenario.run()
     scenario.totesys("DELETE FROM payment WHERE payment_id IN (8, 151)")
@@ -49,7 +49,7 @@ def test_f64_partitioned_table_is_read_and_its_deletions_found(scenario: Scenari
     assert tombstones(scenario) == [8, 151]
 
 
-@fault("F64", "a row that moves from one partition to another", HEAL)
+@fault("F64", "a row moves from one partition to another", HEAL)
 @on("small_totesys")
 def test_f64_row_that_moves_is_a_version_and_no_deletion(scenario: Scenario) -> None:
     at_once(scenario, *PARTITIONED)
@@ -63,7 +63,7 @@ def test_f64_row_that_moves_is_a_version_and_no_deletion(scenario: Scenario) -> 
     assert versions(scenario, key) == [[1, False, False], [2, True, False]]
 
 
-@fault("F64", "a table becomes partitioned, with the rows that it had", WARN)
+@fault("F64", "a table becomes partitioned and keeps its rows", WARN)
 def test_f64_table_that_becomes_partitioned_has_no_new_versions(scenario: Scenario) -> None:
     scenario.run()
     at_once(scenario, *PARTITIONED)
@@ -76,7 +76,7 @@ def test_f64_table_that_becomes_partitioned_has_no_new_versions(scenario: Scenar
     assert tombstones(scenario) == []
 
 
-@fault("F64", "a filled partition is attached, and detached", HEAL)
+@fault("F64", "a partition with rows is attached and detached", HEAL)
 @on("small_totesys")
 def test_f64_partition_comes_and_goes_with_its_rows(scenario: Scenario) -> None:
     at_once(scenario, *PARTITIONED, *MORE)
@@ -96,7 +96,7 @@ def test_f64_partition_comes_and_goes_with_its_rows(scenario: Scenario) -> None:
     assert again.output["load"]["inserted"] == {"fact_payment": 20}
 
 
-@fault("F64", "or is detached without a lock of the whole", HEAL)
+@fault("F64", "a partition is detached without a lock of the whole table", HEAL)
 @on("small_totesys")
 def test_f64_partition_detached_concurrently_is_gone(scenario: Scenario) -> None:
     at_once(scenario, *PARTITIONED, *MORE, ATTACHED)
@@ -125,7 +125,7 @@ def test_f64_partitioned_parent_refreshes_what_is_joined_with_it(scenario: Scena
     assert renamed == scenario.totesys(f"SELECT count(*) FROM staff WHERE department_id = {key}")
 
 
-@fault("F64", "a table with children that inherit from it", HEAL)
+@fault("F64", "tables inherit from a table", HEAL)
 @on("small_totesys")
 def test_f64_rows_of_a_child_are_rows_of_its_parent(scenario: Scenario) -> None:
     at_once(scenario, *INHERITED)
@@ -141,7 +141,7 @@ def test_f64_rows_of_a_child_are_rows_of_its_parent(scenario: Scenario) -> None:
     assert tombstones(scenario) == [7, 150]
 
 
-@fault("F64", "a temporary child of somebody's session", HEAL)
+@fault("F64", "a session's temporary table inherits from a table", HEAL)
 def test_f64_temporary_child_is_nobodys_business(scenario: Scenario) -> None:
     scenario.run()
     with scenario.session() as other:
@@ -157,7 +157,7 @@ def test_f64_temporary_child_is_nobodys_business(scenario: Scenario) -> None:
     assert beside.output["ingest"]["full_read"] == {}
 
 
-@fault("F64", "a partitioned table in a backfill, and in reconcile", HEAL)
+@fault("F64", "a backfill and reconcile read a partitioned table", HEAL)
 @on("small_totesys")
 def test_f64_partitions_and_children_agree_with_the_warehouse(scenario: Scenario) -> None:
     at_once(scenario, *PARTITIONED, *PARTITIONED_STAFF)
@@ -217,7 +217,7 @@ REFUSED = {
 }
 
 
-@fault("F64", "a view, a materialised view, a foreign table or partition", HOLD)
+@fault("F64", "a view, a materialised view, a foreign table or a foreign partition replaces a table", HOLD)
 @pytest.mark.parametrize(("statements", "said", "undoing"), REFUSED.values(), ids=REFUSED)
 def test_f64_relation_without_row_versions_is_refused(
     scenario: Scenario, statements: Sequence[str], said: str, undoing: Sequence[str]
@@ -235,7 +235,7 @@ def test_f64_relation_without_row_versions_is_refused(
     scenario.run()
 
 
-@fault("F64", "a table that is there in somebody's session only", HOLD)
+@fault("F64", "a temporary table replaces a table, so only its own session sees it", HOLD)
 def test_f64_temporary_table_is_not_found(scenario: Scenario) -> None:
     scenario.totesys("ALTER TABLE payment RENAME TO base")
     with scenario.session() as other:
@@ -257,7 +257,7 @@ UNLOGGED = {
 }
 
 
-@fault("F64", "an unlogged table, which a crash empties", WARN)
+@fault("F64", "a table is unlogged, so a crash empties it", WARN)
 @on("small_totesys")
 @pytest.mark.parametrize(("statements", "table"), UNLOGGED.values(), ids=UNLOGGED)
 def test_f64_unlogged_table_is_warned_about(scenario: Scenario, statements: Sequence[str], table: str) -> None:
@@ -271,7 +271,7 @@ def test_f64_unlogged_table_is_warned_about(scenario: Scenario, statements: Sequ
     assert "unlogged" in warning
 
 
-@fault("F64", "two relations of a table hold the same key", HOLD)
+@fault("F64", "two relations of one table hold the same key", HOLD)
 def test_f64_key_that_two_relations_hold_is_refused_beside_a_deletion(scenario: Scenario) -> None:
     # As many rows came as went, so the number of rows alone does not show the deletion.
     at_once(
@@ -318,7 +318,7 @@ def test_f64_row_that_an_index_lacks_is_not_taken_for_deleted(scenario: Scenario
     assert tombstones(scenario) == [8]
 
 
-@fault("F64", "somebody's operator that fits our numbers better", HEAL)
+@fault("F64", "another user's operator fits our query's types better", HEAL)
 @on("small_totesys")
 def test_f64_operator_of_schema_public_changes_nothing(scenario: Scenario) -> None:
     at_once(scenario, *MORE, "ALTER TABLE more INHERIT payment")

@@ -1,4 +1,4 @@
-"""F60 to F63: totesys on a server that is restored, restarted or promoted, that crashes, lags or is out of ids."""
+"""F60 to F63: totesys' server is restored, restarted or promoted, crashes, lags or runs out of ids."""
 
 import shutil
 import signal
@@ -36,7 +36,7 @@ PRIVILEGED = (
     "pg_walfile_name(pg_lsn)",
 )
 IDS = 1 << 32
-# Three delays of the WAL writer are 0.6 s. Of pauses, not of elapsed time, which depends on the machine.
+# Three delays of the WAL writer are 0.6 s. This counts pauses: elapsed time depends on the machine.
 LONGEST_PAUSE = 1.0
 
 
@@ -118,7 +118,7 @@ both_versions = pytest.mark.parametrize(
 
 
 @both_versions
-@fault("F60", "the source's server is restarted", HEAL)
+@fault("F60", "totesys' server is restarted", HEAL)
 def test_f60_restart_is_followed_by_one_full_read(scenario: Scenario, primary: Cluster) -> None:
     scenario.run()
     primary.restart()
@@ -135,7 +135,7 @@ def test_f60_restart_is_followed_by_one_full_read(scenario: Scenario, primary: C
     assert restarted.warnings == later.warnings == []
 
 
-@fault("F60", "the source is restored from a copy of its storage, and has written more since", HEAL)
+@fault("F60", "totesys is restored from a copy of its storage, and has written more since than it lost", HEAL)
 def test_f60_restored_copy_that_is_ahead_is_read_in_full(scenario: Scenario, primary: Cluster, place: Path) -> None:
     unhappen(scenario, primary, place, before=[TAKE_AN_ID], since=[TAKE_AN_ID, TAKE_AN_ID, WRITE_WAL])
 
@@ -146,7 +146,7 @@ def test_f60_restored_copy_that_is_ahead_is_read_in_full(scenario: Scenario, pri
     assert restored.warnings == []
 
 
-@fault("F60", "or less", WARN)
+@fault("F60", "totesys is restored from a copy of its storage, and has written less since than it lost", WARN)
 def test_f60_restored_copy_that_is_behind_is_told(scenario: Scenario, primary: Cluster, place: Path) -> None:
     unhappen(scenario, primary, place, before=[WRITE_WAL], since=[TAKE_AN_ID] * 5)
 
@@ -157,7 +157,7 @@ def test_f60_restored_copy_that_is_behind_is_told(scenario: Scenario, primary: C
     assert len(restored.warnings) == len(source_tables())
 
 
-@fault("F60", "another server, with a restored dump", WARN)
+@fault("F60", "a dump of totesys is restored on another server", WARN)
 def test_f60_other_system_is_read_in_full_and_told(scenario: Scenario, primary: Cluster, other: Cluster) -> None:
     scenario.run()
     scenario.pipeline.move_source(other)
@@ -175,7 +175,7 @@ def test_f60_other_system_is_read_in_full_and_told(scenario: Scenario, primary: 
 
 
 @both_versions
-@fault("F60", "a standby is the source, and is restarted", HEAL)
+@fault("F60", "totesys is a standby, and is restarted", HEAL)
 def test_f60_restart_of_a_standby_costs_no_full_read(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
     scenario.pipeline.move_source(standby)
     scenario.run()
@@ -191,7 +191,7 @@ def test_f60_restart_of_a_standby_costs_no_full_read(scenario: Scenario, primary
 
 
 @both_versions
-@fault("F60", "fail-over to a standby that lacked the primary's last transactions", HEAL)
+@fault("F60", "totesys fails over to a standby that lacks the primary's last transactions", HEAL)
 def test_f60_promoted_standby_is_read_in_full(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
     scenario.run()
     standby.lag()
@@ -210,7 +210,7 @@ def test_f60_promoted_standby_is_read_in_full(scenario: Scenario, primary: Clust
     assert scenario.run().output["ingest"]["rows"] == {"sales_order": 1}
 
 
-@fault("F60", "where the server stands may not be asked for", HEAL)
+@fault("F60", "the reader may not ask for the server's position", HEAL)
 @pytest.mark.parametrize("refused", [PRIVILEGED, *((one,) for one in PRIVILEGED)], ids=["all", *PRIVILEGED])
 def test_f60_what_may_not_be_asked_for_fails_no_run(scenario: Scenario, refused: tuple[str, ...]) -> None:
     for function in refused:
@@ -232,7 +232,7 @@ def wal_is_late(request: pytest.FixtureRequest, primary: Cluster) -> bool:
     return late
 
 
-@fault("F61", "a backend crashes, and the id of a transaction that was rolled back is given out again", HEAL)
+@fault("F61", "a backend crashes, and the server assigns a rolled-back transaction's id again", HEAL)
 def test_f61_id_given_out_again_hides_no_change(scenario: Scenario, primary: Cluster, wal_is_late: bool) -> None:
     scenario.run()
     scenario.totesys(AMENDED.format(7))
@@ -249,7 +249,7 @@ def test_f61_id_given_out_again_hides_no_change(scenario: Scenario, primary: Clu
     assert later_read(scenario) == {"sales_order": 1}
 
 
-@fault("F61", "a transaction that was seen, and did not wait for the disk, is lost", HEAL)
+@fault("F61", "a snapshot saw a transaction that did not wait for the disk, and a crash loses it", HEAL)
 @pytest.mark.parametrize("whole", [False, True], ids=["of a process", "of the server"])
 def test_f61_lost_transaction_is_taken_back(
     scenario: Scenario, primary: Cluster, wal_is_late: bool, whole: bool
@@ -275,7 +275,7 @@ def test_f61_lost_transaction_is_taken_back(
     scenario.run()
 
 
-@fault("F61", "the last bytes of the WAL are not written for a long time", HEAL)
+@fault("F61", "the server does not write the WAL's last bytes for a long time", HEAL)
 @pytest.mark.parametrize("why", ["after a WAL switch", "an idle server"])
 def test_f61_idle_server_slows_no_run_down(
     scenario: Scenario, primary: Cluster, flush_pauses: list[float], why: str
@@ -294,7 +294,7 @@ def test_f61_idle_server_slows_no_run_down(
     assert later_read(scenario) == {"sales_order": 1}
 
 
-@fault("F61", "the process that writes the WAL stands still", HEAL)
+@fault("F61", "the WAL writer hangs", HEAL)
 def test_f61_wal_that_is_never_written_is_not_waited_for(
     scenario: Scenario, primary: Cluster, flush_pauses: list[float]
 ) -> None:
@@ -313,7 +313,7 @@ def test_f61_wal_that_is_never_written_is_not_waited_for(
 
 
 @both_versions
-@fault("F62", "more than 2^31 transactions since most rows were written", HEAL)
+@fault("F62", "more than 2^31 transactions have run since most rows were written", HEAL)
 def test_f62_rows_of_long_ago_are_not_read_again(scenario: Scenario, primary: Cluster) -> None:
     primary.give_ids_from(3_900_000_000)
     scenario.pipeline.move_source(primary)
@@ -342,7 +342,7 @@ def test_f62_wrap_around_hides_no_row(scenario: Scenario, primary: Cluster) -> N
 
 
 @both_versions
-@fault("F63", "one endpoint: the primary, a standby that lags, and the primary again", HOLD)
+@fault("F63", "one endpoint leads to the primary, to a standby that lags, and to the primary again", HOLD)
 def test_f63_lagging_standby_holds_the_run(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
     scenario.run()
     standby.lag()
@@ -359,7 +359,7 @@ def test_f63_lagging_standby_holds_the_run(scenario: Scenario, primary: Cluster,
     assert later_read(scenario) == {"sales_order": 1}
 
 
-@fault("F63", "and a standby that catches up while the state machine waits", HEAL)
+@fault("F63", "the standby catches up while the state machine waits", HEAL)
 def test_f63_standby_that_catches_up_is_read(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
     scenario.run()
     standby.lag()
@@ -376,7 +376,7 @@ def test_f63_standby_that_catches_up_is_read(scenario: Scenario, primary: Cluste
 
 
 @both_versions
-@fault("F63", "the primary and a standby that follows closely, by turns", HEAL)
+@fault("F63", "one endpoint leads to the primary and to a standby that follows closely, by turns", HEAL)
 def test_f63_standby_that_keeps_up_costs_no_full_read(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
     scenario.run()
 
@@ -388,7 +388,7 @@ def test_f63_standby_that_keeps_up_costs_no_full_read(scenario: Scenario, primar
         assert (execution.output["ingest"]["full_read"], execution.output["ingest"]["rows"]) == ({}, {"sales_order": 1})
 
 
-@fault("F63", "and a primary that is idle after it has begun a new file of its WAL", HEAL)
+@fault("F63", "the primary begins a new WAL file and is then idle", HEAL)
 def test_f63_page_header_that_a_standby_lacks_is_no_lag(scenario: Scenario, primary: Cluster, standby: Cluster) -> None:
     scenario.run()
     scenario.totesys(AMENDED.format(7))
@@ -406,11 +406,12 @@ def test_f63_page_header_that_a_standby_lacks_is_no_lag(scenario: Scenario, prim
 
 
 def unhappen(scenario: Scenario, primary: Cluster, place: Path, before: list[str], since: list[str]) -> None:
-    """Does two runs with a cold copy between them, restores totesys from the copy, and resumes from there.
+    """Does two runs with a cold copy of the server between them, restores totesys from the copy, and resumes there.
 
     Args:
-        before: statements to execute between the copy and the second run; the restore undoes them.
-        since: statements to execute after the restore: more transactions than before, so ids don't show it.
+        before: statements between the copy and the second run, which the restore undoes.
+        since: statements after the restore. They take more transactions than the undone ones did, so the ids look
+            right.
     """
     scenario.run()
     primary.stop()

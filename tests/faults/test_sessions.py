@@ -1,4 +1,4 @@
-"""F58 and F59: settings that a role, a database, a server or a pooler changes, and row-level security."""
+"""F58 and F59: a role, a database, a server or a pooler changes settings, and row-level security hides rows."""
 
 import contextlib
 import socket
@@ -93,7 +93,7 @@ def secure(scenario: Scenario, table: str, policy: str) -> None:
         scenario.totesys(POLICIES[policy].format(table))
 
 
-@fault("F58", "row-level security on tables of totesys", HOLD)
+@fault("F58", "row-level security hides rows of totesys", HOLD)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_f58_tables_with_row_level_security_are_named(scenario: Scenario, policy: str) -> None:
     scenario.totesys(AMENDED, 1, 7)
@@ -112,7 +112,7 @@ def test_f58_tables_with_row_level_security_are_named(scenario: Scenario, policy
     scenario.run()
 
 
-@fault("F58", "before the first run", HOLD)
+@fault("F58", "row-level security hides rows of totesys before the first run", HOLD)
 @on("small_totesys")
 def test_f58_first_run_does_not_load_a_part(scenario: Scenario) -> None:
     secure(scenario, "payment", "one that hides")
@@ -128,7 +128,7 @@ def test_f58_first_run_does_not_load_a_part(scenario: Scenario) -> None:
         scenario.totesys("ALTER TABLE payment DISABLE ROW LEVEL SECURITY")
 
 
-@fault("F58", "on a table of the warehouse, and forced upon its owner", HOLD)
+@fault("F58", "row-level security is forced upon the owner of a warehouse table", HOLD)
 @pytest.mark.parametrize("table", ["dim_design", "fact_sales_order", "etl.batch"])
 def test_f58_rows_hidden_from_the_warehouses_owner_hold(scenario: Scenario, table: str) -> None:
     scenario.totesys(AMENDED, 1, 7)
@@ -144,7 +144,7 @@ def test_f58_rows_hidden_from_the_warehouses_owner_hold(scenario: Scenario, tabl
     assert scenario.run().output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F59", "another client_encoding by role or by database", HEAL)
+@fault("F59", "a role or a database sets another client_encoding", HEAL)
 @pytest.mark.parametrize("which", OURS)
 @pytest.mark.parametrize("by", [set_for_role, set_for_database])
 def test_f59_letters_arrive_whatever_encoding_is_preset(scenario: Scenario, which: str, by: object) -> None:
@@ -154,7 +154,7 @@ def test_f59_letters_arrive_whatever_encoding_is_preset(scenario: Scenario, whic
     assert first_name(scenario) == "Zoë"
 
 
-@fault("F59", "settings of a role that print and read values in other ways", HEAL)
+@fault("F59", "a role's settings print and read values in other ways", HEAL)
 @pytest.mark.parametrize("which", OURS)
 @pytest.mark.parametrize("settings", [ODD, {"quote_all_identifiers": "on"}], ids=["all", "quote_all_identifiers"])
 def test_f59_no_setting_of_a_role_changes_a_value(scenario: Scenario, which: str, settings: dict[str, str]) -> None:
@@ -169,7 +169,7 @@ def test_f59_no_setting_of_a_role_changes_a_value(scenario: Scenario, which: str
     assert scenario.star(order) == [["2026-02-03", "3.10"]]
 
 
-@fault("F59", "databases in other encodings", HEAL)
+@fault("F59", "a database has another encoding", HEAL)
 @pytest.mark.parametrize(
     ("which", "encoding", "name"),
     [
@@ -191,7 +191,7 @@ def test_f59_letters_arrive_whatever_encodes_them(scenario: Scenario, which: str
     assert first_name(scenario) == name
 
 
-@fault("F59", "bytes that are no text in UTF-8", HOLD)
+@fault("F59", "a text's bytes are not valid UTF-8", HOLD)
 @pytest.mark.parametrize(("encoding", "value"), [("SQL_ASCII", "5a6feb"), ("EUC_JP", "f5a1")])
 @on("small_totesys")
 def test_f59_bytes_of_another_encoding_are_named(scenario: Scenario, encoding: str, value: str) -> None:
@@ -210,7 +210,7 @@ def test_f59_bytes_of_another_encoding_are_named(scenario: Scenario, encoding: s
     scenario.run()
 
 
-@fault("F59", "letters that the warehouse's encoding lacks", HOLD)
+@fault("F59", "a text has letters that the warehouse's encoding lacks", HOLD)
 @pytest.mark.parametrize("name", ["Łukasz", "🙂"])
 @on("small_totesys")
 def test_f59_letters_that_the_warehouse_lacks_are_named(scenario: Scenario, name: str) -> None:
@@ -232,7 +232,7 @@ def test_f59_letters_that_the_warehouse_lacks_are_named(scenario: Scenario, name
     scenario.run()
 
 
-@fault("F59", "a setting that the server does not know", HEAL)
+@fault("F59", "the server does not know a setting", HEAL)
 @pytest.mark.parametrize(("module", "database"), [("ingest.TOTESYS", TOTESYS), ("load.WAREHOUSE", WAREHOUSE)])
 def test_f59_unknown_setting_stops_nothing(
     scenario: Scenario, monkeypatch: pytest.MonkeyPatch, module: str, database: object
@@ -245,7 +245,7 @@ def test_f59_unknown_setting_stops_nothing(
     assert first_name(scenario) == "Zoë"
 
 
-@fault("F59", "settings of a superuser that hide damage", HOLD)
+@fault("F59", "a superuser's settings hide damage", HOLD)
 @pytest.mark.parametrize("which", OURS)
 @pytest.mark.parametrize(
     ("setting", "value"),
@@ -266,7 +266,7 @@ def test_f59_setting_that_hides_damage_is_named(scenario: Scenario, which: str, 
     scenario.run()
 
 
-@fault("F59", "a pooler that drops settings", HOLD)
+@fault("F59", "a pooler drops settings", HOLD)
 @pytest.mark.parametrize("which", OURS)
 @pytest.mark.parametrize(
     "setting",
@@ -291,7 +291,7 @@ def test_f59_dropped_setting_is_named(scenario: Scenario, which: str, setting: b
 
 @contextlib.contextmanager
 def dropping(server: str, *dropped: bytes) -> Iterator[str]:
-    """Yields the folder of a socket that passes messages on to a server, without some parts of the client's."""
+    """Yields the folder of a socket that passes messages on to a server, but drops parts of the client's messages."""
     with (
         tempfile.TemporaryDirectory(prefix="totes-", dir="/tmp") as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,

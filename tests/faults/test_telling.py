@@ -23,10 +23,7 @@ POISONED_ORDERS = (
     "SELECT TIMESTAMP '2024-11-18', TIMESTAMP '2024-11-18', 1, 1, 1, 1, 2.5, 1, '2024-11-20', repeat('soon ', 100), 1 "
     "FROM generate_series(1, %s)"
 )
-POINTER = (
-    "the samples are five, and what they come from is not in S3 under a pointer of its own but in totesys, by key, or "
-    "in etl.quarantine"
-)
+POINTER = "the e-mail has five samples. All rows are in totesys or in etl.quarantine, so S3 needs no copy"
 
 
 @fault("F40", "12,000 rows break their contract", HOLD, because=POINTER)
@@ -59,7 +56,7 @@ def test_f40_thousands_set_aside_are_a_count(scenario: Scenario, quarantined: De
 
 
 @on("small_totesys")
-@fault("F40", "300 new columns in every table", WARN)
+@fault("F40", "every table has 300 new columns", WARN)
 def test_f40_hundreds_of_new_columns_are_a_count_and_samples(scenario: Scenario) -> None:
     longest = "x" * 58
     for table in source_tables():
@@ -77,7 +74,7 @@ def test_f40_hundreds_of_new_columns_are_a_count_and_samples(scenario: Scenario)
     "F41",
     "the execution runs out of time",
     HOLD,
-    nearest="the rule's function is called as EventBridge calls it, which nothing here does by itself",
+    nearest="the test calls the rule's function as EventBridge would",
 )
 def test_f41_execution_that_times_out_is_told_by_the_rule(scenario: Scenario) -> None:
     scenario.totesys("UPDATE payment SET paid = NOT paid WHERE payment_id = 9")
@@ -92,7 +89,7 @@ def test_f41_execution_that_times_out_is_told_by_the_rule(scenario: Scenario) ->
     scenario.run()
 
 
-@fault("F41", "or is aborted", HOLD)
+@fault("F41", "the execution is aborted", HOLD)
 @pytest.mark.parametrize("function", ["ingest", "transform"])
 def test_f41_execution_that_is_aborted_is_told_by_the_rule(scenario: Scenario, function: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -106,11 +103,10 @@ def test_f41_execution_that_is_aborted_is_told_by_the_rule(scenario: Scenario, f
 
 @fault(
     "F42",
-    "a failed run is redriven when newer ones have passed",
+    "a failed run is redriven after newer ones have succeeded",
     HOLD,
-    because="the run that is redriven has failed; the redrive itself changes nothing",
-    nearest="what a redrive does: each function is invoked with the old event, and the workflow resumes where it had "
-    "ended",
+    because="the redriven run had failed; the redrive itself changes nothing",
+    nearest="the test invokes each function with the old event, and resumes the workflow where it had ended",
 )
 def test_f42_redrive_after_newer_runs_changes_nothing(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
@@ -129,7 +125,7 @@ def test_f42_redrive_after_newer_runs_changes_nothing(scenario: Scenario) -> Non
     assert again.output["load"]["inserted"] == again.output["load"]["updated"] == {}
 
 
-@fault("F42", "or when newer batches wait", HOLD)
+@fault("F42", "a failed run is redriven while newer batches wait", HOLD)
 def test_f42_redrive_before_newer_runs_loads_all_in_order(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
     failed = load_fails(scenario)
@@ -154,7 +150,7 @@ def test_f42_redrive_before_newer_runs_loads_all_in_order(scenario: Scenario) ->
     ]
 
 
-@fault("F42", "or when what had failed it is over", HOLD)
+@fault("F42", "a failed run is redriven after its cause has gone", HOLD)
 @pytest.mark.parametrize("stage", STAGES)
 def test_f42_redrive_of_what_failed_with_a_mail_begins_anew(scenario: Scenario, stage: str) -> None:
     scenario.totesys(AMENDMENT)
@@ -168,7 +164,7 @@ def test_f42_redrive_of_what_failed_with_a_mail_begins_anew(scenario: Scenario, 
     assert redriven.output["load"]["updated"] | redriven.output["load"]["inserted"] == {"fact_sales_order": 1}
 
 
-@fault("F42", "or when it is not over yet, or something else is wrong", HOLD)
+@fault("F42", "a failed run is redriven while its cause lasts, or fails for another one", HOLD)
 def test_f42_redrive_that_fails_otherwise_is_told(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
     failed = load_fails(scenario)
@@ -191,12 +187,11 @@ def refused(_name: str, _event: dict[str, Any]) -> InvokeResult:
 
 @fault(
     "F43",
-    "SNS takes no message",
+    "SNS refuses every message",
     HOLD,
-    because="the alarm on failed executions fires and tells nobody (it undoes an update), since a mail that did come "
-    "would be followed by another. The function behind the rule tries once more; where that fails too, its own alarm "
-    "and that of freshness tell",
-    nearest="the alarms as they are declared",
+    because="the alarm on failed executions undoes an update but sends no e-mail: the execution sends its own. "
+    "The rule's function tries once more; if that fails too, its own alarm and the freshness alarm send e-mails",
+    nearest="the alarms' declarations are checked",
 )
 def test_f43_execution_fails_though_no_mail_can_be_sent(scenario: Scenario) -> None:
     scenario.totesys(AMENDMENT)
@@ -218,7 +213,7 @@ SECRETS = {
 }
 
 
-@fault("F44", "a cause of 30 KB with a password in it, at either end", HOLD)
+@fault("F44", "a cause has 30 KB, with a password at either end", HOLD)
 @pytest.mark.parametrize("secret", SECRETS)
 def test_f44_long_foreign_cause_is_told_in_short_without_its_secret(scenario: Scenario, secret: str) -> None:
     scenario.totesys(AMENDMENT)

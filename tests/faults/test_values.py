@@ -17,7 +17,7 @@ from tests.support.replays import swap, verify
 from totes.contracts.declarations import MAX_BYTES, declared
 from totes.postgres.driver import PipelineConnection
 
-# 98,304 digests: 3 MB without the separators. CSV has to quote these.
+# 98,304 digests take 3 MB without the separators. CSV has to quote these separators.
 LONG = "(SELECT string_agg(md5(CAST(i AS text)), '{}') FROM generate_series(1, 98304) AS i)"
 PLAIN, QUOTED = LONG.format(""), LONG.format('"\n,')
 
@@ -73,7 +73,7 @@ def write_declaration(path: Path, head: list[str], columns: tuple[str, ...]) -> 
 
 
 @on("small_totesys")
-@fault("F65", "tables without a timestamp: of keys alone, joined, of an empty text, without a row", HEAL)
+@fault("F65", "tables have no timestamp: of keys alone, joined, with an empty text, without rows", HEAL)
 def test_f65_tables_without_a_timestamp_load(scenario: Scenario, unstamped: None) -> None:
     for statement in MADE:
         scenario.totesys(statement)
@@ -98,7 +98,7 @@ def test_f65_tables_without_a_timestamp_load(scenario: Scenario, unstamped: None
 
 
 @on("small_totesys")
-@fault("F65", "the same beside totesys and beside a replay", HEAL)
+@fault("F65", "reconcile and a replay compare tables without a timestamp", HEAL)
 def test_f65_tables_without_a_timestamp_are_compared_and_healed(scenario: Scenario, unstamped: None) -> None:
     for statement in MADE:
         scenario.totesys(statement)
@@ -125,7 +125,7 @@ TEXTS = {
 }
 
 
-@fault("F66", "texts of 3 MB and more", HEAL)
+@fault("F66", "a text has 3 MB or more", HEAL)
 @pytest.mark.parametrize("change", TEXTS.values(), ids=TEXTS)
 def test_f66_long_text_loads(scenario: Scenario, change: str) -> None:
     for statement in change.split("; "):
@@ -136,7 +136,7 @@ def test_f66_long_text_loads(scenario: Scenario, change: str) -> None:
     assert reconcile(scenario.pipeline).agrees
 
 
-@fault("F66", "a text beyond the limit", HOLD)
+@fault("F66", "a text is longer than the limit", HOLD)
 def test_f66_text_beyond_the_limit_is_named_and_not_fetched(scenario: Scenario) -> None:
     ((name,),) = scenario.totesys("SELECT file_name FROM design WHERE design_id = 7")
     scenario.totesys("UPDATE design SET file_name = repeat('x', %s) WHERE design_id = 7", MAX_BYTES + 1)
@@ -152,7 +152,7 @@ def test_f66_text_beyond_the_limit_is_named_and_not_fetched(scenario: Scenario) 
     scenario.run()
 
 
-@fault("F66", "or beyond one that is declared, until the declaration is changed", HOLD)
+@fault("F66", "a text is longer than a declared limit, until the declaration changes", HOLD)
 def test_f66_declared_limit_is_held_and_can_be_raised(scenario: Scenario, schemas: Path) -> None:
     declare(schemas, "department", "location", "max_bytes = 100")
     scenario.totesys("UPDATE department SET location = repeat('ä', 51) WHERE department_id = 1")
@@ -164,7 +164,7 @@ def test_f66_declared_limit_is_held_and_can_be_raised(scenario: Scenario, schema
     scenario.run()
 
 
-@fault("F66", "the same, where its table says quarantine = true", WARN)
+@fault("F66", "a text is longer than the limit, in a table with quarantine = true", WARN)
 @pytest.mark.parametrize("cured", [False, True], ids=["left", "cured"])
 def test_f66_row_with_a_text_beyond_the_limit_is_quarantined(scenario: Scenario, schemas: Path, cured: bool) -> None:
     declare(schemas, "design", "file_name", "max_bytes = 100000", quarantine=True)

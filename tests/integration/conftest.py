@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def totes(stack: Stack, capsys: pytest.CaptureFixture[str]) -> Totes:
-    """Runs a command line against the stack; returns the exit code, stdout and stderr."""
+    """Returns a function that runs a command line against the stack, and returns exit code, stdout and stderr."""
 
     def run(line: str) -> tuple[int, str, str]:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Many batches and little time, in one execution or in several at once."""
+"""One or several executions catch up on many batches in little time."""
 
 import random
 import threading

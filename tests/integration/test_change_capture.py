@@ -211,7 +211,7 @@ def test_rows_below_the_fence_are_found_by_counting(seeded: Pipeline) -> None:
 
 
 def test_rows_below_the_fence_are_found_beside_deletions(seeded: Pipeline) -> None:
-    """More rows have gone than have come, so their number alone looks like deletions."""
+    """More rows were deleted than added, so their number alone looks like deletions."""
     for number in (90_001, 90_002):
         seeded.totesys(NEW_DESIGN, number)
     seeded.run()
@@ -383,7 +383,7 @@ def rewrite_position(pipeline: Pipeline, position: SourcePosition) -> None:
 
 
 def rewrite_last(pipeline: Pipeline, **changes: object) -> None:
-    """Tampers with the manifest of the last landed batch."""
+    """Rewrites fields of the last landed batch's manifest."""
     log = pipeline.landed()
     document = log.read(log.last()).as_json() | changes
     key = f"log/{document['batch']:08d}.json"
@@ -394,7 +394,7 @@ def test_quiet_run_takes_nine_round_trips_to_totesys(seeded: Pipeline) -> None:
     """Three round trips to connect, and one for each query; a network makes each of them take its time."""
     with counted(seeded.postgres.host) as wire:
         seeded.put_secret("source", seeded.source, READER, host=wire.host)
-        seeded.ingest()  # SQLAlchemy asks some things of its own when it first connects
+        seeded.ingest()  # SQLAlchemy sends queries of its own when it first connects
         before = wire.round_trips
         assert seeded.ingest().batch is None
     assert wire.round_trips - before == 9

@@ -61,7 +61,7 @@ def test_dying_at_any_put_is_made_good(seeded: Pipeline, undisturbed: Content, s
     deaths = sweep(dying_at_put, getattr(seeded, stage))
     seeded.run()
     assert content(seeded) == undisturbed
-    # All objects of the batch, its manifest and the hint.
+    # The batch's objects, its manifest and the hint.
     assert deaths > 5
 
 

@@ -211,7 +211,7 @@ def later_column(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]
 def test_column_of_a_later_version_is_added_to_a_loaded_warehouse(
     seeded: Pipeline, later_column: Callable[[], None]
 ) -> None:
-    # As if the column had not been declared when the warehouse was made.
+    # The warehouse is as if the column had not been declared when it was made.
     seeded.star("ALTER TABLE dim_staff DROP COLUMN location CASCADE")
     later_column()
     seeded.load()

@@ -22,7 +22,7 @@ LOCAL = Template(Names("local", "123456789012", "eu-west-2"))
 # `fail` raises an error on purpose that was already counted.
 MEASURED = [function for function in FUNCTIONS if function != "fail"]
 FIRST, BUSY, QUIET, FAILED = range(4)
-# Seconds from an execution's end to the function that the rule calls.
+# At most so many seconds pass between an execution's end and the call of the rule's function.
 SLACK = 30
 AMENDMENT = "UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id <= 3"
 DELETION = "DELETE FROM payment WHERE payment_id = (SELECT max(payment_id) FROM payment)"

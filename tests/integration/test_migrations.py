@@ -1,4 +1,4 @@
-"""The warehouse's schema, from empty and step by step."""
+"""The warehouse's schema is the same, whether made from empty or step by step."""
 
 from itertools import combinations
 from pathlib import Path

@@ -62,7 +62,7 @@ def cluster(passwords: dict[str, str]) -> Iterator[Cluster]:
 
 @pytest.fixture
 def founded(postgres: Postgres, passwords: dict[str, str], cluster: Cluster) -> MakesPipeline:
-    """Returns a function that makes pipelines whose totesys has the rows to which orders refer, and no order."""
+    """Returns a function that makes pipelines. Their totesys has the rows to which orders refer, and no order."""
     numbers = count(1)
 
     @contextlib.contextmanager
@@ -107,4 +107,4 @@ def test_no_interleaving_loses_or_doubles_anything(
     finally:
         if SECONDS:
             with capsys.disabled():
-                print(f"\n{tally}")  # noqa: T201  what a soak is for
+                print(f"\n{tally}")  # noqa: T201  the result of a soak

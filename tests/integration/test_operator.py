@@ -392,7 +392,7 @@ def until(terminal: int, pattern: bytes) -> bytes:
     return shown
 
 
-# Operations whose action has another name.
+# Operations whose IAM action has another name.
 ACTIONS = {"ListObjectsV2": "s3:ListBucket"}
 SERVICES = {"stepfunctions": "states"}
 # Methods of the lake's client, and the actions that IAM checks.

@@ -92,7 +92,7 @@ PERIODS = pytest.mark.parametrize(("name", "period"), [("revenue_by_month", "mon
 def test_newest_and_oldest_period_are_unfinished_in_all_currencies(
     connection: Connection, name: str, period: str
 ) -> None:
-    """The seed's first order is made in the middle of a month, and of a quarter."""
+    """The seed's first order falls in the middle of a month and of a quarter."""
     rows = ask(connection, name)
     ends = {min(row[period] for row in rows), max(row[period] for row in rows)}
     assert {row[period] for row in rows if row["unfinished"]} == ends

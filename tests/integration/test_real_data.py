@@ -1,4 +1,4 @@
-"""Three months of the real totesys: from 2024-08-19 to 2024-11-15 in two runs."""
+"""Two runs bring three months of the real totesys, from 2024-08-19 to 2024-11-15."""
 
 from collections.abc import Iterator
 from decimal import Decimal

@@ -112,7 +112,7 @@ def test_rotation_after_the_secret_was_read_costs_no_attempt(
 def test_password_that_is_pending_is_tried_before_it_is_current(
     pipeline: Pipeline, stage: str, rotation: Rotation, logins: list[str]
 ) -> None:
-    """The database has the new password, and the rotation has not ended."""
+    """The database has the new password, but the rotation has not ended."""
     rotation.pending("second")
     rotation.database("second")
     getattr(pipeline, stage)()

@@ -1,4 +1,4 @@
-"""The rules that are declared beside a table hold whenever a batch is committed."""
+"""The rules declared in a table's contract hold whenever a batch is committed."""
 
 from pathlib import Path
 

@@ -184,7 +184,7 @@ def test_dropped_warehouse_is_made_anew(live: Pipeline) -> None:
 def test_run_after_a_swap_is_quiet_and_the_next_change_gets_the_next_record_id(small: Pipeline) -> None:
     newest = "SELECT max(sales_record_id) FROM fact_sales_order"
     ((last,),) = small.star(newest)
-    # Ids start over, as after a restore by hand.
+    # Ids start again from 1, as after a restore by hand.
     small.star("DELETE FROM fact_sales_order")
     small.star("ALTER SEQUENCE fact_sales_order_sales_record_id_seq RESTART")
     swap(small)

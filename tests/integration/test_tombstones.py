@@ -1,4 +1,4 @@
-"""Rows that are deleted, written again, or both between two runs: every order of events, step by step and by replay."""
+"""Rows are deleted, written again, or both between two runs, in every order, step by step and by replay."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

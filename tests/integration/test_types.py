@@ -1,4 +1,4 @@
-"""Each type, with odd values, on the way from totesys to the warehouse; and a type that becomes a wider one."""
+"""Odd values of each type arrive in the warehouse, and a type may become a wider one."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ from totes.warehouse.tables import metadata
 COLUMNS = {name: f"c{number}" for number, name in enumerate(ODD_VALUES)}
 ENUM = "CREATE TYPE \"Mood\" AS ENUM ('glad', '', 'NULL')"
 HEAD = 'meaning = "."\n'
-# A table of the warehouse reads a column of totesys as each type that it can become.
+# A warehouse table reads a column of totesys as each type that it can become.
 MADE = [
     (given, made)
     for given in ODD_VALUES
@@ -49,7 +49,7 @@ def column_name(given: str, made: str) -> str:
 
 @pytest.fixture
 def declare(schemas: Path) -> Callable[..., None]:
-    """Writes declarations instead of those of totesys; each call is a deployment."""
+    """Returns a function that replaces totesys' declarations. Each call is a deployment."""
     for folder in ("source", "warehouse"):
         for path in (schemas / folder).glob("*.toml"):
             path.unlink()
@@ -164,7 +164,7 @@ def test_every_value_arrives_as_it_was(
         assert apart(replay.compare()) == {}
     assert_lake_agrees(pipeline, tmp_path)
 
-    # To PostgreSQL they are equal.
+    # PostgreSQL treats the two values as equal.
     pipeline.totesys(f"UPDATE thing SET {COLUMNS['double precision']} = '-0' WHERE {COLUMNS['double precision']} = 0")
     pipeline.run()
     assert reconcile(pipeline).agrees
@@ -209,7 +209,7 @@ def test_value_that_the_lake_can_not_hold_is_named(
     assert pipeline.ingest().quarantined == {"thing": 1}
 
 
-# A deal refers to its maker, who is joined with a city; `state` is restricted.
+# A deal refers to its maker, which is joined with a city; `state` is restricted.
 NARROW = {
     "city_id": "integer",
     "maker_id": "integer",

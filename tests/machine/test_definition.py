@@ -25,7 +25,7 @@ TASKS = [state for state in STATES.values() if state["Type"] == "Task"]
 STAGES = {name: STATES[name] for name in ("Ingest", "Transform", "Load")}
 BACKFILL_STATES: dict[str, dict[str, Any]] = json.loads(BACKFILL.read_text(encoding="utf-8"))["States"]
 MAPS = {name: state for name, state in BACKFILL_STATES.items() if state["Type"] == "Map"}
-# A year of batches, one each five minutes, at a second each in Transform and in Load: twice what they take here.
+# A year of batches, one every five minutes. Transform and Load take a second for each: twice as long as measured.
 YEAR_OF_BATCHES = 365 * 24 * 12
 SECONDS_A_BATCH = 1
 # Step Functions' limit of events in an execution: one that has more fails.
@@ -102,7 +102,7 @@ def test_catch_all_stands_last_and_alone(field: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_failure_of_a_stage_is_caught(stage: str) -> None:
     caught = {error: catcher for catcher in STAGES[stage]["Catch"] for error in catcher["ErrorEquals"]}
-    # In AWS States.ALL does not catch States.DataLimitExceeded.
+    # In AWS, States.ALL does not catch States.DataLimitExceeded.
     assert caught.keys() == {"States.DataLimitExceeded", "States.ALL"}
     assert {catcher["Next"] for catcher in caught.values()} == {f"{stage}Failed"}
     assert STATES[f"{stage}Failed"]["Parameters"]["failure"]["State"] == stage

@@ -202,7 +202,7 @@ def succeeds(write: Callable[[], object]) -> bool:
 
 
 def test_moto_still_redrives_nothing() -> None:
-    # tests/support/redrives.py stands in for it.
+    # tests/support/redrives.py does it instead.
     assert not hasattr(StepFunctionResponse, "redrive_execution")
 
 

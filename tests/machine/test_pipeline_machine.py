@@ -94,7 +94,7 @@ def failed(event: dict[str, Any]) -> object:
     """Returns the answer of the shipped function behind Failed, or raises its error."""
     try:
         return fail.handler(event, None)
-    except Exception as error:  # noqa: BLE001  of a class that is made as it is raised
+    except Exception as error:  # noqa: BLE001  the handler makes the error's class when it raises it
         return InvokeResult(error_payload(error, "request"), "Unhandled")
 
 
@@ -516,7 +516,7 @@ def test_execution_fails_though_no_mail_can_be_sent(
 
 
 def test_largest_output_is_small(machine: Machine, functions: Functions) -> None:
-    """The first run, after a restore: every table, every number as long as it gets."""
+    """The first run, after a restore: it has every table, and every number is as long as possible."""
     many = 2**31 - 1
     sources, tables = dict.fromkeys(source_tables(), many), dict.fromkeys(warehouse_tables(), many)
     full_read = dict.fromkeys(source_tables(), "the last batch is too many transactions ago")

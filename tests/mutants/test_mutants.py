@@ -29,7 +29,7 @@ def test_mutant_still_fits_the_code(mutant: Mutant) -> None:
     text = (ROOT / mutant.file).read_text(encoding="utf-8")
     sabotaged = mutant.applied(text)
     assert sabotaged != text
-    # A mutant that can't even be read would turn any test red.
+    # A mutant that can't be parsed would make any test fail.
     if mutant.file.endswith(".py"):
         ast.parse(sabotaged)
     elif mutant.file.endswith(".json"):

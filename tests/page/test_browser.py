@@ -292,7 +292,7 @@ def test_page_fits_any_screen(
 
 
 def on_all_screens(tab: Page, name: str, whole: bool = True) -> None:
-    """Asserts that nothing is wider than a screen, and takes a picture of each."""
+    """Asserts that nothing is wider than a screen, and takes a picture on each screen."""
     for scheme in ("light", "dark"):
         for width in WIDTHS:
             tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

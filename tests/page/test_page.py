@@ -432,7 +432,7 @@ def test_newest_executions_are_listed_newest_first(stack: Stack, page: Page) -> 
 def test_no_more_than_the_newest_are_shown(
     stack: Stack, functions: Functions, page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kinds = (ContractViolation, LogBroken, ObjectMissing)  # each kind of failure is mailed
+    kinds = (ContractViolation, LogBroken, ObjectMissing)  # the kinds of failure, each of which is e-mailed
     functions.told["ingest"] = [kind(f"Row {number}.", "Correct it.") for number, kind in enumerate(kinds)]
     for number in range(3):
         run(stack, f"one-of-many-{number}")

@@ -1,4 +1,4 @@
-"""SQLAlchemy over the pipeline's own connections, for tests that write statements with it."""
+"""Opens SQLAlchemy over the pipeline's own connections, for tests that write statements with it."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""An AWS that answers each call as a healthy stage would, until a test changes an answer."""
+"""Simulates an AWS that answers each call as a healthy stage would, until a test changes an answer."""
 
 import io
 import json
@@ -35,7 +35,7 @@ _SERVICES = {"stepfunctions": "states"}
 
 
 class _StoppedClock(datetime):
-    """A clock that shows NOW: the tests may run long after this module was imported."""
+    """A clock that always shows NOW. A test may run long after this module was imported."""
 
     @classmethod
     def now(cls, tz: Any = None) -> datetime:

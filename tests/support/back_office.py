@@ -1,4 +1,4 @@
-"""The back office at work on totesys: several clients at once, each in a transaction for as long as it likes.
+"""Simulates the back office at work on totesys: several clients at once, each in a transaction of any length.
 
 If another client holds something that a client needs, the client gives up: its transaction is rolled back.
 """
@@ -47,7 +47,7 @@ _REFERRING = {
     "counterparty": ("sales_order.counterparty_id", "purchase_order.counterparty_id", "payment.counterparty_id"),
     "transaction": ("payment.transaction_id",),
     "payment": (),
-    # A transaction that refers to an order is no obstacle: it loses its reference.
+    # A transaction that refers to an order does not prevent its deletion: it loses the reference.
     "sales_order": (),
     "purchase_order": (),
 }
@@ -57,7 +57,7 @@ class Writer:
     """One client. Its server lets no session wait long for a lock.
 
     Attributes:
-        savepoints: how many savepoints the transaction has.
+        savepoints: the number of the transaction's savepoints.
         committed: how often each change was committed, by its name.
     """
 

@@ -1,4 +1,4 @@
-"""PostgreSQL clusters for one test: they crash, are copied and restored, lag behind a primary and are promoted.
+"""Makes PostgreSQL clusters for one test: they crash, are copied and restored, lag behind a primary and are promoted.
 
 A cluster keeps its data in a folder that the test names, so the data survive a stop and a crash. A commit waits until
 its WAL is written, as in production. Nothing waits for the disk: written WAL survives a killed process.
@@ -50,7 +50,7 @@ def folder_for_clusters() -> Iterator[Path]:
 
 
 def oldest_installed() -> Path | None:
-    """Returns the programs' folder of the oldest PostgreSQL that Debian or Ubuntu installed; None if there is none."""
+    """Returns the programs' folder of the oldest PostgreSQL that Debian or Ubuntu has installed, or None."""
     found = {int(path.parent.name): path for path in DEBIANS.glob("*/bin") if (path / "initdb").exists()}
     return found[min(found)] if found else None
 
@@ -61,7 +61,7 @@ class Cluster(Postgres):
     Args:
         data: the data folder.
         settings: server settings other than the defaults, by name.
-        programs: the folder of another PostgreSQL's `initdb` and `postgres`; None takes the wheel's.
+        programs: the folder of another PostgreSQL's `initdb` and `postgres`; None means the wheel's.
     """
 
     def __init__(self, data: Path, settings: Mapping[str, str] | None = None, programs: Path | None = None) -> None:
@@ -73,7 +73,7 @@ class Cluster(Postgres):
         self.initdb_options = (*INITDB, *([] if programs else BUILTIN_LOCALE), *FRUGAL)
 
     def __exit__(self, *_error: object) -> None:
-        """Kills the server, because one of its processes may be suspended and could not stop."""
+        """Kills the server. A clean stop would hang if one of its processes is suspended."""
         if self._supervisor is not None:
             self.crash()
 
@@ -89,7 +89,7 @@ class Cluster(Postgres):
         self.start()
 
     def crash(self) -> None:
-        """Kills all processes of the server. All that is not in the WAL on disk is lost."""
+        """Kills all the server's processes. Everything that is not in the WAL on disk is lost."""
         postmaster = psutil.Process(int((self.data / "postmaster.pid").read_text().split()[0]))
         postmaster.suspend()
         processes = [*postmaster.children(), postmaster]
@@ -99,7 +99,7 @@ class Cluster(Postgres):
         self.stop()
 
     def crash_process(self, kind: str = "client backend") -> None:
-        """Kills a process, so the postmaster ends all others and recovers from the WAL on disk."""
+        """Kills one process. The postmaster then ends all others and recovers from the WAL on disk."""
         other = self.connect()
         self.signal_process(signal.SIGKILL, kind)
         eventually(lambda: not _lives(other))

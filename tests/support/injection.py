@@ -1,4 +1,4 @@
-"""Faults at a given moment: before the n-th statement, PUT or row the process dies, or something else happens.
+"""Injects faults at a chosen moment: before the n-th statement, PUT or row, the process dies or the test acts.
 
 All of them work on the wire, so they hold for each client and each thread. Each of them fails the test if its moment
 does not come, unless the test allows that.
@@ -90,12 +90,12 @@ def at_put(number: int, action: Action, *, may_miss: bool = False) -> Iterator[C
 
 @contextmanager
 def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = False) -> Iterator[list[str]]:
-    """Does something just before the first PUTs to keys that contain a text.
+    """Acts just before the first PUTs to keys that contain a text.
 
     If it raises, S3 does not carry out the PUT, and the handler that sent it ends with that error.
 
     Args:
-        times: before how many of these.
+        times: before how many of these PUTs it acts.
 
     Yields:
         the paths of all PUTs that contained the text.
@@ -109,7 +109,7 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
         try:
             with interrupted(process):
                 action()
-        except BaseException as error:  # noqa: BLE001  the handler's thread is to raise it
+        except BaseException as error:  # noqa: BLE001  the handler's thread raises it
             if process is None:
                 moments.stray.append(error)
             else:
@@ -124,10 +124,10 @@ def at_key(contains: str, action: Action, times: int = 1, *, may_miss: bool = Fa
 
 @contextmanager
 def at_statement(contains: str, action: Action, times: int = 1, *, may_miss: bool = False) -> Iterator[list[str]]:
-    """Does something before the first statements that contain a text; a commit is the statement `COMMIT`.
+    """Acts before the first statements that contain a text. A commit is the statement `COMMIT`.
 
     Args:
-        times: before how many of these.
+        times: before how many of these statements it acts.
 
     Yields:
         all statements that contained the text.
@@ -145,14 +145,14 @@ def at_statement(contains: str, action: Action, times: int = 1, *, may_miss: boo
 
 @contextmanager
 def statements(contains: str) -> Iterator[list[str]]:
-    """Yields all statements that contain a text; nothing is injected."""
+    """Yields all statements that contain a text, and injects nothing."""
     with at_statement(contains, lambda: None, may_miss=True) as seen:
         yield seen
 
 
 @contextmanager
 def puts(contains: str) -> Iterator[list[str]]:
-    """Yields the paths of all PUTs to keys that contain a text; nothing is injected."""
+    """Yields the paths of all PUTs to keys that contain a text, and injects nothing."""
     with at_key(contains, lambda: None, may_miss=True) as seen:
         yield seen
 
@@ -204,7 +204,7 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
     """Loses the connection between the server's commit and its answer: once, after a statement that contains a text.
 
     Yields:
-        the statement, and then COMMIT once that was lost.
+        the statement, followed by COMMIT after its answer was lost.
     """
     seen: list[str] = []
     handle_messages = PipelineConnection.handle_messages
@@ -218,7 +218,7 @@ def losing_acknowledgement(after: str) -> Iterator[list[str]]:
         if seen[1:] and not lost:
             lost.append(True)
             answer = b""
-            # The server has committed when it is ready for the next statement.
+            # The server has committed when it reports that it is ready for the next statement.
             while _READY not in answer:
                 answer += connection._usock.recv(1 << 16) or pytest.fail("The server has gone before it committed.")
             connection._usock.shutdown(socket.SHUT_RDWR)
@@ -238,7 +238,7 @@ class _Moments:
 
     Attributes:
         seen: all events that contained the text.
-        stray: errors that could end no handler.
+        stray: errors that belong to no handler.
     """
 
     def __init__(self, contains: str, action: Action, times: int) -> None:

@@ -19,11 +19,11 @@ class Inspection:
     """The state of all three logs at one moment.
 
     Args:
-        cursor: of a connection to the warehouse.
+        cursor: a cursor of a connection to the warehouse.
 
     Attributes:
         logs: `landed`, `processed` and `loaded`.
-        moments: the snapshots of batches 1, 2, 3 …, as the landing zone has them.
+        moments: the snapshot times of batches 1, 2, 3 …, from the landing zone.
     """
 
     def __init__(self, landing: Zone, processed: Zone, cursor: Any) -> None:
@@ -59,7 +59,7 @@ class Inspection:
         """Checks I3, totesys against both zones, batch by batch.
 
         Args:
-            history: what the snapshots of all landed batches saw.
+            history: the pictures from all landed batches' snapshots.
         """
         found = []
         for zone, entries, origins in (
@@ -81,7 +81,7 @@ class Inspection:
         """Checks I1, I2 and the warehouse's part of I3.
 
         Args:
-            history: what the snapshots of all loaded batches saw.
+            history: the pictures from all loaded batches' snapshots.
         """
         versions = {name: oracle.versions(fact, history) for name, fact in FACTS.items()}
         found = self._staged_violations(len(history))

@@ -37,9 +37,9 @@ RUNS_TO_QUIET = 4
 
 # After a load has read the warehouse's log, and before it writes into it: its lock protects this moment.
 ABOUT_TO_LOAD = ('INTO "etl".batch (', 1)
-# When Ingest did not get its locks, has waited, and tries again.
+# Ingest did not get its locks, has waited, and tries again.
 TRIES_AGAIN = ("LOCK TABLE", 2)
-# When Ingest has its snapshot and has read nothing yet.
+# Ingest has its snapshot and has read nothing yet.
 HAS_SNAPSHOT = ("SAVEPOINT facts", 1)
 # When a batch has landed: a crash may undo transactions that it holds.
 HAS_LANDED = ("log/0", 2)
@@ -53,7 +53,7 @@ STATEMENTS = (
     ('INTO "etl".batch_table', 1),
     ("COMMIT", 1),
 )
-# … and the n-th PUT of a key that contains one.
+# … and the n-th PUT of a key with a text.
 PUTS = (("data/", 1), ("log/0", 1), ("log/0", 2), (HINT, 1))
 ANY_STATEMENT, ANY_PUT = "any statement", "any put"
 ANYWHERE = (*((ANY_STATEMENT, n) for n in (2, 5, 8, 13, 21, 34)), *((ANY_PUT, n) for n in (2, 4, 7)))
@@ -69,7 +69,7 @@ MOMENT = st.sampled_from((*STATEMENTS, *PUTS)) | st.sampled_from((*PUTS, *ANYWHE
 OFTEN = ["prepared tables", "row security on", *["truncations"] * 3]
 MIGRATION = st.tuples(st.sampled_from(sorted([*MIGRATIONS, *OFTEN])), st.integers(0, 9))
 MIGRATION_ENDS = st.sampled_from([*["commit"] * 4, "wait", "rollback"])
-# How the server goes down. Each takes as long as a dozen other moves.
+# The ways in which the server goes down. Each takes as long as a dozen other moves.
 DOWNS = ("restarts", "crashes of the server", "crashes of a backend")
 # Events in the middle of an execution. A run or a stage here belongs to another execution.
 TROUBLE = st.sampled_from(
@@ -107,11 +107,11 @@ class Tally(Counter[str]):
 
 
 class Interleaving(RuleBasedStateMachine):
-    """One example: a totesys, a lake and a warehouse of its own.
+    """One example, with a totesys, a lake and a warehouse of its own.
 
     Args:
-        made: the pipeline; its totesys holds the rows to which orders refer.
-        cluster: the server that totesys is on; no other test uses it.
+        made: the pipeline. Its totesys holds the rows to which orders refer.
+        cluster: totesys' server, which no other test uses.
     """
 
     def __init__(self, made: AbstractContextManager[Pipeline], cluster: Cluster, tally: Tally) -> None:
@@ -124,13 +124,13 @@ class Interleaving(RuleBasedStateMachine):
         self._history_checker = self._running.enter_context(HistoryChecker(self._pipeline))
         self._running.callback(self._alter, "ROLE", READER, "RESET ALL")
         deleted: list[tuple[str, list[Any]]] = []
-        # The others may have a transaction open; the clerk never has.
+        # The other clients may have an open transaction; the clerk never has one.
         clients = [Writer(self._pipeline, deleted) for _ in range(WRITERS + 2)]
         self._clients = clients
         self._clerk, self._migrator, *self._writers = clients
         for client in clients:
             self._running.callback(client.close)
-        # The deletions that the last error named, and all that have been confirmed.
+        # The deletions that the last error named, and all deletions that were confirmed.
         self._gone: dict[str, int] = {}
         self._confirmed: list[dict[str, int]] = []
         tally["examples"] += 1
@@ -145,7 +145,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @initialize(many=st.sampled_from([True, True, False]))
     def found(self, many: bool) -> None:
-        """Gives most examples a table so large that its loss is held."""
+        """Gives most examples a table so large that a run would be held if its rows were gone."""
         for statement in MANY_PAYMENTS if many else ():
             self._pipeline.totesys(statement)
 
@@ -225,7 +225,7 @@ class Interleaving(RuleBasedStateMachine):
 
     @rule(migration=MIGRATION, then=MIGRATION_ENDS, alone=st.booleans(), tidy=st.booleans())
     def migrate(self, migration: Change, then: str, alone: bool, tidy: bool) -> None:
-        """Runs an administrator's transaction, which may wait for the writers and may remove obstacles first."""
+        """Runs an administrator's transaction. It may wait for the writers, and may remove obstacles first."""
         self._tally["steps"] += 1
         self._migrator.end(commit=True)
         for writer in self._writers if alone else ():
@@ -336,7 +336,7 @@ class Interleaving(RuleBasedStateMachine):
             client.reconnect()
 
     def _do(self, work: str) -> Any:
-        """Runs all stages or one, and judges the error if there is one.
+        """Runs all stages or one, and checks whether an error is right.
 
         Returns:
             the result; None if the run was held for a good reason.
@@ -365,7 +365,7 @@ class Interleaving(RuleBasedStateMachine):
         return sum(self._tally[how] for how in DOWNS)
 
     def _is_right(self, error: TotesError, expected: set[str]) -> bool:
-        """Returns whether an execution may end with an error, given the state of totesys and other executions."""
+        """Returns whether an execution may end with this error, given totesys' state and the other executions."""
         match error:
             case DeletionsHeld():
                 remedy = error.remedy
@@ -386,7 +386,7 @@ class Interleaving(RuleBasedStateMachine):
 
 
 def at(moment: Moment, action: Action) -> AbstractContextManager[object]:
-    """Does something once, before the n-th statement or PUT of a kind."""
+    """Acts once, before the n-th statement or PUT of a kind."""
     kind, number = moment
     if kind == ANY_PUT:
         return at_put(number, action, may_miss=True)

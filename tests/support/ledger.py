@@ -47,7 +47,7 @@ class Zone:
         self._etags: dict[str, str] = {}
 
     def know(self, other: "Zone") -> None:
-        """Adds another zone's knowledge of objects: the same key and digest mean the same object."""
+        """Takes over what another zone has read: the same key and digest mean the same object."""
         self._kept |= other._kept
 
     def entries(self) -> list[Entry]:
@@ -97,7 +97,7 @@ class Zone:
 def _read(table: str, body: bytes) -> tuple[int, str, Measured]:
     """Returns a Parquet file's number of rows, its sha256, and {key: measures}.
 
-    The key is the column that its table's name says, or the first.
+    The key is the column named after the table, or else the first column.
     """
     rows = pq.read_table(io.BytesIO(body))
     names = rows.schema.names

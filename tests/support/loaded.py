@@ -1,7 +1,8 @@
-"""A pipeline that has run once, as a start for tests. A first run takes a second; copying its result takes a tenth.
+"""Prepares a pipeline that has run once, as a start for tests.
 
-A copied database has its template's rows, transaction ids and relation ids, so the copy's next run sees the same as the
-original's. Only the database's own id differs; the copied manifests get the new one.
+A first run takes a second; copying its result takes a tenth. A copied database has its template's rows, transaction ids
+and relation ids, so the copy's next run sees the same as the original's. Only the database's own id differs; the copied
+manifests get the new one.
 """
 
 import json
@@ -44,7 +45,7 @@ class Loaded:
         return cls(pipeline.source, pipeline.warehouse, landing, processed, history_checker)
 
     def put_lake(self, pipeline: Pipeline) -> None:
-        """Puts the objects into the empty buckets of a pipeline whose databases are copies of the templates."""
+        """Puts the objects into a pipeline's empty buckets. The pipeline's databases are copies of the templates."""
         ((database,),) = pipeline.totesys(
             "SELECT CAST(oid AS bigint) FROM pg_database WHERE datname = current_database()"
         )

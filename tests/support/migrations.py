@@ -1,7 +1,7 @@
-"""Administrators' changes to totesys while the back office works: schema changes, truncations, row-level security.
+"""Changes totesys as an administrator while the back office works: the schema, truncations, row-level security.
 
-Each migration is one transaction of a client, or a part of one. Some leave an obstacle behind: the pipeline has to hold
-its runs until another migration removes it.
+Each migration is one transaction of a client, or a part of one. Some leave an obstacle behind, which holds the
+pipeline's runs until another migration removes it.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,12 +65,12 @@ WHERE mode = 'AccessExclusiveLock' AND locktype = 'relation' AND datname = curre
 
 
 def obstacles(pipeline: Pipeline) -> set[str]:
-    """Returns the names of the errors that a run may end with in totesys' present state."""
+    """Returns the errors with which a run may end in totesys' present state."""
     return {name for (name,) in pipeline.totesys(OBSTACLES)}
 
 
 def prepare_or_swap(client: Writer, number: int) -> None:
-    """Prepares a copy of payment with different values; if there is one already, renames it into place."""
+    """Prepares a copy of payment with different values. If one exists already, renames it into place."""
     if not _exists(client, "prepared"):
         client.run("CREATE TABLE prepared (LIKE payment INCLUDING ALL)")
         _copy(client, "payment", "prepared")
@@ -104,7 +104,7 @@ def exchange_labels(client: Writer, _number: int) -> None:
 
 
 def rewrite(client: Writer, number: int) -> None:
-    """Adds a column whose default differs by row, and drops the one that was added before."""
+    """Adds a column whose default differs by row, and drops the column that it added before."""
     table = _REWRITTEN[number % len(_REWRITTEN)]
     client.run(f"ALTER TABLE {table} DROP COLUMN IF EXISTS trace")
     client.run(f"ALTER TABLE {table} ADD COLUMN trace uuid NOT NULL DEFAULT gen_random_uuid()")
@@ -142,14 +142,14 @@ def refill(client: Writer, _number: int) -> None:
 
 
 def reload_payments(client: Writer, number: int) -> None:
-    """Truncates the payments and loads them again, some of them changed."""
+    """Truncates the payments and loads them again, some of them with changes."""
     _reload(client, ("payment",))
     if number > 4:
         client.run(f"UPDATE payment SET paid = NOT paid WHERE payment_id % 5 = {number % 5}")
 
 
 def reload_deals(client: Writer, _number: int) -> None:
-    """Truncates three tables and loads them again, with the same rows."""
+    """Truncates three tables and loads them again with the same rows."""
     _reload(client, _DEALS)
 
 

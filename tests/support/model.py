@@ -112,7 +112,7 @@ class HistoryChecker:
         return self.held is not None and any(oracle.gone_at_once(batch, self.held) == counts for batch in seen)
 
     def unconfirmed(self, confirmed: Sequence[Mapping[str, int]]) -> list[str]:
-        """Returns a violation for each mass deletion in a batch that nobody has confirmed.
+        """Returns a violation for each unconfirmed mass deletion in a batch.
 
         Args:
             confirmed: the confirmed deletions, as rows by table.

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-# A row of totesys, every value as PostgreSQL prints it.
+# A row of totesys, with every value as PostgreSQL prints it.
 SourceRow = Mapping[str, str | None]
 Rows = Mapping[int, SourceRow]
 # The quarantined rows by batch, as (table, key): {batch: {("payment", 7)}}.
@@ -59,7 +59,7 @@ CURRENCY_NAMES = {
 
 @dataclass(frozen=True)
 class Picture:
-    """All of totesys at one moment."""
+    """All rows of totesys at one moment."""
 
     taken_at: datetime
     tables: Mapping[str, Rows]
@@ -159,7 +159,7 @@ FACTS = {
     ),
 }
 
-# Columns of the joined table have its name in front.
+# Names of the joined table's columns begin with its name.
 DIMENSIONS = {
     "dim_staff": Dimension(
         "staff",
@@ -226,7 +226,7 @@ CALENDAR = ("date_id", "year", "month", "day", "day_of_week", "day_name", "month
 
 @dataclass(frozen=True)
 class Version:
-    """One version of one fact: the batches that brought it and that ended it, and whether it ended by a deletion."""
+    """One version of a fact: the batches that brought and ended it, and whether a deletion ended it."""
 
     batch: int
     values: tuple[Any, ...]

@@ -42,7 +42,7 @@ class Peer:
 
 
 class Authority:
-    """Signs certificates."""
+    """A certificate authority."""
 
     def __init__(self, name: str = "totes test authority") -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -80,7 +80,7 @@ def peer(certificate: Path | None = None) -> Iterator[Peer]:
         try:
             yield opened
         finally:
-            # Wakes the thread, which closing alone does not.
+            # Wakes the thread. Closing the socket alone does not.
             server.shutdown(socket.SHUT_RDWR)
             thread.join()
 

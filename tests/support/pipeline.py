@@ -1,4 +1,4 @@
-"""A pipeline for a test: its own two databases on a real PostgreSQL, its own two buckets in the local AWS."""
+"""Makes a pipeline for a test, with two databases of its own on a real PostgreSQL and two buckets in the local AWS."""
 
 import contextlib
 import json
@@ -42,8 +42,8 @@ class Pipeline:
     """One test's pipeline.
 
     Attributes:
-        source_postgres: the server that totesys is on, if it is not the warehouse's.
-        execution: the name of the execution that the functions believe they run in.
+        source_postgres: totesys' server, if it is not the warehouse's.
+        execution: the name of the execution in which the functions seem to run.
     """
 
     postgres: Postgres
@@ -111,7 +111,7 @@ class Pipeline:
         return BatchLog(Lake(self.processed_bucket))
 
     def objects(self, *buckets: str) -> set[str]:
-        """Returns all keys of the lake, or of the given buckets, each with the digest of its content.
+        """Returns all keys of the lake, or of the given buckets, each with its content's digest.
 
         It asks moto itself: as requests, the listings would take a tenth of the tests' time.
         """
@@ -148,7 +148,7 @@ class Pipeline:
             yield f"pid {pid} (postgres, notebook)"
 
     def drop_warehouse(self) -> None:
-        """Empties the warehouse of everything, its schema too."""
+        """Drops everything in the warehouse, its schema too."""
         self.star("DROP SCHEMA IF EXISTS etl CASCADE")
         self.star("DROP SCHEMA public CASCADE")
         self.star(f"CREATE SCHEMA public AUTHORIZATION {identifier(LOADER)}")

@@ -1,4 +1,4 @@
-"""A plugin that measures processor time, which depends less than elapsed time on what else the machine does.
+"""Measures processor time, as a plugin. Unlike elapsed time, it depends little on the machine's other work.
 
     .venv/bin/python -m pytest -n 3 -p tests.support.processor_seconds
 
@@ -23,7 +23,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Row(NamedTuple):
-    """One fixture's set-up, or a test without the fixtures that it set up.
+    """The time of one fixture's set-up, or of a test without the fixtures that it set up.
 
     Attributes:
         processor, elapsed: in seconds.

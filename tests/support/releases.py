@@ -1,4 +1,4 @@
-"""Releases of a small warehouse, each with the declarations of one version of its schema."""
+"""Provides releases of a small warehouse, each with the declarations of one version of its schema."""
 
 import shutil
 from pathlib import Path
@@ -126,7 +126,7 @@ def _until(column: str) -> str:
     return column.replace("since", "until = 4, since")
 
 
-# {version: {file: text}}. A new column stands above older ones, and a meaning changes.
+# {version: {file: text}}. A new column stands above older ones, and a description changes.
 RELEASES: dict[int, dict[str, str]] = {
     1: {"dim_date.toml": CALENDAR, "dim_design.toml": DESIGN + NAME, "fact_sales_order.toml": ORDER + ID},
 }

@@ -162,7 +162,7 @@ def make_history(pipeline: Pipeline) -> None:
     change("UPDATE sales_order SET units_sold = units_sold + 1 WHERE sales_order_id < 20")
     change("UPDATE department SET department_name = 'Renamed' WHERE department_id = 2")
     change("INSERT INTO design VALUES (9001, now(), 'Bronze', '/usr', 'bronze.json', now())")
-    # A load that dies has used up record ids.
+    # A load that dies uses up record ids.
     with at_statement('INSERT INTO "etl".batch_table', die), suppress(Killed):
         pipeline.run()
     pipeline.run()

@@ -113,7 +113,7 @@ def _answer(request: Request, send: Send) -> Answer | None:
 
 
 def _request(environ: Any) -> Request | None:
-    """Returns the request, if it is one to S3 and not of the test itself."""
+    """Returns the request, if it goes to S3 and does not come from the test itself."""
     signed_for = re.search(r"Credential=[^,]*/(\w+)/aws4_request", environ.get("HTTP_AUTHORIZATION", ""))
     if (signed_for and signed_for[1] != "s3") or _MARK in environ.get("HTTP_USER_AGENT", ""):
         return None
@@ -128,7 +128,7 @@ def _request(environ: Any) -> Request | None:
 
 
 def _take_body(environ: Any) -> None:
-    """Reads the body, which a client may still be sending: it takes no answer before that."""
+    """Reads the body. A client that still sends it would not take an answer before its end."""
     length = environ.get("CONTENT_LENGTH")
     body = environ["wsgi.input"]
     environ["wsgi.input"] = io.BytesIO(body.read(int(length)) if length else _rest_of(body, environ))
@@ -155,7 +155,7 @@ def _carry_out(guard: ProgramsOnly, environ: Any) -> Answer:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its answer, in seconds of one clock."""
+    """A request and its answer, with times in seconds of one clock."""
 
     start: float
     end: float

@@ -1,7 +1,7 @@
-"""Which tests run together: in which tier, in which worker, measured or not.
+"""Decides which tests run together: in which tier, in which worker, measured or not.
 
 The tiers are marks: `-m "not server"` is the fast one. With `-n 2` each worker has its own PostgreSQL, stack and mocked
-AWS, and takes whole files, because tests of one file share what is slow to set up.
+AWS. A worker takes whole files, because a file's tests share a slow set-up.
 """
 
 import pytest
