@@ -17,7 +17,7 @@ _CODE = "code"
 # A message has at least so many words. Shorter texts are names and values.
 _WORDS = 5
 # Lists in docstrings and comments: each entry is a sentence of its own.
-_ENTRY = re.compile(r"^\s*(?:[-*] |\d+\. |[\w, `*]+: )")
+_ENTRY = re.compile(r"^\s*(?:[-*] |\d+\. |[\w, `*]+: |\S.*\S {2,}\S)")
 _COMMENT = re.compile(r"^\s*(?:#|--)(?!!) ?(.*)$")
 _SQL = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|DROP)\b")
 _CODED = re.compile(r"`[^`]*`|\$\{[^}]*\}|https?://\S+")
@@ -50,7 +50,9 @@ def passages(path: Path) -> list[Passage]:
     if path.suffix == ".md":
         return list(_of_markdown(text))
     if path.suffix == ".py":
-        return sorted([*_of_strings(text), *_of_python_comments(text)], key=lambda passage: passage.line)
+        # Tests quote messages of others.
+        found = [*_of_strings(text, messages="tests" not in path.parts), *_of_python_comments(text)]
+        return sorted(found, key=lambda passage: passage.line)
     return list(_of_comments(enumerate(text.splitlines(), start=1)))
 
 
@@ -65,7 +67,7 @@ def _words(tokens: list[Token]) -> str:
     return "".join(token.content if token.type == "text" else kept.get(token.type, "") for token in tokens)
 
 
-def _of_strings(text: str) -> Iterator[Passage]:
+def _of_strings(text: str, *, messages: bool) -> Iterator[Passage]:
     nodes = list(ast.walk(ast.parse(text)))
     # Every docstring is a constant, too, and so are the parts of an f-string.
     skipped = {part for node in nodes if isinstance(node, ast.JoinedStr) for part in node.values}
@@ -74,16 +76,18 @@ def _of_strings(text: str) -> Iterator[Passage]:
             statement = node.body[0]
             skipped.update(child for child in ast.walk(statement) if isinstance(child, ast.expr))
             yield from _paragraphs(statement.lineno, ast.get_docstring(node, clean=False) or "", _kind(node))
-        elif isinstance(node, ast.JoinedStr):
+        elif messages and isinstance(node, ast.JoinedStr):
             yield from _message(node.lineno, "".join(_literal(part) for part in node.values))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
+        elif messages and isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
             yield from _message(node.lineno, node.value)
 
 
 def _kind(documented: ast.AST) -> str:
-    # A test's docstring says what is true.
-    is_function = isinstance(documented, ast.FunctionDef) and not documented.name.startswith("test_")
-    return "function" if is_function else ""
+    if not isinstance(documented, ast.FunctionDef):
+        return ""
+    # A command's docstring is its help, which is an imperative. A test's says what is true.
+    is_command = "typer." in ast.unparse(documented.args)
+    return "" if is_command or documented.name.startswith("test_") else "function"
 
 
 def _literal(part: ast.expr) -> str:

@@ -61,6 +61,20 @@ def test_docstring_of_a_test_begins_as_it_likes(tmp_path: Path) -> None:
     ]
 
 
+def test_help_of_a_command_begins_as_it_likes(tmp_path: Path) -> None:
+    command = 'def run(context: typer.Context):\n    """Run it."""'
+    assert _passages(tmp_path, "module.py", command) == [Passage(2, "Run it.")]
+
+
+def test_messages_that_a_test_quotes_are_no_passages(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    assert _passages(tmp_path / "tests", "test_it.py", 'assert text == "five words of a text"  # So.') == []
+
+
+def test_columns_of_a_comment_are_sentences_of_their_own(tmp_path: Path) -> None:
+    assert [passage.line for passage in _passages(tmp_path, "a.sql", "-- one   a thing\n-- two   another\n")] == [1, 2]
+
+
 def test_paragraphs_and_cells_of_a_page_are_passages_and_its_code_is_not(tmp_path: Path) -> None:
     page = "# Head\n\nSee [`a b`](there.md)\nand *there*.\n\n```\nanew\n```\n"
     table = "\n| one | two |\n|---|---|\n| three | `four` |\n"
