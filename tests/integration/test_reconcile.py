@@ -219,7 +219,7 @@ def test_full_read_corrects_changes_the_lake_lacks(small: Pipeline, monkeypatch:
     assert wrong(found).keys() == {"fact_sales_order", "dim_staff"}
     assert verify(small).agrees
     (line,) = [line for line in advice(found).splitlines() if line.startswith("2. If they agree, the lake lacks")]
-    assert ": totes run --full-read " in line
+    assert " Run totes run --full-read " in line
     small.run(*re.findall(r"--full-read (\w+)", line))
     assert reconcile(small).agrees
     assert verify(small).agrees
