@@ -34,19 +34,28 @@ def staff(tmp_path: Path) -> Path:
 )
 def test_row_of_a_copy_is_named_by_its_key(staff: Path, where: str, named: str) -> None:
     expected = re.escape(f"has no equivalent; SQLSTATE 22P05; {named}.")
-    with pytest.raises(ContractViolation, match=expected), named_in_warehouse(staff, COLUMNS):
+    with pytest.raises(ContractViolation, match=expected), named_in_warehouse([staff], COLUMNS):
         raise pg8000.dbapi.DatabaseError(SAID | {"W": where})
+
+
+def test_row_of_the_second_file_of_a_copy_is_named_by_its_key(staff: Path) -> None:
+    where = {"W": "COPY staged_dim_staff, line 5, column first_name"}
+    with (
+        pytest.raises(ContractViolation, match="dim_staff 5: first_name"),
+        named_in_warehouse([staff, staff], COLUMNS),
+    ):
+        raise pg8000.dbapi.DatabaseError(SAID | where)
 
 
 def test_copy_without_a_place_is_told_as_the_server_says(staff: Path) -> None:
     expected = r"has no equivalent; SQLSTATE 22P05\."
-    with pytest.raises(ContractViolation, match=expected), named_in_warehouse(staff, COLUMNS):
+    with pytest.raises(ContractViolation, match=expected), named_in_warehouse([staff], COLUMNS):
         raise pg8000.dbapi.DatabaseError(SAID)
 
 
 def test_other_errors_pass() -> None:
     with (
         pytest.raises(pg8000.dbapi.DatabaseError, match="division by zero"),
-        named_in_warehouse(Path("nowhere"), COLUMNS),
+        named_in_warehouse([Path("nowhere")], COLUMNS),
     ):
         raise pg8000.dbapi.DatabaseError({"C": "22012", "M": "division by zero"})
