@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -194,9 +195,12 @@ def test_f25_warehouse_that_stays_read_only_holds(scenario: Scenario) -> None:
     scenario.run()
 
 
+LOAD_WAITS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'totes-load' AND wait_event_type = 'Lock'"
+
+
 @fault("F26", "a deadlock", HEAL)
 def test_f26_deadlock_heals(scenario: Scenario) -> None:
-    """The other session has the design and wants the log; Load has the log and wants the design."""
+    """The other session has the design and wants the log. Load has the log and wants the design."""
     scenario.totesys("UPDATE design SET file_name = 'new.json' WHERE design_id = 7")
     wants: list[threading.Thread] = []
 
@@ -207,6 +211,9 @@ def test_f26_deadlock_heals(scenario: Scenario) -> None:
         cursor.execute("UPDATE dim_design SET file_name = 'theirs' WHERE design_id = 7")
 
         def want() -> None:
+            # Load writes its entry and the designs in one message, so it has the log once it waits.
+            while not scenario.star(LOAD_WAITS):
+                time.sleep(0.02)
             cursor.execute("LOCK TABLE etl.batch IN EXCLUSIVE MODE")
             other.rollback()
 
