@@ -50,7 +50,7 @@ def test_roots_of_rds_are_deployed_with_the_code(stage: Stage) -> None:
 
 def test_package_over_the_limit_is_refused() -> None:
     assert report(224_900_000, 100_000).startswith("Unzipped: layer 224.9 MB, function 0.1 MB")
-    with pytest.raises(PackageTooBig, match=r"1\.1 MB too big together"):
+    with pytest.raises(PackageTooBig, match=r"1\.1 MB too large together"):
         report(226_000_000, 100_000)
 
 
