@@ -1,7 +1,7 @@
-"""The log of a zone: which batches it has finished.
+"""A zone's log: the batches that it has finished.
 
-A batch is in the log when its manifest lies at `log/<batch>.json`; files without a manifest do not exist as far as
-anyone is concerned. Where the log ends is found by walking forward from a hint, which may be stale, wrong or gone.
+A batch is in the log if its manifest lies at `log/<batch>.json`. Nothing reads files without a manifest. The reader
+finds the log's end by walking forward from a hint, which may be stale, wrong or gone.
 """
 
 import json
@@ -19,7 +19,7 @@ _ENTRY = re.compile(r"log/(\d{8})\.json")
 
 
 def entry(batch: int) -> str:
-    """The key of a batch's manifest."""
+    """Returns the key of a batch's manifest."""
     return f"{FOLDER}{batch:08d}.json"
 
 
@@ -27,18 +27,18 @@ class BatchLog:
     """The log of one zone.
 
     Args:
-        known: a batch that the log has, as far as the caller knows; it is used in place of the hint.
+        known: a batch that the caller knows to be in the log; it replaces the hint.
     """
 
     def __init__(self, lake: Lake, known: int = 0) -> None:
         self._lake = lake
-        # The last batch that was found: the log is walked from there if it is asked again.
+        # The last batch that was found. The next walk starts there.
         self._found = known
-        # Manifests that were read before anyone asked for them.
+        # Manifests that were read ahead.
         self._ahead: dict[int, Manifest] = {}
 
     def last(self) -> int:
-        """The number of the last batch; 0 where there is none.
+        """Returns the number of the last batch; 0 if there is none.
 
         Raises:
             LogBroken: a batch is missing between two others.
@@ -47,7 +47,7 @@ class BatchLog:
         return self._last(hint, self._from(hint))
 
     def newest(self) -> Manifest | None:
-        """The manifest of the last batch; None if there is none.
+        """Returns the manifest of the last batch; None if there is none.
 
         Raises:
             LogBroken: a batch is missing between two others.
@@ -62,7 +62,7 @@ class BatchLog:
         return self.read(last) if last else None
 
     def _last(self, hint: int, batches: list[int]) -> int:
-        """Returns the last of the batches that were found from a hint on, which may be wrong."""
+        """Returns the last of the batches that were found from a hint on; if the hint is wrong, walks from batch 1."""
         first = _before(hint)
         if hint and (not batches or batches[0] != first):
             first, batches = 1, self._from(1)
@@ -77,7 +77,7 @@ class BatchLog:
         return self._found
 
     def read(self, batch: int) -> Manifest:
-        """The manifest of a batch.
+        """Returns a batch's manifest.
 
         Raises:
             LogBroken: there is no such batch.
@@ -95,10 +95,10 @@ class BatchLog:
         return parse_manifest(text, self._where(key))
 
     def read_together(self, batches: Collection[int]) -> list[Manifest]:
-        """The manifests of some batches; later ones are kept for the next call.
+        """Returns the manifests of some batches, and keeps them, so that the next call need not read them again.
 
         Raises:
-            LogBroken: one of the batches is not there.
+            LogBroken: a batch is missing.
         """
         with SideBySide() as threads:
             coming = {batch: threads.submit(self.read, batch) for batch in batches}
@@ -106,17 +106,17 @@ class BatchLog:
         return [*self._ahead.values()]
 
     def commit(self, manifest: Manifest, *, hint: bool = True) -> None:
-        """Makes the batch exist, once and for all.
+        """Commits a batch by writing its manifest, which nothing overwrites.
 
         Args:
-            hint: whether to note that the log ends here. Of many batches in a row only some need it, because a reader
+            hint: whether to record that the log ends here. Only some of many batches in a row need it, because a reader
                 continues from the hint, 1,000 batches a request.
 
         Raises:
             BatchContended: another execution has committed this number in the meantime.
         """
         with SideBySide() as threads:
-            # If only the hint arrives, it names the batch after the last one, which costs a reader nothing.
+            # If only the hint arrives, it names the batch after the last one. A reader copes with that at no cost.
             if hint:
                 noted = threads.submit(self._lake.replace_hint, HINT, {"batch": manifest.batch})
             committed = self._lake.add_json(entry(manifest.batch), manifest.as_json())
@@ -140,18 +140,18 @@ class BatchLog:
         return batch if isinstance(batch, int) and batch > 0 else 0
 
     def _from(self, batch: int) -> list[int]:
-        """Returns the batches from the one before a hinted one on."""
+        """Returns the batches of the log, from the one before a hinted batch on."""
         keys = self._lake.keys(FOLDER, after=entry(_before(batch) - 1))
         return [int(match[1]) for key in keys if (match := _ENTRY.fullmatch(key))]
 
 
 def _before(hint: int) -> int:
-    """Returns the batch from which a log is walked: the one before the hinted one, which may not be committed yet."""
+    """Returns where to start walking a log: at the batch before the hinted one, which may not be committed yet."""
     return max(hint - 1, 1)
 
 
 def ends(landed: BatchLog, processed: BatchLog) -> tuple[Manifest | None, int]:
-    """Returns the manifest of the last landed batch, if there is one, and the number of the last processed one.
+    """Returns the last landed batch's manifest, if there is one, and the number of the last processed batch.
 
     Raises:
         LogBroken: a batch is missing between two others.
@@ -160,6 +160,6 @@ def ends(landed: BatchLog, processed: BatchLog) -> tuple[Manifest | None, int]:
         newest, last = threads.submit(landed.newest), threads.submit(processed.last)
     manifest, through = newest.result(), last.result()
     if through > (manifest.batch if manifest else 0):
-        # Another execution may have landed and processed a batch after the landing zone was asked.
+        # Another execution may have landed and processed a batch after this one read the landing zone's log.
         manifest = landed.newest()
     return manifest, through

@@ -1,7 +1,7 @@
-"""A bucket of the lake, in which nothing is ever overwritten or amended.
+"""A bucket of the lake, in which nothing but hints is ever overwritten.
 
-Objects are named after their content and written with `If-None-Match: *`: to write the same bytes twice is to write
-them once, and two writers can't both create one key.
+Objects are named after their content and written with `If-None-Match: *`. So the second write of the same bytes changes
+nothing, and two writers can't both create one key.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from obstore.exceptions import AlreadyExistsError, BaseError, GenericError
 from totes.errors import RESTORE, AccessDenied, CorruptObject, LakeUnavailable, ObjectMissing, TotesError
 from totes.runtime.aws import store
 
-# The remedy if an object and its manifest contradict each other, whichever of them was changed.
+# The remedy if an object and its manifest contradict each other. Either one may have been changed.
 FIRST_VERSIONS = (
     "Restore the first versions of the object and of its manifest in S3 (the buckets are versioned); the next "
     "execution then resumes."
 )
 _REFUSED = {"AccessDenied", "403", "NoSuchBucket", "InvalidAccessKeyId", "KMS.DisabledException"}
 _MISSING = {"NoSuchKey", "404", "NoSuchVersion"}
-# Somebody else writes or deletes the key at this moment: whether it is there in the end is not known.
+# Somebody else is writing or deleting the key, so it is not known whether the object will be there.
 _CONFLICT = "ConditionalRequestConflict"
 _RESET = "kind: Interrupted"
 _CHUNK = 1 << 18
@@ -34,7 +34,7 @@ _CHUNK = 1 << 18
 
 @dataclass(frozen=True)
 class StoredObject:
-    """An object as its manifest knows it: enough to read it and to tell that it is unharmed."""
+    """An object, as its manifest describes it: enough to read it and to check that it is intact."""
 
     key: str
     rows: int
@@ -45,7 +45,7 @@ class StoredObject:
         return asdict(self)
 
     def require_rows(self, found: int) -> None:
-        """Compares how many rows were found in it with what its manifest says.
+        """Compares the number of rows that were found with the manifest's.
 
         Raises:
             CorruptObject: they differ.
@@ -75,22 +75,22 @@ class Lake:
         """Stores a file under `<folder>/<first half of its sha256>.parquet`."""
         sha256 = sha256_of(path)
         stored = StoredObject(f"{folder}/{sha256[:32]}.parquet", rows, path.stat().st_size, sha256)
-        # Mapped, a file of any size takes no memory of its own.
+        # The file is mapped, so it takes no memory of its own, whatever its size.
         with path.open("rb") as file:
             self._put_if_absent(stored.key, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         return stored
 
     def add_json(self, key: str, document: object) -> bool:
-        """Stores a document under a key that must be free; False where somebody else has taken it."""
+        """Stores a document under a key that must be free; returns False if somebody else has taken it."""
         return self._put_if_absent(key, _json_bytes(document))
 
     def replace_hint(self, key: str, document: object) -> None:
-        """Stores a hint: the one kind of object that may be overwritten, because losing it does no harm."""
+        """Stores a hint, the only kind of object that may be overwritten: losing one does no harm."""
         with _lake_errors(self.bucket, key):
             self._store.put(key, _json_bytes(document))
 
     def read(self, key: str) -> bytes | None:
-        """The bytes of a small object; None where there is none."""
+        """Returns a small object's bytes; None if there is no such object."""
         try:
             with _lake_errors(self.bucket, key):
                 return bytes(self._store.get(key).bytes())
@@ -98,7 +98,7 @@ class Lake:
             return None
 
     def require(self, key: str) -> None:
-        """Looks whether an object is there and may be read, without reading it.
+        """Checks that an object is there and may be read, without reading it.
 
         Raises:
             ObjectMissing: it is not there.
@@ -107,9 +107,10 @@ class Lake:
             self._store.head(key)
 
     def try_to_add(self, key: str) -> bool:
-        """Puts an object once more under its own key, which S3 refuses as taken if objects may be put at all.
+        """Checks the right to put objects: it puts an object again under its own key.
 
-        Nothing changes: the condition keeps what is there, and if it went meanwhile, it comes back as it was.
+        If the right is there, S3 refuses the key as taken, and nothing changes. If somebody deleted the object
+        meanwhile, it comes back as it was.
 
         Returns:
             whether there was an object to try it with.
@@ -118,7 +119,7 @@ class Lake:
         return found is not None and self._put_if_absent(key, found) is not None
 
     def fetch(self, stored: StoredObject, path: Path) -> Path:
-        """Downloads an object to `path` in pieces, and makes sure that it is what its manifest says.
+        """Downloads an object to `path` in pieces, and compares its sha256 with the manifest's.
 
         Raises:
             ObjectMissing: it is not there.
@@ -138,7 +139,7 @@ class Lake:
         return path
 
     def keys(self, folder: str, after: str) -> list[str]:
-        """All keys in a folder that sort behind `after`, in order, however many there are."""
+        """Returns all keys in a folder that sort after `after`, in order, however many there are."""
         with _lake_errors(self.bucket, folder):
             return [found["path"] for found in self._store.list(folder, offset=after).collect()]
 
@@ -151,9 +152,9 @@ class Lake:
         return True
 
     def _create(self, key: str, body: bytes | mmap.mmap) -> None:
-        """Puts an object; once more if the connection was reset, as one is that S3 closed while the function slept.
+        """Puts an object; tries again if the connection was reset: S3 closes connections while a function sleeps.
 
-        The library itself sends a conditional PUT again after other troubles alone.
+        The library itself retries a conditional PUT only after other errors.
         """
         try:
             self._store.put(key, body, mode="create")
@@ -164,7 +165,7 @@ class Lake:
 
 
 class _AlreadyThereError(Exception):
-    """The key is taken."""
+    """An object with this key is there already."""
 
 
 def _json_bytes(document: object) -> bytes:
@@ -176,13 +177,13 @@ def _lake_errors(bucket: str, key: str) -> Iterator[None]:
     try:
         yield
     except (BaseError, FileNotFoundError) as error:
-        # Its text quotes what S3 has answered: to a wrong signature, the session token too. So it is no cause of ours.
+        # `from None`, because the error's text quotes S3's answer, which to a wrong signature has the session token.
         raise _translated(error, f"s3://{bucket}/{key}") from None
 
 
 def _translated(error: Exception, where: str) -> TotesError | _AlreadyThereError:
     code = _code(str(error))
-    # The library takes a conflict for a key that is taken.
+    # The library mistakes a conflict for a key that is taken.
     if isinstance(error, AlreadyExistsError) and code != _CONFLICT:
         return _AlreadyThereError(where)
     if code in _MISSING:
@@ -198,12 +199,12 @@ def _translated(error: Exception, where: str) -> TotesError | _AlreadyThereError
 
 
 def _code(text: str) -> str:
-    """Returns the code in S3's answer, which an error quotes; the HTTP status if the answer is empty, as to HEAD."""
+    """Returns the code in S3's answer, which the error quotes; the HTTP status if the answer is empty, as for HEAD."""
     found = re.search(r"<Code>([\w.]+)</Code>", text) or re.search(r"status code: (\d+)", text)
     return found[1] if found else ""
 
 
 def _reason(text: str) -> str:
-    """Returns why there is no answer: the innermost source of an error, which its text has at the end."""
+    """Returns why there is no answer: the innermost source, at the end of the error's text."""
     found = re.findall(r'"[^"]+"|\b[A-Z]\w+', text)
     return found[-1].strip('"') if found else text

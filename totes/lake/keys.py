@@ -1,4 +1,4 @@
-"""Keys by the million, in files: however many there are, a few MB of them are in memory."""
+"""Keeps a table's keys in files, so only a few MB of them are in memory, however many there are."""
 
 import itertools
 import os
@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-# How many keys are put in order at once; so many make a run at least if they come in any order.
+# How many keys are sorted at once. If keys come in any order, each run has at least this many.
 _SORTED_AT_ONCE = 1 << 20
-# How many keys of all runs together are read at once, and how many of each run at least.
+# How many keys of all runs together are read at once, and the least of each run.
 _AT_ONCE, _LEAST = 1 << 17, 1 << 10
 _NUMBERS = itertools.count()
 
@@ -22,13 +22,13 @@ _Keys = npt.NDArray[Any]
 
 
 class Keys:
-    """Keys of a table, whole numbers or dates, in a file that goes when nobody needs it any more.
+    """A table's keys, whole numbers or dates, in a file that is deleted when nothing refers to it any more.
 
-    The file has runs, each in order. Rows mostly come in the order of their keys, which makes one run.
+    The file consists of sorted runs. Rows mostly come in the order of their keys, which makes a single run.
 
     Attributes:
-        kind: their type.
-        nulls: how many rows have none.
+        kind: the keys' type.
+        nulls: how many rows have no key.
     """
 
     def __init__(self, folder: Path, kind: pa.DataType, keys: Iterable[int] = ()) -> None:
@@ -41,7 +41,7 @@ class Keys:
         self._runs: list[int] = []
         self._count = 0
         self._last: int | None = None
-        # Those that are not in the file yet.
+        # The keys that are not in the file yet.
         self._coming: list[_Keys] = []
         self._waiting = 0
         weakref.finalize(self, self._path.unlink, missing_ok=True)
@@ -51,7 +51,7 @@ class Keys:
         return self._count + self._waiting
 
     def add(self, keys: pa.Array | pa.ChunkedArray) -> None:
-        """Adds keys in any order; of a narrower type, too."""
+        """Adds keys in any order. Their type may be narrower."""
         self.nulls += keys.null_count
         coming = np.asarray(keys.cast(self.kind).drop_null())
         self._coming.append(coming)
@@ -60,7 +60,7 @@ class Keys:
             self._sort()
 
     def in_order(self) -> Iterator[_Keys]:
-        """Yields the keys from the lowest to the highest, in pieces; those of one value in one piece."""
+        """Yields the keys in ascending order, in pieces. Equal keys come in the same piece."""
         self._sort()
         bounds = list(itertools.pairwise([*self._runs, self._count]))
         at_once = max(_AT_ONCE // max(len(bounds), 1), _LEAST)
@@ -68,7 +68,7 @@ class Keys:
             yield parts[0] if len(parts) == 1 else np.sort(np.concatenate(parts))
 
     def repeated(self) -> dict[int | None, int]:
-        """Returns the keys that more than one row has, and NULL if any has that, each with the number of rows."""
+        """Returns each key that more than one row has, and NULL if any row has it, with the number of rows."""
         again: Counter[int] = Counter()
         for keys in self.in_order():
             again.update(keys[1:][keys[1:] == keys[:-1]].tolist())
@@ -76,12 +76,12 @@ class Keys:
         return counts | ({None: self.nulls} if self.nulls else {})
 
     def having(self, wanted: Iterable[int]) -> set[int]:
-        """Returns those of some keys that are among these."""
+        """Returns the wanted keys that are here."""
         sought = np.array(sorted(wanted), np.int64)
         return {key for keys in self.in_order() for key in keys[_are_among(keys, sought)].tolist()}
 
     def minus(self, others: "Keys") -> "Keys":
-        """Returns the keys that are not among others."""
+        """Returns these keys without the others."""
         if not len(others):
             return self
         left = self.none()
@@ -90,7 +90,7 @@ class Keys:
         return left
 
     def plus(self, others: "Keys") -> "Keys":
-        """Returns these keys and others."""
+        """Returns these keys and the others; keys that both have come twice."""
         both = self.none()
         for keys in itertools.chain(self.in_order(), others.in_order()):
             both._append(keys)
@@ -104,7 +104,7 @@ class Keys:
         return once
 
     def none(self) -> "Keys":
-        """Returns no keys, of the same type."""
+        """Returns an empty set of keys of the same type."""
         return Keys(self._folder, self.kind)
 
     def to_pylist(self) -> list[int]:
@@ -117,7 +117,7 @@ class Keys:
             self._append(np.sort(np.concatenate(coming)))
 
     def _append(self, ordered: _Keys) -> None:
-        """Adds keys to the file: to the last run if they begin where it ends, else as a run of their own."""
+        """Adds sorted keys to the file: to the last run if they don't begin below its end, else as a new run."""
         if not len(ordered):
             return
         if self._last is None or ordered[0] < self._last:
@@ -134,9 +134,9 @@ class Keys:
 
 
 def _side_by_side(streams: Sequence[Iterator[_Keys]]) -> Iterator[list[_Keys]]:
-    """Yields, of streams that are each in order, the keys up to the same value: an array of each stream.
+    """Reads sorted streams in step: yields an array from each stream, all up to the same value.
 
-    Keys of one value are in one step, however many pieces of a stream have them.
+    Equal keys come in the same step, even if they are spread over several pieces of a stream.
     """
     heads = [next(stream, None) for stream in streams]
     while last := [head[-1] for head in heads if head is not None]:
@@ -146,7 +146,7 @@ def _side_by_side(streams: Sequence[Iterator[_Keys]]) -> Iterator[list[_Keys]]:
 
 
 def _up_to(bound: Any, head: _Keys | None, stream: Iterator[_Keys]) -> tuple[_Keys, _Keys | None]:
-    """Returns a stream's keys up to a value, and the rest of the piece that it has then; None if it has ended."""
+    """Returns a stream's keys up to a value, and the rest of its current piece; None if the stream has ended."""
     parts: list[_Keys] = []
     while head is not None:
         place = int(np.searchsorted(head, bound, "right"))

@@ -1,6 +1,6 @@
-"""The manifest: a batch's entry in a zone's log, and its commit.
+"""The manifest: a batch's entry in a zone's log. Writing it commits the batch.
 
-Its shape is schemas/interfaces/manifest.schema.json.
+schemas/interfaces/manifest.schema.json declares its shape.
 """
 
 import json
@@ -19,11 +19,11 @@ from totes.postgres.catalogue import Structure
 from totes.postgres.position import SourcePosition
 
 VERSION = 3
-# The reason why a table was read in full, where a backfill has read it.
+# The reason for a full read if a backfill has read the table.
 BACKFILL = "backfill"
 
-# Of one table: `data` the rows, `deleted` the keys that are gone, `keys` all keys that are there, `aside` all rows that
-# are quarantined.
+# A table's objects: `data` has the rows, `deleted` the keys that are gone, `keys` all keys that are there, and `aside`
+# all quarantined rows.
 Parts = Mapping[str, StoredObject]
 
 
@@ -33,17 +33,16 @@ class Manifest:
 
     Attributes:
         batch: 1, 2, 3 …
-        snapshot_at: when the snapshot was taken, UTC; later if the clock of totesys went back.
-        execution: the ARN of the execution that made it.
+        snapshot_at: when the snapshot was taken, UTC. It is moved forward if the clock of totesys went back.
+        execution: the ARN of the execution that made the batch.
         made_at: when the manifest was written, UTC.
         source: where totesys stood at the snapshot.
         columns: the columns of totesys that were read, by table.
-        structure: the relations that held the rows of each table; None before version 3.
+        structure: the relations that held each table's rows; None before version 3.
         full_read: the tables that were read in full, each with the reason.
-        tables: the objects of each table. In the landing zone every table has its `keys` (a backfill's those of the
-            batch before it, until its last batch), and those with quarantined
-            rows have `aside`, which may be an earlier batch's object. A table in which nothing changed has no `data`
-            and no `deleted`.
+        tables: each table's objects. In the landing zone every table has `keys`, and a table with quarantined rows has
+            `aside`; both may be an earlier batch's object. Until its last batch, a backfill repeats the `keys` of the
+            batch before it. A table in which nothing changed has no `data` and no `deleted`.
     """
 
     batch: int
@@ -58,21 +57,21 @@ class Manifest:
 
     @property
     def is_of_backfill(self) -> bool:
-        """Whether it is a part of a backfill, and so shows totesys at no one moment."""
+        """Returns whether the batch belongs to a backfill, and so does not show totesys at a single moment."""
         return BACKFILL in self.full_read.values()
 
     @property
     def size(self) -> int:
-        """How many rows its own objects have, but for the keys."""
+        """Returns how many rows the batch's objects have, except for `keys`."""
         parts = (part for parts in self.tables.values() for part in parts.items())
         return sum(stored.rows for name, stored in parts if name != "keys")
 
     def objects(self, part: str) -> dict[str, StoredObject]:
-        """The objects of one part by table, for instance all `data`."""
+        """Returns the objects of one part, for instance `data`, by table."""
         return {table: parts[part] for table, parts in self.tables.items() if part in parts}
 
     def rows(self, part: str = "data") -> dict[str, int]:
-        """Rows by table, of the tables that have any."""
+        """Returns how many rows a part has, by table; tables without rows are left out."""
         return {table: stored.rows for table, stored in self.objects(part).items() if stored.rows}
 
     def as_json(self) -> dict[str, Any]:
@@ -94,15 +93,15 @@ class Manifest:
 
 
 def moment_after(previous: Manifest | None, moment: datetime) -> datetime:
-    """Returns a snapshot's time, or a microsecond after the batch before if the clock of totesys went back."""
+    """Returns a snapshot's time; a microsecond after the batch before if the clock of totesys went back."""
     return max(moment, previous.snapshot_at + timedelta(microseconds=1)) if previous else moment
 
 
 def parse_manifest(text: bytes, where: str) -> Manifest:
-    """A manifest out of its JSON.
+    """Reads a manifest from its JSON.
 
     Raises:
-        VersionUnknown: a newer release wrote it: its meaning is not guessed.
+        VersionUnknown: a newer release wrote it, so its meaning is unknown.
         CorruptObject: it is not a manifest.
     """
     try:
@@ -123,7 +122,7 @@ def parse_manifest(text: bytes, where: str) -> Manifest:
 
 
 def parse_parts(document: Mapping[str, Any]) -> Parts:
-    """The objects of a table out of their JSON."""
+    """Reads a table's objects from their JSON."""
     return {part: StoredObject(**stored) for part, stored in document.items()}
 
 

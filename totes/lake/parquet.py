@@ -20,43 +20,43 @@ ROWS_AT_ONCE = 128 * 1024
 
 
 def landed_schema(table: SourceTable) -> pa.Schema:
-    """Of `data` in the landing zone: the table's columns as they are in totesys."""
+    """Returns the schema of `data` in the landing zone: the table's columns as they are in totesys."""
     return pa.schema([_field(column) for column in table.columns])
 
 
 def processed_schema(table: WarehouseTable) -> pa.Schema:
-    """Of `data` in the processed zone: the table's columns but for the serial."""
+    """Returns the schema of `data` in the processed zone: the table's columns, except for the serial."""
     return pa.schema([_processed_field(column) for column in table.data_columns])
 
 
 def keys_schema(table: SourceTable) -> pa.Schema:
-    """Of `keys` and `deleted` in the landing zone."""
+    """Returns the schema of `keys` and `deleted` in the landing zone."""
     return pa.schema([_field(table.column(table.key))])
 
 
 def deleted_schema(table: WarehouseTable) -> pa.Schema:
-    """Of `deleted` in the processed zone."""
+    """Returns the schema of `deleted` in the processed zone."""
     return pa.schema([_processed_field(table.column(table.identity))])
 
 
 class Writer:
-    """Writes rows to a file, while the caller makes the next."""
+    """Writes rows to a file while the caller prepares the next ones."""
 
     def __init__(self, writer: pq.ParquetWriter, behind: Behind) -> None:
         self._writer = writer
         self._behind = behind
 
     def write(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Writes rows as a row group of their own."""
+        """Writes rows as a new row group."""
         self._behind.run(self._writer.write, rows)
 
 
 @contextmanager
 def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[Writer]:
-    """A writer whose bytes depend on nothing but the rows, how they are divided, and the version of pyarrow.
+    """Opens a writer whose bytes depend only on the rows, how they are divided, and pyarrow's version.
 
-    Numbers and moments are stored as differences, and nothing as numbers of a dictionary: on sales orders that takes
-    two thirds of the time and of the space.
+    It stores numbers and timestamps as differences, and uses no dictionaries. On sales orders that takes two thirds of
+    the time and of the space.
     """
     differences = {field.name: "DELTA_BINARY_PACKED" for field in schema if _is_stored_as_integer(field.type)}
     with (
@@ -75,21 +75,22 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[Writer]:
 
 
 def write_keys(path: Path, keys: Keys, schema: pa.Schema) -> None:
-    """Writes one column of keys, in order: near nothing on disk where they follow each other."""
+    """Writes one column of keys in ascending order. Consecutive keys take almost no space."""
     with parquet_writer(path, schema) as writer:
         for piece in keys.in_order():
             writer.write(pa.table([pa.array(piece, schema.types[0])], schema=schema))
 
 
 def batches(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yields a file's rows in pieces of bounded size, each of which is read while the one before is used."""
+    """Yields a file's rows in pieces of bounded size. Each piece is read while the caller uses the one before."""
     return ahead(_batches(path))
 
 
 def _batches(path: Path) -> Iterator[pa.RecordBatch]:
     """Yields a file's rows one row group at a time.
 
-    The writer held each row group in memory. Arrow itself would join several of them, however long their rows are.
+    A row group fits into memory, because its writer held it there. Arrow by itself would join several row groups,
+    however long their rows are.
     """
     with pq.ParquetFile(path) as file:
         for group in range(file.num_row_groups):
@@ -97,13 +98,13 @@ def _batches(path: Path) -> Iterator[pa.RecordBatch]:
 
 
 def declared_rows(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Returns rows with their columns' types of today: before a column was widened, its values had a narrower type.
+    """Returns rows with their columns' current types. A column that was widened had a narrower type before.
 
     Args:
-        schema: of today. It may have other columns, too.
+        schema: the current schema. It may have other columns, too.
 
     Raises:
-        ContractViolation: a column is narrower today, and a value does not fit.
+        ContractViolation: a column is narrower now, and a value does not fit.
     """
     fields = [schema.field(field.name) if field.name in schema.names else field for field in rows.schema]
     columns = [_cast(field, values) for field, values in zip(fields, rows.columns, strict=True)]

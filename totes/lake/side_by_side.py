@@ -1,4 +1,4 @@
-"""Requests side by side: a batch's objects don't depend on each other, and a request mostly waits for the network."""
+"""Sends requests side by side: a batch's objects are independent, and a request mostly waits for the network."""
 
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,16 +9,16 @@ from totes.lake.bucket import Lake, StoredObject
 
 
 class SideBySide(ThreadPoolExecutor):
-    """Runs calls at the same time, as many as a batch has objects, and has ended all of them when the block ends."""
+    """Runs up to 64 calls at the same time, about as many as a batch has objects. The block's end waits for them."""
 
     def __init__(self) -> None:
         super().__init__(max_workers=64)
 
 
 class Downloads:
-    """Objects on their way into a folder, each once, while the caller does something else.
+    """Downloads objects into a folder, each once, while the caller does something else.
 
-    Downloads have ended when the block ends; those that had not begun by then don't begin.
+    The block's end waits for running downloads, and cancels those that have not begun.
     """
 
     def __init__(self, lake: Lake, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Downloads:
         """Returns an object's file, once it is there.
 
         Raises:
-            ObjectMissing, CorruptObject: see Lake.fetch.
+            ObjectMissing, CorruptObject: as Lake.fetch raises them.
         """
         self.begin([stored])
         return self._files[stored.key].result()

@@ -1,4 +1,4 @@
-"""Values as the texts that PostgreSQL writes for them."""
+"""Turns values into the texts that PostgreSQL writes for them."""
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -8,17 +8,17 @@ import pyarrow.compute as pc
 
 from totes.contracts.types import Type
 
-# From so many digits before the point on, PostgreSQL writes a double precision with an exponent.
+# With more digits than this before the point, PostgreSQL writes a double precision with an exponent.
 _LONGEST_FLOAT = 15
 _ZEROS = r"\.?0+$"
 
 
 def texts(values: pa.Array, row: Type) -> pa.Array:
-    """Returns values of a type as texts.
+    """Returns values as texts.
 
     Args:
-        values: chunked or not.
-        row: their type in PostgreSQL.
+        values: an array, chunked or not.
+        row: the values' type in PostgreSQL.
     """
     return _WRITERS.get(row.wire, _plain)(values)
 
@@ -28,7 +28,7 @@ def _plain(values: pa.Array) -> pa.Array:
 
 
 def _without_zeros(values: pa.Array) -> pa.Array:
-    """Returns times without zeros at the end of a second's fraction; in the lake a time of day is text already."""
+    """Returns times without trailing zeros in the fraction of a second. In the lake a time of day is already text."""
     return pc.replace_substring_regex(_plain(values), _ZEROS, "")
 
 
@@ -37,7 +37,7 @@ def _with_zone(values: pa.Array) -> pa.Array:
 
 
 def _number(values: pa.Array) -> pa.Array:
-    # Arrow writes one below 0.000001 with an exponent.
+    # Arrow would write a number below 0.000001 with an exponent.
     return pa.array((None if value is None else f"{value:f}" for value in values.to_pylist()), pa.string())
 
 
@@ -46,7 +46,7 @@ def _float(values: pa.Array) -> pa.Array:
 
 
 def _float_text(value: float) -> str:
-    """Returns the fewest digits that make the number; of 0 and -0, which PostgreSQL has for equal, 0."""
+    """Returns the fewest digits that identify the number. It returns 0 for -0, which PostgreSQL treats as equal."""
     text = repr(value + 0.0).removesuffix(".0")
     if text in _NO_NUMBERS:
         return _NO_NUMBERS[text]

@@ -1,4 +1,4 @@
-"""Small batches in a row are done together: they share requests, a transaction, and its round trips."""
+"""Does small consecutive batches together, so that they share requests, a transaction, and its round trips."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
@@ -7,12 +7,12 @@ from totes.errors import ContractViolation, TerminalError
 from totes.runtime.allowance import Allowance
 from totes.runtime.log import logger
 
-# So many batches at most, with so many rows: about a second's work.
+# At most this many batches and this many rows are done together: about a second's work.
 MOST_TOGETHER, MOST_ROWS = 50, 10_000
 
 
 class Sized(Protocol):
-    """A batch, as far as it matters here; `size` is how many rows its objects have."""
+    """A batch with a size: how many rows its objects have."""
 
     @property
     def size(self) -> int: ...
@@ -28,11 +28,11 @@ Result = TypeVar("Result")
 class Together:
     """Does pending batches: small ones together, the others one by one.
 
-    If one of several can't be done, they are done again one by one: those before it don't wait for it.
+    If one of several batches fails, all are done again one by one, so it doesn't hold up those before it.
 
     Args:
         most_rows, most: how many rows, and how many batches, may be done together.
-        is_of_one: returns whether an error may be that of one batch alone, and stays.
+        is_of_one: returns whether an error may come from a single batch, and would come again.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Together:
         read: Callable[[Sequence[int]], Iterable[Batch]],
         work: Callable[[Sequence[Batch]], Result],
     ) -> Result:
-        """Does the first of some pending batches, and those after it that are small enough.
+        """Does the first pending batch, and the next ones if they are small enough.
 
         Args:
-            read: returns batches.
-            work: does some of them, all or none.
+            read: returns the batches with these numbers.
+            work: does all of the given batches, or none.
 
         Raises:
-            Exception: the first batch can't be done, or something else is wrong that may be gone in a moment.
+            Exception: the first batch can't be done, or the error concerns no single batch and may be transient.
         """
         numbers = pending[: self._most if pending[0] > self._alone_through else 1]
         batches: Sequence[Batch] = ()
@@ -76,9 +76,9 @@ class Together:
         return self.do(pending, read, work)
 
     def _small(self, batches: Iterable[Batch]) -> list[Batch]:
-        """Returns the first batch and those after it that are small. Each of a backfill's is done by itself.
+        """Returns the first batch and the small ones after it. A backfill's batch is always done alone.
 
-        For each further batch there has to be time, as if it began alone.
+        It adds a batch only while less than half of the time is used, as if that batch began alone.
         """
         taken: list[Batch] = []
         rows = 0

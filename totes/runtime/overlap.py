@@ -1,4 +1,4 @@
-"""Work in a thread beside the caller's: Arrow, files and sockets hold no lock of Python's while they work."""
+"""Runs work in a thread beside the caller's: Arrow, files and sockets release Python's lock while they work."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,7 +9,7 @@ _END = object()
 
 
 def ahead(items: Iterable[_Item]) -> Iterator[_Item]:
-    """Yields items, each of which is made in a thread while the one before it is used."""
+    """Yields items. A thread makes each one while the caller uses the one before."""
     iterator = iter(items)
     with ThreadPoolExecutor(1) as thread:
         coming: Future[Any] = thread.submit(next, iterator, _END)
@@ -19,10 +19,10 @@ def ahead(items: Iterable[_Item]) -> Iterator[_Item]:
 
 
 class Behind:
-    """Calls that run in a thread, one after the other, while the caller prepares the next.
+    """Runs calls in a thread, one after another, while the caller prepares the next one.
 
-    At most one call is unfinished, so what is prepared does not pile up. All have ended when the block ends. If a call
-    fails, the next one raises its error, or the end of the block does.
+    At most one call is unfinished, so prepared data does not pile up. The block's end waits for the last call. If a
+    call fails, the next `run` or the block's end raises its error.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Behind:
             self.wait()
 
     def run(self, call: Callable[..., object], *arguments: object) -> None:
-        """Runs a call once the one before has ended."""
+        """Starts a call after the one before has ended."""
         self.wait()
         self._last = self._thread.submit(call, *arguments)
 

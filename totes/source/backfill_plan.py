@@ -1,4 +1,4 @@
-"""The plan of a backfill: which tables are read at once, and in which ranges of keys the others are."""
+"""A backfill's plan: the tables that are read whole, and the ranges of keys in which the others are read."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,10 @@ from totes.source.windows import Extent, joined_tables
 
 @dataclass(frozen=True)
 class Range:
-    """The rows of a table with keys from `low` on and below `high`; None is unbounded. They become batch `batch`."""
+    """A table's rows with keys from `low` up to, but not including, `high`; None is unbounded.
+
+    They become batch `batch`.
+    """
 
     batch: int
     table: str
@@ -25,15 +28,15 @@ class Range:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a backfill is about to do.
+    """A backfill's plan.
 
     Attributes:
         first: its first batch, which holds the tables that were read with the plan.
         snapshot_at: when the plan's snapshot was taken, UTC.
         source: where totesys stood then.
-        structure: the relations that held the rows of each table then.
+        structure: the relations that held each table's rows then.
         tables: the objects of the first batch.
-        ranges: the ranges still to read, in the order of the batches; at least one.
+        ranges: the ranges still to read, in batch order; at least one.
     """
 
     first: int
@@ -45,11 +48,11 @@ class Plan:
 
     @property
     def last(self) -> int:
-        """Its last batch."""
+        """Returns the plan's last batch."""
         return self.ranges[-1].batch
 
     def of_facts(self, yes: bool) -> list[Range]:
-        """The ranges of tables that become facts, or those of the others."""
+        """Returns the ranges of the tables that become facts (`yes`), or of the other tables."""
         return [part for part in self.ranges if (part.table in fact_sources()) is yes]
 
     def as_json(self) -> dict[str, Any]:
@@ -57,7 +60,7 @@ class Plan:
 
 
 def parse_plan(document: Mapping[str, Any]) -> Plan:
-    """A plan out of its JSON."""
+    """Reads a plan from its JSON."""
     return Plan(
         first=document["first"],
         snapshot_at=datetime.fromisoformat(document["snapshot_at"]),
@@ -69,14 +72,14 @@ def parse_plan(document: Mapping[str, Any]) -> Plan:
 
 
 def fact_sources() -> set[str]:
-    """The tables of totesys whose rows become facts."""
+    """Returns the tables of totesys whose rows become facts."""
     return {table.source for table in warehouse_tables().values() if table.is_fact and table.source}
 
 
 def dividable() -> list[SourceTable]:
-    """The tables that may be read in ranges, those that become facts last.
+    """Returns the tables that may be read in ranges; those that become facts come last.
 
-    A table that the warehouse joins with another is not among them: both sides of a row have to be in one batch.
+    It leaves out each table that the warehouse joins with another: the joined rows must be in one batch.
     """
     facts = fact_sources()
     tables = [table for name, table in source_tables().items() if name not in joined_tables()]
@@ -84,9 +87,9 @@ def dividable() -> list[SourceTable]:
 
 
 def divided(extents: Mapping[str, Extent], first: int, rows: int) -> Iterator[Range]:
-    """The ranges of all tables with more than `rows` rows and of all that become facts, numbered from `first` on.
+    """Yields the ranges of each table that has more than `rows` rows or becomes a fact, as batches from `first` on.
 
-    Keys are counted up by totesys, so ranges of keys of one length have about as many rows each.
+    totesys gives out its keys in sequence, so ranges of the same length have about the same number of rows.
     """
     batch = first
     for table in dividable():

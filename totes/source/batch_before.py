@@ -1,4 +1,4 @@
-"""Reads what the batch before says of a table: which keys it knew, and which rows it left in quarantine."""
+"""Reads a table's known keys and quarantined rows from the batch before."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from totes.source.quarantine import Quarantine, read_quarantine
 
 @dataclass(frozen=True)
 class BatchBefore:
-    """The batch before; there may be none.
+    """The batch before, if there is one.
 
     Attributes:
-        folder: for the keys that are read.
+        folder: holds the files of the keys that are read.
     """
 
     manifest: Manifest | None

@@ -1,4 +1,4 @@
-"""Does the catalogue of totesys agree with the contracts? A difference is named, before a row is read."""
+"""Compares the catalogue of totesys with the contracts, and names each difference before a row is read."""
 
 from collections.abc import Iterator, Mapping
 
@@ -7,7 +7,7 @@ from totes.errors import SHOWN, AccessDenied, ContractViolation, TotesError
 from totes.postgres.catalogue import PARTITIONED, CatalogueTable, Relation
 
 _HEAP = "heap"
-# Of pg_class.relkind.
+# By pg_class.relkind.
 _KINDS = {"v": "a view", "m": "a materialised view", "f": "a foreign table"}
 
 
@@ -15,11 +15,12 @@ def check_catalogue(tables: Mapping[str, SourceTable], found: Mapping[str, Catal
     """Compares the contracts with the catalogue, before a row is read.
 
     Returns:
-        the columns that no contract declares, by table; they are left out.
+        the columns that no contract declares, by table. Ingest doesn't read them.
 
     Raises:
-        ContractViolation: a table or column is missing or has another type, or a relation of another kind has its name.
-        AccessDenied: a column may not be read, or row-level security may hide rows.
+        ContractViolation: a table or column is missing or has another type, or the table's name belongs to a relation
+            of another kind.
+        AccessDenied: the user may not read a column, or row-level security may hide rows.
     """
     for refusal in refusals(tables, found):
         raise refusal
@@ -76,7 +77,7 @@ def _differences(table: SourceTable, found: CatalogueTable | None) -> Iterator[s
 
 
 def _refused(relation: Relation) -> str | None:
-    """Returns why a relation can't be captured, if its rows bear no transaction ids for the fence; else None."""
+    """Returns why a relation can't be captured, because its rows have no transaction ids; None if they have."""
     if relation.kind in _KINDS:
         return f"{relation.name} is {_KINDS[relation.kind]}"
     if relation.kind != PARTITIONED and relation.access_method != _HEAP:

@@ -1,6 +1,6 @@
-"""Decides what to read of totesys, and whether what was read is news.
+"""Decides which rows of totesys to read, and whether they add anything to the batch before.
 
-Pure functions over plain values: no database, no file, no clock. changes.py reads what they ask for, and
+Pure functions over plain values: no database, no file, no clock. changes.py reads the rows that they ask for.
 key_decisions.py decides about keys and quarantine.
 """
 
@@ -26,10 +26,10 @@ RESTRUCTURED = "its relation, columns or labels have changed since the last batc
 
 @dataclass(frozen=True)
 class Scope:
-    """What a run reads, as far as it follows from the batch before, the catalogue and the execution's input.
+    """The scope of a run, from the batch before, the catalogue and the execution's input.
 
     Attributes:
-        fence: rows that are not older than this id are new, in a table that is not read in full.
+        fence: in a table that is not read in full, rows that are not older than this id are new.
         unfenced: why the fence of the batch before can't be used for any table; None if it can.
         full_read: the tables to read in full, each with the reason.
         relations: by table, the object ids of its relations that were attached or changed since the batch before.
@@ -48,7 +48,7 @@ def scope_of(
     catalogue: Mapping[str, CatalogueTable],
     asked_for: tuple[str, ...],
 ) -> Scope:
-    """Returns which tables are read in full and why, and of which others some relations are.
+    """Returns the tables to read in full, with the reasons, and the relations of other tables to read in full.
 
     Args:
         tables: the declared tables.
@@ -73,7 +73,7 @@ def scope_of(
 
 
 def once_more(scope: Scope, table: str) -> Scope:
-    """Returns the scope of another attempt, which reads in full the table whose rows the first one can't explain.
+    """Returns the scope of a second attempt, which reads in full the table whose row count the first can't explain.
 
     Raises:
         SourceBusy: that table was read in full already.
@@ -90,7 +90,7 @@ def window_of(scope: Scope, table: str, again: tuple[int, ...]) -> Window:
     """Returns which rows of a table are read.
 
     Args:
-        again: the keys of quarantined rows to read once more.
+        again: the keys of quarantined rows to read again.
     """
     if table in scope.full_read:
         return Window(None, again)
@@ -98,17 +98,17 @@ def window_of(scope: Scope, table: str, again: tuple[int, ...]) -> Window:
 
 
 def beginning(windows: Windows, counts: Mapping[str, Count]) -> Windows:
-    """Returns the windows with the place of the first row that each takes."""
+    """Returns the windows, each with the place of the first row that it takes."""
     return {name: replace(window, begin=counts[name].first_new) for name, window in windows.items()}
 
 
 def is_due(table: str, partners: Iterable[str], scope: Scope, counts: Mapping[str, Count]) -> bool:
-    """Returns whether rows of a table are to be read: its own news, or those of a table that it is joined with."""
+    """Returns whether a table must be read, because it or a table that is joined with it has new rows."""
     return table in scope.full_read or any(counts[name].first_new for name in (table, *partners))
 
 
 def _reason_of_structure(table: SourceTable, previous: Manifest | None, now: CatalogueTable) -> str | None:
-    """Returns why all stored rows may have other values than before, though none is new; None if they can't."""
+    """Returns why all stored rows may have other values than before, though none is new; None if none may."""
     if previous is None:
         return None
     before = set(previous.columns.get(table.name, ()))
@@ -131,10 +131,10 @@ def _changed_relations(previous: Manifest | None, now: CatalogueTable) -> tuple[
 
 
 def are_as_before(known: int | None, read: int, rows: int) -> bool:
-    """Returns whether a table has the same keys as before, without a look at any of them.
+    """Returns whether a table has the same keys as before, from row counts alone.
 
-    Every key that was not there before belongs to a row that was read, and no two rows have the same key. So the number
-    of rows shows exactly whether any key has gone. Only then are the keys themselves fetched.
+    A new key always belongs to a row that was read, and no two rows have the same key. So the row counts show exactly
+    whether any key is gone. The keys themselves are fetched only if one is.
 
     Args:
         known: how many keys the batch before knew; None if it did not have the table.
@@ -144,7 +144,7 @@ def are_as_before(known: int | None, read: int, rows: int) -> bool:
     return known is not None and not read and rows == known
 
 
-# Whether it is news.
+# Whether it is new.
 
 
 def is_news(
@@ -155,20 +155,21 @@ def is_news(
     deleted: bool,
     quarantine_changed: bool,
 ) -> bool:
-    """Returns whether what was read is more than the batch before said already.
+    """Returns whether a batch is due, because the run has read more than the batch before holds.
 
-    While an old transaction of totesys holds the fence back, the same rows come again; they are no news. A batch is
-    also due if the fence is of no use any more, because the batch brings a new one; and if somebody asked for one.
+    While a long-running transaction of totesys holds the fence back, Ingest reads the same rows again; they create no
+    batch. A batch is also due if the old fence can't be used, because a batch brings a new one, or if somebody asked
+    for one.
 
     Args:
         data: the sha256 of the rows that were read, by table.
-        deleted: whether any key has gone.
-        quarantine_changed: whether other rows are quarantined than before, or the same for other reasons.
+        deleted: whether any key is gone.
+        quarantine_changed: whether other rows are quarantined than before, or the same rows for other reasons.
     """
     if previous is None or scope.unfenced or {ASKED_FOR, UPGRADED} & set(scope.full_read.values()):
         return True
     if deleted or quarantine_changed or any(scope.relations.values()):
         return True
-    # The first batch has a file for every table, an empty one too.
+    # The first batch has a file for every table, even an empty one.
     said = {table: stored.sha256 for table, stored in previous.objects("data").items() if stored.rows}
     return bool(data) and data != said

@@ -1,7 +1,7 @@
-"""Deletions that are held until somebody confirms them.
+"""Holds deletions until somebody confirms them.
 
 Every key that is gone gets a tombstone. If somebody emptied or exchanged the source by mistake, every key would get
-one: the history would keep every row, but the current views would show none.
+one. The history would then keep every row, but the current views would show none.
 """
 
 import json
@@ -10,20 +10,20 @@ from collections.abc import Mapping
 from totes.contracts.declarations import source_tables
 from totes.errors import DeletionsHeld
 
-# Up to this many rows may go at once, however small the table is.
+# This many rows may be deleted at once without confirmation, however small the table is.
 FEW = 100
 
 
 def require_accepted(gone: Mapping[str, tuple[int, int]], same_source: bool, accepted: Mapping[str, int]) -> None:
-    """Raises if more rows are gone than may go without confirmation.
+    """Raises DeletionsHeld if more rows are gone than may go without confirmation.
 
     Args:
         gone: (rows gone, rows before), by table.
-        same_source: whether the source is that of the batch before; if not, every deletion needs confirmation.
+        same_source: whether the batch before has the same source. If not, every deletion needs confirmation.
         accepted: how many deletions somebody has confirmed, by table.
 
     Raises:
-        DeletionsHeld: names the tables, with the input that confirms the deletions.
+        DeletionsHeld: names the tables, and the input that confirms the deletions.
     """
     held = {
         table: (rows, of)

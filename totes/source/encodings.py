@@ -21,7 +21,7 @@ def named_in_source(connection: PipelineConnection, table: SourceTable, conditio
     """Names the values of totesys that stop a COPY because they can't be written in UTF-8.
 
     Args:
-        condition: SQL that is true of the rows to read.
+        condition: SQL that is true for the rows to read.
 
     Raises:
         ContractViolation: there are such values.
@@ -41,9 +41,9 @@ def named_in_source(connection: PipelineConnection, table: SourceTable, conditio
 
 
 def _find(connection: PipelineConnection, table: SourceTable, condition: str) -> tuple[int, list[Violation]]:
-    """Returns how many such values there are, and the first ones; 0 and none if the server refuses the search.
+    """Returns how many values can't be converted, and the first ones; 0 and none if the server refuses the search.
 
-    The error has ended the transaction, so this takes another one.
+    The error has ended the transaction, so the search takes another one.
     """
     columns = [column for column in table.columns if column.type_row.is_text]
     statement = sql("source", "unconvertible").format(

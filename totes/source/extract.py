@@ -24,27 +24,27 @@ from totes.source.validation import repeated, too_long, unreadable, violations
 from totes.source.violations import MOST, Violation, raise_if_any
 from totes.source.windows import Windows, among, to_read
 
-# Enough rows for a parser and a compressor to work well, few enough for the memory not to notice. While one block
-# arrives, one is parsed and one is written.
+# Large enough for the parser and the compressor to work well, small enough for the memory: while one block arrives, a
+# second is parsed and a third is written.
 BLOCK_BYTES = 8 << 20
 # The bytes that Arrow parses at once.
 _CSV_BYTES = 1 << 20
-# The first byte of the stand-in for a text that is too long. A random text follows it, newer than the snapshot, so no
-# value of totesys begins like that. The byte is rare, so few blocks have to be searched for the rest.
+# The first byte of the stand-in for a text that is too long. A random text follows it. This is newer than the snapshot,
+# so no value of totesys begins with it. The byte is rare, so few blocks have to be searched for the rest.
 _RARE = "\x01"
-# A stamp further ahead of the server's clock than this comes from no time zone and from no clock that is a little off.
+# A time zone or an inaccurate clock explains no timestamp that is further ahead of the server's clock than this.
 CLOCKS_DIFFER = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was read of a table.
+    """The result of reading a table.
 
     Attributes:
-        keys: of all rows.
-        aside: the rows among them that were quarantined, and so are not in the file.
-        ahead: rows in the file that are stamped with a time to come.
-        latest: the latest stamp of those; None where there are none.
+        keys: the keys of all rows that were read.
+        quarantined: the rows among them that are quarantined, and so are not in the file.
+        ahead: how many rows in the file have a timestamp in the future.
+        latest: the latest of these timestamps; None if there are none.
     """
 
     keys: Keys
@@ -54,20 +54,20 @@ class Extracted:
 
     @property
     def rows(self) -> int:
-        """Rows in the file."""
+        """Returns how many rows the file has."""
         return len(self.keys) - len(self.quarantined)
 
 
 def extract(
     taken: Snapshot, table: SourceTable, windows: Windows, path: Path, unavailable: Mapping[str, pa.Array]
 ) -> Extracted:
-    """Writes the rows of a table that its window takes, and those that they are joined with, to a Parquet file.
+    """Writes the rows that a table's window takes, and those that are joined with new rows, to a Parquet file.
 
     Args:
-        unavailable: by column, the keys of the referenced table that have been quarantined.
+        unavailable: by column, the keys of the referenced table that are quarantined.
 
     Raises:
-        ContractViolation: a row is not what the contract allows, and may not be quarantined.
+        ContractViolation: a row breaks its contract, and may not be quarantined.
     """
     return _copy(taken, table, to_read(table, windows), path, unavailable)
 
@@ -75,21 +75,25 @@ def extract(
 def examine(
     taken: Snapshot, table: SourceTable, keys: tuple[int, ...], path: Path, unavailable: Mapping[str, pa.Array]
 ) -> Extracted:
-    """Writes the rows with some keys, as far as they are there, to a Parquet file; raises as `extract` does."""
+    """Writes the rows with the given keys that are still there to a Parquet file.
+
+    Raises:
+        ContractViolation: a row breaks its contract, and may not be quarantined.
+    """
     return _copy(taken, table, among(table, keys), path, unavailable)
 
 
 def extract_range(
     taken: Snapshot, table: SourceTable, keys: tuple[int | None, int | None], older_than: int | None, path: Path
 ) -> Extracted:
-    """Writes the rows with keys from one on and below another to a Parquet file.
+    """Writes the rows in a range of keys to a Parquet file.
 
     Args:
-        keys: the two; None is unbounded.
-        older_than: a fence that the rows have to be older than; None takes all.
+        keys: the first key, and the first one after the range; None is unbounded.
+        older_than: the fence that the rows must be older than; None takes all.
 
     Raises:
-        ContractViolation: a row is not what the contract allows, and may not be quarantined.
+        ContractViolation: a row breaks its contract, and may not be quarantined.
     """
     key, (low, high) = quoted(table.name, table.key), keys
     conditions = [
@@ -120,11 +124,11 @@ def _copy(
 
 
 def read_keys(taken: Snapshot, table: SourceTable, folder: Path) -> Keys:
-    """Returns all keys of a table, in a file of a folder."""
+    """Reads all keys of a table into a file of a folder."""
     schema = keys_schema(table)
     keys = Keys(folder, schema.types[0])
     sink = _Blocks(lambda block, _longest: keys.add(_read_csv(block, schema).column(0)))
-    # A query, because COPY of a table itself leaves out the rows of partitions and of tables that inherit from it.
+    # A query, because COPY of a table itself leaves out the rows of its partitions and of tables that inherit from it.
     query = f"SELECT {quoted(table.key)} FROM public.{quoted(table.name)}"  # noqa: S608  names come from the contracts
     taken.connection.execute(f"COPY ({query}) TO STDOUT (FORMAT csv)", stream=sink)
     sink.flush()
@@ -134,7 +138,7 @@ def read_keys(taken: Snapshot, table: SourceTable, folder: Path) -> Keys:
 def _fetched(table: SourceTable, column: Column, instead: str) -> str:
     """Returns SQL for a column's value, or for `instead` and the number of bytes if the text is too long.
 
-    PostgreSQL keeps a long text's length in the row itself, so it does not read the text only to measure it.
+    PostgreSQL keeps a long text's length in the row itself, so it measures the text without reading it.
     """
     name, limit = quoted(table.name, column.name), table.byte_limits.get(column.name)
     if limit is None:
@@ -144,17 +148,17 @@ def _fetched(table: SourceTable, column: Column, instead: str) -> str:
 
 
 class _Blocks:
-    """Collects the rows of a COPY, and hands them on in blocks.
+    """Collects the rows of a COPY into blocks.
 
     Args:
-        hand_over: takes a block, and the bytes of its longest row or more.
+        hand_over: takes a block, and an upper bound of its longest row's bytes.
     """
 
     def __init__(self, hand_over: Callable[[bytes, int], None]) -> None:
         self._hand_over = hand_over
         self._block: list[bytes] = []
         self._bytes = 0
-        # The most bytes that came at once. They are whole rows, so no row is longer.
+        # The most bytes that came at once. These are whole rows, so no row is longer.
         self._longest = 0
 
     def write(self, rows: bytes) -> None:
@@ -165,7 +169,7 @@ class _Blocks:
             self.flush()
 
     def flush(self) -> None:
-        """Hands on what is left."""
+        """Hands over the rows that are left."""
         if self._block:
             block = b"".join(self._block)
             self._block.clear()
@@ -174,7 +178,7 @@ class _Blocks:
 
 
 class _Rows:
-    """Writes the rows that are as declared to Parquet, and notes the others and all keys."""
+    """Writes the rows that fit their contract to Parquet; collects the other rows, and all keys."""
 
     def __init__(
         self,
@@ -221,17 +225,17 @@ class _Rows:
         self._look_ahead(rows)
 
     def extracted(self) -> Extracted:
-        """What was read.
+        """Returns the result of reading the table.
 
         Raises:
-            ContractViolation: a row is not what the contract allows, and may not be quarantined.
+            ContractViolation: a row breaks its contract, and may not be quarantined.
         """
         raise_if_any(repeated(self._table, self._keys))
         quarantined = quarantine(self._table, self._wrong, pa.concat_tables(self._wrong_rows)) if self._wrong else []
         return Extracted(self._keys, quarantined, self._ahead, self._latest)
 
     def _look_ahead(self, rows: pa.Table) -> None:
-        # Without a zone, all are UTC.
+        # The cast drops the time zone, so all timestamps are UTC.
         stamps = [
             rows.column(column.name).cast(pa.timestamp("us"))
             for column in self._table.columns
@@ -245,7 +249,7 @@ class _Rows:
             self._latest = max(filter(None, [self._latest, *(pc.max(column).as_py() for column in stamps)]))
 
     def _typed(self, block: bytes, longest: int) -> tuple[pa.Table, list[Violation]]:
-        """The rows that can be represented, and what is wrong with the others."""
+        """Returns the rows whose values fit their types, and the violations of the others."""
         schema = landed_schema(self._table)
         try:
             return _read_csv(block, schema, longest), []
@@ -292,7 +296,7 @@ def _csv(rows: pa.Table) -> bytes:
 
 
 def _read_csv(block: bytes, schema: pa.Schema, longest: int = 0) -> pa.Table:
-    """Parses rows that `COPY … (FORMAT csv)` wrote: NULL is nothing, an empty text is two quotes.
+    """Parses rows that `COPY … (FORMAT csv)` wrote. NULL is an empty field; an empty text is two quotes.
 
     Args:
         longest: an upper bound of the longest row's bytes.
@@ -301,8 +305,7 @@ def _read_csv(block: bytes, schema: pa.Schema, longest: int = 0) -> pa.Table:
         pa.BufferReader(block),
         read_options=pa.csv.ReadOptions(
             column_names=schema.names,
-            # Arrow refuses a row that is longer than a block. Blocks are no larger than needed, to fit into the
-            # processor's cache.
+            # Arrow refuses a row that is longer than a block. Larger blocks would not fit into the processor's cache.
             block_size=max(longest, _CSV_BYTES),
             # The rows are parsed while the next ones arrive, so more threads would only slow both down.
             use_threads=False,

@@ -1,18 +1,18 @@
 """The fence: which rows of totesys are new, by their transaction ids.
 
-Each row version bears in `xmin` the id of the transaction that wrote it. A snapshot's xmin, the fence, is the oldest
-id that was still running when the snapshot was taken. Whatever the snapshot could not see was, or will be, written by
-an id at or above the fence; so the rows to read next are those whose `xmin` is not older than it. While a
-long-running transaction holds the fence back, rows are read again; none is ever missed.
+Each row version has in `xmin` the id of the transaction that wrote it. A snapshot's xmin, the fence, is the oldest
+id that was still running when the snapshot was taken. A row that the snapshot can't see is written by an id at or above
+the fence. So the next batch reads the rows whose `xmin` is not older than the fence. While a long-running transaction
+holds the fence back, rows are read again; none is ever missed.
 
-This holds only within one history of transactions. So a position also says which server this is, when it was started,
-and where its write-ahead log ends. ADR 14 has a table of the differences and their consequences.
+This holds only within one history of transactions. So a position also records the server, when it was started, and
+where its write-ahead log ends. ADR 14 has a table of the differences and their consequences.
 """
 
 from totes.errors import SourceLagging
 from totes.postgres.position import SourcePosition, reaches
 
-# Row versions bear the low 32 bits of the 64-bit ids; two of them can be compared while fewer than 2^31 lie between.
+# Row versions hold the low 32 bits of the 64-bit ids. Two of these compare correctly if fewer than 2^31 lie between.
 COMPARABLE = 1 << 31
 _LOW_32_BITS = (1 << 32) - 1
 
@@ -25,7 +25,7 @@ MOVED = "totesys was restored or moved"
 WAL_WENT_BACK = "the write-ahead log of totesys went back: totesys was restored to an earlier state"
 IDS_WENT_BACK = "transaction ids of totesys went backwards"
 TOO_LONG_AGO = "the last batch is too many transactions ago"
-# These reasons to read everything are part of normal operation: no warning.
+# These reasons to read everything are part of normal operation, so they cause no warning.
 EXPECTED = frozenset({FIRST_BATCH, RESTARTED, FAILED_OVER, CRASHED, NOT_FLUSHED})
 
 
@@ -64,11 +64,11 @@ def reason_to_read_all(before: SourcePosition | None, now: SourcePosition) -> st
 
 
 def is_new(fence: int, row: str) -> str:
-    """Returns SQL that is true of those rows of `row`, an alias, that are not older than the fence.
+    """Returns SQL that is true for the rows of the alias `row` that are not older than the fence.
 
     PostgreSQL counts both ages back from the same id, modulo 2^32, so they compare correctly across a wrap-around. A
     row that was written more than 2^31 transactions ago has a negative age. A row newer than our transaction's own id
-    would have one as well, so our transaction must have no id.
+    would have a negative age as well, so our transaction must have no id.
     """
     return f"pg_catalog.age({row}.xmin) BETWEEN 0 AND pg_catalog.age(CAST('{fence & _LOW_32_BITS}' AS pg_catalog.xid))"
 

@@ -1,9 +1,9 @@
 """Checks whether a crash of totesys could undo transactions that a snapshot saw.
 
 A transaction's id is only as durable as its record in the write-ahead log. If a backend crashes before that record is
-on disk, the server assigns the same ids again, below the fence. Commits with `synchronous_commit = off` may be undone,
-too. So a manifest says whether the server had flushed its log past the snapshot. If it had not, and crashes before the
-next batch, that batch reads everything.
+on disk, the server assigns the same ids again, below the fence. A crash may also undo commits with
+`synchronous_commit = off`. So a manifest records whether the server had flushed its log past the snapshot. If it had
+not, and it crashes before the next batch, that batch reads everything.
 """
 
 import time
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from totes.lake.manifest import Manifest
     from totes.source.snapshot import Snapshot
 
-# The WAL writer flushes a transaction's end at most three of its delays later. If a crash could not be seen, Ingest
+# The WAL writer flushes a transaction's end at most three of its delays later. If Ingest could not see a crash, it
 # waits that long, but never longer than LONGEST_SECONDS.
 DELAYS = 3
 LONGEST_SECONDS = 30.0
@@ -29,7 +29,7 @@ _FLUSHED = (
 
 
 def durable_position(connection: PipelineConnection, taken: "Snapshot", previous: "Manifest | None") -> SourcePosition:
-    """Completes a snapshot's position: whether its WAL is flushed, the next batch's fence, and a standby's start."""
+    """Returns a snapshot's position, completed: whether its WAL is flushed, the next fence, a standby's start."""
     before = previous.source if previous else None
     position, flushed = taken.position, wait_for_flush(connection, taken)
     if flushed or position.recovered_at:
@@ -44,10 +44,10 @@ def durable_position(connection: PipelineConnection, taken: "Snapshot", previous
 def wait_for_flush(connection: PipelineConnection, taken: "Snapshot") -> bool:
     """Returns whether the server has flushed its write-ahead log past a snapshot.
 
-    Waits for the flush only if the next run could not see a crash in between. Otherwise a wait is not worth it: WAL
-    that a reader writes, by setting hint bits for instance, may stay unflushed until somebody commits.
+    Waits for the flush only if the next run could not see a crash in between. Otherwise a wait is not worth it: readers
+    also write WAL, for instance when they set hint bits, and it may stay unflushed until somebody commits.
 
-    A server that can't be asked counts as flushed, and so does a standby, which replays only what is flushed.
+    A server that can't be asked counts as flushed. So does a standby, because it replays only flushed records.
     """
     position, flushed = taken.position, taken.flushed
     if position.lsn is None or flushed is None or reaches(flushed, position.lsn):

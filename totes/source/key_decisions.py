@@ -1,4 +1,4 @@
-"""Decides which keys of a table came and went, and which rows are quarantined.
+"""Decides which keys of a table are new or gone, and which rows are quarantined.
 
 Pure functions over plain values and keys: no database, no clock.
 """
@@ -18,12 +18,12 @@ from totes.source.quarantine import Quarantine
 
 @dataclass(frozen=True)
 class Examined:
-    """What becomes of the rows that the batch before left in quarantine.
+    """The rows that the batch before left in quarantine, after Ingest has examined them again.
 
     Attributes:
         before: all of them.
-        kept: those that are as they were. Only they stay in quarantine.
-        again: the keys of the others, as far as they are there. They are read once more.
+        kept: those that have not changed. Only these stay in quarantine.
+        again: the keys of the others that are still there. Ingest reads these again.
     """
 
     before: Quarantine
@@ -35,7 +35,7 @@ def examined(before: Quarantine, found: Extracted) -> Examined:
     """Returns which rows stay in quarantine.
 
     Args:
-        found: what was read of the rows with their keys.
+        found: the rows with their keys, as they are now.
     """
     still = {row.business_id: replace(row, known=before[row.business_id].known) for row in found.quarantined}
     kept = {key: row for key, row in still.items() if row == before[key]}
@@ -43,7 +43,7 @@ def examined(before: Quarantine, found: Extracted) -> Examined:
 
 
 def quarantine_after(of: Examined, read: Extracted, known: Keys) -> Quarantine:
-    """Returns the rows that are quarantined now: those that were kept and not read, and those that were read as wrong.
+    """Returns the rows that are quarantined now: those kept and not read again, and those read that are wrong.
 
     Args:
         known: the keys that the batch before knew.
@@ -60,9 +60,10 @@ def quarantine_after(of: Examined, read: Extracted, known: Keys) -> Quarantine:
 def unavailable(
     table: SourceTable, joined: Collection[str], quarantine: Mapping[str, Quarantine]
 ) -> dict[str, pa.Array]:
-    """Returns, by column, the keys of quarantined rows, to which no row may refer.
+    """Returns, by column, the keys of quarantined rows to which no row may refer.
 
-    A row with an earlier version in the warehouse may be referred to; but not by a row that is to be joined with it.
+    Rows may refer to a quarantined row that has an earlier version in the warehouse. A row that the warehouse joins
+    with it may not.
 
     Args:
         joined: the tables that this one is joined with.
@@ -76,16 +77,16 @@ def unavailable(
     return found
 
 
-# Which keys came and went.
+# Which keys are new or gone.
 
 
 @dataclass(frozen=True)
 class KeyChange:
-    """How the keys of a table have changed: `live` is what was known, with what came and without what has gone.
+    """The change of a table's keys: `live` is the known keys, plus those that came, minus those that are gone.
 
     Attributes:
-        came: keys that the batch before did not know.
-        gone: keys that it knew and that are no longer there.
+        came: the keys that the batch before did not know.
+        gone: the keys that it knew and that are no longer there.
         live: all keys that are there.
     """
 
@@ -94,7 +95,7 @@ class KeyChange:
     live: Keys
 
     def differ_from(self, known: int | None) -> bool:
-        """Returns whether the keys are others than the batch before knew.
+        """Returns whether the keys differ from those that the batch before knew.
 
         Args:
             known: how many it knew; None if it did not have the table.
@@ -103,16 +104,16 @@ class KeyChange:
 
 
 def expected_keys(known: Keys, came: Keys, read: Keys, *, in_full: bool) -> Keys:
-    """Returns the keys that a table has if none has gone."""
+    """Returns the keys that a table has if none is gone."""
     return read if in_full else known.plus(came)
 
 
 def key_change(known: Keys, came: Keys, live: Keys, rows: int) -> KeyChange | None:
-    """Returns how the keys of a table have changed; None if what was read does not explain how many rows there are.
+    """Returns the change of a table's keys; None if it does not explain the table's row count.
 
     Args:
         known: the keys that the batch before knew.
-        came: the keys that were read and that it did not know.
+        came: the keys that were read and that the batch before did not know.
         live: the keys that are there.
         rows: how many rows the table has.
     """
@@ -121,13 +122,13 @@ def key_change(known: Keys, came: Keys, live: Keys, rows: int) -> KeyChange | No
         return None
     gone = known.minus(live) if len(live) < len(known) + len(came) else known.none()
     if len(live) != len(known) + len(came) - len(gone):
-        # More have gone than the number of rows shows, because the fence missed as many that came.
+        # More keys are gone than the row count shows, because the fence missed as many new ones.
         return None
     return KeyChange(came, gone, live)
 
 
 def tombstones(gone: Keys, quarantined_before: Quarantine) -> Keys:
-    """Returns the keys that have gone, but for those of rows that were never landed, because quarantine kept them."""
+    """Returns the keys that are gone, except those of quarantined rows that were never landed."""
     unheard = gone.none()
     unheard.add(pa.array([key for key, row in quarantined_before.items() if not row.known], gone.kind))
     return gone.minus(unheard)

@@ -1,7 +1,7 @@
 """Quarantines rows that break their contract, if their table's declaration says `quarantine = true`.
 
-Each run examines quarantined rows again until they are right or gone. They may become right by a change of their own,
-of a row that they refer to, or of the declaration.
+Each run examines quarantined rows again until they are right or gone. A row may become right if it changes, if a row
+that it refers to changes, or if the declaration does.
 """
 
 import json
@@ -17,7 +17,7 @@ from totes.contracts.declarations import SourceTable
 from totes.lake.parquet import keys_schema, parquet_writer
 from totes.source.violations import Violation, raise_if_any
 
-# The most characters that quarantine keeps of a value: all of its rows are in memory together.
+# The most characters that quarantine keeps of a value, because all of its rows are in memory together.
 LONGEST_VALUE = 1_000
 
 
@@ -30,7 +30,7 @@ class QuarantinedRow:
         reason: how it breaks its contract.
         row: the row as a JSON object of texts, each cut at LONGEST_VALUE characters; null for a text that is longer
             than its column allows.
-        known: whether an earlier version of it was landed, so that other rows may refer to it.
+        known: whether an earlier version was landed, so that other rows may refer to it.
     """
 
     business_id: int
@@ -43,13 +43,13 @@ Quarantine = dict[int, QuarantinedRow]
 
 
 def quarantine(table: SourceTable, wrong: list[Violation], texts: pa.Table) -> list[QuarantinedRow]:
-    """The rows that violations speak of.
+    """Returns the quarantined rows of some violations.
 
     Args:
-        texts: the rows, all columns as text.
+        texts: the rows, with all columns as text.
 
     Raises:
-        ContractViolation: the table's declaration does not allow it.
+        ContractViolation: the table's declaration does not allow quarantine.
     """
     if not table.quarantine:
         raise_if_any(wrong)
@@ -69,7 +69,7 @@ def abridged(texts: pa.Table) -> pa.Table:
 
 
 def quarantine_schema(table: SourceTable) -> pa.Schema:
-    """Of `aside` in both zones."""
+    """Returns the schema of `aside` in both zones."""
     return pa.schema(
         [
             pa.field("business_id", keys_schema(table).types[0], nullable=False),
@@ -90,7 +90,7 @@ def write_quarantine(path: Path, table: SourceTable, rows: Iterable[QuarantinedR
 
 
 def read_quarantine(path: Path) -> Quarantine:
-    """The rows of a file, by key."""
+    """Reads a file's rows, by key."""
     return {row["business_id"]: QuarantinedRow(**row) for row in pq.read_table(path).to_pylist()}
 
 

@@ -1,4 +1,4 @@
-"""The transaction that a batch is read in: first the locks, then one snapshot, then where the server stands."""
+"""The transaction in which a batch is read: it takes the locks, then one snapshot, then the server's position."""
 
 import json
 import time
@@ -22,7 +22,7 @@ from totes.source.catalogue import check_catalogue
 from totes.source.violations import MOST, Violation, raise_if_any, repeated_key
 from totes.source.windows import Count, Extent, Windows, taken
 
-# Of pg_class.relpersistence.
+# By pg_class.relpersistence.
 _UNLOGGED = "u"
 # How long Ingest tries to get its locks, and the pause between two attempts.
 LOCKING_SECONDS = 20.0
@@ -33,7 +33,7 @@ _NOT_LOCKABLE = ("42P01", "42501", "42809")
 
 @dataclass(frozen=True)
 class _Fact:
-    """A value that the server may lack, or that the user may not be allowed to ask for.
+    """A value that the server may lack, or that the user may lack the right to read.
 
     Attributes:
         functions: the functions that the user must be allowed to execute.
@@ -76,13 +76,13 @@ _FUNCTIONS = sorted({name for facts in (_WRITING, _IN_RECOVERY) for fact in fact
 
 
 class Snapshot:
-    """A snapshot of totesys, for as long as its transaction is open.
+    """A snapshot of totesys, as long as its transaction is open.
 
     Attributes:
-        connection: shows it, for as long as it lasts.
+        connection: the connection whose transaction shows it.
         position: where totesys stands.
         taken_at: when it was taken, UTC.
-        flushed: how far the server had flushed its write-ahead log; None if it can't be asked.
+        flushed: how far the server had flushed its write-ahead log; None if the server can't be asked.
         end: the end of that log after the snapshot; on a standby, the end of the log that it had replayed.
         undeclared: columns that no contract declares, by table.
         catalogue: the declared tables as the catalogue shows them.
@@ -110,10 +110,10 @@ class Snapshot:
         )
 
     def counts(self, windows: Windows) -> dict[str, Count]:
-        """Counts the rows of all tables and finds the first new ones, in one scan each and one round trip.
+        """Counts all tables' rows and finds their first new ones, in one scan each and one round trip.
 
         Raises:
-            ContractViolation: two rows of a table have the same key, which nothing in totesys prevents.
+            ContractViolation: two rows of a table without a unique index have the same key.
         """
         selects = [
             f"SELECT '{table}' AS name, count(*) AS all_rows, {self._keys_again(table)} AS again, "  # noqa: S608  names come from the contracts
@@ -140,7 +140,7 @@ class Snapshot:
         return [repeated_key(table, row.key, row.number) for row in rows]
 
     def extents(self, tables: Iterable[SourceTable]) -> dict[str, Extent]:
-        """Counts tables and finds their outermost keys, in one scan each and one round trip."""
+        """Counts tables' rows and finds their lowest and highest keys, in one scan each and one round trip."""
         selects = [
             f"SELECT '{table.name}' AS name, count(*) AS all_rows, coalesce(min({key}), 0) AS low, "  # noqa: S608  names come from the contracts
             f"coalesce(max({key}), 0) AS high FROM public.{quoted(table.name)}"
@@ -153,7 +153,7 @@ class Snapshot:
 
 @contextmanager
 def snapshot(connection: PipelineConnection, tables: Collection[str] = ()) -> Iterator[Snapshot]:
-    """Opens the transaction that a batch is read in.
+    """Opens the transaction in which a batch is read.
 
     Args:
         tables: the tables to lock against DDL; all declared ones if none is named.
@@ -161,13 +161,13 @@ def snapshot(connection: PipelineConnection, tables: Collection[str] = ()) -> It
     Raises:
         pg8000.dbapi.DatabaseError: a table could not be locked for 20 seconds (55P03), or the server refuses.
         ContractViolation: tables or columns are not as declared.
-        AccessDenied: a table may not be read, or some of its rows are hidden.
+        AccessDenied: the user may not read a table, or some of its rows are hidden.
     """
     names = tables or source_tables().keys()
     row = _begin(connection, names)
     replayed = None
     if row.in_recovery:
-        # A standby's snapshot shows only records that were replayed before it. Later ones may be replayed by now.
+        # A standby's position must not be later than its snapshot, so it is read before the snapshot is taken again.
         connection.rollback()
         with connection.begin():
             replayed = _facts(connection, {"lsn": _IN_RECOVERY["lsn"]}, row.allowed)["lsn"]
@@ -188,7 +188,7 @@ def snapshot(connection: PipelineConnection, tables: Collection[str] = ()) -> It
 
 
 def read_catalogue(connection: PipelineConnection) -> dict[str, CatalogueTable]:
-    """Reads all declared tables that exist, by name, in one round trip."""
+    """Reads the catalogue's entries of all declared tables that exist, by name, in one round trip."""
     columns = [f"{name}.{column.name}" for name, table in source_tables().items() for column in table.columns]
     statement = sql("source", "catalogue")
     rows = connection.execute(statement, {"tables": list(source_tables()), "columns": columns})
@@ -231,7 +231,7 @@ def _position(tables: Collection[str]) -> str:
 
 
 def _facts(connection: PipelineConnection, facts: Mapping[str, _Fact], allowed: Collection[str]) -> dict[str, Any]:
-    """Returns the server's facts; None for each that it lacks or that the user may not ask for."""
+    """Returns the server's facts; None for each that the server lacks or that the user may not read."""
     permitted = {
         name: fact
         for name, fact in facts.items()
@@ -239,7 +239,7 @@ def _facts(connection: PipelineConnection, facts: Mapping[str, _Fact], allowed: 
     }
     answers = _ask(connection, permitted)
     if answers is None:
-        # A fork of PostgreSQL may refuse one: Aurora has no such log, and refuses positions in it.
+        # A fork of PostgreSQL may refuse one: Aurora has no write-ahead log of this kind, and refuses positions in it.
         answers = {}
         for name, fact in permitted.items():
             answers |= _ask(connection, {name: fact}) or {}
@@ -247,12 +247,12 @@ def _facts(connection: PipelineConnection, facts: Mapping[str, _Fact], allowed: 
 
 
 def _ask(connection: PipelineConnection, facts: Mapping[str, _Fact]) -> dict[str, Any] | None:
-    """Returns the answers; None if the server refused. Either way the transaction can be used on."""
+    """Returns the answers; None if the server refused. Either way the transaction stays usable."""
     if not facts:
         return {}
     columns = ", ".join(f"{fact.sql} AS {name}" for name, fact in facts.items())
     try:
-        # One round trip; its whole text is made of constants of this module.
+        # One round trip. Its text consists of this module's constants, so nothing needs quoting.
         (answers,) = connection.execute(f"SAVEPOINT facts; SELECT {columns}; RELEASE SAVEPOINT facts").mappings()
     except pg8000.dbapi.DatabaseError as error:
         if not sqlstate(error):

@@ -1,4 +1,4 @@
-"""Reads what is due of a table of totesys, and compares it with what the batch before says."""
+"""Reads a table's rows that are due, and compares them with the batch before."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,7 +33,7 @@ from totes.source.windows import Windows, joined_tables
 
 
 class TableReader:
-    """Reads tables one after another, into files of a folder."""
+    """Reads tables, one after another, into files of a folder."""
 
     def __init__(
         self, taken: Snapshot, previous: Manifest | None, scope: Scope, downloads: Downloads, folder: Path
@@ -43,11 +43,11 @@ class TableReader:
         self._scope = scope
         self._folder = folder
         self._examined: dict[str, Examined] = {}
-        # What is quarantined by now; the rows of the next table may not refer to it.
+        # The rows that are quarantined by now. The next table's rows may not refer to them.
         self._quarantine: dict[str, Quarantine] = {}
 
     def examine(self, table: SourceTable) -> tuple[int, ...]:
-        """Looks again at the rows that the batch before left in quarantine; returns the keys to read once more."""
+        """Examines the rows that the batch before left in quarantine; returns the keys to read again."""
         before = self._before.quarantine(table.name)
         if not before:
             return ()
@@ -59,12 +59,12 @@ class TableReader:
     def change_of(
         self, table: SourceTable, windows: Windows, rows: int, known: int | None, *, due: bool
     ) -> TableChange | None:
-        """Returns what has changed in a table; None if what was read does not explain how many rows it has.
+        """Returns a table's change; None if the rows that were read don't explain the table's row count.
 
         Args:
-            rows: how many it has.
+            rows: the table's row count.
             known: how many keys the batch before knew; None if it did not have the table.
-            due: whether any rows are to be read.
+            due: whether any rows must be read.
         """
         read = self._read(table, windows) if due else Extracted(Keys(self._folder, keys_schema(table).types[0]), [])
         change = TableChange(
@@ -90,13 +90,13 @@ class TableReader:
         return read
 
     def _compare_keys(self, table: SourceTable, read: Extracted, rows: int) -> KeyChange | None:
-        """Returns how the keys have changed; None if they don't explain the number of rows."""
+        """Returns the change of the table's keys; None if it does not explain the row count."""
         known = self._before.keys(table)
         self._quarantine[table.name] = quarantine_after(self._examined_of(table), read, known)
         came = read.keys.minus(known)
         live = expected_keys(known, came, read.keys, in_full=table.name in self._scope.full_read)
         if rows < len(live):
-            # Some have gone. Only the table itself says which.
+            # Some keys are gone. Only the table itself shows which.
             live = read_keys(self._taken, table, self._folder)
         return key_change(known, came, live, rows)
 

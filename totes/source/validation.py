@@ -1,4 +1,4 @@
-"""Do rows of totesys agree with their contract? What does not is named: table, key, column, expected, found."""
+"""Compares rows of totesys with their contract. Each violation names table, key, column, expected and found."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -15,10 +15,10 @@ _LONGEST_VALUE = 80
 
 
 def violations(table: SourceTable, rows: pa.Table, unavailable: Mapping[str, pa.Array]) -> list[Violation]:
-    """NULLs, unknown values and texts that are no dates, out of typed rows; and references to what is not to be had.
+    """Returns the violations of typed rows: NULLs, unknown values, texts that are not dates, bad references.
 
     Args:
-        unavailable: by column, the keys of the referenced table that have been quarantined.
+        unavailable: by column, the keys of the referenced table that are quarantined.
     """
     found: list[Violation] = []
     for column in table.columns:
@@ -30,7 +30,7 @@ def violations(table: SourceTable, rows: pa.Table, unavailable: Mapping[str, pa.
 
 
 def unreadable(table: SourceTable, rows: pa.Table) -> list[Violation]:
-    """The values that can't be represented in their column's type, out of rows that were read as text."""
+    """Returns a violation for each value that does not fit its column's type, in rows that were read as text."""
     found: list[Violation] = []
     for column in table.columns:
         kind, texts = arrow_type(column), rows.column(column.name)
@@ -63,7 +63,7 @@ def repeated(table: SourceTable, keys: Keys) -> list[Violation]:
 def _wrong(
     column: Column, values: pa.ChunkedArray, unavailable: pa.Array | None
 ) -> Iterator[tuple[pa.ChunkedArray, str]]:
-    """Masks of the values that are wrong, each with what was expected. A NULL that is allowed is never wrong."""
+    """Yields masks of the wrong values, each with the expected value. An allowed NULL is never wrong."""
     if not column.nullable and values.null_count:
         yield pc.is_null(values), "a value"
     if column.values:
@@ -82,9 +82,9 @@ def _not_among(allowed: Iterable[str], values: pa.ChunkedArray) -> pa.ChunkedArr
 
 
 def _no_dates(values: pa.ChunkedArray) -> pa.Array:
-    """The texts among some that are no dates; of a date that a thousand rows have, one is looked at."""
+    """Returns the distinct texts that are not dates, so a text that many rows have is parsed once."""
     texts = pc.unique(values).drop_null()
-    # Arrow knows a year 0; the calendar, and so PostgreSQL, does not.
+    # Arrow accepts a year 0; the calendar, and so PostgreSQL, does not.
     wrong = [text.as_py().startswith("0000") or not _castable(text, pa.date32()) for text in texts]
     return texts.filter(pa.array(wrong, pa.bool_()))
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from totes.contracts.declarations import SourceTable
 from totes.errors import SHOWN, ContractViolation
 
-# Quarantine is for poison rows among good ones; a table with more than this is itself what is wrong.
+# Quarantine is for a few bad rows among good ones. With more violations than this, the table itself is wrong.
 MOST = 10_000
 
 
 @dataclass(frozen=True)
 class Violation:
-    """One value that its contract does not allow. `key` is None where the key itself can't be read."""
+    """One value that its contract does not allow. `key` is None if the key itself can't be read."""
 
     table: str
     key: object
@@ -29,7 +29,7 @@ def repeated_key(table: SourceTable, key: int | None, rows: int) -> Violation:
 
 
 def raise_if_any(violations: list[Violation]) -> None:
-    """Raises ContractViolation where there is a violation; the message shows the first five."""
+    """Raises ContractViolation if there is a violation; the message shows the first five."""
     if not violations:
         return
     shown = "; ".join(str(violation) for violation in violations[:SHOWN])

@@ -14,9 +14,9 @@ class Count:
     """How many rows a table has, and where the new ones begin.
 
     Attributes:
-        all: all rows.
-        first_new: the lowest place, `(page,line)`, of a row that the window takes, in any relation of the table; None
-            if it takes none.
+        all: how many rows the table has.
+        first_new: the lowest place, `(page,line)`, of a row that the window takes, in any of the table's relations;
+            None if it takes none.
     """
 
     all: int
@@ -25,12 +25,12 @@ class Count:
 
 @dataclass(frozen=True)
 class Window:
-    """Which rows of a table a batch takes.
+    """The window of a table: which of its rows a batch takes.
 
     Attributes:
-        fence: rows that are not older than this id are taken; None takes all.
-        again: the keys of rows that are taken whatever their age.
-        relations: the object ids of relations whose rows are taken whatever their age.
+        fence: the window takes rows that are not older than this id; None takes all.
+        again: the keys of rows that it takes at any age.
+        relations: the object ids of relations whose rows it takes at any age.
         begin: the place of the first row to take; None if it is not known.
     """
 
@@ -45,7 +45,7 @@ Windows = Mapping[str, Window]
 
 @dataclass(frozen=True)
 class Extent:
-    """How many rows a table has, and its lowest and its highest key; 0 where it is empty."""
+    """A table's row count, and its lowest and highest keys; all are 0 if the table is empty."""
 
     rows: int
     low: int
@@ -54,9 +54,9 @@ class Extent:
 
 @cache
 def joined_tables() -> Mapping[str, Mapping[str, str]]:
-    """`{table: {other: join condition}}` of the tables whose rows the warehouse joins, in both directions.
+    """Returns `{table: {other: join condition}}` for the tables that the warehouse joins, in both directions.
 
-    A dimension that joins two tables needs both sides of a row whenever either side changes.
+    A dimension that joins two tables needs both rows whenever either one changes.
     """
     found: dict[str, dict[str, str]] = {}
     for dimension in warehouse_tables().values():
@@ -69,29 +69,29 @@ def joined_tables() -> Mapping[str, Mapping[str, str]]:
 
 
 def taken(table: SourceTable, window: Window) -> str:
-    """Returns SQL that is true of the rows that a window takes."""
+    """Returns SQL that is true for the rows that a window takes."""
     if window.fence is None:
         return "true"
     sql = fence.is_new(window.fence, quoted(table.name))
     if window.again:
         sql = f"({sql} OR {among(table, window.again)})"
     if window.relations:
-        # As literals: for numbers, an operator of schema public could match better than those of pg_catalog.
+        # Literals, because for numbers an operator in the schema public could match better than pg_catalog's.
         oids = ", ".join(f"'{oid}'" for oid in window.relations)
         sql = f"({sql} OR {quoted(table.name, 'tableoid')} IN ({oids}))"
     if window.begin:
-        # What is new mostly lies at the end, so that the table need not be scanned for it a second time.
+        # New rows mostly lie at the table's end, so this saves a second scan of the whole table.
         sql += f" AND {quoted(table.name, 'ctid')} >= '{window.begin}'"
     return sql
 
 
 def among(table: SourceTable, keys: tuple[int, ...]) -> str:
-    """Returns SQL that is true of the rows with these keys."""
+    """Returns SQL that is true for the rows with these keys."""
     return f"{quoted(table.name, table.key)} IN ({', '.join(map(str, keys))})"
 
 
 def to_read(table: SourceTable, windows: Windows) -> str:
-    """Returns SQL that is true of the rows that a table's window takes, and of those that are joined with such rows."""
+    """Returns SQL that is true for the rows that a table's window takes, and for the rows joined with new ones."""
     conditions = [taken(table, windows[table.name])]
     for other, join in joined_tables().get(table.name, {}).items():
         conditions.append(

@@ -1,8 +1,8 @@
 -- Returns one row per given table of schema public: its kind, its columns, and the relations that make it up (itself, its
--- partitions, the tables that inherit from it). Each relation has a digest of all that turns a stored row into values:
--- each column's number, name and type, a virtual column's expression, an enum's labels. PostgreSQL uses the parent's
--- expression if the parent is read. A label counts with its xmin, because renaming one locks no table: it may have had
--- another name while a batch was read. Temporary tables are left out: only their own session can read them.
+-- partitions, the tables that inherit from it). Each relation has a digest of everything that turns a stored row into
+-- values: each column's number, name and type, a virtual column's expression, an enum's labels. A query of the parent uses
+-- the parent's expression. The digest includes each label's xmin, because renaming a label locks no table: it may have had
+-- another name while a batch was read. Temporary tables are left out, because only their own session can read them.
 WITH RECURSIVE declared AS (
     SELECT relation.oid, relation.relname, relation.relkind
     FROM pg_catalog.pg_class AS relation

@@ -1,6 +1,6 @@
--- Takes a batch's snapshot and returns where totesys stands: three statements in one round trip. The isolation is set
--- here because a pooler may drop a session's setting. The tables are locked before the snapshot is taken, so that no
--- rewrite or reload can commit in between. With NOWAIT we neither block others by waiting nor take part in a deadlock.
+-- Takes a batch's snapshot and returns where totesys stands: three statements in one round trip. They set the isolation
+-- here because a pooler may drop a session's setting. They lock the tables before they take the snapshot, so that no
+-- rewrite or reload can commit in between. With NOWAIT, Ingest never blocks others by waiting, and causes no deadlock.
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 LOCK TABLE {tables} IN ACCESS SHARE MODE NOWAIT;
 SELECT (SELECT CAST(oid AS bigint) FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()) AS database,

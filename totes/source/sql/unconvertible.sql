@@ -1,6 +1,6 @@
--- Finds the values that can't be converted to UTF-8, after one has stopped a read: how many, and the first ones with
--- their bytes. The server converts each value, because only it knows its encodings. A DO block returns nothing, so it
--- leaves the answer, all ASCII, in a setting of the transaction.
+-- Counts the values that can't be converted to UTF-8, after one has stopped a read, and finds the first ones' bytes. The
+-- server converts each value, because only the server knows its encodings. A DO block returns nothing, so it leaves the
+-- answer, in ASCII, in a setting of the transaction.
 DO $totes$
 DECLARE
     held record;
