@@ -1,9 +1,9 @@
-"""Backfill: totesys read by many functions at once, for tables that are beyond one of them.
+"""Backfill: many functions read totesys at once, for tables that are too large for one function.
 
-One snapshot is taken for the plan, and its fence becomes that of the whole backfill: what changes afterwards is for the
-next execution of the pipeline. Tables are then read in ranges of keys, each in a snapshot of its own, and each range
-becomes a batch. Dimensions are read before facts, and of facts only the rows that are older than the fence: what such a
-row refers to was there when the plan was made, and can't have gone before the row itself had.
+The plan takes one snapshot, and its fence becomes the fence of the whole backfill. The next execution of the pipeline
+reads later changes. The backfill then reads tables in ranges of keys, each in its own snapshot, and each range becomes
+a batch. It reads dimensions before facts. Of facts it reads only the rows that are older than the fence: the rows that
+these refer to were there when the plan was made, and can't be deleted before the facts' rows are.
 """
 
 import json
@@ -37,15 +37,15 @@ from totes.source.windows import Window
 
 
 class Backfill:
-    """The steps of one backfill. Each may be repeated: what it did stays as it is.
+    """The steps of one backfill. Each may be repeated without changing its results.
 
     Args:
-        execution: the ARN of the workflow's execution, whose name is that of the backfill's folder in the lake.
+        execution: the ARN of the workflow's execution. Its name is also the name of the backfill's folder in the lake.
 
     Raises:
         SourceUnreachable, SourceBusy, SourceLagging, LakeUnavailable, BatchContended: worth another try.
         ContractViolation: totesys is not as declared; a backfill quarantines nothing.
-        BackfillOutdated: the plan does not fit totesys or the landing zone any more.
+        BackfillOutdated: the plan no longer fits totesys or the landing zone.
         AccessDenied, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
             totes.errors.
     """
@@ -60,10 +60,10 @@ class Backfill:
         self._folder = f"backfill/{execution.rpartition(':')[2]}"
 
     def plan(self, request: BackfillRequest) -> dict[str, Any]:
-        """Reads the tables that are not worth dividing, and divides the others.
+        """Reads the tables that are not worth dividing, and divides the others into ranges.
 
         Returns:
-            where the lists of ranges and batches lie, for the Maps of the workflow.
+            where the lists of ranges and batches lie, for the workflow's Maps.
         """
         if self._landing.read(self._key("plan")) is None:
             self._landing.add_json(self._key("plan"), self._made(request.rows).as_json())
@@ -86,7 +86,7 @@ class Backfill:
         }
 
     def read(self, part: Range) -> dict[str, Any]:
-        """Lands the rows of a range, but for the manifest."""
+        """Lands a range's rows and keys. The manifest follows in `land`."""
         key = self._draft(part.batch)
         if self._landing.read(key) is None:
             with about(batch=part.batch, table=part.table), scratch() as folder:
@@ -97,8 +97,8 @@ class Backfill:
     def land(self) -> dict[str, Any]:
         """Commits all batches, in order.
 
-        All but the last say of fence, columns and keys what the batch before the backfill said. So where this breaks
-        off in the middle, the next execution of the pipeline reads anew what the backfill has not brought.
+        All manifests except the last repeat the fence, columns and keys of the batch before the backfill. So if this
+        stops halfway, the next execution of the pipeline reads the rows that the backfill has not landed.
 
         Raises:
             BackfillOutdated: another execution has landed a batch since the plan was made.
@@ -130,7 +130,7 @@ class Backfill:
             return Plan(
                 first=first,
                 snapshot_at=moment_after(previous, taken.taken_at),
-                # The ranges are read later, and the WAL of their rows may not be flushed either.
+                # The ranges are read later, and the WAL of their rows may not be flushed by then.
                 source=replace(durable_position(connection, taken, previous), flushed=False),
                 structure=structure_of(taken.catalogue),
                 tables=tables,
@@ -183,7 +183,7 @@ class Backfill:
                 snapshot_at=plan.snapshot_at,
                 execution=self._execution,
                 made_at=datetime.now(UTC),
-                # Without keys every row is one that the fence does not explain: a table is read in full then.
+                # Without keys, the fence explains no row, so the next execution reads the table in full.
                 source=previous.source if previous else plan.source,
                 columns=previous.columns if previous else source_columns(),
                 structure=previous.structure if previous else plan.structure,
@@ -196,9 +196,9 @@ class Backfill:
             yield manifest if batch < plan.last else self._closing(manifest, plan, [before, *brought.values()])
 
     def _closing(self, manifest: Manifest, plan: Plan, all_parts: list[Mapping[str, Parts]]) -> Manifest:
-        """The last manifest: of the plan's fence, all declared columns and all keys, those of before too.
+        """Returns the last manifest: with the plan's fence, all declared columns, and all keys, including earlier ones.
 
-        Which of these have gone, the next execution finds out as ever.
+        The next execution finds the keys that are gone, as every run does.
         """
         tables = {
             name: {
@@ -250,7 +250,7 @@ class Backfill:
 
 
 def _lasting(parts: Parts) -> dict[str, StoredObject]:
-    """What a table's entry in one manifest says for the next one too."""
+    """Returns the objects of a table that also hold for the next manifest."""
     return {name: stored for name, stored in parts.items() if name in ("keys", "aside")}
 
 

@@ -1,4 +1,4 @@
-"""Ingest: what changed in totesys since the batch before becomes the next batch of the landing zone."""
+"""Ingest: lands the changes of totesys since the batch before as the next batch of the landing zone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,18 +30,18 @@ _MOMENT = "%Y-%m-%d %H:%M:%S UTC"
 
 @dataclass(frozen=True)
 class Ingested:
-    """What a run of ingest did.
+    """The result of a run of Ingest.
 
     Attributes:
-        batch: the batch that it landed; None where nothing was new.
-        rows: rows landed, by table.
-        deleted: keys found gone, by table.
-        full_read: tables read in full, with the reason.
+        batch: the batch that it landed; None if nothing was new.
+        rows: how many rows it landed, by table.
+        deleted: how many landed keys are gone, by table.
+        full_read: the tables that it read in full, each with the reason.
         undeclared: columns of totesys that no contract declares, by table.
-        quarantined: rows that are quarantined now, by table.
-        ahead: how many landed rows totesys has stamped with a time to come, and up to when, by table.
+        quarantined: how many rows are quarantined now, by table.
+        ahead: how many landed rows have a timestamp in the future, and the latest one, by table.
         unlogged: the tables whose rows do not survive a crash of totesys.
-        clock_back: both times of totesys' clock, now and at the last batch, if it went back; else empty.
+        clock_back: the times of totesys' clock at the last batch and now, if it went back; else empty.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
     """
@@ -60,12 +60,12 @@ class Ingested:
 
     @property
     def new_data(self) -> bool:
-        """Whether there is anything for transform to do."""
+        """Returns whether Transform has anything to do."""
         return self.landed_through > self.processed_through
 
     @property
     def warnings(self) -> list[str]:
-        """What is odd about totesys, though the run succeeds: at most one line a table and kind."""
+        """Returns the warnings of a run that succeeds: at most one line for each table and kind."""
         return [
             *(
                 f"{table} has columns that no contract declares: {_some(names)}"
@@ -94,15 +94,15 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
 
     Raises:
         SourceUnreachable, SourceBusy, SourceLagging, LakeUnavailable, BatchContended: worth another try.
-        ContractViolation: totesys is not as declared; nothing was landed.
-        DeletionsHeld: too many rows are gone; nothing was landed.
+        ContractViolation: totesys is not as declared. Nothing was landed.
+        DeletionsHeld: too many rows are gone. Nothing was landed.
         AccessDenied, DatabaseFailed, LogBroken, CorruptObject, ObjectMissing, VersionUnknown, DiskFull: see
             totes.errors.
     """
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     log = BatchLog(landing)
-    # The log is read before the snapshot is taken: a batch that is committed in between makes ours collide with it,
-    # whereas the other way round an older snapshot could follow a newer one.
+    # The log is read before the snapshot is taken, so a batch that is committed in between collides with ours. In the
+    # other order, an older snapshot could follow a newer one.
     previous, processed_through = ends(log, BatchLog(processed))
     last = previous.batch if previous else 0
     if processed_through > last:

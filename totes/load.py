@@ -1,4 +1,4 @@
-"""Load: every processed batch that the warehouse lacks is loaded, each in one transaction with its entry in the log."""
+"""Load: loads each processed batch that the warehouse lacks, in one transaction with its entry in the log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,24 +23,24 @@ from totes.warehouse.warehouse import Warehouse
 if TYPE_CHECKING:
     from totes.warehouse.staging import Loaded
 
-# Is told the number of a batch, in the transaction that is about to load it.
+# Is called with a batch's number, in the transaction that is about to load it.
 Begins = Callable[[int], object]
 
 
 @dataclass
 class LoadResult:
-    """What a run of load did.
+    """The result of a run of Load.
 
     Attributes:
-        first, last: the batches that it loaded; both None where there was nothing to do.
-        inserted: rows added, by table; of a fact, versions.
-        updated: rows of dimensions that changed, by table.
-        tombstones: rows found deleted, by table.
+        first, last: the first and last batch that it loaded; both None if there was nothing to do.
+        inserted: how many rows it added, by table; for a fact, versions.
+        updated: how many rows of dimensions it changed, by table.
+        tombstones: how many rows it found deleted, by table.
         loaded_through: the last batch of the warehouse.
-        processed_through: the last batch of the processed zone; None where it is not known yet.
+        processed_through: the last batch of the processed zone; None if it is not known yet.
         more: whether batches are left because the time is up.
         catching_up: the ARN of the execution to which this one leaves the rest.
-        snapshot_at: the moment of totesys that `last` shows; None where nothing was loaded.
+        snapshot_at: when the snapshot of `last` was taken; None if nothing was loaded.
     """
 
     loaded_through: int = 0
@@ -60,11 +60,11 @@ class LoadResult:
 
     @property
     def behind(self) -> int | None:
-        """How many processed batches the warehouse still lacks; None where that is not known yet."""
+        """Returns how many processed batches the warehouse still lacks; None if that is not known yet."""
         return None if self.processed_through is None else self.processed_through - self.loaded_through
 
     def add(self, manifest: Manifest, done: "Mapping[str, Loaded] | None") -> None:
-        """Counts a batch in; one that somebody else has loaded only as far as the warehouse goes."""
+        """Adds a batch to the counts. A batch that another execution loaded only advances `loaded_through`."""
         self.loaded_through = manifest.batch
         if done is None:
             return
@@ -89,8 +89,7 @@ def load(
     """Loads all batches that are processed and not yet loaded, in order, or as many as there is time for.
 
     Args:
-        result: is filled with every batch that is committed, so that what was done before a failure is known; else a
-            new one.
+        result: gets each batch that is committed, so the caller knows what was done before a failure; None: a new one.
 
     Raises:
         WarehouseUnreachable, WarehouseBusy, LakeUnavailable: worth another try; a batch is loaded whole or not at all.
@@ -123,14 +122,14 @@ def load_pending(
 ) -> LoadResult:
     """Loads all pending batches into a warehouse.
 
-    Two executions that load at once wait for each other. If the younger one finds that the other has loaded its batch
-    meanwhile, it leaves it the rest. The other one reads the end of the log again when it has reached it, so no batch
-    is left behind (ADR 19).
+    Two executions that load at once wait for each other. If the younger one finds that the older one has loaded its
+    batch meanwhile, it leaves the rest to the older one. When that one reaches the end of the log, it reads the end
+    again, so no batch is left behind (ADR 19).
 
     Args:
-        through: the last batch to load; None: the last that there is.
-        begins: is told of each batch; if it is given, each batch has a transaction of its own.
-        known: a batch that is processed, as far as the caller knows.
+        through: the last batch to load; None: the last one that there is.
+        begins: is called with each batch's number. If it is given, each batch has its own transaction.
+        known: a batch that the caller knows to be processed.
     """
     log = BatchLog(processed, known)
     result = result or LoadResult()
@@ -141,11 +140,11 @@ def load_pending(
             last = last_manifest(warehouse, log)
     result.loaded_through = _batch_of(last)
     end = _batch_of(newest.result()) if newest else through or 0
-    # Another execution may have loaded a batch after the lake was asked.
+    # Another execution may have loaded a batch after this one read the lake's log.
     result.processed_through = end = max(end, result.loaded_through)
     if result.loaded_through == end:
         return result
-    # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
+    # Imported here because pyarrow takes 0.2 s, and a run that finds nothing new doesn't need it.
     from totes.warehouse.batch_loader import BatchLoader
 
     loader, begun = BatchLoader(warehouse, log, processed, execution, allowance, begins), False
@@ -171,9 +170,10 @@ def _batch_of(manifest: Manifest | None) -> int:
 
 
 def _other_loader(warehouse: Warehouse, execution: str, end: int) -> str | None:
-    """Returns the ARN of the execution that loaded the last batch, if it loaded its first batch before this one did.
+    """Returns the ARN of the execution that loaded the last batch, if that execution is older than this one.
 
-    Returns None if it is this execution or a younger one, or if no batch is left to load.
+    The older one has loaded its first batch earlier. Returns None if it is this execution or a younger one, or if no
+    batch is left to load.
     """
     with warehouse.begin():
         row = warehouse.execute("last_batch").one()

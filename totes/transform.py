@@ -1,6 +1,6 @@
-"""Transform: every landed batch that is not processed yet becomes a batch in the warehouse's shape.
+"""Transform: brings each landed batch that is not processed yet into the warehouse's shape.
 
-A pure function of the landed batch: the same batch gives the same bytes, whenever and however often it runs.
+The result depends only on the landed batch: the same batch gives the same bytes, whenever and however often it runs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,18 @@ from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about
 from totes.runtime.settings import TransformSettings
 
-# An execution that catches up moves the hint once in so many batches: it is one of the six requests of a small batch.
+# An execution that catches up moves the hint only once in this many batches: that saves one of a small batch's six
+# requests.
 _HINTED_AFTER = 100
 
 
 @dataclass
 class Transformed:
-    """What a run of transform did.
+    """The result of a run of Transform.
 
     Attributes:
-        first, last: the batches that it processed; both None where there was nothing to do.
-        rows: rows written, by table of the warehouse.
+        first, last: the first and last batch that it processed; both None if there was nothing to do.
+        rows: how many rows it wrote, by table of the warehouse.
         processed_through: the last batch of the processed zone.
         more: whether batches are left because the time is up.
         catching_up: the ARN of the execution to which this one leaves the rest.
@@ -46,7 +47,7 @@ class Transformed:
         return 0 if self.first is None or self.last is None else self.last - self.first + 1
 
     def add(self, manifest: Manifest) -> None:
-        """Counts a batch in."""
+        """Adds a batch to the counts."""
         self.first, self.last = self.first or manifest.batch, manifest.batch
         for table, count in manifest.rows().items():
             self.rows[table] = self.rows.get(table, 0) + count
@@ -54,7 +55,7 @@ class Transformed:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch that lies in the processed zone, but for its manifest."""
+    """A batch whose objects lie in the processed zone, but not yet its manifest."""
 
     batch: int
     rows: Mapping[str, int]
@@ -66,11 +67,11 @@ def transform(
     """Processes all batches that are landed and not yet processed, in order, or as many as there is time for.
 
     Two executions that process at once both do the same batch, and one of them commits it. The younger one then leaves
-    the rest to the other. The other one reads the end of the log again when it has reached it, so no batch is left
+    the rest to the older one. When that one reaches the end of the log, it reads the end again, so no batch is left
     behind (ADR 19).
 
     Args:
-        since: the first batch that this execution has processed in an earlier pass.
+        since: the first batch that this execution processed in an earlier pass.
 
     Raises:
         LakeUnavailable: worth another try; what was finished stays finished.
@@ -105,7 +106,7 @@ def transform(
 
 
 def prepare(settings: TransformSettings, batch: int) -> Prepared:
-    """Processes one landed batch of a backfill, beside others; `transform` commits it when its turn has come.
+    """Processes one of a backfill's landed batches, in parallel with others. `transform` commits it in its turn.
 
     Raises:
         LakeUnavailable: worth another try.
@@ -122,17 +123,17 @@ def prepare(settings: TransformSettings, batch: int) -> Prepared:
 
 
 def _processed(landing: Lake, processed: Lake, landed: Sequence[Manifest]) -> list[Manifest]:
-    """Writes batches in the warehouse's shape, but for their manifests; one of a backfill may be prepared already."""
+    """Writes batches in the warehouse's shape, except for their manifests, unless `prepare` has done it already."""
     if landed[0].is_of_backfill and (draft := processed.read(_draft(landed[0].batch))):
         return [parse_manifest(draft, f"s3://{processed.bucket}/{_draft(landed[0].batch)}")]
-    # Only here: pyarrow takes a fifth of a second, and a run that finds nothing does without.
+    # Imported here because pyarrow takes 0.2 s, and a run that finds nothing new doesn't need it.
     from totes.warehouse.batch_shaper import shape
 
     return shape(landed, landing, processed)
 
 
 def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
-    """Commits a batch, unless another execution has; returns the ARN of the one that has committed it."""
+    """Commits a batch, unless another execution has done it; returns the ARN of the one that committed it."""
     try:
         log.commit(manifest, hint=hint)
     except BatchContended:
@@ -141,7 +142,7 @@ def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
 
 
 def _is_older(other: str, first: int | None, log: BatchLog) -> bool:
-    """Returns whether another execution is older: it committed the batch before this one's first."""
+    """Returns whether the other execution is older, because it committed the batch before this one's first."""
     return first is None or (first > 1 and log.read(first - 1).execution == other)
 
 
