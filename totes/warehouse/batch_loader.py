@@ -1,4 +1,4 @@
-"""Loads batches of the lake into the warehouse: small ones share a transaction, and each has its entry in the log."""
+"""Loads batches from the lake into the warehouse. Small ones share a transaction; each has its entry in the log."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,12 +25,12 @@ from totes.warehouse.log import last_batch
 from totes.warehouse.staging import Loaded, Part
 from totes.warehouse.warehouse import Warehouse
 
-# What a batch did to each table; None if another execution has loaded it meanwhile.
+# A batch, and its effect on each table; None if another execution has loaded it meanwhile.
 Done = tuple[Manifest, Mapping[str, Loaded] | None]
 # By batch.
 Files = Mapping[tuple[int, Part], Path]
 
-# SQLSTATEs of what may be gone in a moment: a lost connection, a deadlock, resources, a lock, a shutdown.
+# SQLSTATEs of transient errors: a lost connection, a deadlock, resources, a lock, a shutdown.
 _PASSING = ("08", "40", "53", "55", "57")
 
 
@@ -39,7 +39,7 @@ class _Batch:
     """A batch that is about to be loaded.
 
     Attributes:
-        objects: what it says. A part with the same rows as in the batch before it in the transaction is left out.
+        objects: its objects, without the parts that repeat the rows of an earlier batch in the same transaction.
     """
 
     manifest: Manifest
@@ -59,7 +59,7 @@ class _Batch:
 
     @property
     def many(self) -> list[Part]:
-        """The rows of facts that are so many that they are loaded by themselves."""
+        """Returns the facts' parts with so many rows that each is loaded by itself."""
         return [
             part
             for part, stored in self.objects.items()
@@ -68,7 +68,7 @@ class _Batch:
 
     @property
     def staged(self) -> dict[Part, StoredObject]:
-        """What is staged, together with what other batches say."""
+        """Returns the objects to stage, together with those of other batches."""
         return {part: stored for part, stored in self.objects.items() if part not in self.many}
 
 
@@ -76,7 +76,7 @@ class BatchLoader:
     """Loads pending batches, in order.
 
     Args:
-        begins: is told of each batch; if it is given, each batch has a transaction of its own.
+        begins: is called with each batch's number. If it is given, each batch has its own transaction.
     """
 
     def __init__(
@@ -97,10 +97,10 @@ class BatchLoader:
         self._together = Together(allowance, staging.BULK_ROWS, 1 if begins else MOST_TOGETHER, _is_of_one)
 
     def load_next(self, pending: range, last: Manifest | None) -> list[Done]:
-        """Loads the next batches in one transaction: small ones together, and all that it takes for the checks to hold.
+        """Loads the next batches in one transaction: small ones together, and as many as the checks need to hold.
 
-        So no reader sees a mistake that a later batch corrects, and it stops nobody. The first batch after a backfill's
-        brings the rows that those lack, so the rows of a backfill are checked in that batch.
+        So no reader sees a mistake that a later batch corrects, and the mistake does not stop Load. The first batch
+        after a backfill brings the rows that the backfill lacks, so a backfill's rows are checked with that batch.
 
         Args:
             pending: the numbers of the batches to load.
@@ -112,7 +112,7 @@ class BatchLoader:
         return self._together.do(pending, self._read, partial(self._load, pending, last))
 
     def _read(self, numbers: Sequence[int]) -> Iterator[_Batch]:
-        """Yields batches that are to be loaded in one transaction."""
+        """Yields batches to load in one transaction."""
         said: dict[str, str] = {}
         for manifest in self._log.read_together(numbers):
             yield _batch(manifest, said)
@@ -139,10 +139,10 @@ class BatchLoader:
         return done
 
     def _is_loaded(self, batch: _Batch) -> bool:
-        """Returns whether another execution has loaded a batch while this one waited for its turn.
+        """Returns whether another execution has loaded the batch while this one waited for the lock.
 
         Raises:
-            LogBroken: the warehouse lacks a batch before it.
+            LogBroken: the warehouse lacks an earlier batch.
         """
         last = last_batch(self._warehouse)
         if last < batch.number - 1:
@@ -153,7 +153,7 @@ class BatchLoader:
         return last >= batch.number
 
     def _fetched(self, batches: Iterable[_Batch], folder: Path) -> Files:
-        """Downloads what some batches say."""
+        """Downloads the objects of some batches."""
         with SideBySide() as threads:
             coming = {
                 (batch.number, part): threads.submit(
@@ -208,7 +208,7 @@ class BatchLoader:
         )
 
     def _note_tables(self, done: Iterable[Done]) -> None:
-        """Writes into the log what each batch did to each table."""
+        """Writes each batch's effect on each table into the log."""
         entries = [
             (manifest.batch, table, *vars(loaded).values())
             for manifest, tables in done
@@ -219,17 +219,17 @@ class BatchLoader:
 
 
 def _is_of_one(error: Exception) -> bool:
-    """Returns whether an error may be that of one batch alone, and stays."""
+    """Returns whether an error may come from a single batch, and would come again."""
     if isinstance(error, pg8000.dbapi.DatabaseError):
         return not sqlstate(error).startswith(_PASSING)
     return isinstance(error, (TerminalError, ContractViolation))
 
 
 def _batch(manifest: Manifest, said: dict[str, str]) -> _Batch:
-    """Returns a batch without the parts that repeat what the batches before it in its transaction have said last.
+    """Returns a batch without the parts that repeat a table's latest rows in the same transaction.
 
     Args:
-        said: the hashes of the rows that they have brought, by table; is brought up to date.
+        said: the hash of the latest rows in the transaction, by table. This function updates it.
     """
     objects = {Part(table, part): stored for table, parts in manifest.tables.items() for part, stored in parts.items()}
     repeated = {
@@ -238,13 +238,13 @@ def _batch(manifest: Manifest, said: dict[str, str]) -> _Batch:
     said |= {part.table: stored.sha256 for part, stored in objects.items() if part.name == "data"}
     for part in objects:
         if part.name == "deleted":
-            # Rows may come back as they were.
+            # Deleted rows may come back unchanged, and must then be loaded again.
             said.pop(part.table, None)
     return _Batch(manifest, {part: stored for part, stored in objects.items() if part not in repeated})
 
 
 def _unchecked(warehouse: Warehouse, log: BatchLog, last: Manifest | None) -> Mapping[str, int]:
-    """The record ids before those of a backfill, where one was loaded last."""
+    """Returns the last record ids before a backfill, if the last loaded batch belongs to one; else nothing."""
     if last is None or not last.is_of_backfill:
         return {}
     while last.batch > 1 and (before := log.read(last.batch - 1)).is_of_backfill:
@@ -253,7 +253,7 @@ def _unchecked(warehouse: Warehouse, log: BatchLog, last: Manifest | None) -> Ma
 
 
 def _uncorrected(error: ContractViolation, batches: int) -> ContractViolation:
-    """Returns the error of a broken check that no batch in the time of one function corrects."""
+    """Returns the error of a broken check that no batch corrects within the time of one function."""
     return ContractViolation(
         f"{error.found} The {batches:,} batches that one function has time for do not correct that, and more are left.",
         "Give the function load more time in serverless.yml (timeout, at most 900 s), and the tasks that call it more "
@@ -263,7 +263,7 @@ def _uncorrected(error: ContractViolation, batches: int) -> ContractViolation:
 
 
 def _counted(manifest: Manifest, moved: Mapping[str, Loaded]) -> dict[str, Loaded]:
-    """Returns what a batch did to each table of the stars, and logs it."""
+    """Returns a batch's effect on each table of the stars, and logs it."""
     counted = {}
     for table in warehouse_tables():
         if parts := manifest.tables.get(table):

@@ -1,6 +1,6 @@
-"""Brings landed batches into the warehouse's shape, a table at a time.
+"""Brings landed batches into the warehouse's shape, one table at a time.
 
-A pure function of the landed batch: the same batch gives the same bytes, whenever and however often it runs.
+The result depends only on the landed batch: the same batch gives the same bytes, whenever and however often it runs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _PARTS = ("data", "deleted", "aside")
 
 
 def shape(landed: Sequence[Manifest], landing: Lake, processed: Lake) -> list[Manifest]:
-    """Writes batches in the warehouse's shape, but for their manifests, which it returns."""
+    """Writes batches' objects in the warehouse's shape; returns their manifests, which it does not write."""
     with scratch() as folder, Downloads(landing, folder) as downloads, SideBySide() as uploads:
         for manifest in landed:
             for part in _PARTS:
@@ -48,12 +48,12 @@ def shape(landed: Sequence[Manifest], landing: Lake, processed: Lake) -> list[Ma
 
 
 class _Batch:
-    """One landed batch on its way into the processed zone, by way of files in a folder.
+    """Brings one landed batch into the processed zone, by way of files in a folder.
 
-    An object is on its way there as soon as it is made, so what is returned may not be there yet.
+    The upload of an object begins as soon as its file is written. So a returned object may not be there yet.
 
     Args:
-        calendars: the calendars' files that were written for other batches, and how many rows each has.
+        calendars: the calendar files that other batches have written, and each file's row count.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class _Batch:
         self._years: set[int] = set()
 
     def parts(self) -> dict[str, _Uploads]:
-        """The objects of the facts and dimensions that the batch says anything about."""
+        """Returns the objects of the facts and dimensions that the batch changes."""
         found = {table.name: dict(self._parts(table)) for table in warehouse_tables().values()}
         return {name: parts for name, parts in found.items() if parts}
 
@@ -88,7 +88,7 @@ class _Batch:
             yield "deleted", self._write_deleted(table, landed["deleted"])
 
     def calendars(self) -> dict[str, _Uploads]:
-        """The calendar of the years that the batch's facts refer to."""
+        """Returns the calendar for the years to which the batch's facts refer."""
         calendars = [table for table in warehouse_tables().values() if table.kind == "calendar" and self._years]
         return {table.name: {"data": self._add(table.name, "data", *self._calendar(table))} for table in calendars}
 
@@ -99,7 +99,7 @@ class _Batch:
         return self._calendars[table.name, years]
 
     def copies(self) -> dict[str, _Uploads]:
-        """The rows of tables of totesys that are quarantined, as they were landed."""
+        """Returns the quarantined rows of totesys' tables, as they were landed."""
         return {
             source: {"aside": self._add(source, "aside", self._downloads.file(aside), aside.rows)}
             for source, aside in self._landed.objects("aside").items()
@@ -122,11 +122,11 @@ class _Batch:
 
     def _all_rows(self, source: str) -> pa.Table:
         rows = list(self._rows(source))
-        # They may lack columns that were declared later.
+        # Landed rows may lack columns that were declared later.
         return pa.Table.from_batches(rows) if rows else landed_schema(source_tables()[source]).empty_table()
 
     def _file(self, table: WarehouseTable, pieces: Iterable[pa.Table]) -> tuple[Path, int]:
-        """Writes rows of a table into a file; returns it and how many rows there are."""
+        """Writes a table's rows into a file; returns the file and its row count."""
         path, rows = self._path(table, "data"), 0
         with about(table=table.name):
             with parquet_writer(path, processed_schema(table)) as writer:

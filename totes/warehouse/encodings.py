@@ -13,7 +13,7 @@ from totes.errors import ContractViolation
 from totes.lake.parquet import batches
 from totes.postgres.server_errors import UNCONVERTIBLE, server_message, sqlstate
 
-# "COPY staged_dim_staff, line 3, column first_name", in whatever language the server speaks.
+# "COPY staged_dim_staff, line 3, column first_name", in any language that the server uses.
 _WHERE = re.compile(r"(\w+)\W+\w+\W+(\d+)\W+\w+\W+(\w+)\W*$")
 
 

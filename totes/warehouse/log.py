@@ -1,4 +1,4 @@
-"""The warehouse's log: which batches it has loaded."""
+"""The warehouse's log: the batches that it has loaded."""
 
 from totes.errors import LogBroken
 from totes.lake.batch_log import BatchLog
@@ -15,7 +15,7 @@ def last_manifest(warehouse: Warehouse, processed: BatchLog) -> Manifest | None:
     """Returns the lake's manifest of the last batch that the warehouse has loaded; None if there is none.
 
     Raises:
-        LogBroken: the lake's batch of that number is another one.
+        LogBroken: the lake has another batch under that number.
     """
     loaded = warehouse.execute("last_batch").one_or_none()
     if loaded is None:

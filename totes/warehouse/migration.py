@@ -1,9 +1,9 @@
 """Brings the warehouse's schema forward, version by version, never back.
 
-A migration to a version does three things: it adds the tables and columns whose `since` is the version, runs the files
-`schemas/warehouse/<version>_*.sql`, and drops the columns whose `until` is the version. A schema that is made
-from empty goes the same way, so it ends with the same columns in the same order. Views and comments are made again at
-the end. A column whose declaration has a wider type than the warehouse gets that type in place, whatever the version.
+A migration to a version has three steps. It adds the tables and columns whose `since` is the version. It runs the files
+`schemas/warehouse/<version>_*.sql`. It drops the columns whose `until` is the version. A new schema takes the same
+steps from version 1, so it ends with the same columns in the same order. At the end, the migration makes views and
+comments again. If a column is declared with a wider type than the warehouse has, it gets that type in place.
 
 SQLAlchemy writes the DDL, and our own connection runs it.
 """
@@ -27,10 +27,10 @@ _DIALECT = sqlalchemy.make_url("postgresql+pg8000://").get_dialect()()
 
 
 def bring_from(warehouse: Warehouse, applied: int, wider: Mapping[str, Sequence[Column]], latest: int) -> None:
-    """Brings the schema forward from a version to the latest, and its views and comments with it.
+    """Brings the schema, its views and its comments forward from a version to the latest.
 
     Args:
-        wider: by table, the columns that get a wider type.
+        wider: the columns that get a wider type, by table.
     """
     rights = read_rights(warehouse)
     for name, columns in wider.items():
@@ -78,19 +78,19 @@ def _add_column(warehouse: Warehouse, table: sqlalchemy.Table, column: Column) -
 
 
 def _drop_column(warehouse: Warehouse, table: WarehouseTable, column: Column) -> None:
-    """Drops a column and the fact's views, which show it; the views are made again after the last version."""
+    """Drops a column and the fact's views, which show it. They are made again after the last version."""
     with used_by_nobody(f"Column {table.name}.{column.name} can't be dropped"):
         drop_views(warehouse, table)
         warehouse.run(f"ALTER TABLE {warehouse.star(table.name)} DROP COLUMN {quoted(column.name)}")
 
 
 def _widen(warehouse: Warehouse, table: WarehouseTable, columns: Sequence[Column]) -> None:
-    """Gives columns their declared types, all in one rewrite of the table, whose views are made again at the end."""
+    """Gives columns their declared types in one rewrite of the table. Its views are made again at the end."""
     changes = []
     for column in columns:
         changes.append(f"ALTER COLUMN {quoted(column.name)} TYPE {column.type_row.name}")
         if column.default is not None and column.since > table.since:
-            # As in a schema that is made from empty; else the default, a number, stays one of the narrower type.
+            # Otherwise the default stays a number of the narrower type, unlike in a new schema.
             changes.append(f"ALTER COLUMN {quoted(column.name)} SET DEFAULT '{column.default}'")
     names = column_names({table.name: columns})
     with used_by_nobody(f"{names} can't be brought forward to the declared type"):

@@ -1,6 +1,7 @@
-"""The record ids that facts are given: the same in a replay as in the live warehouse, and none of them twice.
+"""Gives facts the same record ids in a replay as in the live warehouse, and no id twice.
 
-Loads that failed have used up ids, which those of a replay would not; so each batch begins where it began.
+Failed loads have used up ids in the live warehouse, but not in the replay. So each batch of the replay begins with the
+record id with which it began there.
 """
 
 from totes.contracts.declarations import WarehouseTable, warehouse_tables
@@ -9,7 +10,7 @@ from totes.warehouse.warehouse import Warehouse
 
 
 class RecordIdsGiven:
-    """The record ids that the live warehouse has given out, as its log has them at this moment."""
+    """The record ids that the live warehouse has given out, according to its log at this moment."""
 
     def __init__(self, live: Warehouse) -> None:
         given = live.execute("record_ids_given")
@@ -17,11 +18,11 @@ class RecordIdsGiven:
         self._first = {(row.batch_id, row.table_name): row.first_record_id for row in given}
 
     def repeat(self, replayed: Warehouse, batch: int) -> None:
-        """Lets the next batch of a replay begin with the record ids that it has."""
+        """Lets a replay's next batch begin with the record ids that it has in the live warehouse."""
         for fact in _facts():
             first = self._first.get((batch, fact.name))
             if first is None:
-                # Its entry in the log is in doubt or gone: its rows tell.
+                # The batch's entry in the log is missing or doubtful, but the live rows show where it began.
                 first = self._next_of_live(replayed, fact)
             if first is not None:
                 _advance_sequence(replayed, fact, first - 1)
@@ -37,7 +38,7 @@ class RecordIdsGiven:
 
 
 def advance_sequence(warehouse: Warehouse) -> None:
-    """Lets record ids go on behind those that are there."""
+    """Lets new record ids continue after the highest existing ones."""
     for fact in _facts():
         newest = warehouse.scalar("newest", key=quoted(fact.key), table=warehouse.star(fact.name))
         _advance_sequence(warehouse, fact, newest or 0)

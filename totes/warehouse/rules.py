@@ -1,7 +1,7 @@
-"""Rules that the warehouse keeps, made sure of inside the load's transaction.
+"""Checks the warehouse's rules inside Load's transaction.
 
-Keys, references and accepted values follow from the declarations in schemas/; what they can't say is a check beside the
-table. A rule that is broken stops the batch, with its name, the table and the keys.
+The declarations in schemas/ give the keys, references and accepted values. A check beside the table states any other
+rule. A broken rule stops the batch; the error names the rule, the table and the keys.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ _CORRECT = (
     "Correct the rows in totesys: the next run loads the correction in one transaction with this batch. If the rule is "
     "what is wrong, change schemas/warehouse/{table}.toml and deploy."
 )
-# Ingest lets no such row pass, so it was made on the way.
+# Ingest lets no such row pass, so somebody made it afterwards.
 _RESTORE = (
     "totesys is not at fault: somebody has changed the lake or the warehouse. Restore the object's first version in "
     "S3, or the row in the warehouse by `totes replay --swap`; the next execution resumes there."
@@ -34,8 +34,8 @@ class Broken:
     """A rule, and the rows that break it.
 
     Attributes:
-        ids: the business ids of some of them.
-        rows: how many there are.
+        ids: the business ids of some of these rows.
+        rows: how many rows break the rule.
     """
 
     table: str
@@ -51,15 +51,15 @@ class Broken:
 
 
 def broken_check(broken: list[Broken]) -> ContractViolation:
-    """The error of a batch in which rows of totesys don't go together."""
+    """Returns the error of a batch in which rows of totesys contradict each other."""
     return _error(broken, _CORRECT.format(table=broken[0].table))
 
 
 class StagedRows:
-    """What the rows of a table have to say for themselves, seen as they are staged.
+    """Checks a table's rows by themselves, while they are staged.
 
     Args:
-        folder: for the rows' keys.
+        folder: holds the file of the rows' keys.
     """
 
     def __init__(self, table: WarehouseTable, folder: Path) -> None:
@@ -68,7 +68,7 @@ class StagedRows:
         self._unaccepted: dict[str, list[object]] = {}
 
     def see(self, rows: pa.RecordBatch) -> None:
-        """Takes a look at some of the rows."""
+        """Notes the keys and the wrong values of some rows."""
         keys = rows.column(self._table.identity)
         self._keys.add(keys)
         for column in self._table.data_columns:
@@ -79,7 +79,7 @@ class StagedRows:
                 self._unaccepted.setdefault(column.name, []).extend(keys.filter(wrong).to_pylist())
 
     def check(self) -> None:
-        """Makes sure that every row has a key of its own, and accepted values.
+        """Checks that no two rows have the same key, and that all values are accepted.
 
         Raises:
             ContractViolation: names the rule, the table and the keys.
@@ -101,10 +101,10 @@ class StagedRows:
 
 
 def check_references(warehouse: Warehouse, table: WarehouseTable, staging: str) -> None:
-    """Tells which staged rows refer to nothing.
+    """Finds the staged rows that refer to nothing.
 
     Raises:
-        ContractViolation: names the rule, the table and the keys.
+        ContractViolation: there are such rows. It names the rule, the table and the keys.
     """
     broken = []
     for column in table.data_columns:
@@ -130,7 +130,7 @@ def check_references(warehouse: Warehouse, table: WarehouseTable, staging: str) 
 
 
 def record_ids(warehouse: Warehouse) -> Mapping[str, int]:
-    """The highest record id of each fact that has checks."""
+    """Returns the highest record id of each fact that has checks."""
     ids = {}
     for table in warehouse_tables().values():
         if table.checks:
@@ -140,7 +140,7 @@ def record_ids(warehouse: Warehouse) -> Mapping[str, int]:
 
 
 def record_ids_before(warehouse: Warehouse, batch: int) -> Mapping[str, int]:
-    """The same as they were before a batch, of the facts that have got any since."""
+    """Returns the highest record id before a batch, of each fact that has checks and has got rows since."""
     ids = {}
     for table in warehouse_tables().values():
         if table.checks:
@@ -151,7 +151,7 @@ def record_ids_before(warehouse: Warehouse, batch: int) -> Mapping[str, int]:
 
 
 def broken_since(warehouse: Warehouse, before: Mapping[str, int]) -> list[Broken]:
-    """The checks that rows break which came after some record ids."""
+    """Returns the checks that newer rows break: rows with record ids above the given ones."""
     found = []
     for name, since in before.items():
         table = warehouse_tables()[name]

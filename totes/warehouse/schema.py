@@ -1,4 +1,7 @@
-"""The warehouse's schema: which version it has, and whether it is as declared. migration.py brings it forward."""
+"""Reads the warehouse's schema version, and compares the schema with the declarations.
+
+migration.py brings the schema forward.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +17,7 @@ from totes.warehouse.warehouse import Warehouse
 
 
 def latest_version() -> int:
-    """The version that this release knows."""
+    """Returns the latest version that this release knows."""
     declared = [
         version
         for table in warehouse_tables().values()
@@ -24,13 +27,13 @@ def latest_version() -> int:
 
 
 def migrate(warehouse: Warehouse) -> None:
-    """Brings the schema to this release's version, in one transaction; does nothing if it has it already.
+    """Brings the schema to this release's version, in one transaction; does nothing if it has that version already.
 
     It locks tables and views against readers for a moment. If somebody uses them, it lets other readers pass and tries
     again, for LOCK_SECONDS.
 
     Raises:
-        VersionUnknown: a newer release has been here.
+        VersionUnknown: a newer release has changed the schema.
         LogBroken: the schema's recorded versions have a gap.
         DatabaseFailed: somebody else's table or view has the name of one of ours.
         ContractInvalid: a table is not as declared, so Load would fail, or a column to drop is still used.
@@ -42,14 +45,14 @@ def migrate(warehouse: Warehouse) -> None:
             _require_declared(structure)
             return
         warehouse.lock()
-        # Another execution may have done it while this one waited.
+        # Another execution may have migrated the schema while this one waited.
         structure = read(warehouse)
         applied = _applied(warehouse, structure)
         require_known(structure, applied)
         _require_free(warehouse, structure, applied)
         wider = widenings(structure)
         if applied < latest or wider:
-            # Only here: SQLAlchemy takes a quarter of a second, and nearly all runs find the schema as they need it.
+            # Imported here because SQLAlchemy takes 0.25 s, and nearly all runs need no migration.
             from totes.warehouse.migration import bring_from
 
             locks.change_when_free(warehouse.connection, lambda: bring_from(warehouse, applied, wider, latest))
@@ -57,10 +60,11 @@ def migrate(warehouse: Warehouse) -> None:
 
 
 def applied_version(warehouse: Warehouse) -> int:
-    """The version that the schema has; 0 where there is none. It may be one that this release does not know.
+    """Returns the schema's version, which this release may not know; 0 if there is no schema.
 
     Raises:
-        LogBroken, DatabaseFailed: see `migrate`.
+        LogBroken: the schema's recorded versions have a gap.
+        DatabaseFailed: somebody else's table has the name of one of ours.
     """
     return _applied(warehouse, read(warehouse))
 
@@ -73,7 +77,7 @@ def read(warehouse: Warehouse) -> Structure:
 
 
 def found_differences(structure: Structure) -> list[Difference]:
-    """Returns the differences between the warehouse, which must have this release's version, and the declarations."""
+    """Returns the differences between the declarations and the warehouse, which must have this release's version."""
     return [*differences(warehouse_tables(), structure, latest_version() + 1)]
 
 
@@ -100,7 +104,7 @@ def _applied(warehouse: Warehouse, structure: Structure) -> int:
 
 
 def require_known(structure: Structure, applied: int) -> None:
-    """Raises VersionUnknown if a newer release than this one has been here."""
+    """Raises VersionUnknown if a newer release than this one has changed the schema."""
     if applied <= latest_version():
         return
     undeclared = [
@@ -122,7 +126,7 @@ def require_known(structure: Structure, applied: int) -> None:
 
 
 def _require_free(warehouse: Warehouse, structure: Structure, applied: int) -> None:
-    """Raises DatabaseFailed if something that a migration is about to make is there already."""
+    """Raises DatabaseFailed if a relation that a migration is about to make exists already."""
     names = [name for path in ddl_files() if version_of(path) > applied for name in log_tables(path)]
     taken = [f"{warehouse.schemas.log}.{name}" for name in names if name in structure.log]
     for table in warehouse_tables().values():
@@ -144,7 +148,7 @@ def _require_declared(structure: Structure) -> None:
 
 
 def widenings(structure: Structure) -> dict[str, list[Column]]:
-    """Returns, by table, the columns that are declared wider than they are, so Load brings them forward in place."""
+    """Returns, by table, the columns that are declared wider than they are. Load widens these in place."""
     wider = {
         table.name: [column for column in table.columns if structure.is_to_widen(table, column)]
         for table in warehouse_tables().values()
@@ -158,10 +162,10 @@ def column_names(columns: Mapping[str, Sequence[Column]]) -> str:
 
 
 def ddl_files() -> list[Path]:
-    """Returns the files of DDL, in the order of their versions."""
+    """Returns the DDL files, in the order of their versions."""
     return sorted((declarations.SCHEMAS / "warehouse").glob("[0-9]*_*.sql"))
 
 
 def version_of(path: Path) -> int:
-    """Returns the version to which a file of DDL brings the schema."""
+    """Returns the version to which a DDL file brings the schema."""
     return int(path.name.partition("_")[0])

@@ -1,7 +1,7 @@
-"""From the lake into the warehouse: staging, and the statements that move staged rows into a star.
+"""Stages rows of the lake in the warehouse, and moves staged rows into a star.
 
-The rows of several batches are staged together, each with its batch's number, and moved batch by batch. Facts and
-dimensions are both loaded by difference, so that a row which comes again changes nothing.
+The rows of several batches are staged together, each with its batch's number, and moved batch by batch. Load compares
+facts and dimensions with the rows that are there, so a row that comes again changes nothing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,10 +24,10 @@ from totes.warehouse import constraints, rules
 from totes.warehouse.encodings import named_in_warehouse
 from totes.warehouse.warehouse import Warehouse
 
-# From so many rows on, and from such a share of the rows that are there, it pays to set the foreign keys aside.
+# With at least this many new rows, and this share of the existing rows, it pays to drop the foreign keys meanwhile.
 BULK_ROWS = 10_000
 BULK_SHARE = 0.25
-# Above this many rows, a check row by row would take longer than a statement may.
+# With more rows than this, a check row by row would exceed the statement time-out.
 MOST_ROW_BY_ROW = 1_000_000
 _NOT_REFERENCED = "23503"
 _SAVEPOINT = "before_rows_that_refer"
@@ -42,19 +42,19 @@ _STAGINGS = {"data": "staged", "deleted": "deleted", "aside": "aside"}
 
 
 class Part(NamedTuple):
-    """What batches say of a table: its `data` or its `deleted` keys; of a table of totesys, what is `aside`."""
+    """A part of a table in batches: `data` or `deleted` keys; or `aside`, the quarantined rows of totesys' table."""
 
     table: str
     name: str
 
     @property
     def staging(self) -> str:
-        """The temporary table for its rows, as an SQL identifier."""
+        """Returns the temporary table for the part's rows, as an SQL identifier."""
         return quoted("pg_temp", f"{_STAGINGS[self.name]}_{self.table}")
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of its files."""
+        """Returns the columns of the part's files."""
         if self.name == "aside":
             return _ASIDE
         table = warehouse_tables()[self.table]
@@ -63,14 +63,14 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a batch did to a table.
+    """The effect of a batch on a table.
 
     Attributes:
-        staged: rows that the batch brought.
-        inserted: rows of these that were new; of a fact, versions that were added.
-        updated: rows of a dimension that changed.
-        deleted: tombstones.
-        first, last: of a fact, the range of record ids that were given out.
+        staged: how many rows the batch brought.
+        inserted: how many of these were new; for a fact, how many versions were added.
+        updated: how many rows of a dimension changed.
+        deleted: how many tombstones the batch brought.
+        first, last: for a fact, the range of record ids that were given out.
     """
 
     staged: int = 0
@@ -82,16 +82,16 @@ class Loaded:
 
 
 def stage(warehouse: Warehouse, files: Mapping[Part, Mapping[int, Path]]) -> dict[Part, dict[int, int]]:
-    """Copies files of rows into temporary tables, which end with the transaction.
+    """Copies files of rows into temporary tables, which PostgreSQL drops at the end of the transaction.
 
     Args:
-        files: of each part, by batch.
+        files: each part's files, by batch.
 
     Returns:
         how many rows each file has.
 
     Raises:
-        ContractViolation: two rows of a file have one key, or a value is not accepted.
+        ContractViolation: two rows of a file have the same key, or a value is not accepted.
     """
     _run(warehouse, [_creation(part) for part in files])
     staged = {part: _staged(warehouse, part, of_part) for part, of_part in files.items()}
@@ -100,12 +100,12 @@ def stage(warehouse: Warehouse, files: Mapping[Part, Mapping[int, Path]]) -> dic
 
 
 def unstage(warehouse: Warehouse, parts: Iterable[Part]) -> None:
-    """Drops the temporary tables of some parts, so that the same transaction can stage others."""
+    """Drops the temporary tables of some parts, so that the same transaction can stage more rows."""
     _run(warehouse, [f"DROP TABLE {part.staging}" for part in parts])
 
 
 class Move:
-    """Moves what is staged of a batch into the stars: in one round trip, but for facts with many rows."""
+    """Moves a batch's staged rows into the stars. All but facts with many rows take a single round trip."""
 
     def __init__(self, warehouse: Warehouse, batch: int) -> None:
         self._warehouse = warehouse
@@ -121,8 +121,9 @@ class Move:
     def add_rows(self, table: WarehouseTable) -> None:
         """Adds the staged rows of a table.
 
-        A fact gets those that differ from the latest version of their business id, or have none that is alive. Of a
-        dimension, new rows are inserted, those that differ are updated, and tombstones of those that came back end.
+        For a fact, it adds each row that differs from the latest version of its business id, or that has no version
+        without a tombstone. For a dimension, it inserts new rows, updates those that differ, and ends the tombstones of
+        rows that came back.
         """
         if table.is_fact:
             names = ["discard_known", "insert_versions"]
@@ -130,20 +131,20 @@ class Move:
             # The calendar has no source, and loses no day.
             names = ["upsert", "end_tombstones"] if table.source else ["upsert"]
         self._tables.append(table)
-        # If a row refers to nothing, the rows of the tables before this one stay.
+        # If a row refers to nothing, the earlier tables' rows stay, so that they can be checked for references.
         self.add(f"SAVEPOINT {_SAVEPOINT}")
         for name in names:
             self.add(_statement(self._warehouse, name, table, self._batch))
         self.add(f"RELEASE SAVEPOINT {_SAVEPOINT}")
 
     def add_many(self, fact: WarehouseTable, path: Path) -> int:
-        """Loads a file with many rows of a fact, which are not staged yet, after what was added so far.
+        """Runs the statements added so far, then loads a file with many rows of a fact, which are not staged yet.
 
         Returns:
-            how many rows there are.
+            how many rows the file has.
 
         Raises:
-            ContractViolation: two rows have one key, a value is not accepted, or rows refer to nothing.
+            ContractViolation: two rows have the same key, a value is not accepted, or rows refer to nothing.
         """
         self._run()
         loaded = _load_many(self._warehouse, fact, self._batch, path)
@@ -151,18 +152,18 @@ class Move:
         return loaded.staged
 
     def add_tombstones(self, table: WarehouseTable) -> None:
-        """Adds a tombstone for each staged deleted key: what was loaded stays, and is known to be gone."""
+        """Adds a tombstone for each staged deleted key. The loaded rows stay, marked as gone."""
         name = "add_tombstones_of_versions" if table.is_fact else "add_tombstones"
         self.add(_statement(self._warehouse, name, table, self._batch))
 
     def add_quarantine(self, source: str) -> None:
-        """Brings the warehouse's quarantine of a table of totesys to what is staged of it."""
+        """Makes the warehouse's quarantine of a table of totesys equal to the staged rows."""
         names = {"name": literal(source), "batch": str(self._batch), "aside": Part(source, "aside").staging}
         for name in ("release", "quarantine"):
             self.add(self._warehouse.statement(name, **names))
 
     def end(self) -> Mapping[str, Loaded]:
-        """Runs the rest; returns what was done to each table whose rows were moved.
+        """Runs the remaining statements; returns the effect on each table whose rows were moved.
 
         Raises:
             ContractViolation: rows refer to nothing.
@@ -186,7 +187,7 @@ class Move:
 
 
 def _load_many(warehouse: Warehouse, fact: WarehouseTable, batch: int, path: Path) -> Loaded:
-    """Loads many rows of a fact: straight into an empty one, else by way of staging."""
+    """Loads many rows of a fact: straight into the table if it is empty, else by way of staging."""
     if not warehouse.scalar("any_row", table=warehouse.star(fact.name)) and (
         filled := copy_into_empty(warehouse, fact, path)
     ):
@@ -208,14 +209,14 @@ def _load_many(warehouse: Warehouse, fact: WarehouseTable, batch: int, path: Pat
 
 
 def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> Loaded | None:
-    """Copies a file straight into a fact that is empty, where all rows are first versions.
+    """Copies a file straight into an empty fact, in which all rows are first versions.
 
     Returns:
-        None if nothing was copied and the caller has to stage the rows instead. Either a row refers to nothing, which
+        None if nothing was copied and the caller must stage the rows instead. Either a row refers to nothing, which
         staging reports; or somebody uses the tables or depends on a key, and staging leaves keys and indexes alone.
 
     Raises:
-        ContractViolation: two rows have one key, or a value is not accepted.
+        ContractViolation: two rows have the same key, or a value is not accepted.
     """
     seen = rules.StagedRows(fact, path.parent)
     keys, indexes = constraints.foreign_keys(warehouse, [fact]), constraints.indexes(warehouse, fact)
@@ -235,9 +236,9 @@ def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> L
 
 
 def _bulk_keys(warehouse: Warehouse, fact: WarehouseTable, news: int) -> constraints.Dropping:
-    """Drops the fact's foreign keys if that pays for so many new rows, and returns what it has dropped.
+    """Drops the fact's foreign keys if that pays for this many new rows; returns the dropped keys.
 
-    A batch that is small, or small beside the existing rows, leaves the keys alone, and so the tables' readers.
+    For a batch that is small, or small beside the existing rows, the keys stay, so the tables' readers need not wait.
     """
     present = {"table": warehouse.star(fact.name)}
     if news < BULK_ROWS or news < warehouse.scalar("rows_present", present) * BULK_SHARE:
@@ -264,7 +265,7 @@ def _dropped(warehouse: Warehouse, fact: WarehouseTable, *what: constraints.Drop
 
 
 def _check_references(warehouse: Warehouse, tables: Iterable[WarehouseTable]) -> None:
-    """Names the staged rows of some tables that refer to nothing, because of which a statement failed."""
+    """Raises an error that names the staged rows that refer to nothing, after they made a statement fail."""
     for table in tables:
         rules.check_references(warehouse, table, Part(table.name, "data").staging)
 
@@ -291,7 +292,7 @@ def _copied(
     """Copies files into a table, in one COPY; returns how many rows each has.
 
     Args:
-        seen: take a look at the rows of their files.
+        seen: the checks of each file's rows, by batch.
     """
     names = ", ".join(quoted(column.name) for column in columns)
     rows = _Rows(files, columns, seen)
@@ -303,7 +304,7 @@ def _copied(
 
 
 class _Rows:
-    """Parquet files, by batch, as the blocks that a binary COPY reads."""
+    """Turns Parquet files, by batch, into the blocks that a binary COPY reads."""
 
     def __init__(
         self, files: Mapping[int, Path], columns: tuple[Column, ...], seen: Mapping[int, rules.StagedRows]
@@ -324,7 +325,7 @@ class _Rows:
         yield binary_copy.TRAILER
 
     def _complete(self, batch: int, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows with all columns: those that were written before a column came have its default, or NULL."""
+        """Returns rows with all columns. A column that is newer than the file gets its default, or NULL."""
         present = {
             **dict(zip(rows.schema.names, rows.columns, strict=True)),
             _BATCH.name: pa.repeat(pa.scalar(batch, pa.int32()), len(rows)),
@@ -339,9 +340,9 @@ class _Rows:
 
 
 def _statement(warehouse: Warehouse, name: str, table: WarehouseTable, batch: int) -> str:
-    """Returns a statement about a table, and the rows or deleted keys that are staged of a batch."""
+    """Returns a statement with the names of a table and of its staged rows and deleted keys filled in."""
     names = [column.name for column in table.data_columns]
-    # SQL can't compare rows without columns. If every column is a part of the key, nothing else can differ.
+    # SQL can't compare rows without columns. If the key is the only column, nothing else can differ.
     others = [name for name in names if name != table.identity] or names
     return warehouse.statement(
         name,

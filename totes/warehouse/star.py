@@ -1,7 +1,7 @@
-"""The stars: how landed rows become rows of the warehouse.
+"""Turns landed rows into rows of the warehouse's stars.
 
-Everything follows from the declarations in schemas/warehouse: where a column comes from and its type on both sides say
-how it is converted. Only what a declaration can't say is a function here, named by `derive`.
+Each conversion follows from the declarations in schemas/warehouse: a column's origin, and its types in totesys and in
+the warehouse. A declaration's `derive` names a function for any other conversion.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,18 +21,18 @@ from totes.lake.texts import texts
 if TYPE_CHECKING:
     import pandas as pd
 
-# A parent's texts are repeated in every row that refers to it; at most this many bytes of them at a time.
+# A join repeats a parent's texts in every row that refers to it. At most this many bytes of them are made at a time.
 _PARENT_BYTES = 16 << 20
 
 
 def shaped(table: WarehouseTable, rows: pa.RecordBatch | pa.Table) -> pa.Table:
-    """Rows of a fact or dimension out of rows of its source.
+    """Turns rows of the source into rows of a fact or dimension.
 
     Args:
-        rows: of the table's source; where the table joins others, of `joined`.
+        rows: rows of the table's source; if the table joins others, rows that `joined` returned.
 
     Raises:
-        ContractViolation: a value can't be had, for instance the name of an unknown currency.
+        ContractViolation: a value can't be derived, for instance the name of an unknown currency.
     """
     schema = processed_schema(table)
     columns = [
@@ -43,7 +43,7 @@ def shaped(table: WarehouseTable, rows: pa.RecordBatch | pa.Table) -> pa.Table:
 
 
 def joined(table: WarehouseTable, landed: Mapping[str, pa.Table]) -> pa.Table:
-    """The rows of a table's source, each beside the rows that it refers to.
+    """Joins the rows of a table's source with the rows to which they refer.
 
     Returns:
         the columns of `source`, and those of every other table under the name `other.column`.
@@ -60,7 +60,7 @@ def joined(table: WarehouseTable, landed: Mapping[str, pa.Table]) -> pa.Table:
 def parts_to_join(
     table: WarehouseTable, rows: pa.RecordBatch, parents: Mapping[str, pa.Table]
 ) -> Iterator[pa.RecordBatch]:
-    """Cuts a table's source rows into parts that fit into memory, joined with their parents."""
+    """Cuts a table's source rows into parts that fit into memory once they are joined with their parents."""
     added = pa.repeat(0, rows.num_rows)
     for other, column in table.join.items():
         parent = parents[other]
@@ -70,7 +70,7 @@ def parts_to_join(
 
 
 def calendar(table: WarehouseTable, years: Iterable[int]) -> pa.Table:
-    """The days of whole years, so that a calendar has no holes inside a year whatever days the facts fall on."""
+    """Returns the calendar's rows for whole years, so that no day of a year is missing."""
     days = [
         date.fromordinal(day)
         for year in sorted(years)
@@ -82,7 +82,7 @@ def calendar(table: WarehouseTable, years: Iterable[int]) -> pa.Table:
 
 
 def years_of(table: WarehouseTable, rows: pa.Table) -> set[int]:
-    """The years of all days that the rows refer to."""
+    """Returns the years of all days to which the rows refer."""
     dates = [column.name for column in table.data_columns if column.references == "dim_date"]
     return {year for name in dates for year in pc.unique(pc.year(rows.column(name))).to_pylist()}
 
@@ -139,10 +139,10 @@ def _text_bytes(rows: pa.Table) -> pa.ChunkedArray:
 
 
 def _frame(rows: pa.Table) -> "pd.DataFrame":
-    # Only a batch with a dimension that joins others needs it (totes.lake.lean_arrow).
+    # Imported here because only a batch with a dimension that joins others needs pandas (totes.lake.lean_arrow).
     import pandas as pd
 
-    # Arrow's own types: a NULL in a column of integers must not turn them into floats.
+    # Arrow's own types, because a NULL in a column of integers must not turn them into floats.
     frame: pd.DataFrame = rows.to_pandas(types_mapper=pd.ArrowDtype)
     return frame
 

@@ -11,7 +11,7 @@ from totes.postgres.driver import PipelineConnection
 from totes.postgres.statements import sql
 
 _TABLE = "r"
-# Our log has these columns; another schema of its name has others.
+# Our log has these columns. Somebody else's schema of the same name has others.
 _VERSIONS = [("version", "integer"), ("applied_at", "timestamp with time zone")]
 _BATCHES = {"batch_id", "snapshot_at", "loaded_at", "execution"}
 _TEXT = re.compile(r"'((?:[^']|'')*)'(?:::.*)?")
@@ -33,7 +33,7 @@ class LiveTable:
 
     Attributes:
         kind: as in pg_class.
-        owned: whether this user, or a role that it has, owns it.
+        owned: whether this user, or a role that the user is a member of, owns it.
         keys: pairs of a column and the table to which it refers; None for the primary key.
     """
 
@@ -45,14 +45,14 @@ class LiveTable:
 
 @dataclass(frozen=True)
 class Structure:
-    """The relations of the warehouse: those of the log, and those of the stars that were asked for."""
+    """The warehouse's relations: all those of the log's schema, and the requested ones of the stars' schema."""
 
     log: Mapping[str, LiveTable]
     stars: Mapping[str, LiveTable]
 
     @property
     def has_our_log(self) -> bool:
-        """Returns whether the log is one that a release of totes has made."""
+        """Returns whether a release of totes has made the log."""
         versions, batches = self.log.get("schema_version"), self.log.get("batch")
         return (
             versions is not None
@@ -63,7 +63,7 @@ class Structure:
         )
 
     def is_to_widen(self, table: WarehouseTable, column: Column) -> bool:
-        """Returns whether a declared column is there with a type that can be widened to the declared one."""
+        """Returns whether a declared column exists with a type that can be widened to the declared one."""
         live = self.stars.get(table.name)
         found = live.columns.get(column.name) if live else None
         narrower = types.in_catalogue(found.type) if found else None
@@ -72,7 +72,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as declared.
+    """A difference between the warehouse and the declarations.
 
     Attributes:
         stops: whether Load would fail because of it.
@@ -87,8 +87,8 @@ def read_structure(connection: PipelineConnection, stars: str, log: str, names: 
     """Reads the relations of both schemas from the catalogue, in one round trip.
 
     Args:
-        stars, log: the schemas.
-        names: of the tables and views among the stars.
+        stars, log: the names of the two schemas.
+        names: the tables and views to read of the stars' schema.
     """
     statement = sql("warehouse", "warehouse_structure")
     rows = connection.execute(statement, {"stars": stars, "log": log, "names": list(names)}).all()
@@ -164,7 +164,7 @@ def _column_differences(table: WarehouseTable, column: Column, live: LiveTable, 
         yield Difference(f"column {name} {said}", another, False)
     if column.name == table.key and (column.name, None) not in live.keys:
         remedy = f"ALTER TABLE {table.name} ADD PRIMARY KEY ({column.name});"
-        # Load finds a dimension's rows by it.
+        # Load finds a dimension's rows by its primary key.
         yield Difference(f"table {table.name} has no primary key {column.name}", remedy, not table.is_fact)
 
 

@@ -1,4 +1,4 @@
-"""The tables of the stars as SQLAlchemy knows them, by version of the warehouse's schema."""
+"""Defines the stars' tables for SQLAlchemy, by version of the warehouse's schema."""
 
 from functools import cache
 
@@ -8,7 +8,7 @@ from totes.contracts.declarations import Column, WarehouseTable, warehouse_table
 
 
 class _Declared(sqlalchemy.types.UserDefinedType[object]):
-    """A column's type as its declaration says it, which is DDL."""
+    """A column's declared type, which is valid DDL as it is."""
 
     cache_ok = True
 
@@ -21,7 +21,7 @@ class _Declared(sqlalchemy.types.UserDefinedType[object]):
 
 @cache
 def metadata(stars: str, version: int) -> sqlalchemy.MetaData:
-    """Returns the tables of a schema `stars`, with the columns that they had in a version."""
+    """Returns the tables of the schema `stars`, with the columns that they have in a version."""
     found = sqlalchemy.MetaData(schema=stars)
     for table in warehouse_tables().values():
         if table.since <= version:
@@ -44,7 +44,7 @@ def _column(table: WarehouseTable, column: Column, stars: str) -> sqlalchemy.Col
         primary_key=column.name == table.key,
         autoincrement=False,
         nullable=column.nullable,
-        # Rows that were there before the column need a value; rows that come later bring their own.
+        # Rows that are older than the column need a default. Newer rows bring a value of their own.
         server_default=column.default if column.since > table.since else None,
         comment=column.meaning,
     )

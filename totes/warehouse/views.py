@@ -11,11 +11,11 @@ from totes.postgres.connection import quoted
 from totes.postgres.server_errors import DEPENDED_UPON, server_message, sqlstate
 from totes.warehouse.warehouse import Warehouse
 
-# The first of something that is dropped, the other of a column whose type changes under a view.
+# PostgreSQL raises the first if something needs a dropped object, the second if a view needs a column that is retyped.
 _NEEDED = (DEPENDED_UPON, "0A000")
 _OTHER_COLUMNS = "42P16"
 
-# Each a privilege, a view, a role, and `WITH GRANT OPTION` if the role may grant it.
+# Each right is a privilege, a view, a role, and `WITH GRANT OPTION` if the role may grant it.
 Rights = set[tuple[str, ...]]
 
 
@@ -26,17 +26,17 @@ def view_names(table: WarehouseTable) -> list[str]:
 
 
 def make_views(warehouse: Warehouse, fact: WarehouseTable) -> None:
-    """Makes a fact's views and functions, in the place of those that are there.
+    """Makes a fact's views and functions, and replaces existing ones.
 
     Raises:
-        ContractInvalid: a view has other columns now, and something needs the old one.
+        ContractInvalid: a view's columns have changed, and something needs the old view.
     """
     ddl = _ddl(warehouse, fact)
     try:
         with warehouse.connection.savepoint():
             warehouse.run(ddl)
     except pg8000.dbapi.DatabaseError as error:
-        # A view can be replaced only by one that has the same columns and then more.
+        # PostgreSQL replaces a view only if the new one has the same columns, followed by any new ones.
         if sqlstate(error) != _OTHER_COLUMNS:
             raise
         with used_by_nobody(f"The old view of {fact.name} can't be dropped"):
@@ -52,13 +52,13 @@ def drop_views(warehouse: Warehouse, table: WarehouseTable) -> None:
 
 @contextmanager
 def used_by_nobody(what: str) -> Iterator[None]:
-    """Names what keeps something from being changed.
+    """Raises an error that names the objects that prevent a change.
 
     Args:
-        what: what can't be changed, as the beginning of a sentence.
+        what: the change that can't be made, as the beginning of a sentence.
 
     Raises:
-        ContractInvalid: something needs it.
+        ContractInvalid: something needs the object to change.
     """
     try:
         yield
@@ -78,7 +78,7 @@ def read_rights(warehouse: Warehouse) -> Rights:
 
 
 def restore_rights(warehouse: Warehouse, before: Rights) -> None:
-    """Gives each view that was made again the rights that it had."""
+    """Restores the rights that each view had before it was made again."""
     views = {view for _, view, _, _ in before}
     now = {right for right in read_rights(warehouse) if right[1] in views}
     for privilege, view, role, _ in now - before:

@@ -1,4 +1,4 @@
-"""A warehouse: the schemas that hold it, and a connection over which its SQL runs there."""
+"""A warehouse: its schemas, and the connection over which its SQL runs."""
 
 import zlib
 from collections.abc import Mapping
@@ -11,20 +11,20 @@ from totes.postgres.driver import PipelineConnection
 from totes.postgres.rows import Rows
 from totes.postgres.statements import sql
 
-# "totes" in hexadecimal: one lock for all that changes the live warehouse.
+# "totes" in hexadecimal: the key of the lock that every change of the live warehouse takes.
 _LOCK = 0x746F746573
 
 
 @dataclass(frozen=True)
 class Schemas:
-    """The names of a warehouse's schemas: of its stars and of its log."""
+    """The names of a warehouse's two schemas: one for its stars, one for its log."""
 
     stars: str = "public"
     log: str = "etl"
 
     @property
     def lock(self) -> int:
-        """Returns the key of the advisory lock for all that changes this warehouse; each warehouse has its own."""
+        """Returns the key of the advisory lock that every change of this warehouse takes. Each has its own."""
         return _LOCK if self == LIVE else _LOCK + 1 + zlib.crc32(f"{self.stars} {self.log}".encode())
 
     def star(self, name: str) -> str:
@@ -41,7 +41,7 @@ LIVE = Schemas()
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A connection to a database, and the schemas of the warehouse that is meant there."""
+    """A connection to a database, and the schemas of one warehouse in it."""
 
     connection: PipelineConnection
     schemas: Schemas = LIVE
@@ -62,8 +62,8 @@ class Warehouse:
         """Runs a statement.
 
         Args:
-            values: are bound.
-            names: SQL that is filled in.
+            values: the values to bind.
+            names: the SQL to fill in.
         """
         return self.connection.execute(self.statement(name, **names), values)
 
@@ -76,5 +76,5 @@ class Warehouse:
         self.connection.execute(statement)
 
     def lock(self) -> None:
-        """Waits until no other transaction changes this warehouse, and keeps others waiting until this one ends."""
+        """Waits until no other transaction changes this warehouse; others then wait until this one ends."""
         self.connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(:key)", {"key": self.schemas.lock})

@@ -1,4 +1,4 @@
--- Current rows among those that this transaction has brought that break a rule, and how many they are.
+-- Returns current rows that this transaction has added and that break a rule, and how many there are.
 SELECT checked.{identity} AS business_id, count(*) OVER () AS broken
 FROM {table} AS checked
 WHERE checked.{key} > :since

@@ -1,5 +1,5 @@
 -- Deletes the staged rows that are the same as the latest version of their business id, unless that version was deleted.
--- It takes no lock that makes readers wait.
+-- It takes no lock for which readers must wait.
 DELETE FROM {staging} AS staged
 WHERE staged._batch = {batch}
   AND EXISTS (

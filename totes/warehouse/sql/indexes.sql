@@ -1,4 +1,4 @@
--- The primary key, the unique constraints, and the indexes that belong to neither.
+-- Returns the primary key, the unique constraints, and the indexes that belong to neither.
 SELECT
     pg_class.relname AS index_name,
     pg_get_indexdef(indexrelid) AS index_definition,

@@ -1,5 +1,5 @@
--- Adds a version for each of a batch's rows that are left in the staging.
--- The order is that of the file, as in a copy into an empty fact: a replay gives the same record ids either way.
+-- Adds a version for each row of a batch that is still staged.
+-- The order is the file's, as in a copy into an empty fact, so a replay gives the same record ids either way.
 WITH added AS (
     INSERT INTO {table} ({columns})
     SELECT {staged_columns} FROM {staging} AS staged WHERE staged._batch = {batch} ORDER BY staged.ctid

@@ -1,4 +1,4 @@
--- Notes the rows that are quarantined and were not, or for another reason.
+-- Adds rows that are newly quarantined, or quarantined for another reason than before.
 INSERT INTO {log}.quarantine (table_name, business_id, batch_id, reason, source_row)
 SELECT {name}, aside.business_id, {batch}, aside.reason, CAST(aside.row AS jsonb)
 FROM {aside} AS aside

@@ -1,4 +1,4 @@
--- The first record id that each batch was given, where the ranges around it leave no doubt about it.
+-- Returns the first record id that each batch was given, if the ranges around it leave no doubt about it.
 SELECT batch_id, table_name, first_record_id
 FROM (
     SELECT

@@ -1,4 +1,4 @@
--- Ends the quarantine of rows that are no longer quarantined, or for another reason.
+-- Ends the quarantine of rows that are no longer quarantined, or are quarantined for another reason now.
 UPDATE {log}.quarantine AS held
 SET released_batch_id = {batch}
 WHERE held.table_name = {name}

@@ -1,4 +1,4 @@
--- Staged rows that refer to nothing, and how many they are.
+-- Returns staged rows that refer to nothing, and how many there are.
 SELECT staged.{identity} AS business_id, staged.{column} AS reference, count(*) OVER () AS broken
 FROM {staging} AS staged
 WHERE staged.{column} IS NOT NULL

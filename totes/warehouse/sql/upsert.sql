@@ -1,4 +1,4 @@
--- Inserts new rows and updates those that differ; xmax is 0 in a row that was not there before.
+-- Inserts new rows and updates those that differ. A row that was inserted has xmax 0.
 WITH changed AS (
     INSERT INTO {table} AS present ({columns})
     SELECT {staged_columns} FROM {staging} AS staged WHERE staged._batch = {batch} ORDER BY staged.{identity}

@@ -1,4 +1,4 @@
--- The privileges that other roles than the owner have on views, and whether they may grant them.
+-- Returns the privileges that roles other than the owner have on views, and whether they may grant them.
 SELECT
     given.privilege_type,
     CAST(relation.oid AS regclass)::text,

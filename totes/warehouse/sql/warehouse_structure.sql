@@ -1,5 +1,5 @@
--- Returns all relations of the log's schema, and the stars' relations of the given names. With each come its columns in
--- order, its primary key, and the tables to which its columns refer.
+-- Returns all relations of the log's schema, and the stars' relations with the given names. Each has its columns in order,
+-- its primary key, and the tables to which its columns refer.
 SELECT namespace.nspname = :log AS in_log,
        relation.relname AS name,
        CAST(relation.relkind AS text) AS kind,
