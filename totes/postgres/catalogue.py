@@ -1,9 +1,9 @@
-"""What PostgreSQL's catalogue says of the declared tables."""
+"""The declared tables, as PostgreSQL's catalogue describes them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-# Of pg_class.relkind.
+# By pg_class.relkind.
 PARTITIONED = "p"
 # {table: {object id of a relation that makes it up: digest of how a stored row becomes values}}.
 Structure = Mapping[str, Mapping[str, str]]
@@ -11,7 +11,7 @@ Structure = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True)
 class CatalogueColumn:
-    """A column."""
+    """A column, as the catalogue describes it."""
 
     name: str
     type: str
@@ -25,7 +25,7 @@ class Relation:
     Attributes:
         kind, persistence: as in pg_class.
         access_method: how its rows are stored; None if they are not stored here.
-        digest: changes if anything changes that turns a stored row into values.
+        digest: it changes if anything changes that turns a stored row into values.
     """
 
     oid: str
@@ -59,7 +59,7 @@ class CatalogueTable:
         return tuple(relation.oid for relation in self.relations if relation.kind != PARTITIONED)
 
     def has_unique(self, column: str) -> bool:
-        """Returns whether no two rows can have the same value; tables that inherit from one another share no index."""
+        """Returns whether no two rows can have the same value. Tables that inherit from one another share no index."""
         return column in self.unique_columns and (self.kind == PARTITIONED or len(self.relations) == 1)
 
 
@@ -71,7 +71,7 @@ def structure_of(tables: Mapping[str, CatalogueTable]) -> Structure:
 def relations_to_read(before: Mapping[str, str], now: CatalogueTable) -> tuple[str, ...]:
     """Returns the object ids of the relations whose rows may have other values now, though none of them is new.
 
-    A partitioned parent decides how the rows of all its partitions are read: if it changed, all are returned.
+    A partitioned parent decides how PostgreSQL reads the rows of all its partitions. If it changed, this returns all.
     """
     changed = {relation.oid: relation.kind for relation in now.relations if before.get(relation.oid) != relation.digest}
     return now.holding if PARTITIONED in changed.values() else tuple(changed)

@@ -28,10 +28,10 @@ CONNECT_SECONDS = 10
 
 @dataclass(frozen=True, eq=False)
 class Database:
-    """One of the two databases, with error classes of its own.
+    """One of the two databases, with its own error classes.
 
     Attributes:
-        secret: what `totes secret` calls its credentials.
+        secret: the name of its credentials in `totes secret`.
         session: the settings of each transaction.
     """
 
@@ -42,8 +42,8 @@ class Database:
     session: Mapping[str, str]
 
 
-# A scan that starts at the first page and runs alone gives unchanged rows in the same order, and so the same bytes;
-# it also leaves the source's other processes to the source's users.
+# A scan that starts at the first page and has no parallel workers gives unchanged rows in the same order, and so the
+# same bytes. It also leaves the source's other processes to the source's users.
 _ORDERLY = {"synchronize_seqscans": "off", "max_parallel_workers_per_gather": "0", "jit": "off"}
 TOTESYS = Database("totesys", "source", SourceUnreachable, SourceBusy, SESSION | _ORDERLY)
 WAREHOUSE = Database("the warehouse", "warehouse", WarehouseUnreachable, WarehouseBusy, SESSION)
@@ -51,10 +51,10 @@ WAREHOUSE = Database("the warehouse", "warehouse", WarehouseUnreachable, Warehou
 
 @contextmanager
 def connected(database: Database, credentials: Credentials, application: str) -> Iterator[PipelineConnection]:
-    """One connection, closed at the end; errors inside the block come out as errors of this project.
+    """Opens a connection for the block, and turns the block's database errors into this project's.
 
-    No pool: a run uses one connection for a second every few minutes, and a connection that is not kept can neither
-    go stale in a frozen Lambda nor occupy a slot of the server.
+    There is no pool, because a run uses one connection for a second every few minutes. A connection that is not kept
+    can't go stale in a frozen Lambda, and occupies no slot of the server.
     """
     with database_errors(database):
         connection = _login(database, credentials, application)
@@ -65,13 +65,13 @@ def connected(database: Database, credentials: Credentials, application: str) ->
                 raise
             raise lock_error(database, connection, error) from error
         finally:
-            # It may be lost, or closed already.
+            # The connection may be lost, or closed already.
             with suppress(pg8000.dbapi.Error, OSError):
                 connection.close()
 
 
 def _login(database: Database, credentials: Credentials, application: str) -> PipelineConnection:
-    """Connects; if the login is refused, tries what the secret holds since it was read, and what a rotation brings."""
+    """Connects. If the server refuses the login, tries the secret's current and pending versions."""
     try:
         return connect(database, credentials, application)
     except pg8000.dbapi.Error as error:
@@ -87,7 +87,7 @@ def connect(database: Database, credentials: Credentials, application: str) -> P
     """Opens a connection.
 
     Raises:
-        AccessDenied: see totes.postgres.tls.
+        AccessDenied: the server offers no TLS although the mode insists on it, or its certificate is not accepted.
         pg8000.dbapi.Error, OSError: the server refused, or can't be reached.
     """
     return PipelineConnection(
@@ -98,23 +98,23 @@ def connect(database: Database, credentials: Credentials, application: str) -> P
         password=credentials.password,
         database=credentials.dbname,
         host=credentials.host,
-        # The socket is encrypted already, if it is to be.
+        # The socket is encrypted already, if the credentials ask for it.
         ssl_context=False,
         application_name=application,
         # For statements between transactions. Poolers refuse or drop nearly all other parameters.
         startup_params={"client_encoding": "UTF8"},
-        # Opened last: from here on the connection closes it, whatever happens.
+        # Opened last, because from here on the connection closes it, whatever happens.
         sock=_socket(database, credentials),
     )
 
 
 def quoted(*names: str) -> str:
-    """An SQL identifier, of one part or of several with dots between."""
+    """Returns a quoted SQL identifier, of one part or of several with dots between."""
     return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def _socket(database: Database, credentials: Credentials) -> socket.socket:
-    # A time-out of its own for connecting, and a longer one for reading so that the server's limits speak first.
+    # The time-out for reading is longer than the server's own limits, so that the server reports them first.
     if credentials.is_socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(CONNECT_SECONDS)
@@ -123,7 +123,7 @@ def _socket(database: Database, credentials: Credentials) -> socket.socket:
         except OSError as error:
             connection.close()
             if isinstance(error, FileNotFoundError):
-                # A server that stops takes its socket with it, where over TCP a connection would be refused.
+                # A server that stops removes its socket. Over TCP, the connection would be refused.
                 raise ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused") from None
             raise
     else:

@@ -1,4 +1,4 @@
-"""COPY in blocks: rows by the thousand cost as little as a few large ones."""
+"""Runs COPY in blocks, so that thousands of rows cost as little as a few large ones."""
 
 from collections.abc import Iterable
 
@@ -7,5 +7,5 @@ from totes.runtime.overlap import ahead
 
 
 def copy_in(connection: PipelineConnection, statement: str, blocks: Iterable[bytes | bytearray]) -> None:
-    """Runs `COPY … FROM STDIN` over blocks of bytes, each of which is made while the one before it is sent."""
+    """Runs `COPY … FROM STDIN` over blocks of bytes. A thread makes each block while the one before is sent."""
     connection.execute(statement, stream=ahead(blocks))

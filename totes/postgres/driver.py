@@ -1,9 +1,9 @@
 """The connection of every stage: pg8000's, with named parameters, rows with attributes, and transactions as blocks.
 
-It also closes sockets at once, takes fewer round trips, and takes passwords as libpq takes them.
+It also closes sockets at once, takes fewer round trips, and prepares passwords as libpq does.
 
-What relies on internals of pg8000 and scramp is here. After an upgrade, tests/unit/totes/postgres/test_driver.py says
-which of them are gone, and which repair is no longer needed.
+All code that relies on internals of pg8000 and scramp is here. After an upgrade of either,
+tests/unit/totes/postgres/test_driver.py shows which internals are gone, and which repairs are no longer needed.
 """
 
 import re
@@ -24,9 +24,9 @@ from scramp import ScramException
 
 from totes.postgres.rows import Rows
 
-# The letter of a message and its length, which counts itself, but not the letter.
+# A message's letter and its length. The length includes itself, but not the letter.
 _HEADER = Struct("!ci")
-# As many bytes as a socket holds, so that whatever has arrived is taken at once.
+# As many bytes as a socket holds, so that one read takes all that has arrived.
 _BUFFER_BYTES = 1 << 18
 # pg8000 sends this before a transaction's first statement.
 _BEGIN = "begin transaction"
@@ -57,7 +57,7 @@ class Connection(pg8000.dbapi.Connection):  # type: ignore[misc]  # it comes wit
 
     @property
     def tls(self) -> ssl.SSLSocket | None:
-        """The socket, if it is encrypted."""
+        """Returns the socket if it is encrypted, else None."""
         return self._usock if isinstance(self._usock, ssl.SSLSocket) else None
 
     def close(self) -> None:
@@ -81,11 +81,11 @@ class PipelineConnection(Connection):
 
     Args:
         settings: the settings of each transaction, by name.
-        read_back: names of the settings that each transaction reads back.
-        check: is called with their values; the beginning of the transaction raises its errors.
+        read_back: the names of the settings that each transaction reads back.
+        check: is called with their values. The beginning of the transaction raises its errors.
 
     Attributes:
-        statement: what `execute` ran last; empty if nothing.
+        statement: the statement that `execute` ran last; empty if there was none.
     """
 
     def __init__(
@@ -106,15 +106,15 @@ class PipelineConnection(Connection):
     def execute(
         self, statement: str, values: Mapping[str, object] | Sequence[object] | None = None, stream: object = None
     ) -> Rows:
-        """Runs a statement; several, with semicolons between, run in one round trip if they have no parameters.
+        """Runs a statement. Several statements without parameters, joined by semicolons, run in one round trip.
 
         Args:
-            values: of the parameters, which the statement writes as `:name`; a sequence's as `$1`, `$2` and so on.
-                Without values there are none.
-            stream: takes the bytes of a COPY to it, or is the blocks of one from it.
+            values: the parameters' values. The statement writes a mapping's as `:name`, a sequence's as `$1`, `$2` and
+                so on. Without values, the statement has no parameters.
+            stream: takes the bytes of a `COPY … TO STDOUT`, or holds the blocks of a `COPY … FROM STDIN`.
 
         Raises:
-            pg8000.dbapi.DatabaseError: the server refused; the connection can be used on.
+            pg8000.dbapi.DatabaseError: the server refused. The connection stays usable.
             pg8000.dbapi.InterfaceError, OSError: the connection was lost, or is closed.
         """
         if not self._in_transaction:
@@ -129,13 +129,13 @@ class PipelineConnection(Connection):
 
     @contextmanager
     def begin(self) -> Iterator[None]:
-        """A transaction, if none has begun: it is committed at the end of the block, or rolled back if that fails."""
+        """Begins a transaction, if none has begun; commits it after the block, or rolls it back if the block fails."""
         if not self._in_transaction:
             self.execute_simple(_BEGIN)
         try:
             yield
         except BaseException:
-            # A connection that is lost has rolled back.
+            # If the connection is lost, the server rolls back by itself.
             with suppress(pg8000.dbapi.Error, OSError):
                 self.rollback()
             raise
@@ -143,7 +143,7 @@ class PipelineConnection(Connection):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """A part of a transaction: if the block fails, it alone is rolled back. Blocks may lie within one another."""
+        """Sets a savepoint: if the block fails, only the block is rolled back. Blocks may be nested."""
         self.execute_simple(f"SAVEPOINT {_SAVEPOINT}")
         try:
             yield
@@ -161,8 +161,8 @@ class PipelineConnection(Connection):
     def _begin(self) -> Context:
         """Begins a transaction, sets its settings and reads them back, in one round trip.
 
-        Neither SET nor SHOW takes a snapshot, so a transaction can still set its isolation and lock tables first. If
-        the server lacks a setting, a connection takes two more round trips for it, once.
+        Neither SET nor SHOW takes a snapshot, so a transaction can still set its isolation and lock tables first. A
+        setting that the server lacks costs a connection two more round trips, once.
         """
         if self._usock is None:
             raise InterfaceError("connection is closed")
@@ -179,7 +179,7 @@ class PipelineConnection(Connection):
         return context
 
     def _forget_unknown(self, fields: Mapping[str, str]) -> bool:
-        """Drops the setting that the server says it doesn't know; returns whether there was one."""
+        """Drops the setting that the server does not know; returns whether there was one."""
         if fields.get("C") != _NO_SUCH_SETTING:
             return False
         words = set(re.findall(r"\w+", fields.get("M", "")))
@@ -191,7 +191,7 @@ class PipelineConnection(Connection):
     def execute_unnamed(
         self, statement: str, vals: Sequence[object] = (), oids: Sequence[int] = (), stream: object = None
     ) -> Context:
-        """Runs a statement with parameters, a COPY or a COMMIT: in one round trip, where pg8000 takes three."""
+        """Runs a statement with parameters, a COPY or a COMMIT in one round trip; pg8000 itself takes three."""
         context, given = Context(statement, stream=stream), make_params(self.py_types, vals)
         self.send_PARSE(NULL_BYTE, statement, oids)
         self.send_DESCRIBE_STATEMENT(NULL_BYTE)
@@ -205,8 +205,8 @@ class PipelineConnection(Connection):
     def handle_messages(self, context: Context) -> None:
         """Reads an answer to its end.
 
-        If that fails, in the middle of a COPY for instance, what comes next could not be told from the rest of the
-        answer. So it closes the socket without a word to the server, which rolls back.
+        If that fails, for instance in the middle of a COPY, the next answer can't be distinguished from the rest of
+        this one. So it closes the socket without a message to the server, and the server rolls back.
         """
         try:
             super().handle_messages(context)
@@ -218,10 +218,10 @@ class PipelineConnection(Connection):
             raise
 
     def handle_COPY_DATA(self, data: bytes, context: Any) -> None:  # noqa: N802  pg8000's name
-        """Takes a row, and with it all that lie complete in the buffer behind it.
+        """Takes a row, together with all complete rows that follow it in the buffer.
 
-        PostgreSQL sends each row as a message of its own, and pg8000 reads each by several calls: for a million rows
-        that is more than half of an extraction's time.
+        PostgreSQL sends each row as a separate message, and pg8000 needs several calls to read each. For a million rows
+        these calls are more than half of an extraction's time.
         """
         arrived = self._sock.peek()
         rows, end, last = [data], 0, len(arrived) - _HEADER.size
@@ -236,7 +236,7 @@ class PipelineConnection(Connection):
         context.stream_write(b"".join(rows))
 
     def _send_message(self, code: bytes, data: bytes | bytearray) -> None:
-        """Sends a message; pg8000 copies each twice, which for the blocks of a COPY takes longer than to send them."""
+        """Sends a message. pg8000 copies each one twice, which takes longer than sending the blocks of a COPY."""
         if code != COPY_DATA:
             super()._send_message(code, data)
             return
@@ -247,7 +247,7 @@ class PipelineConnection(Connection):
 def numbered(statement: str) -> tuple[str, list[str]]:
     """Returns a statement with `$1`, `$2` … in place of its `:name`s, and these names in order.
 
-    Each place is a parameter of its own, so the server may give it a type of its own.
+    Each place is a separate parameter, so the server may give each a different type.
     """
     numbers = count(1)
     return _PARAMETER.sub(lambda _: f"${next(numbers)}", statement), _PARAMETER.findall(statement)
@@ -261,10 +261,10 @@ def _hang_up(file: Any, sock: Any) -> None:
 
 
 def _lenient(saslprep: Callable[[str], str]) -> Callable[[str], str]:
-    """SASLprep as PostgreSQL's server and libpq apply it: what it forbids is used as it is.
+    """Returns SASLprep as PostgreSQL's server and libpq apply it: they use a text that it forbids unchanged.
 
-    They use ASCII text unchanged, and turn U+200B into a space, because RFC 3454 has it in two tables. User names are
-    prepared, too, but the server ignores them here.
+    They use ASCII text unchanged, and turn U+200B into a space, because RFC 3454 has it in two tables. scramp prepares
+    user names, too, but the server ignores them here.
     """
 
     def prepared(text: str) -> str:
@@ -278,5 +278,5 @@ def _lenient(saslprep: Callable[[str], str]) -> Callable[[str], str]:
     return prepared
 
 
-# scramp logs in for pg8000; it has no option for this, and looks the function up here.
+# scramp logs in for pg8000. It has no option for this, but looks the function up in this place.
 scramp.core.saslprep = _lenient(scramp.utils.saslprep)

@@ -1,4 +1,4 @@
-"""Locks that keep readers out.
+"""Takes locks that keep readers out.
 
 While we queue for a table's lock, later readers of the table queue behind us. So we queue only briefly, and try again.
 """
@@ -13,13 +13,13 @@ from totes.postgres.driver import PipelineConnection
 from totes.postgres.server_errors import LOCK_TIMEOUT, sqlstate
 from totes.postgres.session import LOCK_SECONDS
 
-# We queue for each such lock this long at most, so no reader waits longer behind us.
+# We queue for each lock no longer than this, so no reader waits longer behind us.
 QUEUE_MILLISECONDS = 150
 _PAUSE_SECONDS = 0.35
 
 
 def change_at_once(connection: PipelineConnection, change: Callable[[], object]) -> bool:
-    """Makes a change that keeps readers out, if its locks can be had at once.
+    """Makes a change that keeps readers out, if it gets the locks at once.
 
     Returns:
         False if a lock was refused. Then nothing was changed and no lock is held.
@@ -40,7 +40,7 @@ def change_when_free(connection: PipelineConnection, change: Callable[[], object
     If a lock is refused, it lets the readers pass and tries again, for LOCK_SECONDS.
 
     Raises:
-        pg8000.dbapi.DatabaseError: the last attempt was refused a lock, too, SQLSTATE 55P03.
+        pg8000.dbapi.DatabaseError: the last attempt did not get a lock either, SQLSTATE 55P03.
     """
     give_up_at = time.monotonic() + LOCK_SECONDS
     while time.monotonic() < give_up_at:

@@ -7,22 +7,22 @@ _LONGEST_PAGE_HEADER = 40
 
 @dataclass(frozen=True)
 class SourcePosition:
-    """Where totesys stood when a snapshot was taken; None for values that the user may not ask for or the server lacks.
+    """Where totesys stood when a snapshot was taken. A value is None if the server lacks it or the user can't read it.
 
     Attributes:
         system: the cluster's system identifier.
-        timeline: rises when the cluster is restored from a backup or promoted.
+        timeline: the cluster's timeline, which rises when it is restored from a backup or promoted.
         database: the database's object id.
         xmin: the snapshot's oldest running transaction id, 64 bits.
-        xmax: the first id that had not been given out.
+        xmax: the first transaction id that had not been given out.
         started_at: when the primary was started, ISO 8601. A standby does not know it.
         recovered_at: when the server last recovered from a crash, or when its statistics were reset, ISO 8601.
-        lsn: the end of the write-ahead log, for instance `16/B374D848`. On a standby, the end of the log that it had
-            replayed: before the snapshot, or in a manifest, after it.
+        lsn: the end of the write-ahead log, for instance `16/B374D848`. On a standby it is the end of the log that the
+            standby had replayed: before the snapshot, or in a manifest, after it.
         in_recovery: whether the server is a standby.
         flushed: whether the server had flushed its write-ahead log past the snapshot before the batch was committed.
-        fence: the id from which the next batch reads: xmin, or the fence before it if neither a flush nor a crash can
-            be seen; None if there is none.
+        fence: the transaction id from which the next batch reads: xmin, or the earlier fence if neither a flush nor a
+            crash can be seen; None if there is none.
     """
 
     system: str | None
@@ -46,8 +46,8 @@ class SourcePosition:
 def reaches(lsn: str, end: str) -> bool:
     """Returns whether the write-ahead log up to `lsn` has all records that end before `end`.
 
-    After a page's last record, `end` is behind the next page's header. That header is neither flushed nor sent to a
-    standby before a record follows it. No page is smaller than 1,024 bytes.
+    After a page's last record, `end` lies after the next page's header. PostgreSQL neither flushes that header nor
+    sends it to a standby before a record follows it. No page is smaller than 1,024 bytes.
     """
     there = _bytes(lsn)
     missing = _bytes(end) - there

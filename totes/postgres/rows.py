@@ -1,4 +1,4 @@
-"""What a statement returned."""
+"""The rows that a statement returned."""
 
 from collections import namedtuple
 from collections.abc import Iterator, Sequence
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class Rows:
-    """The rows that a statement returned; each is a tuple that has its columns as attributes.
+    """The rows that a statement returned. Each is a tuple with its columns as attributes.
 
     Attributes:
-        columns: their names.
+        columns: the columns' names.
         count: how many rows the statement returned or changed.
     """
 
@@ -23,7 +23,7 @@ class Rows:
         return map(_kind_of(self.columns)._make, self._rows)
 
     def all(self) -> list[Any]:
-        """Returns the rows."""
+        """Returns all rows as a list."""
         return list(self)
 
     def one(self) -> Any:
@@ -44,11 +44,11 @@ class Rows:
         return [row[0] for row in self._rows]
 
     def mappings(self) -> list[dict[str, Any]]:
-        """Returns the rows by the names of their columns, whatever these are."""
+        """Returns each row as a dictionary by column name, whatever the names are."""
         return [dict(zip(self.columns, row, strict=True)) for row in self._rows]
 
 
 @lru_cache(maxsize=256)
 def _kind_of(columns: tuple[str, ...]) -> Any:
-    # A column whose name can't be an attribute is only found by its place.
+    # A column whose name can't be an attribute can only be read by its position.
     return namedtuple("Row", columns, rename=True)

@@ -1,4 +1,4 @@
-"""What a database's errors mean: the server says it by SQLSTATE, and the driver's classes mislead."""
+"""Turns a database's errors into this project's by SQLSTATE, because the driver's classes mislead."""
 
 import errno
 import re
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT = "55P03"
 # A text has bytes or characters that the other encoding lacks.
 UNCONVERTIBLE = ("22021", "22P05")
-# Something else needs what was to be dropped.
+# Another object needs the one to drop.
 DEPENDED_UPON = "2BP01"
 
 
 @contextmanager
 def database_errors(database: "Database") -> Iterator[None]:
-    """Turns the driver's errors into this project's, told apart by SQLSTATE: the driver's classes mislead."""
+    """Turns the driver's errors inside the block into this project's, by SQLSTATE."""
     try:
         yield
     except (pg8000.dbapi.Error, OSError) as error:
@@ -37,7 +37,7 @@ def database_errors(database: "Database") -> Iterator[None]:
 
 
 def sqlstate(error: BaseException | None) -> str:
-    """The server's code for an error; empty where the server has not said anything."""
+    """Returns the server's code for an error; empty if the error did not come from the server."""
     return str(_fields(error).get("C", ""))
 
 
@@ -49,12 +49,12 @@ def server_message(error: BaseException) -> str:
 def lock_error(
     database: "Database", connection: "PipelineConnection", refused: pg8000.dbapi.DatabaseError
 ) -> TotesError:
-    """Returns the error of a lock that was not free in time; it names the sessions that hold it."""
+    """Returns the error of a lock that was not free in time. It names the sessions that hold the lock."""
     return _translated(database, refused, _lock_holders(connection, refused))
 
 
 def login_refused(error: pg8000.dbapi.Error) -> bool:
-    """Returns whether the server refused the login: the role or its password."""
+    """Returns whether the server refused the login, that is the role or its password."""
     fields = _fields(error)
     state = str(fields.get("C", ""))
     return state.startswith("28") or _meaning(state, fields.get("M", "")) is _ROTATED
@@ -63,8 +63,8 @@ def login_refused(error: pg8000.dbapi.Error) -> bool:
 def _lock_holders(connection: "PipelineConnection", refused: pg8000.dbapi.DatabaseError) -> str:
     """Returns the sessions for which we may have waited: another execution's, or somebody else's.
 
-    Our own wait is over by now. So the refused statement and the server's message show which tables we wanted, and
-    what for.
+    Our own wait is over by now. So the query finds the tables, and the kind of lock, from the refused statement and the
+    server's message.
     """
     wanted = f"{connection.statement} {_fields(refused).get('W', '')}"
     with suppress(pg8000.dbapi.Error):
@@ -74,20 +74,20 @@ def _lock_holders(connection: "PipelineConnection", refused: pg8000.dbapi.Databa
 
 
 def _described(holder: Any) -> str:
-    # Its state is hidden from a role that is no member of pg_read_all_stats.
+    # PostgreSQL hides a session's state from a role that is not a member of pg_read_all_stats.
     state = f", {holder.state} since {holder.since}" if holder.state else ""
     return f"{holder.holder} ({holder.user_name}, {holder.application or 'no application name'}){state}"
 
 
 _UNLESS = "Nothing to do unless it lasts: then"
-# PostgreSQL raises it because `row_security` is off; a grant would not help.
+# PostgreSQL raises it from this function because `row_security` is off; a grant would not help.
 _WOULD_HIDE_ROWS = "check_enable_rls"
 _Kind = Literal["unreachable", "busy"] | type[TotesError]
 
 
 @dataclass(frozen=True)
 class _Meaning:
-    """The class, the words and the remedy of all errors whose SQLSTATE begins in the same way."""
+    """The class, the message and the remedy of all errors whose SQLSTATE begins in the same way."""
 
     kind: _Kind
     said: str
@@ -121,7 +121,7 @@ _LONG = _busy("look for long transactions and locks in pg_stat_activity.")
 _MEANINGS = {
     "08": _UNREACHABLE,
     "57P": _UNREACHABLE,
-    # A refused password may be one that is being rotated.
+    # A refused password may be in the middle of a rotation.
     "28P01": _ROTATED,
     "28": _Meaning(
         AccessDenied,
@@ -164,8 +164,8 @@ _MEANINGS = {
         "Read the message, and correct what it names; the next execution tries again.",
     ),
 }
-# Poolers use one code for refusals that pass, such as a lack of connections, and for those that don't: PgBouncer 08P01,
-# pgcat 58000, Supavisor XX000, RDS Proxy 0A000.
+# Poolers use the same code for transient refusals, such as a lack of connections, and for permanent ones: PgBouncer
+# 08P01, pgcat 58000, Supavisor XX000, RDS Proxy 0A000.
 _OF_POOLERS = ("08P01", "58000", "XX000", "0A000")
 _POOLER_REFUSES = re.compile(
     r"unsupported startup parameter|no such (database|user)|no pool configured|(tenant|user) not found"
@@ -214,10 +214,10 @@ def _meaning(state: str, message: str) -> _Meaning:
 
 
 def _fields(error: BaseException | None) -> Mapping[str, str]:
-    """What the server said, by the letters of its protocol.
+    """Returns the fields of the server's error message, by their letters in the protocol.
 
-    The driver flushes a connection before it closes it. Where the server has refused and gone, that fails as well, and
-    the new error hides the refusal behind it.
+    The driver flushes a connection before it closes it. If the server has refused and closed the connection, the flush
+    fails as well, and the refusal is the new error's cause or context.
     """
     while error is not None:
         if error.args and isinstance(error.args[0], dict):

@@ -1,6 +1,6 @@
 """The settings that each transaction sets and reads back, and why.
 
-A role, a database and a server can preset settings, and a pooler can silently drop ours. docs/adr/0013 lists the
+A role, a database or a server can preset settings, and a pooler can silently drop ours. docs/adr/0013 lists the
 settings that we leave alone.
 """
 
@@ -11,8 +11,8 @@ from totes.errors import DatabaseFailed
 STATEMENT_SECONDS = 240
 LOCK_SECONDS = 20
 
-# The settings that a client may set and that change how values are printed, read or hidden. Each value is written as
-# PostgreSQL writes it, so that it can be compared.
+# The settings that any client may set, and that change how PostgreSQL prints, reads or hides values. Each value is
+# written as PostgreSQL writes it, so that it can be compared.
 VALUES = {
     # Printed.
     "client_encoding": "UTF8",
@@ -25,7 +25,7 @@ VALUES = {
     "lc_monetary": "C",
     "lc_numeric": "C",
     "lc_time": "C",
-    # It would quote type names, too, and check_catalogue compares those.
+    # If it were on, it would quote type names, too, and check_catalogue compares those.
     "quote_all_identifiers": "off",
     # Read: the statements, and the values in them.
     "standard_conforming_strings": "on",
@@ -39,7 +39,7 @@ VALUES = {
     "gin_fuzzy_search_limit": "0",
 }
 
-# The settings that only a superuser may set. Other values hide damaged rows, or leave foreign keys unchecked.
+# The settings that only a superuser may set. Their other values hide damaged rows, or leave foreign keys unchecked.
 SUPERUSERS = {
     "zero_damaged_pages": "off",
     "ignore_checksum_failure": "off",
@@ -48,7 +48,7 @@ SUPERUSERS = {
 
 # A client that vanishes must not keep its locks, and no statement may wait too long for one.
 LIMITS = {
-    # Once Load has its lock it reads again, and must see rows that were committed meanwhile.
+    # After Load has got its lock it reads again, and must see rows that were committed meanwhile.
     "transaction_isolation": "read committed",
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "lock_timeout": f"{LOCK_SECONDS}s",
@@ -69,7 +69,7 @@ def check_settings(database: str, found: Mapping[str, str]) -> None:
     """Compares a transaction's settings with those that it needs.
 
     Args:
-        found: the values of the settings that the server knows, as it writes them.
+        found: the values of the settings that the server knows, as the server writes them.
 
     Raises:
         DatabaseFailed: a setting has another value.

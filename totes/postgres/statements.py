@@ -1,4 +1,4 @@
-"""Loads SQL from the .sql files that lie beside the modules which use them."""
+"""Loads SQL from the .sql files beside the modules that use them."""
 
 from functools import cache
 from pathlib import Path
@@ -8,8 +8,5 @@ _TOTES = Path(__file__).parent.parent
 
 @cache
 def sql(room: str, name: str) -> str:
-    """Returns the text of `totes/<room>/sql/<name>.sql`.
-
-    A warm function has read each file before.
-    """
+    """Returns the text of `totes/<room>/sql/<name>.sql`, which is read only once."""
     return (_TOTES / room / "sql" / f"{name}.sql").read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
-"""TLS to a database: before the server is accepted, as sslmode says, it gets nothing but the request for TLS.
+"""Sets up TLS to a database. Until the server is accepted, as sslmode demands, it gets only the request for TLS.
 
-pg8000 could ask for TLS itself, but not say why the answer was no.
+pg8000 could ask for TLS itself, but does not report why the attempt failed.
 """
 
 import socket
@@ -16,7 +16,7 @@ from asn1crypto.x509 import Certificate  # type: ignore[import-untyped]
 from totes.errors import AccessDenied, shortened
 from totes.runtime.secrets import Credentials
 
-# The roots of RDS's certificates, which no system has. tools/certificates.py writes the file.
+# The roots of RDS's certificates, which no system includes. tools/certificates.py writes the file.
 RDS_ROOTS = Path(__file__).with_name("rds-roots.pem")
 _REQUEST = struct.pack("!ii", 8, 80877103)
 _LOOK_SECONDS = 10
@@ -40,16 +40,16 @@ _UNNAMED = (
 
 
 def encrypted(plain: socket.socket, credentials: Credentials, name: str, secret: str) -> socket.socket:
-    """Returns the socket for the session, encrypted where the credentials ask for it and the server offers it.
+    """Returns the socket for the session, encrypted if the credentials ask for it and the server offers it.
 
     Args:
-        plain: is connected; it must not be used afterwards.
-        name: the database's, for errors.
-        secret: what `totes secret` calls its credentials, for their remedies.
+        plain: the connected socket. The caller must not use it afterwards.
+        name: the database's name, for errors.
+        secret: the name of its credentials in `totes secret`, for remedies.
 
     Raises:
-        AccessDenied: the server offers no TLS and the mode insists, or its certificate is not accepted.
-        OSError: the connection broke, or what answers speaks no TLS.
+        AccessDenied: the server offers no TLS although the mode insists on it, or its certificate is not accepted.
+        OSError: the connection broke, or the other side does not speak TLS.
     """
     mode = credentials.tls
     if mode == "prefer" and credentials.is_socket:
@@ -72,7 +72,7 @@ def encrypted(plain: socket.socket, credentials: Credentials, name: str, secret:
 
 
 def weakness(credentials: Credentials) -> str:
-    """Returns what a listener or impostor on the way can do, by the mode; empty if nothing, or if there is no way."""
+    """Returns the weakness that the mode leaves to a listener or an impostor; empty if it leaves none."""
     if credentials.is_local or credentials.tls == "verify-full":
         return ""
     allowed = {
@@ -85,7 +85,7 @@ def weakness(credentials: Credentials) -> str:
 
 def _offers_tls(plain: socket.socket) -> bool:
     plain.sendall(_REQUEST)
-    # Not a byte more: what follows in plain text would come from somebody in between, and breaks the handshake.
+    # Reads a single byte: any plain text after it comes from an attacker in between, and must break the handshake.
     answer = plain.recv(1)
     if answer not in (b"S", b"N"):
         raise ConnectionResetError(None, "the server closed the connection when it was asked for TLS")
@@ -94,10 +94,10 @@ def _offers_tls(plain: socket.socket) -> bool:
 
 @lru_cache(maxsize=4)
 def _context(mode: str, ca: str) -> ssl.SSLContext:
-    """Returns the rules for a certificate. Kept, because reading 200 roots takes 40 ms.
+    """Returns the rules for a certificate. They are cached, because reading 200 roots takes 40 ms.
 
-    Not `create_default_context`: from Python 3.13 it also refuses certificates that libpq accepts, for formal reasons
-    such as a missing authority key identifier.
+    It does not use `create_default_context`: from Python 3.13, that also refuses certificates that libpq accepts, for
+    formal reasons such as a missing authority key identifier.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -117,12 +117,12 @@ def _remedy(remedy: str, credentials: Credentials, secret: str) -> str:
 
 
 def _shown(credentials: Credentials) -> str:
-    """Describes the certificate that was not accepted, which `ssl` does not give away; empty if it can't be had.
+    """Describes the certificate that was not accepted; returns an empty text if it can't be fetched.
 
-    Asks for it once more, without a check and without a login.
+    `ssl` does not show the certificate. So it connects again, without a check and without a login.
     """
     with (
-        # Whatever a stranger may show; the error is there without it.
+        # An unknown server may show anything, and the error can do without the description.
         suppress(OSError, ValueError, TypeError, KeyError),
         socket.create_connection((credentials.host, credentials.port), _LOOK_SECONDS) as plain,
     ):
@@ -133,10 +133,10 @@ def _shown(credentials: Credentials) -> str:
 
 
 def expiry(der: bytes) -> datetime:
-    """Returns until when a certificate is valid.
+    """Returns a certificate's expiry.
 
     Raises:
-        ValueError, TypeError, KeyError: it is none.
+        ValueError, TypeError, KeyError: it is not a certificate.
     """
     found: datetime = Certificate.load(der).not_valid_after
     return found
@@ -146,7 +146,7 @@ def describe(der: bytes) -> str:
     """Describes a certificate: its host names, its issuer and its expiry.
 
     Raises:
-        ValueError, TypeError, KeyError: it is none.
+        ValueError, TypeError, KeyError: it is not a certificate.
     """
     found = Certificate.load(der)
     alternative = found.subject_alt_name_value

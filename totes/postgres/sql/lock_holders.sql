@@ -1,8 +1,8 @@
--- Returns the other sessions of this database that may have blocked a statement that was refused a lock:
---   1. those that hold or await an advisory lock, or a lock that makes readers or writers wait;
---   2. those that block the waiting ones of 1 by any lock;
---   3. those that hold a weak lock that conflicts with the statement, on a table that the statement names, or to which a
---      foreign key refers that it names.
+-- Returns the other sessions of this database that may have blocked a statement, after it failed to get a lock:
+--   1. sessions that hold or await an advisory lock, or a lock that makes readers or writers wait;
+--   2. sessions that block a waiting session of 1 by any lock;
+--   3. sessions whose weak lock conflicts with the statement, on a table that the statement names, or to which a foreign
+--      key in the statement refers.
 -- A prepared transaction holds its locks without a session.
 WITH wanted AS (
     SELECT pg_catalog.regexp_split_to_array(statement, '\W+') AS words,
