@@ -55,7 +55,7 @@ class Transformed:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch whose objects lie in the processed zone, but not yet its manifest."""
+    """A batch with objects in the processed zone, but without a manifest there yet."""
 
     batch: int
     rows: Mapping[str, int]

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 # How many keys are sorted at once. If keys come in any order, each run has at least this many.
 _SORTED_AT_ONCE = 1 << 20
-# How many keys of all runs together are read at once, and the least of each run.
+# How many keys are read at once: of all runs together, and of each run at least.
 _AT_ONCE, _LEAST = 1 << 17, 1 << 10
 _NUMBERS = itertools.count()
 
@@ -134,7 +134,7 @@ class Keys:
 
 
 def _side_by_side(streams: Sequence[Iterator[_Keys]]) -> Iterator[list[_Keys]]:
-    """Reads sorted streams in step: yields an array from each stream, all up to the same value.
+    """Walks through sorted streams in step: yields an array of each stream, all up to the same value.
 
     Equal keys come in the same step, even if they are spread over several pieces of a stream.
     """

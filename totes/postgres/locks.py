@@ -19,7 +19,7 @@ _PAUSE_SECONDS = 0.35
 
 
 def change_at_once(connection: PipelineConnection, change: Callable[[], object]) -> bool:
-    """Makes a change that keeps readers out, if it gets the locks at once.
+    """Makes a change that keeps readers out, if its locks are free at once.
 
     Returns:
         False if a lock was refused. Then nothing was changed and no lock is held.

@@ -1,4 +1,4 @@
-"""Where totesys stood when a snapshot was taken, as a manifest keeps it."""
+"""The position of totesys at a snapshot, as a manifest keeps it."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ _LONGEST_PAGE_HEADER = 40
 
 @dataclass(frozen=True)
 class SourcePosition:
-    """Where totesys stood when a snapshot was taken. A value is None if the server lacks it or the user can't read it.
+    """The position of totesys at a snapshot. A value is None if the server lacks it or the user can't read it.
 
     Attributes:
         system: the cluster's system identifier.

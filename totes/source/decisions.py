@@ -21,7 +21,7 @@ UPGRADED = "the last batch was landed by an earlier release"
 RESTRUCTURED = "its relation, columns or labels have changed since the last batch"
 
 
-# What to read.
+# Rows to read.
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def are_as_before(known: int | None, read: int, rows: int) -> bool:
     return known is not None and not read and rows == known
 
 
-# Whether it is new.
+# Whether a batch is due.
 
 
 def is_news(

@@ -235,7 +235,7 @@ class _Rows:
         return Extracted(self._keys, quarantined, self._ahead, self._latest)
 
     def _look_ahead(self, rows: pa.Table) -> None:
-        # The cast drops the time zone, so all timestamps are UTC.
+        # After the cast, all timestamps are UTC and have no zone.
         stamps = [
             rows.column(column.name).cast(pa.timestamp("us"))
             for column in self._table.columns

@@ -29,7 +29,7 @@ _FLUSHED = (
 
 
 def durable_position(connection: PipelineConnection, taken: "Snapshot", previous: "Manifest | None") -> SourcePosition:
-    """Returns a snapshot's position, completed: whether its WAL is flushed, the next fence, a standby's start."""
+    """Adds to a snapshot's position whether its WAL is flushed, the next batch's fence, and a standby's start."""
     before = previous.source if previous else None
     position, flushed = taken.position, wait_for_flush(connection, taken)
     if flushed or position.recovered_at:

@@ -42,7 +42,7 @@ _STAGINGS = {"data": "staged", "deleted": "deleted", "aside": "aside"}
 
 
 class Part(NamedTuple):
-    """A part of a table in batches: `data` or `deleted` keys; or `aside`, the quarantined rows of totesys' table."""
+    """A table's part in batches: `data`, `deleted` keys, or for a table of totesys `aside`, its quarantined rows."""
 
     table: str
     name: str
@@ -238,7 +238,7 @@ def copy_into_empty(warehouse: Warehouse, fact: WarehouseTable, path: Path) -> L
 def _bulk_keys(warehouse: Warehouse, fact: WarehouseTable, news: int) -> constraints.Dropping:
     """Drops the fact's foreign keys if that pays for this many new rows; returns the dropped keys.
 
-    For a batch that is small, or small beside the existing rows, the keys stay, so the tables' readers need not wait.
+    If the batch is small, or small compared with the existing rows, the keys stay, so the tables' readers don't wait.
     """
     present = {"table": warehouse.star(fact.name)}
     if news < BULK_ROWS or news < warehouse.scalar("rows_present", present) * BULK_SHARE:
