@@ -109,7 +109,7 @@ bench: $(TOOLS) ## Measure it beside other programs and write docs/performance.m
 profile: $(TOOLS) ## See where the time of each stage goes, at 0, 100 and a million changed rows
 	@$(BIN)/python -m benchmarks --profile $(ARGS)
 
-lint: check-style check-types check-security check-docs check-infrastructure check-workflows ## Run all static checks
+lint: check-style check-types check-prose check-security check-docs check-infrastructure check-workflows ## Run all static checks
 
 check-style: $(TOOLS)
 	$(BIN)/ruff check .

@@ -19,7 +19,8 @@ _WORDS = 5
 # Lists in docstrings and comments: each entry is a sentence of its own.
 _ENTRY = re.compile(r"^\s*(?:[-*] |\d+\. |[\w, `*]+: |\S.*\S {2,}\S)")
 _COMMENT = re.compile(r"^\s*(?:#|--)(?!!) ?(.*)$")
-_SQL = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|DROP)\b")
+# SQL, and a regular expression with alternatives.
+_FOR_MACHINES = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|ALTER|DROP)\b|.*\w\|\w")
 _CODED = re.compile(r"`[^`]*`|\$\{[^}]*\}|https?://\S+")
 # A drawn tree has no sentences.
 _DRAWN = re.compile(r"[\u2500-\u257f]")
@@ -95,7 +96,7 @@ def _literal(part: ast.expr) -> str:
 
 
 def _message(line: int, text: str) -> Iterator[Passage]:
-    if len(text.split()) >= _WORDS and "\n" not in text.strip() and not _SQL.match(text):
+    if len(text.split()) >= _WORDS and "\n" not in text.strip() and not _FOR_MACHINES.match(text):
         yield Passage(line, _plain(text))
 
 

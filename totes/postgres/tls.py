@@ -34,8 +34,9 @@ _UNKNOWN_AUTHORITY = (
     "If it is the right server, put its authority's certificate into the secret: `totes secret {secret} --ca FILE`."
 )
 _UNNAMED = (
-    "The secret has no sslmode. That meant prefer up to 0.1, which sent the password to whoever answered; now it means "
-    "verify-full. If nobody can be in between, `totes secret {secret} --sslmode prefer` keeps it."
+    "The secret has no sslmode, which now means verify-full. Up to release 0.1 it meant prefer, which sends the "
+    "password to any server that answers. If nobody can intercept the connection, `totes secret {secret} --sslmode "
+    "prefer` keeps that."
 )
 
 
@@ -76,8 +77,8 @@ def weakness(credentials: Credentials) -> str:
     if credentials.is_local or credentials.tls == "verify-full":
         return ""
     allowed = {
-        "prefer": "the password goes to whoever answers at this address, in plain text if it offers no TLS",
-        "require": "no certificate is checked, so the password goes to whoever answers at this address",
+        "prefer": "the password goes to any server that answers at this address, in plain text if it offers no TLS",
+        "require": "no certificate is checked, so the password goes to any server that answers at this address",
         "verify-ca": "the certificate's host is not checked, so the password goes to any server of the secret's ca",
     }
     return f"sslmode {credentials.tls} for {credentials.host}: {allowed[credentials.tls]}"

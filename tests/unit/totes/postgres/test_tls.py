@@ -162,8 +162,9 @@ def test_secret_of_0_1_without_sslmode_is_told_what_changed(
         error = refusal(unnamed)
         assert outcome(opened, error) == "refuses"
         assert error.remedy.endswith(
-            "The secret has no sslmode. That meant prefer up to 0.1, which sent the password to whoever answered; now "
-            "it means verify-full. If nobody can be in between, `totes secret source --sslmode prefer` keeps it."
+            "The secret has no sslmode, which now means verify-full. Up to release 0.1 it meant prefer, which sends "
+            "the password to any server that answers. If nobody can intercept the connection, `totes secret source "
+            "--sslmode prefer` keeps that."
         )
         assert "no sslmode" not in refusal(replace(unnamed, sslmode="verify-full")).remedy
 
