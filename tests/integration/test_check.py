@@ -74,7 +74,7 @@ def test_check_that_is_no_sql_is_named(schemas: Path, live: Live) -> None:
     )
     declared.cache_clear()
     (line, _) = live()
-    assert line.startswith("warehouse: check amount of fact_payment is not SQL: ")
+    assert line.startswith("warehouse: check amount of fact_payment is not valid SQL: ")
     assert "42601" in line
 
 

@@ -341,7 +341,7 @@ def test_page_of_an_answer_needs_nothing_else(loaded: Totes, tmp_path: Path) -> 
     assert "<script" not in page
     assert not re.findall(r'(?:src|href)="', page)
     assert "Which three designs sell best" in page
-    assert "a design is its name" in page
+    assert "A design is its name" in page
 
 
 def test_query_takes_parameters(loaded: Totes) -> None:
@@ -382,7 +382,7 @@ def test_tour_of_up_ends_with_an_order_that_was_amended(loaded: Totes) -> None:
 def test_second_stack_in_one_home_is_refused(stack: Stack) -> None:
     program = subprocess.run(totes_up(), capture_output=True, text=True, timeout=60, env=plain_environment())
     assert program.returncode == 2
-    assert program.stderr.startswith("totes: A stack runs in")
+    assert program.stderr.startswith("totes: A stack already runs in")
     assert program.stderr.count("\n") == 1
 
 

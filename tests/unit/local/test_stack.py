@@ -147,7 +147,7 @@ def test_second_stack_in_the_process_is_refused(
 
 def test_second_stack_in_the_home_is_refused(stack: Stack, small_machine: Path) -> None:
     with (
-        pytest.raises(StackAlreadyRunning, match=f"already as process {os.getpid()}"),
+        pytest.raises(StackAlreadyRunning, match=f"as process {os.getpid()}"),
         Stack(invoker=obey, definition=small_machine),
     ):
         pass

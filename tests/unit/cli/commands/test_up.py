@@ -140,5 +140,5 @@ def test_what_is_taken_is_said_before_anything_starts(
         assert main(["up", "--port", str(taken.getsockname()[1])]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    expected = "A stack runs in" if busy == "home" else "Port "
+    expected = "A stack already runs in" if busy == "home" else "Port "
     assert captured.err.startswith(f"totes: {expected}")
