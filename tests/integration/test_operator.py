@@ -334,7 +334,7 @@ def test_explain_tells_a_success_in_a_paragraph(stack: Stack, totes: Totes) -> N
     assert summary.startswith(f"Execution {name} SUCCEEDED. ")
     rows = sum(execution["output"]["ingest"]["rows"].values())
     assert re.search(rf"Ingest landed batch {batch}: {rows} rows? in ", summary)
-    assert f"Load wrote batch {batch} into the warehouse: 1 added." in summary
+    assert f"Load wrote batch {batch} to the warehouse: 1 added." in summary
     assert (json.loads(document)["failure"], json.loads(document)["log"]) == (None, [])
 
 
