@@ -172,7 +172,7 @@ def _refused(error: HTTPException) -> "AnyResponse":
     """Returns the response for an unknown address or a rejected request."""
     ours = {
         HTTPStatus.NOT_FOUND: f"There is no page {request.path} here.",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.path} accepts only requests from the page's buttons.",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.path} accepts requests from the page only.",
     }
     is_own = error.description != type(error).description
     said = error.description if is_own else ours.get(HTTPStatus(error.code or 500), error.description)

@@ -673,7 +673,7 @@ def test_page_keeps_to_its_own_policy(stack: Stack, page: Page) -> None:
     [
         ("GET", "/nowhere", 404, "There is no page /nowhere here."),
         ("GET", "/docs/nothing", 404, "There is no document nothing."),
-        ("GET", "/executions", 405, "/executions accepts only requests from the page's buttons."),
+        ("GET", "/executions", 405, "/executions accepts requests from the page only."),
         ("POST", "/executions", 403, "This request came from another page, or from a stack that has stopped"),
     ],
 )
