@@ -165,7 +165,7 @@ _FORMATS: dict[str, Callable[[Answer], bytes]] = {".svg": _svg, ".png": _png, ".
 
 def _write(file: Path, drawn: bytes) -> None:
     file.write_bytes(drawn)
-    complaints().print(Text(f"Wrote {file}."))
+    complaints().print(Text(f"Wrote {file}."), soft_wrap=True)
 
 
 def _list(as_json: bool, as_csv: bool) -> None:

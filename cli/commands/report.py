@@ -60,5 +60,8 @@ def write_report(
     answered = sum(1 for shown in answers if not isinstance(shown.found, Unanswered))
     charts = sum(1 for shown in answers if shown.whole)
     trouble = f"; {len(failed)} of {len(answers)} questions failed" if failed else ""
-    console.print(Text(f"Wrote {folder / 'index.html'}: {answered} answers, {charts} of them with a chart{trouble}."))
+    console.print(
+        Text(f"Wrote {folder / 'index.html'}: {answered} answers, {charts} of them with a chart{trouble}."),
+        soft_wrap=True,
+    )
     return failed

@@ -321,7 +321,7 @@ def test_query_shows_what_it_answers_assumes_and_is_from(loaded: Totes) -> None:
 def test_query_draws_into_a_file(loaded: Totes, tmp_path: Path, name: str, begins: bytes) -> None:
     code, shown, said = loaded(f"query revenue_by_month --chart {tmp_path / name}")
     assert (code, shown) == (0, "")
-    assert " ".join(said.split()) == f"Wrote {tmp_path / name}."
+    assert said == f"Wrote {tmp_path / name}.\n"
     assert (tmp_path / name).read_bytes().startswith(begins)
 
 
