@@ -58,18 +58,14 @@ class _Batch:
         return sum(stored.rows for stored in self.objects.values())
 
     @property
-    def many(self) -> list[Part]:
-        """Returns the facts' parts with so many rows that each is loaded by itself."""
-        return [
-            part
-            for part, stored in self.objects.items()
-            if stored.rows >= staging.BULK_ROWS and part.name == "data" and warehouse_tables()[part.table].is_fact
-        ]
-
-    @property
     def staged(self) -> dict[Part, StoredObject]:
-        """Returns the objects to stage, together with those of other batches."""
-        return {part: stored for part, stored in self.objects.items() if part not in self.many}
+        """Returns the objects that are staged, together with those of other batches."""
+        return {part: stored for part, stored in self.objects.items() if not self.has_many(part)}
+
+    def has_many(self, part: Part) -> bool:
+        """Returns whether a part has so many rows of a fact that Load loads it by itself."""
+        is_of_fact = part.name == "data" and warehouse_tables()[part.table].is_fact
+        return is_of_fact and part in self.objects and self.objects[part].rows >= staging.BULK_ROWS
 
 
 class BatchLoader:
@@ -188,7 +184,7 @@ class BatchLoader:
         move.add(self._entry(batch.manifest))
         for table in warehouse_tables().values():
             data, deleted = Part(table.name, "data"), Part(table.name, "deleted")
-            if data in batch.many:
+            if batch.has_many(data):
                 rows = move.add_many(table, files[batch.number, data])
                 batch.objects[data].require_rows(rows)
             elif data in batch.objects:
