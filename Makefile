@@ -159,7 +159,7 @@ audit: $(TOOLS) ## Look for known vulnerabilities in what is deployed and in wha
 	$(BIN)/pip-audit --no-deps --disable-pip --require-hashes -r requirements.txt
 	npm audit --package-lock-only --audit-level=high
 
-requirements: ## Write requirements*.txt anew from requirements*.in; what is pinned stays (needs the network, and .venv)
+requirements: ## Write requirements*.txt from requirements*.in; what is pinned stays (needs the network, and .venv)
 	@$(COMPILE) $(UPGRADE) -o requirements.txt requirements.in
 	@$(COMPILE) $(UPGRADE) -c requirements.txt -o requirements-local.txt requirements-local.in
 	@$(COMPILE) $(UPGRADE) -c requirements.txt -c requirements-local.txt -o requirements-dev.txt requirements-dev.in
@@ -170,10 +170,10 @@ requirements: ## Write requirements*.txt anew from requirements*.in; what is pin
 upgrade: ## The same with the newest releases; ONLY=name for one package
 	@$(MAKE) --silent requirements UPGRADE="$(if $(ONLY),--upgrade-package $(ONLY),--upgrade)"
 
-docs: $(TOOLS) ## Write the generated files anew: data dictionary, costs, infrastructure, functions, and the lake's tables and views
+docs: $(TOOLS) ## Write the generated files: data dictionary, costs, infrastructure, functions, and the lake's tables and views
 	$(BIN)/python -m tools.docs
 
-picture: $(TOOLS) ## Take docs/run.svg anew, and docs/console.png of the page while a drill is on; needs Chromium
+picture: $(TOOLS) ## Renew docs/run.svg, and docs/console.png, the page during a drill; needs Chromium
 	$(BIN)/python -m tools.still docs/run.svg
 	$(BIN)/python -m pytest --quiet tests/page/test_drill.py -k page
 	cp build/screenshots/console.png docs/console.png
