@@ -11,6 +11,7 @@ import pytest
 from local.lambda_runtime.runtime import InvokeResult
 from tests.faults.outcome import one_line
 from tests.faults.scenario import HEAL, HOLD, Scenario, fault
+from tests.support.cold import forget_logs
 from tests.support.injection import Countdown, at_key, die, put_answer_lost, s3_answers
 from totes.lake.batch_log import HINT, BatchLog, entry
 
@@ -350,10 +351,12 @@ class Stored:
         return self._log.read(self._batch).tables[self._table][self._part].key
 
     def overwrite(self, harm: Callable[[bytes], bytes]) -> None:
+        forget_logs()
         body = self._s3.get_object(Bucket=self._bucket, Key=self._key)["Body"].read()
         self._spoiled = self._s3.put_object(Bucket=self._bucket, Key=self._key, Body=harm(body))
 
     def delete(self) -> None:
+        forget_logs()
         self._spoiled = self._s3.delete_object(Bucket=self._bucket, Key=self._key)
 
     def restore(self) -> None:

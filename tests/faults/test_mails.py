@@ -20,6 +20,7 @@ from local.postgres.databases import LOADER, READER
 from tests.faults.scenario import Scenario
 from tests.faults.test_catching_up import full_disk_at, needs_full_device
 from tests.faults.workers import aborting, execution_limit, load_hangs
+from tests.support.cold import forget_logs
 from tests.support.executions import later
 from tests.support.injection import at_statement, die, s3_answers
 from totes.alerts.error_catalogue import ABORTED, CATALOGUE, TIMED_OUT, section
@@ -174,6 +175,7 @@ def test_mail_of_a_gap_in_the_log(running: Scenario) -> None:
     s3, bucket = running.pipeline.s3, running.pipeline.landing_bucket
     for key in ("log/00000001.json", "log/_latest.json"):
         s3.delete_object(Bucket=bucket, Key=key)
+    forget_logs()
     describe_end(running, "LogBroken")
 
 

@@ -7,6 +7,7 @@ import pytest
 from benchmarks.wire import counted
 from local.postgres.databases import READER
 from tests.support.back_office import FOUNDATION
+from tests.support.cold import forget_logs
 from tests.support.loaded import on
 from tests.support.pipeline import Pipeline, content
 from tests.support.s3_wire import traced
@@ -260,6 +261,7 @@ def test_log_is_found_whatever_its_hint_says(seeded: Pipeline, hint: bytes | Non
             seeded.s3.delete_object(Bucket=bucket, Key=HINT)
         else:
             seeded.s3.put_object(Bucket=bucket, Key=HINT, Body=hint)
+    forget_logs()
     landed, _, loaded = seeded.run()
     assert (landed.batch, landed.landed_through, landed.processed_through, loaded.loaded_through) == (None, 2, 2, 2)
 
@@ -271,6 +273,7 @@ def test_gap_in_a_log_is_refused(seeded: Pipeline) -> None:
         seeded.run()
     seeded.s3.delete_object(Bucket=seeded.landing_bucket, Key="log/00000002.json")
     seeded.s3.delete_object(Bucket=seeded.landing_bucket, Key=HINT)
+    forget_logs()
     with pytest.raises(LogBroken, match=r"log/00000002\.json is missing, though batch 3 is there"):
         seeded.ingest()
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import pytest
 
 from tests.support import s3_wire
+from tests.support.cold import forget_logs
 from tests.support.pipeline import Pipeline
 from tests.support.s3_wire import Trace, traced
 from totes.contracts.requests import Request
@@ -38,13 +39,25 @@ def stages(pipeline: Pipeline) -> Iterator[Trace]:
     yield trace
 
 
-def test_idle_run_waits_for_few_requests(seeded: Pipeline) -> None:
-    assert [trace.depth for trace in stages(seeded)] == [2, 1, 1]
+@pytest.fixture
+def pipeline(seeded: Pipeline, request: pytest.FixtureRequest) -> Pipeline:
+    """Yields a pipeline whose functions have just started, or remember the end of the logs."""
+    forget_logs()
+    if request.param == "warm":
+        seeded.landed().last()
+        seeded.processed().last()
+    return seeded
 
 
-def test_stage_waits_no_more_often_for_more_tables(seeded: Pipeline) -> None:
+@pytest.mark.parametrize(("pipeline", "expected"), [("cold", [2, 1, 1]), ("warm", [1, 1, 1])], indirect=["pipeline"])
+def test_idle_run_waits_for_few_requests(pipeline: Pipeline, expected: list[int]) -> None:
+    assert [trace.depth for trace in stages(pipeline)] == expected
+
+
+@pytest.mark.parametrize(("pipeline", "expected"), [("cold", [5, 5, 3]), ("warm", [4, 5, 3])], indirect=["pipeline"])
+def test_stage_waits_no_more_often_for_more_tables(pipeline: Pipeline, expected: list[int]) -> None:
     for table in ("staff", "design", "currency", "sales_order", "purchase_order"):
-        seeded.totesys(f"UPDATE {table} SET last_updated = now() WHERE {table}_id < 20")
-    seeded.totesys("DELETE FROM payment WHERE payment_id = 9")
-    traces = list(stages(seeded))
-    assert [trace.depth for trace in traces] == [5, 5, 3], "\n\n".join(map(str, traces))
+        pipeline.totesys(f"UPDATE {table} SET last_updated = now() WHERE {table}_id < 20")
+    pipeline.totesys("DELETE FROM payment WHERE payment_id = 9")
+    traces = list(stages(pipeline))
+    assert [trace.depth for trace in traces] == expected, "\n\n".join(map(str, traces))

@@ -15,6 +15,7 @@ from pg8000.native import identifier
 from local.postgres.databases import READER
 from tests.support.back_office import CHANGES, Writer
 from tests.support.clusters import Cluster
+from tests.support.cold import forget_logs
 from tests.support.injection import Action, Countdown, Killed, at_key, at_put, at_statement, die
 from tests.support.migrations import MANY_PAYMENTS, MIGRATIONS, REMOVALS, obstacles
 from tests.support.model import HistoryChecker
@@ -251,8 +252,10 @@ class Interleaving(RuleBasedStateMachine):
                 self._vacuum("VACUUM (FULL) payment")
             case "drop landing hint":
                 pipeline.s3.delete_object(Bucket=pipeline.landing_bucket, Key=HINT)
+                forget_logs()
             case "drop processed hint":
                 pipeline.s3.delete_object(Bucket=pipeline.processed_bucket, Key=HINT)
+                forget_logs()
             case "drop warehouse":
                 pipeline.drop_warehouse()
                 self._history_checker.forgive_drop()

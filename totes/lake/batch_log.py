@@ -1,7 +1,8 @@
 """A zone's log: the batches that it has finished.
 
 A batch is in the log if its manifest lies at `log/<batch>.json`. Nothing reads files without a manifest. The reader
-finds the log's end by walking forward from a hint, which may be stale, wrong or gone.
+finds the log's end by walking forward from a hint, which may be stale, wrong or gone. The hint is what the caller
+knows, else what this process remembers, else the object HINT.
 """
 
 import json
@@ -16,6 +17,8 @@ from totes.lake.side_by_side import SideBySide
 FOLDER = "log/"
 HINT = "log/_latest.json"
 _ENTRY = re.compile(r"log/(\d{8})\.json")
+# By bucket: the last batch that this process has found or committed. A warm function need not read the hint.
+_REMEMBERED: dict[str, int] = {}
 
 
 def entry(batch: int) -> str:
@@ -27,7 +30,7 @@ class BatchLog:
     """The log of one zone.
 
     Args:
-        known: a batch that the caller knows to be in the log; it replaces the hint.
+        known: a batch that the caller knows to be in the log.
     """
 
     def __init__(self, lake: Lake, known: int = 0) -> None:
@@ -43,7 +46,7 @@ class BatchLog:
         Raises:
             LogBroken: a batch is missing between two others.
         """
-        hint = self._found or self._hint()
+        hint = self._known()
         return self._last(hint, self._from(hint))
 
     def newest(self) -> Manifest | None:
@@ -52,7 +55,7 @@ class BatchLog:
         Raises:
             LogBroken: a batch is missing between two others.
         """
-        hint = self._found or self._hint()
+        hint = self._known()
         with SideBySide() as threads:
             hinted = threads.submit(self._lake.read, entry(hint)) if hint else None
             batches = self._from(hint)
@@ -73,7 +76,7 @@ class BatchLog:
                     "Restore it in S3 (the buckets are versioned). If somebody has copied the batches after it there, "
                     "remove those instead. The next execution then resumes.",
                 )
-        self._found = batches[-1] if batches else 0
+        self._found = _REMEMBERED[self._lake.bucket] = batches[-1] if batches else 0
         return self._found
 
     def read(self, batch: int) -> Manifest:
@@ -120,6 +123,7 @@ class BatchLog:
             if hint:
                 noted = threads.submit(self._lake.replace_hint, HINT, {"batch": manifest.batch})
             committed = self._lake.add_json(entry(manifest.batch), manifest.as_json())
+        _REMEMBERED[self._lake.bucket] = manifest.batch
         if not committed:
             raise BatchContended(
                 f"Batch {manifest.batch} of s3://{self._lake.bucket} was committed by another execution meanwhile.",
@@ -130,6 +134,10 @@ class BatchLog:
 
     def _where(self, key: str) -> str:
         return f"s3://{self._lake.bucket}/{key}"
+
+    def _known(self) -> int:
+        """Returns the batch from which to look for the end; 0 if nothing names one."""
+        return self._found or _REMEMBERED.get(self._lake.bucket, 0) or self._hint()
 
     def _hint(self) -> int:
         text = self._lake.read(HINT)

@@ -1,6 +1,7 @@
 from collections import Counter
 from decimal import Decimal
 
+from tests.support.cold import forget_logs
 from tests.support.pipeline import Pipeline
 from tests.support.s3_wire import Answer, Request, Send, heard_by
 from tools.docs import costs
@@ -50,6 +51,8 @@ def test_executions_ask_s3_for_no_more_than_is_assumed(seeded: Pipeline) -> None
 
 def _ask(seeded: Pipeline, asked: Counter[str]) -> None:
     seeded.ingest()
+    # Each function is a process of its own, here a cold one.
+    forget_logs()
     seeded.load()
     assert asked["PutObject"] + asked["ListObjectsV2"] == costs.QUIET.writes
     # Load makes two requests at once that the same manifest may answer. The second one may find the manifest already

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import boto3
 import pytest
 
+from tests.support.cold import forget_logs
 from tests.unit.totes.conftest import BUCKET
 from totes.errors import BatchContended, CorruptObject, LogBroken
 from totes.lake.batch_log import HINT, BatchLog, ends, entry
@@ -23,6 +24,20 @@ MANIFEST = Manifest(
     tables={"staff": {"data": StoredObject("data/staff/batch=00000001/a.parquet", 3, 99, "a" * 64)}},
     full_read={"staff": "first batch"},
 )
+
+
+@pytest.fixture(autouse=True)
+def _cold() -> None:
+    """Starts each test as a cold process: all tests share the bucket's name."""
+    forget_logs()
+
+
+@pytest.fixture
+def walks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Returns a list that gets the key after which each walk starts."""
+    found, keys = [], Lake.keys
+    monkeypatch.setattr(Lake, "keys", lambda *asked, after: (found.append(after), keys(*asked, after=after))[1])
+    return found
 
 
 def committed(lake: Lake, batches: Iterable[int]) -> BatchLog:
@@ -82,6 +97,7 @@ def test_end_is_found_whatever_the_hint_says(lake: Lake, hint: bytes | None) -> 
         delete(HINT)
     else:
         put(HINT, hint)
+    forget_logs()
     assert log.last() == 12
 
 
@@ -89,6 +105,7 @@ def test_walk_goes_on_over_all_pages(lake: Lake, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "2")
     log = committed(lake, range(1, 8))
     delete(HINT)
+    forget_logs()
     assert log.last() == 7
 
 
@@ -97,6 +114,7 @@ def test_other_objects_beside_the_log_do_no_harm(lake: Lake) -> None:
     for key in ("log/00000003.json.bak", "log/3.json", "log/note.txt", "log/00000003/x.json", "log2/00000003.json"):
         put(key, b"{}")
     delete(HINT)
+    forget_logs()
     assert log.last() == 2
 
 
@@ -105,6 +123,7 @@ def test_gap_is_named_with_its_object(lake: Lake, missing: int, next_one: int) -
     log = committed(lake, range(1, 6))
     delete(entry(missing))
     delete(HINT)
+    forget_logs()
     with pytest.raises(LogBroken) as caught:
         log.last()
     assert str(caught.value) == (
@@ -125,13 +144,72 @@ def test_broken_manifest_is_named(lake: Lake) -> None:
         BatchLog(lake).read(7)
 
 
-def test_hint_of_a_batch_that_is_not_committed_costs_nothing(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hint_of_a_batch_that_is_not_committed_costs_nothing(lake: Lake, walks: list[str]) -> None:
     """The hint is put beside the manifest, and a process may die between the two."""
     committed(lake, range(1, 4))
     put(HINT, b'{"batch": 4}')
-    walks, keys = [], Lake.keys
-    monkeypatch.setattr(Lake, "keys", lambda *asked, after: (walks.append(after), keys(*asked, after=after))[1])
+    forget_logs()
     assert (BatchLog(lake).last(), walks) == (3, [entry(2)])
+
+
+def test_warm_process_reads_no_hint(lake: Lake, walks: list[str]) -> None:
+    committed(lake, range(1, 4))
+    put(HINT, b'{"batch": 1}')
+    assert (BatchLog(lake).last(), walks) == (3, [entry(1)])
+    assert BatchLog(lake).newest() == replace(MANIFEST, batch=3)
+
+
+def test_found_end_is_remembered(lake: Lake, walks: list[str]) -> None:
+    committed(lake, range(1, 4))
+    forget_logs()
+    BatchLog(lake).last()
+    delete(HINT)
+    walks.clear()
+    assert (BatchLog(lake).last(), walks) == (3, [entry(1)])
+
+
+@pytest.mark.parametrize("left", [0, 1, 3])
+def test_memory_of_a_replaced_bucket_costs_a_second_walk(lake: Lake, walks: list[str], left: int) -> None:
+    """The log was restored to an older state, or the bucket was made again, since this process saw batch 5."""
+    committed(lake, range(1, 6))
+    for batch in range(left + 1, 6):
+        delete(entry(batch))
+    assert (BatchLog(lake).last(), walks) == (left, [entry(3), entry(0)])
+    walks.clear()
+    BatchLog(lake).last()
+    assert len(walks) == (1 if left else 2)
+
+
+@pytest.mark.parametrize("now", [4, 9])
+def test_batches_that_another_process_commits_are_found(lake: Lake, now: int) -> None:
+    committed(lake, range(1, 4))
+    for batch in range(4, now + 1):
+        put(entry(batch), lake.read(entry(3)) or b"")
+    assert BatchLog(lake).last() == now
+
+
+def test_batch_lost_to_another_one_is_remembered(lake: Lake, walks: list[str]) -> None:
+    log = committed(lake, [1])
+    put(entry(2), b"another's")
+    with pytest.raises(BatchContended):
+        log.commit(replace(MANIFEST, batch=2))
+    assert (BatchLog(lake).last(), walks) == (2, [entry(0)])
+
+
+def test_each_bucket_has_a_memory_of_its_own(lake: Lake) -> None:
+    boto3.client("s3").create_bucket(
+        Bucket="another-lake", CreateBucketConfiguration={"LocationConstraint": "eu-west-2"}
+    )
+    committed(lake, range(1, 4))
+    committed(Lake("another-lake"), [1])
+    assert (BatchLog(lake).last(), BatchLog(Lake("another-lake")).last()) == (3, 1)
+
+
+def test_gap_is_named_by_a_process_that_remembers(lake: Lake) -> None:
+    committed(lake, range(1, 6))
+    delete(entry(4))
+    with pytest.raises(LogBroken, match=r"log/00000004\.json is missing, though batch 5"):
+        BatchLog(lake).last()
 
 
 def test_hint_is_right_though_another_one_has_committed_the_batch(lake: Lake) -> None:
@@ -152,6 +230,7 @@ def test_batch_may_be_committed_without_a_hint(lake: Lake) -> None:
 def test_newest_manifest_is_found_whatever_the_hint_says(lake: Lake, hint: bytes | None) -> None:
     committed(lake, range(1, 4))
     put(HINT, hint) if hint else delete(HINT)
+    forget_logs()
     log = BatchLog(lake)
     newest = log.newest()
     assert newest == replace(MANIFEST, batch=3)
