@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from totes.contracts.requests import Request
-from totes.lake.batch_log import BatchLog
+from totes.lake.batch_log import BatchLog, batch_of
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
 from totes.lake.side_by_side import SideBySide
@@ -17,7 +17,7 @@ from totes.runtime.log import logger
 from totes.runtime.secrets import read_credentials
 from totes.runtime.settings import LoadSettings
 from totes.warehouse import schema
-from totes.warehouse.log import last_manifest
+from totes.warehouse.log import last_entry, manifest_of
 from totes.warehouse.warehouse import Warehouse
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ def load_pending(
     """Loads all pending batches into a warehouse.
 
     Two executions that load at once wait for each other. If the younger one finds that the older one has loaded its
-    batch meanwhile, it leaves the rest to the older one. When that one reaches the end of the log, it reads the end
-    again, so no batch is left behind (ADR 19).
+    batch meanwhile, and the batch before, it leaves the rest to the older one. When that one reaches the end of the
+    log, it reads the end again, so no batch is left behind (ADR 19).
 
     Args:
         through: the last batch to load; None: the last one that there is.
@@ -137,9 +137,10 @@ def load_pending(
         newest = threads.submit(log.newest) if through is None else None
         schema.migrate(warehouse)
         with warehouse.begin():
-            last = last_manifest(warehouse, log)
-    result.loaded_through = _batch_of(last)
-    end = _batch_of(newest.result()) if newest else through or 0
+            entry = last_entry(warehouse)
+            last = manifest_of(entry, log)
+    result.loaded_through = batch_of(last)
+    end = batch_of(newest.result()) if newest else through or 0
     # Another execution may have loaded a batch after this one read the lake's log.
     result.processed_through = end = max(end, result.loaded_through)
     if result.loaded_through == end:
@@ -147,6 +148,8 @@ def load_pending(
     # Imported here because pyarrow takes 0.2 s, and a run that finds nothing new doesn't need it.
     from totes.warehouse.batch_loader import BatchLoader
 
+    # Others leave the rest only to an execution with two batches in a row.
+    looks_again = end > result.loaded_through + 1 or (entry is not None and entry.execution == execution)
     loader, begun = BatchLoader(warehouse, log, processed, execution, allowance, begins), False
     while result.loaded_through < end:
         if begun and allowance.is_half_used:
@@ -160,24 +163,23 @@ def load_pending(
             if loaded is None and (other := _other_loader(warehouse, execution, end)):
                 result.catching_up = other
                 break
-        elif through is None:
+        elif through is None and looks_again:
             result.processed_through = end = max(end, log.last())
     return result
 
 
-def _batch_of(manifest: Manifest | None) -> int:
-    return manifest.batch if manifest else 0
-
-
 def _other_loader(warehouse: Warehouse, execution: str, end: int) -> str | None:
-    """Returns the ARN of the execution that loaded the last batch, if that execution is older than this one.
+    """Returns the ARN of the execution that loaded the last two batches, if that execution is older than this one.
 
     The older one has loaded its first batch earlier. Returns None if it is this execution or a younger one, or if no
     batch is left to load.
     """
     with warehouse.begin():
-        row = warehouse.execute("last_batch").one()
-        if row.execution == execution or row.batch_id >= end:
+        last = last_entry(warehouse)
+        if last.batch_id >= end:
             return None
-        first = warehouse.execute("first_batches", {"ours": execution, "other": row.execution}).one()
-    return str(row.execution) if first.ours is None or first.other < first.ours else None
+        found = warehouse.execute(
+            "compare_executions", {"ours": execution, "other": last.execution, "before": last.batch_id - 1}
+        ).one()
+    is_older = found.our_first is None or found.other_first < found.our_first
+    return str(last.execution) if found.other_loaded_before and is_older else None

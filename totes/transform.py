@@ -10,9 +10,10 @@ from functools import partial
 
 from totes.contracts.requests import Request
 from totes.errors import BatchContended
-from totes.lake.batch_log import BatchLog, ends
+from totes.lake.batch_log import BatchLog, batch_of
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest, parse_manifest
+from totes.lake.side_by_side import SideBySide
 from totes.lake.together import Together
 from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.log import about
@@ -66,9 +67,9 @@ def transform(
 ) -> Transformed:
     """Processes all batches that are landed and not yet processed, in order, or as many as there is time for.
 
-    Two executions that process at once both do the same batch, and one of them commits it. The younger one then leaves
-    the rest to the older one. When that one reaches the end of the log, it reads the end again, so no batch is left
-    behind (ADR 19).
+    Two executions that process at once both do the same batches, and one of them commits each. When the older one has
+    committed two in a row, the younger one leaves the rest to it. When that one reaches the end of the log, it reads
+    the end again, so no batch is left behind (ADR 19).
 
     Args:
         since: the first batch that this execution processed in an earlier pass.
@@ -81,8 +82,12 @@ def transform(
     landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
     landed_log = BatchLog(landing, request.landed_through)
     processed_log = BatchLog(processed, request.processed_through)
-    newest, processed_through = ends(landed_log, processed_log)
-    done, end, begun = Transformed(processed_through), newest.batch if newest else 0, False
+    with SideBySide() as threads:
+        newest, newest_processed = threads.submit(landed_log.newest), threads.submit(processed_log.newest)
+    end, before = batch_of(newest.result()), newest_processed.result()
+    done, begun = Transformed(batch_of(before)), False
+    # Others leave the rest only to an execution with two batches in a row.
+    looks_again = end > done.processed_through + 1 or (before is not None and before.execution == request.execution)
     together = Together(allowance)
     while done.processed_through < end:
         if begun and allowance.is_half_used:
@@ -97,10 +102,10 @@ def transform(
             done.processed_through = batch
             if committer == request.execution:
                 done.add(manifest)
-            elif batch < end and _is_older(committer, since or done.first, processed_log):
+            elif batch < end and _catches_up(committer, batch, since or done.first, processed_log):
                 done.catching_up = committer
                 return done
-        if done.processed_through == end:
+        if done.processed_through == end and looks_again:
             end = landed_log.last()
     return done
 
@@ -141,9 +146,13 @@ def _commit(log: BatchLog, manifest: Manifest, *, hint: bool) -> str:
     return manifest.execution
 
 
-def _is_older(other: str, first: int | None, log: BatchLog) -> bool:
-    """Returns whether the other execution is older, because it committed the batch before this one's first."""
-    return first is None or (first > 1 and log.read(first - 1).execution == other)
+def _catches_up(other: str, batch: int, first: int | None, log: BatchLog) -> bool:
+    """Returns whether the execution that committed a batch does the rest: it is older, and did the batch before, too.
+
+    Args:
+        first: this execution's first batch. The older one committed the batch before that.
+    """
+    return all(before > 0 and log.read(before).execution == other for before in (batch - 1, (first or batch) - 1))
 
 
 def _draft(batch: int) -> str:

@@ -39,7 +39,7 @@ def fall_behind(scenario: Scenario, batches: int) -> None:
 
 
 class Meeting:
-    """Two executions that load at once: the second reaches its second batch, and waits until the first has ended."""
+    """Two executions that load at once: the second loads two batches, and then waits until the first has ended."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._scenario = scenario
@@ -51,7 +51,7 @@ class Meeting:
     def __enter__(self) -> Execution:
         """Runs the first one while the second one waits; each of the second's batches takes a transaction."""
         self._statements.enter_context(mock.patch("totes.warehouse.batch_loader.MOST_TOGETHER", 1))
-        self._statements.enter_context(at_statement("pg_advisory_xact_lock", self._lock, times=3))
+        self._statements.enter_context(at_statement("pg_advisory_xact_lock", self._lock, times=4))
         return self._scenario.run()
 
     def __exit__(self, *_: object) -> None:
@@ -66,7 +66,7 @@ class Meeting:
                 amend(self._scenario)
                 self.second = self._scenario.start()
                 assert self._first_waits.wait(30)
-            case 3:
+            case 4:
                 self._first_waits.set()
                 assert self._first_ended.wait(30)
 

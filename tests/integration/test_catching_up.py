@@ -1,24 +1,28 @@
 """One or several executions catch up on many batches in little time."""
 
+import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
 from local.aws.moto_repairs import conditional_writes_are_atomic
 from tests.integration.test_rules import RIGHT, WRONG
+from tests.support import s3_wire
 from tests.support.allowances import half_used_after
 from tests.support.injection import at_key, at_statement, puts
 from tests.support.pipeline import Pipeline, content
+from tests.support.s3_wire import Answer, Send, heard_by
 from totes.contracts.requests import Request
 from totes.errors import ContractViolation
 from totes.lake.batch_log import HINT
 from totes.lake.bucket import Lake
 from totes.load import LoadResult, load
-from totes.runtime.allowance import Allowance
+from totes.runtime.allowance import UNLIMITED, Allowance
 from totes.runtime.passes import left_to
 from totes.runtime.settings import LoadSettings, TransformSettings
 from totes.transform import Transformed, prepare, transform
@@ -130,7 +134,8 @@ def test_overtaken_transform_leaves_the_rest(behind: Pipeline) -> None:
     other = Execution(behind, OTHER)
     with at_key("log/00000002", lambda: other.transform(half_used_after(2))):
         overtaken = behind.transform()
-    assert (overtaken.last, overtaken.processed_through, overtaken.catching_up) == (None, 2, OTHER)
+    # The other one has processed two batches in a row.
+    assert (overtaken.last, overtaken.processed_through, overtaken.catching_up) == (None, 3, OTHER)
     assert other.transform(half_used_after(9)).last == LAST
 
 
@@ -146,26 +151,131 @@ def test_overtaken_load_leaves_the_rest(behind: Pipeline) -> None:
 def test_older_execution_continues_when_overtaken(behind: Pipeline) -> None:
     older, younger = Execution(behind, behind.execution), Execution(behind, OTHER)
     assert older.transform(half_used_after(1)).last == older.load().last == 2
-    with at_key("log/00000003", younger.transform):
+    with at_key("log/00000003", lambda: younger.transform(half_used_after(2))):
         transformed = older.transform(half_used_after(9), since=2)
-    assert (transformed.first, transformed.last, transformed.catching_up) == (4, LAST, None)
-    with at_statement("pg_advisory_xact_lock", younger.load):
+    assert (transformed.first, transformed.last, transformed.catching_up) == (5, LAST, None)
+    with at_statement("pg_advisory_xact_lock", lambda: younger.load(half_used_after(2))):
         loaded = older.load(half_used_after(9))
-    assert (loaded.first, loaded.last, loaded.catching_up) == (4, LAST, None)
+    assert (loaded.first, loaded.last, loaded.catching_up) == (5, LAST, None)
 
 
 def test_younger_execution_leaves_the_rest(behind: Pipeline) -> None:
     older, younger = Execution(behind, OTHER), Execution(behind, YOUNG)
     older.transform()
     older.load()
-    with at_key("log/00000004", older.transform):
+    with at_key("log/00000004", lambda: older.transform(half_used_after(2))):
         transformed = younger.transform(half_used_after(9))
-    assert (transformed.last, transformed.catching_up) == (3, OTHER)
+    assert (transformed.last, transformed.processed_through, transformed.catching_up) == (3, 5, OTHER)
     older.transform(half_used_after(9))
     younger.load()
-    with at_statement("pg_advisory_xact_lock", older.load):
+    with at_statement("pg_advisory_xact_lock", lambda: older.load(half_used_after(2))):
         loaded = younger.load(half_used_after(9))
     assert (loaded.batches, loaded.catching_up) == (0, OTHER)
+
+
+def test_rest_is_not_left_to_one_that_has_done_a_single_batch(behind: Pipeline) -> None:
+    """Such an execution does not look at the log again: it may have seen nothing but that batch."""
+    other = Execution(behind, OTHER)
+    with at_key("log/00000002", other.transform):
+        transformed = behind.transform()
+    assert (transformed.first, transformed.last, transformed.catching_up) == (3, LAST, None)
+    with at_statement("pg_advisory_xact_lock", other.load):
+        loaded = Execution(behind, YOUNG).load(UNLIMITED)
+    assert (loaded.first, loaded.last, loaded.catching_up) == (3, LAST, None)
+
+
+class Walks:
+    """Counts how often a zone's log is walked in a block."""
+
+    def __init__(self, bucket: str) -> None:
+        self.count = 0
+        self._bucket = bucket
+
+    def __call__(self, request: s3_wire.Request, send: Send) -> Answer | None:
+        self.count += request.operation == "ListObjectsV2" and self._bucket in request.path
+        return send()
+
+
+@pytest.mark.parametrize(("pending", "before", "walks"), [(1, OTHER, 1), (1, YOUNG, 2), (2, OTHER, 2)])
+def test_log_is_looked_at_again_only_by_one_that_others_rely_on(
+    small: Pipeline, pending: int, before: str, walks: int
+) -> None:
+    land(small)
+    Execution(small, before).run()
+    for _ in range(pending):
+        land(small)
+    landed, processed = Walks(small.landing_bucket), Walks(small.processed_bucket)
+    with heard_by(landed):
+        Execution(small, YOUNG).transform(UNLIMITED)
+    with heard_by(processed):
+        Execution(small, YOUNG).load(UNLIMITED)
+    assert (landed.count, processed.count, left(small)) == (walks, walks, (0, 0))
+
+
+class Race:
+    """The first execution and a later one do the same batch at once, and the first one wins.
+
+    The first one finds nothing but batch 3. Before it commits that, batch 4 is landed and the later one finds both.
+    """
+
+    def __init__(self, first: Callable[[], object], prepare: Callable[[], object], later: Callable[[], Any]) -> None:
+        self._first = first
+        self._prepare = prepare
+        self._later = later
+        self._arrivals = itertools.count(1)
+        self._both_there, self._first_ended = threading.Event(), threading.Event()
+        self._threads = ThreadPoolExecutor(1)
+
+    def arrive(self) -> None:
+        """Is called by each of the two before it commits."""
+        match next(self._arrivals):
+            case 1:
+                self._prepare()
+                self.ended = self._threads.submit(self._later)
+                assert self._both_there.wait(30)
+            case 2:
+                self._both_there.set()
+                assert self._first_ended.wait(30)
+
+    def run(self) -> Any:
+        """Returns the result of the later one."""
+        with self._threads:
+            self._first()
+            self._first_ended.set()
+            return self.ended.result()
+
+
+@pytest.mark.parametrize("before", [YOUNG, OTHER], ids=["another's", "its own"])
+def test_batch_landed_meanwhile_is_done_whoever_wins_the_one_before(small: Pipeline, atomic: None, before: str) -> None:
+    """The first one is retried or redriven if the batch before is its own. Then the later one leaves it the rest."""
+    land(small)
+    Execution(small, before).run()
+    land(small)
+    first, later = Execution(small, OTHER), Execution(small, f"{OTHER}-later")
+    race = Race(lambda: first.transform(UNLIMITED), lambda: land(small), lambda: later.transform(UNLIMITED))
+    with at_key("log/00000003", race.arrive, times=2):
+        transformed = race.run()
+    assert (left(small)[0], transformed.catching_up) == (0, OTHER if before == OTHER else None)
+
+
+@pytest.mark.parametrize("before", [YOUNG, OTHER], ids=["another's", "its own"])
+def test_batch_processed_meanwhile_is_loaded_whoever_wins_the_one_before(
+    small: Pipeline, atomic: None, before: str
+) -> None:
+    land(small)
+    Execution(small, before).run()
+    land(small)
+    small.transform()
+    first, later = Execution(small, OTHER), Execution(small, f"{OTHER}-later")
+
+    def prepare() -> None:
+        land(small)
+        small.transform()
+
+    race = Race(lambda: first.load(UNLIMITED), prepare, lambda: later.load(UNLIMITED))
+    with at_statement("pg_advisory_xact_lock", race.arrive, times=2):
+        loaded = race.run()
+    assert (left(small), loaded.catching_up) == ((0, 0), None)
 
 
 def test_execution_overtaken_by_itself_continues(behind: Pipeline) -> None:
@@ -196,9 +306,12 @@ def atomic() -> Iterator[None]:
         yield
 
 
+@pytest.mark.parametrize("pending", [0, 1, 5])
 @pytest.mark.parametrize("seed", range(4))
-def test_one_of_concurrent_executions_loads_everything(behind: Pipeline, atomic: None, seed: int) -> None:
+def test_one_of_concurrent_executions_loads_everything(small: Pipeline, atomic: None, pending: int, seed: int) -> None:
     """Each execution lands a batch, as Ingest does, and has time for a random number of batches in each pass."""
+    for _ in range(pending):
+        land(small)
     chance = random.Random(seed)  # noqa: S311
     landing = threading.Lock()
 
@@ -208,14 +321,14 @@ def test_one_of_concurrent_executions_loads_everything(behind: Pipeline, atomic:
 
     def execute(name: str) -> LoadResult:
         with landing:
-            landed = land(behind)
-        return Execution(behind, name).run(allowance, landed)
+            landed = land(small)
+        return Execution(small, name).run(allowance, landed)
 
     with ThreadPoolExecutor() as threads:
         ended = list(threads.map(execute, (f"{OTHER}-{number}" for number in range(3))))
     assert [result for result in ended if result.catching_up is None], "all have stood aside"
-    assert left(behind) == (0, 0)
-    assert behind.star("SELECT count(*) FROM etl.batch") == [[LAST + 3]]
+    assert left(small) == (0, 0)
+    assert small.star("SELECT count(*) FROM etl.batch") == [[1 + pending + 3]]
 
 
 def test_order_of_executions_makes_no_difference_to_what_is_loaded(behind: Pipeline) -> None:

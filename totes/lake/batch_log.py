@@ -158,6 +158,11 @@ def _before(hint: int) -> int:
     return max(hint - 1, 1)
 
 
+def batch_of(manifest: Manifest | None) -> int:
+    """Returns the batch's number; 0 if there is no batch."""
+    return manifest.batch if manifest else 0
+
+
 def ends(landed: BatchLog, processed: BatchLog) -> tuple[Manifest | None, int]:
     """Returns the last landed batch's manifest, if there is one, and the number of the last processed batch.
 
@@ -167,7 +172,7 @@ def ends(landed: BatchLog, processed: BatchLog) -> tuple[Manifest | None, int]:
     with SideBySide() as threads:
         newest, last = threads.submit(landed.newest), threads.submit(processed.last)
     manifest, through = newest.result(), last.result()
-    if through > (manifest.batch if manifest else 0):
+    if through > batch_of(manifest):
         # Another execution may have landed and processed a batch after this one read the landing zone's log.
         manifest = landed.newest()
     return manifest, through

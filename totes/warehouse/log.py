@@ -1,5 +1,7 @@
 """The warehouse's log: the batches that it has loaded."""
 
+from typing import Any
+
 from totes.errors import LogBroken
 from totes.lake.batch_log import BatchLog
 from totes.lake.manifest import Manifest
@@ -11,13 +13,20 @@ def last_batch(warehouse: Warehouse) -> int:
     return warehouse.scalar("last_batch") or 0
 
 
-def last_manifest(warehouse: Warehouse, processed: BatchLog) -> Manifest | None:
+def last_entry(warehouse: Warehouse) -> Any:
+    """Returns the log's last row: batch_id, snapshot_at, execution; None if the warehouse has loaded nothing."""
+    return warehouse.execute("last_batch").one_or_none()
+
+
+def manifest_of(loaded: Any, processed: BatchLog) -> Manifest | None:
     """Returns the lake's manifest of the last batch that the warehouse has loaded; None if there is none.
+
+    Args:
+        loaded: the last row of the warehouse's log.
 
     Raises:
         LogBroken: the lake has another batch under that number.
     """
-    loaded = warehouse.execute("last_batch").one_or_none()
     if loaded is None:
         return None
     if (known := processed.read(loaded.batch_id)).snapshot_at != loaded.snapshot_at:

@@ -12,7 +12,7 @@ from totes.verify.reconcile.loaded_batch import LoadedBatch
 from totes.verify.reconcile.result import Reconciliation
 from totes.verify.reconcile.snapshots import snapshots
 from totes.verify.reconcile.table import Seen, TableComparison
-from totes.warehouse.log import last_manifest
+from totes.warehouse.log import last_entry, manifest_of
 
 if TYPE_CHECKING:
     from totes.lake.bucket import Lake
@@ -43,7 +43,7 @@ def reconcile(
         LogBroken: the warehouse does not belong to the lake.
         SourceUnreachable, LakeUnavailable, AccessDenied, ContractViolation: see totes.errors.
     """
-    manifest = last_manifest(warehouse, BatchLog(processed))
+    manifest = manifest_of(last_entry(warehouse), BatchLog(processed))
     if manifest is None:
         return None
     version = max(warehouse.execute("schema_versions").scalars())
