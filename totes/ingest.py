@@ -8,8 +8,9 @@ from totes.contracts.declarations import source_columns
 from totes.contracts.requests import Request
 from totes.errors import RESTORE, SHOWN, LogBroken
 from totes.lake.batch_log import BatchLog, ends, entry
-from totes.lake.bucket import Lake
+from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest, moment_after
+from totes.lake.read_ahead import worth_saying
 from totes.postgres.catalogue import structure_of
 from totes.postgres.connection import TOTESYS, connected
 from totes.postgres.position import SourcePosition
@@ -44,6 +45,7 @@ class Ingested:
         clock_back: the times of totesys' clock at the last batch and now, if it went back; else empty.
         landed_through: the last batch of the landing zone.
         processed_through: the last batch of the processed zone.
+        objects: what Transform reads of the batch, if that is the next one for it; nothing if that is much.
     """
 
     batch: int | None
@@ -57,6 +59,7 @@ class Ingested:
     clock_back: str
     landed_through: int
     processed_through: int
+    objects: list[StoredObject]
 
     @property
     def new_data(self) -> bool:
@@ -136,6 +139,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
         clock_back=_clock_back(taken, previous),
         landed_through=manifest.batch if manifest else last,
         processed_through=processed_through,
+        objects=worth_saying(manifest) if manifest and manifest.batch == processed_through + 1 else [],
     )
 
 

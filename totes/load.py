@@ -9,6 +9,7 @@ from totes.contracts.requests import Request
 from totes.lake.batch_log import BatchLog, batch_of
 from totes.lake.bucket import Lake
 from totes.lake.manifest import Manifest
+from totes.lake.read_ahead import ReadAhead
 from totes.lake.side_by_side import SideBySide
 from totes.postgres.connection import WAREHOUSE, connected
 from totes.postgres.tls import weakness
@@ -99,10 +100,14 @@ def load(
     credentials = read_credentials(settings.warehouse_secret)
     if weak := weakness(credentials):
         logger.warning(weak)
-    with connected(WAREHOUSE, credentials, "totes-load") as connection:
+    with (
+        # While this connects and reads the logs, it begins to download the batch that Transform says it has processed.
+        ReadAhead(settings.processed_bucket, request.processed_objects) as processed,
+        connected(WAREHOUSE, credentials, "totes-load") as connection,
+    ):
         return load_pending(
             Warehouse(connection),
-            Lake(settings.processed_bucket),
+            processed,
             request.execution,
             result=result,
             allowance=allowance,

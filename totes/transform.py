@@ -11,8 +11,9 @@ from functools import partial
 from totes.contracts.requests import Request
 from totes.errors import BatchContended
 from totes.lake.batch_log import BatchLog, batch_of
-from totes.lake.bucket import Lake
+from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest, parse_manifest
+from totes.lake.read_ahead import ReadAhead, worth_saying
 from totes.lake.side_by_side import SideBySide
 from totes.lake.together import Together
 from totes.runtime.allowance import UNLIMITED, Allowance
@@ -34,6 +35,7 @@ class Transformed:
         processed_through: the last batch of the processed zone.
         more: whether batches are left because the time is up.
         catching_up: the ARN of the execution to which this one leaves the rest.
+        objects: what Load reads of the batch, if there is a single one; nothing if that is much.
     """
 
     processed_through: int
@@ -42,6 +44,7 @@ class Transformed:
     rows: dict[str, int] = field(default_factory=dict)
     more: bool = False
     catching_up: str | None = None
+    objects: list[StoredObject] = field(default_factory=list)
 
     @property
     def batches(self) -> int:
@@ -52,6 +55,7 @@ class Transformed:
         self.first, self.last = self.first or manifest.batch, manifest.batch
         for table, count in manifest.rows().items():
             self.rows[table] = self.rows.get(table, 0) + count
+        self.objects = worth_saying(manifest) if self.batches == 1 else []
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,14 @@ def transform(
         AccessDenied, CorruptObject, ObjectMissing, LogBroken, ContractViolation, VersionUnknown, DiskFull: see
             totes.errors.
     """
-    landing, processed = Lake(settings.landing_bucket), Lake(settings.processed_bucket)
+    # While this reads the logs, it begins to download the batch that Ingest says it has landed.
+    with ReadAhead(settings.landing_bucket, request.landed_objects) as landing:
+        return _transform(landing, Lake(settings.processed_bucket), request, allowance, since)
+
+
+def _transform(
+    landing: Lake, processed: Lake, request: Request, allowance: Allowance, since: int | None
+) -> Transformed:
     landed_log = BatchLog(landing, request.landed_through)
     processed_log = BatchLog(processed, request.processed_through)
     with SideBySide() as threads:

@@ -12,6 +12,7 @@ from cli.render.log_lines import LogLine
 from cli.render.terminal import ago
 from totes.alerts.email import anchor
 from totes.alerts.error_catalogue import section
+from totes.alerts.executions import without_objects
 
 # A document's address, whatever is before docs/: the page serves the same document.
 _DOCUMENT = re.compile(r"\S*\bdocs/([\w/-]+)\.md(#[\w-]+)?")
@@ -19,11 +20,13 @@ _RATE = re.compile(r"rate\((?:1 )?(.+)\)")
 
 
 def pretty(document: str | Mapping[str, Any]) -> str:
-    """Formats JSON with line breaks; returns other text unchanged."""
+    """Formats JSON with line breaks, without a batch's objects; returns other text unchanged."""
     try:
         parsed = json.loads(document) if isinstance(document, str) else document
     except ValueError:
         return str(document)
+    if isinstance(parsed, dict):
+        parsed = without_objects(parsed)
     return json.dumps(parsed, indent=2, ensure_ascii=False)
 
 

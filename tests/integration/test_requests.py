@@ -55,7 +55,7 @@ def test_idle_run_waits_for_few_requests(pipeline: Pipeline, expected: list[int]
     assert [trace.depth for trace in stages(pipeline)] == expected
 
 
-@pytest.mark.parametrize(("pipeline", "expected"), [("cold", [5, 4, 2]), ("warm", [4, 4, 2])], indirect=["pipeline"])
+@pytest.mark.parametrize(("pipeline", "expected"), [("cold", [5, 3, 1]), ("warm", [4, 3, 1])], indirect=["pipeline"])
 def test_stage_waits_no_more_often_for_more_tables(pipeline: Pipeline, expected: list[int]) -> None:
     for table in ("staff", "design", "currency", "sales_order", "purchase_order"):
         pipeline.totesys(f"UPDATE {table} SET last_updated = now() WHERE {table}_id < 20")

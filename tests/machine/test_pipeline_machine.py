@@ -17,7 +17,7 @@ from local.lambda_runtime.worker import LambdaContext, error_payload
 from local.stack import Stack
 from tests.support.executions import forget_executions
 from tests.support.redrives import redriving
-from totes.alerts.executions import readable
+from totes.alerts.executions import describe, readable
 from totes.contracts.declarations import source_tables, warehouse_tables
 from totes.contracts.requests import parse_request
 from totes.errors import (
@@ -45,6 +45,7 @@ INGESTED = {
     "warnings": [],
     "landed_through": 124,
     "processed_through": 123,
+    "objects": [{"key": "data/sales_order/batch=00000124/a.parquet", "rows": 12, "bytes": 900, "sha256": "a"}],
     "new_data": True,
 }
 NOTHING_LANDED = INGESTED | {"batch": None, "rows": {}, "processed_through": 124, "new_data": False}
@@ -56,6 +57,7 @@ TRANSFORMED = {
     "processed_through": 124,
     "more": False,
     "catching_up": None,
+    "objects": [{"key": "data/fact_sales_order/batch=00000124/b.parquet", "rows": 12, "bytes": 900, "sha256": "b"}],
 }
 LOADED = {
     "first": 124,
@@ -224,6 +226,13 @@ def test_new_data_goes_through_all_stages(machine: Machine, functions: Functions
     ]
     assert json.loads(ended["output"]) == {"ingest": INGESTED, "transform": TRANSFORMED, "load": LOADED}
     assert machine.mails == []
+
+
+def test_objects_of_a_batch_are_for_the_stages_only(machine: Machine) -> None:
+    machine.run()
+    output = describe(machine.arn).output
+    assert output["ingest"]["landed_through"] == 124
+    assert [stage for stage, result in output.items() if "objects" in result] == []
 
 
 def test_nothing_new_ends_without_transform(machine: Machine, functions: Functions) -> None:

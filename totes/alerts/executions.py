@@ -102,6 +102,16 @@ def stood_aside(output: Mapping[str, Any]) -> bool:
     return bool(output.get("load", {}).get("catching_up"))
 
 
+def without_objects(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the stages' results without the objects that each stage names only for the next one."""
+    return {
+        stage: {name: value for name, value in result.items() if name != "objects"}
+        if isinstance(result, dict)
+        else result
+        for stage, result in results.items()
+    }
+
+
 def start(names: "Names", name: str, document: str) -> str:
     """Starts an execution with a JSON document as its input, and returns its ARN."""
     answer = client("stepfunctions").start_execution(stateMachineArn=names.state_machine_arn, name=name, input=document)
@@ -116,7 +126,7 @@ def describe(arn: str) -> Execution:
     return replace(
         _execution(found),
         input=found.get("input") or "{}",
-        output=json.loads(found.get("output") or "{}"),
+        output=without_objects(json.loads(found.get("output") or "{}")),
         error=found.get("error"),
         cause=readable(found.get("cause")),
         states=fold(event for page in pages for event in page["events"]),

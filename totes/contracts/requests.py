@@ -5,7 +5,7 @@ schemas/interfaces/*.schema.json define the shapes.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -53,6 +53,18 @@ class Request:
         """Returns the last processed batch that a stage of this execution has reported; 0 if there is none."""
         last = self.so_far.get("transform") or self.so_far.get("ingest", {})
         return int(last.get("processed_through", 0))
+
+    @property
+    def landed_objects(self) -> Sequence[Mapping[str, Any]]:
+        """Returns the objects that Transform probably needs; a workflow of an earlier release names none."""
+        objects: Sequence[Mapping[str, Any]] = self.so_far.get("ingest", {}).get("objects", ())
+        return objects
+
+    @property
+    def processed_objects(self) -> Sequence[Mapping[str, Any]]:
+        """Returns the objects that Load probably needs."""
+        objects: Sequence[Mapping[str, Any]] = self.so_far.get("transform", {}).get("objects", ())
+        return objects
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ def measured(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
 
 def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
     landed = invoke("ingest", input={})
+    stored = deployed.landed().read(1).objects("data")
     assert landed.pop("full_read") == dict.fromkeys(deployed.landed().read(1).tables, "first batch")
     assert landed == {
         "batch": 1,
@@ -64,11 +65,15 @@ def test_handlers_answer_what_they_did(deployed: Pipeline) -> None:
         "warnings": [],
         "landed_through": 1,
         "processed_through": 0,
+        "objects": [found.as_json() for found in stored.values()],
         "new_data": True,
         # The workflow of the previous release selects it.
         "dry_run": False,
     }
-    assert invoke("transform") == {
+    transformed = invoke("transform", so_far={"ingest": landed})
+    processed = deployed.processed().read(1).objects("data")
+    assert transformed.pop("objects") == [found.as_json() for found in processed.values()]
+    assert transformed == {
         "first": 1,
         "last": 1,
         "batches": 1,
@@ -106,6 +111,32 @@ def test_passes_add_up_and_the_last_says_what_is_left(deployed: Pipeline, monkey
     loaded = invoke("load", so_far=so_far)
     assert (loaded["first"], loaded["last"], loaded["batches"], loaded["more"]) == (1, 2, 2, False)
     assert (loaded["inserted"], so_far["transform"]["rows"]) == ({"dim_currency": 2}, {"dim_currency": 2})
+
+
+def test_objects_are_said_only_of_the_next_batch(deployed: Pipeline) -> None:
+    """The objects of a batch that others wait in front of would lie in memory until its turn comes."""
+    assert invoke("ingest")["objects"]
+    deployed.totesys(f"INSERT INTO currency VALUES (2, 'EUR', {STAMPS})")
+    landed = invoke("ingest")
+    assert (landed["batch"], landed["objects"]) == (2, [])
+    transformed = invoke("transform", so_far={"ingest": landed})
+    assert (transformed["batches"], transformed["objects"]) == (2, [])
+
+
+def test_objects_of_an_earlier_pass_are_not_carried_over(deployed: Pipeline) -> None:
+    so_far: dict[str, Any] = {"ingest": invoke("ingest")}
+    so_far["transform"] = invoke("transform", so_far=so_far)
+    assert so_far["transform"]["objects"]
+    assert invoke("transform", so_far=so_far)["objects"] == []
+
+
+def test_stages_need_no_objects_from_those_before(deployed: Pipeline) -> None:
+    """An execution that the previous release began selects none."""
+    so_far = {"ingest": invoke("ingest")}
+    del so_far["ingest"]["objects"]
+    so_far["transform"] = invoke("transform", so_far=so_far)
+    del so_far["transform"]["objects"]
+    assert invoke("load", so_far=so_far)["last"] == 1
 
 
 def test_batches_of_another_execution_are_left_to_it(deployed: Pipeline) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from totes.alerts.email import anchor as heading_anchor
-from web.text import every, linked, runbook
+from web.text import every, linked, pretty, runbook
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,16 @@ def test_error_leads_to_its_section() -> None:
 )
 def test_headings_have_the_anchors_of_github(heading: str, anchor: str) -> None:
     assert heading_anchor(heading) == anchor
+
+
+@pytest.mark.parametrize(
+    ("document", "shown"),
+    [
+        ('{"ingest": {"batch": 7, "objects": [{"key": "a"}]}}', '{\n  "ingest": {\n    "batch": 7\n  }\n}'),
+        ('{"full_read": ["staff"]}', '{\n  "full_read": [\n    "staff"\n  ]\n}'),
+        ("[1]", "[\n  1\n]"),
+        ("no JSON", "no JSON"),
+    ],
+)
+def test_document_is_shown_without_the_objects_of_its_batch(document: str, shown: str) -> None:
+    assert pretty(document) == shown
