@@ -28,7 +28,7 @@ def failures_before(names: Names, execution: str) -> Iterator[Attempt]:
     """Yields the failures since the last success, newest first, of at most 100 executions.
 
     Another execution that is still running counts as soon as it has reached its e-mail. The failures of `execution`
-    itself count if it was redriven after them.
+    itself count, too, if it was redriven after them.
     """
     listed = sorted(latest(names, LOOKED_AT), key=_ended, reverse=True)
     good = next((other for other in listed if other.status == SUCCEEDED and not left_the_rest(other)), None)
