@@ -15,7 +15,7 @@ from benchmarks.processes import once, warm
 from benchmarks.rounds import Competitor, Line, OursFailed, Outcome, Target, take_turns
 
 OURS, WARM = "totes", "totes, warm"
-INGESTR, DLT = "ingestr, merge", "dlt, merge"
+INGESTR = "ingestr, merge"
 KEYED, BARE = "psql COPY, keyed table", "psql COPY, bare table"
 TO_FILE, ASKED = "psql COPY to a file", "psql, asked"
 SCAN, BEYOND_SCAN = "the scan of totes alone", "totes, warm, beyond its scan"

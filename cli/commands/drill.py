@@ -67,7 +67,7 @@ def _announce(console: Console, address: str | None, step: bool) -> None:
         console.print(Text.assemble("Watch it at ", (address, "bold underline"), "."), soft_wrap=True)
     hints = [
         f"In another terminal: export TOTES_HOME={home()}, then totes status, totes explain or totes logs.",
-        "Retries wait a tenth as long as on AWS. The drill fires the schedule itself.",
+        "Retries wait a tenth as long as on AWS. The drill starts the schedule's executions itself.",
         *(["Take your time, but start no execution: the drill counts executions and e-mails."] if step else []),
     ]
     console.print(Text("\n".join(hints), "dim"), soft_wrap=True)

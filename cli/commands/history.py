@@ -45,8 +45,8 @@ def history(
 ) -> None:
     """Show every version of an order and what changed, or list the amended orders.
 
-    A version is valid from the first snapshot that has it until the first snapshot that has the next version or lacks
-    the order. last_updated is the back office's own timestamp: amendments leave it alone.
+    A version is valid from the first snapshot that shows it. It ends with the first snapshot that shows the next
+    version, or that lacks the order. last_updated is the back office's own timestamp: amendments leave it alone.
 
     Exit code: 1 if the warehouse never had the order.
     """

@@ -31,8 +31,8 @@ def psql(
     deployment = target(context)
     if deployment.stage != LOCAL:
         raise Misused(
-            f"Stage {deployment.stage} is on AWS; this command only opens the databases of `totes up`. Use `totes "
-            f"--stage {deployment.stage} query`, or run psql yourself with the address and login in the secret "
+            f"Stage {deployment.stage} is on AWS; this command only opens the databases of `totes up`. To query the "
+            f"warehouse, use `totes --stage {deployment.stage} query`. Or run psql yourself, with the address and login in the secret "
             f"totes/{deployment.stage}/{which}."
         )
     try:

@@ -125,7 +125,7 @@ def _run(handler: Handler, request: dict[str, Any]) -> dict[str, Any]:
     context = LambdaContext(**request["context"])
     try:
         result = handler(request["event"], context)
-    except Exception as error:  # noqa: BLE001 - every error becomes an answer, as in AWS's runtime
+    except Exception as error:  # noqa: BLE001 - every error becomes an answer, as in the runtime of Lambda
         payload = error_payload(error, context.aws_request_id)
         _log(payload)
         return {"error": payload}

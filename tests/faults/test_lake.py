@@ -23,7 +23,7 @@ DELETION = "DELETE FROM payment WHERE payment_id = 9"
 
 @pytest.fixture
 def scenario(scenario: Scenario) -> Scenario:
-    """Turns on the versions of the buckets' objects, as in AWS."""
+    """Turns on the versions of the buckets' objects, as on AWS."""
     for bucket in (scenario.pipeline.landing_bucket, scenario.pipeline.processed_bucket):
         scenario.pipeline.s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     return scenario

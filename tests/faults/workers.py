@@ -40,7 +40,7 @@ def kill_worker(function: str) -> None:
 
 
 def aborting(scenario: Scenario) -> Invoker:
-    """Aborts the execution while a function is running; the function still comes to its end, as in AWS."""
+    """Aborts the execution while a function is running; the function still comes to its end, as on AWS."""
 
     def invoke(name: str, event: dict[str, Any]) -> InvokeResult:
         scenario.stack.client("stepfunctions").stop_execution(executionArn=event["execution"])

@@ -282,7 +282,7 @@ def test_explain_tells_a_failure_as_the_mail_does(stack: Stack, totes: Totes, fa
     assert code == 0
     describe_end, _, rest = shown.partition("States ─")
     # The command takes its time a moment later, and a mail counts from its own time.
-    message = mail.message.partition("\nNext mail ")[0] + "\n\nDO THIS " + mail.message.partition("\nDO THIS ")[2]
+    message = mail.message.partition("\nNext e-mail ")[0] + "\n\nDO THIS " + mail.message.partition("\nDO THIS ")[2]
     kept = [line for line in message.splitlines() if not line.startswith("When ")]
     assert "\nAn e-mail was sent.\n" in f"\n{describe_end}"
     assert mail.subject.split(",")[0] in describe_end
@@ -428,7 +428,7 @@ def noting(action: str, method: Callable[..., Any], actions: set[str]) -> Callab
     return noted
 
 
-# The local stack has fewer resources to check than a stage in AWS: tests/unit/cli/doctor tests that row.
+# The local stack has fewer resources to check than a stage on AWS: tests/unit/cli/doctor tests that row.
 @pytest.mark.parametrize("command", [command for command in documented_actions() if command != "doctor"])
 def test_documented_actions_are_those_that_a_command_needs(
     stack: Stack,

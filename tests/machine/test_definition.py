@@ -102,7 +102,7 @@ def test_catch_all_stands_last_and_alone(field: str) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_failure_of_a_stage_is_caught(stage: str) -> None:
     caught = {error: catcher for catcher in STAGES[stage]["Catch"] for error in catcher["ErrorEquals"]}
-    # In AWS, States.ALL does not catch States.DataLimitExceeded.
+    # On AWS, States.ALL does not catch States.DataLimitExceeded.
     assert caught.keys() == {"States.DataLimitExceeded", "States.ALL"}
     assert {catcher["Next"] for catcher in caught.values()} == {f"{stage}Failed"}
     assert STATES[f"{stage}Failed"]["Parameters"]["failure"]["State"] == stage

@@ -25,10 +25,10 @@ _END = {"ExecutionTimedOut": TIMED_OUT, "ExecutionAborted": ABORTED}
 
 
 def failures_before(names: Names, execution: str) -> Iterator[Attempt]:
-    """Yields the failures since the last success, newest first, of at most 100 executions.
+    """Yields the failures since the last success, newest first; it looks at 100 executions at most.
 
-    Another execution that is still running counts as soon as it has reached its e-mail. The failures of `execution`
-    itself count if it was redriven after them.
+    They include the failure of another execution that is still running but has reached the state that sends its e-mail.
+    They include earlier failures of `execution` itself, if it was redriven after them.
     """
     listed = sorted(latest(names, LOOKED_AT), key=_ended, reverse=True)
     good = next((other for other in listed if other.status == SUCCEEDED and not left_the_rest(other)), None)

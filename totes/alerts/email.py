@@ -210,7 +210,7 @@ def _safe(failure: Failure) -> str:
         else "the warehouse's transaction was rolled back"
     )
     waits = {
-        "Ingest": "The changes are still in totesys, and the next execution reads them",
+        "Ingest": "The changes are still in totesys, and the first execution that succeeds reads them",
         "Transform": "The landed batches are safe in the landing zone, and the next execution resumes there",
         "Load": f"The processed batches are safe in the processed zone, {load}, and the next execution resumes there",
     }
@@ -226,7 +226,7 @@ def _which_mail(decision: Decision | None) -> dict[str, str]:
     if decision is None:
         return {}
     after = in_words(decision.again)
-    facts = {"Next mail": f"In {after}, if this failure persists; at once for a different failure."}
+    facts = {"Next e-mail": f"In {after}, if this failure persists; at once for a different failure."}
     if last_mail := decision.last_mail:
         before = f"execution {last_mail.execution} sent the previous one at {_moment(last_mail.at)}"
         facts = {"Repeats": f"This is e-mail {last_mail.mails + 1} about this failure; {before}"} | facts

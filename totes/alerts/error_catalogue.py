@@ -144,8 +144,8 @@ CATALOGUE: Mapping[str, tuple[str, str]] = {
     ),
     TIMED_OUT: (
         "The whole execution ran out of time.",
-        "Nothing, if the next execution succeeds: it resumes where this one stopped. If it happens again, look in the "
-        "log how long each batch takes.",
+        "Nothing, if the next execution succeeds: it resumes where this one stopped. If it happens again, check in "
+        "the log how long each batch takes.",
     ),
     ABORTED: (
         "Somebody stopped the execution.",

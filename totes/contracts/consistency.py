@@ -248,7 +248,7 @@ class _Source(_Table):
         if sum(limits) > MAX_ROW_BYTES or min(limits, default=1) < 1:
             self.find(
                 f"max_bytes of its columns add up to more than {MAX_ROW_BYTES:,}, or leave nothing for another text: a "
-                "function has no memory for a longer row",
+                "function does not have enough memory for a longer row",
                 "columns",
             )
 

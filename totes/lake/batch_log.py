@@ -127,7 +127,7 @@ class BatchLog:
         if not committed:
             raise BatchContended(
                 f"Batch {manifest.batch} of s3://{self._lake.bucket} was committed by another execution meanwhile.",
-                "Nothing to do: this one starts over with the batch after it.",
+                "Nothing to do: the next attempt or execution starts with the batch after it.",
             )
         if hint:
             noted.result()

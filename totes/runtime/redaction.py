@@ -13,9 +13,11 @@ from functools import cache
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-# A shorter value is masked only as a whole word: masked inside words, it could be guessed from the rest of them.
+# From 8 characters on, a value is masked anywhere; a shorter one only as a whole word. Inside a longer word, the letters
+# that remain would give it away.
 _LONG = 8
-# A shorter value is not masked: so much would be masked that the value could be guessed, and the text not read.
+# Below 4 characters, a value is not masked. It occurs so often that the masks would give it away and make the text
+# unreadable.
 _SHORTEST = 4
 
 _PASSWORD = r"(?:passwords?|passwd|passphrase|pwd)"  # noqa: S105

@@ -243,7 +243,15 @@ def _no_rows(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
 def _differences(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal.chapter("A warehouse that differs from totesys")
     tables = [
-        TableDifferences("fact_payment", "payment", "payment_id", 1_584, 1_584, differing=Keys(1, [9])),
+        TableDifferences(
+            "fact_payment",
+            "payment",
+            "payment_id",
+            1_584,
+            1_584,
+            differing=Keys(1, [9]),
+            columns={"payment_amount": 1},
+        ),
         TableDifferences("dim_staff", "staff", "staff_id", 20, 19, missing=Keys(1, [7])),
     ]
     monkeypatch.setattr("cli.commands.reconcile.compare", lambda *_: Reconciliation(4, NOW, NOW, None, tables))

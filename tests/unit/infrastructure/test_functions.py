@@ -143,7 +143,7 @@ def test_named_resources_bear_the_names_of_the_stage() -> None:
 
 def test_architecture_draws_everything_that_has_a_name() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    diagram = page.partition("\n## In AWS\n")[2].partition("\n## ")[0]
+    diagram = page.partition("\n## On AWS\n")[2].partition("\n## ")[0]
     names = {TEMPLATE.text(found[key]) for found in named() for key in NAMES if key in found}
     names |= {function["name"] for function in TEMPLATE.functions.values()} | {DEV.state_machine, DEV.backfill}
     assert {name for name in names if not re.search(rf">{re.escape(name)}[<\"]", diagram)} == set()

@@ -141,9 +141,9 @@ def test_weekend_of_one_failure_is_five_mails(schedule: Schedule) -> None:
     # The previous mail says everything.
     assert schedule.most_read == 2
     first, second = (" ".join(text.split()) for text in schedule.texts[:2])
-    assert "Next mail In 1 hour, if this failure persists; at once for a different failure." in first
+    assert "Next e-mail In 1 hour, if this failure persists; at once for a different failure." in first
     assert "Repeats" not in first
-    assert "Next mail In 24 hours, if this failure persists" in second
+    assert "Next e-mail In 24 hours, if this failure persists" in second
     assert "Repeats This is e-mail 2 about this failure; execution at-0 sent the previous one at 2026-11-24" in second
 
 
