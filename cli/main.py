@@ -29,10 +29,12 @@ from cli.commands.simulate import simulate
 from cli.commands.status import status
 from cli.commands.up import up
 from cli.deployment import Profile, Region, Stage, speaks_to_a_deployment
+from cli.flags import Command, Group
 from cli.render.terminal import prepare_streams, say_error
 
 app = typer.Typer(
     name="totes",
+    cls=Group,
     help="Every committed change in totesys reaches the warehouse exactly once, with its full history.",
     epilog="Exit codes: 0 success, 1 failure, 2 wrong arguments or no such deployment, 130 Ctrl-C.",
     pretty_exceptions_enable=False,
@@ -62,7 +64,10 @@ COMMANDS = (
     simulate,
 )
 for command in COMMANDS:
-    app.command()(command if command in _OWN_STACK else speaks_to_a_deployment(command))
+    # psql gets all options that totes does not know.
+    app.command(cls=Command, context_settings={"ignore_unknown_options": command is psql})(
+        command if command in _OWN_STACK else speaks_to_a_deployment(command)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from cli.deployment import WarehouseEmpty, warehouse
 from cli.errors import one_line
-from cli.render.executions import calendars, count_without_calendar
+from cli.render.executions import count_without_calendar
 from totes.alerts.executions import SUCCEEDED, Execution, describe, latest, stood_aside
+from totes.contracts.declarations import calendars
 from totes.errors import TotesError
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake

@@ -181,7 +181,7 @@ def find_question(name: str) -> Question:
     """
     paths = {path.stem: path for path in _files()}
     if name not in paths:
-        raise Misused(no_such("query", name, paths))
+        raise Misused(no_such("question", name, paths))
     return read_question(paths[name])
 
 

@@ -1,9 +1,19 @@
-"""Makes the names of executions and the command lines that start them."""
+"""Makes the names of executions, and the hints and command lines that start them."""
 
+import shutil
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+
+def another_terminal() -> str:
+    """Returns the words that begin a hint: where to type commands, and how to make `totes` known there."""
+    if shutil.which("totes"):
+        return "In another terminal"
+    return f"In another terminal, after `. {Path(sys.prefix) / 'bin' / 'activate'}`"
 
 
 def unique_name(origin: str) -> str:

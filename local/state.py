@@ -111,8 +111,8 @@ def running_stack(folder: Path | None = None) -> StackState:
     found = folder or nearest_home()
     if found is None:
         raise StackNotRunning(
-            f"No stack runs here: neither {Path.cwd()} nor a folder above it has a {HOME} of yours with one. Start one "
-            "with `totes up`, or go to the folder in which it runs."
+            f"No stack runs here: you started none in {Path.cwd()} or in a folder above it. Start one with `totes up`, "
+            "or go to the folder in which it runs."
         )
     path = found / FILE
     try:

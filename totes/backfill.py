@@ -1,9 +1,9 @@
 """Backfill: many functions read totesys at once, for tables that are too large for one function.
 
-The plan takes one snapshot, whose fence is the fence of the whole backfill. The backfill reads tables in ranges of keys,
-each in its own snapshot. Each range becomes a batch. It reads dimensions first, and then only those facts that are older
-than the fence. Every row that such a fact refers to was there at the plan, and can't be deleted before the fact is. The
-pipeline's next execution reads later changes.
+The plan takes one snapshot, whose fence is the fence of the whole backfill. The backfill reads tables in ranges of
+keys, each in its own snapshot. Each range becomes a batch. It reads dimensions first, and then only those facts that
+are older than the fence. Every row that such a fact refers to was there at the plan, and can't be deleted before the
+fact is. The pipeline's next execution reads later changes.
 """
 
 import json

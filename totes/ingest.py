@@ -11,6 +11,7 @@ from totes.lake.batch_log import BatchLog, ends, entry
 from totes.lake.bucket import Lake, StoredObject
 from totes.lake.manifest import Manifest, moment_after
 from totes.lake.read_ahead import worth_saying
+from totes.lake.side_by_side import SideBySide
 from totes.postgres.catalogue import structure_of
 from totes.postgres.connection import TOTESYS, connected
 from totes.postgres.position import SourcePosition
@@ -106,7 +107,9 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
     log = BatchLog(landing)
     # The log is read before the snapshot is taken, so a batch that is committed in between collides with ours. In the
     # other order, an older snapshot could follow a newer one.
-    previous, processed_through = ends(log, BatchLog(processed))
+    with SideBySide() as threads:
+        reading = threads.submit(read_credentials, settings.source_secret)
+        previous, processed_through = ends(log, BatchLog(processed))
     last = previous.batch if previous else 0
     if processed_through > last:
         raise LogBroken(
@@ -114,7 +117,7 @@ def ingest(settings: IngestSettings, request: Request) -> Ingested:
             RESTORE,
         )
     logger.append_keys(batch=last + 1)
-    credentials = read_credentials(settings.source_secret)
+    credentials = reading.result()
     if weak := weakness(credentials):
         logger.warning(weak)
     with scratch() as folder:

@@ -1,6 +1,7 @@
 """`totes demo`: shows the whole pipeline on a temporary stack, in six short chapters."""
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -59,8 +60,10 @@ def demo(
             _run_chapters(console, report)
     except KeyboardInterrupt:
         raise Interrupted(STOPPED) from None
+    # `make run` needs no `totes` on the path.
+    up = "totes up" if shutil.which("totes") else "make up"
     console.print(
-        Text(f"\nDone in {time.monotonic() - began:.0f} s. `totes up` starts a stack that keeps running."),
+        Text(f"\nDone in {time.monotonic() - began:.0f} s. `{up}` starts a stack that keeps running."),
         soft_wrap=True,
     )
 

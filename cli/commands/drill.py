@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.commands.demo import STOPPED, temporary_stack
 from cli.errors import FAILED, Interrupted, Misused
 from cli.render.terminal import say_error, screen
+from cli.starting import another_terminal
 from cli.stopping import said_when_terminated
 from local.state import home
 from web.listener import listener
@@ -66,7 +67,7 @@ def _announce(console: Console, address: str | None, step: bool) -> None:
     if address:
         console.print(Text.assemble("Watch it at ", (address, "bold underline"), "."), soft_wrap=True)
     hints = [
-        f"In another terminal: export TOTES_HOME={home()}, then totes status, totes explain or totes logs.",
+        f"{another_terminal()}: export TOTES_HOME={home()}, then totes status, totes explain or totes logs.",
         "Retries wait a tenth as long as on AWS. The drill starts the schedule's executions itself.",
         *(["Take your time, but start no execution: the drill counts executions and e-mails."] if step else []),
     ]

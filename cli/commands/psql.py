@@ -19,7 +19,7 @@ def psql(
     context: typer.Context,
     which: Annotated[Literal["source", "warehouse"], typer.Argument(help="Which database.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- OPTIONS]", help="Options for psql, such as -- -c 'SELECT 1'.")
+        list[str] | None, typer.Argument(metavar="PSQL_OPTION", help="Options for psql, such as -c 'SELECT 1'.")
     ] = None,
 ) -> None:
     """Open a database of `totes up` in psql, as its superuser. Your changes are real.
@@ -32,8 +32,8 @@ def psql(
     if deployment.stage != LOCAL:
         raise Misused(
             f"Stage {deployment.stage} is on AWS; this command only opens the databases of `totes up`. To query the "
-            f"warehouse, use `totes --stage {deployment.stage} query`. Or run psql yourself, with the address and login in the secret "
-            f"totes/{deployment.stage}/{which}."
+            f"warehouse, use `totes --stage {deployment.stage} query`. Or run psql yourself, with the address and "
+            f"login in the secret totes/{deployment.stage}/{which}."
         )
     try:
         stack = running_stack()

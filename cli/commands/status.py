@@ -71,7 +71,8 @@ def status(
 ) -> None:
     """Show the three logs, the warehouse's freshness, the schedule, and the last executions.
 
-    A batch is landed, then processed, then loaded. If the batch numbers differ, the next execution catches up.
+    A batch is landed, then processed, then loaded. If the batch numbers differ, the next execution catches up. A table
+    that only adds columns to a dimension, such as department, has rows in the landing zone only.
 
     Exit code: 1 if the warehouse is empty, unreachable, or older than the promised 30 minutes.
     """

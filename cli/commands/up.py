@@ -14,6 +14,7 @@ from cli.errors import CommandFailed, Misused
 from cli.render.terminal import screen
 from cli.schedule import parse_interval
 from cli.service import Pace, serve
+from cli.starting import another_terminal
 from cli.stopping import said_when_terminated
 from local.state import check_free, home
 from web.listener import listener
@@ -42,13 +43,14 @@ def up(
         typer.Option(file_okay=False, help="Keep the databases and the lake in this folder. Default: temporary."),
     ] = None,
     every: Annotated[
-        str | None, typer.Option(metavar="20s", help="The schedule's interval. Default: the rate in serverless.yml.")
+        str | None,
+        typer.Option(metavar="SPAN", help="The schedule's interval, such as 20s. Default: the rate in serverless.yml."),
     ] = None,
     seed: Annotated[bool, typer.Option("--seed/--no-seed", help="Fill the source if it is empty.")] = True,
     simulate: Annotated[
         bool, typer.Option("--simulate/--no-simulate", help="Simulate working days, starting three months ago.")
     ] = False,
-    day: Annotated[str, typer.Option(metavar="1m", help="How long a simulated working day lasts.")] = "1m",
+    day: Annotated[str, typer.Option(metavar="SPAN", help="How long a simulated working day lasts.")] = "1m",
     amendments: Amendments = USUAL_AMENDMENTS,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve a page that shows the pipeline.")] = True,
     port: Annotated[
@@ -122,7 +124,7 @@ def _announce(stack: "Stack", address: str | None, console: Console) -> None:
             ("The local stack is up. ", "bold green"),
             *(("See it at ", (address, "bold underline"), "\n") if address else ()),
             f"AWS at {stack.endpoint_url}, PostgreSQL at {stack.postgres.host}, logs in {stack.logs}.\n",
-            f"In another terminal: {' · '.join(TOUR)}. Ctrl-C stops it.",
+            f"{another_terminal()}: {' · '.join(TOUR)}. Ctrl-C stops it.",
         ),
         soft_wrap=True,
     )

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli.render.terminal import plain_table, took
 from totes.alerts.executions import RUNNING, SUCCEEDED, Execution, StateRun, stood_aside
-from totes.contracts.declarations import warehouse_tables
+from totes.contracts.declarations import calendars
 from totes.runtime.passes import batches_of
 from totes.runtime.redaction import visible
 
@@ -82,14 +82,10 @@ def summary(execution: Execution) -> str:
     return "; ".join(done) or NOTHING_NEW
 
 
-def calendars() -> list[str]:
-    """Returns the names of the tables that are not made from totesys's rows."""
-    return [table.name for table in warehouse_tables().values() if table.kind == "calendar"]
-
-
 def count_without_calendar(rows: Mapping[str, int]) -> int:
     """Returns the sum of the rows, without the calendar, which every batch contains."""
-    return sum(count for table, count in rows.items() if table not in calendars())
+    left_out = calendars()
+    return sum(count for table, count in rows.items() if table not in left_out)
 
 
 def rows_moved(output: Mapping[str, Any]) -> RenderableType:

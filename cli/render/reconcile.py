@@ -60,7 +60,8 @@ def _counts_tables(found: Reconciliation) -> Iterator[Table]:
 
 def _counts_row(row: TableDifferences) -> dict[str, Text]:
     counts = (cell("", row.in_totesys), cell("", row.in_warehouse))
-    cells = (Text(row.table), Text(row.source), *counts, *wrong_counts(row), _count(row.on_their_way.rows, "yellow"))
+    made_from = ", ".join((row.source, *warehouse_tables()[row.table].join))
+    cells = (Text(row.table), Text(made_from), *counts, *wrong_counts(row), _count(row.on_their_way.rows, "yellow"))
     return dict(zip(_HEADINGS, cells, strict=True))
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from cli.render.executions import calendars, catching_up
+from cli.render.executions import catching_up
 from cli.render.terminal import took
 from totes.alerts.executions import Execution, stood_aside
+from totes.contracts.declarations import calendars
 from totes.runtime.names import STAGES
 from totes.runtime.passes import batches_of
 

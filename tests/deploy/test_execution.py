@@ -70,7 +70,7 @@ def test_failing_load_is_caught_told_once_and_caught_up(connected: Stage, databa
     [(subject, message)] = told
     assert subject.startswith("totes-dev-pipeline: Load failed with AccessDenied, ")
     # The uploaded function wrote the text: the fallback's text is plainer.
-    assert "\nDO THIS    " in message
+    assert "\nDO THIS      " in message
     assert failed["executionArn"] in message
     assert str(databases.warehouse["password"]) not in message
 

@@ -177,7 +177,7 @@ def test_f54_failure_that_goes_on_is_told_less_and_less(scenario: Scenario) -> N
     assert "\nNext e-mail  In 1 hour, if this failure persists" in told[0][0].message
     assert re.search(r": 3 failures since [\d-]+ [\d:]+ UTC: Load failed with WarehouseUnreach", told[1][0].subject)
     assert "\nNext e-mail  In 24 hours, if this failure persists" in told[1][0].message
-    assert "Repeats    This is e-mail 2 about this failure" in told[1][0].message
+    assert "Repeats      This is e-mail 2 about this failure" in told[1][0].message
     assert ": Ingest failed with Lambda.TooManyRequestsException, " in other.mails[0].subject
     assert "11 executions have failed" in other.mail
     with later(timedelta(hours=60.2)):

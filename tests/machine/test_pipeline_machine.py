@@ -368,8 +368,8 @@ def test_terminal_error_fails_at_once_with_one_mail(
     assert machine.path[-7:] == [f"{stage}Failed", "CauseIsJson?", "ReadCause", "Report", *TOLD]
     (mail,) = machine.mails
     assert mail.subject.startswith(f"totes-local-pipeline: {stage} failed with ContractViolation, ")
-    assert f"Why        {found}." in mail.message
-    assert "DO THIS    Correct the row in totesys.\n" in mail.message
+    assert f"Why          {found}." in mail.message
+    assert "DO THIS      Correct the row in totesys.\n" in mail.message
 
 
 def test_plainer_mail_is_sent_where_the_report_cannot_be_made(machine: Machine, functions: Functions) -> None:
@@ -412,7 +412,7 @@ def test_every_failure_is_one_mail_that_fits(
         rf"totes-local-pipeline: {stage} failed with [\w.]+, nothing loaded yet|.* behind", mail.subject
     )
     assert len(mail.subject) <= 100
-    assert re.search(rf"\nWhat       {re.escape(ended['error'])}\n", mail.message)
+    assert re.search(rf"\nWhat         {re.escape(ended['error'])}\n", mail.message)
     assert len(mail.message) < 8_000
     assert "hunter2" not in mail.message
 
@@ -495,8 +495,8 @@ def test_wrong_input_is_told_by_mail(machine: Machine, functions: Functions, giv
     ended = machine.run(given)
     (mail,) = machine.mails
     assert (ended["status"], ended["error"], functions.order) == ("FAILED", "InputRefused", ["ingest"])
-    assert f"Why        The execution's input {found}" in mail.message
-    (remedy,) = re.findall(r"DO THIS    (.*?)\n\n", mail.message, re.DOTALL)
+    assert f"Why          The execution's input {found}" in mail.message
+    (remedy,) = re.findall(r"DO THIS      (.*?)\n\n", mail.message, re.DOTALL)
     assert " ".join(remedy.split()).startswith(
         "Start the execution with {} or with what is allowed: full_read: list of"
     )

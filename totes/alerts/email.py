@@ -6,12 +6,14 @@ do; where to look. It is plain text, for a reader who has never seen the code.
 
 import textwrap
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
 from totes.alerts.error_catalogue import ABORTED, TIMED_OUT, meaning, section
 from totes.alerts.repeats import Decision, in_words
+from totes.contracts.declarations import ContractInvalid, calendars
 from totes.errors import shortened
 from totes.runtime.names import LOCAL, STAGES, Names
 from totes.runtime.passes import batches_of
@@ -23,7 +25,8 @@ RUNBOOK, GRAPH, LOG = "Runbook", "Graph", "Log"
 # The most characters of a cause; the log has all of it.
 _LONGEST_CAUSE = 2_000
 _WIDTH = 78
-_MARGIN = 11
+# Two spaces more than the longest name of a fact.
+_MARGIN = 13
 # The ends of executions that were stopped from outside.
 _FROM_OUTSIDE = (TIMED_OUT, ABORTED)
 
@@ -259,15 +262,25 @@ def _when(failure: Failure) -> str:
 
 def _rows(failure: Failure) -> str:
     ingest, transform = (failure.results.get(stage, {}) for stage in ("ingest", "transform"))
-    parts = [
-        f"{_sum(result.get('rows'))} {word}"
-        for result, word in ((ingest, "landed"), (transform, "processed"))
-        if result
-    ]
+    parts = [f"{_sum(ingest.get('rows'))} landed"] if ingest else []
+    if transform:
+        parts.append(f"{_sum(_without_calendar(transform.get('rows')))} processed")
     if loaded := failure.results.get("load"):
         return ", ".join([*parts, f"{_loaded(loaded)} before that" if loaded["batches"] else "none loaded"])
     may_be = failure.state == "Load" and failure.error in _FROM_OUTSIDE
     return ", ".join([*parts, "none known to be loaded" if may_be else "none loaded"])
+
+
+def _without_calendar(rows: object) -> object:
+    """Leaves out the calendar's rows: almost every batch has some, and none of them was landed.
+
+    Invalid declarations may be the failure that the e-mail reports. Then it counts all rows.
+    """
+    with suppress(ContractInvalid):
+        left_out = calendars()
+        if isinstance(rows, Mapping):
+            return {table: count for table, count in rows.items() if table not in left_out}
+    return rows
 
 
 def _batches(failure: Failure) -> str:

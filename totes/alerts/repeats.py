@@ -104,8 +104,8 @@ class Intervals:
         spans = [timedelta(**{_UNITS[match[2]]: int(match[1])}) for match in found if match]
         if len(spans) != len(found) or min(spans) < SHORTEST:
             raise SettingsInvalid(
-                f"The intervals between e-mails about the same failure are {text!r}. Expected: times of at least 5m, in "
-                "minutes, hours or days, such as 1h,24h.",
+                f"The intervals between e-mails about the same failure are {text!r}. Expected: times of at least 5m, "
+                "in minutes, hours or days, such as 1h,24h.",
                 'Correct mailIntervals under params in serverless.yml, or --param="mailIntervals=…", and deploy.',
             )
         return cls(spans)

@@ -251,6 +251,11 @@ def read_declarations() -> Declarations:
     return Declarations(_in_order_of_reference(source), _in_order_of_reference(warehouse), findings)
 
 
+def calendars() -> list[str]:
+    """Returns the names of the warehouse's tables that are not made from totesys's rows."""
+    return [table.name for table in warehouse_tables().values() if table.kind == "calendar"]
+
+
 def source_columns() -> dict[str, list[str]]:
     """Returns the declared columns of each table of totesys, in the form of a manifest."""
     return {name: [column.name for column in table.columns] for name, table in source_tables().items()}

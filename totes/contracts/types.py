@@ -147,7 +147,7 @@ class Type:
 
     def can_widen_to(self, made: "Type") -> bool:
         """Returns whether Load can migrate a column of the warehouse from this type to another one in place."""
-        return self != made and _row_name(made) in self.widens_to and made.has_room_for(self)
+        return _row_name(made) in self.widens_to and made.has_room_for(self) and self != made
 
     def refused_default(self, text: str) -> str | None:
         """Returns the expected form of a default if a text can't be one; else None."""
@@ -428,6 +428,7 @@ def find(declared: str) -> Type | None:
     return None
 
 
+@cache
 def in_catalogue(found: str) -> Type | None:
     """Returns the warehouse's type to which PostgreSQL's format_type gives this name; None if there is none."""
     named = (row for row in ROWS if row.catalogue == found and row.in_warehouse and not row.is_assigned)

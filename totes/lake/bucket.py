@@ -10,7 +10,7 @@ import mmap
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ class StoredObject:
     sha256: str
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return dict(vars(self))
 
     def require_rows(self, found: int) -> None:
         """Compares the number of rows that were found with the manifest's.
@@ -169,7 +169,7 @@ class _AlreadyThereError(Exception):
 
 
 def _json_bytes(document: object) -> bytes:
-    return json.dumps(document, indent=1, ensure_ascii=False).encode()
+    return json.dumps(document, ensure_ascii=False).encode()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ schemas/interfaces/manifest.schema.json declares its shape.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -81,7 +81,7 @@ class Manifest:
             "snapshot_at": self.snapshot_at.isoformat(),
             "execution": self.execution,
             "made_at": self.made_at.isoformat(),
-            "source": asdict(self.source),
+            "source": dict(vars(self.source)),
             "columns": dict(self.columns),
             "structure": self.structure,
             "full_read": dict(self.full_read),

@@ -13,8 +13,8 @@ from functools import cache
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-# From 8 characters on, a value is masked anywhere; a shorter one only as a whole word. Inside a longer word, the letters
-# that remain would give it away.
+# From 8 characters on, a value is masked anywhere; a shorter one only as a whole word. Inside a longer word, the
+# letters that remain would give it away.
 _LONG = 8
 # Below 4 characters, a value is not masked. It occurs so often that the masks would give it away and make the text
 # unreadable.

@@ -30,12 +30,14 @@ def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
     assert f"totes {command}" in result.output or f"Usage: root {command}" in result.output
+    assert "<bool>" not in result.output
 
 
 def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     shown = capsys.readouterr().out
     assert all(f" {command} " in shown for command in COMMANDS)
+    assert "<bool>" not in shown
 
 
 @pytest.mark.parametrize(
@@ -87,10 +89,12 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
             id="deletions twice",
         ),
         pytest.param("query", "Which question? `totes query --list` shows all.", id="no question"),
-        pytest.param("query profit", "There is no query profit. There are: growth_by_quarter", id="unknown question"),
+        pytest.param(
+            "query profit", "There is no question profit. There are: growth_by_quarter", id="unknown question"
+        ),
         pytest.param(
             "query order_histroy",
-            "There is no query order_histroy. Did you mean order_history? There are: growth_by_quarter",
+            "There is no question order_histroy. Did you mean order_history? There are: growth_by_quarter",
             id="question misspelt",
         ),
         pytest.param(

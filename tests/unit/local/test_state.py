@@ -64,7 +64,7 @@ def test_stack_of_another_user_is_not_trusted(monkeypatch: pytest.MonkeyPatch, t
         (tmp_path / ".totes").symlink_to(tmp_path / "real")
         assert running_stack() == STATE
         os.chown(tmp_path / (".totes" if link else "real"), 4711, -1, follow_symlinks=False)
-        with pytest.raises(StackNotRunning, match=f"neither {tmp_path}/a nor a folder above it has a .totes of yours"):
+        with pytest.raises(StackNotRunning, match=f"you started none in {tmp_path}/a or in a folder above it"):
             running_stack()
 
 

@@ -1,14 +1,17 @@
 import json
 import re
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from tests.support.pipeline import Pipeline
+from totes import ingest
 from totes.contracts.declarations import source_tables
-from totes.errors import ContractViolation, DeletionsHeld
+from totes.errors import AccessDenied, ContractViolation, DeletionsHeld, LogBroken
 from totes.lake.batch_log import entry
 from totes.source.decisions import RESTRUCTURED, UPGRADED
 
@@ -96,3 +99,27 @@ def test_tables_are_read_in_full_once_after_an_upgrade(pipeline: Pipeline) -> No
     assert upgraded.full_read == dict.fromkeys(source_tables(), UPGRADED)
     assert upgraded.warnings == []
     assert pipeline.ingest().batch is None
+
+
+def test_secret_is_read_while_the_logs_are(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def meeting(work: Callable[..., Any]) -> Callable[..., Any]:
+        def met(*given: Any) -> Any:
+            both.wait()
+            return work(*given)
+
+        return met
+
+    for name in ("read_credentials", "ends"):
+        monkeypatch.setattr(ingest, name, meeting(getattr(ingest, name)))
+    pipeline.ingest()
+
+
+def test_broken_log_is_reported_before_a_secret_that_cannot_be_read(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, error in {"read_credentials": AccessDenied("No secret.", ""), "ends": LogBroken("A gap.", "")}.items():
+        monkeypatch.setattr(ingest, name, mock.Mock(side_effect=error))
+    with pytest.raises(LogBroken, match="A gap"):
+        pipeline.ingest()

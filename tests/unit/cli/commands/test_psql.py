@@ -29,12 +29,13 @@ def home(postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         yield tmp_path / "home"
 
 
-def test_psql_asks_the_running_stack(home: Path) -> None:
+@pytest.mark.parametrize("after", [(), ("--",)], ids=["options at once", "options after --"])
+def test_psql_asks_the_running_stack(home: Path, after: tuple[str, ...]) -> None:
     # Variables that would lead libpq to another server have no effect.
     misleading = {"PGHOSTADDR": "10.0.0.7", "PGPORT": "1", "PGPASSWORD": "hunter2", "PGOPTIONS": "-c nonsense=1"}
     query = "SELECT current_database(), current_user"
     done = subprocess.run(
-        [sys.executable, "-m", "cli", "psql", "source", "--", "--no-psqlrc", "-At", "-c", query],
+        [sys.executable, "-m", "cli", "psql", "source", *after, "--no-psqlrc", "-At", "-c", query],
         env=os.environ | misleading,
         capture_output=True,
         text=True,
@@ -71,7 +72,7 @@ def test_process_list_has_no_password(home: Path, monkeypatch: pytest.MonkeyPatc
         ("--stage prod psql source", "Stage prod is on AWS; this command only opens the databases of `totes up`. "),
         ("psql", "Missing argument 'which'"),
         ("psql lake", "'lake' is not one of"),
-        ("psql source -c nope", "No such option"),
+        ("psql source -c nope", "No stack runs in "),
     ],
 )
 def test_what_cannot_be_opened_is_said(

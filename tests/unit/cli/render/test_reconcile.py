@@ -44,7 +44,7 @@ def words(text: str) -> list[list[str]]:
 def test_agreement_is_said_in_words() -> None:
     text = shown(SAME)
     assert "The warehouse at batch 4, compared with totesys at 2026-11-23 12:00:00 UTC" in text
-    assert ["dim_staff", "staff", "20", "20", "0", "0", "0", "0"] in words(text)
+    assert ["dim_staff", "staff,", "department", "20", "20", "0", "0", "0", "0"] in words(text)
     assert text.endswith("\nThey agree: all 20 rows of totesys are in the warehouse, with the same values.\n")
 
 

@@ -45,8 +45,8 @@ def test_commands_of_a_remedy_name_the_stage() -> None:
 
 CONSOLE = "https://eu-west-2.console.aws.amazon.com"
 LINKS = [
-    f"Graph      {CONSOLE}/states/home?region=eu-west-2#/v2/executions/details/arn:of:one",
-    f"Log        {CONSOLE}/cloudwatch/home?region=eu-west-2#logsV2:logs-insights$3FqueryDetail$3D~("
+    f"Graph        {CONSOLE}/states/home?region=eu-west-2#/v2/executions/details/arn:of:one",
+    f"Log          {CONSOLE}/cloudwatch/home?region=eu-west-2#logsV2:logs-insights$3FqueryDetail$3D~("
     "end~'2024-11-15T09*3A35*3A00.000Z~start~'2024-11-15T09*3A30*3A00.000Z~timeType~'ABSOLUTE~tz~'UTC~editorString~'"
     "fields*20*40timestamp*2C*20service*2C*20level*2C*20message*0A*7C*20filter*20execution*20*3D*20*22arn*3Aof*3Aone"
     "*22*0A*7C*20sort*20*40timestamp*20asc~source~(~'*2Faws*2Flambda*2Ftotes-dev-ingest"
@@ -55,7 +55,7 @@ LINKS = [
 
 
 def test_mails_of_a_deployed_stage_lead_into_the_console() -> None:
-    assert failure_mail(FAILURE).body.splitlines()[-3:] == ["Runbook    docs/runbook.md#unexpectederror", *LINKS]
+    assert failure_mail(FAILURE).body.splitlines()[-3:] == ["Runbook      docs/runbook.md#unexpectederror", *LINKS]
     recovered = recovery_mail(Recovery(FAILURE.names, "arn:of:one", NOW, 1, NOW, {}))
     assert recovered.body.splitlines()[-1] == LINKS[0]
 
@@ -63,9 +63,9 @@ def test_mails_of_a_deployed_stage_lead_into_the_console() -> None:
 def test_mails_of_a_laptop_name_a_command_that_works_there() -> None:
     local = replace(FAILURE.names, stage="local")
     failed = failure_mail(replace(FAILURE, names=local)).body
-    assert failed.endswith("Runbook    docs/runbook.md#unexpectederror\nLook       totes explain one\n")
+    assert failed.endswith("Runbook      docs/runbook.md#unexpectederror\nLook         totes explain one\n")
     recovered = recovery_mail(Recovery(local, "arn:of:one", NOW, 1, NOW, {})).body
-    assert recovered.endswith("there is nothing to do.\n\nLook       totes explain one\n")
+    assert recovered.endswith("there is nothing to do.\n\nLook         totes explain one\n")
     assert "aws" not in failed + recovered
 
 

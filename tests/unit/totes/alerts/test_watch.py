@@ -19,6 +19,7 @@ from tests.support.served_aws import served_aws
 from tests.unit.totes.lake.test_batch_log import MANIFEST
 from totes.alerts.failure import fresh_as_of
 from totes.alerts.watch import age, tell
+from totes.contracts.declarations import ContractInvalid
 from totes.lake.batch_log import BatchLog
 from totes.lake.bucket import Lake
 from totes.runtime.settings import WatchSettings
@@ -300,10 +301,20 @@ def test_execution_that_ended_before_any_state_failed_in_ingest(steps: StepFunct
 def test_mail_counts_attempts_and_what_the_stages_returned(steps: StepFunctions) -> None:
     load = task(3, "Load")[:2]
     other = event(1, "TaskStateExited") | {"stateExitedEventDetails": {"name": "Other", "output": "3"}}
-    transformed = task(2, "Transform", {"transform": {"rows": {"dim_staff": 11}}})
+    transformed = task(2, "Transform", {"transform": {"rows": {"dim_staff": 11, "dim_date": 365}}})
     _, text = timed_out(steps, *task(1, "Ingest", INGESTED), other, *transformed, *load, *load[1:])
     assert "and 2 attempts" in text
     assert "Rows 12 landed, 11 processed, none known to be loaded" in text
+
+
+def test_wrong_declarations_stop_no_mail(steps: StepFunctions, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> list[str]:
+        raise ContractInvalid("dim_staff has no key.", "Correct it.")
+
+    monkeypatch.setattr("totes.alerts.email.calendars", wrong)
+    transformed = task(2, "Transform", {"transform": {"rows": {"dim_staff": 11, "dim_date": 365}}})
+    _, text = timed_out(steps, *task(1, "Ingest", INGESTED), *transformed, *task(3, "Load")[:2])
+    assert "Rows 12 landed, 376 processed, none known to be loaded" in text
 
 
 def test_mail_links_to_the_runbook_and_the_execution(steps: StepFunctions) -> None:

@@ -217,13 +217,13 @@ def test_hint_is_right_though_another_one_has_committed_the_batch(lake: Lake) ->
     put(entry(2), b"another's")
     with pytest.raises(BatchContended):
         log.commit(replace(MANIFEST, batch=2))
-    assert lake.read(HINT) == b'{\n "batch": 2\n}'
+    assert lake.read(HINT) == b'{"batch": 2}'
 
 
 def test_batch_may_be_committed_without_a_hint(lake: Lake) -> None:
     log = committed(lake, [1])
     log.commit(replace(MANIFEST, batch=2), hint=False)
-    assert (lake.read(HINT), log.last()) == (b'{\n "batch": 1\n}', 2)
+    assert (lake.read(HINT), log.last()) == (b'{"batch": 1}', 2)
 
 
 @pytest.mark.parametrize("hint", [b'{"batch": 3}', b'{"batch": 2}', b'{"batch": 9}', None], ids=str)
