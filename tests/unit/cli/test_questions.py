@@ -46,7 +46,7 @@ def test_optional_parameter_is_null_when_left_out() -> None:
 
 
 def test_unknown_question_lists_the_known() -> None:
-    with pytest.raises(Misused, match=r"no query profit. There are: growth_by_quarter, order_history"):
+    with pytest.raises(Misused, match=r"no question profit. There are: growth_by_quarter, order_history"):
         find_question("profit")
 
 
