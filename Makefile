@@ -32,11 +32,13 @@ HASHED := --require-hashes --only-binary=:all:
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-strip-extras \
     --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements"
 
-.PHONY: help run drill report up test test-fast test-deployed-python spark-test faults mutants survivors soak bench profile lint check-style check-types check-security \
+.PHONY: help install run drill report up test test-fast test-deployed-python spark-test faults mutants survivors soak bench profile lint check-style check-types check-security \
     check-docs check-infrastructure check-workflows format audit requirements upgrade docs picture clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-21s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Install the command totes into .venv, with all that it needs
 
 run: $(INSTALLED) ## See the whole pipeline work on this machine: nothing needed, nothing left behind
 	@$(BIN)/totes demo

@@ -183,13 +183,13 @@ def test_advisory_of_today_stops_no_deployment() -> None:
 
 def test_page_installs_the_command_before_it_uses_it() -> None:
     page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-    assert page.index("$ make .venv/.installed && . .venv/bin/activate\n") < page.index("$ totes ")
+    assert page.index("$ make install && . .venv/bin/activate\n") < page.index("$ totes ")
 
 
 def test_nothing_is_installed_once_there_are_credentials() -> None:
     (assumed,) = [place for place, step in enumerate(STEPS) if "configure-aws-credentials" in step.get("uses", "")]
     assert set(STEPS[assumed]["with"]) == {"role-to-assume", "aws-region", "role-duration-seconds"}
-    installs = [place for place, step in enumerate(STEPS) if re.search(r"npm ci|\.installed", step.get("run", ""))]
+    installs = [place for place, step in enumerate(STEPS) if re.search(r"npm ci|make install", step.get("run", ""))]
     assert len(installs) == 2
     assert max(installs) < assumed
 
