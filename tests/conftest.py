@@ -23,6 +23,7 @@ from local.postgres.databases import LOADER, READER, READER_RIGHTS, SOURCE_SCHEM
 from local.postgres.server import Postgres
 from tests.support.alchemy import engine_of
 from tests.support.clusters import oldest_installed
+from tests.support.cold import forget_logs
 from tests.support.loaded import Loaded
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
 from tests.support.served_aws import served_aws
@@ -97,9 +98,10 @@ def _definitions_of_aws_are_read_once() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fresh_clients() -> None:
-    """Forgets the clients of AWS: another test may have made them for an AWS that is gone."""
+    """Forgets the clients of AWS and the ends of logs: another test's AWS is gone."""
     aws._client.cache_clear()
     aws._store.cache_clear()
+    forget_logs()
 
 
 @pytest.fixture(autouse=True)

@@ -227,7 +227,7 @@ class Race:
         self._threads = ThreadPoolExecutor(1)
 
     def arrive(self) -> None:
-        """Is called by each of the two before it commits."""
+        """Waits until each of the two is about to commit."""
         match next(self._arrivals):
             case 1:
                 self._prepare()

@@ -17,6 +17,7 @@ from functions import fail
 from local.aws.deployment import BACKFILL, ROOT, STATE_MACHINE
 from tests.conftest import MakesPipelines
 from tests.support import s3_wire
+from tests.support.cold import forget_logs
 from tests.support.pipeline import Pipeline
 from tests.unit.infrastructure.deploy_role import types_of
 from tests.unit.infrastructure.template import DEV, LOGINS, Call, Statement, Template
@@ -252,6 +253,8 @@ def record(session: boto3.Session, pipeline: Pipeline) -> Calls:
         made["ingest"] |= made["backfill"]
         for running, reporter in reporters().items():
             made[running] = set()
+            # Each is a process of its own, which may be cold.
+            forget_logs()
             reporter()
     return made
 
