@@ -7,8 +7,9 @@ does not come, unless the test allows that.
 import functools
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -65,16 +66,14 @@ def dying_at_row(number: int) -> Iterator[Countdown]:
     """Kills the process before it reads the n-th row that PostgreSQL copies out, of all tables."""
     countdown, copy_data = Countdown(number, functools.partial(_acting_here, die)), PipelineConnection.handle_COPY_DATA
 
+    def take(stream: Any, rows: Sequence[bytes]) -> None:
+        for _ in rows:
+            countdown()
+        stream.writelines(rows)
+
     def counted(connection: Any, data: bytes, context: Any) -> None:
-        write = context.stream_write
-
-        def write_counted(rows: bytes) -> None:
-            for _ in range(rows.count(b"\n")):
-                countdown()
-            write(rows)
-
-        with mock.patch.object(context, "stream_write", write_counted):
-            copy_data(connection, data, context)
+        stream = SimpleNamespace(writelines=functools.partial(take, context.stream))
+        copy_data(connection, data, SimpleNamespace(stream=stream))
 
     with mock.patch.object(PipelineConnection, "handle_COPY_DATA", counted), _must(lambda: countdown.left <= 0):
         yield countdown

@@ -111,7 +111,8 @@ class PipelineConnection(Connection):
         Args:
             values: the parameters' values. The statement writes a mapping's as `:name`, a sequence's as `$1`, `$2` and
                 so on. Without values, the statement has no parameters.
-            stream: takes the bytes of a `COPY … TO STDOUT`, or holds the blocks of a `COPY … FROM STDIN`.
+            stream: a file that takes the rows of a `COPY … TO STDOUT`, some at a time, by its method `writelines`; or
+                the blocks of a `COPY … FROM STDIN`.
 
         Raises:
             pg8000.dbapi.DatabaseError: the server refused. The connection stays usable.
@@ -218,7 +219,7 @@ class PipelineConnection(Connection):
             raise
 
     def handle_COPY_DATA(self, data: bytes, context: Any) -> None:  # noqa: N802  pg8000's name
-        """Takes a row, together with all complete rows that follow it in the buffer.
+        """Takes a row, together with all complete rows that follow it in the buffer. The stream gets them as a list.
 
         PostgreSQL sends each row as a separate message, and pg8000 needs several calls to read each. For a million rows
         these calls are more than half of an extraction's time.
@@ -233,7 +234,7 @@ class PipelineConnection(Connection):
             rows.append(arrived[end + _HEADER.size : after])
             end = after
         self._sock.read(end)
-        context.stream_write(b"".join(rows))
+        context.stream.writelines(rows)
 
     def _send_message(self, code: bytes, data: bytes | bytearray) -> None:
         """Sends a message. pg8000 copies each one twice, which takes longer than sending the blocks of a COPY."""

@@ -1,7 +1,7 @@
 """Reads rows and keys of totesys in bulk, straight into typed Parquet."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial, reduce
@@ -148,7 +148,10 @@ def _fetched(table: SourceTable, column: Column, instead: str) -> str:
 
 
 class _Blocks:
-    """Collects the rows of a COPY into blocks.
+    """Collects the rows of a COPY into blocks of BLOCK_BYTES, or a little more.
+
+    A block ends with the row that fills it, no matter how many rows arrive at once: the same rows must make the same
+    file.
 
     Args:
         hand_over: takes a block, and an upper bound of its longest row's bytes.
@@ -158,15 +161,24 @@ class _Blocks:
         self._hand_over = hand_over
         self._block: list[bytes] = []
         self._bytes = 0
-        # The most bytes that came at once. These are whole rows, so no row is longer.
+        # The bytes of the longest row so far.
         self._longest = 0
 
-    def write(self, rows: bytes) -> None:
-        self._block.append(rows)
-        self._bytes += len(rows)
-        self._longest = max(self._longest, len(rows))
-        if self._bytes >= BLOCK_BYTES:
-            self.flush()
+    def write(self, row: bytes) -> None:
+        """Takes a row."""
+        self.writelines([row])
+
+    def writelines(self, rows: Sequence[bytes]) -> None:
+        """Takes some rows."""
+        self._longest = max(self._longest, *map(len, rows))
+        joined = b"".join(rows)
+        if self._bytes + len(joined) < BLOCK_BYTES:
+            self._add(joined)
+            return
+        for row in rows:
+            self._add(row)
+            if self._bytes >= BLOCK_BYTES:
+                self.flush()
 
     def flush(self) -> None:
         """Hands over the rows that are left."""
@@ -175,6 +187,10 @@ class _Blocks:
             self._block.clear()
             self._bytes = 0
             self._hand_over(block, self._longest)
+
+    def _add(self, rows: bytes) -> None:
+        self._block.append(rows)
+        self._bytes += len(rows)
 
 
 class _Rows:

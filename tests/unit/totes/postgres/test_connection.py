@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import io
 import os
 import socket
 import threading
@@ -384,8 +385,8 @@ def test_full_disk_of_the_function_is_not_the_databases_fault(connect: Connects)
 
 
 def test_interrupted_copy_gives_the_connection_up(pipeline: Pipeline, connect: Connects) -> None:
-    class Full:
-        def write(self, _row: bytes) -> None:
+    class Full(io.BytesIO):
+        def writelines(self, _rows: object) -> None:
             raise ValueError("no more")
 
     with connect(TOTESYS) as connection:
@@ -396,43 +397,32 @@ def test_interrupted_copy_gives_the_connection_up(pipeline: Pipeline, connect: C
 
 
 def test_copy_moves_bytes_both_ways(pipeline: Pipeline, connect: Connects) -> None:
-    rows: list[bytes] = []
-
-    class Sink:
-        write = staticmethod(rows.append)
-
+    rows = io.BytesIO()
     with connect(WAREHOUSE) as connection, connection.begin():
         connection.execute("CREATE TEMPORARY TABLE t (a text)")
         copy_in(connection, "COPY t FROM STDIN (FORMAT csv)", iter([b'"one\n', b'line"\n', b'""\n\n']))
-        connection.execute("COPY t TO STDOUT (FORMAT csv)", stream=Sink())
-    assert b"".join(rows) == b'"one\nline"\n""\n\n'
+        connection.execute("COPY t TO STDOUT (FORMAT csv)", stream=rows)
+    assert rows.getvalue() == b'"one\nline"\n""\n\n'
 
 
 def test_rows_of_any_length_arrive_as_they_were_sent(pipeline: Pipeline, connect: Connects) -> None:
     """Rows of all lengths in one buffer: short ones, some as long as a buffer, and one above 16 MB."""
-    taken = bytearray()
-
-    class Sink:
-        write = staticmethod(taken.extend)
-
+    taken = io.BytesIO()
     lengths = [*range(3_000), *([1] * 3_000), *range(8_180, 8_200), 65_530, *range(262_130, 262_150), 1 << 24, 0, 7]
     with connect(TOTESYS) as connection, connection.begin():
         connection.execute(
             "COPY (SELECT repeat(chr(97 + CAST(mod(at, 26) AS integer)), length) FROM "
             f"unnest(ARRAY{lengths}) WITH ORDINALITY AS row (length, at) ORDER BY at) TO STDOUT",
-            stream=Sink(),
+            stream=taken,
         )
         assert connection.execute("SELECT 1").scalar() == 1
-    assert bytes(taken) == b"".join(bytes([97 + at % 26]) * n + b"\n" for at, n in enumerate(lengths, start=1))
+    assert taken.getvalue() == b"".join(bytes([97 + at % 26]) * n + b"\n" for at, n in enumerate(lengths, start=1))
 
 
 def test_copy_that_fails_in_its_midst_says_so(pipeline: Pipeline, connect: Connects) -> None:
-    class Sink:
-        def write(self, rows: bytes) -> None:
-            pass
-
+    query = "SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n"
     with pytest.raises(ContractViolation, match="division by zero"), connect(TOTESYS) as connection, connection.begin():
-        connection.execute("COPY (SELECT 1 / (n - 50000) FROM generate_series(1, 99999) AS n) TO STDOUT", stream=Sink())
+        connection.execute(f"COPY ({query}) TO STDOUT", stream=io.BytesIO())
 
 
 def test_identifiers_are_quoted() -> None:

@@ -44,8 +44,11 @@ class Sink:
     def __init__(self) -> None:
         self.writes: list[bytes] = []
 
-    def write(self, rows: bytes) -> None:
-        self.writes.append(rows)
+    def write(self, row: bytes) -> None:
+        self.writes.append(row)
+
+    def writelines(self, rows: list[bytes]) -> None:
+        self.writes.append(b"".join(rows))
 
 
 def address(postgres: Postgres) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import contextlib
+import io
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -65,15 +66,11 @@ def test_setting_that_is_refused_is_an_error(connect: Connects) -> None:
 
 def test_copied_bytes_are_utf8_whatever_the_role_says(pipeline: Pipeline, connect: Connects) -> None:
     pipeline.star(f"ALTER ROLE totes_loader IN DATABASE \"{pipeline.warehouse}\" SET client_encoding = 'latin1'")
-    rows: list[bytes] = []
-
-    class Sink:
-        write = staticmethod(rows.append)
-
+    rows = io.BytesIO()
     with connect(WAREHOUSE) as connection, connection.begin():
         assert connection.execute("SELECT convert_to(:name, 'UTF8')", {"name": "Zoë"}).scalar() == "Zoë".encode()
-        connection.execute("COPY (SELECT 'Zoë') TO STDOUT", stream=Sink())
-    assert b"".join(rows) == "Zoë\n".encode()
+        connection.execute("COPY (SELECT 'Zoë') TO STDOUT", stream=rows)
+    assert rows.getvalue() == "Zoë\n".encode()
 
 
 def test_settings_that_differ_are_named() -> None:

@@ -16,6 +16,7 @@ from local.postgres.databases import READER
 from tests.support.pipeline import Pipeline
 from totes.contracts.declarations import MAX_BYTES, source_tables
 from totes.errors import ContractViolation, SourceBusy
+from totes.postgres import driver
 from totes.postgres.connection import TOTESYS, connected
 from totes.source import extract
 from totes.source import snapshot as snapshots
@@ -201,6 +202,25 @@ def insert_three_blocks(pipeline: Pipeline) -> int:
         count,
     )
     return count
+
+
+def test_file_does_not_depend_on_how_its_rows_arrive(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise rows that are read again, because the fence can't move, would look like others and be landed again."""
+    monkeypatch.setattr(extract, "BLOCK_BYTES", 50_000)
+    pipeline.totesys(
+        "INSERT INTO design SELECT n, '2024-11-15', repeat('d', n % 900), 'l', 'f', '2024-11-15' "
+        "FROM generate_series(1, 3000) AS n"
+    )
+    files = []
+    for arriving in (1 << 12, 1 << 13, 100_000, 1 << 18):
+        monkeypatch.setattr(driver, "_BUFFER_BYTES", arriving)
+        with taken(pipeline) as made:
+            extract.extract(made, DESIGN, ALL, tmp_path / "design", {})
+        files.append((tmp_path / "design").read_bytes())
+    assert len(set(files)) == 1
+    assert pq.ParquetFile(tmp_path / "design").num_row_groups > 10
 
 
 @pytest.mark.parametrize("block", [1, 2, 3])
