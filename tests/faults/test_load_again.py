@@ -248,7 +248,7 @@ def test_f55_manifests_of_the_version_before_are_read(scenario: Scenario) -> Non
 
 
 @fault("F55", "a manifest comes from a later release", HOLD)
-@pytest.mark.parametrize(("zone", "step"), [("landing", "Ingest"), ("processed", "Load")])
+@pytest.mark.parametrize(("zone", "step"), [("landing", "Ingest"), ("processed", "Transform")])
 def test_f55_unknown_version_is_not_guessed(scenario: Scenario, zone: str, step: str) -> None:
     bucket = {"landing": scenario.pipeline.landing_bucket, "processed": scenario.pipeline.processed_bucket}[zone]
     rewrite(scenario, bucket, 1, VERSION + 1)
