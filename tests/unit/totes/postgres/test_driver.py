@@ -18,7 +18,7 @@ from pg8000.core import Context, CoreConnection
 from scramp import ScramException
 
 from local.postgres.server import SOCKET_NAME, SUPERUSER, Postgres
-from totes.postgres.driver import _BEGIN, PipelineConnection
+from totes.postgres.driver import _BEGIN, Connection, PipelineConnection
 
 UTC = {"TimeZone": "UTC"}
 ROWS = 5_000
@@ -125,6 +125,15 @@ def test_pg8000_still_leaves_its_socket_open_if_the_server_goes() -> None:
     finally:
         # pg8000's file would keep a closed socket open, and Python 3.13 would warn about it in a later test.
         os.close(client.detach())
+
+
+def test_connection_that_is_refused_before_it_begins_closes_its_socket() -> None:
+    """pg8000 closes it only if it fails after that."""
+    client, server = socket.socketpair()
+    with server:
+        with pytest.raises(pg8000.dbapi.InterfaceError, match="cannot be None"):
+            Connection(None, sock=client)
+        assert client.fileno() == -1
 
 
 def test_pg8000_still_takes_more_round_trips(ours: Any, theirs: Any) -> None:
