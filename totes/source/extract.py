@@ -165,7 +165,7 @@ class _Blocks:
         self._longest = 0
 
     def write(self, row: bytes) -> None:
-        """Takes a row."""
+        """Takes a row. pg8000 refuses a stream without this method."""
         self.writelines([row])
 
     def writelines(self, rows: Sequence[bytes]) -> None:
