@@ -24,6 +24,7 @@ from local.aws import provision
 from local.aws.deployment import STATE_MACHINE, Deployment, newest_change
 from local.aws.lake_folder import LakeFolder
 from local.aws.moto_repairs import (
+    clients_of_tasks_are_made_once,
     conditional_writes_are_atomic,
     definitions_are_parsed_once,
     functions_run,
@@ -196,6 +197,7 @@ class Stack:
         running.enter_context(nameless_executions_get_names())
         running.enter_context(maps_fail_with_their_parts())
         running.enter_context(definitions_are_parsed_once())
+        running.enter_context(clients_of_tasks_are_made_once())
         running.enter_context(modules_are_listed_once())
         running.enter_context(paths_are_parsed_once())
         running.enter_context(functions_run(self._invoker or self._workers(functions, running)))

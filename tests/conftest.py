@@ -25,6 +25,7 @@ from tests.support.alchemy import engine_of
 from tests.support.clusters import oldest_installed
 from tests.support.cold import forget_logs
 from tests.support.loaded import Loaded
+from tests.support.memory import memory
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
 from tests.support.served_aws import served_aws
 from tests.support.tiers import ByFile, sort_into_tiers
@@ -150,7 +151,7 @@ def schemas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    with Postgres() as server:
+    with Postgres(temporary=memory()) as server:
         for role in (READER, LOADER):
             server.execute(f"CREATE ROLE {identifier(role)} LOGIN")
         yield server

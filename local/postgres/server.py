@@ -60,6 +60,7 @@ class Postgres:
     Args:
         data_dir: the folder in which to keep the cluster between runs; None makes a temporary one.
         settings: server settings by name, in addition to the defaults.
+        temporary: where to keep temporary files; without it, where the system keeps them.
 
     Attributes:
         host: the Unix socket's folder, as the host for libpq and pg8000.
@@ -71,9 +72,15 @@ class Postgres:
     superuser = SUPERUSER
     initdb_options = (*INITDB, *BUILTIN_LOCALE)
 
-    def __init__(self, data_dir: Path | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        temporary: Path | None = None,
+    ) -> None:
         self._kept = data_dir.absolute() if data_dir else None
         self._settings = settings or {}
+        self._temporary = temporary
         self._user = pwd.getpwnam(ROOTS_SUBSTITUTE) if os.geteuid() == 0 else None
         self._supervisor: subprocess.Popen[bytes] | None = None
         self.host = ""
@@ -152,7 +159,7 @@ class Postgres:
 
     def _temporary_folder(self) -> Path:
         """Makes a folder whose path is short enough for a socket, and which the server's user can reach."""
-        for parent in (Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  # nosec B108
+        for parent in (self._temporary or Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  # nosec B108
             if len(f"{parent}/totes-12345678/{SOCKET_NAME}") <= SOCKET_PATH_LIMIT and self._can_reach(parent):
                 folder = Path(tempfile.mkdtemp(prefix="totes-", dir=parent))
                 self._hand_over(folder)

@@ -17,6 +17,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -41,6 +42,7 @@ from tests.faults.outcome import (
     output_of,
     read_history,
 )
+from tests.support import moto_inside
 from tests.support.injection import Action, Countdown
 from tests.support.loaded import on as on
 from tests.support.model import HistoryChecker
@@ -92,7 +94,7 @@ class Scenario:
     def wait(self, arn: str) -> Execution:
         """Waits until an execution has ended, and records it."""
         ended = self.stack.wait(arn, PATIENCE)
-        events = self.stack.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
+        events = moto_inside.history(arn)
         path, retried = read_history(events)
         if ended["status"] != "SUCCEEDED":
             self.ended(arn, ended["status"])
@@ -107,7 +109,7 @@ class Scenario:
             mails=[mail for mail in self.mails if is_about(arn, mail)],
             remedy=self._remedy(arn, ended.get("error", "")),
             unsent=self._mute,
-            ended=events[-1]["timestamp"],
+            ended=datetime.fromisoformat(events[-1]["timestamp"]),
             before=self._started[arn],
             after=self.effect(),
         )

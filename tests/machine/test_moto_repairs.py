@@ -18,10 +18,11 @@ from moto import backends, mock_aws
 from moto.s3.models import S3Backend
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
-from moto.stepfunctions.parser.asl.utils import json_path
+from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.responses import StepFunctionResponse
 
 from local.aws.moto_repairs import (
+    clients_of_tasks_are_made_once,
     conditional_writes_are_atomic,
     definitions_are_parsed_once,
     functions_run,
@@ -137,6 +138,18 @@ def test_only_with_the_repair_a_definition_is_parsed_once(
     assert len({id(tree) for _program, tree in parsed}) == trees
     # Evaluation has a state, so each execution has its own.
     assert len({id(program) for program, _tree in parsed}) == 2
+
+
+@pytest.mark.parametrize(
+    ("repair", "clients"), [(nullcontext, 3), (clients_of_tasks_are_made_once, 2)], ids=["moto", "repaired"]
+)
+def test_only_with_the_repair_a_service_has_one_client(
+    repair: Callable[[], AbstractContextManager[None]], clients: int
+) -> None:
+    with repair():
+        made = [boto_client.boto_client_for(REGION, service) for service in ("lambda", "lambda", "sns")]
+    assert [client.meta.service_model.service_name for client in made] == ["lambda", "lambda", "sns"]
+    assert len({id(client) for client in made}) == clients
 
 
 @pytest.mark.parametrize(

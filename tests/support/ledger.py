@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tests.support import moto_inside
 from tests.support.oracle import MEASURES
 
 _ENTRY = re.compile(r"log/(\d{8})\.json")
@@ -40,8 +41,7 @@ class State:
 class Zone:
     """One bucket. It reads an object once, until the object's digest changes."""
 
-    def __init__(self, s3: Any, bucket: str) -> None:
-        self._s3 = s3
+    def __init__(self, bucket: str) -> None:
         self._bucket = bucket
         self._kept: dict[tuple[str, str], Any] = {}
         self._etags: dict[str, str] = {}
@@ -52,8 +52,7 @@ class Zone:
 
     def entries(self) -> list[Entry]:
         """Returns the log as it is now, in order of the batches."""
-        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket)
-        self._etags = {item["Key"]: item["ETag"] for page in pages for item in page.get("Contents", [])}
+        self._etags = moto_inside.etags(self._bucket)
         return [
             Entry(int(match[1]), self._etags[key], self._once(key, json.loads))
             for key in sorted(self._etags)
@@ -90,7 +89,7 @@ class Zone:
     def _once(self, key: str, read: Callable[[bytes], Any]) -> Any:
         known = key, self._etags[key]
         if known not in self._kept:
-            self._kept[known] = read(self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read())
+            self._kept[known] = read(moto_inside.body(self._bucket, key))
         return self._kept[known]
 
 
