@@ -28,7 +28,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         patch.setenv("TOTES_HOME", str(tmp_path_factory.mktemp("home")))
         with Stack() as stack:
             with closing(stack.connect_source()) as connection:
-                seed(connection, until=MEASURED_UNTIL)
+                seed(connection, until=MEASURED_UNTIL, scale=0.1)
             yield stack
 
 

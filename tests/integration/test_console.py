@@ -256,25 +256,30 @@ def test_replay_names_a_difference_and_a_swap_heals_it(stack: Stack, loaded: Tot
     assert (code, json.loads(document)["agrees"]) == (0, True)
 
 
-@pytest.mark.parametrize(("answer", "swapped"), [("y\n", True), ("n\n", False), ("\n", False), ("", False)])
-def test_swap_on_aws_is_asked_for(
-    stack: Stack, loaded: Totes, monkeypatch: pytest.MonkeyPatch, answer: str, swapped: bool
-) -> None:
-    change(stack, "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1", database="warehouse")
+def test_swap_on_aws_is_asked_for(stack: Stack, loaded: Totes, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = "UPDATE dim_currency SET currency_name = 'Pound' WHERE currency_id = 1"
     monkeypatch.setattr("cli.commands.replay.LOCAL", "another stage")
-    monkeypatch.setattr("sys.stdin", Terminal(answer))
-    code, shown, complaint = loaded("replay --swap")
-    assert "dim_currency: 1 differing" in shown
-    assert "Replace the content of stage local's warehouse with the replay's? [y/N]" in complaint
-    if swapped:
-        assert code == 0
-        assert shown.endswith("Swapped.\n")
-    else:
+    change(stack, rename, database="warehouse")
+    for refusal in ("n\n", "\n", ""):
+        code, shown, complaint = asked_to_swap(loaded, monkeypatch, refusal)
         assert code == 1
+        assert "dim_currency: 1 differing" in shown
         assert complaint.endswith("totes: Not swapped: the live warehouse is unchanged.\n")
-        assert loaded("replay")[0] == 1
-        assert loaded("replay --swap --yes")[0] == 0
+    code, shown, _ = asked_to_swap(loaded, monkeypatch, "y\n")
+    assert code == 0
+    assert "dim_currency: 1 differing" in shown
+    assert shown.endswith("Swapped.\n")
+
+    change(stack, rename, database="warehouse")
+    assert loaded("replay --swap --yes")[0] == 0
     assert loaded("replay")[0] == 0
+
+
+def asked_to_swap(totes: Totes, monkeypatch: pytest.MonkeyPatch, answer: str) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.stdin", Terminal(answer))
+    code, shown, complaint = totes("replay --swap")
+    assert "Replace the content of stage local's warehouse with the replay's? [y/N]" in complaint
+    return code, shown, complaint
 
 
 class Terminal(io.StringIO):
@@ -386,47 +391,57 @@ def test_second_stack_in_one_home_is_refused(stack: Stack) -> None:
     assert program.stderr.count("\n") == 1
 
 
-def test_up_runs_until_interrupted_and_leaves_nothing(tmp_path: Path) -> None:
-    with up(tmp_path, "--every", "5s", "--simulate", "--day", "5s") as program:
+def test_up_loads_names_an_amended_order_and_leaves_nothing(tmp_path: Path) -> None:
+    with up(tmp_path, "--every", "5s", "--simulate", "--day", "5s", "--amendments-per-day", "20") as program:
         # Executions that overlap on a slow machine are reported in the order in which they end.
         loads: set[bool] = set()
-        while len(loads) < 2 and program.poll() is None:
-            loads.add(bool(FIRST_LOAD.search(line_with(program, " loaded in "))))
-        program.send_signal(signal.SIGINT)
-        rest, complaint = program.communicate()
-    assert loads == {True, False}
-    assert rest.endswith("Stopped. Nothing is left behind.\n")
-    assert (program.returncode, complaint) == (0, "")
-    assert not (tmp_path / "home").exists()
-
-
-def test_up_names_an_order_that_was_amended(tmp_path: Path) -> None:
-    with up(tmp_path, "--every", "2s", "--simulate", "--day", "2s", "--amendments-per-day", "20") as program:
-        line = line_with(program, " was amended. See what changed: ")
-        asked = line.partition(": totes ")[2].split()
+        asked: list[str] = []
+        while (len(loads) < 2 or not asked) and program.poll() is None:
+            line = line_with(program, "")
+            if " loaded in " in line:
+                loads.add(bool(FIRST_LOAD.search(line)))
+            if " was amended. See what changed: " in line:
+                asked = line.partition(": totes ")[2].split()
         environment = plain_environment() | {"TOTES_HOME": str(tmp_path / "home")}
         history = subprocess.run(
             [*totes_up()[:-1], *asked], capture_output=True, text=True, timeout=60, env=environment
         )
         program.send_signal(signal.SIGINT)
-        program.communicate()
-    assert asked[0] == "history", line
+        rest, complaint = program.communicate()
+    assert loads == {True, False}
+    assert asked[0] == "history"
     assert " versions\n" in history.stdout
     assert "→" in history.stdout
+    assert rest.endswith("Stopped. Nothing is left behind.\n")
+    assert (program.returncode, complaint) == (0, "")
+    assert not (tmp_path / "home").exists()
 
 
-def test_up_serves_the_page_until_interrupted(tmp_path: Path) -> None:
+def test_up_serves_the_page_to_its_own_origin_until_interrupted(tmp_path: Path) -> None:
     with up(tmp_path, "--every", "1h", "--no-seed") as program:
         announced = re.search(r"See it at http://127\.0\.0\.1:(\d+)$", line_with(program, "See it at"))
+        aws = re.search(r"AWS at http://127\.0\.0\.1:(\d+), ", line_with(program, "AWS at"))
         assert announced
+        assert aws
         port = int(announced[1])
         assert line_with(program, "no row of the warehouse differs")
         page = fetched(port, "/")
         batches = json.loads(fetched(port, "/parts"))["parts"]["batches"]
+        # All listening sockets of any part, so that a port that is added later is tested, too.
+        ports = listening(program.pid)
+        answers = {(where, name): answered(where, *asked) for where in ports for name, asked in foreign(where).items()}
+        unharmed = [
+            answered(port, "GET", "/", {}),
+            answered(int(aws[1]), "GET", "/totes-local-landing-123456789012", SDK),
+        ]
         program.send_signal(signal.SIGINT)
         rest, complaint = program.communicate()
     assert all(text in page for text in ('data-state="Ingest"', 'data-state="Load"', "On failure"))
     assert batches.count('<p class="batch">1</p>') == 3
+    # PostgreSQL is not among them: it only has a Unix socket.
+    assert ports == {port, int(aws[1])}
+    assert {asked: answer for asked, answer in answers.items() if answer != (403, set())} == {}
+    assert [status for status, _ in unharmed] == [200, 200]
     assert (rest.splitlines()[-1], program.returncode, complaint) == ("Stopped. Nothing is left behind.", 0, "")
     with pytest.raises(ConnectionRefusedError):
         fetched(port, "/")
@@ -443,26 +458,6 @@ def test_up_without_the_page_serves_none(tmp_path: Path) -> None:
     assert "See it at" not in shown + rest
     assert "The schedule is on: every 1h." in status.stdout
     assert program.returncode == 0
-
-
-def test_no_port_of_up_answers_another_origin(tmp_path: Path) -> None:
-    with up(tmp_path, "--every", "1h", "--no-seed") as program:
-        page = re.search(r"See it at http://127\.0\.0\.1:(\d+)$", line_with(program, "See it at"))
-        aws = re.search(r"AWS at http://127\.0\.0\.1:(\d+), ", line_with(program, "AWS at"))
-        assert page
-        assert aws
-        assert line_with(program, "no row of the warehouse differs")
-        # All listening sockets of any part, so that a port that is added later is tested, too.
-        ports = listening(program.pid)
-        answers = {(port, name): answered(port, *request) for port in ports for name, request in foreign(port).items()}
-        unharmed = [
-            answered(int(page[1]), "GET", "/", {}),
-            answered(int(aws[1]), "GET", "/totes-local-landing-123456789012", SDK),
-        ]
-    # PostgreSQL is not among them: it only has a Unix socket.
-    assert ports == {int(page[1]), int(aws[1])}
-    assert {asked: answer for asked, answer in answers.items() if answer != (403, set())} == {}
-    assert [status for status, _ in unharmed] == [200, 200]
 
 
 def test_demo_tells_the_whole_story(tmp_path: Path) -> None:
