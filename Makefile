@@ -63,16 +63,11 @@ PYTEST := -m pytest --quiet -n $(WORKERS)
 test-fast: $(TOOLS) ## Run the tests that need no server, in a minute
 	@$(BIN)/python $(PYTEST) -m "not server"
 
-# These reach 97 % of the lines that all tests reach. To be measured makes a test take half as long again.
-MEASURED := tests/unit/totes tests/unit/functions \
-    $(patsubst %,tests/integration/test_%.py,load migrations reconcile replay rules swap)
-
 test: $(TOOLS) ## Run all tests; fails where less than 95 % of totes and functions is covered
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
 	@$(BIN)/coverage erase
-	@status=0; $(BIN)/coverage run $(PYTEST) --durations=20 $(MEASURED) || status=$$?; \
-	    $(BIN)/python $(PYTEST) --durations=20 $(addprefix --ignore=,$(MEASURED)) || status=$$?; \
+	@status=0; $(BIN)/coverage run $(PYTEST) --durations=20 || status=$$?; \
 	    $(BIN)/coverage combine --quiet; $(BIN)/coverage report || status=$$?; exit $$status
 
 ifeq ($(TOTES_PYTHON),)
