@@ -67,7 +67,7 @@ test: $(TOOLS) ## Run all tests; fails where less than 95 % of totes and functio
 	@if command -v npm > /dev/null; then $(MAKE) --silent $(NODE_MODULES) || \
 	    echo "npm ci failed, so the tests that need Node are skipped."; fi
 	@$(BIN)/coverage erase
-	@status=0; $(BIN)/coverage run $(PYTEST) --durations=20 || status=$$?; \
+	@status=0; $(BIN)/coverage run $(PYTEST) -p tests.support.measured --durations=20 || status=$$?; \
 	    $(BIN)/coverage combine --quiet; $(BIN)/coverage report || status=$$?; exit $$status
 
 ifeq ($(TOTES_PYTHON),)

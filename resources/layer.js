@@ -13,6 +13,15 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { uploadZipFile } = require('osls/lib/plugins/aws/lib/upload-zip-file');
 const { HeadObjectCommand, S3Client } = createRequire(require.resolve('osls/package.json'))('@aws-sdk/client-s3');
 
+const JSZip = createRequire(require.resolve('serverless-python-requirements/package.json'))('jszip');
+
+// serverless-python-requirements asks for level 9, which takes more than twice the time of this one for 0.4 % fewer bytes.
+const LEVEL = 6;
+const generate = JSZip.prototype.generateNodeStream;
+JSZip.prototype.generateNodeStream = function (options, onUpdate) {
+  return generate.call(this, { ...options, compressionOptions: { level: LEVEL } }, onUpdate);
+};
+
 const ATTEMPTS = 500;
 const PAUSE_MS = 10;
 const MISSING = 404;

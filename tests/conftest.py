@@ -25,7 +25,6 @@ from tests.support.alchemy import engine_of
 from tests.support.clusters import oldest_installed
 from tests.support.cold import forget_logs
 from tests.support.loaded import Loaded
-from tests.support.measured import measure_some
 from tests.support.memory import memory
 from tests.support.pipeline import REAL_DATA, Pipeline, import_extract
 from tests.support.served_aws import served_aws
@@ -71,10 +70,6 @@ def pytest_collection() -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sort_into_tiers(items)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    measure_some(config)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
