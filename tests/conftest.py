@@ -1,6 +1,7 @@
 import contextlib
 import functools
 import gc
+import hashlib
 import io
 import itertools
 import os
@@ -94,6 +95,14 @@ def _definitions_of_aws_are_read_once() -> Iterator[None]:
     """Shares the SDK's files between sessions: reading them takes most of a new session's time."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", functools.cache(botocore.session.create_loader))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _passwords_are_salted_once() -> Iterator[None]:
+    """Thousands of rounds of hashing would take a third of each login's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(hashlib, "pbkdf2_hmac", functools.cache(hashlib.pbkdf2_hmac))
         yield
 
 

@@ -25,6 +25,7 @@ from local.business.seed import seed
 from local.business.trading import MEASURED_UNTIL
 from local.postgres.databases import SOURCE, create_databases
 from local.postgres.server import BUILTIN_LOCALE, INITDB, Postgres
+from tests.support.memory import memory
 
 PATIENCE = 30
 STANDBY_SIGNAL = "standby.signal"
@@ -41,7 +42,7 @@ DEBIANS = Path("/usr/lib/postgresql")
 @contextlib.contextmanager
 def folder_for_clusters() -> Iterator[Path]:
     """Yields a folder that every server's user may enter, unlike pytest's, and deletes it."""
-    folder = Path(tempfile.mkdtemp(prefix="totes-clusters-"))
+    folder = Path(tempfile.mkdtemp(prefix="totes-clusters-", dir=memory()))
     folder.chmod(0o711)
     try:
         yield folder
@@ -66,7 +67,7 @@ class Cluster(Postgres):
 
     def __init__(self, data: Path, settings: Mapping[str, str] | None = None, programs: Path | None = None) -> None:
         self.settings = {"fsync": "off"} | dict(settings or {})
-        super().__init__(data, self.settings)
+        super().__init__(data, self.settings, memory())
         self.data = data
         self.programs = programs
         # Only PostgreSQL 17 and later have a builtin locale.
