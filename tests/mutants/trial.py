@@ -1,5 +1,6 @@
 """Tries mutants: each in a copy of the working tree, with the tests that must catch it."""
 
+import compileall
 import os
 import queue
 import re
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from tests.mutants.mutant import Mutant
 
@@ -65,6 +67,8 @@ class Copy:
         # osls packages the templates with it; without Node the tests that need it are skipped, and catch nothing.
         if (root / "node_modules").exists():
             (folder / "node_modules").symlink_to(root / "node_modules")
+        # Python usually compares bytecode with its source by size and second, and a mutant may change neither.
+        compileall.compile_dir(folder, quiet=2, invalidation_mode=PycInvalidationMode.CHECKED_HASH)
 
     def control(self, tests: Sequence[str]) -> None:
         """Runs tests that must pass.
@@ -102,7 +106,7 @@ class Copy:
             path.write_text(text, encoding="utf-8")
 
     def _pytest(self, tests: Sequence[str], limit: float) -> subprocess.CompletedProcess[str]:
-        # Python compares bytecode with its source by size and second, and a mutant may change neither.
+        # Bytecode that is written now would be compared by size and second.
         environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(self._folder), "COLUMNS": "300"}
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests],
