@@ -76,6 +76,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.usefixtures("report")  # fills the warehouse
 def test_question_that_fails_costs_no_other_and_is_named(
     totes: Totes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
