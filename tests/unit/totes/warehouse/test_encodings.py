@@ -26,6 +26,7 @@ def staff(tmp_path: Path) -> Path:
     ("where", "named"),
     [
         ("COPY staged_dim_staff, line 1, column first_name", "dim_staff 4: first_name"),
+        ("COPY staged_dim_staff, line 2, column first_name", "dim_staff 5: first_name"),
         ("COPY staged_dim_staff, line 3, column first_name", "dim_staff 6: first_name"),
         ("COPY staged_dim_staff, Zeile 3, Spalte first_name", "dim_staff 6: first_name"),
         ("COPY staged_dim_staff、行 3、列 first_name", "dim_staff 6: first_name"),
