@@ -159,13 +159,14 @@ class Postgres:
 
     def _temporary_folder(self) -> Path:
         """Makes a folder whose path is short enough for a socket, and which the server's user can reach."""
-        for parent in (self._temporary or Path(tempfile.gettempdir()), Path("/tmp")):  # noqa: S108  # nosec B108
+        usual = self._temporary or Path(tempfile.gettempdir())
+        for parent in (usual, Path("/tmp")):  # noqa: S108  # nosec B108
             if len(f"{parent}/totes-12345678/{SOCKET_NAME}") <= SOCKET_PATH_LIMIT and self._can_reach(parent):
                 folder = Path(tempfile.mkdtemp(prefix="totes-", dir=parent))
                 self._hand_over(folder)
                 return folder
         raise PostgresFailed(
-            f"No folder for PostgreSQL's socket: the path of {tempfile.gettempdir()} is too long (the limit is "
+            f"No folder for PostgreSQL's socket: the path of {usual} is too long (the limit is "
             f"{SOCKET_PATH_LIMIT} characters), or user {ROOTS_SUBSTITUTE} can't enter it; nor is /tmp suitable. Set "
             "TMPDIR to a folder with a short path that everybody may enter."
         )

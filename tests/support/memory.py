@@ -1,7 +1,7 @@
 """Finds a folder in memory, for the databases of the tests.
 
-Each test has its own copies of databases, of 300 small files each. On some disks a copy takes six times as much of the
-processor's time as in memory.
+Each test has its own copies of databases. On some disks a copy takes six times as much of the processor's time as in
+memory.
 """
 
 import os
@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 FOLDER = Path("/dev/shm")  # noqa: S108  each server makes a folder of its own in it
-# The databases of one worker take less than a tenth of it.
+# Those of three workers took a tenth of it.
 _ENOUGH = 4 << 30
 
 
